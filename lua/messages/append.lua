@@ -1,0 +1,78 @@
+-- Appends a batch of messages to a session: all of it or none, capped, counted, its life extended.
+-- A batch id among the session's last 64 returns its first result and writes nothing.
+-- A message comes as '<kind><flags><tokens>:<payload>'; the server's time is put before it.
+-- Returns {duplicate, life, 'first last rev count dropped limit-state'}.
+-- Errors: NOT_FOUND REPLACED NOT_ACTIVE REVISION REGRESSED TOO_LARGE LIMIT
+--- include: rest clock bucket recall remember identify push words expire
+local session  = KEYS[1]           -- hash
+local messages = KEYS[2]           -- list
+local life     = ARGV[1]           -- the incarnation the caller knows, or ''
+local batch    = ARGV[2]           -- batch id
+local expected = ARGV[3]           -- the rev that must be current, or ''
+local seen     = tonumber(ARGV[4]) -- the highest seq the caller was told, or 0
+local entries  = rest(ARGV, 5)     -- messages
+
+local ops = bucket(batch)
+local known = redis.call('HMGET', session, 'life', 'status', 'counts', 'rules', 'limits', 'aside', ops)
+local refusal = identify(known[1], life)
+if refusal then return refusal end
+local records = known[7] or ''
+local before = recall(records, batch)
+if before then return {1, known[1], before} end
+if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
+local rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number = string.match(known[3],
+  '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)')
+if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' .. rev) end
+if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
+if redis.call('LLEN', messages) ~= last - dropped then
+  return redis.error_reply('NOT_FOUND its messages were evicted')
+end
+
+local cap, policy, max_bytes, ttl, deadline = string.match(known[4], '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
+local now, pins = clock(), 0
+cap, max_bytes = cap + 0, max_bytes + 0
+for at, entry in ipairs(entries) do
+  local kind, colon = string.sub(entry, 1, 1), string.find(entry, ':', 3, true)
+  if #entry - colon > max_bytes then
+    return redis.error_reply(string.format('TOO_LARGE %.0f %.0f', #entry - colon, max_bytes))
+  end
+  if kind == 'u' then
+    users, pending = users + 1, 1
+  elseif kind == 'a' then
+    assistants, turns, pending = assistants + 1, turns + pending, 0
+  end
+  pins = pins + string.byte(entry, 2) % 2
+  bytes, tokens = bytes + #entry + 13, tokens + string.sub(entry, 3, colon - 1)
+  entries[at] = now .. entry
+end
+if pins > 0 then
+  pins = pins + (redis.call('HGET', session, 'pins') or 0)
+  if cap > 0 and pins > cap / 2 then
+    return redis.error_reply(string.format('LIMIT pinned %.0f %.0f error', pins, cap / 2))
+  end
+end
+local first, state = last + 1, 'ok'
+rev, last, number = rev + 1, last + #entries, number + 1
+if known[5] then
+  --- include: counts extend change check finish admit
+  state, refusal = admit(session, messages, now, known[4], known[5], known[3], turns + pending, turns + 0, last)
+  if refusal then return refusal end
+end
+
+local count, aside = push(messages, entries), known[6] or ''
+if pins > 0 then redis.call('HSET', session, 'pins', pins) end
+local excess = cap > 0 and math.max(count + words(aside) - cap, 0) or 0
+local emptied = count == #entries and dropped + 0 > (redis.call('HGET', session, 'cleared') or 0) + 0
+if excess > 0 or emptied then
+  --- include: flags cut trim
+  local leaving, less_bytes, less_tokens
+  leaving, less_bytes, less_tokens, aside = trim(session, messages, count, excess, policy, dropped, aside)
+  count, dropped, bytes, tokens = count - leaving, dropped + leaving, bytes - less_bytes, tokens - less_tokens
+end
+local kept = words(aside)
+local result = first .. ' ' .. last .. ' ' .. rev .. ' ' .. count + kept .. ' ' .. dropped - kept .. ' ' .. state
+redis.call('HSET', session, 'counts', rev .. ' ' .. last .. ' ' .. dropped .. ' ' .. users .. ' ' .. assistants .. ' ' ..
+  turns .. ' ' .. pending .. ' ' .. bytes .. ' ' .. tokens .. ' ' .. number .. ' ' .. now,
+  ops, remember(records, batch, number, result))
+expire(session, messages, now, ttl, deadline)
+return {0, known[1], result}

@@ -1,0 +1,39 @@
+-- Pins or unpins a message, so that the cap keeps or drops it. Unpinning one that is aside drops it.
+-- Returns {life, rev}; doing it twice changes nothing.
+-- Errors: NOT_FOUND REPLACED REVISION NO_MESSAGE LIMIT
+--- include: identify counts guard flags clock expire extend change
+local session  = KEYS[1]           -- hash
+local messages = KEYS[2]           -- list
+local life     = ARGV[1]           -- the incarnation the caller knows, or ''
+local expected = ARGV[2]           -- the rev that must be current, or ''
+local seq      = tonumber(ARGV[3]) -- the message
+local pinned   = ARGV[4] == '1'    -- whether it is to be pinned
+
+local known, refusal = guard(session, life, expected)
+if refusal then return refusal end
+local count = known[2]
+local at = seq - count.dropped - 1
+local field = 'pinned.' .. string.format('%.0f', seq)
+local message = at >= 0 and redis.call('LINDEX', messages, at) or redis.call('HGET', session, field)
+if not message then return redis.error_reply('NO_MESSAGE ' .. string.format('%.0f', seq)) end
+if flags(message) == pinned then return {known[1], count.rev} end
+
+local pins, cap = (redis.call('HGET', session, 'pins') or 0) + (pinned and 1 or -1), string.match(known[3], '^%d+') + 0
+if pinned and cap > 0 and pins > cap / 2 then
+  return redis.error_reply(string.format('LIMIT pinned %.0f %.0f error', pins, cap / 2))
+end
+if at >= 0 then
+  local flag = string.char(string.byte(message, 15) + (pinned and 1 or -1))
+  redis.call('LSET', messages, at, string.sub(message, 1, 14) .. flag .. string.sub(message, 16))
+else
+  local left = {}
+  for other in string.gmatch(redis.call('HGET', session, 'aside'), '%d+') do
+    if other + 0 ~= seq then left[#left + 1] = other end
+  end
+  redis.call('HDEL', session, field)
+  redis.call('HSET', session, 'aside', table.concat(left, ' '))
+  count.bytes = count.bytes - #message
+  count.tokens = count.tokens - string.match(message, '^%d+', 16)
+end
+redis.call('HSET', session, 'pins', pins)
+return {known[1], change(session, messages, clock(), known[3], count)}

@@ -1,0 +1,90 @@
+"""Distributed sessions for fleets of agents: Redis hashes and lists, changed atomically by Lua, through a thin client."""
+
+from ._async.cache import AsyncSessionCache
+from ._async.session import AsyncSession
+from ._async.state import AsyncState, AsyncVariables
+from ._core.codec import estimate_tokens
+from ._sync.cache import SessionCache
+from ._sync.session import Session
+from ._sync.state import State, Variables
+from .errors import (
+    AccessDenied,
+    InvalidInput,
+    InvalidState,
+    InvalidTransition,
+    LimitExceeded,
+    MessageNotFound,
+    MessageTooLarge,
+    NotANumber,
+    OutcomeUnknown,
+    RevisionConflict,
+    SchemaMismatch,
+    SessionExists,
+    SessionNotActive,
+    SessionNotFound,
+    SessionRegressed,
+    SessionReplaced,
+    SessionsError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
+from .models.limits import LimitCheck
+from .models.messages import Message
+from .models.results import AppendResult
+from .models.sessions import (
+    AgentRun,
+    Conversation,
+    Evaluation,
+    Refinement,
+    SessionInfo,
+    SessionType,
+    TeacherDemo,
+)
+from .models.turns import Turn
+from .settings import SessionSettings
+
+__version__ = "0.1.0"
+__all__ = [
+    "AccessDenied",
+    "AgentRun",
+    "AppendResult",
+    "AsyncSession",
+    "AsyncSessionCache",
+    "AsyncState",
+    "AsyncVariables",
+    "Conversation",
+    "Evaluation",
+    "InvalidInput",
+    "InvalidState",
+    "InvalidTransition",
+    "LimitCheck",
+    "LimitExceeded",
+    "Message",
+    "MessageNotFound",
+    "MessageTooLarge",
+    "NotANumber",
+    "OutcomeUnknown",
+    "Refinement",
+    "RevisionConflict",
+    "SchemaMismatch",
+    "Session",
+    "SessionCache",
+    "SessionExists",
+    "SessionInfo",
+    "SessionNotActive",
+    "SessionNotFound",
+    "SessionRegressed",
+    "SessionReplaced",
+    "SessionSettings",
+    "SessionType",
+    "SessionsError",
+    "State",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "TeacherDemo",
+    "Turn",
+    "Variables",
+    "estimate_tokens",
+]

@@ -1,0 +1,162 @@
+"""What differs between asyncio and threads, hand-written on both sides under the same names.
+
+A `Link` carries commands to one server. Here it is one connection that all tasks share: commands go out as they come,
+those of one tick together, and replies are handed back in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from .._core.calls import Argument
+from .._core.faults import Lost, Unreachable
+from ..errors import InvalidInput
+
+Lock = asyncio.Lock
+sleep = asyncio.sleep
+pack = Connection().pack_command
+
+
+def socket_timeout(timeout: float) -> None:
+    """None: a connection that many tasks share is watched as a whole, not read by read."""
+
+
+class Link:
+    """Commands to one server, over one connection that is opened when first needed and again when it broke."""
+
+    def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, max_connections: int) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self._lane: _Lane | None = None
+        self._opening = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def send(self, *commands: tuple[Argument, ...]) -> list[Any]:
+        """The replies, errors of the server among them as values. Raises Unreachable or Lost."""
+        lane = self._lane
+        if lane is None or lane.failure is not None:
+            lane = await self._open()
+        elif lane.loop is not asyncio.get_running_loop():
+            raise InvalidInput(name="cache", detail="it was used in another event loop; make one cache for each loop")
+        return await lane.send(commands)
+
+    async def _open(self) -> _Lane:
+        async with self._opening:
+            if self._lane is None or self._lane.failure is not None:
+                connection = self._connect()
+                try:
+                    await asyncio.wait_for(connection.connect(), self._timeout)
+                except AuthenticationError:
+                    raise
+                except (RedisError, OSError, TimeoutError) as problem:
+                    raise Unreachable(str(problem) or type(problem).__name__) from problem
+                self._lane = _Lane(connection, self._timeout)
+            return self._lane
+
+    async def close(self) -> None:
+        if self._lane is not None:
+            await self._lane.close()
+            self._lane = None
+
+
+class _Lane:
+    """One open connection: what waits to be written, and who waits for a reply."""
+
+    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+        self.failure: Exception | None = None
+        self.loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._timeout = timeout
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._unsent: list[bytes] = []
+        self._sending = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._reader = self.loop.create_task(self._read())
+
+    async def send(self, commands: tuple[tuple[Argument, ...], ...]) -> list[Any]:
+        now = self.loop.time()
+        alone = not self._waiting
+        futures = []
+        for command in commands:
+            future: asyncio.Future[Any] = self.loop.create_future()
+            self._waiting.append((future, now))
+            self._unsent.extend(pack(*command))
+            futures.append(future)
+        if self._watch is None:
+            self._watch = self.loop.call_later(self._timeout, self._check)
+        if not self._sending:
+            await self._flush(alone)
+        replies = [await future for future in futures]
+        if isinstance(replies[-1], Lost):
+            raise replies[-1]
+        return replies
+
+    async def _flush(self, alone: bool) -> None:
+        """Writes what has gathered. A lone command goes straight out; others wait for their tick's company."""
+        self._sending = True
+        try:
+            if not alone:
+                await sleep(0)
+        finally:
+            self._sending = False
+            unsent, self._unsent = self._unsent, []
+            try:
+                await self._connection.send_packed_command(unsent, check_health=False)
+            except (RedisError, OSError) as problem:
+                self._fail(problem)
+            except asyncio.CancelledError:
+                self._fail(ConnectionError("cancelled while sending"))
+                raise
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                try:
+                    reply = await self._connection.read_response(disable_decoding=True, timeout=math.inf)
+                except ResponseError as refusal:
+                    reply = refusal
+                future, _ = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+        except (RedisError, OSError, IndexError) as problem:
+            self._fail(problem)
+
+    def _check(self) -> None:
+        """Runs while replies are due: the connection is given up when the oldest is overdue."""
+        self._watch = None
+        if self._waiting:
+            left = self._waiting[0][1] + self._timeout - self.loop.time()
+            if left <= 0:
+                self._fail(TimeoutError(f"no reply within {self._timeout:g} s"))
+            else:
+                self._watch = self.loop.call_later(left, self._check)
+
+    def _fail(self, problem: BaseException) -> None:
+        if self.failure is not None:
+            return
+        self.failure = Lost(str(problem) or type(problem).__name__)
+        while self._waiting:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_result(self.failure)
+        self._closing = self.loop.create_task(self.close())
+
+    async def close(self) -> None:
+        self.failure = self.failure or Lost("the cache was closed")
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._reader is not asyncio.current_task():
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        await self._connection.disconnect(nowait=True)
+
+
+class DictAccess:
+    """Nothing here: subscripts cannot be awaited. The sync state has them."""

@@ -1,0 +1,1 @@
+"""What the system means, without waiting: ids, keys, calls and the reading of replies. Imports neither redis nor asyncio."""

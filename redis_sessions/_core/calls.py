@@ -1,0 +1,59 @@
+"""A call as a value: what to send, where, and how to read the reply. Nothing here waits or talks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from .keys import SessionKeys
+from .scripts import Script
+
+Argument: TypeAlias = str | bytes | int
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """One command, routed by a tag. `operation` is the id that makes a change safe to repeat; empty for reads."""
+
+    __slots__ = ("command", "keys", "operation", "read", "script", "writes")
+
+    def __init__(
+        self,
+        command: tuple[Argument, ...],
+        keys: SessionKeys,
+        read: Callable[[Any], T],
+        script: Script | None = None,
+        operation: str = "",
+        writes: bool = True,
+    ) -> None:
+        self.command = command
+        self.keys = keys
+        self.read = read
+        self.script = script
+        self.operation = operation
+        self.writes = writes
+
+
+def invoke(
+    script: Script,
+    keys: SessionKeys,
+    read: Callable[[Any], T],
+    *,
+    rest: Sequence[Argument] = (),
+    operation: str = "",
+    writes: bool = True,
+    **arguments: Argument,
+) -> Call[T]:
+    """A call of a script, its arguments given by the names its binding block gives them."""
+    wanted = script.arguments[:-1] if script.takes_rest else script.arguments
+    if len(arguments) != len(wanted):
+        raise TypeError(f"{script.name} takes {', '.join(wanted)}; got {', '.join(arguments)}")
+    command = (
+        "EVALSHA",
+        script.sha,
+        len(script.keys),
+        *[getattr(keys, name) for name in script.keys],
+        *[arguments[name] for name in wanted],
+        *rest,
+    )
+    return Call(command, keys, read, script, operation, writes)

@@ -1,0 +1,116 @@
+"""The wire format of a message: 13 digits of time (ms), kind, flags, tokens, ':', then the payload as JSON.
+
+`1763700000000u@12:{"role":"user",…}`. Scripts read the header and never decode a payload.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InvalidInput
+from ..models.messages import Message, kind_of, stored_message
+
+TokenCounter = Callable[[dict[str, Any]], int]
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+PINNED, TOOL_RESULT = 1, 2
+LARGEST_MESSAGE = 64 * 1024 * 1024
+
+
+def estimate_tokens(payload: dict[str, Any]) -> int:
+    """The default token counter: a quarter of the content's UTF-8 bytes, plus one. Content that is no text counts as JSON."""
+    content = payload.get("content")
+    if content is None:
+        return 1
+    if not isinstance(content, str):
+        content = to_json(content, "content")
+    return (len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))) // 4 + 1
+
+
+def to_json(value: Any, name: str) -> str:
+    """Compact JSON from which the same value comes back; refuses what would come back as another."""
+    try:
+        _check(value, name)
+        text = _encode(value)
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
+        return _encode_ascii(value)
+    except (TypeError, ValueError, RecursionError) as problem:
+        if isinstance(problem, InvalidInput):
+            raise
+        raise InvalidInput(name=name, detail=f"is no JSON: {problem}") from None
+    return text
+
+
+def from_json(text: bytes | str) -> Any:
+    return _decode(text if isinstance(text, str) else text.decode())
+
+
+def _check(value: Any, path: str) -> None:
+    """Refuses keys that are no text and tuples: JSON would give them back changed."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                raise InvalidInput(name=path, detail=f"the key {key!r} is no text, as JSON wants it")
+            if not (part is None or isinstance(part, str | int | float)):
+                _check(part, f"{path}.{key}")
+    elif isinstance(value, list):
+        for at, part in enumerate(value):
+            if not (part is None or isinstance(part, str | int | float)):
+                _check(part, f"{path}[{at}]")
+    elif not (value is None or isinstance(value, str | int | float)):
+        raise InvalidInput(name=path, detail=f"a {type(value).__name__} is no JSON value")
+
+
+def encode(message: Message | dict[str, Any], count: TokenCounter) -> bytes:
+    """One message as the append script takes it: all of the wire format but the time."""
+    if isinstance(message, Message):
+        payload, kind, pinned, tokens = message.payload, message.kind, message.pinned, message.tokens
+    else:
+        if not isinstance(message, dict):
+            message = _dumped(message)
+        payload, kind, pinned, tokens = message, kind_of(message), False, None
+    if tokens is None:
+        tokens = count(payload)
+    if not isinstance(tokens, int) or tokens < 0:
+        raise InvalidInput(name="tokens", detail=f"{tokens!r} must be a whole number, 0 or more")
+    flags = chr(64 + (PINNED if pinned else 0) + (TOOL_RESULT if kind == "t" or _answers_tool(payload) else 0))
+    data = f"{kind}{flags}{tokens}:{to_json(payload, 'message')}".encode()
+    if len(data) > LARGEST_MESSAGE:
+        raise InvalidInput(name="message", detail=f"{len(data)} bytes, over the {LARGEST_MESSAGE} that are ever sent")
+    return data
+
+
+def _dumped(message: Any) -> dict[str, Any]:
+    dump = getattr(message, "model_dump", None)
+    if dump is None:
+        raise InvalidInput(name="message", detail=f"a {type(message).__name__} is no Message and no JSON object (dict)")
+    dumped: dict[str, Any] = dump(mode="json")
+    return dumped
+
+
+def _answers_tool(payload: dict[str, Any]) -> bool:
+    """Whether a user message carries tool results as blocks, as some providers' format has it."""
+    content = payload.get("content")
+    if not isinstance(content, list):
+        return False
+    return any(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
+
+
+def decode(element: bytes, seq: int, life: str) -> Message:
+    """A message from an element of the list."""
+    colon = element.index(58, 15)
+    return stored_message(
+        _decode(element[colon + 1 :].decode()),
+        chr(element[13]),
+        seq,
+        int(element[:13]),
+        life,
+        bool(element[14] & PINNED),
+        int(element[15:colon]),
+    )

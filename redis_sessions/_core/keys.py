@@ -1,0 +1,37 @@
+"""The only place that builds a key.
+
+    <namespace>:{<tag>}:session:<id>    hash   what a session is, its counts, its state (lua/README.md lists the fields)
+    <namespace>:{<tag>}:messages:<id>   list   its retained messages, oldest first
+    <namespace>:meta                    string the schema version of this namespace
+
+The type comes before the id, so no id can form another's key. The tag is `routing.tag(id)`: both keys of a session,
+and of a whole tree, share a slot.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .ids import check_id
+from .routing import tag
+
+SCHEMA = "1"
+
+
+class SessionKeys(NamedTuple):
+    id: str
+    tag: str
+    session: str
+    messages: str
+
+
+def session_keys(namespace: str, id: str) -> SessionKeys:
+    """The keys of one session; refuses a bad id."""
+    check_id(id)
+    slot = tag(id)
+    prefix = f"{namespace}:{{{slot}}}:"
+    return SessionKeys(id, slot, f"{prefix}session:{id}", f"{prefix}messages:{id}")
+
+
+def meta_key(namespace: str) -> str:
+    return f"{namespace}:meta"

@@ -1,0 +1,177 @@
+"""Messages: the calls that append, read, select, pin and clear, and the reading of their replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..errors import InvalidInput
+from ..models.limits import LimitCheck
+from ..models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
+from ..models.results import AppendResult
+from ..models.turns import Turn
+from .calls import Call, invoke
+from .codec import TokenCounter, decode, encode
+from .ids import check_id, new_operation_id
+from .keys import SessionKeys
+from .scripts import script
+from .sessions import revision
+from .units import whole
+
+PAGE = 1000
+SCAN = 10_000
+MOST_IN_BATCH = 10_000
+_OK = LimitCheck("ok")
+_APPEND = script("messages/append")
+
+
+class Appended(NamedTuple):
+    """The reply to an append, and the incarnation that took it."""
+
+    result: AppendResult
+    life: str
+
+
+def append(
+    keys: SessionKeys,
+    life: str,
+    messages: Iterable[Message | dict[str, Any]],
+    count: TokenCounter,
+    *,
+    batch_id: str | None = None,
+    expected_rev: int | None = None,
+    seen: int = 0,
+) -> Call[Appended]:
+    """One batch. Without a batch id it is given one, so that a retry is recognised."""
+    entries = [encode(message, count) for message in messages]
+    if not 1 <= len(entries) <= MOST_IN_BATCH:
+        raise InvalidInput(name="messages", detail=f"{len(entries)} given; a batch is 1 to {MOST_IN_BATCH} messages")
+    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+
+    def read(reply: Any) -> Appended:
+        first, last, rev, retained, dropped, *state = reply[2].split()
+        limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
+        result = AppendResult(
+            int(first), int(last), int(rev), int(retained), int(dropped), limit, reply[0] == 1, batch
+        )
+        return Appended(result, reply[1].decode())
+
+    return invoke(
+        _APPEND,
+        keys,
+        read,
+        life=life,
+        batch=batch,
+        expected="" if expected_rev is None else revision(expected_rev),
+        seen=seen,
+        rest=entries,
+        operation=batch,
+    )
+
+
+class Page(NamedTuple):
+    """Messages in order, and the seq to read on below; 0 when there is nothing older."""
+
+    messages: list[Message]
+    below: int
+    last_seq: int
+    system_prompt: str | None = None
+
+
+def read(keys: SessionKeys, life: str, *, limit: int, after: int = 0, below: int = 0, slide: bool = False) -> Call[Page]:
+    """The newest messages of a range, oldest first."""
+
+    def page(reply: Any) -> Page:
+        found_life, last, _, low, listed, seqs, aside = reply
+        owner = found_life.decode()
+        messages = [decode(element, low + at, owner) for at, element in enumerate(listed)]
+        if seqs:
+            messages = [decode(element, int(seq), owner) for seq, element in zip(seqs, aside, strict=True)] + messages
+        return Page(messages, messages[0].seq if len(messages) == limit else 0, last)
+
+    return invoke(
+        script("messages/read"), keys, page, life=life, after=after, below=below, limit=limit, slide=int(slide),
+        writes=False,
+    )  # fmt: skip
+
+
+def select(
+    keys: SessionKeys,
+    life: str,
+    *,
+    kinds: str,
+    limit: int = -1,
+    after: int = 0,
+    below: int = 0,
+    budget: int | str = "",
+) -> Call[Page]:
+    """The newest messages of some kinds, within a token budget if one is given, oldest first."""
+
+    def page(reply: Any) -> Page:
+        found_life, last, system, next_below, seqs, found = reply
+        owner = found_life.decode()
+        messages = [decode(element, seq, owner) for seq, element in zip(seqs, found, strict=True)]
+        return Page(messages[::-1], next_below, last, system.decode() or None)
+
+    return invoke(
+        script("messages/select"), keys, page, life=life, after=after, below=below, limit=limit, kinds=kinds,
+        budget=budget, scan=SCAN, writes=False,
+    )  # fmt: skip
+
+
+def turn(keys: SessionKeys, life: str, number: int) -> Call[Turn | None]:
+    """One turn by its number, 0 for the last; None when it is not there or the cap dropped its user message."""
+
+    def read_turn(reply: Any) -> Turn | None:
+        owner, _, found, first, elements = reply
+        if not found:
+            return None
+        return Turn(found, [decode(element, first + at, owner.decode()) for at, element in enumerate(elements)])
+
+    return invoke(script("messages/turn"), keys, read_turn, life=life, number=number, scan=SCAN, writes=False)
+
+
+def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: int | None = None) -> Call[int]:
+    """Reads as the rev."""
+    return invoke(
+        script("messages/pin"),
+        keys,
+        lambda reply: int(reply[1]),
+        life=life,
+        expected=revision(expected_rev),
+        seq=whole(seq, "seq", least=1),
+        pinned=int(pinned),
+    )
+
+
+def clear(keys: SessionKeys, life: str, *, expected_rev: int | None = None) -> Call[int]:
+    """Reads as the rev."""
+    return invoke(
+        script("messages/clear"), keys, lambda reply: int(reply[1]), life=life, expected=revision(expected_rev)
+    )
+
+
+def kinds_of(role: str | None, include_tools: bool) -> str:
+    """The kind letters that a role or an entry type selects; all of them for None."""
+    if role is None:
+        chosen = "".join(KINDS)
+    elif role in KIND_OF_ROLE:
+        chosen = "".join(kind for kind, (its_role, _) in KINDS.items() if its_role == role)
+    elif role in KIND_OF_TYPE:
+        chosen = KIND_OF_TYPE[role]
+    else:
+        names = ", ".join([*KIND_OF_ROLE, *KIND_OF_TYPE])
+        raise InvalidInput(name="role", detail=f"{role!r} is none of {names}")
+    return chosen if include_tools else chosen.replace("t", "").replace("c", "")
+
+
+def fitting(prompt: Message | None, newest_first: Iterable[Message], budget: int, count: TokenCounter) -> list[Message]:
+    """The context window for a counter of the caller's: the prompt, then the newest that fit, in order."""
+    room = budget - (count(prompt.payload) if prompt else 0)
+    chosen: list[Message] = []
+    for message in newest_first:
+        room -= count(message.payload)
+        if room < 0:
+            break
+        chosen.append(message)
+    return [*([prompt] if prompt else []), *reversed(chosen)]

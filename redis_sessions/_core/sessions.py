@@ -1,0 +1,223 @@
+"""Sessions: the calls that create, describe, change and end one, and the reading of their replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import InvalidInput, SessionNotFound, SessionReplaced
+from ..models.sessions import SessionInfo, SessionType, session_type
+from ..settings import SessionSettings
+from .calls import Argument, Call, invoke
+from .codec import TokenCounter, from_json, to_json
+from .ids import check_id
+from .keys import SessionKeys
+from .scripts import script
+from .units import Duration, milliseconds, moment, whole
+
+MOST_FIELDS = 10_000
+KINDS = ("main", "subagent", "cron")
+
+
+def create(
+    keys: SessionKeys, life: str, settings: SessionSettings, fields: Mapping[str, Argument], *, get: bool
+) -> Call[tuple[bool, str]]:
+    """Reads as (whether it was created, its life)."""
+    rest = [part for pair in (settings.fields() | dict(fields)).items() for part in pair]
+    return invoke(
+        script("sessions/create"),
+        keys,
+        lambda reply: (reply[0] == 1, reply[1].decode()),
+        life=life,
+        get=int(get),
+        rules=settings.rules,
+        ttl=settings.ttl_ms,
+        lifetime=settings.max_lifetime_ms,
+        rest=rest,
+    )
+
+
+def describe(
+    count: TokenCounter,
+    *,
+    user_id: str | None = None,
+    agent_id: str | None = None,
+    kind: str | None = None,
+    name: str | None = None,
+    type: SessionType | Mapping[str, Any] | None = None,
+    tags: list[str] | None = None,
+    parent_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    system_prompt: str | None = None,
+) -> dict[str, Argument]:
+    """The fields of a session's hash that say what it is; what is None is left out."""
+    fields: dict[str, Argument] = {}
+    for field, id in (("user", user_id), ("agent", agent_id), ("parent", parent_id)):
+        if id is not None:
+            fields[field] = check_id(id, f"{field}_id")
+    if kind is not None:
+        if kind not in KINDS:
+            raise InvalidInput(name="kind", detail=f"{kind!r} is none of {', '.join(KINDS)}")
+        fields["kind"] = kind
+    if name is not None:
+        fields["name"] = _text(name, "name")
+    if type is not None:
+        fields["type"] = _type(type)
+    if tags is not None:
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise InvalidInput(name="tags", detail=f"{tags!r} is no list of texts")
+        fields["tags"] = to_json(tags, "tags")
+    if system_prompt is not None:
+        fields["system"] = _text(system_prompt, "system_prompt")
+        fields["system_tokens"] = count({"role": "system", "content": system_prompt})
+    for key, value in (metadata or {}).items():
+        fields[f"meta.{_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
+    return fields
+
+
+def _text(value: str, name: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidInput(name=name, detail=f"{value!r} is no text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        raise InvalidInput(name=name, detail=f"is no valid Unicode text: {problem.reason}") from None
+    return value
+
+
+def _type(value: SessionType | Mapping[str, Any]) -> str:
+    try:
+        checked = session_type.validate_python(value if isinstance(value, BaseModel) else dict(value))
+    except ValidationError as problem:
+        raise InvalidInput(name="type", detail=f"{value!r}: {problem.errors()[0]['msg']}") from None
+    return checked.model_dump_json()
+
+
+def life(keys: SessionKeys) -> Call[str | None]:
+    """The incarnation of the session that is there, or None."""
+    return Call(("HGET", keys.session, "life"), keys, lambda reply: reply and reply.decode(), writes=False)
+
+
+def info(keys: SessionKeys, life: str) -> Call[SessionInfo]:
+    return invoke(script("sessions/info"), keys, lambda reply: read_info(keys.id, reply), life=life, writes=False)
+
+
+def read_info(id: str, reply: list[bytes]) -> SessionInfo:
+    """A SessionInfo from the pairs that the info script returns."""
+    found = {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
+    aside = len(found.get("aside", b"").split())
+    turns, entries, duration, action = found.get("limits", b"- - - error").decode().split()
+    rev, last, dropped, users, assistants, completed, _, size, tokens, _, updated = map(int, found["counts"].split())
+    cap, policy, max_bytes, ttl, _ = found["rules"].decode().split()
+    left = int(found["left"])
+    texts = {"user_id": "user", "agent_id": "agent", "name": "name", "parent_id": "parent", "reason": "reason"}
+    optional: dict[str, Any] = {to: found[field].decode() for to, field in texts.items() if field in found}
+    if "type" in found:
+        optional["type"] = from_json(found["type"])
+    if "tags" in found:
+        optional["tags"] = from_json(found["tags"])
+    if "system" in found:
+        optional["system_prompt"] = found["system"].decode()
+    if "result" in found:
+        optional["result"] = from_json(found["result"])
+    if "finished" in found:
+        optional["finished_at"] = moment(found["finished"])
+    return SessionInfo(
+        id=id,
+        life=found["life"].decode(),
+        status=found["status"].decode(),  # type: ignore[arg-type]
+        rev=rev,
+        kind=found.get("kind", b"main").decode(),  # type: ignore[arg-type]
+        metadata={name[5:]: from_json(value) for name, value in found.items() if name.startswith("meta.")},
+        created_at=moment(found["created"]),
+        updated_at=moment(updated),
+        read_at=moment(found["now"]),
+        count=int(found["count"]) + aside,
+        dropped=dropped - aside,
+        last_seq=last,
+        entries=last - int(found.get("cleared", 0)),
+        user_messages=users,
+        assistant_messages=assistants,
+        turns=completed,
+        bytes=size,
+        tokens=tokens + int(found.get("system_tokens", 0)),
+        ttl=timedelta(milliseconds=int(ttl)) if ttl != "0" else None,
+        expires_in=timedelta(milliseconds=left) if left >= 0 else None,
+        max_messages=int(cap) or None,
+        cap_policy=policy,
+        max_turns=None if turns == "-" else int(turns),
+        max_entries=None if entries == "-" else int(entries),
+        max_duration=None if duration == "-" else timedelta(milliseconds=int(duration)),
+        limit_action=action,  # type: ignore[arg-type]
+        max_message_bytes=int(max_bytes),
+        max_tokens=int(found["max_tokens"]),
+        **optional,
+    )
+
+
+def patch(
+    keys: SessionKeys,
+    life: str,
+    sets: Mapping[str, Argument],
+    removed: list[str] | None = None,
+    *,
+    expected_rev: int | None = None,
+) -> Call[tuple[int, int]]:
+    """Reads as (rev, how many of the removed were there)."""
+    return invoke(
+        script("sessions/patch"),
+        keys,
+        lambda reply: (reply[1], reply[2]),
+        life=life,
+        expected=revision(expected_rev),
+        sets=len(sets),
+        most=MOST_FIELDS,
+        rest=[*[part for pair in sets.items() for part in pair], *(removed or [])],
+    )
+
+
+def status(
+    keys: SessionKeys, life: str, wanted: str, reason: str | None, result: Any, *, expected_rev: int | None = None
+) -> Call[int]:
+    """Reads as the rev."""
+    return invoke(
+        script("sessions/status"),
+        keys,
+        lambda reply: int(reply[1]),
+        life=life,
+        expected=revision(expected_rev),
+        status=wanted,
+        reason=_text(reason or "", "reason"),
+        result="" if result is None else to_json(result, "result"),
+    )
+
+
+def touch(keys: SessionKeys, life: str, ttl: Duration | None) -> Call[timedelta | None]:
+    """Reads as the life left, or None for a persistent session."""
+    return invoke(
+        script("sessions/touch"),
+        keys,
+        lambda reply: timedelta(milliseconds=reply[1]) if reply[1] >= 0 else None,
+        life=life,
+        ttl="" if ttl is None else milliseconds(ttl, "ttl"),
+    )
+
+
+def delete(keys: SessionKeys, life: str) -> Call[bool]:
+    """Reads as whether it was there."""
+    return invoke(script("sessions/delete"), keys, lambda reply: reply == 1, life=life)
+
+
+def revision(expected: int | None) -> int | str:
+    return "" if expected is None else whole(expected, "expected_rev")
+
+
+def belongs(keys: SessionKeys, found: bytes | None, life: str) -> None:
+    """What the scripts check first, for replies of plain commands: the session is there, and is the one that was known."""
+    if found is None:
+        raise SessionNotFound(session_id=keys.id)
+    if life and found.decode() != life:
+        raise SessionReplaced(session_id=keys.id)

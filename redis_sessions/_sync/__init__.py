@@ -1,0 +1,1 @@
+"""Generated from `_async` (make mirror), but for io.py."""

@@ -1,0 +1,153 @@
+# Generated from ../_async/cache.py by tools/mirror.py; edit that file.
+"""The session cache: where sessions are created, found and deleted."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from .._core import sessions
+from .._core.codec import TokenCounter, estimate_tokens
+from .._core.ids import check_id, check_namespace, new_id, new_life
+from .._core.keys import session_keys
+from .._core.units import Duration, milliseconds, whole
+from ..engines import Engine, from_client, from_url
+from ..errors import InvalidInput, SessionNotFound
+from ..settings import Description, NewSession, SessionOptions, SessionSettings
+from .calls import Calls
+from .nodes import Nodes
+from .session import Session
+
+
+class SessionCache:
+    """Sessions of one namespace on one server or cluster, shared by all workers that name the same.
+
+    `from_url` makes connections of its own; the constructor borrows the settings of a redis-py client, which it never uses
+    up or closes. Close it, or use it in a `with` block. One cache serves a whole process, all its tasks and threads.
+    """
+
+    def __init__(self, client: Any, **options: Any) -> None:
+        """A cache beside a redis-py client (standalone or cluster). `options` are those of `from_url`."""
+        self._set_up(from_client(client), **options)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        namespace: str = "sessions",
+        timeout: Duration = 5.0,
+        retry_for: Duration = 10.0,
+        max_connections: int = 50,
+        token_counter: TokenCounter = estimate_tokens,
+        touch_on_read: bool = False,
+        **settings: Unpack[SessionOptions],
+    ) -> Self:
+        """A cache for a URL: redis://, rediss://, unix://, redis+cluster://, embedded://[path], fake://. Nothing is sent yet.
+
+        `timeout` bounds one attempt, `retry_for` a call with all its retries; `max_connections` is for each node, callers
+        wait for a free one. `token_counter` counts a message's tokens when it is appended. `touch_on_read` lets `history`
+        extend a session's life. The rest are the defaults for new sessions, see SessionSettings.
+        """
+        cache = cls.__new__(cls)
+        cache._set_up(
+            from_url(url),
+            namespace=namespace,
+            timeout=timeout,
+            retry_for=retry_for,
+            max_connections=max_connections,
+            token_counter=token_counter,
+            touch_on_read=touch_on_read,
+            **settings,
+        )
+        return cache
+
+    def _set_up(
+        self,
+        engine: Engine,
+        *,
+        namespace: str = "sessions",
+        timeout: Duration = 5.0,
+        retry_for: Duration = 10.0,
+        max_connections: int = 50,
+        token_counter: TokenCounter = estimate_tokens,
+        touch_on_read: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.namespace = check_namespace(namespace)
+        self.settings = SessionSettings.of(settings)
+        self.where = engine.where
+        self._count = token_counter
+        self._touch_on_read = touch_on_read
+        self._nodes = Nodes(
+            engine, milliseconds(timeout, "timeout") / 1000, whole(max_connections, "max_connections", least=1)
+        )
+        self._calls = Calls(self._nodes, engine.where, namespace, milliseconds(retry_for, "retry_for") / 1000)
+
+    def session(self, id: str) -> Session:
+        """A handle on a session, whether it exists or not. No round trip."""
+        return self._handle(id, "")
+
+    def create(self, id: str | None = None, **given: Unpack[NewSession]) -> Session:
+        """Creates a session; without an id it gets one. Settings given here override the cache's. One round trip, atomic.
+
+        Raises SessionExists when the id is in use.
+        """
+        return self._create(id, given, get=False)
+
+    def get_or_create(self, id: str | None = None, **given: Unpack[NewSession]) -> Session:
+        """The session of an id, as it is, or a new one; an expired one is gone, so it is replaced. One round trip, atomic."""
+        return self._create(id, given, get=True)
+
+    def main(self, agent_id: str, **given: Unpack[NewSession]) -> Session:
+        """The main session of an agent, `agent:<agent_id>:main`, made when it is not there. One round trip, atomic."""
+        check_id(agent_id, "agent_id", 128)
+        if ":" in agent_id:
+            raise InvalidInput(name="agent_id", detail=f"{agent_id!r} may not contain ':'")
+        return self.get_or_create(f"agent:{agent_id}:main", **{**given, "agent_id": agent_id, "kind": "main"})
+
+    def get(self, id: str) -> Session | None:
+        """A handle on an existing session, or None. One round trip."""
+        life = self._calls.run(sessions.life(session_keys(self.namespace, id)))
+        return None if life is None else self._handle(id, life)
+
+    def open(self, id: str) -> Session:
+        """A handle on an existing session; raises SessionNotFound. One round trip."""
+        found = self.get(id)
+        if found is None:
+            raise SessionNotFound(session_id=id)
+        return found
+
+    def delete(self, id: str) -> bool:
+        """Deletes a session with everything it owns; says whether it was there. One round trip, atomic."""
+        return self.session(id).delete()
+
+    def close(self) -> None:
+        """Closes the connections this cache opened. A borrowed client stays as it is."""
+        self._nodes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _create(self, id: str | None, given: NewSession, *, get: bool) -> Session:
+        described: dict[str, Any] = {
+            name: value for name, value in given.items() if name in Description.__annotations__
+        }
+        options = {name: value for name, value in given.items() if name not in described}
+        keys = session_keys(self.namespace, new_id() if id is None else id)
+        fields = sessions.describe(self._count, **described)
+        settings = SessionSettings.of(options, self.settings)
+        _, life = self._calls.run(sessions.create(keys, new_life(), settings, fields, get=get))
+        return self._handle(keys.id, life)
+
+    def _handle(self, id: str, life: str) -> Session:
+        keys = session_keys(self.namespace, id)
+        return Session(self._calls, keys, life, self._count, touch_on_read=self._touch_on_read)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"

@@ -1,0 +1,132 @@
+# Generated from ../_async/calls.py by tools/mirror.py; edit that file.
+"""Carries out calls: retries what is worth it within one bound, and turns refusals into errors."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from .._core.calls import Call
+from .._core.faults import DENIED, NOT_SERVING, Lost, NotServing, Unreachable, word_of
+from .._core.keys import SCHEMA, meta_key, session_keys
+from ..errors import (
+    BY_CODE,
+    AccessDenied,
+    OutcomeUnknown,
+    SchemaMismatch,
+    SessionsError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
+from . import io
+from .nodes import Nodes
+
+T = TypeVar("T")
+_META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
+_PASSING = (Unreachable, Lost, NotServing)
+_NOT_SERVING = (ReadOnlyError, BusyLoadingError, ClusterDownError, MasterDownError, TryAgainError, AskError)
+_DENIED = (AuthenticationError, NoPermissionError)
+
+
+class Calls:
+    """Runs calls against the nodes of one engine, for one namespace."""
+
+    def __init__(self, nodes: Nodes, where: str, namespace: str, retry_for: float) -> None:
+        self._nodes = nodes
+        self._where = where
+        self._namespace = namespace
+        self._retry_for = retry_for
+        self._checked = False
+
+    def run(self, call: Call[T]) -> T:
+        """The call's answer. A first attempt costs nothing extra; what passes is repeated for `retry_for` seconds."""
+        try:
+            return self._attempt(call)
+        except _PASSING as problem:
+            return self._repeat(call, problem)
+
+    def _repeat(self, call: Call[T], first: Exception) -> T:
+        began = time.monotonic()
+        ran = isinstance(first, Lost)
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(_PASSING),
+                stop=stop_after_delay(self._retry_for),
+                wait=wait_random_exponential(multiplier=0.02, max=0.5),
+                sleep=io.sleep,
+                reraise=True,
+            ):
+                with attempt:
+                    try:
+                        return self._attempt(call)
+                    except Lost:
+                        ran = True
+                        raise
+        except _PASSING as problem:
+            waited = time.monotonic() - began
+            detail = str(problem)
+            if ran and call.writes:
+                raise OutcomeUnknown(batch_id=call.operation or None, waited=waited, detail=detail) from problem
+            raise StoreUnavailable(where=self._where, waited=waited, detail=detail) from problem
+        raise AssertionError("unreachable: tenacity returns or raises")
+
+    def _attempt(self, call: Call[T]) -> T:
+        if not self._checked:
+            self._check_schema()
+        reply = self._send(call.keys.tag, call)
+        return call.read(reply)
+
+    def _send(self, route: str, call: Call[Any]) -> Any:
+        try:
+            reply = self._nodes.send(route, call.command, call.script)
+        except _DENIED as problem:
+            raise AccessDenied(where=self._where, detail=str(problem)) from None
+        if isinstance(reply, Exception):
+            raise self._error(call, reply)
+        return reply
+
+    def _error(self, call: Call[Any], reply: Exception) -> Exception:
+        text = str(reply)
+        word, *facts = text.split() or [""]
+        known = BY_CODE.get(word)
+        if known is not None and type(reply) is ResponseError:
+            return known.from_reply(call.keys.id, facts)
+        word = word_of(text)
+        if isinstance(reply, OutOfMemoryError) or word == "OOM":
+            return StoreFull(where=self._where)
+        if isinstance(reply, _DENIED) or word in DENIED:
+            return AccessDenied(where=self._where, detail=text)
+        if isinstance(reply, _NOT_SERVING) or word in NOT_SERVING:
+            return NotServing(text)
+        return StoreError(where=self._where, detail=text)
+
+    def _check_schema(self) -> None:
+        """Once a cache: claims the namespace for our schema, or refuses to touch another's."""
+        key = meta_key(self._namespace)
+        found: Any = SCHEMA.encode()
+        for command in (("SET", key, SCHEMA, "NX"), ("GET", key)):
+            try:
+                found = self._nodes.send(key, command, None)
+            except _DENIED as problem:
+                raise AccessDenied(where=self._where, detail=str(problem)) from None
+            if isinstance(found, Exception):
+                raise self._error(_META, found)
+        if found != SCHEMA.encode():
+            text = found.decode() if isinstance(found, bytes) else repr(found)
+            raise SchemaMismatch(namespace=self._namespace, found=text, wanted=SCHEMA)
+        self._checked = True

@@ -1,0 +1,37 @@
+# Generated from ../_async/connections.py by tools/mirror.py; edit that file.
+"""Makes connections for an engine, with the client library's classes for TCP, TLS and Unix sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from redis.connection import Connection, ConnectionInterface, SSLConnection, UnixDomainSocketConnection
+from redis.retry import Retry
+
+from ..engines import Engine, connection_options
+from . import io
+
+_CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
+
+
+def connector(engine: Engine, timeout: float, node: tuple[str, int] | None = None) -> Callable[[], ConnectionInterface]:
+    """A function that makes one connection, not yet open, to the engine's server or to a node of its cluster."""
+    options = connection_options(engine, timeout, Retry)
+    options["socket_timeout"] = io.socket_timeout(timeout)
+    if node is not None:
+        options["host"], options["port"] = node
+    kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
+
+    def connect() -> ConnectionInterface:
+        engine.prepare()
+        connection: ConnectionInterface = kind(**options)
+        return connection
+
+    return connect
+
+
+def _fake_class() -> Any:
+    from fakeredis import FakeRedisConnection
+
+    return FakeRedisConnection

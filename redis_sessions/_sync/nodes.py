@@ -1,0 +1,111 @@
+# Generated from ../_async/nodes.py by tools/mirror.py; edit that file.
+"""Sends a command to the node that has its slot, and follows where a cluster points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, NoScriptError
+
+from .._core.calls import Argument
+from .._core.faults import Lost, NotServing, Unreachable
+from .._core.scripts import Script
+from ..engines import Engine
+from . import io
+from .connections import connector
+
+_HOPS = 5
+Address = tuple[str, int]
+
+
+class Nodes:
+    """One link for a single server, one a node for a cluster."""
+
+    def __init__(self, engine: Engine, timeout: float, max_connections: int) -> None:
+        self._engine = engine
+        self._timeout = timeout
+        self._max_connections = max_connections
+        self._only = None if engine.nodes else self._link(None)
+        self._links: dict[Address, io.Link] = {}
+        self._slots: dict[int, Address] = {}
+        self._discovering = io.Lock()
+
+    def send(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
+        """The reply, an error of the server as a value. `route` is the text that is hashed to a slot."""
+        if self._only is not None:
+            return self._ask(self._only, (command,), script)
+        slot = key_slot(route.encode())
+        link = self._link_of(slot)
+        commands: tuple[tuple[Argument, ...], ...] = (command,)
+        for _ in range(_HOPS):
+            try:
+                reply = self._ask(link, commands, script)
+            except (Unreachable, Lost):
+                self._slots.clear()  # a node is gone: look again who serves what
+                raise
+            if isinstance(reply, AskError):
+                link, commands = self._node(reply.node_addr), (("ASKING",), command)
+            elif isinstance(reply, MovedError):
+                self._slots[slot] = reply.node_addr
+                link, commands = self._node(reply.node_addr), (command,)
+            else:
+                return reply
+        raise NotServing("the cluster kept pointing elsewhere")
+
+    def every(self, command: tuple[Argument, ...]) -> list[Any]:
+        """The reply of every node."""
+        if self._only is not None:
+            return [(self._only.send(command))[0]]
+        self._link_of(0)
+        return [(self._node(node).send(command))[0] for node in sorted(set(self._slots.values()))]
+
+    def close(self) -> None:
+        for link in [self._only, *self._links.values()]:
+            if link is not None:
+                link.close()
+        self._engine.release()
+
+    def _ask(self, link: io.Link, commands: tuple[tuple[Argument, ...], ...], script: Script | None) -> Any:
+        reply = (link.send(*commands))[-1]
+        if isinstance(reply, NoScriptError) and script is not None:
+            reply = (link.send(("SCRIPT", "LOAD", script.source), *commands))[-1]
+        return reply
+
+    def _link(self, node: Address | None) -> io.Link:
+        return io.Link(connector(self._engine, self._timeout, node), self._timeout, self._max_connections)
+
+    def _node(self, node: Address) -> io.Link:
+        if node not in self._links:
+            self._links[node] = self._link(node)
+        return self._links[node]
+
+    def _link_of(self, slot: int) -> io.Link:
+        if slot not in self._slots:
+            with self._discovering:
+                if slot not in self._slots:
+                    self._slots = self._discover()
+        if slot not in self._slots:
+            raise NotServing(f"no node of the cluster serves slot {slot}")
+        return self._node(self._slots[slot])
+
+    def _discover(self) -> dict[int, Address]:
+        """Who serves what, from the first node that answers."""
+        problem: Exception = Unreachable("no node known")
+        for node in dict.fromkeys([*self._engine.nodes, *self._links]):
+            try:
+                reply = (self._node(node).send(("CLUSTER", "SLOTS")))[0]
+            except (Unreachable, Lost) as found:
+                problem = found
+                continue
+            if isinstance(reply, Exception):
+                problem = reply
+                continue
+            return {
+                slot: ((master[0] or node[0].encode()).decode(), int(master[1]))
+                for first, last, master, *_ in reply
+                for slot in range(first, last + 1)
+            }
+        if isinstance(problem, Unreachable | Lost):
+            raise Unreachable(f"no node of the cluster answers ({problem})")
+        raise problem

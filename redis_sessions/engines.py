@@ -1,0 +1,126 @@
+"""From a URL, or a client that is already there, to what connections are made of. Opens none itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.maint_notifications import MaintNotificationsConfig
+
+from .errors import InvalidInput
+
+SCHEMES = "redis://, rediss://, unix://, redis+cluster://, rediss+cluster://, embedded://[path], fake://"
+# What a borrowed client's connections carry that belongs to its own pool, or that we decide ourselves.
+_NOT_OURS = re.compile(r"maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How to reach a server: connection arguments, one or many nodes, and a name without secrets for messages."""
+
+    where: str
+    transport: Literal["tcp", "tls", "unix", "fake"]
+    options: Mapping[str, Any]
+    nodes: tuple[tuple[str, int], ...] = ()
+    """Seeds of a cluster; empty for a single server."""
+    prepare: Callable[[], None] = field(default=lambda: None)
+    """Called before a connection is made; starts an embedded server."""
+    release: Callable[[], None] = field(default=lambda: None)
+    """Called once, when the cache is closed."""
+    connection_class: Any = None
+    """The class of a borrowed client's connections."""
+
+
+def from_url(url: str) -> Engine:
+    """The engine that a URL names; refuses what it cannot be, without showing a password."""
+    if not isinstance(url, str) or "://" not in url:
+        raise InvalidInput(name="url", detail=f"{redact(str(url))!r} is none of {SCHEMES}")
+    scheme, _, rest = url.partition("://")
+    if scheme == "fake":
+        return _fake()
+    if scheme == "embedded":
+        return _embedded(unquote(rest))
+    if scheme in ("redis", "rediss", "unix"):
+        options = _parse(url, url)
+        transport: Literal["tcp", "tls", "unix"]
+        transport = "unix" if scheme == "unix" else "tls" if scheme == "rediss" else "tcp"
+        return Engine(redact(url), transport, options)
+    if scheme in ("redis+cluster", "rediss+cluster"):
+        plain = scheme.removesuffix("+cluster")
+        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+        nodes = [_parse(f"{plain}://{host}", url) for host in hosts]
+        options = _parse(f"{plain}://{rest.replace(','.join(hosts), hosts[0], 1)}", url)
+        if options.pop("db", 0):
+            raise InvalidInput(name="url", detail=f"{redact(url)}: a cluster has no database but 0")
+        seeds = tuple((node.get("host", "localhost"), node.get("port", 6379)) for node in nodes)
+        return Engine(redact(url), "tls" if plain == "rediss" else "tcp", options, seeds)
+    raise InvalidInput(name="url", detail=f"{redact(url)!r} is none of {SCHEMES}")
+
+
+def from_client(client: Any) -> Engine:
+    """The engine of a redis-py client, sync or asyncio, standalone or cluster. The client itself is left alone."""
+    nodes_manager = getattr(client, "nodes_manager", None)
+    if nodes_manager is not None:
+        options = getattr(client, "connection_kwargs", None) or nodes_manager.connection_kwargs
+        seeds = tuple((node.host, node.port) for node in nodes_manager.startup_nodes.values())
+        tls = any(name.startswith("ssl") for name in options)
+        return Engine("the borrowed cluster client", "tls" if tls else "tcp", _ours(options), seeds)
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        raise InvalidInput(name="client", detail=f"a {type(client).__name__} is no redis-py client")
+    return Engine(
+        "the borrowed client", "tcp", _ours(pool.connection_kwargs), connection_class=pool.connection_class
+    )
+
+
+def connection_options(engine: Engine, timeout: float, connection_retry: type) -> dict[str, Any]:
+    """Arguments for one connection: bytes in and out, no retries of the library's own (ours know what is safe)."""
+    return {
+        **engine.options,
+        "protocol": 2,
+        "socket_connect_timeout": timeout,
+        "retry": connection_retry(NoBackoff(), 0),
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+def redact(url: str) -> str:
+    """A URL without its password."""
+    return re.sub(r"(?<=://)([^:/@?]*):.*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
+
+
+def _ours(options: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in options.items() if not _NOT_OURS.search(name)}
+    return {name: value for name, value in kept.items() if name not in ("host", "port") or value is not None}
+
+
+def _parse(url: str, shown: str) -> dict[str, Any]:
+    try:
+        options = dict(parse_url(url))
+        urlsplit(url).port  # noqa: B018 - raises on a port that is no number
+    except (ValueError, TypeError) as problem:
+        raise InvalidInput(name="url", detail=f"{redact(shown)!r}: {problem}") from None
+    options.pop("connection_class", None)
+    return options
+
+
+def _embedded(path: str) -> Engine:
+    from ._embedded.server import EmbeddedServer
+
+    server = EmbeddedServer(path or None)
+    return Engine(
+        f"embedded://{path}", "unix", {"path": server.socket}, prepare=server.attach, release=server.detach
+    )
+
+
+def _fake() -> Engine:
+    try:
+        from fakeredis import FakeServer
+    except ImportError:
+        raise InvalidInput(name="url", detail="fake:// needs fakeredis: pip install 'redis-sessions[fake]'") from None
+    return Engine("fake://", "fake", {"server": FakeServer(server_type="valkey")})

@@ -1,0 +1,211 @@
+"""A message: one entry of a session. Its payload is the caller's JSON object, kept as it was given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from .._core.units import moment
+from ..errors import InvalidInput
+
+# The kind of a message is one letter in the store. S1's entry types and the chat roles meet here.
+KINDS: dict[str, tuple[str, str]] = {
+    "s": ("system", "system_message"),
+    "u": ("user", "user_message"),
+    "a": ("assistant", "assistant_message"),
+    "t": ("tool", "tool_message"),
+    "c": ("tool", "tool_call"),
+    "k": ("tool", "skill_execution"),
+    "e": ("system", "evaluation_result"),
+    "v": ("system", "system_event"),
+}
+KIND_OF_ROLE = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
+KIND_OF_TYPE = {type: kind for kind, (_, type) in KINDS.items()}
+TOOL_KINDS = "tc"
+
+# Names that frameworks use for the same roles, and for items that have a type instead of a role.
+_FOREIGN_ROLES = {"developer": "s", "human": "u", "ai": "a", "model": "a", "function": "t"}
+_FOREIGN_TYPES = {
+    "system": "s",
+    "human": "u",
+    "user": "u",
+    "ai": "a",
+    "assistant": "a",
+    "tool": "t",
+    "function_call": "c",
+    "function_call_output": "t",
+}
+_OF_ROLE = KIND_OF_ROLE | _FOREIGN_ROLES
+_OF_TYPE = KIND_OF_TYPE | _FOREIGN_TYPES
+
+
+class Message:
+    """One message.
+
+    Made by the caller from a role and content, or from any JSON object with `payload=`; read back with `seq`, `id` and
+    `timestamp` set by the server. `payload` comes back equal to what was given, key order included.
+    """
+
+    __slots__ = ("_life", "_ms", "kind", "payload", "pinned", "seq", "tokens")
+
+    def __init__(
+        self,
+        role: str | None = None,
+        content: Any = None,
+        *,
+        name: str | None = None,
+        tool_call_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | BaseModel | None = None,
+        pinned: bool = False,
+        tokens: int | None = None,
+    ) -> None:
+        """Either `role` and `content` (with `name`, `tool_call_id`, `metadata`), or a `payload`.
+
+        `role` beside a payload decides its role where the payload does not say. `pinned` messages survive the cap.
+        `tokens` replaces the counter's estimate.
+        """
+        if payload is None:
+            payload = {"role": role, "content": content}
+            optional = {"name": name, "tool_call_id": tool_call_id, "metadata": dict(metadata) if metadata else None}
+            payload.update({key: value for key, value in optional.items() if value is not None})
+        elif isinstance(payload, BaseModel):
+            payload = payload.model_dump(mode="json")
+        self.payload: dict[str, Any] = payload  # type: ignore[assignment]
+        self.kind = kind_of(payload, role)
+        self.pinned = pinned
+        self.tokens = tokens
+        self.seq = 0
+        self._ms = 0
+        self._life = ""
+
+    # How S1's entries are written; the chat roles need only Message(role, content).
+    @classmethod
+    def tool_call(cls, tool_name: str, content: Any = None, *, success: bool = True) -> Message:
+        """An entry about one use of a tool."""
+        return cls(payload={"type": "tool_call", "tool_name": tool_name, "success": success, "content": content})
+
+    @classmethod
+    def skill_execution(cls, skill_name: str, content: Any = None, *, success: bool = True) -> Message:
+        """An entry about one run of a skill."""
+        return cls(
+            payload={"type": "skill_execution", "skill_name": skill_name, "success": success, "content": content}
+        )
+
+    @classmethod
+    def evaluation_result(
+        cls, score: float, metrics: Mapping[str, float] | None = None, content: Any = None
+    ) -> Message:
+        """An entry with the result of an evaluation."""
+        fields = {"type": "evaluation_result", "score": score, "metrics": dict(metrics or {}), "content": content}
+        return cls(payload=fields)
+
+    @classmethod
+    def system_event(cls, event: str, content: Any = None) -> Message:
+        """An entry about something that happened around the conversation."""
+        return cls(payload={"type": "system_event", "event": event, "content": content})
+
+    @property
+    def role(self) -> str:
+        """system, user, assistant or tool."""
+        return KINDS[self.kind][0]
+
+    @property
+    def type(self) -> str:
+        """user_message, assistant_message, system_message, tool_message, tool_call, skill_execution, …"""
+        return KINDS[self.kind][1]
+
+    @property
+    def id(self) -> str:
+        """Unique over all sessions and lives; empty before the message is stored."""
+        return f"{self._life}-{self.seq}" if self._life else ""
+
+    @property
+    def timestamp_ms(self) -> int:
+        """The server's time when it was stored, in ms since the epoch; 0 before."""
+        return self._ms
+
+    @property
+    def timestamp(self) -> datetime:
+        """The server's time when it was stored (UTC)."""
+        return moment(self._ms)
+
+    @property
+    def content(self) -> Any:
+        """The payload's `content`."""
+        return self.payload.get("content")
+
+    @property
+    def text(self) -> str:
+        """The content as text: itself, its `text`, the text of its blocks, or its JSON."""
+        return text_of(self.content)
+
+    @property
+    def name(self) -> str | None:
+        """The payload's `name`."""
+        return self.payload.get("name")
+
+    @property
+    def tool_call_id(self) -> str | None:
+        """The id of the call that a tool message answers."""
+        return self.payload.get("tool_call_id")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The payload's `metadata`, or an empty dict."""
+        found = self.payload.get("metadata")
+        return found if isinstance(found, dict) else {}
+
+    def __eq__(self, other: object) -> bool:
+        """Equal payload, seq and id."""
+        return isinstance(other, Message) and (self.payload, self.id) == (other.payload, other.id)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Message(seq={self.seq}, role={self.role!r}, content={self.text[:60]!r})"
+
+
+def kind_of(payload: Any, role: str | None = None) -> str:
+    """The kind letter of a payload: by its role, else by its type, else by the role given beside it."""
+    if not isinstance(payload, Mapping):
+        raise InvalidInput(name="message", detail=f"a {type(payload).__name__} is no JSON object (dict)")
+    own = payload.get("role")
+    for word, table in ((own, _OF_ROLE), (payload.get("type"), _OF_TYPE), (role, _OF_ROLE)):
+        if isinstance(word, str) and word in table:
+            return table[word]
+    raise InvalidInput(
+        name="message",
+        detail=f"role {own if own is not None else role!r} is none of system, user, assistant, tool;"
+        " for a payload without one give it beside: Message(role='user', payload={…})",
+    )
+
+
+def text_of(content: Any) -> str:
+    """Content as text: a string itself, the text of blocks, else JSON; nothing for None."""
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if isinstance(content, dict) and isinstance(content.get("text"), str):
+        return str(content["text"])
+    if isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
+        return "\n".join(part["text"] for part in content)
+    return json.dumps(content, ensure_ascii=False)
+
+
+def stored_message(payload: dict[str, Any], kind: str, seq: int, ms: int, life: str, pinned: bool, tokens: int) -> Message:
+    """A message as it was read from the store."""
+    message = Message.__new__(Message)
+    message.payload = payload
+    message.kind = kind
+    message.pinned = pinned
+    message.tokens = tokens
+    message.seq = seq
+    message._ms = ms
+    message._life = life
+    return message
