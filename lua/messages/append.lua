@@ -3,7 +3,7 @@
 -- A message comes as '<kind><flags><tokens>:<payload>'; the server's time is put before it.
 -- Returns {duplicate, life, 'first last rev count dropped limit-state'}.
 -- Errors: NOT_FOUND REPLACED NOT_ACTIVE REVISION REGRESSED TOO_LARGE LIMIT
---- include: rest clock bucket recall remember identify push words expire
+--- include: rest clock bucket recall remember push expire
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -14,34 +14,35 @@ local entries  = rest(ARGV, 5)     -- messages
 
 local ops = bucket(batch)
 local known = redis.call('HMGET', session, 'life', 'status', 'counts', 'rules', 'limits', 'aside', ops)
-local refusal = identify(known[1], life)
-if refusal then return refusal end
+local found = known[1]
+if not found or (life ~= '' and life ~= found) then
+  --- include: identify
+  return identify(found, life)
+end
 local records = known[7] or ''
 local before = recall(records, batch)
-if before then return {1, known[1], before} end
+if before then return {1, found, before} end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 local rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number = string.match(known[3],
   '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)')
 if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' .. rev) end
 if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
-if redis.call('LLEN', messages) ~= last - dropped then
-  return redis.error_reply('NOT_FOUND its messages were evicted')
-end
 
 local cap, policy, max_bytes, ttl, deadline = string.match(known[4], '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
 local now, pins = clock(), 0
 cap, max_bytes = cap + 0, max_bytes + 0
 for at, entry in ipairs(entries) do
-  local kind, colon = string.sub(entry, 1, 1), string.find(entry, ':', 3, true)
+  local colon = string.find(entry, ':', 3, true)
+  local kind, flag = string.byte(entry, 1, 2)
   if #entry - colon > max_bytes then
     return redis.error_reply(string.format('TOO_LARGE %.0f %.0f', #entry - colon, max_bytes))
   end
-  if kind == 'u' then
+  if kind == 117 then -- u
     users, pending = users + 1, 1
-  elseif kind == 'a' then
+  elseif kind == 97 then -- a
     assistants, turns, pending = assistants + 1, turns + pending, 0
   end
-  pins = pins + string.byte(entry, 2) % 2
+  pins = pins + flag % 2
   bytes, tokens = bytes + #entry + 13, tokens + string.sub(entry, 3, colon - 1)
   entries[at] = now .. entry
 end
@@ -51,7 +52,7 @@ if pins > 0 then
     return redis.error_reply(string.format('LIMIT pinned %.0f %.0f error', pins, cap / 2))
   end
 end
-local first, state = last + 1, 'ok'
+local first, state, refusal = last + 1, 'ok', nil
 rev, last, number = rev + 1, last + #entries, number + 1
 if known[5] then
   --- include: counts extend change check finish admit
@@ -59,20 +60,23 @@ if known[5] then
   if refusal then return refusal end
 end
 
-local count, aside = push(messages, entries), known[6] or ''
+local count = #entries == 1 and redis.call('RPUSH', messages, entries[1]) or push(messages, entries)
+if count ~= last - dropped then
+  redis.call('DEL', session, messages)
+  return redis.error_reply('NOT_FOUND its messages were evicted')
+end
 if pins > 0 then redis.call('HSET', session, 'pins', pins) end
-local excess = cap > 0 and math.max(count + words(aside) - cap, 0) or 0
-local emptied = count == #entries and dropped + 0 > (redis.call('HGET', session, 'cleared') or 0) + 0
-if excess > 0 or emptied then
-  --- include: flags cut trim
+local aside = known[6] and select(2, string.gsub(known[6], '%d+', '')) or 0
+local excess = cap > 0 and math.max(count + aside - cap, 0) or 0
+if excess > 0 or (first > 1 and count == #entries) then
+  --- include: cut words trim
   local leaving, less_bytes, less_tokens
-  leaving, less_bytes, less_tokens, aside = trim(session, messages, count, excess, policy, dropped, aside)
+  leaving, less_bytes, less_tokens, aside = trim(session, messages, count, excess, policy, dropped, known[6] or '')
   count, dropped, bytes, tokens = count - leaving, dropped + leaving, bytes - less_bytes, tokens - less_tokens
 end
-local kept = words(aside)
-local result = first .. ' ' .. last .. ' ' .. rev .. ' ' .. count + kept .. ' ' .. dropped - kept .. ' ' .. state
+local result = first .. ' ' .. last .. ' ' .. rev .. ' ' .. count + aside .. ' ' .. dropped - aside .. ' ' .. state
 redis.call('HSET', session, 'counts', rev .. ' ' .. last .. ' ' .. dropped .. ' ' .. users .. ' ' .. assistants .. ' ' ..
   turns .. ' ' .. pending .. ' ' .. bytes .. ' ' .. tokens .. ' ' .. number .. ' ' .. now,
   ops, remember(records, batch, number, result))
 expire(session, messages, now, ttl, deadline)
-return {0, known[1], result}
+return {0, found, result}

@@ -87,17 +87,13 @@ class Calls:
     async def _attempt(self, call: Call[T]) -> T:
         if not self._checked:
             await self._check_schema()
-        reply = await self._send(call.keys.tag, call)
-        return call.read(reply)
-
-    async def _send(self, route: str, call: Call[Any]) -> Any:
         try:
-            reply = await self._nodes.send(route, call.command, call.script)
+            reply = await self._nodes.send(call.keys.tag, call.command, call.script)
         except _DENIED as problem:
             raise AccessDenied(where=self._where, detail=str(problem)) from None
         if isinstance(reply, Exception):
             raise self._error(call, reply)
-        return reply
+        return call.read(reply)
 
     def _error(self, call: Call[Any], reply: Exception) -> Exception:
         text = str(reply)

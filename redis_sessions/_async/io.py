@@ -12,16 +12,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, Connection
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from .._core.calls import Argument
 from .._core.faults import Lost, Unreachable
+from .._core.resp import pack
 from ..errors import InvalidInput
 
 Lock = asyncio.Lock
 sleep = asyncio.sleep
-pack = Connection().pack_command
 
 
 def socket_timeout(timeout: float) -> None:
@@ -38,14 +38,20 @@ class Link:
         self._opening = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def send(self, *commands: tuple[Argument, ...]) -> list[Any]:
-        """The replies, errors of the server among them as values. Raises Unreachable or Lost."""
+    async def send(self, *commands: tuple[Argument, ...]) -> Any:
+        """The reply to the last command, an error of the server as a value. Raises Unreachable or Lost."""
         lane = self._lane
         if lane is None or lane.failure is not None:
             lane = await self._open()
         elif lane.loop is not asyncio.get_running_loop():
             raise InvalidInput(name="cache", detail="it was used in another event loop; make one cache for each loop")
-        return await lane.send(commands)
+        reply = lane.write(commands)
+        if not lane.sending:
+            await lane.flush()
+        answer = await reply
+        if isinstance(answer, Lost):
+            raise answer
+        return answer
 
     async def _open(self) -> _Lane:
         async with self._opening:
@@ -76,36 +82,29 @@ class _Lane:
         self._timeout = timeout
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._unsent: list[bytes] = []
-        self._sending = False
+        self.sending = False
         self._watch: asyncio.TimerHandle | None = None
         self._reader = self.loop.create_task(self._read())
 
-    async def send(self, commands: tuple[tuple[Argument, ...], ...]) -> list[Any]:
+    def write(self, commands: tuple[tuple[Argument, ...], ...]) -> asyncio.Future[Any]:
+        """Puts commands among what is to be sent. The reply to the last of them is the future's."""
         now = self.loop.time()
-        alone = not self._waiting
-        futures = []
         for command in commands:
-            future: asyncio.Future[Any] = self.loop.create_future()
-            self._waiting.append((future, now))
-            self._unsent.extend(pack(*command))
-            futures.append(future)
+            reply: asyncio.Future[Any] = self.loop.create_future()
+            self._waiting.append((reply, now))
+            self._unsent.append(pack(command))
         if self._watch is None:
             self._watch = self.loop.call_later(self._timeout, self._check)
-        if not self._sending:
-            await self._flush(alone)
-        replies = [await future for future in futures]
-        if isinstance(replies[-1], Lost):
-            raise replies[-1]
-        return replies
+        return reply
 
-    async def _flush(self, alone: bool) -> None:
-        """Writes what has gathered. A lone command goes straight out; others wait for their tick's company."""
-        self._sending = True
+    async def flush(self) -> None:
+        """Sends what has gathered. A lone command goes straight out; others wait for their tick's company."""
+        self.sending = True
         try:
-            if not alone:
+            if len(self._waiting) > len(self._unsent):
                 await sleep(0)
         finally:
-            self._sending = False
+            self.sending = False
             unsent, self._unsent = self._unsent, []
             try:
                 await self._connection.send_packed_command(unsent, check_health=False)

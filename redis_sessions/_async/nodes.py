@@ -33,13 +33,21 @@ class Nodes:
     async def send(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
         """The reply, an error of the server as a value. `route` is the text that is hashed to a slot."""
         if self._only is not None:
-            return await self._ask(self._only, (command,), script)
+            reply = await self._only.send(command)
+            if isinstance(reply, NoScriptError) and script is not None:
+                reply = await self._only.send(("SCRIPT", "LOAD", script.source), command)
+            return reply
+        return await self._follow(route, command, script)
+
+    async def _follow(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
         slot = key_slot(route.encode())
         link = await self._link_of(slot)
         commands: tuple[tuple[Argument, ...], ...] = (command,)
         for _ in range(_HOPS):
             try:
-                reply = await self._ask(link, commands, script)
+                reply = await link.send(*commands)
+                if isinstance(reply, NoScriptError) and script is not None:
+                    reply = await link.send(("SCRIPT", "LOAD", script.source), *commands)
             except (Unreachable, Lost):
                 self._slots.clear()  # a node is gone: look again who serves what
                 raise
@@ -55,21 +63,15 @@ class Nodes:
     async def every(self, command: tuple[Argument, ...]) -> list[Any]:
         """The reply of every node."""
         if self._only is not None:
-            return [(await self._only.send(command))[0]]
+            return [await self._only.send(command)]
         await self._link_of(0)
-        return [(await self._node(node).send(command))[0] for node in sorted(set(self._slots.values()))]
+        return [await self._node(node).send(command) for node in sorted(set(self._slots.values()))]
 
     async def close(self) -> None:
         for link in [self._only, *self._links.values()]:
             if link is not None:
                 await link.close()
         self._engine.release()
-
-    async def _ask(self, link: io.Link, commands: tuple[tuple[Argument, ...], ...], script: Script | None) -> Any:
-        reply = (await link.send(*commands))[-1]
-        if isinstance(reply, NoScriptError) and script is not None:
-            reply = (await link.send(("SCRIPT", "LOAD", script.source), *commands))[-1]
-        return reply
 
     def _link(self, node: Address | None) -> io.Link:
         return io.Link(connector(self._engine, self._timeout, node), self._timeout, self._max_connections)
@@ -93,7 +95,7 @@ class Nodes:
         problem: Exception = Unreachable("no node known")
         for node in dict.fromkeys([*self._engine.nodes, *self._links]):
             try:
-                reply = (await self._node(node).send(("CLUSTER", "SLOTS")))[0]
+                reply = await self._node(node).send(("CLUSTER", "SLOTS"))
             except (Unreachable, Lost) as found:
                 problem = found
                 continue

@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from redis.connection import Connection, ConnectionInterface
+from redis.connection import ConnectionInterface
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from .._core.calls import Argument
 from .._core.faults import Lost, Unreachable
+from .._core.resp import pack
 
 Lock = threading.Lock
 sleep = time.sleep
-pack = Connection().pack_command
 
 
 def socket_timeout(timeout: float) -> float:
@@ -40,56 +40,77 @@ class Link:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._idle: deque[ConnectionInterface] = deque()
-        self._room = threading.Semaphore(self._max_connections)
+        self._made = 0
+        self._waiting = 0
+        self._freed = threading.Condition()
 
-    def send(self, *commands: tuple[Argument, ...]) -> list[Any]:
-        """The replies, errors of the server among them as values. Raises Unreachable or Lost."""
+    def send(self, *commands: tuple[Argument, ...]) -> Any:
+        """The reply to the last command, an error of the server as a value. Raises Unreachable or Lost."""
         if self._pid != os.getpid():
             self._reset()  # a forked process leaves its parent's connections alone
-        if not self._room.acquire(timeout=self._timeout):
-            raise Unreachable(f"all {self._max_connections} connections were busy for {self._timeout:g} s")
-        try:
-            return self._send(commands)
-        finally:
-            self._room.release()
-
-    def _send(self, commands: tuple[tuple[Argument, ...], ...]) -> list[Any]:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._open()
-        replies: list[Any] = []
+            connection = self._wait_or_open()
         try:
-            packed = pack(*commands[0]) if len(commands) == 1 else [part for one in commands for part in pack(*one)]
-            connection.send_packed_command(packed, check_health=False)
+            connection.send_packed_command([pack(command) for command in commands], check_health=False)
+            reply: Any = None
             for _ in commands:
                 try:
-                    replies.append(connection.read_response(disable_decoding=True))
+                    reply = connection.read_response(disable_decoding=True)
                 except ResponseError as refusal:
-                    replies.append(refusal)
-        except (RedisError, OSError) as problem:
+                    reply = refusal
+        except BaseException as problem:
+            self._discard(connection)
+            if not isinstance(problem, RedisError | OSError):
+                raise
             self.close()  # what broke this one broke the idle ones too
-            connection.disconnect()
             raise Lost(str(problem) or type(problem).__name__) from problem
-        except BaseException:
-            connection.disconnect()
-            raise
         self._idle.append(connection)
-        return replies
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+        return reply
+
+    def _wait_or_open(self) -> ConnectionInterface:
+        with self._freed:
+            self._waiting += 1
+            try:
+                due = time.monotonic() + self._timeout
+                while not self._idle and self._made >= self._max_connections:
+                    if not self._freed.wait(due - time.monotonic()):
+                        raise Unreachable(f"all {self._max_connections} connections were busy for {self._timeout:g} s")
+                if self._idle:
+                    return self._idle.pop()
+                self._made += 1
+            finally:
+                self._waiting -= 1
+        return self._open()
 
     def _open(self) -> ConnectionInterface:
-        connection = self._connect()
         try:
+            connection = self._connect()
             connection.connect()
-        except AuthenticationError:
-            raise
-        except (RedisError, OSError) as problem:
+        except BaseException as problem:
+            self._discard(None)
+            if isinstance(problem, AuthenticationError) or not isinstance(problem, RedisError | OSError):
+                raise
             raise Unreachable(str(problem) or type(problem).__name__) from problem
         return connection
 
+    def _discard(self, connection: ConnectionInterface | None) -> None:
+        if connection is not None:
+            connection.disconnect()
+        with self._freed:
+            self._made -= 1
+            self._freed.notify()
+
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().disconnect()
+        while True:
+            try:
+                self._discard(self._idle.pop())
+            except IndexError:
+                return
 
 
 class DictAccess:

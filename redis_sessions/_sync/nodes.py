@@ -34,13 +34,21 @@ class Nodes:
     def send(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
         """The reply, an error of the server as a value. `route` is the text that is hashed to a slot."""
         if self._only is not None:
-            return self._ask(self._only, (command,), script)
+            reply = self._only.send(command)
+            if isinstance(reply, NoScriptError) and script is not None:
+                reply = self._only.send(("SCRIPT", "LOAD", script.source), command)
+            return reply
+        return self._follow(route, command, script)
+
+    def _follow(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
         slot = key_slot(route.encode())
         link = self._link_of(slot)
         commands: tuple[tuple[Argument, ...], ...] = (command,)
         for _ in range(_HOPS):
             try:
-                reply = self._ask(link, commands, script)
+                reply = link.send(*commands)
+                if isinstance(reply, NoScriptError) and script is not None:
+                    reply = link.send(("SCRIPT", "LOAD", script.source), *commands)
             except (Unreachable, Lost):
                 self._slots.clear()  # a node is gone: look again who serves what
                 raise
@@ -56,21 +64,15 @@ class Nodes:
     def every(self, command: tuple[Argument, ...]) -> list[Any]:
         """The reply of every node."""
         if self._only is not None:
-            return [(self._only.send(command))[0]]
+            return [self._only.send(command)]
         self._link_of(0)
-        return [(self._node(node).send(command))[0] for node in sorted(set(self._slots.values()))]
+        return [self._node(node).send(command) for node in sorted(set(self._slots.values()))]
 
     def close(self) -> None:
         for link in [self._only, *self._links.values()]:
             if link is not None:
                 link.close()
         self._engine.release()
-
-    def _ask(self, link: io.Link, commands: tuple[tuple[Argument, ...], ...], script: Script | None) -> Any:
-        reply = (link.send(*commands))[-1]
-        if isinstance(reply, NoScriptError) and script is not None:
-            reply = (link.send(("SCRIPT", "LOAD", script.source), *commands))[-1]
-        return reply
 
     def _link(self, node: Address | None) -> io.Link:
         return io.Link(connector(self._engine, self._timeout, node), self._timeout, self._max_connections)
@@ -94,7 +96,7 @@ class Nodes:
         problem: Exception = Unreachable("no node known")
         for node in dict.fromkeys([*self._engine.nodes, *self._links]):
             try:
-                reply = (self._node(node).send(("CLUSTER", "SLOTS")))[0]
+                reply = self._node(node).send(("CLUSTER", "SLOTS"))
             except (Unreachable, Lost) as found:
                 problem = found
                 continue

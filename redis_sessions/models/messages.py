@@ -172,9 +172,11 @@ class Message:
 
 def kind_of(payload: Any, role: str | None = None) -> str:
     """The kind letter of a payload: by its role, else by its type, else by the role given beside it."""
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, dict):
         raise InvalidInput(name="message", detail=f"a {type(payload).__name__} is no JSON object (dict)")
     own = payload.get("role")
+    if isinstance(own, str) and own in KIND_OF_ROLE:
+        return KIND_OF_ROLE[own]
     for word, table in ((own, _OF_ROLE), (payload.get("type"), _OF_TYPE), (role, _OF_ROLE)):
         if isinstance(word, str) and word in table:
             return table[word]

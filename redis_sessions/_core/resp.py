@@ -1,0 +1,19 @@
+"""Packs a command as the protocol has it (RESP): by hiredis where that is installed, else here."""
+
+from __future__ import annotations
+
+from .calls import Argument
+
+
+def _pack(command: tuple[Argument, ...]) -> bytes:
+    parts = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        data = argument if isinstance(argument, bytes) else str(argument).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+try:
+    from hiredis import pack_command as pack
+except ImportError:
+    pack = _pack
