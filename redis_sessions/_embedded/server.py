@@ -55,6 +55,14 @@ class EmbeddedServer:
             self._users.close()
             self._users = None
 
+    def wait_until_gone(self) -> None:
+        """Returns when the server has ended, after the last detach; 30 s at most."""
+        due = time.monotonic() + 30
+        while self._answers() and time.monotonic() < due:
+            time.sleep(0.02)
+        with open(self._folder / "users.lock", "a") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)  # the supervisor holds it until the server's process has ended
+
     @contextmanager
     def _starting(self) -> Iterator[None]:
         with open(self._folder / "start.lock", "a") as lock:

@@ -1,0 +1,98 @@
+"""Reads conversations: JSON Lines (plain or .gz) of {"id", "user_id", "messages": [chat messages]}."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._core.codec import to_json
+from .._core.ids import check_id
+from ..errors import InvalidInput
+from ..models.messages import kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One conversation. A leading plain system message is its system prompt, kept outside the cap."""
+
+    id: str
+    user_id: str | None
+    system_prompt: str | None
+    messages: list[dict[str, Any]]
+
+    @property
+    def total(self) -> int:
+        """How many messages the input had, the system prompt among them."""
+        return len(self.messages) + (self.system_prompt is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenLine:
+    """A line that is no conversation: its number, from 1, and why."""
+
+    number: int
+    reason: str
+
+
+def read_conversations(path: Path) -> Iterator[Conversation | BrokenLine]:
+    """Every line of a file, read as it is asked for; blank lines are passed over."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
+            seen: set[str] = set()
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _conversation(number, line, seen)
+    except (OSError, EOFError) as problem:
+        raise InvalidInput(name="file", detail=f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
+
+
+def _conversation(number: int, line: str, seen: set[str]) -> Conversation | BrokenLine:
+    try:
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list):
+            return BrokenLine(number, 'no object with "id" and "messages"')
+        id = check_id(fields.get("id"))  # type: ignore[arg-type]
+        if id in seen:
+            return BrokenLine(number, f"the id {id!r} is in the file twice")
+        user_id = fields.get("user_id")
+        if user_id is not None:
+            check_id(user_id, "user_id")
+        messages = fields["messages"]
+        for message in messages:
+            kind_of(message)
+            to_json(message, "message")
+    except ValueError as problem:
+        return BrokenLine(number, str(problem))
+    seen.add(id)
+    prompt = None
+    if messages and set(messages[0]) == {"role", "content"} and messages[0]["role"] == "system":
+        if isinstance(messages[0]["content"], str):
+            prompt, messages = messages[0]["content"], messages[1:]
+    return Conversation(id, user_id, prompt, messages)
+
+
+def synthetic(count: int = 24, exchanges: int = 8) -> Iterator[Conversation]:
+    """A small made-up set for the demo: an assistant that looks things up with a tool."""
+    for number in range(1, count + 1):
+        messages: list[dict[str, Any]] = []
+        for step in range(1, exchanges + 1):
+            call = f"call-{number}-{step}"
+            arguments = json.dumps({"bag": f"B{number:02}{step:02}"})
+            messages += [
+                {"role": "user", "content": f"Where is bag B{number:02}{step:02}?"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {"id": call, "type": "function", "function": {"name": "find_bag", "arguments": arguments}}
+                    ],
+                },
+                {"role": "tool", "tool_call_id": call, "name": "find_bag", "content": f"belt {step}, flight {number}"},
+                {"role": "assistant", "content": f"It is on belt {step}, from flight {number}."},
+            ]
+        yield Conversation(f"demo-{number:02}", f"user-{number % 5}", "You help travellers find their bags.", messages)

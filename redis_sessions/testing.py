@@ -1,0 +1,28 @@
+"""For tests of code that uses this package: caches on an in-process fake, or on a private real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Unpack
+
+from ._async.cache import AsyncSessionCache
+from ._sync.cache import SessionCache
+from .settings import SessionOptions
+
+
+def fake_cache(**settings: Unpack[SessionOptions]) -> SessionCache:
+    """A cache on an in-process fake: quick, alone, gone with the process. Needs the extra `fake`."""
+    return SessionCache.from_url("fake://", **settings)
+
+
+def fake_async_cache(**settings: Unpack[SessionOptions]) -> AsyncSessionCache:
+    """Like `fake_cache`, for asyncio."""
+    return AsyncSessionCache.from_url("fake://", **settings)
+
+
+@contextmanager
+def server_cache(**options: Any) -> Iterator[SessionCache]:
+    """A cache on a private real server, gone at the end of the block. Needs the extra `embedded`."""
+    with SessionCache.from_url("embedded://", **options) as cache:
+        yield cache
