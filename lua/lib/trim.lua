@@ -1,5 +1,5 @@
 -- Drops messages from the head until the cap holds and the policy is kept. Pinned ones move aside into the session's hash.
--- Returns how many left the list, the bytes and tokens that are gone, and how many are aside.
+-- Returns how many left the list, the bytes and tokens that are gone, and the seqs of all that are aside.
 local function trim(session, messages, count, excess, policy, dropped, aside)
   local leaving, bytes, tokens = excess, 0, 0
   if policy ~= 'oldest' then leaving = cut(session, messages, count, excess, policy, dropped) end
@@ -12,5 +12,5 @@ local function trim(session, messages, count, excess, policy, dropped, aside)
       tokens = tokens + string.match(message, '^%d+', 16)
     end
   end
-  return leaving, bytes, tokens, aside == '' and 0 or words(aside)
+  return leaving, bytes, tokens, aside
 end

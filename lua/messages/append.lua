@@ -71,8 +71,13 @@ local excess = cap > 0 and math.max(count + aside - cap, 0) or 0
 if excess > 0 or (first > 1 and count == #entries) then
   --- include: cut words trim
   local leaving, less_bytes, less_tokens
-  leaving, less_bytes, less_tokens, aside = trim(session, messages, count, excess, policy, dropped, known[6] or '')
-  count, dropped, bytes, tokens = count - leaving, dropped + leaving, bytes - less_bytes, tokens - less_tokens
+  local seqs = known[6] or ''
+  repeat -- a pinned message that moves aside still counts, so another leaves for it
+    leaving, less_bytes, less_tokens, seqs = trim(session, messages, count, excess, policy, dropped, seqs)
+    count, dropped, bytes, tokens = count - leaving, dropped + leaving, bytes - less_bytes, tokens - less_tokens
+    aside = words(seqs)
+    excess = count + aside - cap
+  until cap == 0 or excess <= 0
 end
 local result = first .. ' ' .. last .. ' ' .. rev .. ' ' .. count + aside .. ' ' .. dropped - aside .. ' ' .. state
 redis.call('HSET', session, 'counts', rev .. ' ' .. last .. ' ' .. dropped .. ' ' .. users .. ' ' .. assistants .. ' ' ..

@@ -75,6 +75,7 @@ class AsyncSessionCache:
     ) -> None:
         self.namespace = check_namespace(namespace)
         self.settings = SessionSettings.of(settings)
+        self.engine = engine
         self.where = engine.where
         self._count = token_counter
         self._touch_on_read = touch_on_read

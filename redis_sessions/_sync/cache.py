@@ -76,6 +76,7 @@ class SessionCache:
     ) -> None:
         self.namespace = check_namespace(namespace)
         self.settings = SessionSettings.of(settings)
+        self.engine = engine
         self.where = engine.where
         self._count = token_counter
         self._touch_on_read = touch_on_read

@@ -1,0 +1,36 @@
+"""The loader: scripts, their bindings, their includes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from redis_sessions._core.scripts import folder, names, script
+from redis_sessions.errors import BY_CODE
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_script_says_what_it_does_and_binds_its_names(name: str) -> None:
+    """Two comment lines at least, contiguous bindings, and a body that names no position."""
+    found = script(name)
+    body = (folder() / f"{name}.lua").read_text()
+    assert body.startswith("-- ")
+    assert found.keys
+    rest = [line for line in body.splitlines() if not re.match(r"local \w+ +=.*(KEYS|ARGV)", line)]
+    assert not [line for line in rest if re.search(r"\b(KEYS|ARGV)\b", line)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_script_declares_the_errors_it_returns(name: str) -> None:
+    """Every error word that its source can return is in its header, and has a class."""
+    found = script(name)
+    words = set(re.findall(r"error_reply\((?:string\.format\()?'([A-Z_]+)", found.source))
+    assert words <= set(found.errors), words - set(found.errors)
+    assert set(found.errors) <= set(BY_CODE)
+
+
+def test_no_script_uses_what_an_old_server_lacks() -> None:
+    """Redis 6.2 to 8, Valkey and fakeredis: no shebang, no cmsgpack, struct, bit, sha1hex."""
+    for name in names():
+        assert not re.search(r"#!lua|cmsgpack|struct\.|bit\.|sha1hex|redis\.breakpoint|cjson", script(name).source)
