@@ -136,11 +136,11 @@ class MessageNotFound(SessionsError):
 
 
 class NotANumber(SessionsError):
-    """`state.add` met a value that is no whole number within ±2^53, or would leave that range."""
+    """`state.add` met a value that is no whole number within ±(2^53 - 1), or would leave that range."""
 
     code = "NOT_A_NUMBER"
     reply = ("field",)
-    template = "{field!r} of session {session_id!r} is no whole number within ±2^53, or the sum would not be"
+    template = "{field!r} of session {session_id!r} is no whole number within ±(2^53 - 1), or the sum would not be"
     session_id: str
     field: str
 

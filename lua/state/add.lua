@@ -1,5 +1,5 @@
 -- Adds to a whole number in a session's state, exactly once for a batch id.
--- Returns {life, 'sum rev'}; the sum as text, exact up to 2^53.
+-- Returns {life, 'sum rev'}; the sum as text, exact below 2^53.
 -- Errors: NOT_FOUND REPLACED REVISION NOT_A_NUMBER
 --- include: identify counts guard bucket recall remember clock expire extend change
 local session   = KEYS[1]           -- hash
@@ -19,8 +19,8 @@ if before then return {known[1], before} end
 local guarded
 guarded, refusal = guard(session, life, expected)
 if refusal then return refusal end
-local value, count = known[2] or '0', guarded[2]
-if not string.match(value, '^%-?%d+$') or math.abs(value + amount) > 9007199254740992 then
+local value, count, exact = known[2] or '0', guarded[2], 9007199254740991
+if not string.match(value, '^%-?%d+$') or math.abs(value) > exact or math.abs(value + amount) > exact then
   return redis.error_reply('NOT_A_NUMBER ' .. field)
 end
 local sum = string.format('%.0f', value + amount)

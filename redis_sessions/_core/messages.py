@@ -111,6 +111,8 @@ def select(
         found_life, last, system, next_below, seqs, found = reply
         owner = found_life.decode()
         messages = [decode(element, seq, owner) for seq, element in zip(seqs, found, strict=True)]
+        if len(messages) == limit:
+            next_below = messages[-1].seq
         return Page(messages[::-1], next_below, last, system.decode() or None)
 
     return invoke(
