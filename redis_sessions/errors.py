@@ -164,6 +164,7 @@ class OutcomeUnknown(SessionsError):
         "no answer for {waited:.1f} s, so the outcome is unknown ({detail}); repeat the call, with batch_id={batch_id!r}"
         " if it takes one: it is carried out once however often it is repeated"
     )
+    code = "UNSETTLED"
     batch_id: str | None
     waited: float
     detail: str

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 
 from redis_sessions import SessionCache
 from tests.servers import Server, binaries, cluster
+
+hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("suite")
 
 REAL = list(binaries())
 ENGINES = ["fake", *REAL, "cluster"]

@@ -1,8 +1,8 @@
 -- Appends a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch id among the session's last 64 returns its first result and writes nothing.
--- A message comes as '<kind><flags><tokens>:<payload>'; the server's time is put before it.
+-- A message comes as '<kind><flags><tokens> <batch id> <payload>'; the server's time is put before it.
 -- Returns {duplicate, life, 'first last rev count dropped limit-state'}.
--- Errors: NOT_FOUND REPLACED NOT_ACTIVE REVISION REGRESSED TOO_LARGE LIMIT
+-- Errors: NOT_FOUND REPLACED NOT_ACTIVE REVISION REGRESSED UNSETTLED TOO_LARGE LIMIT
 --- include: rest clock bucket recall remember push expire
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
@@ -10,7 +10,8 @@ local life     = ARGV[1]           -- the incarnation the caller knows, or ''
 local batch    = ARGV[2]           -- batch id
 local expected = ARGV[3]           -- the rev that must be current, or ''
 local seen     = tonumber(ARGV[4]) -- the highest seq the caller was told, or 0
-local entries  = rest(ARGV, 5)     -- messages
+local elapsed  = ARGV[5]           -- ms since this was first tried, or '' when it was not
+local entries  = rest(ARGV, 6)     -- messages
 
 local ops = bucket(batch)
 local known = redis.call('HMGET', session, 'life', 'status', 'counts', 'rules', 'limits', 'aside', ops)
@@ -22,20 +23,27 @@ end
 local records = known[7] or ''
 local before = recall(records, batch)
 if before then return {1, found, before} end
-if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 local rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number = string.match(known[3],
   '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)')
+local now = clock()
+if elapsed ~= '' then
+  --- include: settle
+  local first, final = settle(messages, batch, last + 0, dropped + 0, now, elapsed)
+  if first then return {1, found, string.format('%.0f %.0f %s %.0f %s ok', first, final, rev, last - dropped, dropped)} end
+  if not final and number + 0 > 64 and dropped + 0 > 0 then return redis.error_reply('UNSETTLED ' .. batch) end
+end
+if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' .. rev) end
 if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
 
 local cap, policy, max_bytes, ttl, deadline = string.match(known[4], '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
-local now, pins = clock(), 0
+local head, pins = #batch + 1, 0
 cap, max_bytes = cap + 0, max_bytes + 0
 for at, entry in ipairs(entries) do
-  local colon = string.find(entry, ':', 3, true)
+  local space = string.find(entry, ' ', 3, true)
   local kind, flag = string.byte(entry, 1, 2)
-  if #entry - colon > max_bytes then
-    return redis.error_reply(string.format('TOO_LARGE %.0f %.0f', #entry - colon, max_bytes))
+  if #entry - space - head > max_bytes then
+    return redis.error_reply(string.format('TOO_LARGE %.0f %.0f', #entry - space - head, max_bytes))
   end
   if kind == 117 then -- u
     users, pending = users + 1, 1
@@ -43,7 +51,7 @@ for at, entry in ipairs(entries) do
     assistants, turns, pending = assistants + 1, turns + pending, 0
   end
   pins = pins + flag % 2
-  bytes, tokens = bytes + #entry + 13, tokens + string.sub(entry, 3, colon - 1)
+  bytes, tokens = bytes + #entry + 13, tokens + string.sub(entry, 3, space - 1)
   entries[at] = now .. entry
 end
 if pins > 0 then

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, TypeVar
 
@@ -37,6 +38,7 @@ from .nodes import Nodes
 
 T = TypeVar("T")
 _META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
+_UNSETTLED = "the cap dropped all messages of that time, so nobody can tell whether it was among them"
 _PASSING = (Unreachable, Lost, NotServing)
 _NOT_SERVING = (ReadOnlyError, BusyLoadingError, ClusterDownError, MasterDownError, TryAgainError, AskError)
 _DENIED = (AuthenticationError, NoPermissionError)
@@ -54,13 +56,13 @@ class Calls:
 
     async def run(self, call: Call[T]) -> T:
         """The call's answer. A first attempt costs nothing extra; what passes is repeated for `retry_for` seconds."""
+        began = time.monotonic()
         try:
             return await self._attempt(call)
         except _PASSING as problem:
-            return await self._repeat(call, problem)
+            return await self._repeat(call, problem, began)
 
-    async def _repeat(self, call: Call[T], first: Exception) -> T:
-        began = time.monotonic()
+    async def _repeat(self, call: Call[T], first: Exception, began: float) -> T:
         ran = isinstance(first, Lost)
         try:
             async for attempt in AsyncRetrying(
@@ -71,6 +73,7 @@ class Calls:
                 reraise=True,
             ):
                 with attempt:
+                    call.again(math.ceil((time.monotonic() - began) * 1000))
                     try:
                         return await self._attempt(call)
                     except Lost:
@@ -99,6 +102,8 @@ class Calls:
         text = str(reply)
         word, *facts = text.split() or [""]
         known = BY_CODE.get(word)
+        if word == "UNSETTLED":
+            return OutcomeUnknown(batch_id=call.operation, waited=self._retry_for, detail=_UNSETTLED)
         if known is not None and type(reply) is ResponseError:
             return known.from_reply(call.keys.id, facts)
         word = word_of(text)

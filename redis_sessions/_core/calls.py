@@ -33,6 +33,12 @@ class Call(Generic[T]):
         self.operation = operation
         self.writes = writes
 
+    def again(self, elapsed_ms: int) -> None:
+        """Before it is repeated: tells the script how long ago it was first tried, if that is of use to it."""
+        if self.script is not None and "elapsed" in self.script.arguments:
+            at = 3 + len(self.script.keys) + self.script.arguments.index("elapsed")
+            self.command = (*self.command[:at], elapsed_ms, *self.command[at + 1 :])
+
 
 def invoke(
     script: Script,
@@ -48,7 +54,7 @@ def invoke(
     wanted = script.arguments[:-1] if script.takes_rest else script.arguments
     if len(arguments) != len(wanted):
         raise TypeError(f"{script.name} takes {', '.join(wanted)}; got {', '.join(arguments)}")
-    command = (
+    command: tuple[Argument, ...] = (
         "EVALSHA",
         script.sha,
         len(script.keys),

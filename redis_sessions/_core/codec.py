@@ -1,6 +1,6 @@
-"""The wire format of a message: 13 digits of time (ms), kind, flags, tokens, ':', then the payload as JSON.
+"""The wire format of a message: 13 digits of time (ms), kind, flags, tokens, ' ', batch id, ' ', the payload as JSON.
 
-`1763700000000u@12:{"role":"user",…}`. Scripts read the header and never decode a payload.
+`1763700000000u@12 job-7 {"role":"user",…}`. Scripts read the header and never decode a payload.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _check(value: Any, path: str) -> None:
         raise InvalidInput(name=path, detail=f"a {type(value).__name__} is no JSON value")
 
 
-def encode(message: Message | dict[str, Any], count: TokenCounter) -> bytes:
+def encode(message: Message | dict[str, Any], batch_id: str, count: TokenCounter) -> bytes:
     """One message as the append script takes it: all of the wire format but the time."""
     if isinstance(message, Message):
         payload, kind, pinned, tokens = message.payload, message.kind, message.pinned, message.tokens
@@ -80,7 +80,7 @@ def encode(message: Message | dict[str, Any], count: TokenCounter) -> bytes:
     if not isinstance(tokens, int) or tokens < 0:
         raise InvalidInput(name="tokens", detail=f"{tokens!r} must be a whole number, 0 or more")
     flags = chr(64 + (PINNED if pinned else 0) + (TOOL_RESULT if kind == "t" or _answers_tool(payload) else 0))
-    data = f"{kind}{flags}{tokens}:{to_json(payload, 'message')}".encode()
+    data = f"{kind}{flags}{tokens} {batch_id} {to_json(payload, 'message')}".encode()
     if len(data) > LARGEST_MESSAGE:
         raise InvalidInput(name="message", detail=f"{len(data)} bytes, over the {LARGEST_MESSAGE} that are ever sent")
     return data
@@ -104,13 +104,14 @@ def _answers_tool(payload: dict[str, Any]) -> bool:
 
 def decode(element: bytes, seq: int, life: str) -> Message:
     """A message from an element of the list."""
-    colon = element.index(58, 15)
+    head, batch_id, payload = element.split(b" ", 2)
     return stored_message(
-        _decode(element[colon + 1 :].decode()),
-        chr(element[13]),
+        _decode(payload.decode()),
+        chr(head[13]),
         seq,
-        int(element[:13]),
+        int(head[:13]),
         life,
-        bool(element[14] & PINNED),
-        int(element[15:colon]),
+        batch_id.decode(),
+        bool(head[14] & PINNED),
+        int(head[15:]),
     )

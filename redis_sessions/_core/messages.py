@@ -43,10 +43,10 @@ def append(
     seen: int = 0,
 ) -> Call[Appended]:
     """One batch. Without a batch id it is given one, so that a retry is recognised."""
-    entries = [encode(message, count) for message in messages]
+    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    entries = [encode(message, batch, count) for message in messages]
     if not 1 <= len(entries) <= MOST_IN_BATCH:
         raise InvalidInput(name="messages", detail=f"{len(entries)} given; a batch is 1 to {MOST_IN_BATCH} messages")
-    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
 
     def read(reply: Any) -> Appended:
         first, last, rev, retained, dropped, *state = reply[2].split()
@@ -64,6 +64,7 @@ def append(
         batch=batch,
         expected="" if expected_rev is None else revision(expected_rev),
         seen=seen,
+        elapsed="",
         rest=entries,
         operation=batch,
     )

@@ -47,10 +47,10 @@ class Message:
     """One message.
 
     Made by the caller from a role and content, or from any JSON object with `payload=`; read back with `seq`, `id` and
-    `timestamp` set by the server. `payload` comes back equal to what was given, key order included.
+    `timestamp` set by the server, and `batch_id` naming the append that wrote it. `payload` comes back equal to what was given, key order included.
     """
 
-    __slots__ = ("_life", "_ms", "kind", "payload", "pinned", "seq", "tokens")
+    __slots__ = ("_life", "_ms", "batch_id", "kind", "payload", "pinned", "seq", "tokens")
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Message:
         self.pinned = pinned
         self.tokens = tokens
         self.seq = 0
+        self.batch_id = ""
         self._ms = 0
         self._life = ""
 
@@ -200,7 +201,9 @@ def text_of(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
-def stored_message(payload: dict[str, Any], kind: str, seq: int, ms: int, life: str, pinned: bool, tokens: int) -> Message:
+def stored_message(
+    payload: dict[str, Any], kind: str, seq: int, ms: int, life: str, batch_id: str, pinned: bool, tokens: int
+) -> Message:
     """A message as it was read from the store."""
     message = Message.__new__(Message)
     message.payload = payload
@@ -208,6 +211,7 @@ def stored_message(payload: dict[str, Any], kind: str, seq: int, ms: int, life: 
     message.pinned = pinned
     message.tokens = tokens
     message.seq = seq
+    message.batch_id = batch_id
     message._ms = ms
     message._life = life
     return message

@@ -20,7 +20,7 @@ JSON = st.recursive(
 
 
 def through(payload: dict[str, Any]) -> Message:
-    return decode(b"1763700000000" + encode(payload, estimate_tokens), 7, "life")
+    return decode(b"1763700000000" + encode(payload, "b", estimate_tokens), 7, "life")
 
 
 @given(st.dictionaries(st.text(), JSON))
@@ -47,7 +47,7 @@ def test_any_json_object_comes_back_equal(fields: dict[str, Any]) -> None:
 def test_what_json_cannot_give_back_is_refused(payload: dict[str, Any]) -> None:
     """NaN, keys that are no text, tuples, sets, bytes and objects: refused, never changed silently."""
     with pytest.raises(InvalidInput):
-        encode(payload, estimate_tokens)
+        encode(payload, "b", estimate_tokens)
 
 
 def test_a_payload_nested_too_deep_is_refused() -> None:
@@ -56,7 +56,7 @@ def test_a_payload_nested_too_deep_is_refused() -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(InvalidInput):
-        encode({"role": "user", "content": deep}, estimate_tokens)
+        encode({"role": "user", "content": deep}, "b", estimate_tokens)
 
 
 def test_a_cycle_is_refused() -> None:
@@ -64,13 +64,13 @@ def test_a_cycle_is_refused() -> None:
     loop: dict[str, Any] = {"role": "user"}
     loop["self"] = loop
     with pytest.raises(InvalidInput):
-        encode(loop, estimate_tokens)
+        encode(loop, "b", estimate_tokens)
 
 
 def test_the_header_can_be_read_without_decoding_the_payload() -> None:
     """Time, kind, flags, tokens: as lua/README.md has it."""
-    element = b"1763700000000" + encode(Message("user", "Hello world", pinned=True), estimate_tokens)
-    assert element == b'1763700000000uA3:{"role":"user","content":"Hello world"}'
+    element = b"1763700000000" + encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens)
+    assert element == b'1763700000000uA3 job-7 {"role":"user","content":"Hello world"}'
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_roles_of_other_frameworks_are_understood(payload: dict[str, Any], role:
 def test_a_payload_without_a_role_needs_one_beside_it() -> None:
     """The refusal says how."""
     with pytest.raises(InvalidInput, match="Message\\(role="):
-        encode({"parts": []}, estimate_tokens)
+        encode({"parts": []}, "b", estimate_tokens)
     assert Message("user", payload={"parts": []}).role == "user"
 
 

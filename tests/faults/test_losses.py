@@ -1,0 +1,111 @@
+"""Exactly once, through a network that loses requests and replies. With the guard off, the same run must fail."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import multiprocessing
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from redis_sessions import AsyncSessionCache, SessionCache
+from redis_sessions._sync.calls import Calls
+from tests.proxy import Losses, proxy
+from tests.servers import Server
+
+PROCESSES, APPENDS = 4, 500
+
+
+def _forget_batch_ids() -> None:
+    """Switches idempotency off: every attempt goes out under a batch id of its own."""
+    attempt, numbers = Calls._attempt, itertools.count()
+
+    def careless(self: Calls, call: Any) -> Any:
+        if call.operation:
+            call.command = (*call.command[:6], f"{id(self)}.{next(numbers)}", *call.command[7:])
+        return attempt(self, call)
+
+    Calls._attempt = careless  # type: ignore[method-assign]
+
+
+def _write(url: str, namespace: str, worker: int, careful: bool, pipe: Any) -> None:
+    if not careful:
+        _forget_batch_ids()
+    with SessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=30) as cache:
+        session = cache.session("shared")
+        pipe.send(
+            [
+                session.append({"role": "user", "content": f"{worker}.{number}"}, batch_id=f"{worker}.{number}").first_seq
+                for number in range(APPENDS)
+            ]
+        )
+
+
+def _run(server: Server, namespace: str, careful: bool) -> tuple[list[list[int]], list[str], Losses]:
+    """What every worker was told, what is stored, and what the network lost."""
+    losses = Losses(requests=0.02, replies=0.02)
+    context = multiprocessing.get_context("spawn")
+    with SessionCache.from_url(server.url, namespace=namespace) as cache, proxy(server.port, losses) as port:
+        session = cache.create("shared", max_messages=None)
+        workers = []
+        for worker in range(PROCESSES):
+            mine, theirs = context.Pipe()
+            url = f"redis://127.0.0.1:{port}"
+            process = context.Process(target=_write, args=(url, namespace, worker, careful, theirs))
+            process.start()
+            workers.append((process, mine))
+        told = [pipe.recv() for _, pipe in workers]
+        for process, _ in workers:
+            process.join()
+        stored = [str(message.content) for message in session.history()]
+    server.client.flushall()
+    return told, stored, losses
+
+
+def test_every_append_happens_once_at_the_seq_it_was_told(server: Server, namespace: str) -> None:
+    """4 processes x 500 appends to one session, 2 % of requests and 2 % of replies lost: 2,000 messages, each in its place."""
+    told, stored, losses = _run(server, namespace, careful=True)
+    assert losses.lost_requests > 10
+    assert losses.lost_replies > 10
+    assert len(stored) == PROCESSES * APPENDS
+    for worker, seqs in enumerate(told):
+        assert seqs == sorted(seqs)
+        assert [stored[seq - 1] for seq in seqs] == [f"{worker}.{number}" for number in range(APPENDS)]
+
+
+def test_without_batch_ids_the_same_run_doubles_messages(own_server: Server, namespace: str) -> None:
+    """The ablation: what a lost reply repeats is stored twice."""
+    _, stored, _ = _run(own_server, namespace, careful=False)
+    assert max(Counter(stored).values()) > 1
+    assert len(stored) > PROCESSES * APPENDS
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.05])
+def test_tasks_that_share_a_connection_lose_and_double_nothing(server: Server, namespace: str, lost: float) -> None:
+    """A broken connection fails all calls in flight; each is repeated and recognised."""
+
+    async def main(port: int) -> None:
+        url = f"redis://127.0.0.1:{port}"
+        async with AsyncSessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=30) as cache:
+            sessions = [await cache.create(max_messages=None) for _ in range(8)]
+
+            async def write(number: int) -> None:
+                session = sessions[number % 8]
+                for step in range(25):
+                    text = f"{number}.{step}"
+                    result = await session.append({"role": "user", "content": text}, batch_id=text)
+                    seqs[session.id, result.first_seq] = text
+
+            seqs: dict[tuple[str, int], str] = {}
+            await asyncio.gather(*[write(number) for number in range(32)])
+            assert len(seqs) == 32 * 25
+            for session in sessions:
+                for message in await session.history():
+                    assert seqs.pop((session.id, message.seq)) == message.content
+            assert not seqs
+
+    with proxy(server.port, Losses(lost, lost)) as port:
+        asyncio.run(main(port))
+    server.client.flushall()
