@@ -1,0 +1,41 @@
+# make demo and make test need only Python 3.11+ and make: everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format mirror bench soak clean
+
+demo: $(READY)
+	$(BIN)/redis-sessions demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python tools/mirror.py --check
+	$(BIN)/mypy
+
+format: $(READY) mirror
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+mirror: $(READY)
+	$(BIN)/python tools/mirror.py
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.run --json bench.json
+
+soak: $(READY)
+	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/sessions/test_model.py
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis_sessions needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -r requirements-dev.txt
+	touch $(READY)

@@ -1,0 +1,141 @@
+"""A cluster of three masters: spread, batched per node, followed while a slot moves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import redis
+from redis.crc import key_slot
+
+from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache, StoreUnavailable
+from redis_sessions._core.keys import session_keys
+from tests.conftest import Engines
+from tests.servers import Server, binaries, cluster, free_port
+
+X = {"role": "user", "content": "x"}
+
+
+def test_sessions_spread_over_the_nodes(engines: Engines, namespace: str) -> None:
+    """Each on one node, whole."""
+    with SessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
+        for _ in range(60):
+            cache.create().append(X)
+    sizes = [node.client.dbsize() for node in engines.nodes["cluster"]]
+    assert min(sizes) > 10
+    for node in engines.nodes["cluster"]:
+        node.client.flushall()
+
+
+def test_tasks_travel_together_to_each_node(engines: Engines, namespace: str) -> None:
+    """Order a session kept, own errors, over all nodes at once."""
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
+            sessions = [await cache.create(max_messages=None) for _ in range(30)]
+            await asyncio.gather(
+                *[session.append({"role": "user", "content": str(n)}) for n in range(20) for session in sessions]
+            )
+            for session in sessions:
+                assert [message.content for message in await session.history()] == [str(n) for n in range(20)]
+
+    asyncio.run(main())
+    for node in engines.nodes["cluster"]:
+        node.client.flushall()
+
+
+def test_a_borrowed_cluster_client_gives_its_nodes(engines: Engines, namespace: str) -> None:
+    """And stays open."""
+    client = redis.RedisCluster(host="127.0.0.1", port=engines.nodes["cluster"][0].port)
+    with SessionCache(client, namespace=namespace) as cache:
+        for _ in range(10):
+            cache.create().append(X)
+    assert client.ping()
+    client.close()
+    for node in engines.nodes["cluster"]:
+        node.client.flushall()
+
+
+def _call(node: Server, *command: object) -> object:
+    return node.client.execute_command(*command)
+
+
+def move_slot(slot: int, source: Server, target: Server) -> None:
+    """The way of 6.2 and 7.0: key by key, while clients write."""
+    ids = [str(node.client.execute_command("CLUSTER", "MYID").decode()) for node in (source, target)]
+    _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+    _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+    while keys := _call(source, "CLUSTER", "GETKEYSINSLOT", slot, 1):
+        assert isinstance(keys, list)
+        _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        threading.Event().wait(0.02)
+    for node in (target, source):
+        _call(node, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+
+
+def test_a_slot_moves_under_load_without_an_error(engines: Engines, namespace: str) -> None:
+    """MOVED, ASK and TRYAGAIN are followed or ridden out; nothing is lost or doubled."""
+    engines.url("cluster")
+    nodes = engines.nodes["cluster"]
+    with SessionCache.from_url(engines.url("cluster"), namespace=namespace, retry_for=20) as cache:
+        session = cache.create("moving", max_messages=None)
+        session.append(X)
+        slot = key_slot(session_keys(namespace, "moving").tag.encode())
+        source = nodes[min(slot // (16384 // 3), 2)]
+        target = nodes[(nodes.index(source) + 1) % 3]
+        stop = threading.Event()
+        written: list[int] = []
+        problems: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                while not stop.is_set():
+                    written.append(session.append(X).last_seq)
+            except BaseException as problem:
+                problems.append(problem)
+
+        threads = [threading.Thread(target=write) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for there, back in ((source, target), (target, source)):
+            move_slot(slot, there, back)
+            threading.Event().wait(0.1)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not problems
+        assert len(written) > 50
+        assert sorted(written) == list(range(2, len(written) + 2))
+        assert session.info().last_seq == len(written) + 1
+    for node in nodes:
+        node.client.flushall()
+
+
+def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> None:
+    """Within the bound; sessions of the other nodes go on where the cluster allows it."""
+    with cluster(binaries()["valkey-9"]) as nodes:
+        for node in nodes:
+            node.client.config_set("cluster-require-full-coverage", "no")
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        with SessionCache.from_url(f"redis+cluster://{hosts}", namespace=namespace, retry_for=1.5, timeout=0.5) as cache:
+            sessions = [cache.create() for _ in range(12)]
+            nodes[0].kill()
+            outcomes = []
+            for session in sessions:
+                slot = key_slot(session_keys(namespace, session.id).tag.encode())
+                if slot < 16384 // 3:
+                    if not outcomes:
+                        with pytest.raises((StoreUnavailable, OutcomeUnknown)):
+                            session.append(X)
+                    outcomes.append(session.id)
+                else:
+                    assert session.append(X).last_seq == 1
+            assert outcomes
+
+
+def test_no_node_at_all_is_one_clear_error() -> None:
+    """It names the URL, not a stack of causes."""
+    url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+    with SessionCache.from_url(url, retry_for=0.5) as cache, pytest.raises(StoreUnavailable, match=r"no node of the cluster answers"):
+        cache.create()
