@@ -24,7 +24,7 @@ def parse_info(text: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int], schema: str | None) -> list[Finding]:
+def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int], schema: str) -> list[Finding]:
     """Findings about one node."""
     return [
         _server(info),
@@ -86,9 +86,7 @@ def _replication(info: dict[str, str]) -> Finding:
     return Finding("ok", "replicas", f"{info.get('connected_slaves', '0')} connected")
 
 
-def _schema(found: str | None) -> Finding:
-    if found is None:
-        return Finding("ok", "schema", "the namespace is new")
+def _schema(found: str) -> Finding:
     if found == SCHEMA:
         return Finding("ok", "schema", found)
     advice = f"this version reads and writes schema {SCHEMA}: use a matching version of the package"

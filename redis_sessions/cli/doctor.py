@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .._core.diagnosis import Finding, diagnose, parse_info
+from .._core.keys import SCHEMA
 from .._core.scripts import names, script
 from .._sync.cache import SessionCache
 from ..errors import AccessDenied, SchemaMismatch, StoreError
@@ -23,7 +24,7 @@ _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]
 def doctor(url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False) -> None:
     """Look at the server: version, memory policy, persistence, latency, scripts, schema. Exit 1 if something is wrong."""
     with SessionCache.from_url(url, namespace=namespace, retry_for=3) as cache:
-        findings = _examine(cache, namespace)
+        findings = _examine(cache)
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings]))
@@ -36,8 +37,8 @@ def doctor(url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_
     raise typer.Exit(1 if failed else 0)
 
 
-def _examine(cache: SessionCache, namespace: str) -> list[Finding]:
-    schema: str | None = "1"
+def _examine(cache: SessionCache) -> list[Finding]:
+    schema = SCHEMA
     try:
         cache.get("doctor")
     except SchemaMismatch as problem:
@@ -46,8 +47,9 @@ def _examine(cache: SessionCache, namespace: str) -> list[Finding]:
     shas = [script(name).sha for name in names()]
     infos = [_text(cache, reply) for reply in cache._nodes.every(("INFO",))]
     loaded = cache._nodes.every(("SCRIPT", "EXISTS", *shas))
+    latency = _latency(cache, len(infos))
     for info, found in zip(infos, loaded, strict=True):
-        findings += diagnose(parse_info(info), _latency(cache), found, schema)
+        findings += diagnose(parse_info(info), latency, found, schema)
     return findings
 
 
@@ -59,10 +61,10 @@ def _text(cache: SessionCache, reply: object) -> str:
     return reply.decode() if isinstance(reply, bytes) else str(reply)
 
 
-def _latency(cache: SessionCache) -> float:
+def _latency(cache: SessionCache, nodes: int) -> float:
     times = []
     for _ in range(20):
         began = time.perf_counter()
-        cache.get("doctor")
-        times.append(time.perf_counter() - began)
+        cache._nodes.every(("PING",))
+        times.append((time.perf_counter() - began) / nodes)
     return statistics.median(times) * 1000
