@@ -73,9 +73,7 @@ def from_client(client: Any) -> Engine:
     pool = getattr(client, "connection_pool", None)
     if pool is None:
         raise InvalidInput(name="client", detail=f"a {type(client).__name__} is no redis-py client")
-    return Engine(
-        "the borrowed client", "tcp", _ours(pool.connection_kwargs), connection_class=pool.connection_class
-    )
+    return Engine("the borrowed client", "tcp", _ours(pool.connection_kwargs), connection_class=pool.connection_class)
 
 
 def connection_options(engine: Engine, timeout: float, connection_retry: type) -> dict[str, Any]:
@@ -113,9 +111,7 @@ def _embedded(path: str) -> Engine:
     from ._embedded.server import EmbeddedServer
 
     server = EmbeddedServer(path or None)
-    return Engine(
-        f"embedded://{path}", "unix", {"path": server.socket}, prepare=server.attach, release=server.detach
-    )
+    return Engine(f"embedded://{path}", "unix", {"path": server.socket}, prepare=server.attach, release=server.detach)
 
 
 def _fake() -> Engine:

@@ -197,7 +197,9 @@ class AccessDenied(SessionsError):
 class SchemaMismatch(SessionsError):
     """The namespace holds data of another schema version; this version of the package does not touch it."""
 
-    template = "namespace {namespace!r} holds schema {found}, this package writes schema {wanted}: use a matching version"
+    template = (
+        "namespace {namespace!r} holds schema {found}, this package writes schema {wanted}: use a matching version"
+    )
     namespace: str
     found: str
     wanted: str

@@ -93,7 +93,9 @@ def server(request: pytest.FixtureRequest, engines: Engines) -> Server:
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A real server that a test may break: Valkey 9, with an append-only file."""
-    server = Server(binaries()["valkey-9"], "--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "local")
+    server = Server(
+        binaries()["valkey-9"], "--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "local"
+    )
     yield server
     server.stop()
 
@@ -113,7 +115,7 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
         if name == f"{namespace}:meta":
             continue
         prefix, _, id = name.partition("}:")
-        kind, _, id = id.partition(":")
+        _, _, id = id.partition(":")
         session = f"{prefix}}}:session:{id}"
         rules = (client.hget(session, "rules") or b"").split()
         assert rules, f"{name} has no session"

@@ -99,12 +99,13 @@ class AsyncSessionCache:
         """The session of an id, as it is, or a new one; an expired one is gone, so it is replaced. One round trip, atomic."""
         return await self._create(id, given, get=True)
 
-    async def main(self, agent_id: str, **given: Unpack[NewSession]) -> AsyncSession:
+    async def main(self, agent_id: str, /, **given: Unpack[NewSession]) -> AsyncSession:
         """The main session of an agent, `agent:<agent_id>:main`, made when it is not there. One round trip, atomic."""
         check_id(agent_id, "agent_id", 128)
         if ":" in agent_id:
             raise InvalidInput(name="agent_id", detail=f"{agent_id!r} may not contain ':'")
-        return await self.get_or_create(f"agent:{agent_id}:main", **{**given, "agent_id": agent_id, "kind": "main"})
+        given["agent_id"], given["kind"] = agent_id, "main"
+        return await self.get_or_create(f"agent:{agent_id}:main", **given)
 
     async def get(self, id: str) -> AsyncSession | None:
         """A handle on an existing session, or None. One round trip."""
@@ -135,7 +136,9 @@ class AsyncSessionCache:
         await self.close()
 
     async def _create(self, id: str | None, given: NewSession, *, get: bool) -> AsyncSession:
-        described: dict[str, Any] = {name: value for name, value in given.items() if name in Description.__annotations__}
+        described: dict[str, Any] = {
+            name: value for name, value in given.items() if name in Description.__annotations__
+        }
         options = {name: value for name, value in given.items() if name not in described}
         keys = session_keys(self.namespace, new_id() if id is None else id)
         fields = sessions.describe(self._count, **described)

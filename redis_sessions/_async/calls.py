@@ -28,7 +28,6 @@ from ..errors import (
     AccessDenied,
     OutcomeUnknown,
     SchemaMismatch,
-    SessionsError,
     StoreError,
     StoreFull,
     StoreUnavailable,

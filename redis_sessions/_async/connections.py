@@ -17,7 +17,7 @@ _CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": Uni
 def connector(engine: Engine, timeout: float, node: tuple[str, int] | None = None) -> Callable[[], AbstractConnection]:
     """A function that makes one connection, not yet open, to the engine's server or to a node of its cluster."""
     options = connection_options(engine, timeout, Retry)
-    options["socket_timeout"] = io.socket_timeout(timeout)
+    options["socket_timeout"] = timeout if io.TIMES_EACH_READ else None
     if node is not None:
         options["host"], options["port"] = node
     kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()

@@ -23,9 +23,7 @@ from ..errors import InvalidInput
 Lock = asyncio.Lock
 sleep = asyncio.sleep
 
-
-def socket_timeout(timeout: float) -> None:
-    """None: a connection that many tasks share is watched as a whole, not read by read."""
+TIMES_EACH_READ = False  # a connection that many tasks share is watched as a whole
 
 
 class Link:

@@ -110,5 +110,3 @@ class Nodes:
         if isinstance(problem, Unreachable | Lost):
             raise Unreachable(f"no node of the cluster answers ({problem})")
         raise problem
-
-

@@ -18,10 +18,9 @@ from ..models.messages import Message
 from ..models.results import AppendResult
 from ..models.sessions import SessionInfo, Status
 from ..models.turns import Turn
-from .calls import Calls
 from ..settings import Description
+from .calls import Calls
 from .state import AsyncState, AsyncVariables
-
 
 
 class AsyncSession:
@@ -208,9 +207,7 @@ class AsyncSession:
         """
         sets = sessions.describe(self._count, **fields)
         removed = [f"meta.{key}" for key in remove_metadata]
-        rev, _ = await self._calls.run(
-            sessions.patch(self._keys, self._life, sets, removed, expected_rev=expected_rev)
-        )
+        rev, _ = await self._calls.run(sessions.patch(self._keys, self._life, sets, removed, expected_rev=expected_rev))
         return rev
 
     async def touch(self, ttl: Duration | None = None) -> timedelta | None:
@@ -228,9 +225,7 @@ class AsyncSession:
         """Paused to active. Returns the rev."""
         return await self._status("active", None, None, expected_rev)
 
-    async def complete(
-        self, result: Any = None, *, reason: str | None = None, expected_rev: int | None = None
-    ) -> int:
+    async def complete(self, result: Any = None, *, reason: str | None = None, expected_rev: int | None = None) -> int:
         """Ends the session as completed, with a result (JSON). Returns the rev.
 
         Like every end it is final: ending it the same way again changes nothing, another way raises InvalidTransition.
@@ -263,5 +258,3 @@ class AsyncSession:
 
 def _prompt(text: str | None) -> list[Message]:
     return [] if text is None else [Message("system", text)]
-
-

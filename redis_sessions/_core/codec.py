@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..errors import InvalidInput
 from ..models.messages import Message, kind_of, stored_message
 
@@ -67,14 +69,13 @@ def _check(value: Any, path: str) -> None:
         raise InvalidInput(name=path, detail=f"a {type(value).__name__} is no JSON value")
 
 
-def encode(message: Message | dict[str, Any], batch_id: str, count: TokenCounter) -> bytes:
+def encode(message: Message | dict[str, Any] | BaseModel, batch_id: str, count: TokenCounter) -> bytes:
     """One message as the append script takes it: all of the wire format but the time."""
     if isinstance(message, Message):
         payload, kind, pinned, tokens = message.payload, message.kind, message.pinned, message.tokens
     else:
-        if not isinstance(message, dict):
-            message = _dumped(message)
-        payload, kind, pinned, tokens = message, kind_of(message), False, None
+        payload = message.model_dump(mode="json") if isinstance(message, BaseModel) else message
+        kind, pinned, tokens = kind_of(payload), False, None
     if tokens is None:
         tokens = count(payload)
     if not isinstance(tokens, int) or tokens < 0:
@@ -84,14 +85,6 @@ def encode(message: Message | dict[str, Any], batch_id: str, count: TokenCounter
     if len(data) > LARGEST_MESSAGE:
         raise InvalidInput(name="message", detail=f"{len(data)} bytes, over the {LARGEST_MESSAGE} that are ever sent")
     return data
-
-
-def _dumped(message: Any) -> dict[str, Any]:
-    dump = getattr(message, "model_dump", None)
-    if dump is None:
-        raise InvalidInput(name="message", detail=f"a {type(message).__name__} is no Message and no JSON object (dict)")
-    dumped: dict[str, Any] = dump(mode="json")
-    return dumped
 
 
 def _answers_tool(payload: dict[str, Any]) -> bool:

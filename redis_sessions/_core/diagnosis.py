@@ -36,9 +36,13 @@ def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int], schema:
             "ok" if latency_ms < SLOW_MS else "warn",
             "latency",
             f"{latency_ms:.2f} ms for a round trip (median)",
-            "" if latency_ms < SLOW_MS else "every operation is one round trip: move workers and server closer together",
+            ""
+            if latency_ms < SLOW_MS
+            else "every operation is one round trip: move workers and server closer together",
         ),
-        Finding("ok", "scripts", f"{sum(loaded)} of {len(loaded)} in the server's cache; the others load when first used"),
+        Finding(
+            "ok", "scripts", f"{sum(loaded)} of {len(loaded)} in the server's cache; the others load when first used"
+        ),
         _schema(schema),
     ]
 
@@ -47,7 +51,7 @@ def _server(info: dict[str, str]) -> Finding:
     name = info.get("server_name", "redis")
     version = info.get("valkey_version") or info.get("redis_version", "0")
     fact = f"{name} {version}, {info.get('redis_mode', info.get('server_mode', 'standalone'))}, {info.get('role', 'master')}"
-    major, minor = (int(part) for part in (version.split(".") + ["0"])[:2])
+    major, minor = (int(part) for part in [*version.split("."), "0"][:2])
     if (major, minor) < OLDEST:
         return Finding("fail", "server", fact, "use Redis 6.2 or newer, or Valkey")
     if info.get("role") == "slave":
@@ -59,7 +63,9 @@ def _memory(info: dict[str, str]) -> Finding:
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     fact = f"{used / 2**20:.1f} MiB used" + (f" of {most / 2**20:.0f} MiB (maxmemory)" if most else ", no maxmemory")
     if most and used > 0.9 * most:
-        return Finding("warn", "memory", fact, "writes are refused when it is full: raise maxmemory or lower TTLs and caps")
+        return Finding(
+            "warn", "memory", fact, "writes are refused when it is full: raise maxmemory or lower TTLs and caps"
+        )
     return Finding("ok", "memory", fact)
 
 
@@ -78,7 +84,10 @@ def _persistence(info: dict[str, str]) -> Finding:
         return Finding("fail", "persistence", f"{fact}, last write failed", "look at the server's log and its disk") if broken \
             else Finding("ok", "persistence", fact)  # fmt: skip
     return Finding(
-        "warn", "persistence", "no append-only file", "a restart loses what came after the last snapshot: set appendonly yes"
+        "warn",
+        "persistence",
+        "no append-only file",
+        "a restart loses what came after the last snapshot: set appendonly yes",
     )
 
 

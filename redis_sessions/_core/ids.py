@@ -17,9 +17,7 @@ def check_id(text: str, name: str = "id", most: int = 256) -> str:
     if not isinstance(text, str) or not 1 <= len(text) <= most:
         raise InvalidInput(name=name, detail=f"{_short(text)} must be text of 1 to {most} characters")
     if not text.isprintable() or " " in text or "{" in text or "}" in text:
-        raise InvalidInput(
-            name=name, detail=f"{_short(text)} may not contain whitespace, braces or control characters"
-        )
+        raise InvalidInput(name=name, detail=f"{_short(text)} may not contain whitespace, braces or control characters")
     return text
 
 

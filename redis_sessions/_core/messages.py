@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from ..errors import InvalidInput
 from ..models.limits import LimitCheck
 from ..models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
@@ -25,36 +27,27 @@ _OK = LimitCheck("ok")
 _APPEND = script("messages/append")
 
 
-class Appended(NamedTuple):
-    """The reply to an append, and the incarnation that took it."""
-
-    result: AppendResult
-    life: str
-
-
 def append(
     keys: SessionKeys,
     life: str,
-    messages: Iterable[Message | dict[str, Any]],
+    messages: Iterable[Message | dict[str, Any] | BaseModel],
     count: TokenCounter,
     *,
     batch_id: str | None = None,
     expected_rev: int | None = None,
     seen: int = 0,
-) -> Call[Appended]:
-    """One batch. Without a batch id it is given one, so that a retry is recognised."""
+) -> Call[tuple[AppendResult, str]]:
+    """One batch; reads as its result and the life that took it. Without a batch id it is given one."""
     batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
     entries = [encode(message, batch, count) for message in messages]
     if not 1 <= len(entries) <= MOST_IN_BATCH:
         raise InvalidInput(name="messages", detail=f"{len(entries)} given; a batch is 1 to {MOST_IN_BATCH} messages")
 
-    def read(reply: Any) -> Appended:
+    def read(reply: Any) -> tuple[AppendResult, str]:
         first, last, rev, retained, dropped, *state = reply[2].split()
         limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
-        result = AppendResult(
-            int(first), int(last), int(rev), int(retained), int(dropped), limit, reply[0] == 1, batch
-        )
-        return Appended(result, reply[1].decode())
+        result = AppendResult(int(first), int(last), int(rev), int(retained), int(dropped), limit, reply[0] == 1, batch)
+        return result, reply[1].decode()
 
     return invoke(
         _APPEND,
@@ -79,7 +72,9 @@ class Page(NamedTuple):
     system_prompt: str | None = None
 
 
-def read(keys: SessionKeys, life: str, *, limit: int, after: int = 0, below: int = 0, slide: bool = False) -> Call[Page]:
+def read(
+    keys: SessionKeys, life: str, *, limit: int, after: int = 0, below: int = 0, slide: bool = False
+) -> Call[Page]:
     """The newest messages of a range, oldest first."""
 
     def page(reply: Any) -> Page:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .calls import Argument
 
 
@@ -13,7 +16,11 @@ def _pack(command: tuple[Argument, ...]) -> bytes:
     return b"".join(parts)
 
 
+pack: Callable[[tuple[Argument, ...]], bytes] = _pack
 try:
-    from hiredis import pack_command as pack
+    import hiredis
 except ImportError:
-    pack = _pack
+    pass
+else:
+    fast: Any = hiredis.pack_command
+    pack = fast

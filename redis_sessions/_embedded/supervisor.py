@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import os
 import shutil
 import signal
 import subprocess
@@ -22,10 +21,10 @@ def _die_with_parent() -> None:
 def main(binary: str, folder: str, socket: str, private: bool) -> None:
     command = [binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder]
     command += ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
-    command += ["--appendonly", "no" if private else "yes", "--logfile", os.path.join(folder, "server.log")]
+    command += ["--appendonly", "no" if private else "yes", "--logfile", f"{folder}/server.log"]
     server = subprocess.Popen(command, preexec_fn=_die_with_parent)
     signal.signal(signal.SIGCHLD, lambda *_: sys.exit(1))
-    with open(os.path.join(folder, "users.lock"), "a") as users:
+    with open(f"{folder}/users.lock", "a") as users:
         if server.poll() is not None:
             sys.exit(1)
         fcntl.flock(users, fcntl.LOCK_EX)

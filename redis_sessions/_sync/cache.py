@@ -100,12 +100,13 @@ class SessionCache:
         """The session of an id, as it is, or a new one; an expired one is gone, so it is replaced. One round trip, atomic."""
         return self._create(id, given, get=True)
 
-    def main(self, agent_id: str, **given: Unpack[NewSession]) -> Session:
+    def main(self, agent_id: str, /, **given: Unpack[NewSession]) -> Session:
         """The main session of an agent, `agent:<agent_id>:main`, made when it is not there. One round trip, atomic."""
         check_id(agent_id, "agent_id", 128)
         if ":" in agent_id:
             raise InvalidInput(name="agent_id", detail=f"{agent_id!r} may not contain ':'")
-        return self.get_or_create(f"agent:{agent_id}:main", **{**given, "agent_id": agent_id, "kind": "main"})
+        given["agent_id"], given["kind"] = agent_id, "main"
+        return self.get_or_create(f"agent:{agent_id}:main", **given)
 
     def get(self, id: str) -> Session | None:
         """A handle on an existing session, or None. One round trip."""

@@ -29,7 +29,6 @@ from ..errors import (
     AccessDenied,
     OutcomeUnknown,
     SchemaMismatch,
-    SessionsError,
     StoreError,
     StoreFull,
     StoreUnavailable,

@@ -22,10 +22,7 @@ from .._core.resp import pack
 Lock = threading.Lock
 sleep = time.sleep
 
-
-def socket_timeout(timeout: float) -> float:
-    """The timeout of one read or write."""
-    return timeout
+TIMES_EACH_READ = True
 
 
 class Link:

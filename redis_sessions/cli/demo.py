@@ -36,9 +36,7 @@ def demo(
                 soft_wrap=True,
             )
         with _progress(total, quiet=as_json) as advance:
-            report = run_replay(
-                url, namespace, conversations, workers, kill_one_after=total // 2, on_progress=advance
-            )
+            report = run_replay(url, namespace, conversations, workers, kill_one_after=total // 2, on_progress=advance)
         print_report(report, 0, as_json)
         if not as_json:
             out.print("\nThe end of one of them, as [bold]redis-sessions show demo-01 --limit 4[/] prints it:")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..replay.conversations import BrokenLine, Conversation, read_conversations
+from ..replay.conversations import Conversation, read_conversations
 from ..replay.fleet import Report
 from ..replay.fleet import replay as run_replay
-from ..settings import CapPolicy
 from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, errors, out
 
 
@@ -30,7 +29,9 @@ def replay(
     max_messages: Annotated[int | None, typer.Option("--max-messages", min=1, help="Cap of each session.")] = None,
     cap_policy: Annotated[str, typer.Option("--cap-policy", help="oldest, tool_safe or turn.")] = "tool_safe",
     ttl: Annotated[float, typer.Option("--ttl", help="Idle life of each session, in seconds.")] = 3600.0,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Pass over broken lines instead of stopping.")] = False,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Pass over broken lines instead of stopping.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Replay conversations with a fleet of workers, then compare every session with its input."""
@@ -51,7 +52,9 @@ def _read(file: Path, skip_broken: bool) -> tuple[list[Conversation], int]:
             conversations.append(found)
             continue
         broken += 1
-        errors.print(f"[bold red]error[/] {escape(str(file))}, line {found.number}: {escape(found.reason)}", soft_wrap=True)
+        errors.print(
+            f"[bold red]error[/] {escape(str(file))}, line {found.number}: {escape(found.reason)}", soft_wrap=True
+        )
         if not skip_broken:
             errors.print("nothing was replayed; --skip-broken passes over such lines")
             raise typer.Exit(2)

@@ -31,7 +31,9 @@ def show(
         session = cache.open(id)
         info, messages = session.info(), session.history(limit)
     if as_json:
-        listed = [{"seq": one.seq, "id": one.id, "timestamp": one.timestamp.isoformat(), **_payload(one)} for one in messages]
+        listed = [
+            {"seq": one.seq, "id": one.id, "timestamp": one.timestamp.isoformat(), **_payload(one)} for one in messages
+        ]
         print(json.dumps({**info.model_dump(mode="json"), "messages": listed}, ensure_ascii=False))
         return
     out.print(Panel(_summary(info), title=escape(info.id), title_align="left", expand=False))

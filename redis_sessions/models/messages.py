@@ -47,7 +47,8 @@ class Message:
     """One message.
 
     Made by the caller from a role and content, or from any JSON object with `payload=`; read back with `seq`, `id` and
-    `timestamp` set by the server, and `batch_id` naming the append that wrote it. `payload` comes back equal to what was given, key order included.
+    `timestamp` set by the server, and `batch_id` naming the append that wrote it. `payload` comes back equal to what was
+    given, key order included.
     """
 
     __slots__ = ("_life", "_ms", "batch_id", "kind", "payload", "pinned", "seq", "tokens")
@@ -196,7 +197,9 @@ def text_of(content: Any) -> str:
         return ""
     if isinstance(content, dict) and isinstance(content.get("text"), str):
         return str(content["text"])
-    if isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
+    ):
         return "\n".join(part["text"] for part in content)
     return json.dumps(content, ensure_ascii=False)
 

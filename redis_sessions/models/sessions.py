@@ -55,9 +55,7 @@ class AgentRun(_Frozen):
     agent_name: str
 
 
-SessionType = Annotated[
-    TeacherDemo | Evaluation | Refinement | Conversation | AgentRun, Field(discriminator="type")
-]
+SessionType = Annotated[TeacherDemo | Evaluation | Refinement | Conversation | AgentRun, Field(discriminator="type")]
 session_type: TypeAdapter[SessionType] = TypeAdapter(SessionType)
 
 

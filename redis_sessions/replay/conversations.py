@@ -69,11 +69,10 @@ def _conversation(number: int, line: str, seen: set[str]) -> Conversation | Brok
     except ValueError as problem:
         return BrokenLine(number, str(problem))
     seen.add(id)
-    prompt = None
-    if messages and set(messages[0]) == {"role", "content"} and messages[0]["role"] == "system":
-        if isinstance(messages[0]["content"], str):
-            prompt, messages = messages[0]["content"], messages[1:]
-    return Conversation(id, user_id, prompt, messages)
+    head = messages[0] if messages else {}
+    if head.get("role") == "system" and set(head) == {"role", "content"} and isinstance(head["content"], str):
+        return Conversation(id, user_id, head["content"], messages[1:])
+    return Conversation(id, user_id, None, messages)
 
 
 def synthetic(count: int = 24, exchanges: int = 8) -> Iterator[Conversation]:

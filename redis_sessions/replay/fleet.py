@@ -1,7 +1,8 @@
 """A fleet of worker processes that take turns on the same conversations, and the check of what they left behind.
 
-Work is handed out in rounds: message n of a conversation goes to worker (n + its number) modulo the fleet, so consecutive
-messages of one session come from different processes. A worker appends with batch id `replay.<n>`: whoever repeats it after a death or a lost reply changes nothing.
+Message n of a conversation goes to worker (n + its number) modulo the fleet, so consecutive messages of one session come
+from different processes. A worker appends with batch id `replay.<n>`: whoever repeats it after a death or a lost reply
+changes nothing.
 """
 
 from __future__ import annotations

@@ -14,13 +14,17 @@ import pytest
 from redis_sessions import Message, SessionCache
 from tests.servers import Server, free_port
 
-CONVERSATION = {
+CONVERSATION: dict[str, Any] = {
     "id": "c1",
     "user_id": "mia",
     "messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": "{}"}}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": "{}"}}],
+        },
         {"role": "tool", "tool_call_id": "x", "content": "42"},
         {"role": "assistant", "content": "It is 42. [bold]"},
     ],
@@ -63,7 +67,7 @@ def test_a_replay_compares_everything(tmp_path: Path, server: Server) -> None:
     with SessionCache.from_url(server.url) as cache:
         session = cache.open("c1")
         assert session.info().system_prompt == "Be brief."
-        assert [message.payload for message in session.history()] == CONVERSATION["messages"][1:]  # type: ignore[index]
+        assert [message.payload for message in session.history()] == CONVERSATION["messages"][1:]
     server.client.flushall()
 
 
@@ -78,7 +82,8 @@ def test_a_capped_replay_begins_with_no_orphan(tmp_path: Path, server: Server) -
 
 
 @pytest.mark.parametrize(
-    "broken", ["{not json\n", "[]\n", '{"id": "a b", "messages": []}\n', '{"id": "x", "messages": [{"role": "king"}]}\n']
+    "broken",
+    ["{not json\n", "[]\n", '{"id": "a b", "messages": []}\n', '{"id": "x", "messages": [{"role": "king"}]}\n'],
 )
 def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, server: Server, broken: str) -> None:
     """By its number; by flag the rest goes on."""
@@ -98,7 +103,7 @@ def test_show_prints_a_readable_transcript(server: Server) -> None:
     """Markup in messages is text; --json is for programs."""
     with SessionCache.from_url(server.url) as cache:
         session = cache.create("a", system_prompt="Be [red]brief[/].", user_id="mia", max_messages=4)
-        session.append(*CONVERSATION["messages"][1:], Message("user", "older"), Message("user", "last [/nope]"))  # type: ignore[misc]
+        session.append(*CONVERSATION["messages"][1:], Message("user", "older"), Message("user", "last [/nope]"))
     done = run("show", "a", "--url", server.url)
     assert done.returncode == 0
     for part in ("Be [red]brief[/].", "last [/nope]", "older messages were dropped", "user mia"):

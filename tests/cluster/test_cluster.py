@@ -118,10 +118,12 @@ def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> No
         for node in nodes:
             node.client.config_set("cluster-require-full-coverage", "no")
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
-        with SessionCache.from_url(f"redis+cluster://{hosts}", namespace=namespace, retry_for=1.5, timeout=0.5) as cache:
+        with SessionCache.from_url(
+            f"redis+cluster://{hosts}", namespace=namespace, retry_for=1.5, timeout=0.5
+        ) as cache:
             sessions = [cache.create() for _ in range(12)]
             nodes[0].kill()
-            outcomes = []
+            outcomes: list[str] = []
             for session in sessions:
                 slot = key_slot(session_keys(namespace, session.id).tag.encode())
                 if slot < 16384 // 3:
@@ -137,5 +139,8 @@ def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> No
 def test_no_node_at_all_is_one_clear_error() -> None:
     """It names the URL, not a stack of causes."""
     url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
-    with SessionCache.from_url(url, retry_for=0.5) as cache, pytest.raises(StoreUnavailable, match=r"no node of the cluster answers"):
+    with (
+        SessionCache.from_url(url, retry_for=0.5) as cache,
+        pytest.raises(StoreUnavailable, match=r"no node of the cluster answers"),
+    ):
         cache.create()

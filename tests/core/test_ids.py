@@ -16,7 +16,9 @@ from redis_sessions._core.keys import session_keys
 from redis_sessions._core.routing import tag
 
 
-@pytest.mark.parametrize("id", ["", " ", "a b", "a\tb", "a\nb", "{x}", "a}", "{", "\x00", "\x7f", "a\u00a0b", "x" * 257, "\ud800"])
+@pytest.mark.parametrize(
+    "id", ["", " ", "a b", "a\tb", "a\nb", "{x}", "a}", "{", "\x00", "\x7f", "a\u00a0b", "x" * 257, "\ud800"]
+)
 def test_bad_ids_are_refused(id: str) -> None:
     """Empty, over 256 characters, whitespace, braces, control characters: refused before anything is sent."""
     with pytest.raises(InvalidInput):

@@ -120,7 +120,10 @@ def test_a_long_path_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/x"])
 def test_a_path_that_cannot_be_is_refused(folder: str) -> None:
     """With the reason."""
-    with SessionCache.from_url(f"embedded://{folder}") as cache, pytest.raises((InvalidInput, StoreUnavailable), match=folder):
+    with (
+        SessionCache.from_url(f"embedded://{folder}") as cache,
+        pytest.raises((InvalidInput, StoreUnavailable), match=folder),
+    ):
         cache.create()
 
 

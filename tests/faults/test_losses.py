@@ -37,7 +37,9 @@ def _write(url: str, namespace: str, worker: int, careful: bool, pipe: Any) -> N
         session = cache.session("shared")
         pipe.send(
             [
-                session.append({"role": "user", "content": f"{worker}.{number}"}, batch_id=f"{worker}.{number}").first_seq
+                session.append(
+                    {"role": "user", "content": f"{worker}.{number}"}, batch_id=f"{worker}.{number}"
+                ).first_seq
                 for number in range(APPENDS)
             ]
         )

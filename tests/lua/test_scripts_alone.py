@@ -63,9 +63,20 @@ def test_append_returns_what_it_did(scripts: Scripts) -> None:
 @pytest.mark.parametrize("name", [name for name in names() if "NOT_FOUND" in script(name).errors])
 def test_without_a_session_nothing_is_made(scripts: Scripts, name: str) -> None:
     """NOT_FOUND, and no key appears: no ghost sessions."""
-    numbers = {"seen": "0", "after": "0", "below": "0", "limit": "1", "sets": "0", "most": "9", "number": "1", "scan": "9"}
+    numbers = {
+        "seen": "0",
+        "after": "0",
+        "below": "0",
+        "limit": "1",
+        "sets": "0",
+        "most": "9",
+        "number": "1",
+        "scan": "9",
+    }
     wanted = {argument: numbers.get(argument, "") for argument in script(name).arguments}
-    wanted |= {"batch": "b", "seq": "1", "amount": "1"} if "batch" in wanted or "seq" in wanted or "amount" in wanted else {}
+    wanted |= (
+        {"batch": "b", "seq": "1", "amount": "1"} if "batch" in wanted or "seq" in wanted or "amount" in wanted else {}
+    )
     arguments = {argument: value for argument, value in wanted.items() if argument in script(name).arguments}
     if script(name).takes_rest:
         arguments.pop(script(name).arguments[-1])
@@ -78,7 +89,16 @@ def test_another_life_is_refused(scripts: Scripts, name: str) -> None:
     """REPLACED, and nothing changes."""
     scripts.create()
     scripts.append("u@1 b {}")
-    values = {"seen": "0", "after": "0", "below": "0", "limit": "1", "sets": "0", "most": "9", "number": "1", "scan": "9"}
+    values = {
+        "seen": "0",
+        "after": "0",
+        "below": "0",
+        "limit": "1",
+        "sets": "0",
+        "most": "9",
+        "number": "1",
+        "scan": "9",
+    }
     values |= {"batch": "new", "seq": "1", "amount": "1", "life": "other"}
     rest = ["u@1 new {}"] if name == "messages/append" else []
     fixed = script(name).arguments[:-1] if script(name).takes_rest else script(name).arguments
@@ -105,7 +125,7 @@ def test_append_holds_limits(scripts: Scripts) -> None:
     """LIMIT says which, where it would be, and how much is allowed."""
     scripts.create("limits", "- 1 - error")
     scripts.append("u@1 b {}")
-    with pytest.raises(redis.ResponseError, match="^LIMIT entries 2 1 error"):
+    with pytest.raises(redis.ResponseError, match=r"^LIMIT entries 2 1 error"):
         scripts.append("u@1 c {}", batch="c")
 
 
@@ -121,7 +141,7 @@ def test_a_repeated_batch_is_found_among_the_messages(scripts: Scripts) -> None:
     scripts.create()
     for number in range(200):
         scripts.append(f"u@1 n{number} {{}}", batch=f"n{number}")
-    with pytest.raises(redis.ResponseError, match="^UNSETTLED lost"):
+    with pytest.raises(redis.ResponseError, match=r"^UNSETTLED lost"):
         scripts.append("u@1 lost {}", batch="lost", elapsed="5000")
 
 
@@ -130,7 +150,7 @@ def test_a_session_that_lost_its_messages_is_gone(scripts: Scripts) -> None:
     scripts.create()
     scripts.append("u@1 b {}")
     scripts.client.delete(KEYS[1])
-    with pytest.raises(redis.ResponseError, match="^NOT_FOUND"):
+    with pytest.raises(redis.ResponseError, match=r"^NOT_FOUND"):
         scripts.append("u@1 c {}", batch="c")
     assert scripts.create(life="L2") == [1, b"L2"]
 

@@ -65,7 +65,12 @@ def test_a_batch_id_is_appended_once(cache: SessionCache) -> None:
     session.append(user("c"))
     again = cache.session(session.id).append(user("other"), batch_id="job-7")
     assert again.duplicate
-    assert (again.first_seq, again.last_seq, again.rev, again.count) == (first.first_seq, first.last_seq, first.rev, first.count)
+    assert (again.first_seq, again.last_seq, again.rev, again.count) == (
+        first.first_seq,
+        first.last_seq,
+        first.rev,
+        first.count,
+    )
     assert session.info().count == 3
     assert session.info().rev == 2
 
@@ -181,7 +186,7 @@ def test_counts_follow(cache: SessionCache) -> None:
 )
 def test_completed_turns_are_counted(cache: SessionCache, kinds: str, turns: int) -> None:
     """S1 0-17, 0-18: a user message, or several, then an assistant message; others change nothing."""
-    made = {
+    made: dict[str, Any] = {
         "u": user(),
         "a": assistant(),
         "t": {"role": "tool", "content": "r"},

@@ -160,7 +160,9 @@ def test_retained_bytes_and_tokens_follow_the_cap(cache: SessionCache) -> None:
 def test_clear_keeps_prompt_and_state_and_resets_turns(cache: SessionCache) -> None:
     """S2 1-30, 1-32."""
     session = cache.create(system_prompt="p", max_messages=4)
-    session.append(Message("user", "a", pinned=True), *[user() for _ in range(5)], {"role": "assistant", "content": "b"})
+    session.append(
+        Message("user", "a", pinned=True), *[user() for _ in range(5)], {"role": "assistant", "content": "b"}
+    )
     session.state.put("k", 1)
     session.clear()
     info = session.info()

@@ -29,7 +29,9 @@ def test_an_end_is_final(cache: SessionCache, end: str) -> None:
     session = cache.create()
     rev = getattr(session, end)(reason="because")
     info = session.info()
-    assert info.status == {"complete": "completed", "fail": "failed", "cancel": "cancelled", "time_out": "timed_out"}[end]
+    assert (
+        info.status == {"complete": "completed", "fail": "failed", "cancel": "cancelled", "time_out": "timed_out"}[end]
+    )
     assert (info.reason, info.finished_at is not None) == ("because", True)
     assert getattr(session, end)() == rev
     for other in {"complete", "fail", "cancel", "time_out", "pause", "resume"} - {end}:
@@ -101,11 +103,15 @@ def test_max_lifetime_ends_a_busy_session(cache: SessionCache) -> None:
     """However often it is written to or touched."""
     session = cache.create(ttl=60, max_lifetime=0.3)
     began = time.monotonic()
-    with pytest.raises(SessionNotFound):
+
+    def keep_busy() -> None:
         while time.monotonic() - began < 5:
             session.append(X)
             session.touch(60)
             time.sleep(0.01)
+
+    with pytest.raises(SessionNotFound):
+        keep_busy()
     assert time.monotonic() - began < 2
 
 

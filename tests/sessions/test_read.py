@@ -52,7 +52,9 @@ def test_a_long_history_comes_whole(cache: SessionCache) -> None:
 def test_roles_select(cache: SessionCache) -> None:
     """S2 1-33; entry types select too."""
     session = cache.create()
-    session.append(user("1"), assistant("2"), user("3"), assistant("4"), Message.tool_call("search", {"n": 1}, success=False))
+    session.append(
+        user("1"), assistant("2"), user("3"), assistant("4"), Message.tool_call("search", {"n": 1}, success=False)
+    )
     assert [message.content for message in session.history(role="user")] == ["1", "3"]
     assert [message.content for message in session.history(1, role="assistant")] == ["4"]
     call = session.history(role="tool_call")[0]
@@ -168,7 +170,15 @@ def test_turns_that_are_not_there(cache: SessionCache) -> None:
     assert session.last_turn() is None
     for number in range(1, 6):
         session.append(user(str(number)))
-    assert [session.turn(number) is None for number in (0, 1, 2, 3, 4, 5, 6)] == [True, True, True, False, False, False, True]
+    assert [session.turn(number) is None for number in (0, 1, 2, 3, 4, 5, 6)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
     third = session.turn(3)
     assert third is not None
     assert third.user_message.content == "3"

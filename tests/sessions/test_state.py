@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_changes_move_the_rev_and_can_be_conditional(cache: SessionCache) -> Non
     rev = session.state.put("a", 1)
     assert session.info().rev == rev
     session.state.put("a", 2, expected_rev=rev)
-    for change in (
+    changes: list[Callable[[], Any]] = [
         lambda: session.state.put("a", 3, expected_rev=rev),
         lambda: session.state.delete("a", expected_rev=rev),
         lambda: session.state.clear(expected_rev=rev),
@@ -92,7 +93,8 @@ def test_changes_move_the_rev_and_can_be_conditional(cache: SessionCache) -> Non
         lambda: session.patch(name="x", expected_rev=rev),
         lambda: session.clear(expected_rev=rev),
         lambda: session.complete(expected_rev=rev),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(RevisionConflict) as refused:
             change()
         assert refused.value.rev == rev + 1
