@@ -25,6 +25,7 @@ class SessionsError(Exception):
 
     @classmethod
     def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """The error that a script's refusal means: its words after the first are the `reply` fields."""
         values = [int(word) if word.lstrip("-").isdigit() else word for word in words]
         return cls(session_id=session_id, **dict(zip(cls.reply, values, strict=False)))
 

@@ -1,7 +1,7 @@
 -- Pins or unpins a message, so that the cap keeps or drops it. Unpinning one that is aside drops it.
 -- Returns {life, rev}; doing it twice changes nothing.
 -- Errors: NOT_FOUND REPLACED REVISION NO_MESSAGE LIMIT
---- include: identify counts guard clock expire extend change
+--- include: identify counts guard pin clock expire extend change
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -18,10 +18,9 @@ local message = at >= 0 and redis.call('LINDEX', messages, at) or redis.call('HG
 if not message then return redis.error_reply('NO_MESSAGE ' .. string.format('%.0f', seq)) end
 if (string.byte(message, 15) % 2 == 1) == pinned then return {known[1], count.rev} end
 
-local pins, cap = (redis.call('HGET', session, 'pins') or 0) + (pinned and 1 or -1), string.match(known[3], '^%d+') + 0
-if pinned and cap > 0 and pins > cap / 2 then
-  return redis.error_reply(string.format('LIMIT pinned %.0f %.0f error', pins, cap / 2))
-end
+local pins
+pins, refusal = pin(session, pinned and 1 or -1, string.match(known[3], '^%d+') + 0)
+if refusal then return refusal end
 if at >= 0 then
   local flag = string.char(string.byte(message, 15) + (pinned and 1 or -1))
   redis.call('LSET', messages, at, string.sub(message, 1, 14) .. flag .. string.sub(message, 16))

@@ -17,6 +17,7 @@ class LimitCheck(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LimitCheck:
+        """From a script's words: 'ok', 'at_limit turns 2 2'."""
         state, *fact = text.split()
         if not fact:
             return cls("ok")

@@ -125,34 +125,6 @@ def test_a_wrong_password_is_access_denied(own_server: Server) -> None:
         cache.create().append(X)
 
 
-ACL = (
-    "+evalsha +script|load +script|exists +get +set +hget +hmget +hset +hdel +hlen +hexists +hkeys +hgetall +del +exists"
-    " +rpush +lpop +lrange +llen +lindex +lset +pexpireat +pttl +time"
-)
-
-
-def test_a_user_with_few_rights_is_enough(own_server: Server) -> None:
-    """The ACL line of the README: its namespace's keys, EVALSHA, and what the scripts use."""
-    own_server.client.execute_command(
-        "ACL", "SETUSER", "sessions", "on", ">pw", "~acme:*", "-@all", *ACL.split(), "+ping"
-    )
-    url = f"redis://sessions:pw@127.0.0.1:{own_server.port}"
-    with SessionCache.from_url(url, namespace="acme") as cache:
-        session = cache.create("a", max_messages=4, max_turns=100)
-        session.append(*[X] * 9)
-        session.pin(9)
-        session.state.add("n")
-        session.state.clear()
-        session.context()
-        session.last_turn()
-        session.touch(9999)
-        session.clear()
-        session.complete()
-        assert cache.delete("a")
-    with SessionCache.from_url(url, namespace="other") as cache, pytest.raises(AccessDenied):
-        cache.create()
-
-
 def test_another_schema_is_left_alone(server: Server, namespace: str) -> None:
     """Neither read nor written."""
     server.client.set(f"{namespace}:meta", "999")
