@@ -54,7 +54,9 @@ def test_only_io_knows_asyncio() -> None:
 
 def test_the_sync_side_is_fresh() -> None:
     """`make mirror` changes nothing."""
-    done = subprocess.run([sys.executable, "tools/mirror.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "tools/mirror.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -77,7 +79,9 @@ def test_only_keys_builds_keys() -> None:
     """One page holds the whole keyspace."""
     for path in PACKAGE.rglob("*.py"):
         if path.name != "keys.py":
-            assert not re.search(r"\{\{|:session:|:messages:", re.sub(r"f?\"[^\"]*\}\}[^\"]*\"", "", path.read_text())), path
+            assert not re.search(
+                r"\{\{|:session:|:messages:", re.sub(r"f?\"[^\"]*\}\}[^\"]*\"", "", path.read_text())
+            ), path
 
 
 def documented(owner: Any) -> list[tuple[str, Any]]:
@@ -152,7 +156,9 @@ def test_the_wheel_runs_elsewhere(wheel: Path, tmp_path: Path) -> None:
         "with redis_sessions.SessionCache.from_url('embedded://') as cache:\n"
         "    print(cache.create().append({'role': 'user', 'content': 'x'}).last_seq)\n"
     )
-    done = subprocess.run([environment / "bin" / "python", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [environment / "bin" / "python", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.stdout == "1\n", done.stderr
 
 

@@ -36,7 +36,10 @@ def test_the_commands_that_it_shows_print_what_it_shows() -> None:
     for arguments, expected in shown:
         command = [sys.executable, "-m", "redis_sessions.cli.main", *arguments.split()]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        printed = [line.rstrip() for line in done.stdout.replace("python -m redis_sessions.cli.main", "redis-sessions").split("\n")]
+        printed = [
+            line.rstrip()
+            for line in done.stdout.replace("python -m redis_sessions.cli.main", "redis-sessions").split("\n")
+        ]
         assert [line for line in printed if line] == [line for line in expected.split("\n") if line]
 
 
