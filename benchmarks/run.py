@@ -194,7 +194,7 @@ async def async_rows(server: Server) -> list[Row]:
             return lambda: pooled.evalsha(sha, 2, *keys, RAW, "1763700000000")
 
         raws = [raw(number) for number in range(32)]
-        appends = [(lambda session=session: session.append(MESSAGE)) for session in sessions]  # type: ignore[misc]
+        appends = [(lambda session=session: session.append(MESSAGE)) for session in sessions]
         found = [(await rate(appends), await rate(raws)) for _ in range(5)]
         ours, theirs = (statistics.median(one) for one in zip(*found, strict=True))
         rows.append(Row("32 tasks, appends/s", ours, theirs, "/s", 2.0, at_least=True))

@@ -5,7 +5,7 @@ local function expire(session, messages, now, ttl, deadline)
   local at = ttl > 0 and now + ttl or deadline
   if not at then return end
   if deadline and deadline < at then at = deadline end
-  at = string.format('%.0f', at)
+  at = string.format('%d', at)
   redis.call('PEXPIREAT', session, at)
   redis.call('PEXPIREAT', messages, at)
 end

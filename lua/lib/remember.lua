@@ -7,5 +7,5 @@ local function remember(records, id, number, result)
     start = string.find(records, '\n', start + 1, true) or #records + 1
   end
   if start > 1 then records = string.sub(records, start) end
-  return records .. '\n' .. id .. ' ' .. number .. ' ' .. result
+  return string.format('%s\n%s %d %s', records, id, number, result)
 end

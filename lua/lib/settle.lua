@@ -16,7 +16,7 @@ local function settle(messages, life, batch, elapsed, now, rev, last, dropped, n
     if older or (first and first > low) then break end
   end
   if first then
-    return {1, life, string.format('%.0f %.0f %s %.0f %s ok', first, final, rev, last - dropped, dropped)}
+    return string.format('%s 1 %d %d %d %d %d ok', life, first, final, rev, last - dropped, dropped)
   end
   if not older and number + 0 > 64 and dropped + 0 > 0 then return redis.error_reply('UNSETTLED ' .. batch) end
 end

@@ -5,7 +5,9 @@ local function trim(session, messages, count, dropped, seqs, cap, policy)
   local excess = cap > 0 and math.max(count + aside - cap, 0) or 0
   repeat
     local leaving = policy == 'oldest' and excess or cut(session, messages, count, excess, policy, dropped)
-    for at, message in ipairs(leaving > 0 and redis.call('LPOP', messages, leaving) or {}) do
+    local gone = {leaving == 1 and redis.call('LPOP', messages) or nil} -- alone it comes without a list, sooner
+    if leaving > 1 then gone = redis.call('LPOP', messages, leaving) end
+    for at, message in ipairs(gone) do
       if string.byte(message, 15) % 2 == 1 then
         aside, seqs = aside + 1, seqs .. ' ' .. dropped + at
         redis.call('HSET', session, 'pinned.' .. dropped + at, message, 'aside', seqs)

@@ -1,7 +1,7 @@
 -- Appends a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch id among the session's last 64 returns its first result and writes nothing.
 -- A message comes as '<kind><flags><tokens> <batch id> <payload>'; the server's time is put before it.
--- Returns {duplicate, life, 'first last rev count dropped limit-state'}.
+-- Returns 'life duplicate first last rev count dropped limit-state'.
 -- Errors: NOT_FOUND REPLACED NOT_ACTIVE REVISION REGRESSED UNSETTLED TOO_LARGE LIMIT
 --- include: rest clock bucket recall remember push expire
 local session  = KEYS[1]           -- hash
@@ -20,7 +20,7 @@ if not found or (life ~= '' and life ~= found) then
   return identify(found, life)
 end
 local before = recall(records, batch)
-if before then return {1, found, before} end
+if before then return found .. ' 1 ' .. before end
 local rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number = string.match(known[3],
   '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)')
 local now = clock()
@@ -33,8 +33,7 @@ if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2])
 if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' .. rev) end
 if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
 local cap, policy, max_bytes, ttl, deadline = string.match(known[4], '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
-local head, pins = #batch + 1, 0
-cap, max_bytes = cap + 0, max_bytes + 0
+local head, pins, cap, max_bytes = #batch + 1, 0, cap + 0, max_bytes + 0
 for at, entry in ipairs(entries) do
   local space = string.find(entry, ' ', 3, true)
   local kind, flag = string.byte(entry, 1, 2)
@@ -73,8 +72,9 @@ if known[6] or (cap > 0 and count > cap) or (first > 1 and count == #entries) th
   count, dropped, aside, gone_bytes, gone_tokens = trim(session, messages, count, dropped, known[6] or '', cap, policy)
   bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
 end
-local result = first .. ' ' .. last .. ' ' .. rev .. ' ' .. count + aside .. ' ' .. dropped - aside .. ' ' .. state
-local counts = table.concat({rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number, now}, ' ')
+local result = string.format('%d %d %d %d %d %s', first, last, rev, count + aside, dropped - aside, state)
+local counts = string.format('%d %d %d %d %d %d %d %d %d %d %s',
+  rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number, now)
 redis.call('HSET', session, 'counts', counts, ops, remember(records, batch, number, result))
 expire(session, messages, now, ttl, deadline)
-return {0, found, result}
+return found .. ' 0 ' .. result

@@ -19,6 +19,7 @@ TokenCounter = Callable[[dict[str, Any]], int]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
+_PLAIN = (str, int, float, type(None))
 PINNED, TOOL_RESULT = 1, 2
 LARGEST_MESSAGE = 64 * 1024 * 1024
 
@@ -59,13 +60,13 @@ def _check(value: Any, path: str) -> None:
         for key, part in value.items():
             if not isinstance(key, str):
                 raise InvalidInput(name=path, detail=f"the key {key!r} is no text, as JSON wants it")
-            if not (part is None or isinstance(part, str | int | float)):
+            if not isinstance(part, _PLAIN):
                 _check(part, f"{path}.{key}")
     elif isinstance(value, list):
         for at, part in enumerate(value):
-            if not (part is None or isinstance(part, str | int | float)):
+            if not isinstance(part, _PLAIN):
                 _check(part, f"{path}[{at}]")
-    elif not (value is None or isinstance(value, str | int | float)):
+    elif not isinstance(value, _PLAIN):
         raise InvalidInput(name=path, detail=f"a {type(value).__name__} is no JSON value")
 
 

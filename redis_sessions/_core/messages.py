@@ -44,10 +44,10 @@ def append(
         raise InvalidInput(name="messages", detail=f"{len(entries)} given; a batch is 1 to {MOST_IN_BATCH} messages")
 
     def read(reply: Any) -> tuple[AppendResult, str]:
-        first, last, rev, retained, dropped, *state = reply[2].split()
+        life, duplicate, first, last, rev, retained, dropped, *state = reply.split()
         limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
-        result = AppendResult(int(first), int(last), int(rev), int(retained), int(dropped), limit, reply[0] == 1, batch)
-        return result, reply[1].decode()
+        result = AppendResult(int(first), int(last), int(rev), int(retained), int(dropped), limit, duplicate == b"1", batch)
+        return result, life.decode()
 
     return invoke(
         _APPEND,
