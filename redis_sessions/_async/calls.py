@@ -12,6 +12,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -110,6 +111,8 @@ class Calls:
             return StoreFull(where=self._where)
         if isinstance(reply, _DENIED) or word in DENIED:
             return AccessDenied(where=self._where, detail=text)
+        if isinstance(reply, MovedError):
+            return StoreError(where=self._where, detail="this is a node of a cluster: use redis+cluster://")
         if isinstance(reply, _NOT_SERVING) or word in NOT_SERVING:
             return NotServing(text)
         return StoreError(where=self._where, detail=text)

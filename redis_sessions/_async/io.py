@@ -34,7 +34,7 @@ class Link:
         self._timeout = timeout
         self._lane: _Lane | None = None
         self._opening = Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
     async def send(self, *commands: tuple[Argument, ...]) -> Any:
         """The reply to the last command, an error of the server as a value. Raises Unreachable or Lost."""
@@ -53,6 +53,8 @@ class Link:
 
     async def _open(self) -> _Lane:
         async with self._opening:
+            if self._closed:
+                raise InvalidInput(name="cache", detail="it is closed")
             if self._lane is None or self._lane.failure is not None:
                 connection = self._connect()
                 try:
@@ -65,8 +67,11 @@ class Link:
             return self._lane
 
     async def close(self) -> None:
+        """For good. Calls in flight end as lost."""
+        self._closed = True
         if self._lane is not None:
-            await self._lane.close()
+            self._lane.fail(ConnectionError("the cache was closed"))
+            await self._lane.closed()
             self._lane = None
 
 
@@ -83,6 +88,7 @@ class _Lane:
         self.sending = False
         self._watch: asyncio.TimerHandle | None = None
         self._reader = self.loop.create_task(self._read())
+        self._closing: asyncio.Task[None] | None = None
 
     def write(self, commands: tuple[tuple[Argument, ...], ...]) -> asyncio.Future[Any]:
         """Puts commands among what is to be sent. The reply to the last of them is the future's."""
@@ -107,9 +113,9 @@ class _Lane:
             try:
                 await self._connection.send_packed_command(unsent, check_health=False)
             except (RedisError, OSError) as problem:
-                self._fail(problem)
+                self.fail(problem)
             except asyncio.CancelledError:
-                self._fail(ConnectionError("cancelled while sending"))
+                self.fail(ConnectionError("cancelled while sending"))
                 raise
 
     async def _read(self) -> None:
@@ -123,7 +129,7 @@ class _Lane:
                 if not future.done():
                     future.set_result(reply)
         except (RedisError, OSError, IndexError) as problem:
-            self._fail(problem)
+            self.fail(problem)
 
     def _check(self) -> None:
         """Runs while replies are due: the connection is given up when the oldest is overdue."""
@@ -131,11 +137,12 @@ class _Lane:
         if self._waiting:
             left = self._waiting[0][1] + self._timeout - self.loop.time()
             if left <= 0:
-                self._fail(TimeoutError(f"no reply within {self._timeout:g} s"))
+                self.fail(TimeoutError(f"no reply within {self._timeout:g} s"))
             else:
                 self._watch = self.loop.call_later(left, self._check)
 
-    def _fail(self, problem: BaseException) -> None:
+    def fail(self, problem: BaseException) -> None:
+        """Gives the connection up: whoever waits is told, and it is closed in the background."""
         if self.failure is not None:
             return
         self.failure = Lost(str(problem) or type(problem).__name__)
@@ -143,16 +150,19 @@ class _Lane:
             future, _ = self._waiting.popleft()
             if not future.done():
                 future.set_result(self.failure)
-        self._closing = self.loop.create_task(self.close())
-
-    async def close(self) -> None:
-        self.failure = self.failure or Lost("the cache was closed")
         if self._watch is not None:
             self._watch.cancel()
-        if self._reader is not asyncio.current_task():
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+        self._closing = self.loop.create_task(self._close())
+
+    async def _close(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
         await self._connection.disconnect(nowait=True)
+
+    async def closed(self) -> None:
+        """Returns when a connection that was given up is closed."""
+        if self._closing is not None:
+            await self._closing
 
 
 class DictAccess:

@@ -46,7 +46,9 @@ def append(
     def read(reply: Any) -> tuple[AppendResult, str]:
         life, duplicate, first, last, rev, retained, dropped, *state = reply.split()
         limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
-        result = AppendResult(int(first), int(last), int(rev), int(retained), int(dropped), limit, duplicate == b"1", batch)
+        result = AppendResult(
+            int(first), int(last), int(rev), int(retained), int(dropped), limit, duplicate == b"1", batch
+        )
         return result, life.decode()
 
     return invoke(

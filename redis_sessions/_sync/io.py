@@ -18,6 +18,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from .._core.calls import Argument
 from .._core.faults import Lost, Unreachable
 from .._core.resp import pack
+from ..errors import InvalidInput
 
 Lock = threading.Lock
 sleep = time.sleep
@@ -32,6 +33,7 @@ class Link:
         self._connect = connect
         self._timeout = timeout
         self._max_connections = max_connections
+        self._closed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -61,15 +63,19 @@ class Link:
             self._discard(connection)
             if not isinstance(problem, RedisError | OSError):
                 raise
-            self.close()  # what broke this one broke the idle ones too
+            self._drop_idle()  # what broke this one broke them too
             raise Lost(str(problem) or type(problem).__name__) from problem
         self._idle.append(connection)
+        if self._closed:
+            self._drop_idle()
         if self._waiting:
             with self._freed:
                 self._freed.notify()
         return reply
 
     def _wait_or_open(self) -> ConnectionInterface:
+        if self._closed:
+            raise InvalidInput(name="cache", detail="it is closed")
         with self._freed:
             self._waiting += 1
             try:
@@ -103,6 +109,11 @@ class Link:
             self._freed.notify()
 
     def close(self) -> None:
+        """For good. A call in flight still gets its reply."""
+        self._closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         while True:
             try:
                 self._discard(self._idle.pop())

@@ -122,6 +122,25 @@ def test_a_silent_server_is_noticed(server: Server, namespace: str) -> None:
     server.client.flushall()
 
 
+def test_closing_ends_what_is_in_flight_and_what_comes(server: Server, namespace: str) -> None:
+    """Nobody is left waiting for a reply that cannot come."""
+
+    async def main() -> None:
+        cache = AsyncSessionCache.from_url(server.url, namespace=namespace)
+        session = await cache.create()
+        server.client.execute_command("CLIENT", "PAUSE", 300, "ALL")
+        waiting = [asyncio.create_task(session.append(X)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        await cache.close()
+        outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+        assert all(isinstance(one, InvalidInput) for one in outcomes)
+        with pytest.raises(InvalidInput, match="closed"):
+            await session.append(X)
+
+    asyncio.run(main())
+    server.client.flushall()
+
+
 def test_both_clients_have_the_same_names() -> None:
     """One source: every public method of one is on the other, with the same parameters."""
     pairs: list[tuple[Any, Any]] = [(AsyncSessionCache, SessionCache), (AsyncSession, Session), (AsyncState, State)]

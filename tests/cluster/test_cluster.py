@@ -9,7 +9,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache, StoreUnavailable
+from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache, StoreError, StoreUnavailable
 from redis_sessions._core.keys import session_keys
 from tests.conftest import Engines
 from tests.servers import Server, binaries, cluster, free_port
@@ -134,6 +134,16 @@ def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> No
                 else:
                     assert session.append(X).last_seq == 1
             assert outcomes
+
+
+def test_a_node_named_as_a_single_server_says_so(engines: Engines, namespace: str) -> None:
+    """A common mistake gets its mend."""
+    engines.url("cluster")
+    url = f"redis://127.0.0.1:{engines.nodes['cluster'][0].port}"
+    with SessionCache.from_url(url, namespace=namespace) as cache, pytest.raises(StoreError, match="redis\\+cluster"):
+        _ = [cache.create() for _ in range(20)]
+    for node in engines.nodes["cluster"]:
+        node.client.flushall()
 
 
 def test_no_node_at_all_is_one_clear_error() -> None:
