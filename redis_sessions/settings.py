@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ._core.codec import LARGEST_MESSAGE
+from ._core.codec import LARGEST_MESSAGE, TokenCounter
 from ._core.units import milliseconds
 from .errors import InvalidInput
 from .models.limits import LimitAction
@@ -44,6 +44,17 @@ class SessionOptions(TypedDict, total=False):
     limit_action: LimitAction
     max_message_bytes: int
     max_tokens: int
+
+
+class CacheOptions(SessionOptions, total=False):
+    """Everything that a cache takes beside a URL or a client; `from_url` says what."""
+
+    namespace: str
+    timeout: float | timedelta
+    retry_for: float | timedelta
+    max_connections: int
+    token_counter: TokenCounter
+    touch_on_read: bool
 
 
 class NewSession(Description, SessionOptions, total=False):

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Unpack
 
 from ._async.cache import AsyncSessionCache
 from ._sync.cache import SessionCache
-from .settings import SessionOptions
+from .settings import CacheOptions
 
 
-def fake_cache(**settings: Unpack[SessionOptions]) -> SessionCache:
+def fake_cache(**options: Unpack[CacheOptions]) -> SessionCache:
     """A cache on an in-process fake: quick, alone, gone with the process. Needs the extra `fake`."""
-    return SessionCache.from_url("fake://", **settings)
+    return SessionCache.from_url("fake://", **options)
 
 
-def fake_async_cache(**settings: Unpack[SessionOptions]) -> AsyncSessionCache:
+def fake_async_cache(**options: Unpack[CacheOptions]) -> AsyncSessionCache:
     """Like `fake_cache`, for asyncio."""
-    return AsyncSessionCache.from_url("fake://", **settings)
+    return AsyncSessionCache.from_url("fake://", **options)
 
 
 @contextmanager
-def server_cache(**options: Any) -> Iterator[SessionCache]:
+def server_cache(**options: Unpack[CacheOptions]) -> Iterator[SessionCache]:
     """A cache on a private real server, gone at the end of the block. Needs the extra `embedded`."""
     with SessionCache.from_url("embedded://", **options) as cache:
         yield cache

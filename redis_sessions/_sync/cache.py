@@ -13,7 +13,7 @@ from .._core.keys import session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..engines import Engine, from_client, from_url
 from ..errors import InvalidInput, SessionNotFound
-from ..settings import Description, NewSession, SessionOptions, SessionSettings
+from ..settings import CacheOptions, Description, NewSession, SessionOptions, SessionSettings
 from .calls import Calls
 from .nodes import Nodes
 from .session import Session
@@ -26,40 +26,21 @@ class SessionCache:
     up or closes. Close it, or use it in a `with` block. One cache serves a whole process, all its tasks and threads.
     """
 
-    def __init__(self, client: Any, **options: Any) -> None:
+    def __init__(self, client: Any, **options: Unpack[CacheOptions]) -> None:
         """A cache beside a redis-py client (standalone or cluster). `options` are those of `from_url`."""
         self._set_up(from_client(client), **options)
 
     @classmethod
-    def from_url(
-        cls,
-        url: str,
-        *,
-        namespace: str = "sessions",
-        timeout: Duration = 5.0,
-        retry_for: Duration = 10.0,
-        max_connections: int = 50,
-        token_counter: TokenCounter = estimate_tokens,
-        touch_on_read: bool = False,
-        **settings: Unpack[SessionOptions],
-    ) -> Self:
-        """A cache for a URL: redis://, rediss://, unix://, redis+cluster://, embedded://[path], fake://. Nothing is sent yet.
+    def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
+        """A cache for a URL: redis://, rediss://, unix://, redis+cluster://, embedded://[path], fake://.
 
-        `timeout` bounds one attempt, `retry_for` a call with all its retries; `max_connections` is for each node, callers
-        wait for a free one. `token_counter` counts a message's tokens when it is appended. `touch_on_read` lets `history`
-        extend a session's life. The rest are the defaults for new sessions, see SessionSettings.
+        Nothing is sent yet. `namespace` ("sessions") is the deployment or tenant. `timeout` (5 s) bounds one attempt,
+        `retry_for` (10 s) a call with all its retries; `max_connections` (50) is for each node, threads wait for a free one.
+        `token_counter` counts a message's tokens when it is appended. `touch_on_read` lets `history` extend a session's
+        life. The rest are the defaults for new sessions, see SessionSettings. Raises InvalidInput.
         """
         cache = cls.__new__(cls)
-        cache._set_up(
-            from_url(url),
-            namespace=namespace,
-            timeout=timeout,
-            retry_for=retry_for,
-            max_connections=max_connections,
-            token_counter=token_counter,
-            touch_on_read=touch_on_read,
-            **settings,
-        )
+        cache._set_up(from_url(url), **options)
         return cache
 
     def _set_up(
@@ -72,10 +53,10 @@ class SessionCache:
         max_connections: int = 50,
         token_counter: TokenCounter = estimate_tokens,
         touch_on_read: bool = False,
-        **settings: Any,
+        **settings: Unpack[SessionOptions],
     ) -> None:
         self.namespace = check_namespace(namespace)
-        self.settings = SessionSettings.of(settings)
+        self.settings = SessionSettings.of(dict(settings))
         self.engine = engine
         self.where = engine.where
         self._count = token_counter

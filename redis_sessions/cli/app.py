@@ -25,5 +25,3 @@ Namespace = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT_URL = "redis://localhost:6379/0"
 DEFAULT_NAMESPACE = "sessions"
-
-from . import demo, doctor, replay, show  # noqa: E402, F401 - each adds its command

@@ -24,7 +24,7 @@ def main() -> None:
         StoreFull,
         StoreUnavailable,
     )
-    from .app import app, errors
+    from .commands import app, errors
 
     try:
         app()

@@ -148,3 +148,4 @@ def test_a_users_mistakes_get_one_line(server: Server, tmp_path: Path) -> None:
         assert done.returncode == code, (arguments, done.stderr)
         assert "secret" not in done.stderr
         assert done.stderr.strip()
+    server.client.flushall()

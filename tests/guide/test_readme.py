@@ -45,7 +45,7 @@ def test_the_commands_that_it_shows_print_what_it_shows() -> None:
 
 def test_every_command_is_described() -> None:
     """By name."""
-    from redis_sessions.cli.app import app
+    from redis_sessions.cli.commands import app
 
     for command in app.registered_commands:
         assert command.callback is not None

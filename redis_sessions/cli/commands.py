@@ -1,0 +1,6 @@
+"""All commands: each module adds its own to the app."""
+
+from . import demo, doctor, replay, show
+from .app import app, errors
+
+__all__ = ["app", "demo", "doctor", "errors", "replay", "show"]
