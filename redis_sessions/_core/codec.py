@@ -16,12 +16,35 @@ from ..models.messages import Message, kind_of, stored_message
 
 TokenCounter = Callable[[dict[str, Any]], int]
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 _PLAIN = (str, int, float, type(None))
 PINNED, TOOL_RESULT = 1, 2
 LARGEST_MESSAGE = 64 * 1024 * 1024
+
+
+def _kept_encoder() -> Callable[[Any], str]:
+    """CPython's encoder in C, kept: `JSONEncoder.encode` makes a new one for each value, which costs as much as a message."""
+    try:
+        chunks = json.encoder.c_make_encoder(
+            None,
+            _encoder.default,
+            json.encoder.encode_basestring,
+            None,
+            ":",
+            ",",
+            False,
+            False,
+            False,
+        )
+        chunks({"probe": [None, "é", 1.5]}, 0)
+    except (AttributeError, TypeError):  # another Python
+        return _encoder.encode
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _kept_encoder()
 
 
 def estimate_tokens(payload: dict[str, Any]) -> int:
