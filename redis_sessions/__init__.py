@@ -42,7 +42,7 @@ from .models.sessions import (
     TeacherDemo,
 )
 from .models.turns import Turn
-from .settings import SessionSettings
+from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
 
 __version__ = "0.1.0"
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "AsyncSessionCache",
     "AsyncState",
     "AsyncVariables",
+    "CacheOptions",
     "Conversation",
     "Evaluation",
     "InvalidInput",
@@ -63,6 +64,7 @@ __all__ = [
     "Message",
     "MessageNotFound",
     "MessageTooLarge",
+    "NewSession",
     "NotANumber",
     "OutcomeUnknown",
     "Refinement",
@@ -74,6 +76,7 @@ __all__ = [
     "SessionInfo",
     "SessionNotActive",
     "SessionNotFound",
+    "SessionOptions",
     "SessionRegressed",
     "SessionReplaced",
     "SessionSettings",

@@ -47,6 +47,9 @@ def from_url(url: str) -> Engine:
         return _embedded(unquote(rest))
     if scheme in ("redis", "rediss", "unix"):
         options = _parse(url, url)
+        path = urlsplit(url).path.strip("/")
+        if scheme != "unix" and path and not path.isdigit():
+            raise InvalidInput(name="url", detail=f"{redact(url)}: the database {path!r} is no number")
         transport: Literal["tcp", "tls", "unix"]
         transport = "unix" if scheme == "unix" else "tls" if scheme == "rediss" else "tcp"
         return Engine(redact(url), transport, options)

@@ -161,10 +161,7 @@ class InvalidState(InvalidInput):
 class OutcomeUnknown(SessionsError):
     """The call may or may not have been carried out. Repeat it, with `batch_id` if there is one: it happens once."""
 
-    template = (
-        "no answer for {waited:.1f} s, so the outcome is unknown ({detail}); repeat the call, with batch_id={batch_id!r}"
-        " if it takes one: it is carried out once however often it is repeated"
-    )
+    template = "no answer for {waited:.1f} s, so the outcome is unknown ({detail}); {advice}"
     code = "UNSETTLED"
     batch_id: str | None
     waited: float

@@ -97,10 +97,10 @@ class SessionSettings(BaseModel):
             return cls(**((defaults.model_dump(exclude_unset=True) if defaults else {}) | options))
         except ValidationError as problem:
             first = problem.errors()[0]
-            raise InvalidInput(
-                name=".".join(str(part) for part in first["loc"][:1]) or "settings",
-                detail=f"{first.get('input')!r}: {first['msg']}",
-            ) from None
+            reason = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                reason = f"there is no such setting; there are {', '.join(cls.model_fields)}"
+            raise InvalidInput(name=str(first["loc"][0]), detail=f"{first.get('input')!r}: {reason}") from None
 
     @property
     def rules(self) -> str:

@@ -1,12 +1,14 @@
--- Reads what every change starts from: {life, counts, rules, status}. Or the refusal, second, when the session is gone,
--- is another one by now, or has moved on from the expected rev.
-local function guard(session, life, expected)
-  local known = redis.call('HMGET', session, 'life', 'counts', 'rules', 'status')
+-- Reads what every change starts from: {life, counts, rules, status, records}. Or the answer, second: the result of the
+-- same operation before, or the refusal when the session is gone, is another one by now, or has moved on.
+local function guard(session, life, expected, batch)
+  local known = redis.call('HMGET', session, 'life', 'counts', 'rules', 'status', bucket(batch))
   local refusal = identify(known[1], life)
   if refusal then return nil, refusal end
+  local before = recall(known[5] or '', batch)
+  if before then return nil, {known[1], before} end
   known[2] = counts(known[2])
   if expected ~= '' and expected + 0 ~= known[2].rev then
-    return nil, redis.error_reply(string.format('REVISION %.0f', known[2].rev))
+    return nil, redis.error_reply(string.format('REVISION %d', known[2].rev))
   end
   return known
 end

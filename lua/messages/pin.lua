@@ -1,25 +1,25 @@
 -- Pins or unpins a message, so that the cap keeps or drops it. Unpinning one that is aside drops it.
--- Returns {life, rev}; doing it twice changes nothing.
+-- Returns {life, 'rev'}; doing it twice changes nothing.
 -- Errors: NOT_FOUND REPLACED REVISION NO_MESSAGE LIMIT
---- include: identify counts guard pin clock expire extend change
+--- include: counts identify bucket recall remember guard clock expire extend change answer pin
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local expected = ARGV[2]           -- the rev that must be current, or ''
-local seq      = tonumber(ARGV[3]) -- the message
-local pinned   = ARGV[4] == '1'    -- whether it is to be pinned
+local batch    = ARGV[2]           -- batch id
+local expected = ARGV[3]           -- the rev that must be current, or ''
+local seq      = tonumber(ARGV[4]) -- the message
+local pinned   = ARGV[5] == '1'    -- whether it is to be pinned
 
-local known, refusal = guard(session, life, expected)
-if refusal then return refusal end
+local known, told = guard(session, life, expected, batch)
+if told then return told end
 local count = known[2]
 local at = seq - count.dropped - 1
 local field = 'pinned.' .. string.format('%.0f', seq)
 local message = at >= 0 and redis.call('LINDEX', messages, at) or redis.call('HGET', session, field)
 if not message then return redis.error_reply('NO_MESSAGE ' .. string.format('%.0f', seq)) end
-if (string.byte(message, 15) % 2 == 1) == pinned then return {known[1], count.rev} end
+if (string.byte(message, 15) % 2 == 1) == pinned then return {known[1], count.rev .. ' '} end
 
-local pins
-pins, refusal = pin(session, pinned and 1 or -1, string.match(known[3], '^%d+') + 0)
+local pins, refusal = pin(session, pinned and 1 or -1, string.match(known[3], '^%d+') + 0)
 if refusal then return refusal end
 if at >= 0 then
   local flag = string.char(string.byte(message, 15) + (pinned and 1 or -1))
@@ -35,4 +35,4 @@ else
   count.tokens = count.tokens - string.match(message, '^%d+', 16)
 end
 redis.call('HSET', session, 'pins', pins)
-return {known[1], change(session, messages, clock(), known[3], count)}
+return answer(session, messages, known, batch, '')

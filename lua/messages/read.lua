@@ -1,7 +1,7 @@
 -- Reads the newest messages of a range, with pinned ones that the cap moved aside in their place.
 -- Returns {life, last seq, dropped, seq of the first listed, listed messages, seqs aside, messages aside}.
 -- Errors: NOT_FOUND REPLACED
---- include: identify counts expire extend clock
+--- include: rest identify counts expire extend clock
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -24,7 +24,7 @@ if known[3] and known[3] ~= '' then
   for seq in string.gmatch(known[3], '%d+') do
     if seq + 0 > after and (below == 0 or seq + 0 < below) then seqs[#seqs + 1] = seq end
   end
-  for _ = 1, #seqs + #listed - limit do table.remove(seqs, 1) end
+  seqs = rest(seqs, math.max(#seqs + #listed - limit, 0) + 1)
   for at, seq in ipairs(seqs) do aside[at] = redis.call('HGET', session, 'pinned.' .. seq) end
 end
 if slide == '1' then extend(session, messages, clock(), known[4]) end

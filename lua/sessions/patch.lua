@@ -1,17 +1,18 @@
 -- Sets and removes fields of a session that no other script depends on: names, metadata, state, settings.
--- Returns {life, rev, how many of the removed were there}.
+-- Returns {life, 'rev removed'}: how many of the removed were there. The same batch id again returns its first result.
 -- Errors: NOT_FOUND REPLACED REVISION LIMIT
---- include: rest identify counts guard clock expire extend change
+--- include: counts identify bucket recall remember guard clock expire extend change answer rest
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local expected = ARGV[2]           -- the rev that must be current, or ''
-local sets     = tonumber(ARGV[3]) -- how many of the following are set
-local most     = tonumber(ARGV[4]) -- how many fields a session may have
-local fields   = rest(ARGV, 5)     -- name, value, … of those set, then the names of those removed
+local batch    = ARGV[2]           -- batch id
+local expected = ARGV[3]           -- the rev that must be current, or ''
+local sets     = tonumber(ARGV[4]) -- how many of the following are set
+local most     = tonumber(ARGV[5]) -- how many fields a session may have
+local fields   = rest(ARGV, 6)     -- name, value, … of those set, then the names of those removed
 
-local known, refusal = guard(session, life, expected)
-if refusal then return refusal end
+local known, told = guard(session, life, expected, batch)
+if told then return told end
 local total = redis.call('HLEN', session)
 for at = 1, sets * 2, 2 do
   total = total + 1 - redis.call('HEXISTS', session, fields[at])
@@ -26,4 +27,4 @@ local removed = 0
 for at = sets * 2 + 1, #fields do
   removed = removed + redis.call('HDEL', session, fields[at])
 end
-return {known[1], change(session, messages, clock(), known[3], known[2]), removed}
+return answer(session, messages, known, batch, removed)

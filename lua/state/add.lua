@@ -1,31 +1,27 @@
 -- Adds to a whole number in a session's state, exactly once for a batch id.
--- Returns {life, 'sum rev'}; the sum as text, exact below 2^53.
--- Errors: NOT_FOUND REPLACED REVISION NOT_A_NUMBER
---- include: identify counts guard bucket recall remember clock expire extend change
-local session   = KEYS[1]           -- hash
-local messages  = KEYS[2]           -- list
-local life      = ARGV[1]           -- the incarnation the caller knows, or ''
-local batch     = ARGV[2]           -- batch id
-local expected  = ARGV[3]           -- the rev that must be current, or ''
-local field     = ARGV[4]           -- 'state.<name>'
-local amount    = tonumber(ARGV[5]) -- a whole number, may be negative
+-- Returns {life, 'rev sum'}; the sum exact below 2^53.
+-- Errors: NOT_FOUND REPLACED REVISION NOT_A_NUMBER LIMIT
+--- include: counts identify bucket recall remember guard clock expire extend change answer
+local session  = KEYS[1]           -- hash
+local messages = KEYS[2]           -- list
+local life     = ARGV[1]           -- the incarnation the caller knows, or ''
+local batch    = ARGV[2]           -- batch id, of this field alone
+local expected = ARGV[3]           -- the rev that must be current, or ''
+local field    = ARGV[4]           -- 'state.<name>'
+local amount   = tonumber(ARGV[5]) -- a whole number, may be negative
+local most     = tonumber(ARGV[6]) -- how many fields a session may have
 
-local ops = bucket(batch)
-local known = redis.call('HMGET', session, 'life', field, ops)
-local refusal = identify(known[1], life)
-if refusal then return refusal end
-local before = recall(known[3] or '', batch)
-if before then return {known[1], before} end
-local guarded
-guarded, refusal = guard(session, life, expected)
-if refusal then return refusal end
-local value, count, exact = known[2] or '0', guarded[2], 9007199254740991
+local known, told = guard(session, life, expected, batch)
+if told then return told end
+local value, exact = redis.call('HGET', session, field), 9007199254740991
+local total = redis.call('HLEN', session) + 1
+if not value and total > most then
+  return redis.error_reply(string.format('LIMIT fields %d %d error', total, most))
+end
+value = value or '0'
 if not string.match(value, '^%-?%d+$') or math.abs(value) > exact or math.abs(value + amount) > exact then
   return redis.error_reply('NOT_A_NUMBER ' .. field)
 end
-local sum = string.format('%.0f', value + amount)
-count.ops = count.ops + 1
+local sum = string.format('%d', value + amount)
 redis.call('HSET', session, field, sum)
-local result = sum .. ' ' .. change(session, messages, clock(), guarded[3], count)
-redis.call('HSET', session, ops, remember(known[3] or '', batch, count.ops, result))
-return {known[1], result}
+return answer(session, messages, known, batch, sum)

@@ -60,10 +60,10 @@ class AsyncSessionCache:
         self.where = engine.where
         self._count = token_counter
         self._touch_on_read = touch_on_read
-        self._nodes = Nodes(
-            engine, milliseconds(timeout, "timeout") / 1000, whole(max_connections, "max_connections", least=1)
-        )
-        self._calls = Calls(self._nodes, engine.where, namespace, milliseconds(retry_for, "retry_for") / 1000)
+        bound = milliseconds(retry_for, "retry_for") / 1000
+        attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
+        self._nodes = Nodes(engine, attempt, whole(max_connections, "max_connections", least=1))
+        self._calls = Calls(self._nodes, engine.where, namespace, bound)
 
     def session(self, id: str) -> AsyncSession:
         """A handle on a session, whether it exists or not. No round trip."""

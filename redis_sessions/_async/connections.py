@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.retry import Retry
 
 from ..engines import Engine, connection_options
+from ..errors import InvalidInput
 from . import io
 
 _CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
@@ -17,10 +19,19 @@ _CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": Uni
 def connector(engine: Engine, timeout: float, node: tuple[str, int] | None = None) -> Callable[[], AbstractConnection]:
     """A function that makes one connection, not yet open, to the engine's server or to a node of its cluster."""
     options = connection_options(engine, timeout, Retry)
-    options["socket_timeout"] = timeout if io.TIMES_EACH_READ else None
+    options["socket_timeout"] = None if io.ASYNC else timeout  # a shared connection is watched as a whole
     if node is not None:
         options["host"], options["port"] = node
     kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
+
+    try:
+        fits = inspect.iscoroutinefunction(kind(**options).connect) is io.ASYNC
+    except (TypeError, ValueError) as problem:
+        raise InvalidInput(name="url", detail=f"{engine.where}: {problem}") from None
+    if not fits:
+        raise InvalidInput(
+            name="client", detail="a client that awaits is for AsyncSessionCache, another for SessionCache"
+        )
 
     def connect() -> AbstractConnection:
         engine.prepare()

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
 
 from .._core.calls import Argument
-from .._core.faults import Lost, Unreachable
+from .._core.faults import Fault, Lost, Refused, Unreachable
 from .._core.resp import pack
 from ..errors import InvalidInput
 
 Lock = asyncio.Lock
 sleep = asyncio.sleep
 
-TIMES_EACH_READ = False  # a connection that many tasks share is watched as a whole
+ASYNC = True
 
 
 class Link:
@@ -47,7 +47,7 @@ class Link:
         if not lane.sending:
             await lane.flush()
         answer = await reply
-        if isinstance(answer, Lost):
+        if isinstance(answer, Fault):
             raise answer
         return answer
 
@@ -61,6 +61,8 @@ class Link:
                     await asyncio.wait_for(connection.connect(), self._timeout)
                 except AuthenticationError:
                     raise
+                except (ResponseError, InvalidResponse) as problem:
+                    raise Refused(str(problem)) from problem
                 except (RedisError, OSError, TimeoutError) as problem:
                     raise Unreachable(str(problem) or type(problem).__name__) from problem
                 self._lane = _Lane(connection, self._timeout)
@@ -92,11 +94,12 @@ class _Lane:
 
     def write(self, commands: tuple[tuple[Argument, ...], ...]) -> asyncio.Future[Any]:
         """Puts commands among what is to be sent. The reply to the last of them is the future's."""
+        packed = [pack(command) for command in commands]  # first: what cannot be packed must not be waited for
         now = self.loop.time()
-        for command in commands:
+        for _ in commands:
             reply: asyncio.Future[Any] = self.loop.create_future()
             self._waiting.append((reply, now))
-            self._unsent.append(pack(command))
+        self._unsent += packed
         if self._watch is None:
             self._watch = self.loop.call_later(self._timeout, self._check)
         return reply
@@ -123,7 +126,7 @@ class _Lane:
             while True:
                 try:
                     reply = await self._connection.read_response(disable_decoding=True, timeout=math.inf)
-                except ResponseError as refusal:
+                except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
                     reply = refusal
                 future, _ = self._waiting.popleft()
                 if not future.done():
@@ -145,7 +148,8 @@ class _Lane:
         """Gives the connection up: whoever waits is told, and it is closed in the background."""
         if self.failure is not None:
             return
-        self.failure = Lost(str(problem) or type(problem).__name__)
+        kind = Refused if isinstance(problem, InvalidResponse) else Lost
+        self.failure = kind(str(problem) or type(problem).__name__)
         while self._waiting:
             future, _ = self._waiting.popleft()
             if not future.done():

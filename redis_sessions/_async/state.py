@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -31,6 +31,15 @@ class _Names(io.DictAccess, ABC):
         self._keys = keys
         self._run = run
         self._life = life
+
+    @overload
+    async def get(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
+
+    @overload
+    async def get(self, name: str, default: T, *, type: type[T]) -> T: ...
+
+    @overload
+    async def get(self, name: str, default: Any = None) -> Any: ...
 
     async def get(self, name: str, default: Any = None, *, type: type[T] | None = None) -> Any:
         """The value of a name, or the default when there is none.
@@ -89,7 +98,7 @@ class AsyncVariables(_Names):
     def _dump(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
             raise InvalidInput(name=name, detail=f"a variable is a text, not a {type(value).__name__}; use state")
-        return value
+        return sessions.checked_text(value, name)
 
     def _load(self, stored: bytes) -> Any:
         return stored.decode()
@@ -107,7 +116,7 @@ class AsyncState(_Names):
         return int(await self._run(state.add(self._keys, self._life(), name, amount, batch_id, expected_rev)))
 
     def _dump(self, name: str, value: Any) -> str:
-        return value.model_dump_json() if isinstance(value, BaseModel) else to_json(value, name)
+        return to_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value, name)
 
     def _load(self, stored: bytes) -> Any:
         return from_json(stored)

@@ -13,9 +13,12 @@ T = TypeVar("T")
 
 
 class Call(Generic[T]):
-    """One command, routed by a tag. `operation` is the id that makes a change safe to repeat; empty for reads."""
+    """One command, routed by a tag. `operation` is the id that makes a change safe to repeat; empty for reads.
 
-    __slots__ = ("command", "keys", "operation", "read", "script", "writes")
+    What is not `repeatable` is not sent again when it may have run.
+    """
+
+    __slots__ = ("command", "keys", "operation", "read", "repeatable", "script", "writes")
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Call(Generic[T]):
         self.script = script
         self.operation = operation
         self.writes = writes
+        self.repeatable = True
 
     def again(self, elapsed_ms: int) -> None:
         """Before it is repeated: tells the script how long ago it was first tried, if that is of use to it."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from ..errors import InvalidInput
 from ..models.messages import Message, kind_of, stored_message
+from .units import whole
 
 TokenCounter = Callable[[dict[str, Any]], int]
 
@@ -22,24 +23,18 @@ _decode = json.JSONDecoder().decode
 _PLAIN = (str, int, float, type(None))
 PINNED, TOOL_RESULT = 1, 2
 LARGEST_MESSAGE = 64 * 1024 * 1024
+MOST_TOKENS = 2**31
+DEEPEST = 200
 
 
 def _kept_encoder() -> Callable[[Any], str]:
     """CPython's encoder in C, kept: `JSONEncoder.encode` makes a new one for each value, which costs as much as a message."""
     try:
-        chunks = json.encoder.c_make_encoder(
-            None,
-            _encoder.default,
-            json.encoder.encode_basestring,
-            None,
-            ":",
-            ",",
-            False,
-            False,
-            False,
-        )
+        make: Any = vars(json.encoder)["c_make_encoder"]
+        quote: Any = vars(json.encoder)["encode_basestring"]
+        chunks = make(None, _encoder.default, quote, None, ":", ",", False, False, False)
         chunks({"probe": [None, "é", 1.5]}, 0)
-    except (AttributeError, TypeError):  # another Python
+    except (KeyError, TypeError):  # another Python
         return _encoder.encode
     return lambda value: "".join(chunks(value, 0))
 
@@ -77,20 +72,23 @@ def from_json(text: bytes | str) -> Any:
     return _decode(text if isinstance(text, str) else text.decode())
 
 
-def _check(value: Any, path: str) -> None:
-    """Refuses keys that are no text and tuples: JSON would give them back changed."""
+def _check(value: Any, path: str, depth: int = 0) -> None:
+    """Refuses keys that are no text and tuples: JSON would give them back changed. And what nests too deep to be read."""
+    if depth > DEEPEST:
+        raise InvalidInput(name=path[:80], detail=f"is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
         for key, part in value.items():
             if not isinstance(key, str):
                 raise InvalidInput(name=path, detail=f"the key {key!r} is no text, as JSON wants it")
             if not isinstance(part, _PLAIN):
-                _check(part, f"{path}.{key}")
+                _check(part, f"{path}.{key}", depth + 1)
     elif isinstance(value, list):
         for at, part in enumerate(value):
             if not isinstance(part, _PLAIN):
-                _check(part, f"{path}[{at}]")
+                _check(part, f"{path}[{at}]", depth + 1)
     elif not isinstance(value, _PLAIN):
-        raise InvalidInput(name=path, detail=f"a {type(value).__name__} is no JSON value")
+        hint = "; make it a list" if isinstance(value, tuple | set | frozenset) else ""
+        raise InvalidInput(name=path, detail=f"a {type(value).__name__} is no JSON value{hint}")
 
 
 def encode(message: Message | dict[str, Any] | BaseModel, batch_id: str, count: TokenCounter) -> bytes:
@@ -102,21 +100,12 @@ def encode(message: Message | dict[str, Any] | BaseModel, batch_id: str, count: 
         kind, pinned, tokens = kind_of(payload), False, None
     if tokens is None:
         tokens = count(payload)
-    if not isinstance(tokens, int) or tokens < 0:
-        raise InvalidInput(name="tokens", detail=f"{tokens!r} must be a whole number, 0 or more")
-    flags = chr(64 + (PINNED if pinned else 0) + (TOOL_RESULT if kind == "t" or _answers_tool(payload) else 0))
+    whole(tokens, "tokens", most=MOST_TOKENS)
+    flags = chr(64 + (PINNED if pinned else 0) + (TOOL_RESULT if kind == "t" else 0))
     data = f"{kind}{flags}{tokens} {batch_id} {to_json(payload, 'message')}".encode()
     if len(data) > LARGEST_MESSAGE:
         raise InvalidInput(name="message", detail=f"{len(data)} bytes, over the {LARGEST_MESSAGE} that are ever sent")
     return data
-
-
-def _answers_tool(payload: dict[str, Any]) -> bool:
-    """Whether a user message carries tool results as blocks, as some providers' format has it."""
-    content = payload.get("content")
-    if not isinstance(content, list):
-        return False
-    return any(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
 
 
 def decode(element: bytes, seq: int, life: str) -> Message:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 
-class Unreachable(Exception):
+class Fault(Exception):
+    """Base of what happens on the way."""
+
+
+class Refused(Fault):
+    """The server will not serve this connection, however often it is asked: nothing was done."""
+
+
+class Unreachable(Fault):
     """No connection could be made: nothing was sent."""
 
 
-class Lost(Exception):
+class Lost(Fault):
     """The connection broke or fell silent after sending: the command may or may not have run."""
 
 
-class NotServing(Exception):
+class NotServing(Fault):
     """The server answered that it cannot serve now: it did nothing."""
 
 

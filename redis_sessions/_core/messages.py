@@ -17,11 +17,11 @@ from .codec import TokenCounter, decode, encode
 from .ids import check_id, new_operation_id
 from .keys import SessionKeys
 from .scripts import script
-from .sessions import revision
+from .sessions import changed, revision
 from .units import whole
 
 PAGE = 1000
-SCAN = 10_000
+SCAN = 100_000
 MOST_IN_BATCH = 10_000
 _OK = LimitCheck("ok")
 _APPEND = script("messages/append")
@@ -136,8 +136,9 @@ def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: i
     return invoke(
         script("messages/pin"),
         keys,
-        lambda reply: int(reply[1]),
+        changed,
         life=life,
+        batch=new_operation_id(),
         expected=revision(expected_rev),
         seq=whole(seq, "seq", least=1),
         pinned=int(pinned),
@@ -147,7 +148,12 @@ def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: i
 def clear(keys: SessionKeys, life: str, *, expected_rev: int | None = None) -> Call[int]:
     """Reads as the rev."""
     return invoke(
-        script("messages/clear"), keys, lambda reply: int(reply[1]), life=life, expected=revision(expected_rev)
+        script("messages/clear"),
+        keys,
+        changed,
+        life=life,
+        batch=new_operation_id(),
+        expected=revision(expected_rev),
     )
 
 

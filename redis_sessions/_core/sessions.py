@@ -13,12 +13,13 @@ from ..models.sessions import SessionInfo, SessionType, session_type
 from ..settings import SessionSettings
 from .calls import Argument, Call, invoke
 from .codec import TokenCounter, from_json, to_json
-from .ids import check_id
+from .ids import check_id, new_operation_id
 from .keys import SessionKeys
 from .scripts import script
 from .units import Duration, milliseconds, moment, whole
 
 MOST_FIELDS = 10_000
+MOST_METADATA = 1000
 KINDS = ("main", "subagent", "cron")
 
 
@@ -63,7 +64,7 @@ def describe(
             raise InvalidInput(name="kind", detail=f"{kind!r} is none of {', '.join(KINDS)}")
         fields["kind"] = kind
     if name is not None:
-        fields["name"] = _text(name, "name")
+        fields["name"] = checked_text(name, "name")
     if type is not None:
         fields["type"] = _type(type)
     if tags is not None:
@@ -71,14 +72,16 @@ def describe(
             raise InvalidInput(name="tags", detail=f"{tags!r} is no list of texts")
         fields["tags"] = to_json(tags, "tags")
     if system_prompt is not None:
-        fields["system"] = _text(system_prompt, "system_prompt")
+        fields["system"] = checked_text(system_prompt, "system_prompt")
         fields["system_tokens"] = count({"role": "system", "content": system_prompt})
+    if len(metadata or {}) > MOST_METADATA:
+        raise InvalidInput(name="metadata", detail=f"{len(metadata or {})} keys; at most {MOST_METADATA} at once")
     for key, value in (metadata or {}).items():
-        fields[f"meta.{_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
+        fields[f"meta.{checked_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
     return fields
 
 
-def _text(value: str, name: str) -> str:
+def checked_text(value: str, name: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(name=name, detail=f"{value!r} is no text")
     try:
@@ -120,7 +123,7 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
     if "tags" in found:
         optional["tags"] = from_json(found["tags"])
     if "system" in found:
-        optional["system_prompt"] = found["system"].decode()
+        optional["system_prompt"] = found["system"].decode() or None
     if "result" in found:
         optional["result"] = from_json(found["result"])
     if "finished" in found:
@@ -170,8 +173,9 @@ def patch(
     return invoke(
         script("sessions/patch"),
         keys,
-        lambda reply: (reply[1], reply[2]),
+        lambda reply: (changed(reply), int(reply[1].split()[1])),
         life=life,
+        batch=new_operation_id(),
         expected=revision(expected_rev),
         sets=len(sets),
         most=MOST_FIELDS,
@@ -186,11 +190,12 @@ def status(
     return invoke(
         script("sessions/status"),
         keys,
-        lambda reply: int(reply[1]),
+        changed,
         life=life,
+        batch=new_operation_id(),
         expected=revision(expected_rev),
         status=wanted,
-        reason=_text(reason or "", "reason"),
+        reason=checked_text(reason or "", "reason"),
         result="" if result is None else to_json(result, "result"),
     )
 
@@ -208,7 +213,14 @@ def touch(keys: SessionKeys, life: str, ttl: Duration | None) -> Call[timedelta 
 
 def delete(keys: SessionKeys, life: str) -> Call[bool]:
     """Reads as whether it was there."""
-    return invoke(script("sessions/delete"), keys, lambda reply: reply == 1, life=life)
+    call: Call[bool] = invoke(script("sessions/delete"), keys, lambda reply: reply == 1, life=life)
+    call.repeatable = bool(life)  # blindly repeated, it could meet a session created in between
+    return call
+
+
+def changed(reply: list[bytes]) -> int:
+    """The rev after a change."""
+    return int(reply[1].split()[0])
 
 
 def revision(expected: int | None) -> int | str:

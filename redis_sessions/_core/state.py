@@ -9,7 +9,7 @@ from .calls import Call, invoke
 from .ids import check_id, new_operation_id
 from .keys import SessionKeys
 from .scripts import script
-from .sessions import belongs, revision
+from .sessions import MOST_FIELDS, belongs, revision
 from .units import whole
 
 
@@ -42,10 +42,15 @@ def get_all(keys: SessionKeys, life: str, prefix: str) -> Call[dict[str, bytes]]
 def clear(keys: SessionKeys, life: str, prefix: str, expected_rev: int | None) -> Call[int]:
     """Reads as how many there were."""
 
-    def read(reply: Any) -> int:
-        return int(reply[2])
-
-    return invoke(script("state/clear"), keys, read, life=life, expected=revision(expected_rev), prefix=prefix)
+    return invoke(
+        script("state/clear"),
+        keys,
+        _second,
+        life=life,
+        batch=new_operation_id(),
+        expected=revision(expected_rev),
+        prefix=prefix,
+    )
 
 
 def add(
@@ -56,11 +61,17 @@ def add(
     return invoke(
         script("state/add"),
         keys,
-        lambda reply: int(reply[1].split()[0]),
+        _second,
         life=life,
         expected=revision(expected_rev),
         field=field("state.", name),
         amount=whole(amount, "amount", least=-(2**53)),
-        batch=operation,
+        batch=f"{{{name.encode().hex()}}}{operation}",  # no id has braces: an append may use the same batch id
+        most=MOST_FIELDS,
         operation=operation,
     )
+
+
+def _second(reply: Any) -> int:
+    """What a change answers beside the rev."""
+    return int(reply[1].split()[1])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
+from secrets import token_hex
 from typing import IO
 
 from ..errors import InvalidInput, StoreUnavailable
@@ -26,7 +27,9 @@ class EmbeddedServer:
 
     def __init__(self, folder: str | None) -> None:
         self._private = folder is None
-        self._folder = Path(folder).absolute() if folder else Path(tempfile.mkdtemp(prefix="redis-sessions-"))
+        self._folder = (
+            Path(folder).absolute() if folder else Path(tempfile.gettempdir()) / f"redis-sessions-{token_hex(8)}"
+        )
         self.socket = str(self._folder / "server.sock")
         if len(self.socket) > _LONGEST_SOCKET_PATH:
             name = sha1(self.socket.encode(), usedforsecurity=False).hexdigest()[:16]
@@ -38,7 +41,7 @@ class EmbeddedServer:
         if self._users and self._answers():
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._starting():
                 if self._users is None:
                     self._users = open(self._folder / "users.lock", "a")  # noqa: SIM115 - held until detach

@@ -23,7 +23,7 @@ from redis.exceptions import (
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from .._core.calls import Call
-from .._core.faults import DENIED, NOT_SERVING, Lost, NotServing, Unreachable, word_of
+from .._core.faults import DENIED, NOT_SERVING, Lost, NotServing, Refused, Unreachable, word_of
 from .._core.keys import SCHEMA, meta_key, session_keys
 from ..errors import (
     BY_CODE,
@@ -65,10 +65,13 @@ class Calls:
 
     def _repeat(self, call: Call[T], first: Exception, began: float) -> T:
         ran = isinstance(first, Lost)
+        left = self._retry_for - (time.monotonic() - began)
         try:
+            if left <= 0 or (ran and not call.repeatable):
+                raise first
             for attempt in Retrying(
                 retry=retry_if_exception_type(_PASSING),
-                stop=stop_after_delay(self._retry_for),
+                stop=stop_after_delay(left),
                 wait=wait_random_exponential(multiplier=0.02, max=0.5),
                 sleep=io.sleep,
                 reraise=True,
@@ -84,27 +87,36 @@ class Calls:
             waited = time.monotonic() - began
             detail = str(problem)
             if ran and call.writes:
-                raise OutcomeUnknown(batch_id=call.operation or None, waited=waited, detail=detail) from problem
+                raise self._unknown(call, waited, detail) from problem
             raise StoreUnavailable(where=self._where, waited=waited, detail=detail) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
 
     def _attempt(self, call: Call[T]) -> T:
-        if not self._checked:
-            self._check_schema()
         try:
+            if not self._checked:
+                self._check_schema()
             reply = self._nodes.send(call.keys.tag, call.command, call.script)
         except _DENIED as problem:
             raise AccessDenied(where=self._where, detail=str(problem)) from None
+        except Refused as problem:
+            raise StoreError(where=self._where, detail=str(problem)) from None
         if isinstance(reply, Exception):
             raise self._error(call, reply)
         return call.read(reply)
+
+    def _unknown(self, call: Call[Any], waited: float, detail: str) -> OutcomeUnknown:
+        batch_id = call.operation or None
+        advice = "look at what is there before you repeat the call"
+        if batch_id:
+            advice = f"repeat it with batch_id={batch_id!r}: it is carried out once however often it is repeated"
+        return OutcomeUnknown(batch_id=batch_id, waited=waited, detail=detail, advice=advice)
 
     def _error(self, call: Call[Any], reply: Exception) -> Exception:
         text = str(reply)
         word, *facts = text.split() or [""]
         known = BY_CODE.get(word)
         if word == "UNSETTLED":
-            return OutcomeUnknown(batch_id=call.operation, waited=self._retry_for, detail=_UNSETTLED)
+            return self._unknown(call, self._retry_for, _UNSETTLED)
         if known is not None and type(reply) is ResponseError:
             return known.from_reply(call.keys.id, facts)
         word = word_of(text)
@@ -123,10 +135,7 @@ class Calls:
         key = meta_key(self._namespace)
         found: Any = SCHEMA.encode()
         for command in (("SET", key, SCHEMA, "NX"), ("GET", key)):
-            try:
-                found = self._nodes.send(key, command, None)
-            except _DENIED as problem:
-                raise AccessDenied(where=self._where, detail=str(problem)) from None
+            found = self._nodes.send(key, command, None)
             if isinstance(found, Exception):
                 raise self._error(_META, found)
         if found != SCHEMA.encode():

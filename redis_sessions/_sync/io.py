@@ -13,17 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.connection import ConnectionInterface
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
 
 from .._core.calls import Argument
-from .._core.faults import Lost, Unreachable
+from .._core.faults import Lost, Refused, Unreachable
 from .._core.resp import pack
 from ..errors import InvalidInput
 
 Lock = threading.Lock
 sleep = time.sleep
 
-TIMES_EACH_READ = True
+ASYNC = False
 
 
 class Link:
@@ -47,24 +47,26 @@ class Link:
         """The reply to the last command, an error of the server as a value. Raises Unreachable or Lost."""
         if self._pid != os.getpid():
             self._reset()  # a forked process leaves its parent's connections alone
+        packed = [pack(command) for command in commands]
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._wait_or_open()
         try:
-            connection.send_packed_command([pack(command) for command in commands], check_health=False)
+            connection.send_packed_command(packed, check_health=False)
             reply: Any = None
             for _ in commands:
                 try:
                     reply = connection.read_response(disable_decoding=True)
-                except ResponseError as refusal:
+                except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
                     reply = refusal
         except BaseException as problem:
             self._discard(connection)
             if not isinstance(problem, RedisError | OSError):
                 raise
             self._drop_idle()  # what broke this one broke them too
-            raise Lost(str(problem) or type(problem).__name__) from problem
+            kind = Refused if isinstance(problem, InvalidResponse) else Lost
+            raise kind(str(problem) or type(problem).__name__) from problem
         self._idle.append(connection)
         if self._closed:
             self._drop_idle()
@@ -98,7 +100,8 @@ class Link:
             self._discard(None)
             if isinstance(problem, AuthenticationError) or not isinstance(problem, RedisError | OSError):
                 raise
-            raise Unreachable(str(problem) or type(problem).__name__) from problem
+            kind = Refused if isinstance(problem, ResponseError | InvalidResponse) else Unreachable
+            raise kind(str(problem) or type(problem).__name__) from problem
         return connection
 
     def _discard(self, connection: ConnectionInterface | None) -> None:

@@ -9,7 +9,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError
 
 from .._core.calls import Argument
-from .._core.faults import Lost, NotServing, Unreachable
+from .._core.faults import Lost, NotServing, Refused, Unreachable
 from .._core.scripts import Script
 from ..engines import Engine
 from . import io
@@ -101,13 +101,10 @@ class Nodes:
                 problem = found
                 continue
             if isinstance(reply, Exception):
-                problem = reply
-                continue
+                raise Refused(f"{reply}; for a single server use redis://")
             return {
                 slot: ((master[0] or node[0].encode()).decode(), int(master[1]))
                 for first, last, master, *_ in reply
                 for slot in range(first, last + 1)
             }
-        if isinstance(problem, Unreachable | Lost):
-            raise Unreachable(f"no node of the cluster answers ({problem})")
-        raise problem
+        raise Unreachable(f"no node of the cluster answers ({problem})")

@@ -129,9 +129,10 @@ class Session:
             call = messages.read(
                 self._keys, self._life, limit=size, after=after, below=below, slide=self._touch_on_read
             )
+        seen = self._seen
         page = self._calls.run(call)
-        if page.last_seq < self._seen:
-            raise SessionRegressed(session_id=self.id, known=page.last_seq, seen=self._seen)
+        if page.last_seq < seen:
+            raise SessionRegressed(session_id=self.id, known=page.last_seq, seen=seen)
         return page
 
     def context(self, max_tokens: int | None = None, *, counter: TokenCounter | None = None) -> list[Message]:
@@ -207,7 +208,7 @@ class Session:
         The updated time moves. Returns the rev.
         """
         sets = sessions.describe(self._count, **fields)
-        removed = [f"meta.{key}" for key in remove_metadata]
+        removed = [f"meta.{sessions.checked_text(key, 'remove_metadata')}" for key in remove_metadata]
         rev, _ = self._calls.run(sessions.patch(self._keys, self._life, sets, removed, expected_rev=expected_rev))
         return rev
 

@@ -14,7 +14,8 @@ def main() -> None:
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError:
-        sys.exit("redis-sessions: the command line needs more: pip install 'redis-sessions[cli]'")
+        print("redis-sessions: the command line needs more: pip install 'redis-sessions[cli]'", file=sys.stderr)
+        sys.exit(2)
     from ..errors import (
         AccessDenied,
         OutcomeUnknown,

@@ -14,9 +14,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..errors import InvalidInput
 from ..replay.conversations import Conversation, read_conversations
 from ..replay.fleet import Report
 from ..replay.fleet import replay as run_replay
+from ..settings import SessionSettings
 from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, errors, out
 
 
@@ -36,6 +38,9 @@ def replay(
 ) -> None:
     """Replay conversations with a fleet of workers, then compare every session with its input."""
     conversations, broken = _read(file, skip_broken)
+    if not conversations:
+        raise InvalidInput(name="file", detail=f"{file} holds no conversation")
+    SessionSettings.of({"cap_policy": cap_policy, "ttl": ttl})
     settings: dict[str, Any] = {"max_messages": max_messages, "cap_policy": cap_policy, "ttl": ttl}
     total = sum(len(one.messages) for one in conversations)
     with shared(url) as url, _progress(total, quiet=as_json) as advance:

@@ -34,7 +34,7 @@ def show(
         listed = [
             {"seq": one.seq, "id": one.id, "timestamp": one.timestamp.isoformat(), **_payload(one)} for one in messages
         ]
-        print(json.dumps({**info.model_dump(mode="json"), "messages": listed}, ensure_ascii=False))
+        print(json.dumps({**info.model_dump(mode="json"), "messages": listed}))
         return
     out.print(Panel(_summary(info), title=escape(info.id), title_align="left", expand=False))
     if info.system_prompt is not None:
@@ -75,4 +75,5 @@ def _told(message: Message) -> str:
 
 
 def _print_line(role: str, label: str, text: str) -> None:
-    out.print(Text.assemble((f"{role:>9} ", _COLOURS[role]), (f"{label}  ", "dim"), text))
+    printable = text.encode(errors="replace").decode()  # a lone surrogate is JSON, but no text a terminal takes
+    out.print(Text.assemble((f"{role:>9} ", _COLOURS[role]), (f"{label}  ", "dim"), printable))

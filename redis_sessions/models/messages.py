@@ -177,6 +177,8 @@ def kind_of(payload: Any, role: str | None = None) -> str:
     if not isinstance(payload, dict):
         raise InvalidInput(name="message", detail=f"a {type(payload).__name__} is no JSON object (dict)")
     own = payload.get("role")
+    if own == "user" and isinstance(payload.get("content"), list) and _carries_tool_results(payload["content"]):
+        return "t"  # some providers' format has tool results as blocks of a user message
     if isinstance(own, str) and own in KIND_OF_ROLE:
         return KIND_OF_ROLE[own]
     for word, table in ((own, _OF_ROLE), (payload.get("type"), _OF_TYPE), (role, _OF_ROLE)):
@@ -187,6 +189,10 @@ def kind_of(payload: Any, role: str | None = None) -> str:
         detail=f"role {own if own is not None else role!r} is none of system, user, assistant, tool;"
         " for a payload without one give it beside: Message(role='user', payload={…})",
     )
+
+
+def _carries_tool_results(content: list[Any]) -> bool:
+    return any(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
 
 
 def text_of(content: Any) -> str:

@@ -42,7 +42,7 @@ def read_conversations(path: Path) -> Iterator[Conversation | BrokenLine]:
     """Every line of a file, read as it is asked for; blank lines are passed over."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
+        with opener(path, "rb") as lines:
             seen: set[str] = set()
             for number, line in enumerate(lines, 1):
                 if line.strip():
@@ -51,9 +51,9 @@ def read_conversations(path: Path) -> Iterator[Conversation | BrokenLine]:
         raise InvalidInput(name="file", detail=f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
 
 
-def _conversation(number: int, line: str, seen: set[str]) -> Conversation | BrokenLine:
+def _conversation(number: int, line: bytes, seen: set[str]) -> Conversation | BrokenLine:
     try:
-        fields = json.loads(line)
+        fields = json.loads(line.decode())
         if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list):
             return BrokenLine(number, 'no object with "id" and "messages"')
         id = check_id(fields.get("id"))  # type: ignore[arg-type]
@@ -66,6 +66,8 @@ def _conversation(number: int, line: str, seen: set[str]) -> Conversation | Brok
         for message in messages:
             kind_of(message)
             to_json(message, "message")
+    except json.JSONDecodeError as problem:
+        return BrokenLine(number, f"no JSON: {problem.msg} at column {problem.pos + 1}")
     except ValueError as problem:
         return BrokenLine(number, str(problem))
     seen.add(id)

@@ -17,8 +17,10 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from .._sync.cache import SessionCache
-from ..errors import SessionsError, StoreError
+from ..errors import InvalidInput, SessionsError, StoreError
 from .conversations import Conversation
+
+_TAG = "replay"
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Report:
 class _Task:
     conversation: int
     step: int
+    id: str
+    message: dict[str, Any] = field(compare=False)
 
 
 def replay(
@@ -62,8 +66,7 @@ def replay(
     report = Report(len(conversations), sum(one.total for one in conversations), workers)
     with SessionCache.from_url(url, namespace=namespace, **(settings or {"max_messages": None})) as cache:
         for one in conversations:
-            cache.delete(one.id)
-            cache.create(one.id, user_id=one.user_id, system_prompt=one.system_prompt)
+            _prepare(cache, one)
         fleet = _Fleet(url, namespace, conversations, workers)
         began = time.monotonic()
         try:
@@ -79,11 +82,13 @@ def replay(
 class _Worker:
     """One process and the pipe to it. Pipes are not shared, so a death leaves nobody else waiting."""
 
-    def __init__(self, url: str, namespace: str, conversations: Sequence[Conversation]) -> None:
+    def __init__(self, url: str, namespace: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(url, namespace, conversations, theirs), daemon=True)
+        self.process = context.Process(target=_work, args=(url, namespace, theirs), daemon=True)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the parent's to handle
         self.process.start()
+        signal.signal(signal.SIGINT, before)
         theirs.close()
         self.tasks: set[_Task] = set()
 
@@ -96,7 +101,7 @@ class _Worker:
 class _Fleet:
     def __init__(self, url: str, namespace: str, conversations: Sequence[Conversation], workers: int) -> None:
         self._conversations = conversations
-        self._workers = [_Worker(url, namespace, conversations) for _ in range(workers)]
+        self._workers = [_Worker(url, namespace) for _ in range(workers)]
 
     def run(self, report: Report, kill_one_after: int | None, on_progress: Callable[[int], None]) -> None:
         """Hands out the next message of a conversation when its last one is stored, until all are."""
@@ -104,13 +109,14 @@ class _Fleet:
         done = 0
         for number, one in enumerate(self._conversations):
             if one.messages:
-                self._hand_out(_Task(number, 0))
+                self._hand_out(self._task(number, 0))
         while done < total:
             ready = wait([worker.pipe for worker in self._workers])
             for worker in [worker for worker in self._workers if worker.pipe in ready]:
                 try:
                     task, duplicate, problem = worker.pipe.recv()
                 except (EOFError, OSError):
+                    report.killed += 1
                     self._bury(worker)
                     continue
                 if problem:
@@ -120,20 +126,22 @@ class _Fleet:
                 report.repeated += duplicate
                 on_progress(done)
                 if done == kill_one_after:
-                    report.killed += self._kill()
+                    self._kill()
                 if task.step + 1 < len(self._conversations[task.conversation].messages):
-                    self._hand_out(_Task(task.conversation, task.step + 1))
+                    self._hand_out(self._task(task.conversation, task.step + 1))
 
     def _hand_out(self, task: _Task) -> None:
         if not self._workers:
             raise StoreError(where="the fleet", detail="all workers died")
         self._workers[(task.conversation + task.step) % len(self._workers)].give(task)
 
-    def _kill(self) -> int:
+    def _task(self, number: int, step: int) -> _Task:
+        one = self._conversations[number]
+        return _Task(number, step, one.id, one.messages[step])
+
+    def _kill(self) -> None:
         """SIGKILL for the worker with the most work on its hands."""
-        victim = max(self._workers, key=lambda worker: len(worker.tasks))
-        victim.process.kill()
-        return 1
+        max(self._workers, key=lambda worker: len(worker.tasks)).process.kill()
 
     def _bury(self, dead: _Worker) -> None:
         """Gives the work of a dead worker to others. What it had already stored is recognised by its batch id."""
@@ -151,18 +159,27 @@ class _Fleet:
             worker.process.kill()
 
 
-def _work(url: str, namespace: str, conversations: Sequence[Conversation], pipe: Any) -> None:
+def _work(url: str, namespace: str, pipe: Any) -> None:
     """One worker process: appends what it is told, a message at a time, until its pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with SessionCache.from_url(url, namespace=namespace) as cache, suppress(EOFError, OSError):
         while True:
             task = pipe.recv()
-            one = conversations[task.conversation]
             try:
-                result = cache.session(one.id).append(one.messages[task.step], batch_id=f"replay.{task.step}")
+                result = cache.session(task.id).append(task.message, batch_id=f"replay.{task.step}")
                 pipe.send((task, result.duplicate, None))
             except SessionsError as problem:
                 pipe.send((task, False, str(problem)))
+
+
+def _prepare(cache: SessionCache, one: Conversation) -> None:
+    """An empty session for a conversation. That of an earlier replay is replaced, another's is left alone."""
+    found = cache.get(one.id)
+    if found is not None:
+        if found.info().tags != [_TAG]:
+            reason = f"{one.id!r} exists and is of no replay: choose another namespace"
+            raise InvalidInput(name="session", detail=reason)
+        found.delete()
+    cache.create(one.id, user_id=one.user_id, system_prompt=one.system_prompt, tags=[_TAG])
 
 
 def compare(cache: SessionCache, one: Conversation, report: Report) -> None:

@@ -75,6 +75,21 @@ def test_a_cancelled_call_leaves_the_connection_usable(url: str, namespace: str)
     run(url, namespace, body)
 
 
+def test_what_cannot_be_sent_leaves_no_gap_among_the_replies(url: str, namespace: str) -> None:
+    """A refused argument in company: every other call still gets its own reply."""
+
+    async def body(cache: AsyncSessionCache) -> None:
+        one, other = await cache.create(), await cache.create()
+        with pytest.raises(InvalidInput):
+            await one.variables.put("a", "\ud800")
+        with pytest.raises(InvalidInput):
+            await one.patch(remove_metadata=("\ud800",))
+        first, second = await asyncio.gather(one.append(X), other.append(X, X))
+        assert (first.last_seq, second.last_seq) == (1, 2)
+
+    run(url, namespace, body)
+
+
 def test_a_fleet_of_tasks_needs_one_connection(server: Server, namespace: str) -> None:
     """400 awaits at once, one connection, no pool to run out of."""
 

@@ -41,7 +41,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def lines(path: Path, *objects: Any) -> Path:
-    path.write_text("".join(one if isinstance(one, str) else json.dumps(one) + "\n" for one in objects))
+    text = "".join(one if isinstance(one, str) else json.dumps(one) + "\n" for one in objects)
+    path.write_text(text, errors="surrogateescape")
     return path
 
 
@@ -83,7 +84,13 @@ def test_a_capped_replay_begins_with_no_orphan(tmp_path: Path, server: Server) -
 
 @pytest.mark.parametrize(
     "broken",
-    ["{not json\n", "[]\n", '{"id": "a b", "messages": []}\n', '{"id": "x", "messages": [{"role": "king"}]}\n'],
+    [
+        "{not json\n",
+        "[]\n",
+        "\udcff\n",
+        '{"id": "a b", "messages": []}\n',
+        '{"id": "x", "messages": [{"role": "king"}]}\n',
+    ],
 )
 def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, server: Server, broken: str) -> None:
     """By its number; by flag the rest goes on."""
@@ -96,6 +103,18 @@ def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, server: 
     assert skipped.returncode == 0
     assert json.loads(skipped.stdout)["sessions"] == 2
     assert "line 2" in skipped.stderr
+    server.client.flushall()
+
+
+def test_a_replay_leaves_sessions_of_others_alone(tmp_path: Path, server: Server) -> None:
+    """Only what an earlier replay made is replaced."""
+    file = lines(tmp_path / "c.jsonl", CONVERSATION)
+    with SessionCache.from_url(server.url) as cache:
+        cache.create("c1").append({"role": "user", "content": "precious"})
+        refused = run("replay", str(file), "--url", server.url)
+        assert refused.returncode == 2
+        assert "namespace" in refused.stderr
+        assert cache.open("c1").history()[0].content == "precious"
     server.client.flushall()
 
 
@@ -139,6 +158,11 @@ def test_a_users_mistakes_get_one_line(server: Server, tmp_path: Path) -> None:
         (2, ("show", "a", "--url", "http://x")),
         (2, ("replay", str(tmp_path / "none.jsonl"))),
         (2, ("replay", str(tmp_path), "--url", server.url)),
+        (2, ("replay", str(lines(tmp_path / "empty.jsonl")))),
+        (2, ("show", "a", "--url", f"{server.url}?foo=1")),
+        (2, ("show", "a", "--url", f"{server.url}/x")),
+        (3, ("show", "a", "--url", server.url.replace("redis:", "redis+cluster:"))),
+        (3, ("show", "a", "--url", f"{server.url}/999")),
         (2, ("replay",)),
         (2, ("no-such-command",)),
         (2, ("demo", "--workers", "1")),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
+import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, SessionCache
+from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache
 from redis_sessions._sync.calls import Calls
 from tests.proxy import Losses, proxy
 from tests.servers import Server
@@ -111,3 +113,40 @@ def test_tasks_that_share_a_connection_lose_and_double_nothing(server: Server, n
     with proxy(server.port, Losses(lost, lost)) as port:
         asyncio.run(main(port))
     server.client.flushall()
+
+
+def test_a_change_whose_reply_is_lost_is_not_made_twice(own_server: Server, namespace: str) -> None:
+    """What another worker did in between stays: clear, patch, pin and status are recognised like appends."""
+    losses = Losses(0, 0)
+    message = {"role": "user", "content": "x"}
+    with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
+        url = f"redis://127.0.0.1:{port}"
+        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
+            session, other = cache.create("a"), direct.session("a")
+            rev = session.append(message).rev
+            changes: list[Callable[[], Any]] = [
+                lambda: session.state.put("k", 1, expected_rev=rev),
+                lambda: session.patch(name="n", expected_rev=rev + 1),
+                lambda: session.pin(1, expected_rev=rev + 2),
+                lambda: session.clear(expected_rev=rev + 3),
+            ]
+            for change in changes:
+                losses.replies = 1.0
+                threading.Timer(0.2, lambda: setattr(losses, "replies", 0.0)).start()
+                change()
+            other.append(message)
+            assert (session.info().rev, session.info().count) == (rev + 5, 1)
+
+
+def test_a_delete_that_may_have_run_is_not_sent_again(own_server: Server, namespace: str) -> None:
+    """By id alone, a repeat could meet a session that was created in between."""
+    losses = Losses(0, 0)
+    with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
+        direct.create("a")
+        url = f"redis://127.0.0.1:{port}"
+        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
+            cache.delete("another")
+            losses.replies = 1.0
+            with pytest.raises(OutcomeUnknown, match="look at what is there"):
+                cache.delete("a")
+        assert direct.get("a") is None

@@ -290,3 +290,46 @@ def test_send_is_for_active_sessions(cache: SessionCache) -> None:
     assert session.info().count == 1
     with pytest.raises(SessionNotFound, match="nobody"):
         cache.session("nobody").send("x")
+
+
+@pytest.mark.parametrize("tokens", [-1, 10**20, True, 1.5, "3"])
+def test_impossible_token_counts_are_refused(cache: SessionCache, tokens: Any) -> None:
+    """Of a message, and of a counter; the session goes on."""
+    session = cache.create()
+    with pytest.raises(InvalidInput):
+        session.append(Message("user", "x", tokens=tokens))
+    assert session.append(user()).last_seq == 1
+
+
+def test_tool_results_in_a_user_message_open_no_turn(cache: SessionCache) -> None:
+    """They belong to the turn whose call they answer."""
+    results = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}
+    session = cache.create(max_turns=1)
+    session.append(user(), results, assistant())
+    info = session.info()
+    assert (info.turns, info.current_turn) == (1, 1)
+    message = session.history()[1]
+    assert (message.role, message.payload) == ("tool", results)
+
+
+def test_threads_that_share_a_handle_are_not_told_of_losses(cache: SessionCache) -> None:
+    """What one thread was promised while another was reading is no regress."""
+    import threading
+
+    session = cache.create(max_messages=None)
+    problems: list[Exception] = []
+
+    def repeat(call: Any) -> None:
+        try:
+            for _ in range(60):
+                call()
+        except Exception as problem:
+            problems.append(problem)
+
+    calls = [lambda: session.append(user()), lambda: session.history(5)] * 2
+    threads = [threading.Thread(target=repeat, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems

@@ -101,6 +101,14 @@ def test_turn_falls_back_inside_a_giant_turn(cache: SessionCache) -> None:
     assert [message.role for message in session.history()] == ["assistant", "tool"]
 
 
+def test_turn_does_not_begin_with_tool_results_of_a_user_message(cache: SessionCache) -> None:
+    """A user message that only answers a call starts no turn."""
+    results = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}
+    session = cache.create(max_messages=3, cap_policy="turn")
+    session.append(user("q"), CALL, results, results, user("next"))
+    assert contents(session) == ["next"]
+
+
 def test_pinned_messages_survive_and_are_read_in_their_place(cache: SessionCache) -> None:
     """They move aside with their seq, and count against the cap."""
     session = cache.create(max_messages=4)

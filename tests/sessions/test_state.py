@@ -110,6 +110,16 @@ def test_add_counts_once_for_a_batch_id(cache: SessionCache) -> None:
     assert state.get("n") == 3
 
 
+def test_a_batch_id_is_of_one_operation(cache: SessionCache) -> None:
+    """The same id for an append and for two sums: each is carried out."""
+    session = cache.create()
+    session.append({"role": "user", "content": "x"}, batch_id="job-7")
+    assert session.state.add("a b", 5, batch_id="job-7") == 5
+    assert session.state.add("c", 7, batch_id="job-7") == 7
+    assert session.append({"role": "user", "content": "x"}, batch_id="job-7").duplicate
+    assert session.state.all() == {"a b": 5, "c": 7}
+
+
 def test_add_refuses_what_is_no_whole_number(cache: SessionCache) -> None:
     """Nothing is written."""
     state = cache.create().state
