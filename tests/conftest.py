@@ -75,11 +75,12 @@ def url(engine: str, engines: Engines) -> str:
 def cache(url: str, engine: str, engines: Engines, namespace: str) -> Iterator[SessionCache]:
     """A cache in a namespace of its own. Afterwards every key must be of it, and have the lifetime it should have."""
     with SessionCache.from_url(url, namespace=namespace) as cache:
-        yield cache
         clients = [node.client for node in engines.nodes[engine]] or [fake_client(cache)]
         for client in clients:
-            check_lifetimes(client, namespace)
             client.flushall()
+        yield cache
+        for client in clients:
+            check_lifetimes(client, namespace)
 
 
 @pytest.fixture(params=REAL)
