@@ -30,7 +30,8 @@ def connector(engine: Engine, timeout: float, node: tuple[str, int] | None = Non
         raise InvalidInput(name="url", detail=f"{engine.where}: {problem}") from None
     if not fits:
         raise InvalidInput(
-            name="client", detail="a client that awaits goes with the cache that awaits, a plain one with the plain cache"
+            name="client",
+            detail="a client that awaits goes with the cache that awaits, a plain one with the plain cache",
         )
 
     def connect() -> AbstractConnection:

@@ -60,27 +60,25 @@ def test_append_returns_what_it_did(scripts: Scripts) -> None:
     assert element[:13].isdigit()
 
 
+# Something for every argument that may not be empty.
+VALUES = {"seen": "0", "after": "0", "below": "0", "limit": "1", "sets": "0", "most": "9", "number": "1", "scan": "9"}
+VALUES |= {"batch": "new", "seq": "1", "amount": "1"}
+
+
+def values(name: str, **changed: str) -> dict[str, str]:
+    found = script(name)
+    fixed = found.arguments[:-1] if found.takes_rest else found.arguments
+    return {argument: (VALUES | changed).get(argument, "") for argument in fixed}
+
+
+def entries(name: str) -> list[str]:
+    return ["u@1 new {}"] if name == "messages/append" else []
+
+
 @pytest.mark.parametrize("name", [name for name in names() if "NOT_FOUND" in script(name).errors])
 def test_without_a_session_nothing_is_made(scripts: Scripts, name: str) -> None:
     """NOT_FOUND, and no key appears: no ghost sessions."""
-    numbers = {
-        "seen": "0",
-        "after": "0",
-        "below": "0",
-        "limit": "1",
-        "sets": "0",
-        "most": "9",
-        "number": "1",
-        "scan": "9",
-    }
-    wanted = {argument: numbers.get(argument, "") for argument in script(name).arguments}
-    wanted |= (
-        {"batch": "b", "seq": "1", "amount": "1"} if "batch" in wanted or "seq" in wanted or "amount" in wanted else {}
-    )
-    arguments = {argument: value for argument, value in wanted.items() if argument in script(name).arguments}
-    if script(name).takes_rest:
-        arguments.pop(script(name).arguments[-1])
-    scripts.refused("NOT_FOUND", name, *(["u@1 b {}"] if name == "messages/append" else []), **arguments)
+    scripts.refused("NOT_FOUND", name, *entries(name), **values(name))
     assert scripts.client.keys() == []
 
 
@@ -89,20 +87,19 @@ def test_another_life_is_refused(scripts: Scripts, name: str) -> None:
     """REPLACED, and nothing changes."""
     scripts.create()
     scripts.append("u@1 b {}")
-    values = {
-        "seen": "0",
-        "after": "0",
-        "below": "0",
-        "limit": "1",
-        "sets": "0",
-        "most": "9",
-        "number": "1",
-        "scan": "9",
-    }
-    values |= {"batch": "new", "seq": "1", "amount": "1", "life": "other"}
-    rest = ["u@1 new {}"] if name == "messages/append" else []
-    fixed = script(name).arguments[:-1] if script(name).takes_rest else script(name).arguments
-    scripts.refused("REPLACED", name, *rest, **{argument: values.get(argument, "") for argument in fixed})
+    scripts.refused("REPLACED", name, *entries(name), **values(name, life="other"))
+
+
+@pytest.mark.parametrize("name", ["messages/clear", "messages/pin", "sessions/patch", "state/clear", "state/add"])
+def test_a_change_is_made_once_for_a_batch_id(scripts: Scripts, name: str) -> None:
+    """Repeated, it answers what it answered then, even when the expected rev has passed."""
+    scripts.create()
+    scripts.append("u@1 b {}", "u@1 b {}")
+    given = values(name, pinned="1", prefix="state.", field="state.n", expected="1")
+    first = scripts(name, **given)
+    scripts.append("u@1 c {}", batch="c")
+    assert scripts(name, **given) == first
+    assert scripts.client.llen(KEYS[1]) == (1 if name == "messages/clear" else 3)
 
 
 def test_append_refuses_in_this_order(scripts: Scripts) -> None:
