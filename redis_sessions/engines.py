@@ -16,7 +16,7 @@ from .errors import InvalidInput
 
 SCHEMES = "redis://, rediss://, unix://, redis+cluster://, rediss+cluster://, embedded://[path], fake://"
 # What a borrowed client's connections carry that belongs to its own pool, or that we decide ourselves.
-_NOT_OURS = re.compile(r"maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func")
+_NOT_OURS = re.compile(r"max_connections|maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, NoScriptError
+from redis.exceptions import AskError, AuthenticationError, MovedError, NoPermissionError, NoScriptError
 
 from .._core.calls import Argument
 from .._core.faults import Lost, NotServing, Refused, Unreachable
@@ -82,13 +82,16 @@ class Nodes:
         return self._links[node]
 
     async def _link_of(self, slot: int) -> io.Link:
-        if slot not in self._slots:
+        node = self._slots.get(slot)
+        if node is None:
             async with self._discovering:
-                if slot not in self._slots:
+                node = self._slots.get(slot)
+                if node is None:
                     self._slots = await self._discover()
-        if slot not in self._slots:
+                    node = self._slots.get(slot)
+        if node is None:
             raise NotServing(f"no node of the cluster serves slot {slot}")
-        return self._node(self._slots[slot])
+        return self._node(node)
 
     async def _discover(self) -> dict[int, Address]:
         """Who serves what, from the first node that answers."""
@@ -99,8 +102,13 @@ class Nodes:
             except (Unreachable, Lost) as found:
                 problem = found
                 continue
+            if isinstance(reply, AuthenticationError | NoPermissionError):
+                raise reply
             if isinstance(reply, Exception):
-                raise Refused(f"{reply}; for a single server use redis://")
+                if "cluster support disabled" in str(reply):
+                    raise Refused(f"{reply}; for a single server use redis://")
+                problem = reply
+                continue
             return {
                 slot: ((master[0] or node[0].encode()).decode(), int(master[1]))
                 for first, last, master, *_ in reply

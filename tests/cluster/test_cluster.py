@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import redis
+import redis.asyncio
 from redis.crc import key_slot
 
 from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache, StoreError, StoreUnavailable
@@ -53,6 +54,15 @@ def test_a_borrowed_cluster_client_gives_its_nodes(engines: Engines, namespace: 
             cache.create().append(X)
     assert client.ping()
     client.close()
+
+    async def borrow() -> None:
+        awaited = redis.asyncio.RedisCluster(host="127.0.0.1", port=engines.nodes["cluster"][0].port)
+        async with AsyncSessionCache(awaited, namespace=namespace) as cache:
+            for _ in range(10):
+                await (await cache.create()).append(X)
+        await awaited.aclose()
+
+    asyncio.run(borrow())
     for node in engines.nodes["cluster"]:
         node.client.flushall()
 
