@@ -16,7 +16,10 @@ from .errors import InvalidInput
 
 SCHEMES = "redis://, rediss://, unix://, redis+cluster://, rediss+cluster://, embedded://[path], fake://"
 # What a borrowed client's connections carry that belongs to its own pool, or that we decide ourselves.
-_NOT_OURS = re.compile(r"max_connections|maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func")
+_NOT_OURS = re.compile(
+    "maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func"
+    "|max_connections|connection_class|response_callbacks"
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ def from_client(client: Any) -> Engine:
         options = getattr(client, "connection_kwargs", None) or nodes_manager.connection_kwargs
         seeds = tuple((node.host, node.port) for node in nodes_manager.startup_nodes.values())
         tls = any(name.startswith("ssl") for name in options)
-        return Engine("the borrowed cluster client", "tls" if tls else "tcp", _ours(options), seeds)
+        kind = options.get("connection_class")
+        return Engine(
+            "the borrowed cluster client", "tls" if tls else "tcp", _ours(options), seeds, connection_class=kind
+        )
     pool = getattr(client, "connection_pool", None)
     if pool is None:
         raise InvalidInput(name="client", detail=f"a {type(client).__name__} is no redis-py client")
