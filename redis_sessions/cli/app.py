@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..errors import InvalidInput
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -25,3 +27,10 @@ Namespace = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT_URL = "redis://localhost:6379/0"
 DEFAULT_NAMESPACE = "sessions"
+
+
+def other_processes(url: str) -> str:
+    """The URL, if what it names can be seen by more than one process; else a refusal."""
+    if url == "embedded://" or url.startswith("fake://"):
+        raise InvalidInput(name="--url", detail=f"{url} is gone with the process that made it; name a server or a path")
+    return url

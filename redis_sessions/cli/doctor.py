@@ -15,7 +15,7 @@ from .._core.keys import SCHEMA
 from .._core.scripts import names, script
 from .._sync.cache import SessionCache
 from ..errors import AccessDenied, SchemaMismatch, StoreError
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, out
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
@@ -23,7 +23,7 @@ _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]
 @app.command()
 def doctor(url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False) -> None:
     """Look at the server: version, memory policy, persistence, latency, scripts, schema. Exit 1 if something is wrong."""
-    with SessionCache.from_url(url, namespace=namespace, retry_for=3) as cache:
+    with SessionCache.from_url(other_processes(url), namespace=namespace, retry_for=3) as cache:
         findings = _examine(cache)
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:

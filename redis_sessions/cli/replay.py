@@ -19,7 +19,7 @@ from ..replay.conversations import Conversation, read_conversations
 from ..replay.fleet import Report
 from ..replay.fleet import replay as run_replay
 from ..settings import SessionSettings
-from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, errors, out
+from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, errors, other_processes, out
 
 
 @app.command()
@@ -70,7 +70,7 @@ def _read(file: Path, skip_broken: bool) -> tuple[list[Conversation], int]:
 def shared(url: str) -> Iterator[str]:
     """A private embedded server has no name for the workers to share: gives it a folder for as long as it is needed."""
     if url != "embedded://":
-        yield url
+        yield other_processes(url)
         return
     import tempfile
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from .._sync.cache import SessionCache
 from ..models.messages import Message
 from ..models.sessions import SessionInfo
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, out
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
 
 _COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
 
@@ -27,7 +27,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a session: what it is, and its transcript."""
-    with SessionCache.from_url(url, namespace=namespace) as cache:
+    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
         session = cache.open(id)
         info, messages = session.info(), session.history(limit)
     if as_json:
