@@ -8,7 +8,7 @@ local function cut(session, messages, count, excess, policy, dropped)
     end
   end
   while excess < count do
-    if string.byte(redis.call('LINDEX', messages, excess), 15) % 4 < 2 then break end -- no tool result
+    if string.sub(redis.call('LINDEX', messages, excess), 14, 14) ~= 't' then break end
     excess = excess + 1
   end
   return excess

@@ -21,7 +21,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 _PLAIN = (str, int, float, type(None))
-PINNED, TOOL_RESULT = 1, 2
+PINNED = 1
 LARGEST_MESSAGE = 64 * 1024 * 1024
 MOST_TOKENS = 2**31
 DEEPEST = 200
@@ -101,7 +101,7 @@ def encode(message: Message | dict[str, Any] | BaseModel, batch_id: str, count: 
     if tokens is None:
         tokens = count(payload)
     whole(tokens, "tokens", most=MOST_TOKENS)
-    flags = chr(64 + (PINNED if pinned else 0) + (TOOL_RESULT if kind == "t" else 0))
+    flags = chr(64 + (PINNED if pinned else 0))
     data = f"{kind}{flags}{tokens} {batch_id} {to_json(payload, 'message')}".encode()
     if len(data) > LARGEST_MESSAGE:
         raise InvalidInput(name="message", detail=f"{len(data)} bytes, over the {LARGEST_MESSAGE} that are ever sent")

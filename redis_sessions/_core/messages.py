@@ -17,7 +17,7 @@ from .codec import TokenCounter, decode, encode
 from .ids import check_id, new_operation_id
 from .keys import SessionKeys
 from .scripts import script
-from .sessions import changed, revision
+from .sessions import change, changed, revision
 from .units import whole
 
 PAGE = 1000
@@ -133,13 +133,12 @@ def turn(keys: SessionKeys, life: str, number: int) -> Call[Turn | None]:
 
 def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: int | None = None) -> Call[int]:
     """Reads as the rev."""
-    return invoke(
+    return change(
         script("messages/pin"),
         keys,
+        life,
+        expected_rev,
         changed,
-        life=life,
-        batch=new_operation_id(),
-        expected=revision(expected_rev),
         seq=whole(seq, "seq", least=1),
         pinned=int(pinned),
     )
@@ -147,13 +146,12 @@ def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: i
 
 def clear(keys: SessionKeys, life: str, *, expected_rev: int | None = None) -> Call[int]:
     """Reads as the rev."""
-    return invoke(
+    return change(
         script("messages/clear"),
         keys,
+        life,
+        expected_rev,
         changed,
-        life=life,
-        batch=new_operation_id(),
-        expected=revision(expected_rev),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,9 +15,10 @@ from .calls import Argument, Call, invoke
 from .codec import TokenCounter, from_json, to_json
 from .ids import check_id, new_operation_id
 from .keys import SessionKeys
-from .scripts import script
+from .scripts import Script, script
 from .units import Duration, milliseconds, moment, whole
 
+T = TypeVar("T")
 MOST_FIELDS = 10_000
 MOST_METADATA = 1000
 KINDS = ("main", "subagent", "cron")
@@ -170,13 +171,12 @@ def patch(
     expected_rev: int | None = None,
 ) -> Call[tuple[int, int]]:
     """Reads as (rev, how many of the removed were there)."""
-    return invoke(
+    return change(
         script("sessions/patch"),
         keys,
+        life,
+        expected_rev,
         lambda reply: (changed(reply), int(reply[1].split()[1])),
-        life=life,
-        batch=new_operation_id(),
-        expected=revision(expected_rev),
         sets=len(sets),
         most=MOST_FIELDS,
         rest=[*[part for pair in sets.items() for part in pair], *(removed or [])],
@@ -187,13 +187,12 @@ def status(
     keys: SessionKeys, life: str, wanted: str, reason: str | None, result: Any, *, expected_rev: int | None = None
 ) -> Call[int]:
     """Reads as the rev."""
-    return invoke(
+    return change(
         script("sessions/status"),
         keys,
+        life,
+        expected_rev,
         changed,
-        life=life,
-        batch=new_operation_id(),
-        expected=revision(expected_rev),
         status=wanted,
         reason=checked_text(reason or "", "reason"),
         result="" if result is None else to_json(result, "result"),
@@ -216,6 +215,21 @@ def delete(keys: SessionKeys, life: str) -> Call[bool]:
     call: Call[bool] = invoke(script("sessions/delete"), keys, lambda reply: reply == 1, life=life)
     call.repeatable = bool(life)  # blindly repeated, it could meet a session created in between
     return call
+
+
+def change(
+    name: Script,
+    keys: SessionKeys,
+    life: str,
+    expected_rev: int | None,
+    read: Callable[[Any], T],
+    *,
+    rest: Sequence[Argument] = (),
+    **arguments: Argument,
+) -> Call[T]:
+    """A change that is recognised when it is repeated, and refused when the session is not at the expected rev."""
+    arguments |= {"life": life, "batch": new_operation_id(), "expected": revision(expected_rev)}
+    return invoke(name, keys, read, rest=rest, operation="", writes=True, **arguments)
 
 
 def changed(reply: list[bytes]) -> int:

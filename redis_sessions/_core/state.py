@@ -9,7 +9,7 @@ from .calls import Call, invoke
 from .ids import check_id, new_operation_id
 from .keys import SessionKeys
 from .scripts import script
-from .sessions import MOST_FIELDS, belongs, revision
+from .sessions import MOST_FIELDS, belongs, change, revision
 from .units import whole
 
 
@@ -42,13 +42,12 @@ def get_all(keys: SessionKeys, life: str, prefix: str) -> Call[dict[str, bytes]]
 def clear(keys: SessionKeys, life: str, prefix: str, expected_rev: int | None) -> Call[int]:
     """Reads as how many there were."""
 
-    return invoke(
+    return change(
         script("state/clear"),
         keys,
+        life,
+        expected_rev,
         _second,
-        life=life,
-        batch=new_operation_id(),
-        expected=revision(expected_rev),
         prefix=prefix,
     )
 
