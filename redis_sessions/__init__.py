@@ -1,10 +1,12 @@
 """Distributed sessions for fleets of agents: Redis hashes and lists, changed atomically by Lua, through a thin client."""
 
 from ._async.cache import AsyncSessionCache
+from ._async.leases import AsyncLease
 from ._async.session import AsyncSession
 from ._async.state import AsyncState, AsyncVariables
 from ._core.codec import estimate_tokens
 from ._sync.cache import SessionCache
+from ._sync.leases import Lease
 from ._sync.session import Session
 from ._sync.state import State, Variables
 from .errors import (
@@ -12,6 +14,7 @@ from .errors import (
     InvalidInput,
     InvalidState,
     InvalidTransition,
+    LeaseLost,
     LimitExceeded,
     MessageNotFound,
     MessageTooLarge,
@@ -20,6 +23,7 @@ from .errors import (
     RevisionConflict,
     SchemaMismatch,
     SessionExists,
+    SessionLocked,
     SessionNotActive,
     SessionNotFound,
     SessionRegressed,
@@ -29,9 +33,10 @@ from .errors import (
     StoreFull,
     StoreUnavailable,
 )
+from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
 from .models.messages import Message
-from .models.results import AppendResult
+from .models.results import AppendResult, SendResult
 from .models.sessions import (
     AgentRun,
     Conversation,
@@ -49,6 +54,7 @@ __all__ = [
     "AccessDenied",
     "AgentRun",
     "AppendResult",
+    "AsyncLease",
     "AsyncSession",
     "AsyncSessionCache",
     "AsyncState",
@@ -59,6 +65,9 @@ __all__ = [
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
+    "Lease",
+    "LeaseInfo",
+    "LeaseLost",
     "LimitCheck",
     "LimitExceeded",
     "Message",
@@ -70,10 +79,12 @@ __all__ = [
     "Refinement",
     "RevisionConflict",
     "SchemaMismatch",
+    "SendResult",
     "Session",
     "SessionCache",
     "SessionExists",
     "SessionInfo",
+    "SessionLocked",
     "SessionNotActive",
     "SessionNotFound",
     "SessionOptions",

@@ -78,6 +78,40 @@ class InvalidTransition(SessionsError):
     wanted: str
 
 
+class SessionLocked(SessionsError):
+    """Another holds the session's lease (or got it before the wait was over), for `left_ms` unless it is renewed."""
+
+    code = "LOCKED"
+    reply = ("holder", "fence", "left_ms")
+    template = (
+        "session {session_id!r} is held by {holder} (fence {fence}) for another {left_ms} ms unless renewed:"
+        " wait longer for the lease, or send() to its inbox"
+    )
+    session_id: str
+    holder: str
+    fence: int
+    left_ms: int
+
+
+class LeaseLost(SessionsError):
+    """The lease is not held: it was released, it ran out, or another has it. `fence` is the highest that was granted."""
+
+    code = "LEASE_LOST"
+    reply = ("fence", "holder")
+    template = "the lease on session {session_id!r} is not held any more ({detail}); nothing was written"
+    session_id: str
+    fence: int
+    holder: str
+    detail: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Says who has it."""
+        fence, holder = int(words[0]), words[1]
+        detail = "it was released or ran out" if holder == "-" else f"fence {fence} is with {holder}"
+        return cls(session_id=session_id, fence=fence, holder=holder, detail=detail)
+
+
 class RevisionConflict(SessionsError):
     """The session changed since the caller read it. `rev` is the current revision."""
 

@@ -44,6 +44,7 @@ class SessionOptions(TypedDict, total=False):
     limit_action: LimitAction
     max_message_bytes: int
     max_tokens: int
+    max_inbox: int
 
 
 class CacheOptions(SessionOptions, total=False):
@@ -82,6 +83,8 @@ class SessionSettings(BaseModel):
     max_message_bytes: int = Field(default=1024 * 1024, ge=1, le=LARGEST_MESSAGE)
     max_tokens: int = Field(default=8192, ge=0)
     """The budget of `context()` when it is given none."""
+    max_inbox: int = Field(default=100, ge=1, le=1000)
+    """How many sent messages may wait while another holds the lease."""
 
     @field_validator("ttl", "max_lifetime", "max_duration")
     @classmethod
@@ -110,7 +113,7 @@ class SessionSettings(BaseModel):
     def fields(self) -> dict[str, str | int]:
         """The other settings as fields of the session's hash; limits that are off are left out."""
         limits = (self.max_turns, self.max_entries, _ms(self.max_duration))
-        fields: dict[str, str | int] = {"max_tokens": self.max_tokens}
+        fields: dict[str, str | int] = {"max_tokens": self.max_tokens, "max_inbox": self.max_inbox}
         if any(limit is not None for limit in limits):
             words = ["-" if limit is None else str(limit) for limit in limits]
             fields["limits"] = " ".join([*words, self.limit_action])

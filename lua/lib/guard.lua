@@ -1,11 +1,15 @@
--- Reads what every change starts from: {life, counts, rules, status, records}. Or the answer, second: the result of the
--- same operation before, or the refusal when the session is gone, is another one by now, or has moved on.
-local function guard(session, life, expected, batch)
-  local known = redis.call('HMGET', session, 'life', 'counts', 'rules', 'status', bucket(batch))
+-- Reads what every change starts from: {life, counts, rules, status, records, now =, lapsed = a lease that ran out}.
+-- Or the answer, second: the result of the same operation before, or the refusal when the session is gone, is another
+-- one by now, is held by another, or has moved on.
+local function guard(session, life, lease, expected, batch)
+  local known = redis.call('HMGET', session, 'life', 'counts', 'rules', 'status', bucket(batch), 'lease')
   local refusal = identify(known[1], life)
   if refusal then return nil, refusal end
   local before = recall(known[5] or '', batch)
   if before then return nil, {known[1], before} end
+  known.now = clock()
+  refusal, known.lapsed = fence(known[6], lease, known.now)
+  if refusal then return nil, refusal end
   known[2] = counts(known[2])
   if expected ~= '' and expected + 0 ~= known[2].rev then
     return nil, redis.error_reply(string.format('REVISION %d', known[2].rev))

@@ -1,17 +1,18 @@
 -- Sets and removes fields of a session that no other script depends on: names, metadata, state, settings.
 -- Returns {life, 'rev removed'}: how many of the removed were there. The same batch id again returns its first result.
--- Errors: NOT_FOUND REPLACED REVISION LIMIT
---- include: counts identify bucket recall remember guard clock expire extend change answer rest
+-- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION LIMIT
+--- include: counts identify bucket recall remember clock fence guard expire extend change answer rest
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
 local batch    = ARGV[2]           -- batch id
-local expected = ARGV[3]           -- the rev that must be current, or ''
-local sets     = tonumber(ARGV[4]) -- how many of the following are set
-local most     = tonumber(ARGV[5]) -- how many fields a session may have
-local fields   = rest(ARGV, 6)     -- name, value, … of those set, then the names of those removed
+local lease    = ARGV[3]           -- 'fence nonce' of the lease it is made under, or ''
+local expected = ARGV[4]           -- the rev that must be current, or ''
+local sets     = tonumber(ARGV[5]) -- how many of the following are set
+local most     = tonumber(ARGV[6]) -- how many fields a session may have
+local fields   = rest(ARGV, 7)     -- name, value, … of those set, then the names of those removed
 
-local known, told = guard(session, life, expected, batch)
+local known, told = guard(session, life, lease, expected, batch)
 if told then return told end
 local total = redis.call('HLEN', session)
 for at = 1, sets * 2, 2 do

@@ -1,17 +1,18 @@
 -- Adds to a whole number in a session's state, exactly once for a batch id.
 -- Returns {life, 'rev sum'}; the sum exact below 2^53.
--- Errors: NOT_FOUND REPLACED REVISION NOT_A_NUMBER LIMIT
---- include: counts identify bucket recall remember guard clock expire extend change answer
+-- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION NOT_A_NUMBER LIMIT
+--- include: counts identify bucket recall remember clock fence guard expire extend change answer
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
 local batch    = ARGV[2]           -- batch id, of this field alone
-local expected = ARGV[3]           -- the rev that must be current, or ''
-local field    = ARGV[4]           -- 'state.<name>'
-local amount   = tonumber(ARGV[5]) -- a whole number, may be negative
-local most     = tonumber(ARGV[6]) -- how many fields a session may have
+local lease    = ARGV[3]           -- 'fence nonce' of the lease it is made under, or ''
+local expected = ARGV[4]           -- the rev that must be current, or ''
+local field    = ARGV[5]           -- 'state.<name>'
+local amount   = tonumber(ARGV[6]) -- a whole number, may be negative
+local most     = tonumber(ARGV[7]) -- how many fields a session may have
 
-local known, told = guard(session, life, expected, batch)
+local known, told = guard(session, life, lease, expected, batch)
 if told then return told end
 local value, exact = redis.call('HGET', session, field), 9007199254740991
 local total = redis.call('HLEN', session) + 1

@@ -16,6 +16,7 @@ from ..settings import CacheOptions, Description, NewSession, SessionOptions, Se
 from .calls import Calls
 from .nodes import Nodes
 from .session import AsyncSession
+from .wakes import Wakes
 
 
 class AsyncSessionCache:
@@ -64,6 +65,7 @@ class AsyncSessionCache:
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         self._nodes = Nodes(engine, attempt, whole(max_connections, "max_connections", least=1))
         self._calls = Calls(self._nodes, engine.where, namespace, bound)
+        self._wakes = Wakes(self._nodes, namespace)
 
     def session(self, id: str) -> AsyncSession:
         """A handle on a session, whether it exists or not. No round trip."""
@@ -106,6 +108,7 @@ class AsyncSessionCache:
 
     async def close(self) -> None:
         """Closes the connections this cache opened. A borrowed client stays as it is."""
+        await self._wakes.close()
         await self._nodes.close()
 
     async def __aenter__(self) -> Self:
@@ -129,7 +132,7 @@ class AsyncSessionCache:
 
     def _handle(self, id: str, life: str) -> AsyncSession:
         keys = session_keys(self.namespace, id)
-        return AsyncSession(self._calls, keys, life, self._count, touch_on_read=self._touch_on_read)
+        return AsyncSession(self._calls, self._wakes, keys, life, self._count, touch_on_read=self._touch_on_read)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
@@ -24,6 +24,115 @@ Lock = asyncio.Lock
 sleep = asyncio.sleep
 
 ASYNC = True
+T = TypeVar("T")
+_tasks: set[asyncio.Task[None]] = set()
+
+
+class Cancellable(Protocol):
+    """Something that runs in the background, or will."""
+
+    def cancel(self) -> object: ...
+
+
+def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
+    """Runs a function in the background."""
+    task = asyncio.get_running_loop().create_task(function(*arguments))
+    _tasks.add(task)  # the loop itself does not keep it
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+def later(seconds: float, function: Callable[[], Coroutine[Any, Any, None]]) -> Cancellable:
+    """Runs a function in the background after a while, unless that is cancelled before."""
+    return asyncio.get_running_loop().call_later(seconds, spawn, function)
+
+
+class Event(asyncio.Event):
+    """Something that happens once, for all who wait for it."""
+
+    async def wait(self, timeout: float | None = None) -> bool:  # type: ignore[override]
+        """Whether it happened within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await super().wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Mailbox(Generic[T]):
+    """What one waiter is told, in order."""
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._arrival: asyncio.Future[None] | None = None
+
+    def put(self, item: T) -> None:
+        self._items.append(item)
+        self._notify()
+
+    async def get(self, timeout: float) -> T | None:
+        """The next item, or None when there is none for so long."""
+        if not self._items:
+            loop = asyncio.get_running_loop()
+            self._arrival = loop.create_future()
+            timer = loop.call_later(timeout, self._notify)
+            try:
+                await self._arrival
+            finally:
+                timer.cancel()
+        return self._items.popleft() if self._items else None
+
+    def _notify(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+
+class Subscription:
+    """A connection on which one channel is heard."""
+
+    def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, channel: str) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self._channel = channel
+
+    async def open(self) -> None:
+        """Returns when whatever is published from now on will be heard. Raises Unreachable, Refused."""
+        self._connection = await _opened(self._connect, self._timeout)
+        try:
+            await self._connection.send_command("SUBSCRIBE", self._channel)
+            async with asyncio.timeout(self._timeout):
+                await self._connection.read_response(disable_decoding=True, timeout=math.inf)
+        except (ResponseError, AuthenticationError):
+            await self.close()
+            raise
+        except (RedisError, OSError) as problem:
+            await self.close()
+            raise Unreachable(str(problem) or type(problem).__name__) from problem
+
+    async def next(self) -> bytes:
+        """What is published next. Raises Lost."""
+        try:
+            _, _, data = await self._connection.read_response(disable_decoding=True, timeout=math.inf)
+        except (RedisError, OSError) as problem:
+            raise Lost(str(problem) or type(problem).__name__) from problem
+        return bytes(data)
+
+    async def close(self) -> None:
+        await self._connection.disconnect(nowait=True)
+
+
+async def _opened(connect: Callable[[], AbstractConnection], timeout: float) -> AbstractConnection:
+    connection = connect()
+    try:
+        await asyncio.wait_for(connection.connect(), timeout)
+    except AuthenticationError:
+        raise
+    except (ResponseError, InvalidResponse) as problem:
+        raise Refused(str(problem)) from problem
+    except (RedisError, OSError, TimeoutError) as problem:
+        raise Unreachable(str(problem) or type(problem).__name__) from problem
+    return connection
 
 
 class Link:
@@ -56,16 +165,7 @@ class Link:
             if self._closed:
                 raise InvalidInput(name="cache", detail="it is closed")
             if self._lane is None or self._lane.failure is not None:
-                connection = self._connect()
-                try:
-                    await asyncio.wait_for(connection.connect(), self._timeout)
-                except AuthenticationError:
-                    raise
-                except (ResponseError, InvalidResponse) as problem:
-                    raise Refused(str(problem)) from problem
-                except (RedisError, OSError, TimeoutError) as problem:
-                    raise Unreachable(str(problem) or type(problem).__name__) from problem
-                self._lane = _Lane(connection, self._timeout)
+                self._lane = _Lane(await _opened(self._connect, self._timeout), self._timeout)
             return self._lane
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from redis.crc import key_slot
@@ -59,6 +60,30 @@ class Nodes:
             else:
                 return reply
         raise NotServing("the cluster kept pointing elsewhere")
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether there may be more than one."""
+        return self._only is None
+
+    async def subscribe(self, channel: str) -> io.Subscription:
+        """An open subscription; in a cluster to any node, as each hears what is published at any."""
+        nodes: list[Address | None] = [None]
+        if self._only is None:
+            await self._link_of(0)
+            nodes = [*dict.fromkeys(self._slots.values())]
+            random.shuffle(nodes)
+        problem: Exception = Unreachable("no node known")
+        for node in nodes:
+            connect = connector(self._engine, self._timeout, node, is_quiet=True)
+            subscription = io.Subscription(connect, self._timeout, channel)
+            try:
+                await subscription.open()
+            except Unreachable as found:
+                problem = found
+                continue
+            return subscription
+        raise problem
 
     async def every(self, command: tuple[Argument, ...]) -> list[Any]:
         """The reply of every node."""

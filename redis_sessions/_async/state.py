@@ -27,10 +27,10 @@ class _Names(io.DictAccess, ABC):
 
     _prefix = ""
 
-    def __init__(self, keys: SessionKeys, run: Run, life: Callable[[], str]) -> None:
+    def __init__(self, keys: SessionKeys, run: Run, writer: Callable[[], tuple[str, str]]) -> None:
         self._keys = keys
         self._run = run
-        self._life = life
+        self._writer = writer
 
     @overload
     async def get(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
@@ -46,7 +46,7 @@ class _Names(io.DictAccess, ABC):
 
         With `type`, a pydantic model or any type, the value as that type; InvalidState when it does not fit.
         """
-        found = await self._run(state.get(self._keys, self._life(), self._prefix, name))
+        found = await self._run(state.get(self._keys, self._writer()[0], self._prefix, name))
         if found is None:
             return default
         value = self._load(found)
@@ -65,23 +65,23 @@ class _Names(io.DictAccess, ABC):
     async def patch(self, values: Mapping[str, Any], *, expected_rev: int | None = None) -> int:
         """Replaces several values at once, leaves the others. Returns the session's rev."""
         sets = {state.field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
-        rev, _ = await self._run(sessions.patch(self._keys, self._life(), sets, expected_rev=expected_rev))
+        rev, _ = await self._run(sessions.patch(self._keys, *self._writer(), sets, expected_rev=expected_rev))
         return int(rev)
 
     async def delete(self, name: str, *, expected_rev: int | None = None) -> bool:
         """Removes a value; says whether there was one."""
         removed = [state.field(self._prefix, name)]
-        _, found = await self._run(sessions.patch(self._keys, self._life(), {}, removed, expected_rev=expected_rev))
+        _, found = await self._run(sessions.patch(self._keys, *self._writer(), {}, removed, expected_rev=expected_rev))
         return bool(found)
 
     async def all(self) -> dict[str, Any]:
         """Every name with its value, sorted by name."""
-        found = await self._run(state.get_all(self._keys, self._life(), self._prefix))
+        found = await self._run(state.get_all(self._keys, self._writer()[0], self._prefix))
         return {name: self._load(found[name]) for name in sorted(found)}
 
     async def clear(self, *, expected_rev: int | None = None) -> int:
         """Removes them all; returns how many there were."""
-        return int(await self._run(state.clear(self._keys, self._life(), self._prefix, expected_rev)))
+        return int(await self._run(state.clear(self._keys, *self._writer(), self._prefix, expected_rev)))
 
     @abstractmethod
     def _dump(self, name: str, value: Any) -> str: ...
@@ -113,7 +113,7 @@ class AsyncState(_Names):
         self, name: str, amount: int = 1, *, batch_id: str | None = None, expected_rev: int | None = None
     ) -> int:
         """Adds to a whole number (0 when there is none), exactly once for a `batch_id`. Returns the sum."""
-        return int(await self._run(state.add(self._keys, self._life(), name, amount, batch_id, expected_rev)))
+        return int(await self._run(state.add(self._keys, *self._writer(), name, amount, batch_id, expected_rev)))
 
     def _dump(self, name: str, value: Any) -> str:
         return to_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value, name)

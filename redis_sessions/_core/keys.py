@@ -3,6 +3,7 @@
     <namespace>:{<tag>}:session:<id>    hash   what a session is, its counts, its state (lua/README.md lists the fields)
     <namespace>:{<tag>}:messages:<id>   list   its retained messages, oldest first
     <namespace>:meta                    string the schema version of this namespace
+    <namespace>:wake:<process>          channel on which a process hears what it waits for
 
 The type comes before the id, so no id can form another's key. The tag is `routing.tag(id)`: both keys of a session,
 and of a whole tree, share a slot.
@@ -35,3 +36,7 @@ def session_keys(namespace: str, id: str) -> SessionKeys:
 
 def meta_key(namespace: str) -> str:
     return f"{namespace}:meta"
+
+
+def wake_channel(namespace: str, process: str) -> str:
+    return f"{namespace}:wake:{process}"

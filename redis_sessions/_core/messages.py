@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ..errors import InvalidInput
 from ..models.limits import LimitCheck
 from ..models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
-from ..models.results import AppendResult
+from ..models.results import AppendResult, SendResult
 from ..models.turns import Turn
 from .calls import Call, invoke
 from .codec import TokenCounter, decode, encode
@@ -30,6 +30,7 @@ _APPEND = script("messages/append")
 def append(
     keys: SessionKeys,
     life: str,
+    lease: str,
     messages: Iterable[Message | dict[str, Any] | BaseModel],
     count: TokenCounter,
     *,
@@ -57,12 +58,57 @@ def append(
         read,
         life=life,
         batch=batch,
+        lease=lease,
         expected="" if expected_rev is None else revision(expected_rev),
         seen=seen,
         elapsed="",
         rest=entries,
         operation=batch,
     )
+
+
+def send(
+    keys: SessionKeys,
+    life: str,
+    lease: str,
+    message: Message | dict[str, Any] | BaseModel,
+    count: TokenCounter,
+    batch_id: str | None,
+) -> Call[tuple[SendResult, str]]:
+    """One message, for the transcript or the inbox; reads as its result and the life that took it."""
+    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    if isinstance(message, Message) and message.pinned:
+        raise InvalidInput(name="message", detail="what is sent cannot be pinned; pin it when it is in the transcript")
+
+    def read(reply: Any) -> tuple[SendResult, str]:
+        life, duplicate, *words = reply.split()
+        if words[0] == b"queued":
+            result = SendResult(None, int(words[1]), duplicate == b"1", batch)
+        else:
+            result = SendResult(int(words[1]), 0, duplicate == b"1", batch)
+        return result, life.decode()
+
+    return invoke(
+        script("messages/send"),
+        keys,
+        read,
+        life=life,
+        batch=batch,
+        lease=lease,
+        elapsed="",
+        entry=encode(message, batch, count),
+        operation=batch,
+    )
+
+
+def receive(keys: SessionKeys, life: str, lease: str) -> Call[list[Message]]:
+    """Reads as the messages that were taken in."""
+
+    def read(reply: Any) -> list[Message]:
+        owner, first, elements = reply
+        return [decode(element, first + at, owner.decode()) for at, element in enumerate(elements)]
+
+    return invoke(script("messages/receive"), keys, read, life=life, batch=new_operation_id(), lease=lease)
 
 
 class Page(NamedTuple):
@@ -131,12 +177,15 @@ def turn(keys: SessionKeys, life: str, number: int) -> Call[Turn | None]:
     return invoke(script("messages/turn"), keys, read_turn, life=life, number=number, scan=SCAN, writes=False)
 
 
-def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: int | None = None) -> Call[int]:
+def pin(
+    keys: SessionKeys, life: str, lease: str, seq: int, pinned: bool, *, expected_rev: int | None = None
+) -> Call[int]:
     """Reads as the rev."""
     return change(
         script("messages/pin"),
         keys,
         life,
+        lease,
         expected_rev,
         changed,
         seq=whole(seq, "seq", least=1),
@@ -144,12 +193,13 @@ def pin(keys: SessionKeys, life: str, seq: int, pinned: bool, *, expected_rev: i
     )
 
 
-def clear(keys: SessionKeys, life: str, *, expected_rev: int | None = None) -> Call[int]:
+def clear(keys: SessionKeys, life: str, lease: str, *, expected_rev: int | None = None) -> Call[int]:
     """Reads as the rev."""
     return change(
         script("messages/clear"),
         keys,
         life,
+        lease,
         expected_rev,
         changed,
     )

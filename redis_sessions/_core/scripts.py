@@ -51,7 +51,7 @@ def script(name: str) -> Script:
         else:
             arguments[int(argument or rest)] = local
             takes_rest = takes_rest or bool(rest)
-    source = _INCLUDE.sub(lambda found: "".join(_library(part) for part in found[1].split()), body)
+    source = _included(body)
     errors = _ERRORS.search(body)
     return Script(
         name=name,
@@ -66,7 +66,11 @@ def script(name: str) -> Script:
 
 @cache
 def _library(name: str) -> str:
-    return (folder() / "lib" / f"{name}.lua").read_text(encoding="utf-8")
+    return _included((folder() / "lib" / f"{name}.lua").read_text(encoding="utf-8"))
+
+
+def _included(text: str) -> str:
+    return _INCLUDE.sub(lambda found: "".join(_library(part) for part in found[1].split()), text)
 
 
 def names() -> list[str]:

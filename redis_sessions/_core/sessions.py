@@ -15,6 +15,7 @@ from .calls import Argument, Call, invoke
 from .codec import TokenCounter, from_json, to_json
 from .ids import check_id, new_operation_id
 from .keys import SessionKeys
+from .leases import ORDER, inbox_size, read_lease
 from .scripts import Script, script
 from .units import Duration, milliseconds, moment, whole
 
@@ -117,6 +118,7 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
     rev, last, dropped, users, assistants, completed, _, size, tokens, _, updated = map(int, found["counts"].split())
     cap, policy, max_bytes, ttl, _ = found["rules"].decode().split()
     left = int(found["left"])
+    lease, line, inbox = (found.get(field, b"").decode() for field in ("lease", "line", "inbox"))
     texts = {"user_id": "user", "agent_id": "agent", "name": "name", "parent_id": "parent", "reason": "reason"}
     optional: dict[str, Any] = {to: found[field].decode() for to, field in texts.items() if field in found}
     if "type" in found:
@@ -158,6 +160,9 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
         limit_action=action,
         max_message_bytes=int(max_bytes),
         max_tokens=int(found["max_tokens"]),
+        max_inbox=int(found["max_inbox"]),
+        inbox=inbox_size(inbox),
+        lease=read_lease(id, int(found["now"]), lease, line, inbox),
         **optional,
     )
 
@@ -165,6 +170,7 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
 def patch(
     keys: SessionKeys,
     life: str,
+    lease: str,
     sets: Mapping[str, Argument],
     removed: list[str] | None = None,
     *,
@@ -175,6 +181,7 @@ def patch(
         script("sessions/patch"),
         keys,
         life,
+        lease,
         expected_rev,
         lambda reply: (changed(reply), int(reply[1].split()[1])),
         sets=len(sets),
@@ -184,13 +191,23 @@ def patch(
 
 
 def status(
-    keys: SessionKeys, life: str, wanted: str, reason: str | None, result: Any, *, expected_rev: int | None = None
+    keys: SessionKeys,
+    life: str,
+    lease: str,
+    wanted: str,
+    reason: str | None,
+    result: Any,
+    *,
+    expected_rev: int | None = None,
 ) -> Call[int]:
-    """Reads as the rev."""
+    """Reads as the rev. What the one who works on a session says of it needs the lease that is held; an order does not."""
+    if wanted not in ("completed", "failed"):
+        lease = lease or ORDER
     return change(
         script("sessions/status"),
         keys,
         life,
+        lease,
         expected_rev,
         changed,
         status=wanted,
@@ -210,9 +227,11 @@ def touch(keys: SessionKeys, life: str, ttl: Duration | None) -> Call[timedelta 
     )
 
 
-def delete(keys: SessionKeys, life: str) -> Call[bool]:
+def delete(keys: SessionKeys, life: str, lease: str) -> Call[bool]:
     """Reads as whether it was there."""
-    call: Call[bool] = invoke(script("sessions/delete"), keys, lambda reply: reply == 1, life=life)
+    call: Call[bool] = invoke(
+        script("sessions/delete"), keys, lambda reply: reply == 1, life=life, lease=lease or ORDER
+    )
     call.repeatable = bool(life)  # blindly repeated, it could meet a session created in between
     return call
 
@@ -221,6 +240,7 @@ def change(
     name: Script,
     keys: SessionKeys,
     life: str,
+    lease: str,
     expected_rev: int | None,
     read: Callable[[Any], T],
     *,
@@ -228,7 +248,7 @@ def change(
     **arguments: Argument,
 ) -> Call[T]:
     """A change that is recognised when it is repeated, and refused when the session is not at the expected rev."""
-    arguments |= {"life": life, "batch": new_operation_id(), "expected": revision(expected_rev)}
+    arguments |= {"life": life, "batch": new_operation_id(), "lease": lease, "expected": revision(expected_rev)}
     return invoke(name, keys, read, rest=rest, operation="", writes=True, **arguments)
 
 

@@ -39,13 +39,14 @@ def get_all(keys: SessionKeys, life: str, prefix: str) -> Call[dict[str, bytes]]
     return invoke(script("state/read"), keys, read, life=life, prefix=prefix, writes=False)
 
 
-def clear(keys: SessionKeys, life: str, prefix: str, expected_rev: int | None) -> Call[int]:
+def clear(keys: SessionKeys, life: str, lease: str, prefix: str, expected_rev: int | None) -> Call[int]:
     """Reads as how many there were."""
 
     return change(
         script("state/clear"),
         keys,
         life,
+        lease,
         expected_rev,
         _second,
         prefix=prefix,
@@ -53,7 +54,7 @@ def clear(keys: SessionKeys, life: str, prefix: str, expected_rev: int | None) -
 
 
 def add(
-    keys: SessionKeys, life: str, name: str, amount: int, batch_id: str | None, expected_rev: int | None
+    keys: SessionKeys, life: str, lease: str, name: str, amount: int, batch_id: str | None, expected_rev: int | None
 ) -> Call[int]:
     """Reads as the sum."""
     operation = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
@@ -62,6 +63,7 @@ def add(
         keys,
         _second,
         life=life,
+        lease=lease,
         expected=revision(expected_rev),
         field=field("state.", name),
         amount=whole(amount, "amount", least=-(2**53)),

@@ -17,6 +17,7 @@ from ..settings import CacheOptions, Description, NewSession, SessionOptions, Se
 from .calls import Calls
 from .nodes import Nodes
 from .session import Session
+from .wakes import Wakes
 
 
 class SessionCache:
@@ -65,6 +66,7 @@ class SessionCache:
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         self._nodes = Nodes(engine, attempt, whole(max_connections, "max_connections", least=1))
         self._calls = Calls(self._nodes, engine.where, namespace, bound)
+        self._wakes = Wakes(self._nodes, namespace)
 
     def session(self, id: str) -> Session:
         """A handle on a session, whether it exists or not. No round trip."""
@@ -107,6 +109,7 @@ class SessionCache:
 
     def close(self) -> None:
         """Closes the connections this cache opened. A borrowed client stays as it is."""
+        self._wakes.close()
         self._nodes.close()
 
     def __enter__(self) -> Self:
@@ -130,7 +133,7 @@ class SessionCache:
 
     def _handle(self, id: str, life: str) -> Session:
         keys = session_keys(self.namespace, id)
-        return Session(self._calls, keys, life, self._count, touch_on_read=self._touch_on_read)
+        return Session(self._calls, self._wakes, keys, life, self._count, touch_on_read=self._touch_on_read)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,22 @@ from . import io
 _CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
 
 
-def connector(engine: Engine, timeout: float, node: tuple[str, int] | None = None) -> Callable[[], ConnectionInterface]:
-    """A function that makes one connection, not yet open, to the engine's server or to a node of its cluster."""
+def connector(
+    engine: Engine, timeout: float, node: tuple[str, int] | None = None, *, is_quiet: bool = False
+) -> Callable[[], ConnectionInterface]:
+    """A function that makes one connection, not yet open, to the engine's server or to a node of its cluster.
+
+    On a quiet one nothing may be sent for long, so the system looks whether the other side is still there.
+    """
     options = connection_options(engine, timeout, Retry)
     options["socket_timeout"] = None if io.ASYNC else timeout  # a shared connection is watched as a whole
+    if is_quiet and engine.transport in ("tcp", "tls") and "path" not in options and hasattr(socket, "TCP_KEEPIDLE"):
+        options["socket_keepalive"] = True
+        options["socket_keepalive_options"] = {
+            socket.TCP_KEEPIDLE: 5,
+            socket.TCP_KEEPINTVL: 5,
+            socket.TCP_KEEPCNT: 3,
+        }
     if node is not None:
         options["host"], options["port"] = node
     kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()

@@ -5,12 +5,15 @@ A `Link` carries commands to one server. Here it is a stack of connections: a th
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from redis.connection import ConnectionInterface
 from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
@@ -21,9 +24,135 @@ from .._core.resp import pack
 from ..errors import InvalidInput
 
 Lock = threading.Lock
+Event = threading.Event
 sleep = time.sleep
 
 ASYNC = False
+T = TypeVar("T")
+
+
+class Cancellable(Protocol):
+    """Something that runs in the background, or will."""
+
+    def cancel(self) -> object: ...
+
+
+def spawn(function: Callable[..., None], *arguments: Any) -> Cancellable:
+    """Runs a function in the background. It ends by itself: what it waits for is closed."""
+    threading.Thread(target=function, args=arguments, daemon=True, name="redis-sessions").start()
+    return _Due()
+
+
+class _Due:
+    """What is to run at some time, unless it is cancelled before."""
+
+    def __init__(self, function: Callable[[], None] | None = None) -> None:
+        self.function = function
+
+    def cancel(self) -> None:
+        self.function = None
+
+
+class _Clock:
+    """One thread that starts what is due; each in a thread of its own, so that a slow one delays no other."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._due: list[tuple[float, int, _Due]] = []
+        self._numbers = itertools.count()
+        self._sooner = threading.Condition()
+        threading.Thread(target=self._run, daemon=True, name="redis-sessions clock").start()
+
+    def later(self, seconds: float, function: Callable[[], None]) -> Cancellable:
+        if self._pid != os.getpid():
+            self._start()  # a forked process has none of its parent's threads
+        due = _Due(function)
+        at = time.monotonic() + seconds
+        with self._sooner:
+            if not self._due or at < self._due[0][0]:
+                self._sooner.notify()
+            heapq.heappush(self._due, (at, next(self._numbers), due))
+            if len(self._due) % 1024 == 0:  # what was cancelled must not pile up until it would be due
+                self._due = [one for one in self._due if one[2].function is not None]
+                heapq.heapify(self._due)
+        return due
+
+    def _run(self) -> None:
+        with self._sooner:
+            while True:
+                left = self._due[0][0] - time.monotonic() if self._due else None
+                if left is None or left > 0:
+                    self._sooner.wait(left)
+                    continue
+                function = heapq.heappop(self._due)[2].function
+                if function is not None:
+                    spawn(function)
+
+
+later = _Clock().later
+
+
+class Mailbox(Generic[T]):
+    """What one waiter is told, in order."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self.put = self._items.put
+
+    def get(self, timeout: float) -> T | None:
+        """The next item, or None when there is none for so long."""
+        try:
+            return self._items.get(timeout=max(timeout, 0))
+        except queue.Empty:
+            return None
+
+
+class Subscription:
+    """A connection on which one channel is heard."""
+
+    def __init__(self, connect: Callable[[], ConnectionInterface], timeout: float, channel: str) -> None:
+        self._connect = connect
+        self._channel = channel
+
+    def open(self) -> None:
+        """Returns when whatever is published from now on will be heard. Raises Unreachable, Refused."""
+        self._connection = _opened(self._connect)
+        try:
+            self._connection.send_command("SUBSCRIBE", self._channel)
+            self._connection.read_response(disable_decoding=True)
+        except (ResponseError, AuthenticationError):
+            self.close()
+            raise
+        except (RedisError, OSError) as problem:
+            self.close()
+            raise Unreachable(str(problem) or type(problem).__name__) from problem
+
+    def next(self) -> bytes:
+        """What is published next. Raises Lost."""
+        try:
+            _, _, data = self._connection.read_response(disable_decoding=True, timeout=None)
+        except (RedisError, OSError) as problem:
+            raise Lost(str(problem) or type(problem).__name__) from problem
+        return bytes(data)
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+
+def _opened(connect: Callable[[], ConnectionInterface]) -> ConnectionInterface:
+    connection = connect()
+    try:
+        connection.connect()
+    except AuthenticationError:
+        raise
+    except (ResponseError, InvalidResponse) as problem:
+        raise Refused(str(problem)) from problem
+    except (RedisError, OSError) as problem:
+        raise Unreachable(str(problem) or type(problem).__name__) from problem
+    return connection
 
 
 class Link:
@@ -94,15 +223,10 @@ class Link:
 
     def _open(self) -> ConnectionInterface:
         try:
-            connection = self._connect()
-            connection.connect()
-        except BaseException as problem:
+            return _opened(self._connect)
+        except BaseException:
             self._discard(None)
-            if isinstance(problem, AuthenticationError) or not isinstance(problem, RedisError | OSError):
-                raise
-            kind = Refused if isinstance(problem, ResponseError | InvalidResponse) else Unreachable
-            raise kind(str(problem) or type(problem).__name__) from problem
-        return connection
+            raise
 
     def _discard(self, connection: ConnectionInterface | None) -> None:
         if connection is not None:

@@ -23,3 +23,16 @@ class AppendResult:
     limit: LimitCheck
     duplicate: bool
     batch_id: str
+
+
+@dataclass(slots=True)
+class SendResult:
+    """Where a sent message is: in the transcript at `seq`, or in the inbox (`seq` None) with `waiting` messages by then.
+
+    `duplicate` says that this batch id had been sent before: nothing was written, and the rest is of that first time.
+    """
+
+    seq: int | None
+    waiting: int
+    duplicate: bool
+    batch_id: str

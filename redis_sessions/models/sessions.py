@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from .leases import LeaseInfo
 from .limits import LimitAction, LimitCheck, check_limits
 
 Status = Literal["active", "paused", "completed", "failed", "cancelled", "timed_out"]
@@ -109,6 +110,12 @@ class SessionInfo(_Frozen):
     limit_action: LimitAction = "error"
     max_message_bytes: int
     max_tokens: int
+    max_inbox: int
+
+    lease: LeaseInfo | None = None
+    """Who holds it and who waits for it, or None."""
+    inbox: int = 0
+    """Messages that wait for the holder of the lease."""
 
     @property
     def current_turn(self) -> int:

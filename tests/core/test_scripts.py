@@ -21,11 +21,22 @@ def test_a_script_says_what_it_does_and_binds_its_names(name: str) -> None:
     assert not [line for line in rest if re.search(r"\b(KEYS|ARGV)\b", line)]
 
 
+# Words that an included function knows but that the script never lets out: it always has a lease, looked at the sizes
+# before, or leaves the inbox as it is.
+NEVER = {
+    "leases/renew": {"LOCKED"},
+    "leases/release": {"LOCKED", "TOO_LARGE", "LIMIT"},
+    "messages/receive": {"LOCKED", "TOO_LARGE"},
+    "messages/send": {"LOCKED"},
+    "sessions/delete": {"LOCKED"},
+}
+
+
 @pytest.mark.parametrize("name", names())
 def test_a_script_declares_the_errors_it_returns(name: str) -> None:
     """Every error word that its source can return is in its header, and has a class."""
     found = script(name)
-    words = set(re.findall(r"error_reply\((?:string\.format\()?'([A-Z_]+)", found.source))
+    words = set(re.findall(r"error_reply\((?:string\.format\()?'([A-Z_]+)", found.source)) - NEVER.get(name, set())
     assert words <= set(found.errors), words - set(found.errors)
     assert set(found.errors) <= set(BY_CODE)
 

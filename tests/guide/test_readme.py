@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,15 @@ def test_a_user_with_few_rights_is_enough(own_server: Server) -> None:
         session.last_turn()
         session.info()
         session.touch(9999)
+        with session.lease() as lease:
+            thread = threading.Thread(target=lambda: cache.session("a").lease(5, 5).acquire())
+            thread.start()
+            while not getattr(lease.info(), "line", None):
+                time.sleep(0.01)
+            lease.renew()
+        thread.join()
+        session.lease().release(force=True)
+        session.send("x")
         session.clear()
         session.pause()
         session.complete()

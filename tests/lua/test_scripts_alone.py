@@ -62,7 +62,8 @@ def test_append_returns_what_it_did(scripts: Scripts) -> None:
 
 # Something for every argument that may not be empty.
 VALUES = {"seen": "0", "after": "0", "below": "0", "limit": "1", "sets": "0", "most": "9", "number": "1", "scan": "9"}
-VALUES |= {"batch": "new", "seq": "1", "amount": "1"}
+VALUES |= {"batch": "new", "seq": "1", "amount": "1", "entry": "u@1 new {}"}
+VALUES |= {"nonce": "n1", "owner": "me", "ttl": "5000", "wait": "0", "channel": "ns:wake:p", "counted": "1"}
 
 
 def values(name: str, **changed: str) -> dict[str, str]:

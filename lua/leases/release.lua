@@ -1,0 +1,33 @@
+-- Releases a lease: takes the inbox into the transcript and hands the lease to the first in line. An inbox that a limit
+-- or the session's end refuses stays as it is.
+-- Returns {life, result of the messages that were taken as append has it, or ''}; released again, the same.
+-- Errors: NOT_FOUND REPLACED LEASE_LOST
+--- include: rest clock bucket recall remember push expire extend identify fence take waiting drain note tell grant hand_over
+local session  = KEYS[1] -- hash
+local messages = KEYS[2] -- list
+local life     = ARGV[1] -- the incarnation the caller knows, or ''
+local batch    = ARGV[2] -- the lease's nonce, or an id of its own for an order
+local lease    = ARGV[3] -- 'fence nonce', or '-' for whoever has it
+
+local ops = bucket(batch)
+local known = redis.call('HMGET', session,
+  'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'line', 'inbox')
+local refusal = identify(known[1], life)
+if refusal then return refusal end
+local before = recall(known[7] or '', batch)
+if before then return {known[1], before} end
+local now, result = clock(), nil
+refusal = fence(known[8], lease, now)
+if refusal then return refusal end
+if known[2] == 'active' and known[10] then
+  result, refusal = drain(session, messages, known, nil, ops, batch, now)
+  known[3] = redis.call('HGET', session, 'counts')
+  if not known[3] then return refusal end
+end
+if not result then
+  result = ''
+  note(session, known[3], ops, known[7], batch, result)
+end
+extend(session, messages, now, known[4])
+hand_over(session, string.match(known[8] or '0', '^%d+'), known[9] or '', now)
+return {known[1], result}

@@ -1,0 +1,10 @@
+-- Takes a session's inbox into the transcript, and `own` behind it: once, in order, all or none. `known` is as `take`
+-- has it, with the inbox tenth. Returns as `take` does.
+local function drain(session, messages, known, own, ops, batch, now)
+  local entries, fields = waiting(session, known[10])
+  entries[#entries + 1] = own
+  local result, refusal = take(session, messages, known, entries, ops, batch, now)
+  if refusal then return nil, refusal end
+  if #fields > 0 then redis.call('HDEL', session, 'inbox', unpack(fields)) end
+  return result, entries
+end

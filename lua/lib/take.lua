@@ -1,0 +1,55 @@
+-- Takes a batch into the transcript: counted, limited, pinned, pushed, capped; remembered, the session's life extended.
+-- `known`: life, status, counts, rules, limits, aside, records. `entries`: '<kind><flags><tokens> <batch> <payload>',
+-- `head` the length of ' <batch>', or nil when their sizes were looked at before. They get the time put before them.
+-- Returns 'first last rev count dropped limit-state', or the refusal, second.
+local function take(session, messages, known, entries, ops, batch, now, head)
+  local rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number = string.match(known[3],
+    '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)')
+  local cap, policy, max_bytes, ttl, deadline = string.match(known[4], '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
+  local pins, cap, max_bytes = 0, cap + 0, max_bytes + 0
+  for at, entry in ipairs(entries) do
+    local space = string.find(entry, ' ', 3, true)
+    local kind, flag = string.byte(entry, 1, 2)
+    if head and #entry - space - head > max_bytes then
+      return nil, redis.error_reply('TOO_LARGE ' .. #entry - space - head .. ' ' .. max_bytes)
+    end
+    if kind == 117 then -- u
+      users, pending = users + 1, 1
+    elseif kind == 97 then -- a
+      assistants, turns, pending = assistants + 1, turns + pending, 0
+    end
+    pins = pins + flag % 2
+    bytes, tokens = bytes + #entry + 13, tokens + string.sub(entry, 3, space - 1)
+    entries[at] = now .. entry
+  end
+  local first, state, refusal = last + 1, 'ok', nil
+  rev, last, number = rev + 1, last + #entries, number + 1
+  if pins > 0 then
+    --- include: pin
+    pins, refusal = pin(session, pins, cap)
+  end
+  if known[5] and not refusal then
+    --- include: counts extend change check finish admit
+    state, refusal = admit(session, messages, now, known[4], known[5], known[3], turns + pending, turns + 0, last)
+  end
+  if refusal then return nil, refusal end
+  local count = push(messages, entries)
+  if count ~= last - dropped then
+    redis.call('DEL', session, messages)
+    return nil, redis.error_reply('NOT_FOUND its messages were evicted')
+  end
+  if pins > 0 then redis.call('HSET', session, 'pins', pins) end
+  local aside = 0
+  if known[6] or (cap > 0 and count > cap) or (first > 1 and count == #entries) then
+    --- include: cut words trim
+    local gone_bytes, gone_tokens
+    count, dropped, aside, gone_bytes, gone_tokens = trim(session, messages, count, dropped, known[6] or '', cap, policy)
+    bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
+  end
+  local result = string.format('%d %d %d %d %d %s', first, last, rev, count + aside, dropped - aside, state)
+  local counts = string.format('%d %d %d %d %d %d %d %d %d %d %s',
+    rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number, now)
+  redis.call('HSET', session, 'counts', counts, ops, remember(known[7] or '', batch, number, result))
+  expire(session, messages, now, ttl, deadline)
+  return result
+end

@@ -1,0 +1,50 @@
+-- Sends a message to a session. While another holds its lease the message waits in the inbox; else it is appended, behind
+-- whatever still waits there. A batch id among the session's last 64 returns its first result and writes nothing.
+-- Returns 'life duplicate first last rev count dropped limit-state', or 'life duplicate queued <messages waiting>'.
+-- Errors: NOT_FOUND REPLACED NOT_ACTIVE LEASE_LOST UNSETTLED TOO_LARGE LIMIT
+--- include: rest clock bucket recall remember push expire extend identify settle fence take waiting drain note
+local session  = KEYS[1] -- hash
+local messages = KEYS[2] -- list
+local life     = ARGV[1] -- the incarnation the caller knows, or ''
+local batch    = ARGV[2] -- batch id
+local lease    = ARGV[3] -- 'fence nonce' of the lease it is sent under, or ''
+local elapsed  = ARGV[4] -- ms since this was first tried, or '' when it was not
+local entry    = ARGV[5] -- '<kind><flags><tokens> <batch id> <payload>'
+
+local ops = bucket(batch)
+local known = redis.call('HMGET', session,
+  'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'max_inbox', 'inbox')
+local refusal = identify(known[1], life)
+if refusal then return refusal end
+local before = recall(known[7] or '', batch)
+if before then return known[1] .. ' 1 ' .. before end
+local now = clock()
+local first, last = string.match(known[10] or '1 0', '(%d+) (%d+)')
+if elapsed ~= '' then
+  for _, other in ipairs(waiting(session, known[10])) do
+    if string.match(other, ' (%S+)') == batch then return string.format('%s 1 queued %d', known[1], last - first + 1) end
+  end
+  before = settle(messages, known, batch, elapsed, now)
+  if before then return before end
+end
+if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
+local size, most = #entry - string.find(entry, ' ', 3, true) - #batch - 1, string.match(known[4], '^%d+ %S+ (%d+)') + 0
+if size > most then return redis.error_reply('TOO_LARGE ' .. size .. ' ' .. most) end
+local held, lapsed = fence(known[8], lease, now)
+if held and lease ~= '' then return held end
+if held then
+  local count = last - first + 2
+  if count > known[9] + 0 then
+    return redis.error_reply(string.format('LIMIT inbox %d %s error', count, known[9]))
+  end
+  redis.call('HSET', session, string.format('inbox.%d', last + 1), entry, 'inbox', string.format('%d %d', first, last + 1))
+  local result = string.format('queued %d', count)
+  note(session, known[3], ops, known[7], batch, result)
+  extend(session, messages, now, known[4])
+  return string.format('%s 0 %s', known[1], result)
+end
+if lease ~= '' then known[10] = nil end
+local result, told = drain(session, messages, known, entry, ops, batch, now)
+if not result then return told end
+if lapsed then redis.call('HSET', session, 'lease', lapsed) end
+return string.format('%s 0 %s', known[1], result)

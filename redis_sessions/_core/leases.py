@@ -1,0 +1,142 @@
+"""Leases: the calls that acquire, renew, release and look at one, and the reading of what waiters are told."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import timedelta
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..errors import InvalidInput
+from ..models.leases import LeaseInfo
+from .calls import Call, invoke
+from .ids import check_id, new_operation_id
+from .keys import SessionKeys
+from .scripts import script
+from .units import Duration, milliseconds
+
+SHORTEST_MS = 100
+LONGEST_MS = 24 * 3600 * 1000
+LINE = 1000
+ORDER = "-"
+"""Stands for a lease where none is needed: an operator's order, such as to cancel."""
+
+
+class Grant(NamedTuple):
+    """An answer to who asks for a lease: it is his, or he is in line. `ms`: how long it holds, or when to ask again."""
+
+    fence: int
+    ms: int
+    life: str
+
+
+def lease_ttl(ttl: Duration) -> int:
+    """In ms; refuses what is too short to be renewed in time, or too long to wait for after a crash."""
+    ms = milliseconds(ttl, "ttl")
+    if not SHORTEST_MS <= ms <= LONGEST_MS:
+        raise InvalidInput(name="ttl", detail=f"{ttl!r}: a lease is for at least 0.1 s and at most a day")
+    return ms
+
+
+def lease_wait(wait: Duration) -> int:
+    """In ms; 0 not to wait at all."""
+    seconds = wait.total_seconds() if isinstance(wait, timedelta) else wait
+    if seconds == 0 and not isinstance(seconds, bool):
+        return 0
+    ms = milliseconds(wait, "wait")
+    if ms > LONGEST_MS:
+        raise InvalidInput(name="wait", detail=f"{wait!r}: at most a day")
+    return ms
+
+
+@cache
+def _here(pid: int) -> str:
+    return f"{platform.node().replace(' ', '-')[:100]}:{pid}"
+
+
+def owner_name(owner: str | None) -> str:
+    """What a holder is called: what it says, or its host and process."""
+    return _here(os.getpid()) if owner is None else check_id(owner, "owner", 128)
+
+
+def acquire(
+    keys: SessionKeys, life: str, nonce: str, owner: str, ttl_ms: int, wait_ms: int, channel: str, counted: bool
+) -> Call[Grant]:
+    return invoke(
+        script("leases/acquire"),
+        keys,
+        lambda reply: Grant(reply[1], reply[2], reply[0].decode()),
+        life=life,
+        nonce=nonce,
+        owner=owner,
+        ttl=ttl_ms,
+        wait=wait_ms,
+        channel=channel,
+        counted=int(counted),
+        most=LINE,
+    )
+
+
+def renew(keys: SessionKeys, life: str, lease: str, ttl_ms: int) -> Call[int]:
+    """Reads as the ms it holds."""
+    return invoke(script("leases/renew"), keys, lambda reply: int(reply[1]), life=life, lease=lease, ttl=ttl_ms)
+
+
+def release(keys: SessionKeys, life: str, lease: str) -> Call[int]:
+    """Reads as how many messages the inbox gave to the transcript. With ORDER it ends whoever's lease it is."""
+
+    def read(reply: Any) -> int:
+        found = reply[1].split()
+        return int(found[1]) - int(found[0]) + 1 if found else 0
+
+    batch = new_operation_id() if lease == ORDER else lease.split()[1]
+    return invoke(script("leases/release"), keys, read, life=life, batch=batch, lease=lease)
+
+
+def info(keys: SessionKeys, life: str) -> Call[LeaseInfo | None]:
+    """Reads as None when nobody holds it."""
+
+    def read(reply: Any) -> LeaseInfo | None:
+        _, now, lease, line, inbox = (part.decode() for part in reply)
+        return read_lease(keys.id, int(now), lease, line, inbox)
+
+    return invoke(script("leases/info"), keys, read, life=life, writes=False)
+
+
+def read_lease(id: str, now: int, lease: str, line: str, inbox: str) -> LeaseInfo | None:
+    """From the fields of a session's hash."""
+    fence, nonce, deadline, owner = (lease or "0 - 0 -").split()
+    if nonce == "-":
+        return None
+    return LeaseInfo(
+        session_id=id,
+        owner=owner,
+        fence=int(fence),
+        expires_in=timedelta(milliseconds=int(deadline) - now),
+        line=[record.split()[-1] for record in line.splitlines()],
+        inbox=inbox_size(inbox),
+    )
+
+
+def inbox_size(inbox: str) -> int:
+    """How many messages the field 'first last' says there are."""
+    first, last = (inbox or "1 0").split()
+    return int(last) - int(first) + 1
+
+
+class Told(NamedTuple):
+    """What a waiter hears: `granted` (it is his), `held` (by another, for so long), `ask` (ask again)."""
+
+    word: str
+    fence: int
+    ms: int
+
+
+ASK = Told("ask", 0, 0)
+
+
+def read_told(data: bytes) -> tuple[str, Told]:
+    """From a message on a channel: whom it is for, and what it says."""
+    nonce, word, fence, ms = data.decode().split()
+    return nonce, Told(word, int(fence), int(ms))

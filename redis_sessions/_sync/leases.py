@@ -1,0 +1,263 @@
+# Generated from ../_async/leases.py by tools/mirror.py; edit that file.
+"""Leases: the exclusive right to write a session for a while, waited for in line, renewed in the background."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from .._core import leases, messages
+from .._core.faults import Unreachable
+from .._core.leases import Grant
+from .._core.units import Duration
+from ..errors import (
+    InvalidInput,
+    LeaseLost,
+    OutcomeUnknown,
+    SessionLocked,
+    SessionNotFound,
+    SessionsError,
+    StoreUnavailable,
+)
+from ..models.leases import LeaseInfo
+from ..models.messages import Message
+from . import io
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_LATE = 0.005  # seconds after which what ran out at the server has surely run out
+_DEAF = 0.25  # seconds between two questions while nothing can be heard
+_held: ContextVar[dict[tuple[int, str], Lease]] = ContextVar("redis_sessions_leases")
+
+
+def lease_of(session: Session) -> str:
+    """'fence nonce' of the lease under which this task or thread writes a session; '' for none."""
+    if session._lease is not None:
+        return session._lease._require()
+    held = _held.get(None)
+    if not held:
+        return ""
+    lease = held.get(session._address)
+    return "" if lease is None else lease._token_here()
+
+
+class Lease:
+    """The exclusive right to write one session; `with session.lease():` acquires and releases it.
+
+    In the block, every write to the session by this task, or by tasks that it starts, is made under the lease: it is
+    refused (LeaseLost) once another has it. Elsewhere `lease.session` is a handle that writes under it. While it is held it
+    is renewed in the background at a third of its ttl, and others' writes are refused with SessionLocked.
+    """
+
+    def __init__(self, session: Session, ttl: Duration, wait: Duration, owner: str | None) -> None:
+        self.owner = leases.owner_name(owner)
+        """What others are told who holds it."""
+        self.fence = 0
+        """The fencing token: grows with every grant in the session's life; 0 before the first."""
+        self.lost = io.Event()
+        """Set at once when a renewal is refused, or nobody answered until the lease ran out."""
+        self._session = session
+        self._ttl_ms = leases.lease_ttl(ttl)
+        self._wait_ms = leases.lease_wait(wait)
+        self._token = ""
+        self._pid = 0
+        self._holds_until = 0.0
+        self._renewal: io.Cancellable | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it was acquired, is not released and not known to be lost. Only a write can be sure."""
+        return bool(self._token_here()) and not self.lost.is_set()
+
+    @property
+    def session(self) -> Session:
+        """A handle that writes under this lease wherever it is used: in other threads, in tasks begun before."""
+        self._require()
+        return self._session._under(self)
+
+    def _token_here(self) -> str:
+        return self._token if self._pid == os.getpid() else ""
+
+    def _require(self) -> str:
+        token = self._token_here()
+        if not token:
+            detail = "it is released" if self.fence else "it was never acquired"
+            raise LeaseLost(session_id=self._session.id, fence=self.fence, holder="-", detail=detail)
+        return token
+
+    # -- acquire, renew, release ---------------------------------------------------------------------------------
+
+    def acquire(self) -> Self:
+        """Waits in line, first come, first served; one round trip when nobody holds it. Then `release` it.
+
+        Raises SessionLocked when `wait` is over, SessionNotFound.
+        """
+        if self._token_here() or lease_of(self._session):
+            raise InvalidInput(name="lease", detail=f"this task already holds the lease on {self._session.id!r}")
+        nonce = secrets.token_hex(8)
+        try:
+            grant = self._wait(nonce)
+        except BaseException as problem:
+            if not isinstance(problem, SessionsError) or isinstance(problem, OutcomeUnknown | StoreUnavailable):
+                io.spawn(self._withdraw, nonce)  # cancelled or unanswered: the line goes on without us
+            raise
+        self.fence = grant.fence
+        self.lost = io.Event()
+        self._pid = os.getpid()
+        self._token = f"{grant.fence} {nonce}"
+        self._session._life = grant.life
+        _held.set({**_held.get({}), self._session._address: self})
+        self._held_for(grant.ms)
+        return self
+
+    def _wait(self, nonce: str) -> Grant:
+        wakes = self._session._wakes
+        due = time.monotonic() + self._wait_ms / 1000
+        if self._wait_ms == 0 or not wakes.is_listening:
+            try:
+                return self._ask(nonce, 0)
+            except SessionLocked:
+                if self._wait_ms == 0:
+                    raise
+        told = wakes.expect(nonce)
+        try:
+            while True:
+                can_hear = self._listen()
+                left_ms = max(round((due - time.monotonic()) * 1000), 0)
+                grant = self._ask(nonce, left_ms)  # with nothing left it is refused, if it is not granted
+                if grant.fence:
+                    return grant
+                until = min(due, time.monotonic() + (grant.ms / 1000 + _LATE if can_hear else _DEAF))
+                while (said := told.get(until - time.monotonic())) is not None and said.word == "held":
+                    until = min(due, time.monotonic() + said.ms / 1000 + _LATE)
+                if said is not None and said.word == "granted":
+                    return Grant(said.fence, said.ms, grant.life)
+        finally:
+            wakes.forget(nonce)
+
+    def _listen(self) -> bool:
+        try:
+            self._session._wakes.listen()
+        except Unreachable:
+            return False
+        return True
+
+    def _ask(self, nonce: str, wait_ms: int) -> Grant:
+        session, wakes = self._session, self._session._wakes
+        call = leases.acquire(
+            session._keys, session._life, nonce, self.owner, self._ttl_ms, wait_ms, wakes.channel, wakes.counted
+        )
+        return session._calls.run(call)
+
+    def _withdraw(self, nonce: str) -> None:
+        try:
+            grant = self._ask(nonce, 0)
+            token = f"{grant.fence} {nonce}"
+            self._session._calls.run(leases.release(self._session._keys, self._session._life, token))
+        except SessionsError:
+            pass  # out of the line, or its grant runs out by itself
+
+    def renew(self) -> None:
+        """Makes it last its whole ttl from now; the background does so by itself. One round trip.
+
+        Raises LeaseLost when another has it, SessionNotFound when the session is gone; `lost` is set then.
+        """
+        token, began = self._require(), time.monotonic()
+        try:
+            call = leases.renew(self._session._keys, self._session._life, token, self._ttl_ms)
+            ms = self._session._calls.run(call)
+        except (LeaseLost, SessionNotFound):
+            self._lose(token)
+            raise
+        if self._token == token:
+            self._held_for(ms - (time.monotonic() - began) * 1000)
+
+    def _held_for(self, ms: float) -> None:
+        self._holds_until = time.monotonic() + ms / 1000
+        self._stop_renewing()
+        self._renewal = io.later(max(ms, 0) / 3000, self._keep)
+
+    def _keep(self) -> None:
+        token = self._token
+        if not token:
+            return
+        lapse = io.later(max(self._holds_until - time.monotonic(), 0), self._lapse)
+        try:
+            self.renew()
+        except (LeaseLost, SessionNotFound):
+            pass
+        except SessionsError:
+            if self._token == token and not self.lost.is_set():
+                self._renewal = io.later(self._ttl_ms / 10_000, self._keep)
+        finally:
+            lapse.cancel()
+
+    def _lapse(self) -> None:
+        self._lose(self._token)
+
+    def _lose(self, token: str) -> None:
+        if token and self._token == token:
+            self.lost.set()
+
+    def _stop_renewing(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+
+    def release(self, *, force: bool = False) -> int:
+        """Gives it up: the inbox goes into the transcript, the next in line has it. One round trip, atomic.
+
+        Returns how many messages the inbox gave; a limit of the session can keep them there. Raises LeaseLost when it is not
+        held. With `force` it ends the lease whoever holds it: for operators; its holder's writes are refused from then on.
+        """
+        token = leases.ORDER if force else self._require()
+        self._stop_renewing()
+        held = _held.get({})
+        if held.get(self._session._address) is self:
+            _held.set({address: lease for address, lease in held.items() if lease is not self})
+        call = leases.release(self._session._keys, self._session._life, token)
+        try:
+            taken = self._session._calls.run(call)
+        except (LeaseLost, SessionNotFound):
+            self._token = ""
+            raise
+        self._token = ""
+        return taken
+
+    def __enter__(self) -> Self:
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._token_here():
+            return
+        try:
+            self.release()
+        except SessionNotFound:
+            pass  # deleted under the lease: nothing is left to release
+        except SessionsError:
+            if error is None:
+                raise  # else what broke the block says more
+
+    # -- what the holder does ------------------------------------------------------------------------------------
+
+    def receive(self) -> list[Message]:
+        """Takes what waits in the inbox into the transcript: once, in order, all or none; gives it. One round trip, atomic.
+
+        Raises LeaseLost, SessionNotActive, LimitExceeded (it stays in the inbox then).
+        """
+        session = self._session
+        return session._calls.run(messages.receive(session._keys, session._life, self._require()))
+
+    def info(self) -> LeaseInfo | None:
+        """Who holds the session's lease, who waits, and how much is in the inbox; None when nobody holds it. One round trip."""
+        return self._session._calls.run(leases.info(self._session._keys, self._session._life))
+
+    def __repr__(self) -> str:
+        state = f"fence {self.fence}" if self.is_held else "not held"
+        return f"{type(self).__name__}({self._session.id!r}, {state})"
