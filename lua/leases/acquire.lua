@@ -30,8 +30,10 @@ end
 
 local place = string.find(line, nonce .. ' ', 1, true)
 if not place then
-  local _, length = string.gsub(line, '\n', '')
-  if length >= most then return redis.error_reply(string.format('LIMIT line %d %d error', length + 1, most)) end
+  if #line > most * 20 then -- no record is that short
+    local _, length = string.gsub(line, '\n', '')
+    if length >= most then return redis.error_reply(string.format('LIMIT line %d %d error', length + 1, most)) end
+  end
   place = #line + 1
   line = line .. string.format('%s %d %d %s %s %s\n', nonce, now + math.max(wait, 1), ttl, counted, channel, owner)
 end

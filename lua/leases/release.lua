@@ -2,7 +2,7 @@
 -- or the session's end refuses stays as it is.
 -- Returns {life, result of the messages that were taken as append has it, or ''}; released again, the same.
 -- Errors: NOT_FOUND REPLACED LEASE_LOST
---- include: rest clock bucket recall remember push expire extend identify fence take waiting drain note tell grant hand_over
+--- include: rest clock bucket recall remember push expire identify fence take waiting drain note tell grant hand_over
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -28,6 +28,5 @@ if not result then
   result = ''
   note(session, known[3], ops, known[7], batch, result)
 end
-extend(session, messages, now, known[4])
 hand_over(session, string.match(known[8] or '0', '^%d+'), known[9] or '', now)
 return {known[1], result}

@@ -3,10 +3,9 @@
 -- renewal makes it the whole ttl. The one who asks right now (`mine`) has it at once. Returns the nonce that got it.
 local function hand_over(session, number, line, now, mine)
   local granted, left
-  redis.call('HSET', session, 'lease', string.format('%d - 0 -', number))
   while line ~= '' do
     local nonce, last, ttl, counted, channel, owner, others =
-      string.match(line, '^(%S+) (%d+) (%d+) (%d) (%S+) (%S+)\n(.*)$')
+      string.match(line, '^(%S+) (%d+) (%d+) (%d) (%S+) (%S+)\n()')
     local there = last - now > 0
     if granted then
       if there and tell(counted, channel, nonce, 'held', number, left) then break end
@@ -17,8 +16,9 @@ local function hand_over(session, number, line, now, mine)
         grant(session, number, nonce, owner, now, left)
       end
     end
-    line = others
+    line = string.sub(line, others)
   end
+  if not granted then redis.call('HSET', session, 'lease', number .. ' - 0 -') end
   if line ~= '' then
     redis.call('HSET', session, 'line', line)
   else
