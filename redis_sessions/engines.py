@@ -14,11 +14,14 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from .errors import InvalidInput
 
-SCHEMES = "redis://, rediss://, unix://, redis+cluster://, rediss+cluster://, embedded://[path], fake://"
+SCHEMES = (
+    "redis://, rediss://, unix://, redis+sentinel://host:port,host:port/service, redis+cluster://, embedded://[path],"
+    " fake:// (rediss+sentinel:// and rediss+cluster:// with TLS)"
+)
 # What a borrowed client's connections carry that belongs to its own pool, or that we decide ourselves.
 _NOT_OURS = re.compile(
     "maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func"
-    "|max_connections|connection_class|response_callbacks"
+    "|max_connections|connection_class|response_callbacks|connection_pool"
 )
 
 
@@ -31,6 +34,10 @@ class Engine:
     options: Mapping[str, Any]
     nodes: tuple[tuple[str, int], ...] = ()
     """Seeds of a cluster; empty for a single server."""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Who knows the master of `service`; empty when the server is named."""
+    service: str = ""
+    sentinel_options: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[], None] = field(default=lambda: None)
     """Called before a connection is made; starts an embedded server."""
     release: Callable[[], None] = field(default=lambda: None)
@@ -57,14 +64,12 @@ def from_url(url: str) -> Engine:
         transport = "unix" if scheme == "unix" else "tls" if scheme == "rediss" else "tcp"
         return Engine(redact(url), transport, options)
     if scheme in ("redis+cluster", "rediss+cluster"):
-        plain = scheme.removesuffix("+cluster")
-        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
-        nodes = [_parse(f"{plain}://{host}", url) for host in hosts]
-        options = _parse(f"{plain}://{rest.replace(','.join(hosts), hosts[0], 1)}", url)
+        options, seeds = _many(url, "+cluster")
         if options.pop("db", 0):
             raise InvalidInput(name="url", detail=f"{redact(url)}: a cluster has no database but 0")
-        seeds = tuple((node.get("host", "localhost"), node.get("port", 6379)) for node in nodes)
-        return Engine(redact(url), "tls" if plain == "rediss" else "tcp", options, seeds)
+        return Engine(redact(url), "tls" if scheme.startswith("rediss") else "tcp", options, seeds)
+    if scheme in ("redis+sentinel", "rediss+sentinel"):
+        return _sentinel(url)
     raise InvalidInput(name="url", detail=f"{redact(url)!r} is none of {SCHEMES}")
 
 
@@ -79,7 +84,16 @@ def from_client(client: Any) -> Engine:
         return Engine(
             "the borrowed cluster client", "tls" if tls else "tcp", _ours(options), seeds, connection_class=kind
         )
-    pool = getattr(client, "connection_pool", None)
+    pool: Any = getattr(client, "connection_pool", None)
+    manager = getattr(pool, "sentinel_manager", None)
+    if manager is not None:
+        given = [one.connection_pool.connection_kwargs for one in manager.sentinels]
+        options = _ours(pool.connection_kwargs)
+        tls = options.pop("ssl", False) or "ssl" in pool.connection_class.__name__.lower()
+        sentinels = tuple((one["host"], int(one["port"])) for one in given)
+        own = {name: value for name, value in _ours(given[0]).items() if name not in ("host", "port", "db")}
+        where = "the borrowed Sentinel client"
+        return Engine(where, "tls" if tls else "tcp", options, (), sentinels, pool.service_name, own)
     if pool is None:
         raise InvalidInput(name="client", detail=f"a {type(client).__name__} is no redis-py client")
     return Engine("the borrowed client", "tcp", _ours(pool.connection_kwargs), connection_class=pool.connection_class)
@@ -114,6 +128,31 @@ def _parse(url: str, shown: str) -> dict[str, Any]:
         raise InvalidInput(name="url", detail=f"{redact(shown)!r}: {problem}") from None
     options.pop("connection_class", None)
     return options
+
+
+def _many(url: str, suffix: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
+    """The options and the addresses of a URL that names several hosts."""
+    scheme, _, rest = url.partition("://")
+    plain = scheme.removesuffix(suffix)
+    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    nodes = [_parse(f"{plain}://{host}", url) for host in hosts]
+    options = _parse(f"{plain}://{rest.replace(','.join(hosts), hosts[0], 1)}", url)
+    default = 26379 if suffix == "+sentinel" else 6379
+    return options, tuple((node.get("host", "localhost"), node.get("port", default)) for node in nodes)
+
+
+def _sentinel(url: str) -> Engine:
+    service, _, database = urlsplit(url).path.strip("/").partition("/")
+    if not service or (database and not database.isdigit()):
+        raise InvalidInput(
+            name="url", detail=f"{redact(url)!r}: after the sentinels comes /service or /service/database"
+        )
+    options, sentinels = _many(url, "+sentinel")
+    own = {name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options}
+    shared = {name: value for name, value in options.items() if name.startswith("ssl")}
+    options["db"] = int(database or 0)
+    transport: Literal["tcp", "tls"] = "tls" if url.startswith("rediss") else "tcp"
+    return Engine(redact(url), transport, options, (), sentinels, unquote(service), {**shared, **own})
 
 
 def _embedded(path: str) -> Engine:

@@ -202,6 +202,19 @@ class OutcomeUnknown(SessionsError):
     detail: str
 
 
+class NotReplicated(SessionsError):
+    """The write was made, but fewer replicas than `acks` acknowledged it in time."""
+
+    template = (
+        "session {session_id!r}: the write was made, but {acked} of {wanted} replicas acknowledged it, so a failover now"
+        " could lose it; {advice}"
+    )
+    session_id: str
+    acked: int
+    wanted: int
+    batch_id: str | None
+
+
 class StoreUnavailable(SessionsError):
     """The server could not be reached, or did not serve, within `retry_for`. Nothing was written."""
 

@@ -56,6 +56,7 @@ class CacheOptions(SessionOptions, total=False):
     max_connections: int
     token_counter: TokenCounter
     touch_on_read: bool
+    acks: int
 
 
 class NewSession(Description, SessionOptions, total=False):

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,8 +61,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
-        self.process = subprocess.Popen([*command, *self.options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.client = redis.Redis(host="127.0.0.1", port=self.port, protocol=2)
         due = time.monotonic() + 15
         while True:
@@ -75,9 +74,19 @@ class Server:
                     raise
                 time.sleep(0.02)
 
+    def command(self) -> list[str]:
+        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
+        return [*command, *self.options]
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         with suppress(redis.RedisError):
@@ -87,21 +96,99 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Sentinels:
+    """A master with replicas, and three sentinels that watch it, down after one second."""
+
+    service = "sessions"
+
+    def __init__(self, binary: str, replicas: int = 1) -> None:
+        self.nodes = [Server(binary, "--repl-diskless-sync-delay", "0")]
+        self.sentinels: list[Server] = []
+        try:
+            for _ in range(replicas):
+                self.nodes.append(Server(binary, "--replicaof", "127.0.0.1", str(self.nodes[0].port)))
+            await_true(lambda: self.nodes[0].client.info("replication")["connected_slaves"] == replicas)
+            for _ in range(3):
+                self.sentinels.append(_Sentinel(binary, self.nodes[0].port))
+            await_true(lambda: all(self._sees_all(sentinel, replicas) for sentinel in self.sentinels))
+        except BaseException:
+            self.stop()
+            raise
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        self.url = f"redis+sentinel://{hosts}/{self.service}"
+
+    def _sees_all(self, sentinel: Server, replicas: int) -> bool:
+        found = sentinel.client.execute_command("SENTINEL MASTER", self.service)
+        others = int(found.get("num-other-sentinels", found.get(b"num-other-sentinels", 0)))
+        return others == 2 and int(found.get("num-slaves", found.get(b"num-slaves", 0))) == replicas
+
+    def master(self) -> Server:
+        """Whom the sentinels name."""
+        ports = [
+            int(sentinel.client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)[1])
+            for sentinel in self.sentinels
+        ]
+        port = max(set(ports), key=ports.count)
+        return next(node for node in self.nodes if node.port == port)
+
+    def await_another(self, before: Server) -> Server:
+        """The master after `before`, which takes writes."""
+        await_true(lambda: self.master() is not before and self.master().client.info("replication")["role"] == "master")
+        return self.master()
+
+    def stop(self) -> None:
+        for server in [*self.sentinels, *self.nodes]:
+            server.go_on()
+            server.stop()
+
+
+class _Sentinel(Server):
+    def __init__(self, binary: str, master: int) -> None:
+        self._master = master
+        super().__init__(binary)
+
+    def command(self) -> list[str]:
+        path = Path(self.folder) / "sentinel.conf"
+        path.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            f"sentinel monitor {Sentinels.service} 127.0.0.1 {self._master} 2\n"
+            f"sentinel down-after-milliseconds {Sentinels.service} 1000\n"
+            f"sentinel failover-timeout {Sentinels.service} 3000\n"
+        )
+        return [self.binary, str(path), "--sentinel"]
+
+
+def await_true(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Returns when a condition holds."""
+    due = time.monotonic() + seconds
+    while True:
+        with suppress(redis.RedisError, StopIteration):
+            if condition():
+                return
+        if time.monotonic() > due:
+            raise TimeoutError("it never came true")
+        time.sleep(0.02)
+
+
 @contextmanager
-def cluster(binary: str, size: int = 3) -> Iterator[list[Server]]:
-    """A cluster of masters, ready to serve."""
-    nodes = [Server(binary, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500") for _ in range(size)]
+def cluster(binary: str, size: int = 3, replicas: int = 0) -> Iterator[list[Server]]:
+    """A cluster of masters, ready to serve, with so many replicas each behind them in the list."""
+    options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--repl-diskless-sync-delay", "0"]
+    nodes = [Server(binary, *options) for _ in range(size * (1 + replicas))]
     try:
         share = 16384 // size
-        for number, node in enumerate(nodes):
-            last = 16383 if number == size - 1 else (number + 1) * share - 1
-            node.client.execute_command("CLUSTER ADDSLOTSRANGE", number * share, last)
+        for node in nodes:
             node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-        due = time.monotonic() + 20
-        while not all(_is_whole(node, size) for node in nodes):
-            if time.monotonic() > due:
-                raise TimeoutError("the cluster did not form")
-            time.sleep(0.05)
+        for number, node in enumerate(nodes[:size]):
+            last = 16383 if number == size - 1 else (number + 1) * share - 1
+            slots = range(number * share, last + 1)
+            node.client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+        await_true(lambda: all(_is_whole(node, len(nodes)) for node in nodes))
+        for number, node in enumerate(nodes[size:]):
+            master = nodes[number % size].client.execute_command("CLUSTER", "MYID").decode()
+            node.client.execute_command("CLUSTER", "REPLICATE", master)
+        await_true(lambda: all(len(node.client.execute_command("ROLE")[2]) == replicas for node in nodes[:size]))
+        await_true(lambda: all(node.client.info("replication")["master_link_status"] == "up" for node in nodes[size:]))
         yield nodes
     finally:
         for node in nodes:

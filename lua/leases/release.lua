@@ -2,7 +2,7 @@
 -- or the session's end refuses stays as it is.
 -- Returns {life, result of the messages that were taken as append has it, or ''}; released again, the same.
 -- Errors: NOT_FOUND REPLACED LEASE_LOST
---- include: rest clock bucket recall remember push expire identify fence take waiting drain note tell grant hand_over
+--- include: rest clock bucket recall remember push expire identify mark fence take waiting drain note tell grant hand_over
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -15,7 +15,10 @@ local known = redis.call('HMGET', session,
 local refusal = identify(known[1], life)
 if refusal then return refusal end
 local before = recall(known[7] or '', batch)
-if before then return {known[1], before} end
+if before then
+  mark(session, known[1])
+  return {known[1], before}
+end
 local now, result = clock(), nil
 refusal = fence(known[8], lease, now)
 if refusal then return refusal end

@@ -6,7 +6,10 @@ local function guard(session, life, lease, expected, batch)
   local refusal = identify(known[1], life)
   if refusal then return nil, refusal end
   local before = recall(known[5] or '', batch)
-  if before then return nil, {known[1], before} end
+  if before then
+    mark(session, known[1])
+    return nil, {known[1], before}
+  end
   known.now = clock()
   refusal, known.lapsed = fence(known[6], lease, known.now)
   if refusal then return nil, refusal end

@@ -1,5 +1,5 @@
 -- Appends a batch of messages to a session: all of it or none, capped, counted, its life extended.
--- A batch id among the session's last 64 returns its first result and writes nothing, whatever became of the lease.
+-- A batch id among the session's last 64 returns its first result and changes nothing, whatever became of the lease.
 -- A message comes as '<kind><flags><tokens> <batch id> <payload>'; the server's time is put before it.
 -- Returns 'life duplicate first last rev count dropped limit-state'.
 -- Errors: NOT_FOUND REPLACED NOT_ACTIVE LOCKED LEASE_LOST REVISION REGRESSED UNSETTLED TOO_LARGE LIMIT
@@ -22,13 +22,21 @@ if not found or (life ~= '' and life ~= found) then
   return identify(found, life)
 end
 local before = recall(known[7] or '', batch)
-if before then return found .. ' 1 ' .. before end
+if before then
+  --- include: mark
+  mark(session, found)
+  return found .. ' 1 ' .. before
+end
 local rev, last = string.match(known[3], '^(%d+) (%d+)')
 local now = clock()
 if elapsed ~= '' then
   --- include: settle
   before = settle(messages, known, batch, elapsed, now)
-  if before then return before end
+  if before then
+    --- include: mark
+    mark(session, found)
+    return before
+  end
 end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 local refusal, result, lapsed

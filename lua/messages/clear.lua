@@ -1,7 +1,7 @@
 -- Removes all messages of a session and starts its counts again. Seqs go on; system prompt and state stay.
 -- Returns {life, 'rev'}; the same batch id again returns its first result.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION NOT_ACTIVE
---- include: counts identify bucket recall remember clock fence guard expire extend change answer
+--- include: counts identify bucket recall remember clock fence mark guard expire extend change answer
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''

@@ -1,7 +1,7 @@
 -- Pins or unpins a message, so that the cap keeps or drops it. Unpinning one that is aside drops it.
 -- Returns {life, 'rev'}; doing it twice changes nothing.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION NO_MESSAGE LIMIT
---- include: counts identify bucket recall remember clock fence guard expire extend change answer pin
+--- include: counts identify bucket recall remember clock fence mark guard expire extend change answer pin
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''

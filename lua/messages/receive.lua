@@ -1,7 +1,7 @@
 -- Takes what waits in the inbox into the transcript, for the holder of the lease: once, in order, all or none.
 -- Returns {life, seq of the first, messages}; the same batch id again returns the same, as far as it is retained.
 -- Errors: NOT_FOUND REPLACED LEASE_LOST NOT_ACTIVE LIMIT
---- include: rest clock bucket recall remember push expire identify fence take waiting drain
+--- include: rest clock bucket recall remember push expire identify mark fence take waiting drain
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -17,6 +17,7 @@ local result, entries = recall(known[7] or '', batch), nil
 if result then
   local first, last = string.match(result, '^(%d+) (%d+)')
   local dropped = string.match(known[3], '^%d+ %d+ (%d+)')
+  mark(session, known[1])
   first = math.max(first, dropped + 1)
   return {known[1], first, redis.call('LRANGE', messages, first - dropped - 1, last - dropped - 1)}
 end

@@ -1,8 +1,8 @@
 -- Sends a message to a session. While another holds its lease the message waits in the inbox; else it is appended, behind
--- whatever still waits there. A batch id among the session's last 64 returns its first result and writes nothing.
+-- whatever still waits there. A batch id among the session's last 64 returns its first result and changes nothing.
 -- Returns 'life duplicate first last rev count dropped limit-state', or 'life duplicate queued <messages waiting>'.
 -- Errors: NOT_FOUND REPLACED NOT_ACTIVE LEASE_LOST UNSETTLED TOO_LARGE LIMIT
---- include: rest clock bucket recall remember push expire extend identify settle fence take waiting drain note
+--- include: rest clock bucket recall remember push expire extend identify mark settle fence take waiting drain note
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -17,15 +17,24 @@ local known = redis.call('HMGET', session,
 local refusal = identify(known[1], life)
 if refusal then return refusal end
 local before = recall(known[7] or '', batch)
-if before then return known[1] .. ' 1 ' .. before end
+if before then
+  mark(session, known[1])
+  return known[1] .. ' 1 ' .. before
+end
 local now = clock()
 local first, last = string.match(known[10] or '1 0', '(%d+) (%d+)')
 if elapsed ~= '' then
   for _, other in ipairs(waiting(session, known[10])) do
-    if string.match(other, ' (%S+)') == batch then return string.format('%s 1 queued %d', known[1], last - first + 1) end
+    if string.match(other, ' (%S+)') == batch then
+      mark(session, known[1])
+      return string.format('%s 1 queued %d', known[1], last - first + 1)
+    end
   end
   before = settle(messages, known, batch, elapsed, now)
-  if before then return before end
+  if before then
+    mark(session, known[1])
+    return before
+  end
 end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 local size, most = #entry - string.find(entry, ' ', 3, true) - #batch - 1, string.match(known[4], '^%d+ %S+ (%d+)') + 0

@@ -1,7 +1,7 @@
 -- Creates a session, or hands out the one that is there when asked to. One that lost its messages is replaced.
 -- Returns {whether it was created, life}; the same life twice is the same creation, repeated.
 -- Errors: EXISTS
---- include: rest counts clock expire
+--- include: rest counts mark clock expire
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the new incarnation
@@ -14,7 +14,10 @@ local fields   = rest(ARGV, 6)     -- name, value, … as lua/README.md lists th
 local known = redis.call('HMGET', session, 'life', 'counts')
 local count = known[1] and counts(known[2])
 if count and redis.call('LLEN', messages) == count.last - count.dropped then
-  if known[1] == life then return {1, life} end
+  if known[1] == life then
+    mark(session, life)
+    return {1, life}
+  end
   if get == '1' then return {0, known[1]} end
   return redis.error_reply('EXISTS ' .. known[1])
 end

@@ -1,7 +1,7 @@
 -- Sets and removes fields of a session that no other script depends on: names, metadata, state, settings.
 -- Returns {life, 'rev removed'}: how many of the removed were there. The same batch id again returns its first result.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION LIMIT
---- include: counts identify bucket recall remember clock fence guard expire extend change answer rest
+--- include: counts identify bucket recall remember clock fence mark guard expire extend change answer rest
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''

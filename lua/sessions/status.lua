@@ -1,7 +1,7 @@
 -- Changes a session's status. An ended session stays as it ended; the same status again changes nothing.
 -- Returns {life, 'rev'}.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION TRANSITION
---- include: counts identify bucket recall remember clock fence guard expire extend change answer finish
+--- include: counts identify bucket recall remember clock fence mark guard expire extend change answer finish
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''

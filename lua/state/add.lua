@@ -1,7 +1,7 @@
 -- Adds to a whole number in a session's state, exactly once for a batch id.
 -- Returns {life, 'rev sum'}; the sum exact below 2^53.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION NOT_A_NUMBER LIMIT
---- include: counts identify bucket recall remember clock fence guard expire extend change answer
+--- include: counts identify bucket recall remember clock fence mark guard expire extend change answer
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''

@@ -1,7 +1,7 @@
 -- Removes all of a session's variables or all of its state.
 -- Returns {life, 'rev removed'}: how many there were. The same batch id again returns its first result.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION
---- include: counts identify bucket recall remember clock fence guard expire extend change answer
+--- include: counts identify bucket recall remember clock fence mark guard expire extend change answer
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''

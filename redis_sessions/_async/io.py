@@ -143,38 +143,46 @@ class Link:
         self._timeout = timeout
         self._lane: _Lane | None = None
         self._opening = Lock()
-        self._closed = False
+        self._closed: Exception | None = None
 
-    async def send(self, *commands: tuple[Argument, ...]) -> Any:
-        """The reply to the last command, an error of the server as a value. Raises Unreachable or Lost."""
+    async def send(self, *commands: tuple[Argument, ...], wait: tuple[Argument, ...] | None = None) -> list[Any]:
+        """The replies, errors of the server as values; behind them that to `wait`, a command for what was written before it.
+
+        Raises Unreachable or Lost.
+        """
         lane = self._lane
         if lane is None or lane.failure is not None:
             lane = await self._open()
         elif lane.loop is not asyncio.get_running_loop():
             raise InvalidInput(name="cache", detail="it was used in another event loop; make one cache for each loop")
-        reply = lane.write(commands)
+        replies = lane.write(commands, wait)
         if not lane.sending:
             await lane.flush()
-        answer = await reply
-        if isinstance(answer, Fault):
-            raise answer
-        return answer
+        answers = [await reply for reply in replies]
+        if isinstance(answers[-1], Fault):
+            raise answers[-1]
+        return answers
 
     async def _open(self) -> _Lane:
         async with self._opening:
-            if self._closed:
-                raise InvalidInput(name="cache", detail="it is closed")
+            if self._closed is not None:
+                raise self._closed
             if self._lane is None or self._lane.failure is not None:
                 self._lane = _Lane(await _opened(self._connect, self._timeout), self._timeout)
             return self._lane
 
     async def close(self) -> None:
         """For good. Calls in flight end as lost."""
-        self._closed = True
+        self._closed = InvalidInput(name="cache", detail="it is closed")
         if self._lane is not None:
             self._lane.fail(ConnectionError("the cache was closed"))
             await self._lane.closed()
             self._lane = None
+
+    async def abandon(self) -> None:
+        """For good, and calls in flight end as lost: the server is not the one to ask any more."""
+        await self.close()
+        self._closed = Unreachable("another server took over")
 
 
 class _Lane:
@@ -187,19 +195,28 @@ class _Lane:
         self._timeout = timeout
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._unsent: list[bytes] = []
+        self._wait: tuple[bytes, asyncio.Future[Any]] | None = None
         self.sending = False
         self._watch: asyncio.TimerHandle | None = None
         self._reader = self.loop.create_task(self._read())
         self._closing: asyncio.Task[None] | None = None
 
-    def write(self, commands: tuple[tuple[Argument, ...], ...]) -> asyncio.Future[Any]:
-        """Puts commands among what is to be sent. The reply to the last of them is the future's."""
+    def write(
+        self, commands: tuple[tuple[Argument, ...], ...], wait: tuple[Argument, ...] | None
+    ) -> list[asyncio.Future[Any]]:
+        """Puts commands among what is to be sent. Whoever is sent together shares one `wait` behind it."""
         packed = [pack(command) for command in commands]  # first: what cannot be packed must not be waited for
-        now = self.loop.time()
-        for _ in commands:
-            reply: asyncio.Future[Any] = self.loop.create_future()
-            self._waiting.append((reply, now))
+        replies = [self._expect() for _ in commands]
         self._unsent += packed
+        if wait is not None:
+            if self._wait is None:
+                self._wait = (pack(wait), self.loop.create_future())
+            replies.append(asyncio.shield(self._wait[1]))  # one caller's cancelling is not the others'
+        return replies
+
+    def _expect(self, reply: asyncio.Future[Any] | None = None) -> asyncio.Future[Any]:
+        reply = reply or self.loop.create_future()
+        self._waiting.append((reply, self.loop.time()))
         if self._watch is None:
             self._watch = self.loop.call_later(self._timeout, self._check)
         return reply
@@ -213,6 +230,10 @@ class _Lane:
         finally:
             self.sending = False
             unsent, self._unsent = self._unsent, []
+            if self._wait is not None:
+                unsent.append(self._wait[0])
+                self._expect(self._wait[1])
+                self._wait = None
             try:
                 await self._connection.send_packed_command(unsent, check_health=False)
             except (RedisError, OSError) as problem:
@@ -250,8 +271,9 @@ class _Lane:
             return
         kind = Refused if isinstance(problem, InvalidResponse) else Lost
         self.failure = kind(str(problem) or type(problem).__name__)
-        while self._waiting:
-            future, _ = self._waiting.popleft()
+        lost = [future for future, _ in self._waiting] + ([self._wait[1]] if self._wait else [])
+        self._waiting.clear()
+        for future in lost:
             if not future.done():
                 future.set_result(self.failure)
         if self._watch is not None:

@@ -16,6 +16,7 @@ from .._core.units import Duration
 from ..errors import (
     InvalidInput,
     LeaseLost,
+    NotReplicated,
     OutcomeUnknown,
     SessionLocked,
     SessionNotFound,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _LATE = 0.005  # seconds after which what ran out at the server has surely run out
 _DEAF = 0.25  # seconds between two questions while nothing can be heard
+_UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
 _held: ContextVar[dict[tuple[int, str], AsyncLease]] = ContextVar("redis_sessions_leases")
 
 
@@ -102,7 +104,7 @@ class AsyncLease:
         try:
             grant = await self._wait(nonce)
         except BaseException as problem:
-            if not isinstance(problem, SessionsError) or isinstance(problem, OutcomeUnknown | StoreUnavailable):
+            if not isinstance(problem, SessionsError) or isinstance(problem, _UNANSWERED):
                 io.spawn(self._withdraw, nonce)  # cancelled or unanswered: the line goes on without us
             raise
         self.fence = grant.fence

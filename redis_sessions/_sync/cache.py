@@ -33,12 +33,14 @@ class SessionCache:
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
-        """A cache for a URL: redis://, rediss://, unix://, redis+cluster://, embedded://[path], fake://.
+        """A cache for a URL: redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, embedded://[path],
+        fake://.
 
         Nothing is sent yet. `namespace` ("sessions") is the deployment or tenant. `timeout` (5 s) bounds one attempt,
         `retry_for` (10 s) a call with all its retries; `max_connections` (50) is for each node, threads wait for a free one.
-        `token_counter` counts a message's tokens when it is appended. `touch_on_read` lets `history` extend a session's
-        life. The rest are the defaults for new sessions, see SessionSettings. Raises InvalidInput.
+        `acks` (0) is how many replicas must have each write before it is answered; fewer within half of `timeout` raises
+        NotReplicated. `token_counter` counts a message's tokens when it is appended. `touch_on_read` lets `history` extend
+        a session's life. The rest are the defaults for new sessions, see SessionSettings. Raises InvalidInput.
         """
         cache = cls.__new__(cls)
         cache._set_up(from_url(url), **options)
@@ -54,6 +56,7 @@ class SessionCache:
         max_connections: int = 50,
         token_counter: TokenCounter = estimate_tokens,
         touch_on_read: bool = False,
+        acks: int = 0,
         **settings: Unpack[SessionOptions],
     ) -> None:
         self.namespace = check_namespace(namespace)
@@ -65,7 +68,9 @@ class SessionCache:
         bound = milliseconds(retry_for, "retry_for") / 1000
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         self._nodes = Nodes(engine, attempt, whole(max_connections, "max_connections", least=1))
-        self._calls = Calls(self._nodes, engine.where, namespace, bound)
+        if whole(acks, "acks", most=100) and engine.transport == "fake":
+            raise InvalidInput(name="acks", detail="fake:// has no replicas")
+        self._calls = Calls(self._nodes, engine.where, namespace, bound, acks, round(attempt * 500))
         self._wakes = Wakes(self._nodes, namespace)
 
     def session(self, id: str) -> Session:

@@ -28,6 +28,7 @@ from .._core.keys import SCHEMA, meta_key, session_keys
 from ..errors import (
     BY_CODE,
     AccessDenied,
+    NotReplicated,
     OutcomeUnknown,
     SchemaMismatch,
     StoreError,
@@ -48,11 +49,15 @@ _DENIED = (AuthenticationError, NoPermissionError)
 class Calls:
     """Runs calls against the nodes of one engine, for one namespace."""
 
-    def __init__(self, nodes: Nodes, where: str, namespace: str, retry_for: float) -> None:
+    def __init__(
+        self, nodes: Nodes, where: str, namespace: str, retry_for: float, acks: int = 0, patience_ms: int = 0
+    ) -> None:
         self._nodes = nodes
         self._where = where
         self._namespace = namespace
         self._retry_for = retry_for
+        self._acks = acks
+        self._wait = ("WAIT", acks, patience_ms) if acks else None
         self._checked = False
 
     def run(self, call: Call[T]) -> T:
@@ -95,21 +100,28 @@ class Calls:
         try:
             if not self._checked:
                 self._check_schema()
-            reply = self._nodes.send(call.keys.tag, call.command, call.script)
+            replies = self._nodes.send(call.keys.tag, call.command, call.script, self._wait if call.writes else None)
         except _DENIED as problem:
             raise AccessDenied(where=self._where, detail=str(problem)) from None
         except Refused as problem:
             raise StoreError(where=self._where, detail=str(problem)) from None
+        reply = replies[0]
         if isinstance(reply, Exception):
             raise self._error(call, reply)
+        if len(replies) > 1 and replies[1] != self._acks:
+            self._check_acks(call, replies[1])
         return call.read(reply)
 
+    def _check_acks(self, call: Call[Any], waited: Any) -> None:
+        """Raises NotReplicated when too few replicas have what was written on this connection."""
+        acked = waited if isinstance(waited, int) else 0  # a master that was demoted meanwhile answers with an error
+        if acked < self._acks:
+            facts = {"session_id": call.keys.id, "acked": acked, "wanted": self._acks}
+            raise NotReplicated(**facts, **_again(call, "look whether replicas are connected"))
+
     def _unknown(self, call: Call[Any], waited: float, detail: str) -> OutcomeUnknown:
-        batch_id = call.operation or None
-        advice = "look at what is there before you repeat the call"
-        if batch_id:
-            advice = f"repeat it with batch_id={batch_id!r}: it is carried out once however often it is repeated"
-        return OutcomeUnknown(batch_id=batch_id, waited=waited, detail=detail, advice=advice)
+        again = _again(call, "look at what is there before you repeat the call")
+        return OutcomeUnknown(waited=waited, detail=detail, **again)
 
     def _error(self, call: Call[Any], reply: Exception) -> Exception:
         text = str(reply)
@@ -135,10 +147,17 @@ class Calls:
         key = meta_key(self._namespace)
         found: Any = SCHEMA.encode()
         for command in (("SET", key, SCHEMA, "NX"), ("GET", key)):
-            found = self._nodes.send(key, command, None)
+            (found,) = self._nodes.send(key, command)
             if isinstance(found, Exception):
                 raise self._error(_META, found)
         if found != SCHEMA.encode():
             text = found.decode() if isinstance(found, bytes) else repr(found)
             raise SchemaMismatch(namespace=self._namespace, found=text, wanted=SCHEMA)
         self._checked = True
+
+
+def _again(call: Call[Any], otherwise: str) -> dict[str, Any]:
+    """The batch id by which a call can be repeated, and the advice to do so."""
+    batch_id = call.operation or None
+    advice = f"repeat it with batch_id={batch_id!r}: it is carried out once however often it is repeated"
+    return {"batch_id": batch_id, "advice": advice if batch_id else otherwise}

@@ -162,33 +162,40 @@ class Link:
         self._connect = connect
         self._timeout = timeout
         self._max_connections = max_connections
-        self._closed = False
+        self._closed: Exception | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._idle: deque[ConnectionInterface] = deque()
+        self._busy: set[ConnectionInterface] = set()
         self._made = 0
         self._waiting = 0
         self._freed = threading.Condition()
 
-    def send(self, *commands: tuple[Argument, ...]) -> Any:
-        """The reply to the last command, an error of the server as a value. Raises Unreachable or Lost."""
+    def send(self, *commands: tuple[Argument, ...], wait: tuple[Argument, ...] | None = None) -> list[Any]:
+        """The replies, errors of the server as values; behind them that to `wait`, a command for what was written before it.
+
+        Raises Unreachable or Lost.
+        """
         if self._pid != os.getpid():
             self._reset()  # a forked process leaves its parent's connections alone
+        if wait is not None:
+            commands = (*commands, wait)
         packed = [pack(command) for command in commands]
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._wait_or_open()
+        self._busy.add(connection)
+        replies: list[Any] = []
         try:
             connection.send_packed_command(packed, check_health=False)
-            reply: Any = None
             for _ in commands:
                 try:
-                    reply = connection.read_response(disable_decoding=True)
+                    replies.append(connection.read_response(disable_decoding=True))
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
-                    reply = refusal
+                    replies.append(refusal)
         except BaseException as problem:
             self._discard(connection)
             if not isinstance(problem, RedisError | OSError):
@@ -196,17 +203,18 @@ class Link:
             self._drop_idle()  # what broke this one broke them too
             kind = Refused if isinstance(problem, InvalidResponse) else Lost
             raise kind(str(problem) or type(problem).__name__) from problem
+        self._busy.discard(connection)
         self._idle.append(connection)
-        if self._closed:
+        if self._closed is not None:
             self._drop_idle()
         if self._waiting:
             with self._freed:
                 self._freed.notify()
-        return reply
+        return replies
 
     def _wait_or_open(self) -> ConnectionInterface:
-        if self._closed:
-            raise InvalidInput(name="cache", detail="it is closed")
+        if self._closed is not None:
+            raise self._closed
         with self._freed:
             self._waiting += 1
             try:
@@ -230,6 +238,7 @@ class Link:
 
     def _discard(self, connection: ConnectionInterface | None) -> None:
         if connection is not None:
+            self._busy.discard(connection)
             connection.disconnect()
         with self._freed:
             self._made -= 1
@@ -237,8 +246,15 @@ class Link:
 
     def close(self) -> None:
         """For good. A call in flight still gets its reply."""
-        self._closed = True
+        self._closed = InvalidInput(name="cache", detail="it is closed")
         self._drop_idle()
+
+    def abandon(self) -> None:
+        """For good, and calls in flight end as lost: the server is not the one to ask any more."""
+        self.close()
+        self._closed = Unreachable("another server took over")
+        for connection in list(self._busy):
+            connection.disconnect()
 
     def _drop_idle(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from .._core.units import Duration
 from ..errors import (
     InvalidInput,
     LeaseLost,
+    NotReplicated,
     OutcomeUnknown,
     SessionLocked,
     SessionNotFound,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _LATE = 0.005  # seconds after which what ran out at the server has surely run out
 _DEAF = 0.25  # seconds between two questions while nothing can be heard
+_UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
 _held: ContextVar[dict[tuple[int, str], Lease]] = ContextVar("redis_sessions_leases")
 
 
@@ -103,7 +105,7 @@ class Lease:
         try:
             grant = self._wait(nonce)
         except BaseException as problem:
-            if not isinstance(problem, SessionsError) or isinstance(problem, OutcomeUnknown | StoreUnavailable):
+            if not isinstance(problem, SessionsError) or isinstance(problem, _UNANSWERED):
                 io.spawn(self._withdraw, nonce)  # cancelled or unanswered: the line goes on without us
             raise
         self.fence = grant.fence

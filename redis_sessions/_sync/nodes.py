@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from typing import Any
 
 from redis.crc import key_slot
-from redis.exceptions import AskError, AuthenticationError, MovedError, NoPermissionError, NoScriptError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+)
 
 from .._core.calls import Argument
 from .._core.faults import Lost, NotServing, Refused, Unreachable
@@ -15,63 +24,117 @@ from .._core.scripts import Script
 from ..engines import Engine
 from . import io
 from .connections import connector
+from .masters import EVERY, Address, Masters
 
 _HOPS = 5
-Address = tuple[str, int]
+Command = tuple[Argument, ...]
 
 
 class Nodes:
-    """One link for a single server, one a node for a cluster."""
+    """One link for a single server or the master of a Sentinel service, one a node for a cluster."""
 
     def __init__(self, engine: Engine, timeout: float, max_connections: int) -> None:
         self._engine = engine
         self._timeout = timeout
         self._max_connections = max_connections
-        self._only = None if engine.nodes else self._link(None)
+        self._masters = Masters(engine) if engine.sentinels else None
+        self._master: Address | None = None
+        self._only = None if engine.nodes or engine.sentinels else self._link(None)
         self._links: dict[Address, io.Link] = {}
         self._slots: dict[int, Address] = {}
+        self._failed: dict[Address, float] = {}
         self._discovering = io.Lock()
+        self._watched_by = 0
+        self._closed = io.Event()
 
-    def send(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
-        """The reply, an error of the server as a value. `route` is the text that is hashed to a slot."""
-        if self._only is not None:
-            reply = self._only.send(command)
-            if isinstance(reply, NoScriptError) and script is not None:
-                reply = self._only.send(("SCRIPT", "LOAD", script.source), command)
-            return reply
-        return self._follow(route, command, script)
+    def send(
+        self, route: str, command: Command, script: Script | None = None, wait: Command | None = None
+    ) -> list[Any]:
+        """The reply and, behind it, that to `wait`; errors of the server as values. `route` is hashed to a slot."""
+        if self._engine.nodes:
+            return self._follow(route, command, script, wait)
+        link = self._only
+        if self._masters is not None:
+            link = self._watched()
+        assert link is not None
+        try:
+            replies = link.send(command, wait=wait)
+            if isinstance(replies[0], NoScriptError) and script is not None:
+                replies = (link.send(("SCRIPT", "LOAD", script.source), command, wait=wait))[1:]
+        except (Unreachable, Lost):
+            self._look()
+            raise
+        if isinstance(replies[0], ReadOnlyError):
+            self._look()
+        return replies
 
-    def _follow(self, route: str, command: tuple[Argument, ...], script: Script | None) -> Any:
+    def _watched(self) -> io.Link:
+        """The link to the master, which is looked for every second from the first use on."""
+        if self._watched_by != os.getpid():
+            self._watched_by = os.getpid()
+            io.spawn(self._keep_looking)
+        if self._only is None:
+            self._look(must=True)
+        assert self._only is not None
+        return self._only
+
+    def _keep_looking(self) -> None:
+        while not self._closed.wait(EVERY):
+            self._look()
+
+    def _look(self, *, must: bool = False) -> None:
+        """Turns to the master that the sentinels name; calls in flight to another are lost, and repeated there."""
+        if self._masters is None:
+            return
+        try:
+            master = self._masters.find()
+        except Exception:
+            if must:
+                raise
+            return  # the one we know may serve on
+        if master != self._master:
+            before, self._only, self._master = self._only, self._link(master), master
+            if before is not None:
+                before.abandon()
+
+    def _follow(self, route: str, command: Command, script: Script | None, wait: Command | None) -> list[Any]:
         slot = key_slot(route.encode())
-        link = self._link_of(slot)
-        commands: tuple[tuple[Argument, ...], ...] = (command,)
+        node = self._node_of(slot)
+        before: tuple[Command, ...] = ()
         for _ in range(_HOPS):
             try:
-                reply = link.send(*commands)
-                if isinstance(reply, NoScriptError) and script is not None:
-                    reply = link.send(("SCRIPT", "LOAD", script.source), *commands)
+                link = self._node(node)
+                replies = (link.send(*before, command, wait=wait))[len(before) :]
+                if isinstance(replies[0], NoScriptError) and script is not None:
+                    load = ("SCRIPT", "LOAD", script.source)
+                    replies = (link.send(load, *before, command, wait=wait))[len(before) + 1 :]
             except (Unreachable, Lost):
                 self._slots.clear()  # a node is gone: look again who serves what
+                self._failed[node] = time.monotonic()
                 raise
+            reply = replies[0]
             if isinstance(reply, AskError):
-                link, commands = self._node(reply.node_addr), (("ASKING",), command)
+                node, before = reply.node_addr, (("ASKING",),)
             elif isinstance(reply, MovedError):
                 self._slots[slot] = reply.node_addr
-                link, commands = self._node(reply.node_addr), (command,)
+                node, before = reply.node_addr, ()
             else:
-                return reply
+                return replies
         raise NotServing("the cluster kept pointing elsewhere")
 
     @property
     def is_cluster(self) -> bool:
         """Whether there may be more than one."""
-        return self._only is None
+        return bool(self._engine.nodes)
 
     def subscribe(self, channel: str) -> io.Subscription:
         """An open subscription; in a cluster to any node, as each hears what is published at any."""
         nodes: list[Address | None] = [None]
-        if self._only is None:
-            self._link_of(0)
+        if self._masters is not None:
+            self._watched()
+            nodes = [self._master]
+        elif self.is_cluster:
+            self._node_of(0)
             nodes = [*dict.fromkeys(self._slots.values())]
             random.shuffle(nodes)
         problem: Exception = Unreachable("no node known")
@@ -86,15 +149,16 @@ class Nodes:
             return subscription
         raise problem
 
-    def every(self, command: tuple[Argument, ...]) -> list[Any]:
+    def every(self, command: Command) -> list[Any]:
         """The reply of every node."""
-        if self._only is not None:
-            return [self._only.send(command)]
-        self._link_of(0)
-        return [self._node(node).send(command) for node in sorted(set(self._slots.values()))]
+        if not self.is_cluster:
+            return self.send("", command)
+        self._node_of(0)
+        return [(self._node(node).send(command))[0] for node in sorted(set(self._slots.values()))]
 
     def close(self) -> None:
-        for link in [self._only, *self._links.values()]:
+        self._closed.set()
+        for link in [self._only, self._masters, *self._links.values()]:
             if link is not None:
                 link.close()
         self._engine.release()
@@ -107,7 +171,7 @@ class Nodes:
             self._links[node] = self._link(node)
         return self._links[node]
 
-    def _link_of(self, slot: int) -> io.Link:
+    def _node_of(self, slot: int) -> Address:
         node = self._slots.get(slot)
         if node is None:
             with self._discovering:
@@ -117,16 +181,18 @@ class Nodes:
                     node = self._slots.get(slot)
         if node is None:
             raise NotServing(f"no node of the cluster serves slot {slot}")
-        return self._node(node)
+        return node
 
     def _discover(self) -> dict[int, Address]:
         """Who serves what, from the first node that answers."""
         problem: Exception = Unreachable("no node known")
-        for node in dict.fromkeys([*self._engine.nodes, *self._links]):
+        nodes = dict.fromkeys([*self._engine.nodes, *self._links])
+        for node in sorted(nodes, key=lambda node: self._failed.get(node, 0.0)):
             try:
-                reply = self._node(node).send(("CLUSTER", "SLOTS"))
+                (reply,) = self._node(node).send(("CLUSTER", "SLOTS"))
             except (Unreachable, Lost) as found:
                 problem = found
+                self._failed[node] = time.monotonic()
                 continue
             if isinstance(reply, AuthenticationError | NoPermissionError):
                 raise reply
