@@ -5,6 +5,7 @@ A worker writes down what was acknowledged to it, in a file that survives its de
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from redis_sessions import LeaseLost, Message, OutcomeUnknown, SessionCache, SessionsError
+from redis_sessions._sync.calls import Calls
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -65,6 +67,18 @@ def problems(messages: list[Message], noted: list[dict[str, Any]]) -> list[str]:
             turns.append(payload["turn"])
     found += [f"turn {turn} is torn apart" for turn in {turn for turn in turns if turns.count(turn) > 1}]
     return found
+
+
+def forget_batch_ids() -> None:
+    """Switches idempotency off in this process: every attempt goes out under a batch id of its own."""
+    attempt, numbers = Calls._attempt, itertools.count()
+
+    def careless(self: Calls, call: Any) -> Any:
+        if call.operation:
+            call.command = (*call.command[:6], f"{os.getpid()}.{next(numbers)}", *call.command[7:])
+        return attempt(self, call)
+
+    Calls._attempt = careless  # type: ignore[method-assign]
 
 
 def write_turns(

@@ -14,6 +14,7 @@ from redis.exceptions import (
     MasterDownError,
     MovedError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -41,7 +42,15 @@ T = TypeVar("T")
 _META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
 _UNSETTLED = "the cap dropped all messages of that time, so nobody can tell whether it was among them"
 _PASSING = (Unreachable, Lost, NotServing)
-_NOT_SERVING = (ReadOnlyError, BusyLoadingError, ClusterDownError, MasterDownError, TryAgainError, AskError)
+_NOT_SERVING = (
+    ReadOnlyError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    TryAgainError,
+    AskError,
+    NoScriptError,  # flushed again between its loading and its call
+)
 _DENIED = (AuthenticationError, NoPermissionError)
 
 

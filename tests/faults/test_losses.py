@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import multiprocessing
 import threading
 from collections import Counter
@@ -13,28 +12,16 @@ from typing import Any
 import pytest
 
 from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache
-from redis_sessions._sync.calls import Calls
+from tests.history import forget_batch_ids
 from tests.proxy import Losses, proxy
 from tests.servers import Server
 
 PROCESSES, APPENDS = 4, 500
 
 
-def _forget_batch_ids() -> None:
-    """Switches idempotency off: every attempt goes out under a batch id of its own."""
-    attempt, numbers = Calls._attempt, itertools.count()
-
-    def careless(self: Calls, call: Any) -> Any:
-        if call.operation:
-            call.command = (*call.command[:6], f"{id(self)}.{next(numbers)}", *call.command[7:])
-        return attempt(self, call)
-
-    Calls._attempt = careless  # type: ignore[method-assign]
-
-
 def _write(url: str, namespace: str, worker: int, careful: bool, pipe: Any) -> None:
     if not careful:
-        _forget_batch_ids()
+        forget_batch_ids()
     with SessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=30) as cache:
         session = cache.session("shared")
         pipe.send(
