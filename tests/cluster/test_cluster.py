@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 import redis
 import redis.asyncio
 from redis.crc import key_slot
 
-from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache, StoreError, StoreUnavailable
+from redis_sessions import AsyncSessionCache, LimitExceeded, OutcomeUnknown, SessionCache, StoreError, StoreUnavailable
 from redis_sessions._core.keys import session_keys
+from redis_sessions._sync import nodes as nodes_module
 from tests.conftest import Engines
-from tests.servers import Server, binaries, cluster, free_port
+from tests.servers import Server, await_true, binaries, cluster, free_port
 
 X = {"role": "user", "content": "x"}
 
@@ -84,42 +86,110 @@ def move_slot(slot: int, source: Server, target: Server) -> None:
         _call(node, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])
 
 
-def test_a_slot_moves_under_load_without_an_error(engines: Engines, namespace: str) -> None:
-    """MOVED, ASK and TRYAGAIN are followed or ridden out; nothing is lost or doubled."""
-    engines.url("cluster")
-    nodes = engines.nodes["cluster"]
-    with SessionCache.from_url(engines.url("cluster"), namespace=namespace, retry_for=20) as cache:
-        session = cache.create("moving", max_messages=None)
-        session.append(X)
-        slot = key_slot(session_keys(namespace, "moving").tag.encode())
-        source = nodes[min(slot // (16384 // 3), 2)]
-        target = nodes[(nodes.index(source) + 1) % 3]
-        stop = threading.Event()
-        written: list[int] = []
-        problems: list[BaseException] = []
+def move_slot_at_once(slot: int, source: Server, target: Server) -> None:
+    """The way of Valkey 9: atomically, in the background."""
+    _call(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", _call(target, "CLUSTER", "MYID"))
+    await_true(lambda: _serves(target, slot) and not _serves(source, slot))
 
-        def write() -> None:
-            try:
-                while not stop.is_set():
-                    written.append(session.append(X).last_seq)
-            except BaseException as problem:
-                problems.append(problem)
 
-        threads = [threading.Thread(target=write) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for there, back in ((source, target), (target, source)):
-            move_slot(slot, there, back)
-            threading.Event().wait(0.1)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        assert not problems
-        assert len(written) > 50
-        assert sorted(written) == list(range(2, len(written) + 2))
-        assert session.info().last_seq == len(written) + 1
-    for node in nodes:
-        node.client.flushall()
+def _serves(node: Server, slot: int) -> bool:
+    found = _call(node, "CLUSTER", "SLOTS")
+    assert isinstance(found, list)
+    return any(first <= slot <= last and master[1] == node.port for first, last, master, *_ in found)
+
+
+MOVES = [
+    pytest.param(name, move, id=f"{name}-{move.__name__}")
+    for name, move in (("valkey-9", move_slot), ("path", move_slot), ("valkey-9", move_slot_at_once))
+    if name in binaries()
+]
+
+
+@pytest.mark.parametrize(("name", "move"), MOVES)
+def test_a_slot_moves_under_load_without_an_error(
+    name: str, move: Callable[[int, Server, Server], None], namespace: str
+) -> None:
+    """Appends, turns under a lease that others wait for, and sends: nothing is refused, lost or doubled."""
+    with cluster(binaries()[name]) as nodes:
+        url = f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
+        with SessionCache.from_url(url, namespace=namespace, retry_for=20) as cache:
+            plain = cache.create("moving", max_messages=None)
+            leased = cache.create("moving:" + "a1b2c3d4-0000-8000-8000-000000000000", max_messages=None)
+            slots = [key_slot(session_keys(namespace, session.id).tag.encode()) for session in (plain, leased)]
+            stop = threading.Event()
+            written: list[int] = []
+            sent: list[str] = []
+            turns: list[int] = []
+            problems: list[BaseException] = []
+
+            def append() -> None:
+                written.append(plain.append(X).last_seq)
+
+            def take_turn() -> None:
+                with leased.lease(5, 30) as lease:
+                    turns.append(lease.fence)
+                    lease.receive()
+                    leased.append(X, X)
+
+            def send() -> None:
+                try:
+                    sent.append(cache.session(leased.id).send("s").batch_id)
+                except LimitExceeded:
+                    stop.wait(0.01)  # the inbox is full for the moment
+
+            def repeat(work: Callable[[], None]) -> None:
+                try:
+                    while not stop.is_set():
+                        work()
+                except BaseException as problem:
+                    problems.append(problem)
+
+            jobs = [append, append, take_turn, take_turn, take_turn, send]
+            threads = [threading.Thread(target=repeat, args=(job,)) for job in jobs]
+            for thread in threads:
+                thread.start()
+            for slot in slots:
+                source = next(node for node in nodes if _serves(node, slot))
+                target = nodes[(nodes.index(source) + 1) % 3]
+                for there, back in ((source, target), (target, source)):
+                    move(slot, there, back)
+                    threading.Event().wait(0.2)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            assert not problems
+            assert len(written) > 50
+            assert sorted(written) == list(range(1, len(written) + 1))
+            assert plain.info().last_seq == len(written)
+            assert turns == sorted(set(turns))
+            assert len(turns) > 20
+            with leased.lease(5, 5):
+                pass
+            texts = [message.text for message in leased.history()]
+            assert (texts.count("x"), texts.count("s")) == (2 * len(turns), len(sent))
+
+
+def test_without_following_a_key_that_has_moved_ahead_it_is_an_error(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ablation: half way through a move, ASK is the only way to the session."""
+    with cluster(binaries()["valkey-9"]) as nodes:
+        url = f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
+        with SessionCache.from_url(url, namespace=namespace, retry_for=0.3) as cache:
+            session = cache.create("a")
+            session.append(X)
+            slot = key_slot(session_keys(namespace, "a").tag.encode())
+            source = next(node for node in nodes if _serves(node, slot))
+            target = nodes[(nodes.index(source) + 1) % 3]
+            _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", _call(source, "CLUSTER", "MYID"))
+            _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", _call(target, "CLUSTER", "MYID"))
+            keys = _call(source, "CLUSTER", "GETKEYSINSLOT", slot, 10)
+            assert isinstance(keys, list)
+            _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            assert session.append(X).last_seq == 2
+            monkeypatch.setattr(nodes_module, "AskError", type("Nothing", (Exception,), {}))
+            with pytest.raises(StoreUnavailable):
+                session.append(X)
 
 
 def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +27,9 @@ CALLS: dict[str, Callable[[Session], Any]] = {
     "touch": lambda session: session.touch(),
     "patch": lambda session: session.patch(name="n"),
     "complete": lambda session: session.complete(),
+    "send": lambda session: session.send("x"),
+    "lease.acquire": lambda session: session.lease().acquire(),
+    "lease.info": lambda session: session.lease().info(),
 }
 
 
@@ -70,4 +75,48 @@ def test_creating_and_deleting_are_one_command_each(server: Server, namespace: s
         cache.create("a")
         cache.delete("a")
         assert server.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    server.client.flushall()
+
+
+def test_a_turn_is_two_commands_more(server: Server, namespace: str) -> None:
+    """Acquire and release, one round trip each; an append under the lease is one as ever."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        cache.create("warm")
+        session = cache.create("a")
+        for count in (1, 3):
+            for _ in range(2):
+                server.client.config_resetstat()
+                trips(server)
+                with session.lease():
+                    for _ in range(count):
+                        session.append(X)
+                sent = trips(server)
+            assert sent == count + 2
+            assert server.client.info("commandstats")["cmdstat_evalsha"]["calls"] == count + 2
+    server.client.flushall()
+
+
+def test_who_waits_sends_nothing(server: Server, namespace: str) -> None:
+    """While another holds the lease for longer than its ttl: the holder's renewals are all there is."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        session = cache.create("a")
+        with session.lease(ttl=0.6) as lease:
+            fences: list[int] = []
+
+            def wait() -> None:
+                with cache.session("a").lease(ttl=0.6, wait=30) as mine:
+                    fences.append(mine.fence)
+
+            threads = [threading.Thread(target=wait) for _ in range(5)]
+            for thread in threads:
+                thread.start()
+            while len(getattr(lease.info(), "line", ())) < 5:
+                time.sleep(0.01)
+            server.client.config_resetstat()
+            time.sleep(2.2)
+            calls = server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            assert calls <= 2.2 / 0.2
+        for thread in threads:
+            thread.join()
+        assert fences == [2, 3, 4, 5, 6]
     server.client.flushall()
