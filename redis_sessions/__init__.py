@@ -37,6 +37,7 @@ from .errors import (
 from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
 from .models.messages import Message
+from .models.pages import Page
 from .models.results import AppendResult, SendResult
 from .models.sessions import (
     AgentRun,
@@ -78,6 +79,7 @@ __all__ = [
     "NotANumber",
     "NotReplicated",
     "OutcomeUnknown",
+    "Page",
     "Refinement",
     "RevisionConflict",
     "SchemaMismatch",

@@ -115,6 +115,9 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
         assert name.startswith(f"{namespace}:"), f"{name} is not of this test"
         if name == f"{namespace}:meta":
             continue
+        if name.startswith(f"{namespace}:index:"):
+            assert client.pttl(key) != -1, f"{name} has no TTL"
+            continue
         prefix, _, id = name.partition("}:")
         _, _, id = id.partition(":")
         session = f"{prefix}}}:session:{id}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis.exceptions import (
@@ -31,6 +33,7 @@ from ..errors import (
     NotReplicated,
     OutcomeUnknown,
     SchemaMismatch,
+    SessionsError,
     StoreError,
     StoreFull,
     StoreUnavailable,
@@ -75,6 +78,23 @@ class Calls:
             return await self._attempt(call)
         except _PASSING as problem:
             return await self._repeat(call, problem, began)
+
+    async def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
+        """The answers of reads, with errors among them as values; one round trip to each node that is asked."""
+        sent: Sequence[Any] = [None] * len(calls)
+        with suppress(*_PASSING):
+            sent = await self._nodes.send_many([(call.keys.tag, call.command) for call in calls])
+        answers: list[T | SessionsError] = []
+        for call, reply in zip(calls, sent, strict=True):
+            try:
+                if reply is None or isinstance(reply, Exception):
+                    answer: T = await self.run(call)  # alone, it goes where it should and is repeated
+                    answers.append(answer)
+                else:
+                    answers.append(call.read(reply))
+            except SessionsError as problem:
+                answers.append(problem)
+        return answers
 
     async def _repeat(self, call: Call[T], first: Exception, began: float) -> T:
         ran = isinstance(first, Lost)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .session import AsyncSession
 
 _LATE = 0.005  # seconds after which what ran out at the server has surely run out
+_NOTED = 0.1  # seconds after which a lease is noted in the index; shorter turns cost it nothing
 _DEAF = 0.25  # seconds between two questions while nothing can be heard
 _UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
 _held: ContextVar[dict[tuple[int, str], AsyncLease]] = ContextVar("redis_sessions_leases")
@@ -69,6 +71,8 @@ class AsyncLease:
         self._pid = 0
         self._holds_until = 0.0
         self._renewal: io.Cancellable | None = None
+        self._noting: io.Cancellable | None = None
+        self._is_noted = False
 
     @property
     def is_held(self) -> bool:
@@ -114,6 +118,7 @@ class AsyncLease:
         self._session._life = grant.life
         _held.set({**_held.get({}), self._session._address: self})
         self._held_for(grant.ms)
+        self._noting = io.later(_NOTED, self._note)
         return self
 
     async def _wait(self, nonce: str) -> Grant:
@@ -180,7 +185,8 @@ class AsyncLease:
 
     def _held_for(self, ms: float) -> None:
         self._holds_until = time.monotonic() + ms / 1000
-        self._stop_renewing()
+        if self._renewal is not None:
+            self._renewal.cancel()
         self._renewal = io.later(max(ms, 0) / 3000, self._keep)
 
     async def _keep(self) -> None:
@@ -190,6 +196,7 @@ class AsyncLease:
         lapse = io.later(max(self._holds_until - time.monotonic(), 0), self._lapse)
         try:
             await self.renew()
+            await self._note()
         except (LeaseLost, SessionNotFound):
             pass
         except SessionsError:
@@ -197,6 +204,13 @@ class AsyncLease:
                 self._renewal = io.later(self._ttl_ms / 10_000, self._keep)
         finally:
             lapse.cancel()
+
+    async def _note(self) -> None:
+        """Keeps the index of leases, in the background: it may be late, and it may fail."""
+        ttl_ms = self._ttl_ms if self._token else 0
+        self._is_noted = ttl_ms > 0
+        with suppress(SessionsError):
+            await self._session._calls.run(leases.note(self._session._leases, self._session.id, ttl_ms))
 
     async def _lapse(self) -> None:
         self._lose(self._token)
@@ -206,8 +220,9 @@ class AsyncLease:
             self.lost.set()
 
     def _stop_renewing(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
+        for timer in (self._renewal, self._noting):
+            if timer is not None:
+                timer.cancel()
 
     async def release(self, *, force: bool = False) -> int:
         """Gives it up: the inbox goes into the transcript, the next in line has it. One round trip, atomic.
@@ -227,6 +242,8 @@ class AsyncLease:
             self._token = ""
             raise
         self._token = ""
+        if self._is_noted:
+            io.spawn(self._note)
         return taken
 
     async def __aenter__(self) -> Self:

@@ -24,7 +24,7 @@ class Masters:
 
     def __init__(self, engine: Engine) -> None:
         self._service = engine.service
-        plain = replace(engine, options=engine.sentinel_options)
+        plain = replace(engine, options=engine.sentinel_options, service="")
         self._links = [io.Link(connector(plain, _PATIENCE, address), _PATIENCE, 1) for address in engine.sentinels]
         self._silent: set[io.Link] = set()
         self._looking = io.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from redis.crc import key_slot
@@ -52,10 +53,7 @@ class Nodes:
         """The reply and, behind it, that to `wait`; errors of the server as values. `route` is hashed to a slot."""
         if self._engine.nodes:
             return await self._follow(route, command, script, wait)
-        link = self._only
-        if self._masters is not None:
-            link = await self._watched()
-        assert link is not None
+        link = await self._watched() if self._masters is not None else self._server()
         try:
             replies = await link.send(command, wait=wait)
             if isinstance(replies[0], NoScriptError) and script is not None:
@@ -67,6 +65,25 @@ class Nodes:
             await self._look()
         return replies
 
+    async def send_many(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        """The replies to commands with their routes, in order, errors as values; one round trip to each node."""
+        groups: dict[io.Link, list[int]] = {}
+        for at, (route, _) in enumerate(commands):
+            if self.is_cluster:
+                link = self._node(await self._node_of(key_slot(route.encode())))
+            else:
+                link = await self._watched() if self._masters is not None else self._server()
+            groups.setdefault(link, []).append(at)
+        replies: list[Any] = [None] * len(commands)
+        for link, places in groups.items():
+            for at, reply in zip(places, await link.send(*[commands[at][1] for at in places]), strict=True):
+                replies[at] = reply
+        return replies
+
+    def _server(self) -> io.Link:
+        assert self._only is not None
+        return self._only
+
     async def _watched(self) -> io.Link:
         """The link to the master, which is looked for every second from the first use on."""
         if self._watched_by != os.getpid():
@@ -74,8 +91,7 @@ class Nodes:
             io.spawn(self._keep_looking)
         if self._only is None:
             await self._look(must=True)
-        assert self._only is not None
-        return self._only
+        return self._server()
 
     async def _keep_looking(self) -> None:
         while not await self._closed.wait(EVERY):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from .._core import messages, sessions
 from .._core.codec import TokenCounter
-from .._core.keys import SessionKeys
+from .._core.keys import SessionKeys, index_keys
 from .._core.units import Duration, whole
 from ..errors import RevisionConflict
 from ..models.limits import LimitCheck
@@ -52,6 +52,7 @@ class AsyncSession(AsyncTranscript):
         self._wakes = wakes
         self._address = (id(calls), keys.session)
         self._lease = under
+        self._leases = index_keys(wakes.namespace, "leases")
         self.state = AsyncState(keys, calls.run, self._writer)
         """Named JSON values and pydantic models."""
         self.variables = AsyncVariables(keys, calls.run, self._writer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .keys import SessionKeys
+from .keys import IndexKeys, SessionKeys
 from .scripts import Script
 
 Argument: TypeAlias = str | bytes | int
@@ -23,7 +23,7 @@ class Call(Generic[T]):
     def __init__(
         self,
         command: tuple[Argument, ...],
-        keys: SessionKeys,
+        keys: SessionKeys | IndexKeys,
         read: Callable[[Any], T],
         script: Script | None = None,
         operation: str = "",
@@ -46,7 +46,7 @@ class Call(Generic[T]):
 
 def invoke(
     script: Script,
-    keys: SessionKeys,
+    keys: SessionKeys | IndexKeys,
     read: Callable[[Any], T],
     *,
     rest: Sequence[Argument] = (),

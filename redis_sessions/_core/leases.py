@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidInput
 from ..models.leases import LeaseInfo
+from ..models.pages import Page
 from .calls import Call, invoke
 from .ids import check_id, new_operation_id
-from .keys import SessionKeys
+from .keys import IndexKeys, SessionKeys
 from .scripts import script
 from .units import Duration, milliseconds
 
@@ -140,3 +141,29 @@ def read_told(data: bytes) -> tuple[str, Told]:
     """From a message on a channel: whom it is for, and what it says."""
     nonce, word, fence, ms = data.decode().split()
     return nonce, Told(word, int(fence), int(ms))
+
+
+def note(keys: IndexKeys, id: str, ttl_ms: int) -> Call[None]:
+    """Tells the index that a session's lease is held for so long; 0 for not any more."""
+    return invoke(script("leases/note"), keys, lambda reply: None, id=id, ttl=ttl_ms)
+
+
+def listed(keys: IndexKeys, limit: int, cursor: str | None) -> Call[Page[str]]:
+    """Reads as a page of session ids."""
+    last, deadline = _read_cursor(cursor)
+
+    def read(reply: list[bytes]) -> Page[str]:
+        ids = [id.decode() for id in reply[::2]]
+        more = f"{reply[-1].decode()} {ids[-1]}" if len(ids) == limit else None
+        return Page(ids, more)
+
+    return invoke(script("leases/list"), keys, read, last=last, deadline=deadline, limit=limit, writes=False)
+
+
+def _read_cursor(cursor: str | None) -> tuple[str, str]:
+    if cursor is None:
+        return "", ""
+    deadline, _, last = cursor.partition(" ") if isinstance(cursor, str) else ("", "", "")
+    if not deadline.isdigit():
+        raise InvalidInput(name="cursor", detail=f"{cursor!r} is none of a page of leases")
+    return check_id(last, "cursor"), deadline

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.connection import Connection, ConnectionInterface, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from ..engines import Engine, connection_options
@@ -34,6 +35,8 @@ def connector(
             socket.TCP_KEEPINTVL: 5,
             socket.TCP_KEEPCNT: 3,
         }
+    if engine.service and node is not None:
+        options["redis_connect_func"] = _is_master
     if node is not None:
         options["host"], options["port"] = node
     kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
@@ -54,6 +57,15 @@ def connector(
         return connection
 
     return connect
+
+
+def _is_master(connection: Any) -> None:
+    """Refuses a server that is no master any more, or not yet: what it knows may be old, or nothing."""
+    connection.on_connect()
+    connection.send_command("ROLE")
+    role = connection.read_response()
+    if role[0] not in (b"master", "master"):
+        raise RedisConnectionError(f"{connection.host}:{connection.port} is no master")
 
 
 def _fake_class() -> Any:

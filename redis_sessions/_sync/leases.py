@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _LATE = 0.005  # seconds after which what ran out at the server has surely run out
+_NOTED = 0.1  # seconds after which a lease is noted in the index; shorter turns cost it nothing
 _DEAF = 0.25  # seconds between two questions while nothing can be heard
 _UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
 _held: ContextVar[dict[tuple[int, str], Lease]] = ContextVar("redis_sessions_leases")
@@ -70,6 +72,8 @@ class Lease:
         self._pid = 0
         self._holds_until = 0.0
         self._renewal: io.Cancellable | None = None
+        self._noting: io.Cancellable | None = None
+        self._is_noted = False
 
     @property
     def is_held(self) -> bool:
@@ -115,6 +119,7 @@ class Lease:
         self._session._life = grant.life
         _held.set({**_held.get({}), self._session._address: self})
         self._held_for(grant.ms)
+        self._noting = io.later(_NOTED, self._note)
         return self
 
     def _wait(self, nonce: str) -> Grant:
@@ -181,7 +186,8 @@ class Lease:
 
     def _held_for(self, ms: float) -> None:
         self._holds_until = time.monotonic() + ms / 1000
-        self._stop_renewing()
+        if self._renewal is not None:
+            self._renewal.cancel()
         self._renewal = io.later(max(ms, 0) / 3000, self._keep)
 
     def _keep(self) -> None:
@@ -191,6 +197,7 @@ class Lease:
         lapse = io.later(max(self._holds_until - time.monotonic(), 0), self._lapse)
         try:
             self.renew()
+            self._note()
         except (LeaseLost, SessionNotFound):
             pass
         except SessionsError:
@@ -198,6 +205,13 @@ class Lease:
                 self._renewal = io.later(self._ttl_ms / 10_000, self._keep)
         finally:
             lapse.cancel()
+
+    def _note(self) -> None:
+        """Keeps the index of leases, in the background: it may be late, and it may fail."""
+        ttl_ms = self._ttl_ms if self._token else 0
+        self._is_noted = ttl_ms > 0
+        with suppress(SessionsError):
+            self._session._calls.run(leases.note(self._session._leases, self._session.id, ttl_ms))
 
     def _lapse(self) -> None:
         self._lose(self._token)
@@ -207,8 +221,9 @@ class Lease:
             self.lost.set()
 
     def _stop_renewing(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
+        for timer in (self._renewal, self._noting):
+            if timer is not None:
+                timer.cancel()
 
     def release(self, *, force: bool = False) -> int:
         """Gives it up: the inbox goes into the transcript, the next in line has it. One round trip, atomic.
@@ -228,6 +243,8 @@ class Lease:
             self._token = ""
             raise
         self._token = ""
+        if self._is_noted:
+            io.spawn(self._note)
         return taken
 
     def __enter__(self) -> Self:

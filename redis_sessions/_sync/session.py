@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from .._core import messages, sessions
 from .._core.codec import TokenCounter
-from .._core.keys import SessionKeys
+from .._core.keys import SessionKeys, index_keys
 from .._core.units import Duration, whole
 from ..errors import RevisionConflict
 from ..models.limits import LimitCheck
@@ -53,6 +53,7 @@ class Session(Transcript):
         self._wakes = wakes
         self._address = (id(calls), keys.session)
         self._lease = under
+        self._leases = index_keys(wakes.namespace, "leases")
         self.state = State(keys, calls.run, self._writer)
         """Named JSON values and pydantic models."""
         self.variables = Variables(keys, calls.run, self._writer)

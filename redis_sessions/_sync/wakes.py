@@ -18,12 +18,12 @@ class Wakes:
 
     def __init__(self, nodes: Nodes, namespace: str) -> None:
         self._nodes = nodes
-        self._namespace = namespace
+        self.namespace = namespace
         self._start()
 
     def _start(self) -> None:
         self._pid = os.getpid()
-        self.channel = wake_channel(self._namespace, secrets.token_hex(6))
+        self.channel = wake_channel(self.namespace, secrets.token_hex(6))
         self._waiting: dict[str, io.Mailbox[Told]] = {}
         self._subscription: io.Subscription | None = None
         self._opening = io.Lock()

@@ -13,6 +13,7 @@ from rich.text import Text
 from .._sync.cache import SessionCache
 from ..models.messages import Message
 from ..models.sessions import SessionInfo
+from . import lease
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
 
 _COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
@@ -59,7 +60,13 @@ def _summary(info: SessionInfo) -> str:
     ]
     who = {"user": info.user_id, "agent": info.agent_id, "name": info.name, "tags": ", ".join(info.tags) or None}
     told = " · ".join(f"{key} {escape(value)}" for key, value in who.items() if value)
-    return "\n".join([*lines, told] if told else lines)
+    if told:
+        lines.append(told)
+    if info.lease is not None:
+        lines.append(lease.told(info.lease))
+    elif info.inbox:
+        lines.append(f"{info.inbox} messages in the inbox")
+    return "\n".join(lines)
 
 
 def _told(message: Message) -> str:

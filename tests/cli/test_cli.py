@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextvars
 import gzip
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_sessions import Message, SessionCache
+from redis_sessions import LeaseLost, Message, SessionCache
 from tests.servers import Server, free_port
 
 CONVERSATION: dict[str, Any] = {
@@ -175,4 +178,34 @@ def test_a_users_mistakes_get_one_line(server: Server, tmp_path: Path) -> None:
         assert done.returncode == code, (arguments, done.stderr)
         assert "secret" not in done.stderr
         assert done.stderr.strip()
+    server.client.flushall()
+
+
+def test_leases_are_listed_shown_and_ended(server: Server) -> None:
+    """The holder by name, who waits, and what it holds up."""
+    with SessionCache.from_url(server.url) as cache:
+        cache.create("a")
+        lease = cache.session("a").lease(ttl=60, owner="worker-7").acquire()
+        while not cache.leases().items:
+            time.sleep(0.02)
+        listed = run("lease", "ls", "--url", server.url)
+        assert listed.returncode == 0
+        assert "worker-7" in listed.stdout
+        page = json.loads(run("lease", "ls", "--url", server.url, "--json").stdout)
+        assert (page["items"][0]["session_id"], page["items"][0]["fence"], page["cursor"]) == ("a", 1, None)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(contextvars.Context().run, lambda: cache.session("a").send("x")).result()
+        assert "held by worker-7 (fence 1)" in run("lease", "show", "a", "--url", server.url).stdout
+        shown = run("show", "a", "--url", server.url).stdout
+        assert "held by worker-7 (fence 1)" in shown
+        assert "1 messages in the inbox" in shown
+        assert "released: worker-7" in run("lease", "release", "a", "--url", server.url).stdout
+        assert "nobody holds" in run("lease", "release", "a", "--url", server.url).stdout
+        assert run("lease", "show", "a", "--url", server.url, "--json").stdout.strip() == "null"
+        assert "no lease is held" in run("lease", "ls", "--url", server.url).stdout
+        with pytest.raises(LeaseLost):
+            lease.release()
+    missing = run("lease", "show", "none", "--url", server.url)
+    assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
+    assert run("lease", "ls", "--url", server.url, "--cursor", "x").returncode == 2
     server.client.flushall()

@@ -370,3 +370,33 @@ def test_a_line_has_an_end(cache: SessionCache, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(LimitExceeded, match="line"):
             elsewhere(lambda: cache.session("a").lease(5, 5).acquire())
         lease.release()
+
+
+def test_held_leases_are_listed(cache: SessionCache) -> None:
+    """By pages, each once; what is released or gone is not among them."""
+    held = []
+    for number in range(5):
+        cache.create(f"s{number}")
+        held.append(elsewhere(cache.session(f"s{number}").lease(ttl=10 + number, owner=f"w{number}").acquire))
+    due = time.monotonic() + 5
+    while len(cache.leases().items) < 5:
+        assert time.monotonic() < due
+        time.sleep(0.02)
+    first = cache.leases(limit=2)
+    second = cache.leases(2, first.cursor)
+    third = cache.leases(2, second.cursor)
+    listed = [lease for page in (first, second, third) for lease in page.items]
+    assert [(lease.session_id, lease.owner, lease.fence) for lease in listed] == [
+        (f"s{n}", f"w{n}", 1) for n in range(5)
+    ]
+    assert third.cursor is None
+    held[0].release()
+    cache.delete("s1")
+    assert [lease.session_id for lease in cache.leases().items] == ["s2", "s3", "s4"]
+    for lease in held[2:]:
+        lease.release()
+    assert cache.leases().items == []
+    with pytest.raises(InvalidInput, match="cursor"):
+        cache.leases(cursor="nonsense")
+    with pytest.raises(InvalidInput, match="limit"):
+        cache.leases(0)
