@@ -13,11 +13,13 @@ import statistics
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 import redis.asyncio
 
+from benchmarks import leases
+from benchmarks.rows import Row
 from redis_sessions import AsyncSessionCache, SessionCache
 from redis_sessions._core.keys import session_keys
 from tests.servers import Server, binaries
@@ -40,25 +42,6 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 MESSAGE = {"role": "user", "content": "x" * (400 - len('{"role":"user","content":""}'))}
 RAW = json.dumps(MESSAGE, separators=(",", ":"))
 KEYS = ("{raw}:session", "{raw}:messages")
-
-
-class Row(NamedTuple):
-    """One comparison: ours, the raw way, and the bar for the ratio if there is one."""
-
-    name: str
-    ours: float
-    raw: float
-    unit: str
-    bar: float | None = None
-    at_least: bool = False
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.raw
-
-    @property
-    def holds(self) -> bool:
-        return self.bar is None or (self.ratio >= self.bar if self.at_least else self.ratio <= self.bar)
 
 
 def p50(*calls: Callable[[], Any], rounds: int = 3000) -> list[float]:
@@ -220,6 +203,9 @@ def main() -> int:
                 ["taskset", "-a", "-p", "-c", "0", str(server.process.pid)], capture_output=True, check=False
             )
         rows = sync_rows(server) + asyncio.run(async_rows(server))
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # what follows is about several processes
+        rows += leases.rows(server)
     finally:
         server.stop()
     print(f"{version.get('server_name', 'redis')} {version['redis_version']}, client and server on one core\n")
