@@ -85,7 +85,7 @@ class Nodes:
         return self._only
 
     async def _watched(self) -> io.Link:
-        """The link to the master, which is looked for every second from the first use on."""
+        """The link to the master, which is looked for twice a second from the first use on."""
         if self._watched_by != os.getpid():
             self._watched_by = os.getpid()
             io.spawn(self._keep_looking)
@@ -107,10 +107,12 @@ class Nodes:
             if must:
                 raise
             return  # the one we know may serve on
-        if master != self._master:
-            before, self._only, self._master = self._only, self._link(master), master
-            if before is not None:
-                await before.abandon()
+        before = None
+        async with self._discovering:
+            if master != self._master:
+                before, self._only, self._master = self._only, self._link(master), master
+        if before is not None:
+            await before.abandon()
 
     async def _follow(self, route: str, command: Command, script: Script | None, wait: Command | None) -> list[Any]:
         slot = key_slot(route.encode())
