@@ -2,7 +2,7 @@
 -- or the session's end refuses stays as it is.
 -- Returns {life, result of the messages that were taken as append has it, or ''}; released again, the same.
 -- Errors: NOT_FOUND REPLACED LEASE_LOST
---- include: rest clock bucket recall remember push expire identify mark fence take waiting drain note tell grant hand_over
+--- include: rest clock bucket recall remember push expire identify look mark fence take waiting drain note tell grant hand_over
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -10,9 +10,7 @@ local batch    = ARGV[2] -- the lease's nonce, or an id of its own for an order
 local lease    = ARGV[3] -- 'fence nonce', or '-' for whoever has it
 
 local ops = bucket(batch)
-local known = redis.call('HMGET', session,
-  'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'line', 'inbox')
-local refusal = identify(known[1], life)
+local known, refusal = look(session, life, ops)
 if refusal then return refusal end
 local before = recall(known[7] or '', batch)
 if before then

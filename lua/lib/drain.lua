@@ -1,5 +1,5 @@
--- Takes a session's inbox into the transcript, and `own` behind it: once, in order, all or none. `known` is as `take`
--- has it, with the inbox tenth. Returns as `take` does.
+-- Takes a session's inbox into the transcript, and `own` behind it: once, in order, all or none. `known` is as `look`
+-- has it. Returns as `take` does.
 local function drain(session, messages, known, own, ops, batch, now)
   local entries, fields = waiting(session, known[10])
   entries[#entries + 1] = own

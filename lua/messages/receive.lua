@@ -1,7 +1,7 @@
 -- Takes what waits in the inbox into the transcript, for the holder of the lease: once, in order, all or none.
 -- Returns {life, seq of the first, messages}; the same batch id again returns the same, as far as it is retained.
 -- Errors: NOT_FOUND REPLACED LEASE_LOST NOT_ACTIVE LIMIT
---- include: rest clock bucket recall remember push expire identify mark fence take waiting drain
+--- include: rest clock bucket recall remember push expire identify look mark fence take waiting drain
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -9,9 +9,7 @@ local batch    = ARGV[2] -- batch id
 local lease    = ARGV[3] -- 'fence nonce' of the lease
 
 local ops = bucket(batch)
-local known = redis.call('HMGET', session,
-  'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'line', 'inbox')
-local refusal = identify(known[1], life)
+local known, refusal = look(session, life, ops)
 if refusal then return refusal end
 local result, entries = recall(known[7] or '', batch), nil
 if result then

@@ -2,7 +2,7 @@
 -- whatever still waits there. A batch id among the session's last 64 returns its first result and changes nothing.
 -- Returns 'life duplicate first last rev count dropped limit-state', or 'life duplicate queued <messages waiting>'.
 -- Errors: NOT_FOUND REPLACED NOT_ACTIVE LEASE_LOST UNSETTLED TOO_LARGE LIMIT
---- include: rest clock bucket recall remember push expire extend identify mark settle fence take waiting drain note
+--- include: rest clock bucket recall remember push expire extend identify look mark settle fence take waiting drain note
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
@@ -12,9 +12,7 @@ local elapsed  = ARGV[4] -- ms since this was first tried, or '' when it was not
 local entry    = ARGV[5] -- '<kind><flags><tokens> <batch id> <payload>'
 
 local ops = bucket(batch)
-local known = redis.call('HMGET', session,
-  'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'max_inbox', 'inbox')
-local refusal = identify(known[1], life)
+local known, refusal = look(session, life, ops)
 if refusal then return refusal end
 local before = recall(known[7] or '', batch)
 if before then
@@ -43,8 +41,8 @@ local held, lapsed = fence(known[8], lease, now)
 if held and lease ~= '' then return held end
 if held then
   local count = last - first + 2
-  if count > known[9] + 0 then
-    return redis.error_reply(string.format('LIMIT inbox %d %s error', count, known[9]))
+  if count > known[11] + 0 then
+    return redis.error_reply(string.format('LIMIT inbox %d %s error', count, known[11]))
   end
   redis.call('HSET', session, string.format('inbox.%d', last + 1), entry, 'inbox', string.format('%d %d', first, last + 1))
   local result = string.format('queued %d', count)
