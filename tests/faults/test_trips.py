@@ -115,7 +115,7 @@ def test_who_waits_sends_nothing(server: Server, namespace: str) -> None:
             server.client.config_resetstat()
             time.sleep(2.2)
             calls = server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
-            assert calls <= 2.2 / 0.2
+            assert calls <= 2 * 2.2 / 0.2 + 1  # a renewal, and its note in the index, at each third of the ttl
         for thread in threads:
             thread.join()
         assert fences == [2, 3, 4, 5, 6]
