@@ -2,7 +2,7 @@
 -- it has the same fence or keeps its place; with nothing left to wait it leaves the line.
 -- Returns {life, fence, ms it holds}, or {life, 0, ms after which to ask again} to one in line.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST LIMIT
---- include: identify bucket recall clock expire extend tell grant hand_over
+--- include: identify bucket recall clock expire extend tell leave grant hand_over
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -28,13 +28,11 @@ if holder == nonce or (is_free and line == '') then
   return {known[1], number + 0, ttl}
 end
 
-local place = string.find(line, nonce .. ' ', 1, true)
-if not place then
+if not string.find(line, nonce .. ' ', 1, true) then
   if #line > most * 20 then -- no record is that short
     local _, length = string.gsub(line, '\n', '')
     if length >= most then return redis.error_reply(string.format('LIMIT line %d %d error', length + 1, most)) end
   end
-  place = #line + 1
   line = line .. string.format('%s %d %d %s %s %s\n', nonce, now + math.max(wait, 1), ttl, counted, channel, owner)
 end
 if is_free then
@@ -45,11 +43,8 @@ if is_free then
   local left = redis.call('HMGET', session, 'lease', 'line')
   number, holder, deadline, name = string.match(left[1], '^(%d+) (%S+) (%d+) (%S+)$')
   line = left[2] or ''
-  place = string.find(line, nonce .. ' ', 1, true)
 end
-if wait == 0 and place then
-  line = string.sub(line, 1, place - 1) .. string.sub(line, string.find(line, '\n', place, true) + 1)
-end
+if wait == 0 then line = leave(line, nonce) end
 redis.call('HSET', session, 'line', line)
 if wait > 0 then return {known[1], 0, deadline - now} end
 return redis.error_reply(string.format('LOCKED %s %s %d', name, number, deadline - now))

@@ -1,13 +1,13 @@
--- Releases a lease: takes the inbox into the transcript and hands the lease to the first in line. An inbox that a limit
+-- Releases a lease, or withdraws from its line: takes the inbox into the transcript and hands the lease to the first in line. An inbox that a limit
 -- or the session's end refuses stays as it is.
 -- Returns {life, result of the messages that were taken as append has it, or ''}; released again, the same.
 -- Errors: NOT_FOUND REPLACED LEASE_LOST
---- include: rest clock bucket recall remember push expire identify look mark fence take waiting drain note tell grant hand_over
+--- include: rest clock bucket recall remember push expire identify look mark fence take waiting drain note tell leave grant hand_over
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
 local batch    = ARGV[2] -- the lease's nonce, or an id of its own for an order
-local lease    = ARGV[3] -- 'fence nonce', or '-' for whoever has it
+local lease    = ARGV[3] -- 'fence nonce'; '-' whoever has it, 'fence *' if it is that one; '* nonce' to withdraw
 
 local ops = bucket(batch)
 local known, refusal = look(session, life, ops)
@@ -18,10 +18,19 @@ if before then
   return {known[1], before}
 end
 local now, result = clock(), nil
+local number, nonce = string.match(known[8] or '0 -', '^(%d+) (%S+)')
+if lease == '* ' .. batch then
+  if nonce ~= batch then
+    redis.call('HSET', session, 'line', leave(known[9] or '', batch))
+    return {known[1], ''}
+  end
+  lease = '-'
+end
+if lease == number .. ' *' and nonce ~= '-' then lease = '-' end
 refusal = fence(known[8], lease, now)
 if refusal then return refusal end
 if known[2] == 'active' and known[10] then
-  result, refusal = drain(session, messages, known, nil, ops, batch, now)
+  result, refusal = drain(session, messages, known, {}, ops, batch, now)
   known[3] = redis.call('HGET', session, 'counts')
   if not known[3] then return refusal end
 end
@@ -29,5 +38,5 @@ if not result then
   result = ''
   note(session, known[3], ops, known[7], batch, result)
 end
-hand_over(session, string.match(known[8] or '0', '^%d+'), known[9] or '', now)
+hand_over(session, number, known[9] or '', now)
 return {known[1], result}

@@ -1,16 +1,16 @@
 -- Takes a batch into the transcript: counted, limited, pinned, pushed, capped; remembered, the session's life extended.
 -- `known`: life, status, counts, rules, limits, aside, records. `entries`: '<kind><flags><tokens> <batch> <payload>',
--- `head` the length of ' <batch>', or nil when their sizes were looked at before. They get the time put before them.
--- Returns 'first last rev count dropped limit-state', or the refusal, second.
-local function take(session, messages, known, entries, ops, batch, now, head)
+-- of which the first `ahead` came from the inbox; the time is put before each.
+-- Returns 'first last rev count dropped limit-state', first and last of the others if there are others; or the refusal, second.
+local function take(session, messages, known, entries, ops, batch, now, ahead)
   local rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number = string.match(known[3],
     '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)')
   local cap, policy, max_bytes, ttl, deadline = string.match(known[4], '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
-  local pins, cap, max_bytes = 0, cap + 0, max_bytes + 0
+  local pins, head, cap, max_bytes = 0, #batch + 1, cap + 0, max_bytes + 0
   for at, entry in ipairs(entries) do
     local space = string.find(entry, ' ', 3, true)
     local kind, flag = string.byte(entry, 1, 2)
-    if head and #entry - space - head > max_bytes then
+    if at > ahead and #entry - space - head > max_bytes then
       return nil, redis.error_reply('TOO_LARGE ' .. #entry - space - head .. ' ' .. max_bytes)
     end
     if kind == 117 then -- u
@@ -46,7 +46,8 @@ local function take(session, messages, known, entries, ops, batch, now, head)
     count, dropped, aside, gone_bytes, gone_tokens = trim(session, messages, count, dropped, known[6] or '', cap, policy)
     bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
   end
-  local result = string.format('%d %d %d %d %d %s', first, last, rev, count + aside, dropped - aside, state)
+  local result = string.format('%d %d %d %d %d %s',
+    ahead < #entries and first + ahead or first, last, rev, count + aside, dropped - aside, state)
   local counts = string.format('%d %d %d %d %d %d %d %d %d %d %s',
     rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number, now)
   redis.call('HSET', session, 'counts', counts, ops, remember(known[7] or '', batch, number, result))

@@ -24,6 +24,6 @@ refusal = fence(known[8], lease, now)
 if refusal then return refusal end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 if not known[10] then return {known[1], 0, {}} end
-result, entries = drain(session, messages, known, nil, ops, batch, now)
+result, entries = drain(session, messages, known, {}, ops, batch, now)
 if not result then return entries end
 return {known[1], string.match(result, '^%d+') + 0, entries}

@@ -35,12 +35,12 @@ if elapsed ~= '' then
   end
 end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
-local size, most = #entry - string.find(entry, ' ', 3, true) - #batch - 1, string.match(known[4], '^%d+ %S+ (%d+)') + 0
-if size > most then return redis.error_reply('TOO_LARGE ' .. size .. ' ' .. most) end
 local held, lapsed = fence(known[8], lease, now)
 if held and lease ~= '' then return held end
 if held then
-  local count = last - first + 2
+  local size = #entry - string.find(entry, ' ', 3, true) - #batch - 1
+  local most, count = string.match(known[4], '^%d+ %S+ (%d+)') + 0, last - first + 2
+  if size > most then return redis.error_reply('TOO_LARGE ' .. size .. ' ' .. most) end
   if count > known[11] + 0 then
     return redis.error_reply(string.format('LIMIT inbox %d %s error', count, known[11]))
   end
@@ -51,7 +51,7 @@ if held then
   return string.format('%s 0 %s', known[1], result)
 end
 if lease ~= '' then known[10] = nil end
-local result, told = drain(session, messages, known, entry, ops, batch, now)
+local result, told = drain(session, messages, known, {entry}, ops, batch, now)
 if not result then return told end
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end
 return string.format('%s 0 %s', known[1], result)

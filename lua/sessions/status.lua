@@ -1,4 +1,5 @@
--- Changes a session's status. An ended session stays as it ended; the same status again changes nothing.
+-- Changes a session's status. An ended session stays as it ended; the same status again changes nothing. What waits in the
+-- inbox is taken into the transcript before the end, unless a limit refuses it.
 -- Returns {life, 'rev'}.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION TRANSITION
 --- include: counts identify bucket recall remember clock fence mark guard expire extend change answer finish
@@ -19,6 +20,14 @@ known, told = guard(session, life, lease, expected, batch)
 if told then return told end
 if known[4] ~= 'active' and known[4] ~= 'paused' then
   return redis.error_reply('TRANSITION ' .. known[4] .. ' ' .. status)
+end
+if status ~= 'active' and status ~= 'paused' and redis.call('HEXISTS', session, 'inbox') == 1 then
+  --- include: rest push take waiting drain look
+  local first = batch .. '.inbox'
+  local _, refusal = drain(session, messages, look(session, life, bucket(first)), {}, bucket(first), first, known.now)
+  local left = redis.call('HMGET', session, 'counts', bucket(batch))
+  if not left[1] then return refusal end
+  known[2], known[5] = counts(left[1]), left[2]
 end
 finish(session, known.now, status, reason)
 if result ~= '' then redis.call('HSET', session, 'result', result) end

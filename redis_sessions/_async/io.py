@@ -25,6 +25,7 @@ sleep = asyncio.sleep
 
 ASYNC = True
 T = TypeVar("T")
+Job = Callable[[], Coroutine[Any, Any, None]]
 _tasks: set[asyncio.Task[None]] = set()
 
 
@@ -42,7 +43,7 @@ def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -
     return task
 
 
-def later(seconds: float, function: Callable[[], Coroutine[Any, Any, None]]) -> Cancellable:
+def later(seconds: float, function: Job) -> Cancellable:
     """Runs a function in the background after a while, unless that is cancelled before."""
     return asyncio.get_running_loop().call_later(seconds, spawn, function)
 

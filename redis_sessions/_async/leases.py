@@ -6,14 +6,14 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from weakref import WeakMethod
 
 from .._core import leases, messages
 from .._core.faults import Unreachable
 from .._core.leases import Grant
-from .._core.units import Duration
+from .._core.units import Duration, whole
 from ..errors import (
     InvalidInput,
     LeaseLost,
@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..models.leases import LeaseInfo
 from ..models.messages import Message
-from . import io
+from . import held, io
 
 if TYPE_CHECKING:
     from .session import AsyncSession
@@ -35,26 +35,16 @@ _LATE = 0.005  # seconds after which what ran out at the server has surely run o
 _NOTED = 0.1  # seconds after which a lease is noted in the index; shorter turns cost it nothing
 _DEAF = 0.25  # seconds between two questions while nothing can be heard
 _UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
-_held: ContextVar[dict[tuple[int, str], AsyncLease]] = ContextVar("redis_sessions_leases")
-
-
-def lease_of(session: AsyncSession) -> str:
-    """'fence nonce' of the lease under which this task or thread writes a session; '' for none."""
-    if session._lease is not None:
-        return session._lease._require()
-    held = _held.get(None)
-    if not held:
-        return ""
-    lease = held.get(session._address)
-    return "" if lease is None else lease._token_here()
 
 
 class AsyncLease:
     """The exclusive right to write one session; `async with session.lease():` acquires and releases it.
 
-    In the block, every write to the session by this task, or by tasks that it starts, is made under the lease: it is
-    refused (LeaseLost) once another has it. Elsewhere `lease.session` is a handle that writes under it. While it is held it
-    is renewed in the background at a third of its ttl, and others' writes are refused with SessionLocked.
+    In the block, every write to the session by this thread or task, or by tasks that it starts, is made under the lease:
+    refused (LeaseLost) once another has it, even when such a task outlives the block. Other threads, and tasks begun before,
+    write under it with `lease.session`. While it is held it is renewed in the background at a third of its ttl, and others'
+    writes are refused with SessionLocked. `fence` is the fencing token. `lost` is an event: set when a write or a renewal was
+    refused, or nobody answered until the lease ran out; cleared when a later renewal finds that nobody took it.
     """
 
     def __init__(self, session: AsyncSession, ttl: Duration, wait: Duration, owner: str | None) -> None:
@@ -68,6 +58,7 @@ class AsyncLease:
         self._ttl_ms = leases.lease_ttl(ttl)
         self._wait_ms = leases.lease_wait(wait)
         self._token = ""
+        self._is_over = False
         self._pid = 0
         self._holds_until = 0.0
         self._renewal: io.Cancellable | None = None
@@ -77,7 +68,7 @@ class AsyncLease:
     @property
     def is_held(self) -> bool:
         """Whether it was acquired, is not released and not known to be lost. Only a write can be sure."""
-        return bool(self._token_here()) and not self.lost.is_set()
+        return bool(self._token_here()) and not self._is_over and not self.lost.is_set()
 
     @property
     def session(self) -> AsyncSession:
@@ -90,7 +81,7 @@ class AsyncLease:
 
     def _require(self) -> str:
         token = self._token_here()
-        if not token:
+        if not token or self._is_over:
             detail = "it is released" if self.fence else "it was never acquired"
             raise LeaseLost(session_id=self._session.id, fence=self.fence, holder="-", detail=detail)
         return token
@@ -100,9 +91,12 @@ class AsyncLease:
     async def acquire(self) -> Self:
         """Waits in line, first come, first served; one round trip when nobody holds it. Then `release` it.
 
-        Raises SessionLocked when `wait` is over, SessionNotFound.
+        The task or thread that calls this holds it. Raises SessionLocked when `wait` is over (and after `retry_for` more when
+        the server does not answer: StoreUnavailable, OutcomeUnknown), SessionNotFound, LimitExceeded when 1,000 are in line,
+        InvalidInput when this task holds it already, NotReplicated.
         """
-        if self._token_here() or lease_of(self._session):
+        here = held.lease_here(self._session)
+        if self.is_held or (here is not None and here.is_held):
             raise InvalidInput(name="lease", detail=f"this task already holds the lease on {self._session.id!r}")
         nonce = secrets.token_hex(8)
         try:
@@ -113,12 +107,13 @@ class AsyncLease:
             raise
         self.fence = grant.fence
         self.lost = io.Event()
+        self._is_over = False
         self._pid = os.getpid()
         self._token = f"{grant.fence} {nonce}"
         self._session._life = grant.life
-        _held.set({**_held.get({}), self._session._address: self})
+        held.enter(self)
         self._held_for(grant.ms)
-        self._noting = io.later(_NOTED, self._note)
+        self._noting = io.later(_NOTED, _while_used(self._note))
         return self
 
     async def _wait(self, nonce: str) -> Grant:
@@ -161,12 +156,8 @@ class AsyncLease:
         return await session._calls.run(call)
 
     async def _withdraw(self, nonce: str) -> None:
-        try:
-            grant = await self._ask(nonce, 0)
-            token = f"{grant.fence} {nonce}"
-            await self._session._calls.run(leases.release(self._session._keys, self._session._life, token))
-        except SessionsError:
-            pass  # out of the line, or its grant runs out by itself
+        with suppress(SessionsError):  # else its place, or its grant, runs out by itself
+            await self._session._calls.run(leases.release(self._session._keys, self._session._life, f"* {nonce}"))
 
     async def renew(self) -> None:
         """Makes it last its whole ttl from now; the background does so by itself. One round trip.
@@ -181,17 +172,18 @@ class AsyncLease:
             self._lose(token)
             raise
         if self._token == token:
+            self.lost.clear()  # it had run out unanswered, but nobody took it
             self._held_for(ms - (time.monotonic() - began) * 1000)
 
     def _held_for(self, ms: float) -> None:
         self._holds_until = time.monotonic() + ms / 1000
         if self._renewal is not None:
             self._renewal.cancel()
-        self._renewal = io.later(max(ms, 0) / 3000, self._keep)
+        self._renewal = io.later(max(ms, 0) / 3000, _while_used(self._keep))
 
     async def _keep(self) -> None:
         token = self._token
-        if not token:
+        if not token or self._is_over:
             return
         lapse = io.later(max(self._holds_until - time.monotonic(), 0), self._lapse)
         try:
@@ -200,14 +192,14 @@ class AsyncLease:
         except (LeaseLost, SessionNotFound):
             pass
         except SessionsError:
-            if self._token == token and not self.lost.is_set():
-                self._renewal = io.later(self._ttl_ms / 10_000, self._keep)
+            if self._token == token:
+                self._renewal = io.later(self._ttl_ms / 10_000, _while_used(self._keep))
         finally:
             lapse.cancel()
 
     async def _note(self) -> None:
         """Keeps the index of leases, in the background: it may be late, and it may fail."""
-        ttl_ms = self._ttl_ms if self._token else 0
+        ttl_ms = 0 if self._is_over else self._ttl_ms
         self._is_noted = ttl_ms > 0
         with suppress(SessionsError):
             await self._session._calls.run(leases.note(self._session._leases, self._session.id, ttl_ms))
@@ -224,27 +216,31 @@ class AsyncLease:
             if timer is not None:
                 timer.cancel()
 
-    async def release(self, *, force: bool = False) -> int:
+    async def release(self, *, force: bool = False, fence: int | None = None) -> int:
         """Gives it up: the inbox goes into the transcript, the next in line has it. One round trip, atomic.
 
         Returns how many messages the inbox gave; a limit of the session can keep them there. Raises LeaseLost when it is not
-        held. With `force` it ends the lease whoever holds it: for operators; its holder's writes are refused from then on.
+        held. With `force` it ends the lease whoever holds it, with `fence` only if it is that one: for operators; its
+        holder's writes are refused from then on.
         """
-        token = leases.ORDER if force else self._require()
+        if force or fence is not None:
+            return await self._release(leases.ORDER if fence is None else f"{whole(fence, 'fence')} *")
+        token = self._require()
         self._stop_renewing()
-        held = _held.get({})
-        if held.get(self._session._address) is self:
-            _held.set({address: lease for address, lease in held.items() if lease is not self})
-        call = leases.release(self._session._keys, self._session._life, token)
+        held.leave(self)
         try:
-            taken = await self._session._calls.run(call)
+            taken = await self._release(token)
         except (LeaseLost, SessionNotFound):
-            self._token = ""
+            self._is_over = True  # with its token kept: tasks it started are refused, too
+            self.lost.set()
             raise
-        self._token = ""
+        self._is_over, self._token = True, ""
         if self._is_noted:
             io.spawn(self._note)
         return taken
+
+    async def _release(self, token: str) -> int:
+        return await self._session._calls.run(leases.release(self._session._keys, self._session._life, token))
 
     async def __aenter__(self) -> Self:
         return await self.acquire()
@@ -252,7 +248,7 @@ class AsyncLease:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._token_here():
+        if self._is_over or not self._token_here():
             return
         try:
             await self.release()
@@ -279,3 +275,15 @@ class AsyncLease:
     def __repr__(self) -> str:
         state = f"fence {self.fence}" if self.is_held else "not held"
         return f"{type(self).__name__}({self._session.id!r}, {state})"
+
+
+def _while_used(method: io.Job) -> io.Job:
+    """The method, as long as somebody has its lease: one that was dropped with its task runs out."""
+    found = WeakMethod(method)
+
+    async def run() -> None:
+        method = found()
+        if method is not None:
+            await method()
+
+    return run

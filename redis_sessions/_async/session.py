@@ -10,18 +10,19 @@ from typing import Any, TypeVar, Unpack
 from pydantic import BaseModel
 
 from .._core import messages, sessions
+from .._core.calls import Call
 from .._core.codec import TokenCounter
 from .._core.keys import SessionKeys, index_keys
 from .._core.units import Duration, whole
-from ..errors import RevisionConflict
+from ..errors import LeaseLost, RevisionConflict, SessionRegressed
 from ..models.limits import LimitCheck
 from ..models.messages import Message
 from ..models.results import AppendResult, SendResult
 from ..models.sessions import SessionInfo, Status
 from ..settings import Description
-from . import io
+from . import held, io
 from .calls import Calls
-from .leases import AsyncLease, lease_of
+from .leases import AsyncLease
 from .state import AsyncState, AsyncVariables
 from .transcript import AsyncTranscript
 from .wakes import Wakes
@@ -53,14 +54,21 @@ class AsyncSession(AsyncTranscript):
         self._address = (id(calls), keys.session)
         self._lease = under
         self._leases = index_keys(wakes.namespace, "leases")
-        self.state = AsyncState(keys, calls.run, self._writer)
+        self.state = AsyncState(keys, self._run, self._writer)
         """Named JSON values and pydantic models."""
-        self.variables = AsyncVariables(keys, calls.run, self._writer)
+        self.variables = AsyncVariables(keys, self._run, self._writer)
         """Named texts."""
 
     def _writer(self) -> tuple[str, str]:
         """The life that this handle knows, and the lease it writes under."""
-        return self._life, lease_of(self)
+        return self._life, held.token_of(self)
+
+    async def _run(self, call: Call[T]) -> T:
+        try:
+            return await self._calls.run(call)
+        except LeaseLost:
+            held.lose(self)
+            raise
 
     def _under(self, lease: AsyncLease) -> AsyncSession:
         return AsyncSession(
@@ -99,7 +107,7 @@ class AsyncSession(AsyncTranscript):
             expected_rev=expected_rev,
             seen=self._seen,
         )
-        result, self._life = await self._calls.run(call)
+        result, self._life = await self._run(call)
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         return result
@@ -112,9 +120,7 @@ class AsyncSession(AsyncTranscript):
         messages wait), OutcomeUnknown.
         """
         one = Message("user", message) if isinstance(message, str) else message
-        result, self._life = await self._calls.run(
-            messages.send(self._keys, *self._writer(), one, self._count, batch_id)
-        )
+        result, self._life = await self._run(messages.send(self._keys, *self._writer(), one, self._count, batch_id))
         self._seen = max(self._seen, result.seq or 0)
         return result
 
@@ -146,21 +152,24 @@ class AsyncSession(AsyncTranscript):
 
         Raises MessageNotFound, LimitExceeded.
         """
-        return await self._calls.run(messages.pin(self._keys, *self._writer(), seq, True, expected_rev=expected_rev))
+        return await self._run(messages.pin(self._keys, *self._writer(), seq, True, expected_rev=expected_rev))
 
     async def unpin(self, seq: int, *, expected_rev: int | None = None) -> int:
         """Ends a pin; a message that only the pin kept is dropped. Returns the rev. Raises MessageNotFound."""
-        return await self._calls.run(messages.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
+        return await self._run(messages.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
 
     async def clear(self, *, expected_rev: int | None = None) -> int:
         """Removes all messages and starts the counts again; seqs go on, system prompt and state stay. Returns the rev."""
-        return await self._calls.run(messages.clear(self._keys, *self._writer(), expected_rev=expected_rev))
+        return await self._run(messages.clear(self._keys, *self._writer(), expected_rev=expected_rev))
 
     # -- the session itself --------------------------------------------------------------------------------------
 
     async def info(self) -> SessionInfo:
         """Everything about the session but its messages and state, as of one moment."""
-        return await self._calls.run(sessions.info(self._keys, self._life))
+        info = await self._calls.run(sessions.info(self._keys, self._life))
+        if info.last_seq < self._seen:
+            raise SessionRegressed(session_id=self.id, known=info.last_seq, seen=self._seen)
+        return info
 
     async def check_limits(self) -> LimitCheck:
         """The first of turns, entries and duration that is at or over its limit; else ok."""
@@ -207,7 +216,10 @@ class AsyncSession(AsyncTranscript):
         return await self._status("failed", reason, result, expected_rev)
 
     async def cancel(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """Ends the session as cancelled. Like pause, resume, time_out and delete it needs no lease. Returns the rev."""
+        """Ends the session as cancelled. Returns the rev.
+
+        An order, like pause, resume, time_out and delete: it needs no lease. Under one that is lost it is refused.
+        """
         return await self._status("cancelled", reason, None, expected_rev)
 
     async def time_out(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
@@ -216,11 +228,11 @@ class AsyncSession(AsyncTranscript):
 
     async def _status(self, wanted: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         call = sessions.status(self._keys, *self._writer(), wanted, reason, result, expected_rev=expected_rev)
-        return await self._calls.run(call)
+        return await self._run(call)
 
     async def delete(self) -> bool:
         """Deletes the session with everything it owns; says whether it was there."""
-        return await self._calls.run(sessions.delete(self._keys, *self._writer()))
+        return await self._run(sessions.delete(self._keys, *self._writer()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"

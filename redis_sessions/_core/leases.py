@@ -34,21 +34,12 @@ class Grant(NamedTuple):
 
 def lease_ttl(ttl: Duration) -> int:
     """In ms; refuses what is too short to be renewed in time, or too long to wait for after a crash."""
-    ms = milliseconds(ttl, "ttl")
-    if not SHORTEST_MS <= ms <= LONGEST_MS:
-        raise InvalidInput(name="ttl", detail=f"{ttl!r}: a lease is for at least 0.1 s and at most a day")
-    return ms
+    return milliseconds(ttl, "ttl", least=SHORTEST_MS, most=LONGEST_MS, bounds="at least 0.1 s and at most a day")
 
 
 def lease_wait(wait: Duration) -> int:
     """In ms; 0 not to wait at all."""
-    seconds = wait.total_seconds() if isinstance(wait, timedelta) else wait
-    if seconds == 0 and not isinstance(seconds, bool):
-        return 0
-    ms = milliseconds(wait, "wait")
-    if ms > LONGEST_MS:
-        raise InvalidInput(name="wait", detail=f"{wait!r}: at most a day")
-    return ms
+    return milliseconds(wait, "wait", least=0, most=LONGEST_MS, bounds="0 or more, and at most a day")
 
 
 @cache
@@ -85,13 +76,18 @@ def renew(keys: SessionKeys, life: str, lease: str, ttl_ms: int) -> Call[int]:
 
 
 def release(keys: SessionKeys, life: str, lease: str) -> Call[int]:
-    """Reads as how many messages the inbox gave to the transcript. With ORDER it ends whoever's lease it is."""
+    """Reads as how many messages the inbox gave to the transcript.
+
+    `lease` is 'fence nonce'; ORDER for whoever has it, 'fence *' for whoever has it with that fence; '* nonce' to leave the
+    line, or to give back what was granted meanwhile.
+    """
 
     def read(reply: Any) -> int:
         found = reply[1].split()
         return int(found[1]) - int(found[0]) + 1 if found else 0
 
-    batch = new_operation_id() if lease == ORDER else lease.split()[1]
+    nonce = lease.split()[-1]
+    batch = new_operation_id() if nonce in (ORDER, "*") else nonce
     return invoke(script("leases/release"), keys, read, life=life, batch=batch, lease=lease)
 
 

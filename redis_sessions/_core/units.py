@@ -12,14 +12,21 @@ Duration: TypeAlias = float | timedelta
 LONGEST_MS = 100 * 365 * 24 * 3600 * 1000
 
 
-def milliseconds(duration: Duration, name: str) -> int:
-    """A positive duration as whole milliseconds; refuses what is not positive, not finite, or over 100 years."""
+def milliseconds(
+    duration: Duration,
+    name: str,
+    *,
+    least: int = 1,
+    most: int = LONGEST_MS,
+    bounds: str = "at least 1 ms and at most 100 years",
+) -> int:
+    """A duration as whole milliseconds; refuses what is not finite, or not within its bounds."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
         raise InvalidInput(name=name, detail=f"{duration!r} is no duration in seconds")
     ms = round(seconds * 1000)
-    if not 0 < ms <= LONGEST_MS:
-        raise InvalidInput(name=name, detail=f"{duration!r} must be at least 1 ms and at most 100 years")
+    if not least <= ms <= most:
+        raise InvalidInput(name=name, detail=f"{duration!r} must be {bounds}")
     return ms
 
 

@@ -29,6 +29,7 @@ sleep = time.sleep
 
 ASYNC = False
 T = TypeVar("T")
+Job = Callable[[], None]
 
 
 class Cancellable(Protocol):
@@ -66,7 +67,7 @@ class _Clock:
         self._sooner = threading.Condition()
         threading.Thread(target=self._run, daemon=True, name="redis-sessions clock").start()
 
-    def later(self, seconds: float, function: Callable[[], None]) -> Cancellable:
+    def later(self, seconds: float, function: Job) -> Cancellable:
         if self._pid != os.getpid():
             self._start()  # a forked process has none of its parent's threads
         due = _Due(function)

@@ -29,6 +29,7 @@ NEVER = {
     "messages/receive": {"LOCKED", "TOO_LARGE"},
     "messages/send": {"LOCKED"},
     "sessions/delete": {"LOCKED"},
+    "sessions/status": {"TOO_LARGE", "LIMIT"},
 }
 
 

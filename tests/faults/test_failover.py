@@ -146,6 +146,9 @@ def test_a_write_that_no_replica_acknowledged_says_so(name: str, namespace: str)
         with pytest.raises(NotReplicated, match="replicas are connected"):
             session.state.put("a", 1)
         assert careless.session("a").append(X).last_seq == 3
+        with pytest.raises(NotReplicated):
+            session.lease(60).acquire()
+        await_true(lambda: careless.session("a").lease().info() is None)
         master.kill()
         with SessionCache.from_url(replica.url, namespace=namespace) as after:
             assert after.session("a").info().last_seq == 1

@@ -144,15 +144,48 @@ def test_bad_sends_are_refused(cache: SessionCache) -> None:
     assert session.info().inbox == 0
 
 
-def test_an_ended_session_keeps_its_inbox_out(cache: SessionCache) -> None:
-    """What came too late is in no transcript, and can be seen."""
+@pytest.mark.parametrize("end", ["complete", "fail", "cancel", "time_out"])
+def test_an_end_takes_the_inbox_in_first(cache: SessionCache, end: str) -> None:
+    """What was sent before is in the transcript; nothing can be sent after."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5) as lease:
         elsewhere(lambda: other.send("x"))
-        session.complete()
+        getattr(session, end)()
         with pytest.raises(SessionNotActive):
             lease.receive()
-    assert (session.info().inbox, session.info().count) == (1, 0)
+        with pytest.raises(SessionNotActive):
+            elsewhere(lambda: other.send("y"))
+    info = session.info()
+    assert (info.inbox, info.count, info.user_messages) == (0, 1, 1)
+    assert texts(session.history()) == ["x"]
+
+
+def test_a_pause_leaves_the_inbox_to_the_holder(cache: SessionCache) -> None:
+    """And so does what follows, until it is resumed."""
+    session, other = cache.create("a"), cache.session("a")
+    with session.lease(ttl=5) as lease:
+        elsewhere(lambda: other.send("x"))
+        session.pause()
+        session.resume()
+        assert texts(lease.receive()) == ["x"]
+
+
+def test_an_append_after_a_dead_holder_comes_behind_its_inbox(cache: SessionCache) -> None:
+    """Its result says where it is itself; refused, it leaves the inbox as it was."""
+    session, other = cache.create("a", max_message_bytes=100), cache.session("a")
+    lease = session.lease(ttl=0.1)
+    elsewhere(lease.acquire)
+    lease._stop_renewing()
+    other.send("1")
+    other.send("2")
+    time.sleep(0.15)
+    with pytest.raises(MessageTooLarge):
+        other.append({"role": "user", "content": "x" * 200})
+    assert session.info().inbox == 2
+    result = other.append({"role": "user", "content": "3"}, {"role": "user", "content": "4"}, batch_id="b")
+    assert (result.first_seq, result.last_seq, result.count) == (3, 4, 4)
+    assert other.append({"role": "user", "content": "3"}, {"role": "user", "content": "4"}, batch_id="b").first_seq == 3
+    assert texts(session.history()) == list("1234")
 
 
 def test_sends_leave_the_rev_to_the_holder(cache: SessionCache) -> None:

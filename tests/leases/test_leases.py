@@ -400,3 +400,53 @@ def test_held_leases_are_listed(cache: SessionCache) -> None:
         cache.leases(cursor="nonsense")
     with pytest.raises(InvalidInput, match="limit"):
         cache.leases(0)
+
+
+def test_a_refused_write_tells_at_once_and_a_new_lease_can_be_had(cache: SessionCache) -> None:
+    """The flag is set with the first LeaseLost; the same task can stand in line again."""
+    session = cache.create("a")
+    with pytest.raises(LeaseLost), session.lease(ttl=60) as lease:
+        elsewhere(lambda: cache.session("a").lease().release(force=True))
+        with pytest.raises(LeaseLost):
+            session.append(X)
+        assert lease.lost.is_set()
+        assert not lease.is_held
+        with session.lease(ttl=5) as second:
+            assert second.fence == 2
+            assert session.append(X).last_seq == 1
+
+
+def test_what_a_lost_block_started_writes_nothing_later(cache: SessionCache) -> None:
+    """Also when another's lease came and went; what a released one started writes plainly."""
+    session = cache.create("a")
+    lost = None
+    with pytest.raises(LeaseLost), session.lease(ttl=60):
+        lost = contextvars.copy_context()
+        elsewhere(lambda: cache.session("a").lease().release(force=True))
+    with session.lease(ttl=5):
+        released = contextvars.copy_context()
+        session.append(X)
+    assert lost is not None
+    with pytest.raises(LeaseLost):
+        lost.run(session.append, X)
+    assert released.run(session.append, X).last_seq == 2
+
+
+def test_a_force_release_can_name_its_fence(cache: SessionCache) -> None:
+    """So that it ends no other's turn."""
+    session = cache.create("a")
+    with session.lease(ttl=5) as lease:
+        with pytest.raises(LeaseLost):
+            elsewhere(lambda: cache.session("a").lease().release(fence=lease.fence - 1))
+        session.append(X)
+        elsewhere(lambda: cache.session("a").lease().release(fence=lease.fence))
+        with pytest.raises(LeaseLost):
+            lease.release()
+
+
+def test_a_lease_that_was_dropped_runs_out(cache: SessionCache) -> None:
+    """With the thread that had it: nobody renews what nobody can use."""
+    session = cache.create("a")
+    elsewhere(lambda: cache.session("a").lease(ttl=0.3).acquire() and None)
+    with session.lease(ttl=5, wait=5) as lease:
+        assert lease.fence == 2

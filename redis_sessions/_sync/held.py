@@ -1,0 +1,45 @@
+# Generated from ../_async/held.py by tools/mirror.py; edit that file.
+"""Which lease a task or thread writes under: what its context says, or its handle."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .leases import Lease
+    from .session import Session
+
+_held: ContextVar[dict[tuple[int, str], Lease]] = ContextVar("redis_sessions_leases")
+
+
+def enter(lease: Lease) -> None:
+    """From here on this task, and those it starts, write under a lease."""
+    _held.set({**_held.get({}), lease._session._address: lease})
+
+
+def leave(lease: Lease) -> None:
+    """Ends what `enter` began, for this task."""
+    if lease_here(lease._session) is lease:
+        _held.set({address: other for address, other in _held.get({}).items() if other is not lease})
+
+
+def lease_here(session: Session) -> Lease | None:
+    """The lease that this task writes a session under, or None."""
+    held = _held.get(None)
+    return held.get(session._address) if held else None
+
+
+def token_of(session: Session) -> str:
+    """'fence nonce' of the lease that a write is made under; '' for none."""
+    if session._lease is not None:
+        return session._lease._require()
+    lease = lease_here(session)
+    return "" if lease is None else lease._token_here()
+
+
+def lose(session: Session) -> None:
+    """Tells the lease that a write was refused for it."""
+    lease = session._lease or lease_here(session)
+    if lease is not None:
+        lease.lost.set()
