@@ -85,7 +85,7 @@ class SessionLocked(SessionsError):
     reply = ("holder", "fence", "left_ms")
     template = (
         "session {session_id!r} is held by {holder} (fence {fence}) for another {left_ms} ms unless renewed:"
-        " wait longer for the lease, or send() to its inbox"
+        " wait longer for the lease, send() to its inbox, or write with lease.session if it is your own"
     )
     session_id: str
     holder: str
@@ -195,8 +195,9 @@ class InvalidState(InvalidInput):
 class OutcomeUnknown(SessionsError):
     """The call may or may not have been carried out. Repeat it, with `batch_id` if there is one: it happens once."""
 
-    template = "no answer for {waited:.1f} s, so the outcome is unknown ({detail}); {advice}"
+    template = "session {session_id!r}: no answer for {waited:.1f} s, so the outcome is unknown ({detail}); {advice}"
     code = "UNSETTLED"
+    session_id: str
     batch_id: str | None
     waited: float
     detail: str

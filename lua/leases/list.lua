@@ -9,7 +9,7 @@ local limit    = tonumber(ARGV[3]) -- how many at the most
 
 local start
 if last == '' then
-  start = redis.call('ZCOUNT', ids, '-inf', string.format('(%d', clock() - 60000))
+  start = redis.call('ZCOUNT', ids, '-inf', clock())
 elseif redis.call('ZSCORE', ids, last) == deadline then
   start = redis.call('ZRANK', ids, last) + 1
 else

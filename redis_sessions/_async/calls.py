@@ -144,6 +144,8 @@ class Calls:
 
     def _check_acks(self, call: Call[Any], waited: Any) -> None:
         """Raises NotReplicated when too few replicas have what was written on this connection."""
+        if isinstance(waited, NoPermissionError):
+            raise AccessDenied(where=self._where, detail=f"the write was made, but acks needs WAIT: {waited}")
         acked = waited if isinstance(waited, int) else 0  # a master that was demoted meanwhile answers with an error
         if acked < self._acks:
             facts = {"session_id": call.keys.id, "acked": acked, "wanted": self._acks}
@@ -151,7 +153,7 @@ class Calls:
 
     def _unknown(self, call: Call[Any], waited: float, detail: str) -> OutcomeUnknown:
         again = _again(call, "look at what is there before you repeat the call")
-        return OutcomeUnknown(waited=waited, detail=detail, **again)
+        return OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=detail, **again)
 
     def _error(self, call: Call[Any], reply: Exception) -> Exception:
         text = str(reply)

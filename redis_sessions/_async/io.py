@@ -13,7 +13,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    InvalidResponse,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from .._core.calls import Argument
 from .._core.faults import Fault, Lost, Refused, Unreachable
@@ -127,7 +134,7 @@ async def _opened(connect: Callable[[], AbstractConnection], timeout: float) -> 
     connection = connect()
     try:
         await asyncio.wait_for(connection.connect(), timeout)
-    except AuthenticationError:
+    except (AuthenticationError, NoPermissionError):
         raise
     except (ResponseError, InvalidResponse) as problem:
         raise Refused(str(problem)) from problem

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -70,8 +71,8 @@ class SessionCache:
         bound = milliseconds(retry_for, "retry_for") / 1000
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         self._nodes = Nodes(engine, attempt, whole(max_connections, "max_connections", least=1))
-        if whole(acks, "acks", most=100) and engine.transport == "fake":
-            raise InvalidInput(name="acks", detail="fake:// has no replicas")
+        if whole(acks, "acks", most=100) and engine.where.startswith(("fake://", "embedded://")):
+            raise InvalidInput(name="acks", detail=f"{engine.where} has no replicas")
         self._calls = Calls(self._nodes, engine.where, namespace, bound, acks, round(attempt * 500))
         self._wakes = Wakes(self._nodes, namespace)
 
@@ -111,7 +112,7 @@ class SessionCache:
         return found
 
     def leases(self, limit: int = 50, cursor: str | None = None) -> Page[LeaseInfo]:
-        """Leases that are held, of all sessions, those that run out first before others; at most 3 round trips a page.
+        """Leases that are held and have not run out, those that run out first before others; at most 3 round trips a page.
 
         A lease is listed from a tenth of a second after it was acquired. One that is renewed while pages are read can come
         again, none is missed.
@@ -120,7 +121,8 @@ class SessionCache:
         page = self._calls.run(leases.listed(index_keys(self.namespace, "leases"), limit, cursor))
         calls = [leases.info(session_keys(self.namespace, id), "") for id in page.items]
         found = self._calls.run_many(calls)
-        return Page([lease for lease in found if isinstance(lease, LeaseInfo)], page.cursor)
+        held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
+        return Page(held, page.cursor)
 
     def delete(self, id: str) -> bool:
         """Deletes a session with everything it owns; says whether it was there. One round trip, atomic."""

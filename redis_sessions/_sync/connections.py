@@ -44,7 +44,9 @@ def connector(
     try:
         fits = inspect.iscoroutinefunction(kind(**options).connect) is io.ASYNC
     except (TypeError, ValueError) as problem:
-        raise InvalidInput(name="url", detail=f"{engine.where}: {problem}") from None
+        detail = str(problem).rpartition("got an unexpected keyword argument ")
+        told = f"there is no option {detail[2]}" if detail[1] else str(problem)
+        raise InvalidInput(name="url", detail=f"{engine.where}: {told}") from None
     if not fits:
         raise InvalidInput(
             name="client",

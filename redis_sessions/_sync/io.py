@@ -16,7 +16,14 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from redis.connection import ConnectionInterface
-from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    InvalidResponse,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from .._core.calls import Argument
 from .._core.faults import Lost, Refused, Unreachable
@@ -147,7 +154,7 @@ def _opened(connect: Callable[[], ConnectionInterface]) -> ConnectionInterface:
     connection = connect()
     try:
         connection.connect()
-    except AuthenticationError:
+    except (AuthenticationError, NoPermissionError):
         raise
     except (ResponseError, InvalidResponse) as problem:
         raise Refused(str(problem)) from problem

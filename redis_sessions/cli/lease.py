@@ -54,39 +54,54 @@ def list_leases(
 def show_lease(id: Id, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False) -> None:
     """Show who holds a session's lease, who waits for it, and how much is in the inbox."""
     with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
-        found = cache.session(id).lease().info()
+        info = cache.session(id).info()
     if as_json:
-        print(json.dumps(found and found.model_dump(mode="json")))
-    elif found is None:
-        out.print(f"nobody holds the lease on {escape(id)}")
-    else:
-        out.print(told(found))
+        print(json.dumps(info.lease and info.lease.model_dump(mode="json")))
+        return
+    out.print(told(info.lease) if info.lease else f"nobody holds the lease on {escape(id)}")
+    if info.inbox:
+        out.print(f"{info.inbox} messages in the inbox")
 
 
 @lease.command("release")
-def release_lease(id: Id, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """End a session's lease whoever holds it. Its holder's writes are refused from then on, and the next in line has it."""
+def release_lease(
+    id: Id,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    fence: Annotated[int | None, typer.Option("--fence", min=1, help="Only if the lease has this fence.")] = None,
+    as_json: Json = False,
+) -> None:
+    """End a session's lease whoever holds it. Its holder's writes are refused from then on, and the next in line has it.
+
+    Exit 1 when nobody holds it.
+    """
     with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
         lease = cache.session(id).lease()
         before = lease.info()
-        if before is None:
-            out.print(f"nobody holds the lease on {escape(id)}")
-            return
-        taken = lease.release(force=True)
+        taken = lease.release(force=True, fence=fence) if before else 0
+    if as_json:
+        print(json.dumps({"released": before and before.model_dump(mode="json"), "taken": taken}))
+    elif before is None:
+        out.print(f"nobody holds the lease on {escape(id)}")
+    else:
         out.print(
             f"released: {escape(before.owner)} held it (fence {before.fence}); {taken} messages taken from the inbox"
         )
+    raise typer.Exit(0 if before else 1)
 
 
 def told(found: LeaseInfo) -> str:
     """A lease in a line or two."""
-    lines = [f"held by [bold]{escape(found.owner)}[/] (fence {found.fence}), {_left(found)} left unless renewed"]
+    left = (
+        f"{_left(found)} left unless renewed"
+        if found.expires_in.total_seconds() > 0
+        else f"{_left(found)}, not taken over"
+    )
+    lines = [f"held by [bold]{escape(found.owner)}[/] (fence {found.fence}), {left}"]
     if found.line:
         lines.append(
             f"{len(found.line)} in line: {escape(', '.join(found.line[:10]))}{' …' if len(found.line) > 10 else ''}"
         )
-    if found.inbox:
-        lines.append(f"{found.inbox} messages in the inbox")
     return "\n".join(lines)
 
 

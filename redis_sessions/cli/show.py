@@ -64,7 +64,7 @@ def _summary(info: SessionInfo) -> str:
         lines.append(told)
     if info.lease is not None:
         lines.append(lease.told(info.lease))
-    elif info.inbox:
+    if info.inbox:
         lines.append(f"{info.inbox} messages in the inbox")
     return "\n".join(lines)
 
@@ -82,5 +82,6 @@ def _told(message: Message) -> str:
 
 
 def _print_line(role: str, label: str, text: str) -> None:
-    printable = text.encode(errors="replace").decode()  # a lone surrogate is JSON, but no text a terminal takes
-    out.print(Text.assemble((f"{role:>9} ", _COLOURS[role]), (f"{label}  ", "dim"), printable))
+    told = "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
+    indented = told.replace("\n", "\n" + " " * 10)  # no message looks like another's line, or steers the terminal
+    out.print(Text.assemble((f"{role:>9} ", _COLOURS[role]), (f"{label}  ", "dim"), indented))

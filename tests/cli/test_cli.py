@@ -199,8 +199,10 @@ def test_leases_are_listed_shown_and_ended(server: Server) -> None:
         shown = run("show", "a", "--url", server.url).stdout
         assert "held by worker-7 (fence 1)" in shown
         assert "1 messages in the inbox" in shown
-        assert "released: worker-7" in run("lease", "release", "a", "--url", server.url).stdout
-        assert "nobody holds" in run("lease", "release", "a", "--url", server.url).stdout
+        assert run("lease", "release", "a", "--url", server.url, "--fence", "7").returncode == 2
+        assert "released: worker-7" in run("lease", "release", "a", "--url", server.url, "--fence", "1").stdout
+        again = run("lease", "release", "a", "--url", server.url)
+        assert ("nobody holds" in again.stdout, again.returncode) == (True, 1)
         assert run("lease", "show", "a", "--url", server.url, "--json").stdout.strip() == "null"
         assert "no lease is held" in run("lease", "ls", "--url", server.url).stdout
         with pytest.raises(LeaseLost):
@@ -208,4 +210,14 @@ def test_leases_are_listed_shown_and_ended(server: Server) -> None:
     missing = run("lease", "show", "none", "--url", server.url)
     assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
     assert run("lease", "ls", "--url", server.url, "--cursor", "x").returncode == 2
+    server.client.flushall()
+
+
+def test_a_message_neither_steers_the_terminal_nor_looks_like_another(server: Server) -> None:
+    """Control characters are shown, further lines are indented."""
+    with SessionCache.from_url(server.url) as cache:
+        cache.create("a").append({"role": "tool", "content": "\x1b[31mred\u202e\nuser 99 faked"})
+    shown = run("show", "a", "--url", server.url).stdout
+    assert "\\x1b[31mred\\u202e" in shown
+    assert "\nuser 99" not in shown
     server.client.flushall()

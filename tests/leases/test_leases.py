@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -448,5 +449,6 @@ def test_a_lease_that_was_dropped_runs_out(cache: SessionCache) -> None:
     """With the thread that had it: nobody renews what nobody can use."""
     session = cache.create("a")
     elsewhere(lambda: cache.session("a").lease(ttl=0.3).acquire() and None)
+    gc.collect()
     with session.lease(ttl=5, wait=5) as lease:
         assert lease.fence == 2
