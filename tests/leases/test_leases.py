@@ -49,8 +49,10 @@ def waiting(cache: SessionCache, id: str, ttl: float = 5, wait: float = 20) -> I
     while len((cache.session(id).lease().info() or _FREE).line) == line and not fences:
         assert time.monotonic() < due
         time.sleep(0.01)
-    yield fences
-    thread.join(30)
+    try:
+        yield fences
+    finally:
+        thread.join(30)
     assert not thread.is_alive()
 
 
