@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
@@ -134,11 +133,13 @@ def test_without_batch_ids_they_do(own_server: Server, namespace: str, tmp_path:
 
 def test_a_full_server_under_load_refuses_and_goes_on(own_server: Server, namespace: str, tmp_path: Path) -> None:
     """maxmemory reached and relieved, over and over: refused with StoreFull, then written once."""
-    limits = itertools.cycle([1, 0])
-    found, noted = under(
-        own_server, namespace, tmp_path, lambda: own_server.client.config_set("maxmemory", next(limits)), 0.1
-    )
-    own_server.client.config_set("maxmemory", 0)
+
+    def fill_and_relieve() -> None:
+        own_server.client.config_set("maxmemory", 1)
+        time.sleep(0.1)
+        own_server.client.config_set("maxmemory", 0)
+
+    found, noted = under(own_server, namespace, tmp_path, fill_and_relieve, 0.1)
     assert found == []
     assert {error.split("(")[0] for error in errors(noted)} == {"StoreFull"}
 
