@@ -26,8 +26,11 @@ class SessionsError(Exception):
     @classmethod
     def from_reply(cls, session_id: str, words: list[str]) -> Self:
         """The error that a script's refusal means: its words after the first are the `reply` fields."""
-        values = [int(word) if word.lstrip("-").isdigit() else word for word in words]
-        return cls(session_id=session_id, **dict(zip(cls.reply, values, strict=False)))
+        facts = dict(zip(cls.reply, words, strict=False))
+        numbers = {name for name, kind in cls.__annotations__.items() if kind == "int"}
+        return cls(
+            session_id=session_id, **{name: int(word) if name in numbers else word for name, word in facts.items()}
+        )
 
 
 def _rebuild(cls: type[SessionsError], facts: dict[str, Any]) -> SessionsError:

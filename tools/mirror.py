@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "redis_sessions"
-HAND_WRITTEN = {"io.py", "__init__.py"}
+HAND_WRITTEN = {"io.py", "background.py", "__init__.py"}
 HEADER = "# Generated from ../_async/{name} by tools/mirror.py; edit that file.\n"
 WORDS = [
     (r"\basync (def|with|for)\b", r"\1"),

@@ -30,6 +30,7 @@ end
 
 if not string.find(line, nonce .. ' ', 1, true) then
   if #line > most * 20 then -- no record is that short
+    line = string.gsub(line, '%S+ (%d+) [^\n]*\n', function(last) if last - now <= 0 then return '' end end)
     local _, length = string.gsub(line, '\n', '')
     if length >= most then return redis.error_reply(string.format('LIMIT line %d %d error', length + 1, most)) end
   end
@@ -45,6 +46,6 @@ if is_free then
   line = left[2] or ''
 end
 if wait == 0 then line = leave(line, nonce) end
-redis.call('HSET', session, 'line', line)
+if wait > 0 or line ~= (known[4] or '') then redis.call('HSET', session, 'line', line) end
 if wait > 0 then return {known[1], 0, deadline - now} end
 return redis.error_reply(string.format('LOCKED %s %s %d', name, number, deadline - now))

@@ -3,6 +3,7 @@
 -- renewal makes it the whole ttl. The one who asks right now (`mine`) has it at once. Returns the nonce that got it.
 local function hand_over(session, number, line, now, mine)
   local granted, left
+  redis.call('HSET', session, 'lease', number .. ' - 0 -') -- refused for memory, if at all, before anybody is told
   while line ~= '' do
     local nonce, last, ttl, counted, channel, owner, others =
       string.match(line, '^(%S+) (%d+) (%d+) (%d) (%S+) (%S+)\n()')
@@ -18,7 +19,6 @@ local function hand_over(session, number, line, now, mine)
     end
     line = string.sub(line, others)
   end
-  if not granted then redis.call('HSET', session, 'lease', number .. ' - 0 -') end
   if line ~= '' then
     redis.call('HSET', session, 'line', line)
   else

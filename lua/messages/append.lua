@@ -47,12 +47,14 @@ if (held or lease ~= '') and (lease == '' or string.sub(held or '', 1, #lease) ~
 end
 if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' .. rev) end
 if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
-if lapsed then -- what the holder did not receive comes first
+if lapsed then -- what the holder did not receive comes first, unless a limit refuses it
   --- include: identify look waiting drain
   result, refusal = drain(session, messages, look(session, life, ops), entries, ops, batch, now)
-  if result then redis.call('HSET', session, 'lease', lapsed) end
-else
+  if not result and redis.call('HGET', session, 'status') ~= 'active' then return refusal end
+end
+if not result then
   result, refusal = take(session, messages, known, entries, ops, batch, now, 0)
 end
 if not result then return refusal end
+if lapsed then redis.call('HSET', session, 'lease', lapsed) end
 return found .. ' 0 ' .. result

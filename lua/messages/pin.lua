@@ -18,7 +18,10 @@ local at = seq - count.dropped - 1
 local field = 'pinned.' .. string.format('%.0f', seq)
 local message = at >= 0 and redis.call('LINDEX', messages, at) or redis.call('HGET', session, field)
 if not message then return redis.error_reply('NO_MESSAGE ' .. string.format('%.0f', seq)) end
-if (string.byte(message, 15) % 2 == 1) == pinned then return {known[1], count.rev .. ' '} end
+if (string.byte(message, 15) % 2 == 1) == pinned then
+  mark(session, known[1])
+  return {known[1], count.rev .. ' '}
+end
 
 local pins, refusal = pin(session, pinned and 1 or -1, string.match(known[3], '^%d+') + 0)
 if refusal then return refusal end

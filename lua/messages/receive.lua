@@ -16,6 +16,7 @@ if result then
   local first, last = string.match(result, '^(%d+) (%d+)')
   local dropped = string.match(known[3], '^%d+ %d+ (%d+)')
   mark(session, known[1])
+  if last - dropped <= 0 then return {known[1], 0, {}} end
   first = math.max(first, dropped + 1)
   return {known[1], first, redis.call('LRANGE', messages, first - dropped - 1, last - dropped - 1)}
 end

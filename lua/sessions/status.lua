@@ -15,7 +15,10 @@ local result   = ARGV[7] -- JSON, or ''
 
 local known, told = guard(session, life, lease, '', batch)
 if told then return told end
-if known[4] == status then return {known[1], known[2].rev .. ' '} end
+if known[4] == status then
+  mark(session, known[1])
+  return {known[1], known[2].rev .. ' '}
+end
 known, told = guard(session, life, lease, expected, batch)
 if told then return told end
 if known[4] ~= 'active' and known[4] ~= 'paused' then

@@ -64,10 +64,10 @@ class Calls:
         self, nodes: Nodes, where: str, namespace: str, retry_for: float, acks: int = 0, patience_ms: int = 0
     ) -> None:
         self._nodes = nodes
-        self._where = where
+        self.where = where
         self._namespace = namespace
         self._retry_for = retry_for
-        self._acks = acks
+        self.acks = acks
         self._wait = ("WAIT", acks, patience_ms) if acks else None
         self._checked = False
 
@@ -121,7 +121,7 @@ class Calls:
             detail = str(problem)
             if ran and call.writes:
                 raise self._unknown(call, waited, detail) from problem
-            raise StoreUnavailable(where=self._where, waited=waited, detail=detail) from problem
+            raise StoreUnavailable(where=self.where, waited=waited, detail=detail) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
 
     async def _attempt(self, call: Call[T]) -> T:
@@ -132,23 +132,23 @@ class Calls:
                 call.keys.tag, call.command, call.script, self._wait if call.writes else None
             )
         except _DENIED as problem:
-            raise AccessDenied(where=self._where, detail=str(problem)) from None
+            raise AccessDenied(where=self.where, detail=str(problem)) from None
         except Refused as problem:
-            raise StoreError(where=self._where, detail=str(problem)) from None
+            raise StoreError(where=self.where, detail=str(problem)) from None
         reply = replies[0]
         if isinstance(reply, Exception):
             raise self._error(call, reply)
-        if len(replies) > 1 and replies[1] != self._acks:
+        if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
         return call.read(reply)
 
     def _check_acks(self, call: Call[Any], waited: Any) -> None:
         """Raises NotReplicated when too few replicas have what was written on this connection."""
         if isinstance(waited, NoPermissionError):
-            raise AccessDenied(where=self._where, detail=f"the write was made, but acks needs WAIT: {waited}")
+            raise AccessDenied(where=self.where, detail=f"the write was made, but acks needs WAIT: {waited}")
         acked = waited if isinstance(waited, int) else 0  # a master that was demoted meanwhile answers with an error
-        if acked < self._acks:
-            facts = {"session_id": call.keys.id, "acked": acked, "wanted": self._acks}
+        if acked < self.acks:
+            facts = {"session_id": call.keys.id, "acked": acked, "wanted": self.acks}
             raise NotReplicated(**facts, **_again(call, "look whether replicas are connected"))
 
     def _unknown(self, call: Call[Any], waited: float, detail: str) -> OutcomeUnknown:
@@ -165,14 +165,14 @@ class Calls:
             return known.from_reply(call.keys.id, facts)
         word = word_of(text)
         if isinstance(reply, OutOfMemoryError) or word == "OOM":
-            return StoreFull(where=self._where)
+            return StoreFull(where=self.where)
         if isinstance(reply, _DENIED) or word in DENIED:
-            return AccessDenied(where=self._where, detail=text)
+            return AccessDenied(where=self.where, detail=text)
         if isinstance(reply, MovedError):
-            return StoreError(where=self._where, detail="this is a node of a cluster: use redis+cluster://")
+            return StoreError(where=self.where, detail="this is a node of a cluster: use redis+cluster://")
         if isinstance(reply, _NOT_SERVING) or word in NOT_SERVING:
             return NotServing(text)
-        return StoreError(where=self._where, detail=text)
+        return StoreError(where=self.where, detail=text)
 
     async def _check_schema(self) -> None:
         """Once a cache: claims the namespace for our schema, or refuses to touch another's."""

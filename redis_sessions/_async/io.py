@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
@@ -31,69 +31,6 @@ Lock = asyncio.Lock
 sleep = asyncio.sleep
 
 ASYNC = True
-T = TypeVar("T")
-Job = Callable[[], Coroutine[Any, Any, None]]
-_tasks: set[asyncio.Task[None]] = set()
-
-
-class Cancellable(Protocol):
-    """Something that runs in the background, or will."""
-
-    def cancel(self) -> object: ...
-
-
-def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
-    """Runs a function in the background."""
-    task = asyncio.get_running_loop().create_task(function(*arguments))
-    _tasks.add(task)  # the loop itself does not keep it
-    task.add_done_callback(_tasks.discard)
-    return task
-
-
-def later(seconds: float, function: Job) -> Cancellable:
-    """Runs a function in the background after a while, unless that is cancelled before."""
-    return asyncio.get_running_loop().call_later(seconds, spawn, function)
-
-
-class Event(asyncio.Event):
-    """Something that happens once, for all who wait for it."""
-
-    async def wait(self, timeout: float | None = None) -> bool:  # type: ignore[override]
-        """Whether it happened within `timeout` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                await super().wait()
-        except TimeoutError:
-            return False
-        return True
-
-
-class Mailbox(Generic[T]):
-    """What one waiter is told, in order."""
-
-    def __init__(self) -> None:
-        self._items: deque[T] = deque()
-        self._arrival: asyncio.Future[None] | None = None
-
-    def put(self, item: T) -> None:
-        self._items.append(item)
-        self._notify()
-
-    async def get(self, timeout: float) -> T | None:
-        """The next item, or None when there is none for so long."""
-        if not self._items:
-            loop = asyncio.get_running_loop()
-            self._arrival = loop.create_future()
-            timer = loop.call_later(timeout, self._notify)
-            try:
-                await self._arrival
-            finally:
-                timer.cancel()
-        return self._items.popleft() if self._items else None
-
-    def _notify(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
 
 
 class Subscription:

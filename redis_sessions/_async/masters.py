@@ -9,6 +9,7 @@ from typing import Any
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from .._core.faults import Fault, Refused, Unreachable
+from .._core.forks import in_child
 from ..engines import Engine
 from . import io
 from .connections import connector
@@ -27,9 +28,13 @@ class Masters:
         plain = replace(engine, options=engine.sentinel_options, service="")
         self._links = [io.Link(connector(plain, _PATIENCE, address), _PATIENCE, 1) for address in engine.sentinels]
         self._silent: set[io.Link] = set()
-        self._looking = io.Lock()
+        self._start()
+        in_child(self._start)
         self._looked = 0.0
         self._found: Address | None = None
+
+    def _start(self) -> None:
+        self._looking = io.Lock()
 
     async def find(self) -> Address:
         """The address that the newest configuration names. Raises Unreachable, Refused."""

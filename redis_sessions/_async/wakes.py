@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import secrets
+import time
 
-from .._core.faults import Fault
+from .._core.faults import Fault, Unreachable
+from .._core.forks import in_child
 from .._core.keys import wake_channel
 from .._core.leases import ASK, Told, read_told
-from . import io
+from ..errors import InvalidInput
+from . import background, io
 from .nodes import Nodes
+
+DEAF = 0.25  # seconds between two attempts while nothing can be heard
 
 
 class Wakes:
@@ -18,14 +22,16 @@ class Wakes:
     def __init__(self, nodes: Nodes, namespace: str) -> None:
         self._nodes = nodes
         self.namespace = namespace
+        self._is_closed = False
         self._start()
+        in_child(self._start)
 
     def _start(self) -> None:
-        self._pid = os.getpid()
         self.channel = wake_channel(self.namespace, secrets.token_hex(6))
-        self._waiting: dict[str, io.Mailbox[Told]] = {}
+        self._waiting: dict[str, background.Mailbox[Told]] = {}
         self._subscription: io.Subscription | None = None
         self._opening = io.Lock()
+        self._deaf_until = 0.0
 
     @property
     def counted(self) -> bool:
@@ -35,17 +41,23 @@ class Wakes:
     @property
     def is_listening(self) -> bool:
         """Whether whoever waits will hear of it."""
-        return self._subscription is not None and self._pid == os.getpid()
+        return self._subscription is not None
 
     async def listen(self) -> None:
-        """Returns when whatever is told from now on will be heard. Raises Unreachable."""
-        if self._pid != os.getpid():
-            self._start()  # a forked process has no thread that listens
+        """Returns when whatever is told from now on will be heard. Raises Unreachable, for all who try within a moment."""
         async with self._opening:
+            if self._is_closed:
+                raise InvalidInput(name="cache", detail="it is closed")
             if self._subscription is None:
-                subscription = await self._nodes.subscribe(self.channel)
+                if time.monotonic() < self._deaf_until:
+                    raise Unreachable("nothing can be heard")
+                try:
+                    subscription = await self._nodes.subscribe(self.channel)
+                except Fault:
+                    self._deaf_until = time.monotonic() + DEAF
+                    raise
                 self._subscription = subscription
-                io.spawn(self._hear, subscription)
+                background.spawn(self._hear, subscription)
 
     async def _hear(self, subscription: io.Subscription) -> None:
         try:
@@ -63,9 +75,9 @@ class Wakes:
             for mailbox in list(self._waiting.values()):
                 mailbox.put(ASK)  # something may have been said meanwhile
 
-    def expect(self, nonce: str) -> io.Mailbox[Told]:
+    def expect(self, nonce: str) -> background.Mailbox[Told]:
         """Where a waiter is told."""
-        mailbox = self._waiting[nonce] = io.Mailbox()
+        mailbox = self._waiting[nonce] = background.Mailbox()
         return mailbox
 
     def forget(self, nonce: str) -> None:
@@ -73,6 +85,7 @@ class Wakes:
         self._waiting.pop(nonce, None)
 
     async def close(self) -> None:
-        """For good; who still waits asks by himself."""
+        """For good; who still waits is told that the cache is closed."""
+        self._is_closed = True
         if self._subscription is not None:
             await self._subscription.close()

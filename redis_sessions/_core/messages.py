@@ -45,6 +45,8 @@ def append(
         raise InvalidInput(name="messages", detail=f"{len(entries)} given; a batch is 1 to {MOST_IN_BATCH} messages")
 
     def read(reply: Any) -> tuple[AppendResult, str]:
+        if b" queued " in reply:
+            raise InvalidInput(name="batch_id", detail=f"{batch!r} was used to send a message, which waits or waited")
         life, duplicate, first, last, rev, retained, dropped, *state = reply.split()
         limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
         result = AppendResult(

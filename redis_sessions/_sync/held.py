@@ -10,32 +10,35 @@ if TYPE_CHECKING:
     from .leases import Lease
     from .session import Session
 
-_held: ContextVar[dict[tuple[int, str], Lease]] = ContextVar("redis_sessions_leases")
+_held: ContextVar[dict[tuple[int, str], tuple[Lease, str]]] = ContextVar("redis_sessions_leases")
 
 
 def enter(lease: Lease) -> None:
     """From here on this task, and those it starts, write under a lease."""
-    _held.set({**_held.get({}), lease._session._address: lease})
+    kept = {address: entry for address, entry in _held.get({}).items() if not entry[0]._is_over}
+    _held.set({**kept, lease._session._address: (lease, lease._token)})
 
 
 def leave(lease: Lease) -> None:
     """Ends what `enter` began, for this task."""
     if lease_here(lease._session) is lease:
-        _held.set({address: other for address, other in _held.get({}).items() if other is not lease})
+        _held.set({address: entry for address, entry in _held.get({}).items() if entry[0] is not lease})
 
 
 def lease_here(session: Session) -> Lease | None:
     """The lease that this task writes a session under, or None."""
     held = _held.get(None)
-    return held.get(session._address) if held else None
+    entry = held.get(session._address) if held else None
+    return entry[0] if entry else None
 
 
 def token_of(session: Session) -> str:
     """'fence nonce' of the lease that a write is made under; '' for none."""
     if session._lease is not None:
         return session._lease._require()
-    lease = lease_here(session)
-    return "" if lease is None else lease._token_here()
+    held = _held.get(None)
+    entry = held.get(session._address) if held else None
+    return entry[0]._writes_under(entry[1]) if entry else ""
 
 
 def lose(session: Session) -> None:

@@ -5,15 +5,12 @@ A `Link` carries commands to one server. Here it is a stack of connections: a th
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import os
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from redis.connection import ConnectionInterface
 from redis.exceptions import (
@@ -31,91 +28,9 @@ from .._core.resp import pack
 from ..errors import InvalidInput
 
 Lock = threading.Lock
-Event = threading.Event
 sleep = time.sleep
 
 ASYNC = False
-T = TypeVar("T")
-Job = Callable[[], None]
-
-
-class Cancellable(Protocol):
-    """Something that runs in the background, or will."""
-
-    def cancel(self) -> object: ...
-
-
-def spawn(function: Callable[..., None], *arguments: Any) -> Cancellable:
-    """Runs a function in the background. It ends by itself: what it waits for is closed."""
-    threading.Thread(target=function, args=arguments, daemon=True, name="redis-sessions").start()
-    return _Due()
-
-
-class _Due:
-    """What is to run at some time, unless it is cancelled before."""
-
-    def __init__(self, function: Callable[[], None] | None = None) -> None:
-        self.function = function
-
-    def cancel(self) -> None:
-        self.function = None
-
-
-class _Clock:
-    """One thread that starts what is due; each in a thread of its own, so that a slow one delays no other."""
-
-    def __init__(self) -> None:
-        self._pid = 0
-
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        self._due: list[tuple[float, int, _Due]] = []
-        self._numbers = itertools.count()
-        self._sooner = threading.Condition()
-        threading.Thread(target=self._run, daemon=True, name="redis-sessions clock").start()
-
-    def later(self, seconds: float, function: Job) -> Cancellable:
-        if self._pid != os.getpid():
-            self._start()  # a forked process has none of its parent's threads
-        due = _Due(function)
-        at = time.monotonic() + seconds
-        with self._sooner:
-            if not self._due or at < self._due[0][0]:
-                self._sooner.notify()
-            heapq.heappush(self._due, (at, next(self._numbers), due))
-            if len(self._due) % 1024 == 0:  # what was cancelled must not pile up until it would be due
-                self._due = [one for one in self._due if one[2].function is not None]
-                heapq.heapify(self._due)
-        return due
-
-    def _run(self) -> None:
-        with self._sooner:
-            while True:
-                left = self._due[0][0] - time.monotonic() if self._due else None
-                if left is None or left > 0:
-                    self._sooner.wait(left)
-                    continue
-                function = heapq.heappop(self._due)[2].function
-                if function is not None:
-                    spawn(function)
-
-
-later = _Clock().later
-
-
-class Mailbox(Generic[T]):
-    """What one waiter is told, in order."""
-
-    def __init__(self) -> None:
-        self._items: queue.SimpleQueue[T] = queue.SimpleQueue()
-        self.put = self._items.put
-
-    def get(self, timeout: float) -> T | None:
-        """The next item, or None when there is none for so long."""
-        try:
-            return self._items.get(timeout=max(timeout, 0))
-        except queue.Empty:
-            return None
 
 
 class Subscription:
@@ -206,7 +121,8 @@ class Link:
                     replies.append(refusal)
         except BaseException as problem:
             self._discard(connection)
-            if not isinstance(problem, RedisError | OSError):
+            abandoned = self._closed is not None and isinstance(problem, Exception)
+            if not isinstance(problem, RedisError | OSError) and not abandoned:
                 raise
             self._drop_idle()  # what broke this one broke them too
             kind = Refused if isinstance(problem, InvalidResponse) else Lost

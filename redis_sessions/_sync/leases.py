@@ -9,13 +9,15 @@ import time
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from weakref import WeakMethod
+
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from .._core import leases, messages
-from .._core.faults import Unreachable
+from .._core.faults import Fault
 from .._core.leases import Grant
 from .._core.units import Duration, whole
 from ..errors import (
+    AccessDenied,
     InvalidInput,
     LeaseLost,
     NotReplicated,
@@ -27,14 +29,14 @@ from ..errors import (
 )
 from ..models.leases import LeaseInfo
 from ..models.messages import Message
-from . import held, io
+from . import background, held
+from .wakes import DEAF
 
 if TYPE_CHECKING:
     from .session import Session
 
 _LATE = 0.005  # seconds after which what ran out at the server has surely run out
 _NOTED = 0.1  # seconds after which a lease is noted in the index; shorter turns cost it nothing
-_DEAF = 0.25  # seconds between two questions while nothing can be heard
 _UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
 
 
@@ -53,23 +55,24 @@ class Lease:
         """What others are told who holds it."""
         self.fence = 0
         """The fencing token: grows with every grant in the session's life; 0 before the first."""
-        self.lost = io.Event()
+        self.lost = background.Event()
         """Set at once when a renewal is refused, or nobody answered until the lease ran out."""
         self._session = session
         self._ttl_ms = leases.lease_ttl(ttl)
         self._wait_ms = leases.lease_wait(wait)
         self._token = ""
-        self._is_over = False
+        self._lost_tokens: set[str] = set()
+        self._is_over = self._is_leaving = False
         self._pid = 0
         self._holds_until = 0.0
-        self._renewal: io.Cancellable | None = None
-        self._noting: io.Cancellable | None = None
+        self._renewal: background.Cancellable | None = None
+        self._noting: background.Cancellable | None = None
         self._is_noted = False
 
     @property
     def is_held(self) -> bool:
         """Whether it was acquired, is not released and not known to be lost. Only a write can be sure."""
-        return bool(self._token_here()) and not self._is_over and not self.lost.is_set()
+        return bool(self._token_here()) and not (self._is_over or self._is_leaving or self.lost.is_set())
 
     @property
     def session(self) -> Session:
@@ -79,6 +82,10 @@ class Lease:
 
     def _token_here(self) -> str:
         return self._token if self._pid == os.getpid() else ""
+
+    def _writes_under(self, token: str) -> str:
+        """What those write under who began when the lease had a token: that, as long as it is held or when it was lost."""
+        return token if token in self._lost_tokens or token == self._token_here() else ""
 
     def _require(self) -> str:
         token = self._token_here()
@@ -104,17 +111,17 @@ class Lease:
             grant = self._wait(nonce)
         except BaseException as problem:
             if not isinstance(problem, SessionsError) or isinstance(problem, _UNANSWERED):
-                io.spawn(self._withdraw, nonce)  # cancelled or unanswered: the line goes on without us
+                background.spawn(self._withdraw, nonce)  # cancelled or unanswered: the line goes on without us
             raise
         self.fence = grant.fence
-        self.lost = io.Event()
-        self._is_over = False
+        self.lost = background.Event()
+        self._is_over = self._is_leaving = False
         self._pid = os.getpid()
         self._token = f"{grant.fence} {nonce}"
         self._session._life = grant.life
         held.enter(self)
         self._held_for(grant.ms)
-        self._noting = io.later(_NOTED, _while_used(self._note))
+        self._noting = background.later(_NOTED, background.while_used(self._note))
         return self
 
     def _wait(self, nonce: str) -> Grant:
@@ -134,10 +141,10 @@ class Lease:
                 grant = self._ask(nonce, left_ms)  # with nothing left it is refused, if it is not granted
                 if grant.fence:
                     return grant
-                until = min(due, time.monotonic() + (grant.ms / 1000 + _LATE if can_hear else _DEAF))
+                until = min(due, time.monotonic() + (grant.ms / 1000 + _LATE if can_hear else DEAF))
                 while (said := told.get(until - time.monotonic())) is not None and said.word == "held":
                     until = min(due, time.monotonic() + said.ms / 1000 + _LATE)
-                if said is not None and said.word == "granted":
+                if said is not None and said.word == "granted" and not self._session._calls.acks:
                     return Grant(said.fence, said.ms, grant.life)
         finally:
             wakes.forget(nonce)
@@ -145,7 +152,9 @@ class Lease:
     def _listen(self) -> bool:
         try:
             self._session._wakes.listen()
-        except Unreachable:
+        except (AuthenticationError, NoPermissionError) as problem:
+            raise AccessDenied(where=self._session._calls.where, detail=str(problem)) from None
+        except Fault:
             return False
         return True
 
@@ -177,26 +186,33 @@ class Lease:
             self._held_for(ms - (time.monotonic() - began) * 1000)
 
     def _held_for(self, ms: float) -> None:
+        if self._is_leaving:
+            return
         self._holds_until = time.monotonic() + ms / 1000
         if self._renewal is not None:
             self._renewal.cancel()
-        self._renewal = io.later(max(ms, 0) / 3000, _while_used(self._keep))
+        self._renewal = background.later(max(ms, 0) / 3000, background.while_used(self._keep))
 
     def _keep(self) -> None:
         token = self._token
-        if not token or self._is_over:
+        if not token or self._is_over or self._is_leaving:
             return
-        lapse = io.later(max(self._holds_until - time.monotonic(), 0), self._lapse)
+
+        def lapse() -> None:
+            self._lose(token)
+
+        timer = background.later(max(self._holds_until - time.monotonic(), 0), lapse)
         try:
             self.renew()
-            self._note()
         except (LeaseLost, SessionNotFound):
-            pass
+            return
         except SessionsError:
-            if self._token == token:
-                self._renewal = io.later(self._ttl_ms / 10_000, _while_used(self._keep))
+            if self._token == token and not self._is_leaving:
+                self._renewal = background.later(self._ttl_ms / 10_000, background.while_used(self._keep))
+            return
         finally:
-            lapse.cancel()
+            timer.cancel()
+        self._note()
 
     def _note(self) -> None:
         """Keeps the index of leases, in the background: it may be late, and it may fail."""
@@ -205,11 +221,8 @@ class Lease:
         with suppress(SessionsError):
             self._session._calls.run(leases.note(self._session._leases, self._session.id, ttl_ms))
 
-    def _lapse(self) -> None:
-        self._lose(self._token)
-
     def _lose(self, token: str) -> None:
-        if token and self._token == token:
+        if token and self._token == token and not self._is_leaving:
             self.lost.set()
 
     def _stop_renewing(self) -> None:
@@ -227,17 +240,21 @@ class Lease:
         if force or fence is not None:
             return self._release(leases.ORDER if fence is None else f"{whole(fence, 'fence')} *")
         token = self._require()
+        self._is_leaving = True  # whatever comes of it: a lease that nobody wants is not renewed
         self._stop_renewing()
         held.leave(self)
         try:
             taken = self._release(token)
         except (LeaseLost, SessionNotFound):
-            self._is_over = True  # with its token kept: tasks it started are refused, too
+            self._is_over = True
+            self._lost_tokens.add(token)  # tasks it started are refused, too
             self.lost.set()
             raise
-        self._is_over, self._token = True, ""
+        self._is_over = True
+        if self._token == token:
+            self._token = ""
         if self._is_noted:
-            io.spawn(self._note)
+            background.spawn(self._note)
         return taken
 
     def _release(self, token: str) -> int:
@@ -276,15 +293,3 @@ class Lease:
     def __repr__(self) -> str:
         state = f"fence {self.fence}" if self.is_held else "not held"
         return f"{type(self).__name__}({self._session.id!r}, {state})"
-
-
-def _while_used(method: io.Job) -> io.Job:
-    """The method, as long as somebody has its lease: one that was dropped with its task runs out."""
-    found = WeakMethod(method)
-
-    def run() -> None:
-        method = found()
-        if method is not None:
-            method()
-
-    return run

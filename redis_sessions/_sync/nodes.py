@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -21,9 +20,10 @@ from redis.exceptions import (
 
 from .._core.calls import Argument
 from .._core.faults import Lost, NotServing, Refused, Unreachable
+from .._core.forks import in_child
 from .._core.scripts import Script
 from ..engines import Engine
-from . import io
+from . import background, io
 from .connections import connector
 from .masters import EVERY, Address, Masters
 
@@ -44,9 +44,14 @@ class Nodes:
         self._links: dict[Address, io.Link] = {}
         self._slots: dict[int, Address] = {}
         self._failed: dict[Address, float] = {}
+        self._subscription: io.Subscription | None = None
+        self._closed = background.Event()
+        self._start()
+        in_child(self._start)
+
+    def _start(self) -> None:
         self._discovering = io.Lock()
-        self._watched_by = 0
-        self._closed = io.Event()
+        self._is_watched = False
 
     def send(
         self, route: str, command: Command, script: Script | None = None, wait: Command | None = None
@@ -87,9 +92,9 @@ class Nodes:
 
     def _watched(self) -> io.Link:
         """The link to the master, which is looked for twice a second from the first use on."""
-        if self._watched_by != os.getpid():
-            self._watched_by = os.getpid()
-            io.spawn(self._keep_looking)
+        if not self._is_watched:
+            self._is_watched = True
+            background.spawn(self._keep_looking)
         if self._only is None:
             self._look(must=True)
         return self._server()
@@ -114,6 +119,8 @@ class Nodes:
                 before, self._only, self._master = self._only, self._link(master), master
         if before is not None:
             before.abandon()
+            if self._subscription is not None:
+                self._subscription.close()  # whoever waits asks there again
 
     def _follow(self, route: str, command: Command, script: Script | None, wait: Command | None) -> list[Any]:
         slot = key_slot(route.encode())
@@ -164,6 +171,7 @@ class Nodes:
             except Unreachable as found:
                 problem = found
                 continue
+            self._subscription = subscription
             return subscription
         raise problem
 

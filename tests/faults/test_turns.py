@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_sessions import LeaseLost, SessionCache, SessionLocked
+from redis_sessions import InvalidInput, LeaseLost, SessionCache, SessionLocked, SessionsError
 from redis_sessions._core import messages, scripts
 from tests.history import SPAWN, Journal, events, problems, with_lease_gone, workers, write_turns
-from tests.servers import Server
+from tests.servers import Server, await_true
 
 KILLS = 200 if os.environ.get("REDIS_SESSIONS_SOAK") else 12
 TTL = 0.5
@@ -190,3 +192,65 @@ def test_scripts_that_believed_it_would_take_leases_away(
                 session.append({"role": "user", "content": "x"})
         else:
             lease.release()
+
+
+def _wait_in_child(cache: SessionCache, folder: str) -> None:
+    journal = Journal(Path(folder) / "child.log")
+    journal.note(what="begins")
+    with cache.session("shared").lease(30, 20) as lease:
+        journal.note(what="acquired", fence=lease.fence)
+
+
+def test_a_forked_process_hears_its_turn(server: Server, namespace: str, tmp_path: Path) -> None:
+    """Though its parent made the cache, and listened before."""
+    with create(server, namespace) as cache:
+        session = cache.session("shared")
+        cache._wakes.listen()
+        with session.lease(30) as lease:
+            child = multiprocessing.get_context("fork").Process(target=_wait_in_child, args=(cache, str(tmp_path)))
+            child.start()
+            await_true(lambda: bool(lease.info().line))  # type: ignore[union-attr]
+        released = time.time()
+        child.join(10)
+        acquired = next(event for event in events(tmp_path) if event["what"] == "acquired")
+        assert acquired["fence"] == 2
+        assert acquired["at"] - released < 0.5
+    server.client.flushall()
+
+
+def test_a_block_that_ends_in_an_outage_is_not_renewed(own_server: Server, namespace: str) -> None:
+    """Its release failed; the lease runs out, and the next one has it."""
+    with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=0.3) as cache:
+        session = cache.create("shared")
+        with pytest.raises(SessionsError), session.lease(1) as lease:
+            own_server.kill()
+        own_server.start()
+        with session.lease(5, 5) as second:
+            assert second.fence == lease.fence + 1
+        assert not lease.is_held
+
+
+def test_a_closed_cache_leaves_no_ghost_in_line(own_server: Server, namespace: str) -> None:
+    """Who waited is told; the line goes on without them, at once."""
+    with create(own_server, namespace) as cache, cache.session("shared").lease(30) as lease:
+        other = SessionCache.from_url(own_server.url, namespace=namespace)
+        told: list[str] = []
+
+        def wait() -> None:
+            try:
+                other.session("shared").lease(30, 20).acquire()
+            except InvalidInput as problem:
+                told.append(str(problem))
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        await_true(lambda: len(lease.info().line) == 3)  # type: ignore[union-attr]
+        other.close()
+        for thread in threads:
+            thread.join(5)
+        assert told == ["cache: it is closed"] * 3
+        lease.release()
+        began = time.monotonic()
+        with cache.session("shared").lease(5, 5):
+            assert time.monotonic() - began < 0.5

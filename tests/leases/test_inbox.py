@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from redis_sessions import InvalidInput, LimitExceeded, Message, MessageTooLarge, SessionCache, SessionNotActive
+from redis_sessions._core import messages
 from tests.leases.test_leases import X, elsewhere
 
 
@@ -195,3 +196,38 @@ def test_sends_leave_the_rev_to_the_holder(cache: SessionCache) -> None:
         rev = session.append(X).rev
         elsewhere(lambda: other.send("x"))
         session.append(X, expected_rev=rev)
+
+
+def test_a_repeated_receive_gives_nothing_else(cache: SessionCache) -> None:
+    """When the cap dropped meanwhile what it took in, that is gone; never the holder's own messages."""
+    session, other = cache.create("a", max_messages=2), cache.session("a")
+    with session.lease(ttl=5) as lease:
+        elsewhere(lambda: other.send("1"))
+        call = messages.receive(session._keys, "", lease._token)
+        assert texts(cache._calls.run(call)) == ["1"]
+        session.append(X, X, X)
+        assert cache._calls.run(call) == []
+
+
+def test_a_limit_that_refuses_a_dead_holders_inbox_lets_others_write(cache: SessionCache) -> None:
+    """It stays where it is; the append is held to the limit for itself."""
+    session, other = cache.create("a", max_entries=2), cache.session("a")
+    lease = session.lease(ttl=0.1)
+    elsewhere(lease.acquire)
+    lease._stop_renewing()
+    for _ in range(3):
+        other.send("x")
+    time.sleep(0.15)
+    assert [other.append(X).last_seq for _ in range(2)] == [1, 2]
+    with pytest.raises(LimitExceeded):
+        other.append(X)
+
+
+def test_a_batch_id_that_was_sent_is_no_appends(cache: SessionCache) -> None:
+    """Said plainly; nothing is written."""
+    session, other = cache.create("a"), cache.session("a")
+    with session.lease(ttl=5):
+        elsewhere(lambda: other.send("x", batch_id="job-1"))
+        with pytest.raises(InvalidInput, match="used to send"):
+            session.append(X, batch_id="job-1")
+    assert session.info().count == 1

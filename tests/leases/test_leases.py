@@ -454,3 +454,36 @@ def test_a_lease_that_was_dropped_runs_out(cache: SessionCache) -> None:
     gc.collect()
     with session.lease(ttl=5, wait=5) as lease:
         assert lease.fence == 2
+
+
+@pytest.mark.parametrize("owner", ["007", "--5", "²", "a%d-é"])
+def test_a_holder_is_called_what_it_says(cache: SessionCache, owner: str) -> None:
+    """Whatever it looks like."""
+    session = cache.create("a")
+    with session.lease(ttl=5, owner=owner), pytest.raises(SessionLocked) as told:
+        elsewhere(lambda: cache.session("a").append(X))
+    assert told.value.holder == owner
+
+
+def test_one_lease_object_is_not_two_turns(cache: SessionCache) -> None:
+    """What the first block started does not write under the second."""
+    session = cache.create("a")
+    lease = session.lease(ttl=5)
+    with lease:
+        first = contextvars.copy_context()
+    with lease, pytest.raises(SessionLocked):
+        first.run(session.append, X)
+
+
+def test_dead_places_do_not_fill_the_line(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those whose wait is over make room."""
+    from redis_sessions._core import leases
+
+    monkeypatch.setattr(leases, "LINE", 2)
+    session = cache.create("a")
+    with session.lease(ttl=30) as lease:
+        for number in range(2):
+            cache._calls.run(leases.acquire(session._keys, "", f"dead{number}", "x", 5000, 100, "nobody", False))
+        time.sleep(0.15)
+        with waiting(cache, "a"):
+            lease.release()
