@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import Session, SessionCache
+from redis_sessions import Lease, Session, SessionCache
 from tests.servers import Server
 
 X = {"role": "user", "content": "x"}
@@ -96,8 +96,16 @@ def test_a_turn_is_two_commands_more(server: Server, namespace: str) -> None:
     server.client.flushall()
 
 
-def test_who_waits_sends_nothing(server: Server, namespace: str) -> None:
-    """While another holds the lease for longer than its ttl: the holder's renewals are all there is."""
+def test_who_waits_sends_nothing(server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another holds the lease for longer than its ttl: the holder's renewals, and their notes, are all there is."""
+    asked: list[float] = []
+    ask = Lease._ask
+
+    def counted(self: Lease, nonce: str, wait_ms: int) -> Any:
+        asked.append(time.monotonic())
+        return ask(self, nonce, wait_ms)
+
+    monkeypatch.setattr(Lease, "_ask", counted)
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create("a")
         with session.lease(ttl=0.6) as lease:
@@ -113,9 +121,11 @@ def test_who_waits_sends_nothing(server: Server, namespace: str) -> None:
             while len(getattr(lease.info(), "line", ())) < 5:
                 time.sleep(0.01)
             server.client.config_resetstat()
+            asked.clear()
             time.sleep(2.2)
             calls = server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
-            assert calls <= 2 * 2.2 / 0.2 + 1  # a renewal, and its note in the index, at each third of the ttl
+            assert asked == []
+            assert calls <= 2 * (2.2 / 0.2 + 2)
         for thread in threads:
             thread.join()
         assert fences == [2, 3, 4, 5, 6]
