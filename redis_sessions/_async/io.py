@@ -103,7 +103,9 @@ class Link:
         replies = lane.write(commands, wait)
         if not lane.sending:
             await lane.flush()
-        answers = [await reply for reply in replies]
+        answers = []
+        for reply in replies:
+            answers.append(await reply)  # a comprehension that awaits costs a coroutine
         if isinstance(answers[-1], Fault):
             raise answers[-1]
         return answers
@@ -151,20 +153,19 @@ class _Lane:
     ) -> list[asyncio.Future[Any]]:
         """Puts commands among what is to be sent. Whoever is sent together shares one `wait` behind it."""
         packed = [pack(command) for command in commands]  # first: what cannot be packed must not be waited for
-        replies = [self._expect() for _ in commands]
+        now, replies = self.loop.time(), []
+        for _ in commands:
+            reply: asyncio.Future[Any] = self.loop.create_future()
+            self._waiting.append((reply, now))
+            replies.append(reply)
         self._unsent += packed
+        if self._watch is None:
+            self._watch = self.loop.call_later(self._timeout, self._check)
         if wait is not None:
             if self._wait is None:
                 self._wait = (pack(wait), self.loop.create_future())
             replies.append(asyncio.shield(self._wait[1]))  # one caller's cancelling is not the others'
         return replies
-
-    def _expect(self, reply: asyncio.Future[Any] | None = None) -> asyncio.Future[Any]:
-        reply = reply or self.loop.create_future()
-        self._waiting.append((reply, self.loop.time()))
-        if self._watch is None:
-            self._watch = self.loop.call_later(self._timeout, self._check)
-        return reply
 
     async def flush(self) -> None:
         """Sends what has gathered. A lone command goes straight out; others wait for their tick's company."""
@@ -177,7 +178,7 @@ class _Lane:
             unsent, self._unsent = self._unsent, []
             if self._wait is not None:
                 unsent.append(self._wait[0])
-                self._expect(self._wait[1])
+                self._waiting.append((self._wait[1], self.loop.time()))
                 self._wait = None
             try:
                 await self._connection.send_packed_command(unsent, check_health=False)

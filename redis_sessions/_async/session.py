@@ -107,7 +107,11 @@ class AsyncSession(AsyncTranscript):
             expected_rev=expected_rev,
             seen=self._seen,
         )
-        result, self._life = await self._run(call)
+        try:
+            result, self._life = await self._calls.run(call)
+        except LeaseLost:
+            held.lose(self)
+            raise
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         return result

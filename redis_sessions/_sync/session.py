@@ -108,7 +108,11 @@ class Session(Transcript):
             expected_rev=expected_rev,
             seen=self._seen,
         )
-        result, self._life = self._run(call)
+        try:
+            result, self._life = self._calls.run(call)
+        except LeaseLost:
+            held.lose(self)
+            raise
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         return result
