@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,8 +20,9 @@ from redis_sessions import (
     StoreFull,
     StoreUnavailable,
 )
+from redis_sessions._core import leases
 from tests.proxy import Losses, proxy
-from tests.servers import Server, free_port
+from tests.servers import Server, await_true, free_port
 
 X = {"role": "user", "content": "x"}
 
@@ -170,8 +174,6 @@ def test_a_borrowed_client_is_neither_used_up_nor_closed(server: Server, namespa
 
 def test_threads_wait_for_a_connection_and_share_them(server: Server, namespace: str) -> None:
     """16 threads, 2 connections: nobody fails."""
-    import threading
-
     with SessionCache.from_url(server.url, namespace=namespace, max_connections=2) as cache:
         session = cache.create("a", max_messages=None)
         threads = [threading.Thread(target=lambda: [session.append(X) for _ in range(50)]) for _ in range(16)]
@@ -198,3 +200,48 @@ def test_a_forked_process_makes_connections_of_its_own(server: Server, namespace
         assert child.exitcode == 0
         assert session.info().last_seq == 101
     server.client.flushall()
+
+
+def test_a_full_server_hands_no_lease_to_anybody(own_server: Server, namespace: str) -> None:
+    """The hand-over is refused before the next one in line is told; relieved, he has it."""
+    with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
+        session = cache.create("a")
+        holder = session.lease(0.3).acquire()
+        holder._stop_renewing()
+        in_line = leases.acquire(session._keys, "", "first", "first", 5000, 20_000, "channel", False)
+        assert cache._calls.run(in_line).fence == 0
+        own_server.client.config_set("maxmemory", 1)
+        time.sleep(0.35)
+        with pytest.raises(StoreFull):
+            threaded(lambda: cache.session("a").lease(5, 0).acquire())
+        own_server.client.config_set("maxmemory", 0)
+        found = session.lease().info()
+        assert found is not None
+        assert (found.fence, found.line) == (1, ["first"])
+        assert cache._calls.run(in_line).fence == 2
+
+
+def test_a_user_without_channels_can_hold_but_not_wait(own_server: Server, namespace: str) -> None:
+    """Told as AccessDenied; the lease is released all the same."""
+    own_server.client.execute_command("ACL", "SETUSER", "deaf", "on", ">p", "~*", "resetchannels", "+@all")
+    url = f"redis://deaf:p@127.0.0.1:{own_server.port}"
+    with (
+        SessionCache.from_url(url, namespace=namespace) as deaf,
+        SessionCache.from_url(own_server.url, namespace=namespace) as cache,
+    ):
+        session = deaf.create("a")
+        with cache.session("a").lease(5), pytest.raises(AccessDenied, match="channel"):
+            session.lease(5, 2).acquire()
+        waiter = threading.Thread(target=lambda: cache.session("a").lease(1, 10).acquire().release())
+        with session.lease(1):
+            waiter.start()
+            await_true(lambda: bool(getattr(session.lease().info(), "line", None)))
+        assert deaf.session("a").lease().info() is None
+        waiter.join(10)
+        assert not waiter.is_alive()
+
+
+def threaded(function: Callable[[], Any]) -> Any:
+    """What a function gives in a thread that knows of no lease."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result(30)
