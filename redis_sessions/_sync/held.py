@@ -43,6 +43,7 @@ def token_of(session: Session) -> str:
 
 def lose(session: Session) -> None:
     """Tells the lease that a write was refused for it."""
-    lease = session._lease or lease_here(session)
-    if lease is not None:
+    held = _held.get({})
+    lease, token = (session._lease, session._lease._token) if session._lease else held.get(session._address, (None, ""))
+    if lease is not None and token == lease._token:
         lease.lost.set()

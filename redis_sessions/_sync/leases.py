@@ -56,7 +56,7 @@ class Lease:
         self.fence = 0
         """The fencing token: grows with every grant in the session's life; 0 before the first."""
         self.lost = background.Event()
-        """Set at once when a renewal is refused, or nobody answered until the lease ran out."""
+        """Set at once when a write or a renewal is refused, or nobody answered until the lease ran out."""
         self._session = session
         self._ttl_ms = leases.lease_ttl(ttl)
         self._wait_ms = leases.lease_wait(wait)

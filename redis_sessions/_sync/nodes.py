@@ -16,10 +16,11 @@ from redis.exceptions import (
     NoPermissionError,
     NoScriptError,
     ReadOnlyError,
+    RedisError,
 )
 
 from .._core.calls import Argument
-from .._core.faults import Lost, NotServing, Refused, Unreachable
+from .._core.faults import Fault, Lost, NotServing, Refused, Unreachable
 from .._core.forks import in_child
 from .._core.scripts import Script
 from ..engines import Engine
@@ -109,7 +110,7 @@ class Nodes:
             return
         try:
             master = self._masters.find()
-        except Exception:
+        except (Fault, RedisError):
             if must:
                 raise
             return  # the one we know may serve on

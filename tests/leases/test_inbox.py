@@ -9,7 +9,7 @@ import pytest
 
 from redis_sessions import InvalidInput, LimitExceeded, Message, MessageTooLarge, SessionCache, SessionNotActive
 from redis_sessions._core import messages
-from tests.leases.test_leases import X, elsewhere
+from tests.leases.line import X, elsewhere
 
 
 def texts(messages: list[Message]) -> list[str]:
