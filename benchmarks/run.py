@@ -136,7 +136,7 @@ def memory_rows(client: redis.Redis, cache: SessionCache, listed: str) -> list[R
     for _ in range(1000):
         thousand.append(MESSAGE)
     keys = session_keys(cache.namespace, thousand.id)
-    rows = [Row("a message's memory (of 1,000)", size(*keys[2:]) / 1000, size("bare1000") / 1000, "bytes", 1.15)]
+    rows = [Row("a message's memory (of 1,000)", size(keys.session, keys.messages) / 1000, size("bare1000") / 1000, "bytes", 1.15)]
     one, none = cache.create(), cache.create()
     one.append(MESSAGE)
     for name, session, most in (
@@ -144,7 +144,7 @@ def memory_rows(client: redis.Redis, cache: SessionCache, listed: str) -> list[R
         ("empty session / 1.2 KB", none, 1200.0),
     ):
         keys = session_keys(cache.namespace, session.id)
-        rows.append(Row(name, size(*keys[2:]), most, "bytes", 1.0))
+        rows.append(Row(name, size(keys.session, keys.messages), most, "bytes", 1.0))
     return rows
 
 

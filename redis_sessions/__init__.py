@@ -2,11 +2,13 @@
 
 from ._async.cache import AsyncSessionCache
 from ._async.leases import AsyncLease
+from ._async.runs import AsyncRun
 from ._async.session import AsyncSession
 from ._async.state import AsyncState, AsyncVariables
 from ._core.codec import estimate_tokens
 from ._sync.cache import SessionCache
 from ._sync.leases import Lease
+from ._sync.runs import Run
 from ._sync.session import Session
 from ._sync.state import State, Variables
 from .errors import (
@@ -14,6 +16,7 @@ from .errors import (
     InvalidInput,
     InvalidState,
     InvalidTransition,
+    JoinTimeout,
     LeaseLost,
     LimitExceeded,
     MessageNotFound,
@@ -21,6 +24,7 @@ from .errors import (
     NotANumber,
     NotReplicated,
     OutcomeUnknown,
+    ReplyTimeout,
     RevisionConflict,
     SchemaMismatch,
     SessionExists,
@@ -30,6 +34,7 @@ from .errors import (
     SessionRegressed,
     SessionReplaced,
     SessionsError,
+    SpawnRefused,
     StoreError,
     StoreFull,
     StoreUnavailable,
@@ -48,6 +53,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
 
@@ -57,16 +63,19 @@ __all__ = [
     "AgentRun",
     "AppendResult",
     "AsyncLease",
+    "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
     "AsyncState",
     "AsyncVariables",
     "CacheOptions",
+    "ChildInfo",
     "Conversation",
     "Evaluation",
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
+    "JoinTimeout",
     "Lease",
     "LeaseInfo",
     "LeaseLost",
@@ -81,7 +90,9 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Refinement",
+    "ReplyTimeout",
     "RevisionConflict",
+    "Run",
     "SchemaMismatch",
     "SendResult",
     "Session",
@@ -97,6 +108,9 @@ __all__ = [
     "SessionSettings",
     "SessionType",
     "SessionsError",
+    "SpawnRef",
+    "SpawnRefused",
+    "SpawnResult",
     "State",
     "StoreError",
     "StoreFull",

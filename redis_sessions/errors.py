@@ -183,6 +183,33 @@ class NotANumber(SessionsError):
     field: str
 
 
+class SpawnRefused(SessionsError):
+    """A spawn was refused, and the caller wanted an exception (`raise_if_refused`). `reason` is the result's."""
+
+    template = "no child was spawned: {message}"
+    reason: str
+    message: str
+
+
+class JoinTimeout(SessionsError, TimeoutError):
+    """Fewer children than wanted had ended when the time was over. `ended` and `waiting` are their ids."""
+
+    template = "session {session_id!r}: {detail}; join() again, or look at children()"
+    session_id: str
+    ended: list[str]
+    waiting: list[str]
+    detail: str
+
+
+class ReplyTimeout(SessionsError, TimeoutError):
+    """No assistant message came in time. `seq` is the last that was there."""
+
+    template = "session {session_id!r}: no reply above seq {seq} within {waited:g} s; what was sent stays sent"
+    session_id: str
+    seq: int
+    waited: float
+
+
 class InvalidInput(SessionsError, ValueError):
     """An argument was refused before anything was sent."""
 

@@ -14,6 +14,8 @@ from .errors import InvalidInput
 from .models.limits import LimitAction
 from .models.sessions import Kind, SessionType
 
+MICROS = 1_000_000
+"""Costs are kept in millionths."""
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
 
 
@@ -47,7 +49,18 @@ class SessionOptions(TypedDict, total=False):
     max_inbox: int
 
 
-class CacheOptions(SessionOptions, total=False):
+class TreeOptions(TypedDict, total=False):
+    """Bounds of the tree that a session is the root of."""
+
+    max_depth: int | None
+    max_children: int | None
+    max_concurrent: int | None
+    max_descendants: int
+    token_budget: int | None
+    cost_budget: float | None
+
+
+class CacheOptions(SessionOptions, TreeOptions, total=False):
     """Everything that a cache takes beside a URL or a client; `from_url` says what."""
 
     namespace: str
@@ -59,7 +72,7 @@ class CacheOptions(SessionOptions, total=False):
     acks: int
 
 
-class NewSession(Description, SessionOptions, total=False):
+class NewSession(Description, SessionOptions, TreeOptions, total=False):
     """Everything that `create` takes beside an id."""
 
 
@@ -86,6 +99,18 @@ class SessionSettings(BaseModel):
     """The budget of `context()` when it is given none."""
     max_inbox: int = Field(default=100, ge=1, le=1000)
     """How many sent messages may wait while another holds the lease."""
+    max_depth: int | None = Field(default=5, ge=0)
+    """How deep a tree may grow below its root."""
+    max_children: int | None = Field(default=5, ge=0)
+    """How many children of one session may be active at once."""
+    max_concurrent: int | None = Field(default=8, ge=0)
+    """How many sessions of a tree, without its root, may be active at once."""
+    max_descendants: int = Field(default=64, ge=0, le=5000)
+    """How many a tree may ever have, without its root."""
+    token_budget: int | None = Field(default=None, ge=0)
+    """No more children once recorded usage of a session and all below it reached so many tokens."""
+    cost_budget: float | None = Field(default=None, ge=0)
+    """The same in whatever currency usage is recorded in."""
 
     @field_validator("ttl", "max_lifetime", "max_duration")
     @classmethod
@@ -106,6 +131,11 @@ class SessionSettings(BaseModel):
                 reason = f"there is no such setting; there are {', '.join(cls.model_fields)}"
             raise InvalidInput(name=str(first["loc"][0]), detail=f"{first.get('input')!r}: {reason}") from None
 
+    def for_child(self, options: dict[str, Any]) -> SessionSettings:
+        """Those of a session's child: of the same kind, but with no budget and no bounds of a tree of its own."""
+        own = SessionSettings(**self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget"}))
+        return SessionSettings.of(options, own)
+
     @property
     def rules(self) -> str:
         """What every append holds to, as the session's hash has it: 'cap policy max_bytes'."""
@@ -118,7 +148,18 @@ class SessionSettings(BaseModel):
         if any(limit is not None for limit in limits):
             words = ["-" if limit is None else str(limit) for limit in limits]
             fields["limits"] = " ".join([*words, self.limit_action])
+        if self.tree_limits != _TREE_LIMITS:
+            fields["tree_limits"] = self.tree_limits
+        if self.token_budget is not None or self.cost_budget is not None:
+            cost = None if self.cost_budget is None else round(self.cost_budget * MICROS)
+            fields["budget"] = " ".join("-" if most is None else str(most) for most in (self.token_budget, cost))
         return fields
+
+    @property
+    def tree_limits(self) -> str:
+        """'depth children concurrent total', '-' for none."""
+        limits = (self.max_depth, self.max_children, self.max_concurrent, self.max_descendants)
+        return " ".join("-" if limit is None else str(limit) for limit in limits)
 
     @property
     def ttl_ms(self) -> int:
@@ -129,6 +170,9 @@ class SessionSettings(BaseModel):
     def max_lifetime_ms(self) -> int:
         """The whole life in ms, 0 for none."""
         return _ms(self.max_lifetime) or 0
+
+
+_TREE_LIMITS = SessionSettings().tree_limits
 
 
 def _ms(duration: float | timedelta | None) -> int | None:

@@ -1,10 +1,12 @@
--- Releases a lease, or withdraws from its line: takes the inbox into the transcript and hands the lease to the first in line. An inbox that a limit
--- or the session's end refuses stays as it is.
+-- Releases a lease, or withdraws from its line: takes the inbox into the transcript and hands the lease to the first in
+-- line. An inbox that a limit or the session's end refuses stays as it is.
 -- Returns {life, result of the messages that were taken as append has it, or ''}; released again, the same.
--- Errors: NOT_FOUND REPLACED LEASE_LOST
---- include: rest clock bucket recall remember push expire identify look mark fence take waiting drain note tell leave grant hand_over
+-- Errors: CHAIN NOT_FOUND REPLACED LEASE_LOST
+--- include: rest clock bucket recall remember push expire extend uphold identify look mark fence belong take
+--- include: waiting drain note tell leave grant hand_over
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
+local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
 local batch    = ARGV[2] -- the lease's nonce, or an id of its own for an order
 local lease    = ARGV[3] -- 'fence nonce'; '-' whoever has it, 'fence *' if it is that one; '* nonce' to withdraw
@@ -21,7 +23,7 @@ local now, result = clock(), nil
 local number, nonce = string.match(known[8] or '0 -', '^(%d+) (%S+)')
 if lease == '* ' .. batch then
   if nonce ~= batch then
-    redis.call('HSET', session, 'line', leave(known[9] or '', batch))
+    if known[9] then redis.call('HSET', session, 'line', leave(known[9], batch)) end
     return {known[1], ''}
   end
   lease = '-'
@@ -29,7 +31,9 @@ end
 if lease == number .. ' *' and nonce ~= '-' then lease = '-' end
 refusal = fence(known[8], lease, now)
 if refusal then return refusal end
-if known[2] == 'active' and known[10] then
+local over, unnamed = belong(family, known[12])
+if unnamed then return over end
+if known[2] == 'active' and known[10] and not over then
   result, refusal = drain(session, messages, known, {}, ops, batch, now)
   known[3] = redis.call('HGET', session, 'counts')
   if not known[3] then return refusal end
@@ -39,4 +43,5 @@ if not result then
   note(session, known[3], ops, known[7], batch, result)
 end
 hand_over(session, number, known[9] or '', now)
+uphold(family, now)
 return {known[1], result}

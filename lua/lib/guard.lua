@@ -1,8 +1,8 @@
--- Reads what every change starts from: {life, counts, rules, status, records, now =, lapsed = a lease that ran out}.
+-- Reads what every change starts from: {life, counts, rules, status, records, now =, family =, lapsed = a lease that ran out}.
 -- Or the answer, second: the result of the same operation before, or the refusal when the session is gone, is another
--- one by now, is held by another, or has moved on.
-local function guard(session, life, lease, expected, batch)
-  local known = redis.call('HMGET', session, 'life', 'counts', 'rules', 'status', bucket(batch), 'lease')
+-- one by now, is held by another, was cancelled with its tree, or has moved on.
+local function guard(session, family, life, lease, expected, batch)
+  local known = redis.call('HMGET', session, 'life', 'counts', 'rules', 'status', bucket(batch), 'lease', 'place')
   local refusal = identify(known[1], life)
   if refusal then return nil, refusal end
   local before = recall(known[5] or '', batch)
@@ -10,7 +10,9 @@ local function guard(session, life, lease, expected, batch)
     mark(session, known[1])
     return nil, {known[1], before}
   end
-  known.now = clock()
+  known.now, known.family = clock(), family
+  refusal = belong(family, known[7])
+  if refusal then return nil, refusal end
   refusal, known.lapsed = fence(known[6], lease, known.now)
   if refusal then return nil, refusal end
   known[2] = counts(known[2])

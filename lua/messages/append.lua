@@ -2,10 +2,11 @@
 -- A batch id among the session's last 64 returns its first result and changes nothing, whatever became of the lease.
 -- A message comes as '<kind><flags><tokens> <batch id> <payload>'; the server's time is put before it.
 -- Returns 'life duplicate first last rev count dropped limit-state'.
--- Errors: NOT_FOUND REPLACED NOT_ACTIVE LOCKED LEASE_LOST REVISION REGRESSED UNSETTLED TOO_LARGE LIMIT
+-- Errors: CHAIN NOT_FOUND REPLACED NOT_ACTIVE LOCKED LEASE_LOST REVISION REGRESSED UNSETTLED TOO_LARGE LIMIT
 --- include: rest clock bucket recall remember push expire take
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
+local family   = rest(KEYS, 3)     -- session and messages of each ancestor of a child's, the parent's first
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
 local batch    = ARGV[2]           -- batch id
 local lease    = ARGV[3]           -- 'fence nonce' of the lease it is written under, or ''
@@ -15,7 +16,8 @@ local elapsed  = ARGV[6]           -- ms since this was first tried, or '' when 
 local entries  = rest(ARGV, 7)     -- messages
 
 local ops = bucket(batch)
-local known = redis.call('HMGET', session, 'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease')
+local known = redis.call('HMGET', session, 'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'place',
+  'readers')
 local found, held = known[1], known[8]
 if not found or (life ~= '' and life ~= found) then
   --- include: identify
@@ -40,6 +42,11 @@ if elapsed ~= '' then
 end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 local refusal, result, lapsed
+if known[9] then
+  --- include: belong
+  refusal = belong(family, known[9])
+  if refusal then return refusal end
+end
 if (held or lease ~= '') and (lease == '' or string.sub(held or '', 1, #lease) ~= lease) then
   --- include: fence
   refusal, lapsed = fence(held, lease, now)
@@ -57,4 +64,12 @@ if not result then
 end
 if not result then return refusal end
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end
+if known[9] then
+  --- include: extend uphold
+  uphold(family, now)
+end
+if known[10] then
+  --- include: tell rouse
+  rouse(session, known[10])
+end
 return found .. ' 0 ' .. result

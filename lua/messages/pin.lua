@@ -1,9 +1,10 @@
 -- Pins or unpins a message, so that the cap keeps or drops it. Unpinning one that is aside drops it.
 -- Returns {life, 'rev'}; doing it twice changes nothing.
--- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION NO_MESSAGE LIMIT
---- include: counts identify bucket recall remember clock fence mark guard expire extend change answer pin
+-- Errors: CHAIN NOT_FOUND REPLACED LOCKED LEASE_LOST NOT_ACTIVE REVISION NO_MESSAGE LIMIT
+--- include: rest counts identify bucket recall remember clock fence belong mark guard expire extend uphold change answer pin
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
+local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
 local batch    = ARGV[2]           -- batch id
 local lease    = ARGV[3]           -- 'fence nonce' of the lease it is made under, or ''
@@ -11,7 +12,7 @@ local expected = ARGV[4]           -- the rev that must be current, or ''
 local seq      = tonumber(ARGV[5]) -- the message
 local pinned   = ARGV[6] == '1'    -- whether it is to be pinned
 
-local known, told = guard(session, life, lease, expected, batch)
+local known, told = guard(session, family, life, lease, expected, batch)
 if told then return told end
 local count = known[2]
 local at = seq - count.dropped - 1

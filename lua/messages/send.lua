@@ -1,10 +1,12 @@
 -- Sends a message to a session. While another holds its lease the message waits in the inbox; else it is appended, behind
 -- whatever still waits there. A batch id among the session's last 64 returns its first result and changes nothing.
 -- Returns 'life duplicate first last rev count dropped limit-state', or 'life duplicate queued <messages waiting>'.
--- Errors: NOT_FOUND REPLACED NOT_ACTIVE LEASE_LOST UNSETTLED TOO_LARGE LIMIT
---- include: rest clock bucket recall remember push expire extend identify look mark settle fence take waiting drain note
+-- Errors: CHAIN NOT_FOUND REPLACED NOT_ACTIVE LEASE_LOST UNSETTLED TOO_LARGE LIMIT
+--- include: rest clock bucket recall remember push expire extend uphold identify look mark settle fence belong take
+--- include: waiting drain note post tell rouse
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
+local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
 local life     = ARGV[1] -- the incarnation the caller knows, or ''
 local batch    = ARGV[2] -- batch id
 local lease    = ARGV[3] -- 'fence nonce' of the lease it is sent under, or ''
@@ -35,6 +37,8 @@ if elapsed ~= '' then
   end
 end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
+refusal = belong(family, known[12])
+if refusal then return refusal end
 local held, lapsed = fence(known[8], lease, now)
 if held and lease ~= '' then return held end
 if held then
@@ -44,14 +48,15 @@ if held then
   if count > known[11] + 0 then
     return redis.error_reply(string.format('LIMIT inbox %d %s error', count, known[11]))
   end
-  redis.call('HSET', session, string.format('inbox.%d', last + 1), entry, 'inbox', string.format('%d %d', first, last + 1))
-  local result = string.format('queued %d', count)
-  note(session, known[3], ops, known[7], batch, result)
-  extend(session, messages, now, known[4])
-  return string.format('%s 0 %s', known[1], result)
+  count = post(session, messages, known, entry, ops, batch, now)
+  uphold(family, now)
+  return string.format('%s 0 queued %d', known[1], count)
 end
 if lease ~= '' then known[10] = nil end
 local result, told = drain(session, messages, known, {entry}, ops, batch, now)
 if not result then return told end
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end
+uphold(family, now)
+local readers = redis.call('HGET', session, 'readers')
+if readers then rouse(session, readers) end
 return string.format('%s 0 %s', known[1], result)

@@ -1,9 +1,10 @@
 -- Adds to a whole number in a session's state, exactly once for a batch id.
 -- Returns {life, 'rev sum'}; the sum exact below 2^53.
--- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION NOT_A_NUMBER LIMIT
---- include: counts identify bucket recall remember clock fence mark guard expire extend change answer
+-- Errors: CHAIN NOT_FOUND REPLACED LOCKED LEASE_LOST NOT_ACTIVE REVISION NOT_A_NUMBER LIMIT
+--- include: rest counts identify bucket recall remember clock fence belong mark guard expire extend uphold change answer
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
+local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
 local life     = ARGV[1]           -- the incarnation the caller knows, or ''
 local batch    = ARGV[2]           -- batch id, of this field alone
 local lease    = ARGV[3]           -- 'fence nonce' of the lease it is made under, or ''
@@ -12,7 +13,7 @@ local field    = ARGV[5]           -- 'state.<name>'
 local amount   = tonumber(ARGV[6]) -- a whole number, may be negative
 local most     = tonumber(ARGV[7]) -- how many fields a session may have
 
-local known, told = guard(session, life, lease, expected, batch)
+local known, told = guard(session, family, life, lease, expected, batch)
 if told then return told end
 local value, exact = redis.call('HGET', session, field), 9007199254740991
 local total = redis.call('HLEN', session) + 1

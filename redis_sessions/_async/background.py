@@ -6,8 +6,10 @@ Hand-written on both sides under the same names, like `io`.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
 
@@ -86,3 +88,18 @@ def while_used(method: Job) -> Job:
             await method()
 
     return run
+
+
+@contextmanager
+def signals(stop: Callable[[], None]) -> Iterator[None]:
+    """In its block SIGTERM and SIGINT call a function, where they can: on a main thread."""
+    loop, caught = asyncio.get_running_loop(), []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop)
+            caught.append(number)
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

@@ -42,6 +42,7 @@ from . import io
 from .nodes import Nodes
 
 T = TypeVar("T")
+_REMEMBERED = 10_000  # children whose ancestors a process keeps in mind
 _META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
 _UNSETTLED = "the cap dropped all messages of that time, so nobody can tell whether it was among them"
 _PASSING = (Unreachable, Lost, NotServing)
@@ -70,6 +71,17 @@ class Calls:
         self.acks = acks
         self._wait = ("WAIT", acks, patience_ms) if acks else None
         self._checked = False
+        self._ancestors: dict[str, tuple[str, ...]] = {}
+
+    def ancestors(self, id: str) -> tuple[str, ...]:
+        """The ancestors of a child, as far as this process has met it."""
+        return self._ancestors.get(id, ())
+
+    def remember(self, id: str, ancestors: Sequence[str]) -> None:
+        """Keeps who a child's ancestors are, so that its next call names them at once."""
+        if len(self._ancestors) >= _REMEMBERED:
+            self._ancestors.pop(next(iter(self._ancestors)), None)
+        self._ancestors[id] = tuple(ancestors)
 
     async def run(self, call: Call[T]) -> T:
         """The call's answer. A first attempt costs nothing extra; what passes is repeated for `retry_for` seconds."""
@@ -137,6 +149,11 @@ class Calls:
             raise StoreError(where=self.where, detail=str(problem)) from None
         reply = replies[0]
         if isinstance(reply, Exception):
+            word, *ancestors = str(reply).split()
+            if word == "CHAIN":
+                self.remember(call.keys.id, ancestors)
+                call.learn(ancestors)
+                return await self._attempt(call)
             raise self._error(call, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])

@@ -10,18 +10,18 @@ from .._core.units import whole
 from ..errors import SessionRegressed
 from ..models.messages import Message
 from ..models.turns import Turn
-from .calls import Calls
+from .home import Home
 
 
 class AsyncTranscript:
     """The messages of one session, as they are read."""
 
-    def __init__(self, calls: Calls, keys: SessionKeys, life: str, count: TokenCounter, touch_on_read: bool) -> None:
-        self._calls = calls
+    def __init__(self, home: Home, keys: SessionKeys, life: str) -> None:
+        self._home = home
+        self._calls = home.calls
         self._keys = keys
         self._life = life
-        self._count = count
-        self._touch_on_read = touch_on_read
+        self._count = home.count
         self._seen = 0
 
     @property
@@ -67,7 +67,7 @@ class AsyncTranscript:
             )
         else:
             call = messages.read(
-                self._keys, self._life, limit=size, after=after, below=below, slide=self._touch_on_read
+                self._keys, self._life, limit=size, after=after, below=below, slide=self._home.touch_on_read
             )
         seen = self._seen
         page = await self._calls.run(call)

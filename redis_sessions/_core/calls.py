@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .keys import IndexKeys, SessionKeys
+from .keys import AnyKeys, SessionKeys
 from .scripts import Script
 
 Argument: TypeAlias = str | bytes | int
@@ -23,7 +23,7 @@ class Call(Generic[T]):
     def __init__(
         self,
         command: tuple[Argument, ...],
-        keys: SessionKeys | IndexKeys,
+        keys: AnyKeys,
         read: Callable[[Any], T],
         script: Script | None = None,
         operation: str = "",
@@ -40,30 +40,44 @@ class Call(Generic[T]):
     def again(self, elapsed_ms: int) -> None:
         """Before it is repeated: tells the script how long ago it was first tried, if that is of use to it."""
         if self.script is not None and "elapsed" in self.script.arguments:
-            at = 3 + len(self.script.keys) + self.script.arguments.index("elapsed")
+            at = 3 + int(self.command[2]) + self.script.arguments.index("elapsed")
             self.command = (*self.command[:at], elapsed_ms, *self.command[at + 1 :])
+
+    def learn(self, ancestors: Sequence[str]) -> None:
+        """Names the ancestors of a child that the script asked for."""
+        assert self.script is not None
+        assert isinstance(self.keys, SessionKeys)
+        self.keys.learn(ancestors)
+        fixed = 3 + len(self.script.keys)
+        arguments = self.command[3 + int(self.command[2]) :]
+        family = self.keys.family
+        self.command = (*self.command[:2], fixed - 3 + len(family), *self.command[3:fixed], *family, *arguments)
 
 
 def invoke(
     script: Script,
-    keys: SessionKeys | IndexKeys,
+    keys: AnyKeys,
     read: Callable[[Any], T],
     *,
     rest: Sequence[Argument] = (),
+    others: Mapping[str, str] | None = None,
+    rest_keys: Sequence[str] | None = None,
     operation: str = "",
     writes: bool = True,
     **arguments: Argument,
 ) -> Call[T]:
-    """A call of a script, its arguments given by the names its binding block gives them."""
+    """A call of a script, its arguments given by the names its binding block gives them.
+
+    Its keys are those of `keys` by the same names, or `others`; what it takes beyond them is the family, or `rest_keys`.
+    """
     wanted = script.arguments[:-1] if script.takes_rest else script.arguments
     if len(arguments) != len(wanted):
         raise TypeError(f"{script.name} takes {', '.join(wanted)}; got {', '.join(arguments)}")
-    command: tuple[Argument, ...] = (
-        "EVALSHA",
-        script.sha,
-        len(script.keys),
-        *[getattr(keys, name) for name in script.keys],
-        *[arguments[name] for name in wanted],
-        *rest,
-    )
+    if others is None:
+        named = [getattr(keys, name) for name in script.keys]
+    else:
+        named = [others[name] if name in others else getattr(keys, name) for name in script.keys]
+    if script.rest_keys:
+        named += getattr(keys, "family", ()) if rest_keys is None else rest_keys
+    command = ("EVALSHA", script.sha, len(named), *named, *[arguments[name] for name in wanted], *rest)
     return Call(command, keys, read, script, operation, writes)

@@ -3,16 +3,21 @@
     <namespace>:{<tag>}:session:<id>    hash   what a session is, its counts, its state (lua/README.md lists the fields)
     <namespace>:{<tag>}:messages:<id>   list   its retained messages, oldest first
     <namespace>:meta                    string the schema version of this namespace
+    <namespace>:{<tag>}:queue:<agent>   zset   runs that wait for a worker of the agent, by when they may be had
+    <namespace>:{<tag>}:due:<agent>     zset   its runs by when somebody is to look after them
+    <namespace>:{<tag>}:workers:<agent> string its workers that wait
     <namespace>:index:leases            zset   sessions whose leases are held, by deadline: advisory
+    <namespace>:index:agents            zset   agents that have runs
     <namespace>:wake:<process>          channel on which a process hears what it waits for
 
 The type comes before the id, so no id can form another's key. The tag is `routing.tag(id)`: both keys of a session,
-and of a whole tree, share a slot.
+and of a whole tree, share a slot. An agent's keys have one of their own.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 from .ids import check_id
 from .routing import tag
@@ -20,19 +25,43 @@ from .routing import tag
 SCHEMA = "1"
 
 
-class SessionKeys(NamedTuple):
-    id: str
-    tag: str
-    session: str
-    messages: str
+class SessionKeys:
+    """The keys of one session, and of its ancestors as far as they are known: a child's writes name them, too."""
+
+    __slots__ = ("_prefix", "ancestors", "family", "id", "messages", "session", "tag")
+
+    def __init__(self, namespace: str, id: str) -> None:
+        self.id = check_id(id)
+        self.tag = tag(id)
+        self._prefix = f"{namespace}:{{{self.tag}}}:"
+        self.session = f"{self._prefix}session:{id}"
+        self.messages = f"{self._prefix}messages:{id}"
+        self.learn(())
+
+    def learn(self, ancestors: Sequence[str]) -> None:
+        """Takes in who the ancestors are, the parent first; they never change."""
+        self.ancestors = tuple(ancestors)
+        self.family = tuple(f"{self._prefix}{kind}:{id}" for id in self.ancestors for kind in ("session", "messages"))
 
 
 def session_keys(namespace: str, id: str) -> SessionKeys:
     """The keys of one session; refuses a bad id."""
-    check_id(id)
-    slot = tag(id)
-    prefix = f"{namespace}:{{{slot}}}:"
-    return SessionKeys(id, slot, f"{prefix}session:{id}", f"{prefix}messages:{id}")
+    return SessionKeys(namespace, id)
+
+
+class AgentKeys(NamedTuple):
+    """What the workers of an agent share."""
+
+    id: str
+    tag: str
+    queue: str
+    due: str
+    workers: str
+
+
+def agent_keys(namespace: str, agent: str) -> AgentKeys:
+    slot = tag(agent)
+    return AgentKeys(agent, slot, *[f"{namespace}:{{{slot}}}:{kind}:{agent}" for kind in ("queue", "due", "workers")])
 
 
 class IndexKeys(NamedTuple):
@@ -41,6 +70,9 @@ class IndexKeys(NamedTuple):
     id: str
     tag: str
     ids: str
+
+
+AnyKeys: TypeAlias = SessionKeys | AgentKeys | IndexKeys
 
 
 def index_keys(namespace: str, name: str) -> IndexKeys:

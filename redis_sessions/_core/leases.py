@@ -123,19 +123,23 @@ def inbox_size(inbox: str) -> int:
 
 
 class Told(NamedTuple):
-    """What a waiter hears: `granted` (it is his), `held` (by another, for so long), `ask` (ask again)."""
+    """What a waiter hears: `granted` (it is his), `held` (by another, for so long), `run` (his to claim), `ask` (ask again)."""
 
     word: str
-    fence: int
-    ms: int
+    fence: int = 0
+    ms: int = 0
+    run: str = ""
 
 
-ASK = Told("ask", 0, 0)
+ASK = Told("ask")
 
 
 def read_told(data: bytes) -> tuple[str, Told]:
     """From a message on a channel: whom it is for, and what it says."""
-    nonce, word, fence, ms = data.decode().split()
+    nonce, word, rest = data.decode().split(" ", 2)
+    if word == "run":
+        return nonce, Told(word, run=rest)
+    fence, ms = rest.split()
     return nonce, Told(word, int(fence), int(ms))
 
 

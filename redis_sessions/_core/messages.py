@@ -179,6 +179,24 @@ def turn(keys: SessionKeys, life: str, number: int) -> Call[Turn | None]:
     return invoke(script("messages/turn"), keys, read_turn, life=life, number=number, scan=SCAN, writes=False)
 
 
+def expect(keys: SessionKeys, life: str, nonce: str, wait_ms: int, channel: str, counted: bool) -> Call[int]:
+    """Notes who is to be told of the next message; reads as the last seq."""
+    return invoke(
+        script("messages/expect"), keys, lambda reply: int(reply[1]), life=life, nonce=nonce, wait=wait_ms,
+        counted=int(counted), channel=channel,
+    )  # fmt: skip
+
+
+def reply_to(messages: list[Message], batch_id: str | None) -> Message | None:
+    """The first answer of the assistant's that calls no tool; after the message sent under a batch id, if one is given."""
+    batches = [message.batch_id for message in messages]
+    if batch_id is not None and batch_id not in batches:
+        return None
+    start = 0 if batch_id is None else batches.index(batch_id) + 1
+    answers = (one for one in messages[start:] if one.role == "assistant" and not one.payload.get("tool_calls"))
+    return next(answers, None)
+
+
 def pin(
     keys: SessionKeys, life: str, lease: str, seq: int, pinned: bool, *, expected_rev: int | None = None
 ) -> Call[int]:

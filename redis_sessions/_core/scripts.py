@@ -13,7 +13,7 @@ from hashlib import sha1
 from pathlib import Path
 
 _INCLUDE = re.compile(r"^ *--- include:(.*)$", re.MULTILINE)
-_BINDING = re.compile(r"^local (\w+)\s*= .*?\b(KEYS\[(\d+)\]|ARGV\[(\d+)\]|ARGV, (\d+))", re.MULTILINE)
+_BINDING = re.compile(r"^local (\w+)\s*= .*?\b(KEYS\[(\d+)\]|KEYS, \d+|ARGV\[(\d+)\]|ARGV, (\d+))", re.MULTILINE)
 _ERRORS = re.compile(r"^-- Errors: (.*)$", re.MULTILINE)
 
 
@@ -27,6 +27,7 @@ class Script:
     keys: tuple[str, ...]
     arguments: tuple[str, ...]
     takes_rest: bool
+    rest_keys: str
     errors: tuple[str, ...]
 
 
@@ -45,8 +46,11 @@ def script(name: str) -> Script:
     keys: dict[int, str] = {}
     arguments: dict[int, str] = {}
     takes_rest = False
-    for local, _, key, argument, rest in _BINDING.findall(body):
-        if key:
+    rest_keys = ""
+    for local, bound, key, argument, rest in _BINDING.findall(body):
+        if bound.startswith("KEYS, "):
+            rest_keys = local
+        elif key:
             keys[int(key)] = local
         else:
             arguments[int(argument or rest)] = local
@@ -60,6 +64,7 @@ def script(name: str) -> Script:
         keys=tuple(keys[at] for at in sorted(keys)),
         arguments=tuple(arguments[at] for at in sorted(arguments)),
         takes_rest=takes_rest,
+        rest_keys=rest_keys,
         errors=tuple(errors[1].split()) if errors else (),
     )
 

@@ -20,6 +20,8 @@ from .scripts import Script, script
 from .units import Duration, milliseconds, moment, whole
 
 T = TypeVar("T")
+Left = list[tuple[int, str]]
+"""Members of a tree that are still to be swept: their numbers and ids."""
 MOST_FIELDS = 10_000
 MOST_METADATA = 1000
 KINDS = ("main", "subagent", "cron")
@@ -120,6 +122,7 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
     left = int(found["left"])
     lease, line, inbox = (found.get(field, b"").decode() for field in ("lease", "line", "inbox"))
     texts = {"user_id": "user", "agent_id": "agent", "name": "name", "parent_id": "parent", "reason": "reason"}
+    texts |= {"label": "label", "task": "task", "model": "model"}
     optional: dict[str, Any] = {to: found[field].decode() for to, field in texts.items() if field in found}
     if "type" in found:
         optional["type"] = from_json(found["type"])
@@ -131,6 +134,12 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
         optional["result"] = from_json(found["result"])
     if "finished" in found:
         optional["finished_at"] = moment(found["finished"])
+    if "place" in found:
+        optional["root_id"] = found["place"].decode().split()[-1]
+    if "run" in found:
+        attempt, most, deadline = found["run"].decode().split()
+        optional |= {"attempt": int(attempt), "max_attempts": None if most == "-" else int(most)}
+        optional["run_deadline"] = None if deadline == "-" else moment(deadline)
     return SessionInfo(
         id=id,
         life=found["life"].decode(),
@@ -199,8 +208,11 @@ def status(
     result: Any,
     *,
     expected_rev: int | None = None,
-) -> Call[int]:
-    """Reads as the rev. What the one who works on a session says of it needs the lease that is held; an order does not."""
+) -> Call[tuple[int, Left]]:
+    """Reads as the rev, and the members that are still to be marked as cancelled.
+
+    What the one who works on a session says of it needs the lease that is held; an order does not.
+    """
     if wanted not in ("completed", "failed"):
         lease = lease or ORDER
     return change(
@@ -209,11 +221,15 @@ def status(
         life,
         lease,
         expected_rev,
-        changed,
+        lambda reply: (changed(reply), read_left(reply[2]) if len(reply) > 2 else []),
         status=wanted,
         reason=checked_text(reason or "", "reason"),
         result="" if result is None else to_json(result, "result"),
     )
+
+
+def read_left(reply: Sequence[bytes]) -> Left:
+    return [(int(number), id) for number, id in (one.decode().split() for one in reply)]
 
 
 def touch(keys: SessionKeys, life: str, ttl: Duration | None) -> Call[timedelta | None]:
@@ -227,10 +243,14 @@ def touch(keys: SessionKeys, life: str, ttl: Duration | None) -> Call[timedelta 
     )
 
 
-def delete(keys: SessionKeys, life: str, lease: str) -> Call[bool]:
-    """Reads as whether it was there."""
-    call: Call[bool] = invoke(
-        script("sessions/delete"), keys, lambda reply: reply == 1, life=life, lease=lease or ORDER
+def delete(keys: SessionKeys, life: str, lease: str) -> Call[tuple[bool, str, Left]]:
+    """Reads as whether it was there, its number, and the members below it that are to be deleted first."""
+    call: Call[tuple[bool, str, Left]] = invoke(
+        script("sessions/delete"),
+        keys,
+        lambda reply: (reply[0] == 1, reply[1].decode(), read_left(reply[2])),
+        life=life,
+        lease=lease or ORDER,
     )
     call.repeatable = bool(life)  # blindly repeated, it could meet a session created in between
     return call
@@ -248,8 +268,8 @@ def change(
     **arguments: Argument,
 ) -> Call[T]:
     """A change that is recognised when it is repeated, and refused when the session is not at the expected rev."""
-    arguments |= {"life": life, "batch": new_operation_id(), "lease": lease, "expected": revision(expected_rev)}
-    return invoke(name, keys, read, rest=rest, operation="", writes=True, **arguments)
+    expected, batch = revision(expected_rev), new_operation_id()
+    return invoke(name, keys, read, rest=rest, life=life, batch=batch, lease=lease, expected=expected, **arguments)  # type: ignore[arg-type]
 
 
 def changed(reply: list[bytes]) -> int:

@@ -9,9 +9,11 @@ import heapq
 import itertools
 import os
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
 
@@ -114,3 +116,17 @@ def while_used(method: Job) -> Job:
             method()
 
     return run
+
+
+@contextmanager
+def signals(stop: Callable[[], None]) -> Iterator[None]:
+    """In its block SIGTERM and SIGINT call a function, where they can: on a main thread."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from .._core import leases, sessions
+from .._core import leases, sessions, trees
 from .._core.codec import TokenCounter, estimate_tokens
-from .._core.ids import check_id, check_namespace, new_id, new_life
+from .._core.ids import check_namespace, new_id, new_life
 from .._core.keys import index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..engines import Engine, from_client, from_url
 from ..errors import InvalidInput, SessionNotFound
 from ..models.leases import LeaseInfo
 from ..models.pages import Page
-from ..settings import CacheOptions, Description, NewSession, SessionOptions, SessionSettings
+from ..settings import CacheOptions, Description, NewSession, SessionSettings
+from . import background
 from .calls import Calls
+from .home import Home
 from .nodes import Nodes
+from .queues import Queues
+from .runs import Run
 from .session import Session
 from .wakes import Wakes
+from .worker import Handler, Worker, claim
 
 
 class SessionCache:
@@ -60,14 +66,13 @@ class SessionCache:
         token_counter: TokenCounter = estimate_tokens,
         touch_on_read: bool = False,
         acks: int = 0,
-        **settings: Unpack[SessionOptions],
+        **settings: Any,
     ) -> None:
         self.namespace = check_namespace(namespace)
         self.settings = SessionSettings.of(dict(settings))
         self.engine = engine
         self.where = engine.where
         self._count = token_counter
-        self._touch_on_read = touch_on_read
         bound = milliseconds(retry_for, "retry_for") / 1000
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         self._nodes = Nodes(engine, attempt, whole(max_connections, "max_connections", least=1))
@@ -75,6 +80,8 @@ class SessionCache:
             raise InvalidInput(name="acks", detail=f"{engine.where} has no replicas")
         self._calls = Calls(self._nodes, engine.where, namespace, bound, acks, round(attempt * 500))
         self._wakes = Wakes(self._nodes, namespace)
+        queues = Queues(self._calls, self._wakes, namespace)
+        self._home = Home(self._calls, self._wakes, queues, namespace, self.settings, token_counter, touch_on_read)
 
     def session(self, id: str) -> Session:
         """A handle on a session, whether it exists or not. No round trip."""
@@ -93,9 +100,7 @@ class SessionCache:
 
     def main(self, agent_id: str, /, **given: Unpack[NewSession]) -> Session:
         """The main session of an agent, `agent:<agent_id>:main`, made when it is not there. One round trip, atomic."""
-        check_id(agent_id, "agent_id", 128)
-        if ":" in agent_id:
-            raise InvalidInput(name="agent_id", detail=f"{agent_id!r} may not contain ':'")
+        trees.check_agent(agent_id)
         given["agent_id"], given["kind"] = agent_id, "main"
         return self.get_or_create(f"agent:{agent_id}:main", **given)
 
@@ -124,8 +129,57 @@ class SessionCache:
         held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
         return Page(held, page.cursor)
 
+    def by_label(self, label: str, *, root: str) -> Session | None:
+        """The session that has, or had last, a label in a root's tree; or None. One round trip. Raises SessionNotFound."""
+        found = self._calls.run(trees.labelled(session_keys(self.namespace, root), label))
+        return None if found is None else self._handle(found, "")
+
+    def claim(
+        self, agent_id: str, *, wait: Duration = 0.0, ttl: Duration = 30.0, owner: str | None = None
+    ) -> Run | None:
+        """The run of an agent that has waited longest, with its lease, for exactly one worker; None when none comes in `wait`.
+
+        Waiting costs one command in 5 s, with which it also looks after runs whose worker died or whose time is over. `ttl`
+        is how long the lease outlives a worker that dies; it is renewed while the run is held. Two round trips, one when it
+        is woken. Raises InvalidInput.
+        """
+        return claim(self._home, agent_id, wait, ttl, owner)
+
+    def worker(
+        self,
+        agent_id: str,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        ttl: Duration = 30.0,
+        grace: Duration = 30.0,
+        owner: str | None = None,
+        stop: background.Event | None = None,
+    ) -> None:
+        """Works on an agent's runs until SIGTERM, SIGINT, or `stop` is set: `concurrency` at once, each by `handler(run)`.
+
+        What the handler returns is the run's result. When it raises, the run is given back and tried again after 0.5 s, twice
+        that the next time, 60 s at the most; the last attempt's error is why it failed. Once stopped it takes no more runs and
+        gives those it has `grace` seconds; then they are given back.
+        """
+        worker = Worker(self._home, agent_id, handler, concurrency, ttl, grace, owner)
+        if stop is not None:
+            background.spawn(_when, stop, worker.stop)
+        worker.work()
+
+    def sweep(self, agent_id: str | None = None) -> int:
+        """Looks after the runs, of one agent or all, whose worker died or whose time is over; says at how many it looked.
+
+        Whoever else sweeps, each is acted on once. Workers do so while they wait.
+        """
+        looked = 0
+        for agent in [agent_id] if agent_id is not None else self._home.queues.agents():
+            while (some := self._home.queues.sweep(agent)) > 0:
+                looked += some
+        return looked
+
     def delete(self, id: str) -> bool:
-        """Deletes a session with everything it owns; says whether it was there. One round trip, atomic."""
+        """Deletes a session with everything it owns, and all below it; says whether it was there. See Session.delete."""
         return self.session(id).delete()
 
     def close(self) -> None:
@@ -154,7 +208,13 @@ class SessionCache:
 
     def _handle(self, id: str, life: str) -> Session:
         keys = session_keys(self.namespace, id)
-        return Session(self._calls, self._wakes, keys, life, self._count, touch_on_read=self._touch_on_read)
+        keys.learn(self._calls.ancestors(id))
+        return Session(self._home, keys, life)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"
+
+
+def _when(event: background.Event, function: Callable[[], None]) -> None:
+    event.wait()
+    function()

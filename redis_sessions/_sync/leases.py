@@ -10,14 +10,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from redis.exceptions import AuthenticationError, NoPermissionError
-
 from .._core import leases, messages
-from .._core.faults import Fault
+from .._core.keys import index_keys
 from .._core.leases import Grant
 from .._core.units import Duration, whole
 from ..errors import (
-    AccessDenied,
     InvalidInput,
     LeaseLost,
     NotReplicated,
@@ -58,6 +55,7 @@ class Lease:
         self.lost = background.Event()
         """Set at once when a write or a renewal is refused, or nobody answered until the lease ran out."""
         self._session = session
+        self._index = index_keys(session._home.namespace, "leases")
         self._ttl_ms = leases.lease_ttl(ttl)
         self._wait_ms = leases.lease_wait(wait)
         self._token = ""
@@ -113,19 +111,22 @@ class Lease:
             if not isinstance(problem, SessionsError) or isinstance(problem, _UNANSWERED):
                 background.spawn(self._withdraw, nonce)  # cancelled or unanswered: the line goes on without us
             raise
+        self._granted(grant, nonce)
+        held.enter(self)
+        return self
+
+    def _granted(self, grant: Grant, nonce: str) -> None:
         self.fence = grant.fence
         self.lost = background.Event()
         self._is_over = self._is_leaving = False
         self._pid = os.getpid()
         self._token = f"{grant.fence} {nonce}"
         self._session._life = grant.life
-        held.enter(self)
         self._held_for(grant.ms)
         self._noting = background.later(_NOTED, background.while_used(self._note))
-        return self
 
     def _wait(self, nonce: str) -> Grant:
-        wakes = self._session._wakes
+        wakes = self._session._home.wakes
         due = time.monotonic() + self._wait_ms / 1000
         if self._wait_ms == 0 or not wakes.is_listening:
             try:
@@ -136,7 +137,7 @@ class Lease:
         told = wakes.expect(nonce)
         try:
             while True:
-                can_hear = self._listen()
+                can_hear = wakes.can_hear(self._session._calls.where)
                 left_ms = max(round((due - time.monotonic()) * 1000), 0)
                 grant = self._ask(nonce, left_ms)  # with nothing left it is refused, if it is not granted
                 if grant.fence:
@@ -149,17 +150,8 @@ class Lease:
         finally:
             wakes.forget(nonce)
 
-    def _listen(self) -> bool:
-        try:
-            self._session._wakes.listen()
-        except (AuthenticationError, NoPermissionError) as problem:
-            raise AccessDenied(where=self._session._calls.where, detail=str(problem)) from None
-        except Fault:
-            return False
-        return True
-
     def _ask(self, nonce: str, wait_ms: int) -> Grant:
-        session, wakes = self._session, self._session._wakes
+        session, wakes = self._session, self._session._home.wakes
         call = leases.acquire(
             session._keys, session._life, nonce, self.owner, self._ttl_ms, wait_ms, wakes.channel, wakes.counted
         )
@@ -219,7 +211,7 @@ class Lease:
         ttl_ms = 0 if self._is_over else self._ttl_ms
         self._is_noted = ttl_ms > 0
         with suppress(SessionsError):
-            self._session._calls.run(leases.note(self._session._leases, self._session.id, ttl_ms))
+            self._session._calls.run(leases.note(self._index, self._session.id, ttl_ms))
 
     def _lose(self, token: str) -> None:
         if token and self._token == token and not self._is_leaving:
@@ -256,6 +248,13 @@ class Lease:
         if self._is_noted:
             background.spawn(self._note)
         return taken
+
+    def _end(self) -> None:
+        """Its session ended: it is not renewed any more, and nothing is written under it."""
+        self._is_over = self._is_leaving = True
+        self._stop_renewing()
+        if self._is_noted:
+            background.spawn(self._note)
 
     def _release(self, token: str) -> int:
         return self._session._calls.run(leases.release(self._session._keys, self._session._life, token))

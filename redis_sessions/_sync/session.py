@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
@@ -12,26 +13,24 @@ from pydantic import BaseModel
 
 from .._core import messages, sessions
 from .._core.calls import Call
-from .._core.codec import TokenCounter
-from .._core.keys import SessionKeys, index_keys
+from .._core.keys import SessionKeys
 from .._core.units import Duration, whole
-from ..errors import LeaseLost, RevisionConflict, SessionRegressed
+from ..errors import InvalidTransition, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
 from ..models.limits import LimitCheck
 from ..models.messages import Message
 from ..models.results import AppendResult, SendResult
 from ..models.sessions import SessionInfo, Status
 from ..settings import Description
 from . import held, io
-from .calls import Calls
+from .family import Family
+from .home import Home
 from .leases import Lease
 from .state import State, Variables
-from .transcript import Transcript
-from .wakes import Wakes
 
 T = TypeVar("T")
 
 
-class Session(Transcript):
+class Session(Family):
     """One session, by its id. Making one costs nothing; each method is one atomic round trip unless it says otherwise.
 
     A handle from `create` or `open` knows which life of the session it belongs to, one from `session(id)` learns it with
@@ -39,22 +38,10 @@ class Session(Transcript):
     raises SessionNotFound when the session is gone.
     """
 
-    def __init__(
-        self,
-        calls: Calls,
-        wakes: Wakes,
-        keys: SessionKeys,
-        life: str,
-        count: TokenCounter,
-        *,
-        touch_on_read: bool = False,
-        under: Lease | None = None,
-    ) -> None:
-        super().__init__(calls, keys, life, count, touch_on_read)
-        self._wakes = wakes
-        self._address = (id(calls), keys.session)
+    def __init__(self, home: Home, keys: SessionKeys, life: str, *, under: Lease | None = None) -> None:
+        super().__init__(home, keys, life)
+        self._address = (id(home.calls), keys.session)
         self._lease = under
-        self._leases = index_keys(wakes.namespace, "leases")
         self.state = State(keys, self._run, self._writer)
         """Named JSON values and pydantic models."""
         self.variables = Variables(keys, self._run, self._writer)
@@ -72,15 +59,7 @@ class Session(Transcript):
             raise
 
     def _under(self, lease: Lease) -> Session:
-        return Session(
-            self._calls,
-            self._wakes,
-            self._keys,
-            self._life,
-            self._count,
-            touch_on_read=self._touch_on_read,
-            under=lease,
-        )
+        return Session(self._home, self._keys, self._life, under=lease)
 
     # -- messages ------------------------------------------------------------------------------------------------
 
@@ -113,9 +92,18 @@ class Session(Transcript):
         except LeaseLost:
             held.lose(self)
             raise
+        except LimitExceeded as refused:
+            if refused.action == "end_session":
+                self._settle_end()
+            raise
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         return result
+
+    def _settle_end(self) -> None:
+        """A limit ended the session: its tree is told, where there is one."""
+        with suppress(InvalidTransition):
+            self._status("completed", None, None, None)
 
     def send(self, message: str | Message | dict[str, Any], *, batch_id: str | None = None) -> SendResult:
         """Sends one message; a text becomes a user message. Never waits, and never comes between a holder's messages.
@@ -208,7 +196,7 @@ class Session(Transcript):
         return self._status("active", None, None, expected_rev)
 
     def complete(self, result: Any = None, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """Ends the session as completed, with a result (JSON). Returns the rev.
+        """Ends the session as completed, with a result (JSON); a child's goes to its parent as a message. Returns the rev.
 
         Like every end it is final: ending it the same way again changes nothing, another way raises InvalidTransition.
         """
@@ -219,9 +207,10 @@ class Session(Transcript):
         return self._status("failed", reason, result, expected_rev)
 
     def cancel(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """Ends the session as cancelled. Returns the rev.
+        """Ends the session as cancelled, and all below it: none of them writes or spawns from then on. Returns the rev.
 
-        An order, like pause, resume, time_out and delete: it needs no lease. Under one that is lost it is refused.
+        One round trip, and one for each 400 below it, to mark them. An order, like pause, resume, time_out and delete: it
+        needs no lease. Under one that is lost it is refused.
         """
         return self._status("cancelled", reason, None, expected_rev)
 
@@ -231,11 +220,25 @@ class Session(Transcript):
 
     def _status(self, wanted: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         call = sessions.status(self._keys, *self._writer(), wanted, reason, result, expected_rev=expected_rev)
-        return self._run(call)
+        rev, left = self._run(call)
+        if left:
+            self._home.queues.sweep_tree(self._keys, left)
+        if self._keys.ancestors and wanted not in ("active", "paused"):
+            self._home.queues.forget(self._keys)
+        return rev
 
     def delete(self) -> bool:
-        """Deletes the session with everything it owns; says whether it was there."""
-        return self._run(sessions.delete(self._keys, *self._writer()))
+        """Deletes the session with everything it owns, and all that are below it; says whether it was there.
+
+        One round trip, atomic; those below it are cancelled at once and go first, 400 a round trip.
+        """
+        was_there, number, left = self._run(sessions.delete(self._keys, *self._writer()))
+        if left:
+            self._home.queues.sweep_tree(self._keys, left, number)
+            self._run(sessions.delete(self._keys, *self._writer()))
+        if self._keys.ancestors:
+            self._home.queues.forget(self._keys)
+        return was_there
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"

@@ -6,11 +6,13 @@ from __future__ import annotations
 import secrets
 import time
 
+from redis.exceptions import AuthenticationError, NoPermissionError
+
 from .._core.faults import Fault, Unreachable
 from .._core.forks import in_child
 from .._core.keys import wake_channel
 from .._core.leases import ASK, Told, read_told
-from ..errors import InvalidInput
+from ..errors import AccessDenied, InvalidInput
 from . import background, io
 from .nodes import Nodes
 
@@ -59,6 +61,22 @@ class Wakes:
                     raise
                 self._subscription = subscription
                 background.spawn(self._hear, subscription)
+
+    def can_hear(self, where: str) -> bool:
+        """Whether whatever is told from now on will be heard. Raises AccessDenied."""
+        try:
+            self.listen()
+        except (AuthenticationError, NoPermissionError) as problem:
+            raise AccessDenied(where=where, detail=str(problem)) from None
+        except Fault:
+            return False
+        return True
+
+    def rouse(self, nonce: str) -> None:
+        """Has one of those who wait here ask again."""
+        mailbox = self._waiting.get(nonce)
+        if mailbox is not None:
+            mailbox.put(ASK)
 
     def _hear(self, subscription: io.Subscription) -> None:
         try:

@@ -74,6 +74,16 @@ class SessionInfo(_Frozen):
     type: SessionType | None = None
     tags: list[str] = []
     parent_id: str | None = None
+    root_id: str | None = None
+    """The root of the tree it was spawned in; None for a root."""
+    label: str | None = None
+    task: str | None = None
+    model: str | None = None
+    attempt: int = 0
+    """How often a worker claimed it."""
+    max_attempts: int | None = None
+    run_deadline: datetime | None = None
+    """When it is ended as timed_out."""
     metadata: dict[str, Any] = {}
     system_prompt: str | None = None
 

@@ -12,6 +12,7 @@ from redis_sessions._core.scripts import names, script
 from tests.servers import Server
 
 KEYS = ["ns:{t}:session:a", "ns:{t}:messages:a"]
+MORE = [*KEYS, *[f"ns:{{t}}:{kind}" for kind in ("session:b", "messages:b", "queue:x", "due:x", "workers:x")]]
 CREATE = {"life": "L1", "get": "0", "rules": "3 tool_safe 100", "ttl": "60000", "lifetime": "0"}
 
 
@@ -26,7 +27,7 @@ class Scripts:
         wanted = found.arguments[:-1] if found.takes_rest else found.arguments
         values = [arguments.get(argument, "") for argument in wanted]
         assert set(arguments) <= set(wanted)
-        return self.client.eval(found.source, len(found.keys), *KEYS[: len(found.keys)], *values, *rest)
+        return self.client.eval(found.source, len(found.keys), *MORE[: len(found.keys)], *values, *rest)
 
     def create(self, *fields: str, **changed: str) -> Any:
         return self("sessions/create", *fields, **{**CREATE, **changed})

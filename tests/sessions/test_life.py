@@ -86,7 +86,7 @@ def test_reads_extend_it_when_asked(url: str, engine: str, cache: SessionCache, 
     """`touch_on_read`."""
     if engine == "fake":
         reading, session = cache, cache.create(ttl=5)
-        session._touch_on_read = True
+        session._home = session._home._replace(touch_on_read=True)
     else:
         reading = SessionCache.from_url(url, namespace=namespace, touch_on_read=True)
         session = reading.create(ttl=5)

@@ -1,0 +1,35 @@
+-- Asks for a run of an agent: the one that has waited longest, for the asker to claim within a second; or a place in line, to be
+-- told of the next. And for runs that somebody should look after, for the asker to do so.
+-- Returns {run or '', ms until something may be had without being told or -1, runs to look after}.
+--- include: clock
+local queue   = KEYS[1]           -- zset: runs by when they may be had, in ms
+local due     = KEYS[2]           -- zset: runs by when to look after them, in ms
+local workers = KEYS[3]           -- string: workers that wait, records '<nonce> <until> <counted> <channel>\n'
+local nonce   = ARGV[1]           -- who asks, or '' to look after runs alone
+local wait    = tonumber(ARGV[2]) -- ms to stay in line, or 0
+local channel = ARGV[3]           -- where he hears of it
+local counted = ARGV[4]           -- '1': a channel without a receiver says that he is gone
+local most    = tonumber(ARGV[5]) -- how many runs to look after
+
+local now = clock()
+local late = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, most)
+for _, run in ipairs(late) do redis.call('ZADD', due, string.format('%d', now + 2000), run) end
+if nonce == '' then return {'', -1, late} end
+local line = redis.call('GET', workers) or ''
+line = string.gsub(line, '(%S+) (%d+) [^\n]*\n', function(other, last)
+  if other == nonce or last - now <= 0 then return '' end
+end)
+local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+local run, left = '', first[2] and first[2] - now or -1
+if first[2] and left <= 0 then
+  run = first[1]
+  redis.call('ZADD', queue, string.format('%d', now + 1000), run)
+elseif wait > 0 then
+  line = line .. string.format('%s %d %s %s\n', nonce, now + wait, counted, channel)
+end
+if line == '' then
+  redis.call('DEL', workers)
+else
+  redis.call('SET', workers, line, 'PX', 60000)
+end
+return {run, math.max(left, -1), late}

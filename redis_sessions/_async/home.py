@@ -1,0 +1,23 @@
+"""What every handle of one cache shares."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._core.codec import TokenCounter
+from ..settings import SessionSettings
+from .calls import Calls
+from .queues import Queues
+from .wakes import Wakes
+
+
+class Home(NamedTuple):
+    """A cache, as its handles see it."""
+
+    calls: Calls
+    wakes: Wakes
+    queues: Queues
+    namespace: str
+    settings: SessionSettings
+    count: TokenCounter
+    touch_on_read: bool

@@ -1,0 +1,123 @@
+# Generated from ../_async/queues.py by tools/mirror.py; edit that file.
+"""The queues in which runs wait for workers of their agent, and the care for runs whose time is over or whose worker died."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from .._core import runs, trees
+from .._core.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
+from .._core.runs import Asked, Claim
+from .._core.sessions import Left
+from ..errors import SessionsError
+from . import background
+from .calls import Calls
+from .wakes import Wakes
+
+_ENLISTED = 3600.0  # seconds for which an agent that was noted need not be noted again
+_UNSURE_MS = 2000  # until a run that may not have been made is looked at
+
+
+class Queues:
+    """Where runs wait. A queue is a hint: what a run is, it says itself. A hint is made before its run, and goes after it."""
+
+    def __init__(self, calls: Calls, wakes: Wakes, namespace: str) -> None:
+        self._calls = calls
+        self._wakes = wakes
+        self._namespace = namespace
+        self._agents = index_keys(namespace, "agents")
+        self._enlisted: dict[str, float] = {}
+
+    def of(self, agent: str) -> AgentKeys:
+        """The keys of an agent's queue."""
+        return agent_keys(self._namespace, agent)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether queues have slots of their own, so that no script can write a session and a queue at once."""
+        return not self._wakes.counted
+
+    def prepare(self, agent: str, parent: SessionKeys, id: str, *, claimable: bool) -> None:
+        """Before a run is made: its agent is known to whoever sweeps and, where the queue is apart, the hint is there."""
+        if time.monotonic() - self._enlisted.get(agent, -_ENLISTED) >= _ENLISTED:
+            self._calls.run(runs.enlist(self._agents, agent))
+            self._enlisted[agent] = time.monotonic()
+        if not self.is_apart:
+            return
+        if runs.agent_of(parent.id) and not parent.ancestors:
+            self._calls.run(trees.request(parent, "", False))  # names them
+        run = " ".join([id, parent.id, *parent.ancestors])
+        self._calls.run(runs.note(self.of(agent), run, _UNSURE_MS if claimable else "", _UNSURE_MS))
+
+    def announce(self, keys: SessionKeys, delay_ms: int = 0) -> None:
+        """Says in the background that a run can be had."""
+        background.spawn(self._note, keys, delay_ms, "")
+
+    def forget(self, keys: SessionKeys) -> None:
+        """Takes a run that is over out of its queue, in the background; else whoever meets it does."""
+        background.spawn(self._note, keys, "-", "-")
+
+    def _note(self, keys: SessionKeys, delay: runs.Delay, look: runs.Delay) -> None:
+        agent = runs.agent_of(keys.id)
+        if agent is not None:
+            with suppress(SessionsError):
+                self._calls.run(runs.note(self.of(agent), runs.named(keys), delay, look))
+
+    def keys_of(self, run: str) -> SessionKeys:
+        """The keys of a run that a queue names."""
+        id, *ancestors = run.split()
+        keys = session_keys(self._namespace, id)
+        keys.learn(ancestors)
+        self._calls.remember(id, ancestors)
+        return keys
+
+    def ask(self, agent: str, nonce: str, wait_ms: int) -> Asked:
+        """The next run, or a place in line; runs that somebody should look after are looked after."""
+        wakes = self._wakes
+        asked = self._calls.run(runs.ask(self.of(agent), nonce, wait_ms, wakes.channel, wakes.counted))
+        if asked.late:
+            background.spawn(self._look_after_all, agent, asked.late)
+        return asked
+
+    def claim(self, keys: SessionKeys, nonce: str, owner: str, ttl_ms: int) -> Claim:
+        """The run, with its lease, or why it cannot be had; its queue is told in the background."""
+        claim = self._calls.run(runs.claim(keys, nonce, owner, ttl_ms))
+        background.spawn(self._settle, keys, claim)
+        return claim
+
+    def sweep(self, agent: str, most: int = runs.DUE) -> int:
+        """Looks after an agent's runs whose time has come; says how many."""
+        late = (self._calls.run(runs.ask(self.of(agent), most=most))).late
+        self._look_after_all(agent, late)
+        return len(late)
+
+    def agents(self) -> list[str]:
+        """Agents that have, or had, runs."""
+        return self._calls.run(runs.listed(self._agents, 10_000))
+
+    def _look_after_all(self, agent: str, late: list[str]) -> None:
+        for run in late:
+            with suppress(SessionsError):  # it is looked at again in a moment, by whoever asks
+                keys = self.keys_of(run)
+                self._settle(keys, self._calls.run(runs.claim(keys)))
+
+    def _settle(self, keys: SessionKeys, claim: Claim) -> None:
+        """Tells a run's queue what was found."""
+        if claim.verdict == "cancelled":
+            self.sweep_tree(keys)
+        if claim.verdict in ("over", "cancelled"):
+            self._note(keys, "-", "-")
+        elif claim.verdict == "free":
+            self._note(keys, "+", claim.ms)
+        elif claim.verdict == "idle":
+            self._note(keys, "", claim.ms)
+        else:
+            self._note(keys, "-", claim.ms)
+
+    def sweep_tree(self, keys: SessionKeys, left: Left | None = None, top: str = "") -> None:
+        """Marks all members of a tree that are cancelled, or deletes those below one; 400 a round trip."""
+        root = session_keys(self._namespace, trees.root_of(keys))
+        named: Left = left or []
+        while named or left is None:
+            named = left = self._calls.run(trees.sweep(root, self._namespace, named, top))
