@@ -133,6 +133,11 @@ class SessionSettings(BaseModel):
 
     def for_child(self, options: dict[str, Any]) -> SessionSettings:
         """Those of a session's child: of the same kind, but with no budget and no bounds of a tree of its own."""
+        for name in TreeOptions.__annotations__:
+            if name in options and not name.endswith("_budget"):
+                raise InvalidInput(
+                    name=name, detail="holds for a whole tree: give it to the root, when that is created"
+                )
         own = SessionSettings(**self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget"}))
         return SessionSettings.of(options, own)
 

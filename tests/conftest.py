@@ -115,11 +115,11 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
         assert name.startswith(f"{namespace}:"), f"{name} is not of this test"
         if name == f"{namespace}:meta":
             continue
-        if name.startswith(f"{namespace}:index:"):
+        prefix, _, id = name.partition("}:")
+        kind, _, id = id.partition(":")
+        if name.startswith(f"{namespace}:index:") or kind in ("queue", "due", "workers"):
             assert client.pttl(key) != -1, f"{name} has no TTL"
             continue
-        prefix, _, id = name.partition("}:")
-        _, _, id = id.partition(":")
         session = f"{prefix}}}:session:{id}"
         rules = (client.hget(session, "rules") or b"").split()
         assert rules, f"{name} has no session"

@@ -13,8 +13,8 @@ local lease    = ARGV[2]       -- 'fence nonce' of the lease it is made under, o
 local known = redis.call('HMGET', session, 'life', 'lease', 'line', 'place', 'children', 'joiners')
 if not known[1] then return {0, '', {}} end
 if life ~= '' and known[1] ~= life then return redis.error_reply('REPLACED ' .. known[1]) end
-local over, unnamed = belong(family, known[4])
-if unnamed then return over end
+local unknown, unnamed = belong(family, known[4])
+if unnamed then return unknown end
 local refusal = fence(known[2], lease, 0)
 if refusal then return refusal end
 local root, number = family[#family - 1] or session, string.match(known[4] or '0', '^%d+')
@@ -25,7 +25,7 @@ if known[5] then
     return {1, number, left}
   end
 end
-if known[4] and not over then
+if known[4] then
   --- include: bucket recall remember counts expire extend push take waiting drain identify look note post quote notice
   --- include: report depart deliver
   local now = clock()

@@ -2,7 +2,7 @@
 -- who is to be told when so many of its children have ended.
 -- Returns {life, number, status, now, tree's 'ever active', limits or '', '<number> <id> <parent> <status> <policy> <life> <reference>' …}.
 -- Errors: NOT_FOUND REPLACED CHAIN
---- include: rest identify clock members
+--- include: rest identify clock belong members
 local session  = KEYS[1]           -- hash
 local messages = KEYS[2]           -- list
 local family   = rest(KEYS, 3)     -- session and messages of each ancestor of a child's, the parent's first
@@ -17,10 +17,8 @@ local channel  = ARGV[7]           -- where he hears of it
 local known = redis.call('HMGET', session, 'life', 'status', 'place', 'joiners', 'children')
 local refusal = identify(known[1], life)
 if refusal then return refusal end
-if known[3] and not family[1] then
-  --- include: belong
-  return (belong(family, known[3]))
-end
+local unknown, unnamed = belong(family, known[3])
+if unnamed then return unknown end
 local now, root, own = clock(), family[#family - 1] or session, string.match(known[3] or '0', '^%d+')
 if nonce ~= '' then
   if target == '0' then target = string.match(known[5] or '0', '^%d+') end

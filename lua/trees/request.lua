@@ -1,7 +1,7 @@
 -- Asks a session, and all below it, to stop when it suits them; or, without an argument to do so, says whether it was asked.
 -- Returns {life, 'requested' or 'cancelled' or '', reason}: what was asked before.
 -- Errors: NOT_FOUND REPLACED CHAIN
---- include: rest identify
+--- include: rest identify belong
 local session  = KEYS[1]       -- hash
 local messages = KEYS[2]       -- list
 local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
@@ -12,10 +12,8 @@ local reason   = ARGV[3]       -- why, or ''
 local known = redis.call('HMGET', session, 'life', 'place', 'status', 'reason')
 local refusal = identify(known[1], life)
 if refusal then return refusal end
-if known[2] and not family[1] then
-  --- include: belong
-  return (belong(family, known[2]))
-end
+local unknown, unnamed = belong(family, known[2])
+if unnamed then return unknown end
 local root = family[#family - 1] or session
 local number, path = string.match(known[2] or '0 - /0/', '^(%d+) %S+ (%S+)')
 local marks, state = redis.call('HMGET', root, 'cancelled', 'cancelled_why', 'requested', 'requested_why'), {'', ''}

@@ -73,11 +73,11 @@ class AsyncFamily(AsyncTranscript):
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = home.settings.for_child({**options, **budgets})
         fields = sessions.describe(home.count, **(description or {}))
-        await home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run")
         queue = None if home.queues.is_apart else home.queues.of(agent_id)
         call = trees.spawn(
             self._keys, *self._writer(), home.namespace, asked, settings, fields, queue, batch_id
         )  # fmt: skip
+        await home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run")
         result = await self._run(call)
         if result.session_key is not None:
             home.calls.remember(result.session_key, (self.id, *self._keys.ancestors))

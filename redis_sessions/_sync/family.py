@@ -74,11 +74,11 @@ class Family(Transcript):
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = home.settings.for_child({**options, **budgets})
         fields = sessions.describe(home.count, **(description or {}))
-        home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run")
         queue = None if home.queues.is_apart else home.queues.of(agent_id)
         call = trees.spawn(
             self._keys, *self._writer(), home.namespace, asked, settings, fields, queue, batch_id
         )  # fmt: skip
+        home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run")
         result = self._run(call)
         if result.session_key is not None:
             home.calls.remember(result.session_key, (self.id, *self._keys.ancestors))
