@@ -18,7 +18,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from benchmarks import leases
+from benchmarks import leases, trees
 from benchmarks.rows import Row
 from redis_sessions import AsyncSessionCache, SessionCache
 from redis_sessions._core.keys import session_keys
@@ -136,7 +136,15 @@ def memory_rows(client: redis.Redis, cache: SessionCache, listed: str) -> list[R
     for _ in range(1000):
         thousand.append(MESSAGE)
     keys = session_keys(cache.namespace, thousand.id)
-    rows = [Row("a message's memory (of 1,000)", size(keys.session, keys.messages) / 1000, size("bare1000") / 1000, "bytes", 1.15)]
+    rows = [
+        Row(
+            "a message's memory (of 1,000)",
+            size(keys.session, keys.messages) / 1000,
+            size("bare1000") / 1000,
+            "bytes",
+            1.15,
+        )
+    ]
     one, none = cache.create(), cache.create()
     one.append(MESSAGE)
     for name, session, most in (
@@ -205,7 +213,7 @@ def main() -> int:
         rows = sync_rows(server) + asyncio.run(async_rows(server))
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # what follows is about several processes
-        rows += leases.rows(server)
+        rows += leases.rows(server) + trees.rows(server, p50)
     finally:
         server.stop()
     print(f"{version.get('server_name', 'redis')} {version['redis_version']}, client and server on one core\n")

@@ -1,14 +1,16 @@
--- Puts a run into its agent's queue, to be had in `delay` ms ('' leaves the queue as it is, '+' is
--- now unless it is there, '-' takes it out), and notes when
--- somebody is to look after it, in `look` ms (as above). What is free now is offered to a worker that waits. What nobody
--- has touched for a month is gone.
-local function announce(queue, due, workers, run, now, delay, look)
+-- Puts a run into its agent's queue, to be had in `delay` ms ('' leaves the queue as it is, '+' is now unless it is there, '*'
+-- now, in the place that its hint kept, '-' takes it out), and notes when somebody is to look after it, in `look` ms. What can be
+-- had now is offered to a worker that waits. Scores have microseconds, for the order. What nobody touched for a month is gone.
+local function announce(queue, due, workers, run, delay, look)
+  local time = redis.call('TIME')
+  local now, at = time[1] * 1000 + time[2] / 1000, tonumber(delay)
   if delay == '-' then
     redis.call('ZREM', queue, run)
-  elseif delay ~= '' and not (delay == '+' and redis.call('ZSCORE', queue, run)) then
-    local at = now + (tonumber(delay) or 0)
-    if at - now == 0 and offer(workers, run, now) then at = now + 1000 end
-    redis.call('ZADD', queue, string.format('%d', at), run)
+  elseif at or delay == '*' or (delay == '+' and not redis.call('ZSCORE', queue, run)) then
+    at = delay == '*' and (redis.call('ZSCORE', queue, run) or now + 1000) - 1000 or now + (at or 0)
+    local till = string.format('%.3f', now + 1000)
+    if at > now or not offer(workers, run, now, till) then till = string.format('%.3f', at) end
+    redis.call('ZADD', queue, till, run)
     redis.call('PEXPIREAT', queue, string.format('%d', now + 2592000000))
   end
   if look == '-' then

@@ -5,11 +5,15 @@ local function close(session, messages, family, now, batch, status, reason, resu
   if refusal then return nil, refusal end
   local first, ops = batch .. '.inbox', bucket(batch)
   local before = look(session, '', bucket(first))
-  if before[10] then drain(session, messages, before, {}, bucket(first), first, now) end
+  if before[10] then
+    --- include: push take waiting drain
+    drain(session, messages, before, {}, bucket(first), first, now)
+  end
   local left = redis.call('HMGET', session, 'counts', 'rules', ops)
   if not left[1] then return nil, redis.error_reply('NOT_FOUND its messages were evicted') end
   local count = counts(left[1])
   if conclude(session, messages, family, now, status, told) then
+    --- include: note
     local rev, parent = count.rev + 1 .. ' ', redis.call('HMGET', family[1], 'counts', ops)
     if parent[1] then note(family[1], parent[1], ops, parent[2], batch, rev) end
     return {before[1], rev}

@@ -6,10 +6,12 @@ local function conclude(session, messages, family, now, status, told)
     finish(session, now, status, reason)
     if result ~= '' then redis.call('HSET', session, 'result', result) end
   end
-  if known[7] and (status == 'cancelled' or not string.find(known[7], ' 0$')) then 
+  if known[7] and (status == 'cancelled' or not string.find(known[7], ' 0$')) then
+    --- include: members part 
     part(root, number, status == 'cancelled', reason)
   end
   if not entry then return end
+  --- include: tell depart deliver
   depart(root, family[1], number, status, now)
   deliver(family, entry, batch, now)
   if known[8] == 'delete' then redis.call('DEL', session, messages) end

@@ -4,6 +4,7 @@ local function deliver(family, entry, batch, now)
   local parent, messages, ops = family[1], family[2], bucket(batch)
   local known = look(parent, '', ops)
   if (known[2] ~= 'active' and known[2] ~= 'paused') or belong(rest(family, 3), known[12]) then return end
+  --- include: push take waiting drain note post
   local held, lapsed = fence(known[8], '', now)
   if not held and known[2] == 'active' then
     local result = drain(parent, messages, known, {entry}, ops, batch, now)

@@ -8,6 +8,7 @@ local function report(session, family, now, status, reason, result)
   if known[9] then reason, result = known[10] or '', known[11] or '' end
   told[6], told[7] = reason, result
   if not known[2] then return told end
+  --- include: quote notice
   told[2] = string.match(known[2], '^%d+')
   if string.match(redis.call('HGET', told[3], 'member.' .. told[2]) or '', '^%S+ %d+ (%S+)') ~= 'active' then return told end
   local entry, batch, size = notice(known, status, reason, result, now)

@@ -1,6 +1,6 @@
 -- Asks for a run of an agent: the one that has waited longest, for the asker to claim within a second; or a place in line, to be
 -- told of the next. And for runs that somebody should look after, for the asker to do so.
--- Returns {run or '', ms until something may be had without being told or -1, runs to look after}.
+-- Returns {'<time> <run>', the time until which it is offered, or '', ms until something may be had without being told or -1, runs to look after}.
 --- include: clock
 local queue   = KEYS[1]           -- zset: runs by when they may be had, in ms
 local due     = KEYS[2]           -- zset: runs by when to look after them, in ms
@@ -22,8 +22,10 @@ end)
 local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 local run, left = '', first[2] and first[2] - now or -1
 if first[2] and left <= 0 then
-  run = first[1]
-  redis.call('ZADD', queue, string.format('%d', now + 1000), run)
+  local time = redis.call('TIME')
+  local till = string.format('%.3f', time[1] * 1000 + time[2] / 1000 + 1000)
+  redis.call('ZADD', queue, till, first[1])
+  run = till .. ' ' .. first[1]
 elseif wait > 0 then
   line = line .. string.format('%s %d %s %s\n', nonce, now + wait, counted, channel)
 end
@@ -32,4 +34,4 @@ if line == '' then
 else
   redis.call('SET', workers, line, 'PX', 60000)
 end
-return {run, math.max(left, -1), late}
+return {run, math.ceil(math.max(left, -1)), late}

@@ -26,8 +26,7 @@ if known[5] then
   end
 end
 if known[4] then
-  --- include: bucket recall remember counts expire extend push take waiting drain identify look note post quote notice
-  --- include: report depart deliver
+  --- include: bucket recall remember expire extend identify look report depart deliver
   local now = clock()
   local told = report(session, family, now, 'cancelled', 'deleted', '')
   if told[4] then

@@ -4,7 +4,7 @@
 -- Returns {life, 'rev', {'<number> <id>' …}}: members that are cancelled and are still to be marked so, 400 at the most.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST REVISION TRANSITION NOT_ACTIVE CHAIN TOO_LARGE
 --- include: rest counts identify bucket recall remember clock fence belong mark guard expire extend uphold change answer finish
---- include: push take waiting drain look note post quote notice tell members below part report depart deliver conclude close
+--- include: look report conclude close
 local session  = KEYS[1]       -- hash
 local messages = KEYS[2]       -- list
 local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
@@ -23,7 +23,9 @@ if not found[1] and family[1] then -- deleted with its end, which its parent rem
   if before then return {life, before, {}} end
 end
 local function still_to_mark()
-  return (found[4] or found[5]) and below(root, 400) or {}
+  if not found[4] and not found[5] then return {} end
+  --- include: members below
+  return below(root, 400)
 end
 local over, unnamed = belong(family, found[5])
 if unnamed then return over end

@@ -2,7 +2,7 @@
 -- nothing. It lives no longer than its parent, nor past its parent's deadlines. A batch id is one spawn.
 -- Returns {life, 'accepted', 'number in the tree, id, life'}, or {life, 'forbidden', 'reason current max'}.
 -- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST CHAIN
---- include: rest identify bucket recall remember clock fence belong mark expire extend uphold note bear grown room tell offer announce
+--- include: rest identify bucket recall remember clock fence belong mark expire extend uphold note bear grown room
 local session  = KEYS[1]           -- hash: the parent
 local messages = KEYS[2]           -- list
 local child    = KEYS[3]           -- hash
@@ -74,7 +74,8 @@ if lapsed then redis.call('HSET', session, 'lease', lapsed) end
 extend(session, messages, now, known[3])
 uphold(family, now)
 if queued == '1' then
+  --- include: tell offer announce
   local left = math.min(redis.call('PTTL', child) % 2^53, last and last - now or 86400000) -- -1, for ever, is a lot, too
-  announce(queue, due, workers, id .. ' ' .. chain, now, attempts ~= '-' and 0 or '', left)
+  announce(queue, due, workers, id .. ' ' .. chain, attempts ~= '-' and 0 or '', left)
 end
 return {known[1], 'accepted', number .. ' ' .. id .. ' ' .. born}

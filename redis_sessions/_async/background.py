@@ -32,9 +32,9 @@ def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -
     return task
 
 
-def later(seconds: float, function: Job) -> Cancellable:
+def later(seconds: float, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> Cancellable:
     """Runs a function in the background after a while, unless that is cancelled before."""
-    return asyncio.get_running_loop().call_later(seconds, spawn, function)
+    return asyncio.get_running_loop().call_later(seconds, spawn, function, *arguments)
 
 
 class Event(asyncio.Event):

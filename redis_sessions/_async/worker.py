@@ -23,6 +23,7 @@ from .wakes import DEAF
 
 Handler = Callable[[AsyncRun], Awaitable[Any]]
 _log = logging.getLogger("redis_sessions.worker")
+_LONG_MS = 3600_000
 _LONGEST_BACKOFF = 60.0
 
 
@@ -59,9 +60,9 @@ class Claimer:
                     return run
         return None
 
-    async def _take(self, name: str) -> AsyncRun | None:
-        keys, nonce = self._home.queues.keys_of(name), secrets.token_hex(8)
-        claim = await self._home.queues.claim(keys, nonce, self._owner, self._ttl_ms)
+    async def _take(self, offered: str) -> AsyncRun | None:
+        nonce = secrets.token_hex(8)
+        keys, claim = await self._home.queues.claim(offered, nonce, self._owner, self._ttl_ms)
         if claim.verdict != "claimed":
             return None
         return AsyncRun(self._home, keys, claim, nonce, self._ttl, self._owner)
@@ -114,7 +115,7 @@ class Worker:
                 await self._queues.sweep(self._agent)
             return
         try:
-            run = await self._claimer.claim(round(HEARTBEAT * 2000), lambda: self._is_stopped)
+            run = await self._claimer.claim(_LONG_MS, lambda: self._is_stopped)
         except SessionsError as problem:
             _log.warning("claiming for %s failed, going on: %s", self._agent, problem)
             await io.sleep(random.uniform(0.1, 1))

@@ -12,7 +12,9 @@ from .scripts import script
 
 DUE = 20
 """How many runs one look takes care of."""
-Delay = int | Literal["", "+", "-"]
+Delay = int | Literal["", "+", "*", "-"]
+HINT_MS = 1000
+"""For how long the hint of a run that may not be made keeps workers from it; as lua/lib/announce.lua has it."""
 HEARTBEAT = 5.0
 """Seconds after which a worker that waits asks by itself."""
 _ID = re.compile(r"agent:([^:]+):subagent:")
@@ -30,7 +32,7 @@ def named(keys: SessionKeys) -> str:
 
 
 class Asked(NamedTuple):
-    """An answer to who asks for a run: one to claim, or in how many ms there may be one; and runs to look after."""
+    """An answer to who asks for a run: one to claim ('<time> <run>'), or in how many ms there may be one; runs to look after."""
 
     run: str
     next_ms: int
@@ -53,17 +55,20 @@ def ask(
     )
 
 
-def note(agent: AgentKeys, run: str, delay: Delay, look: Delay) -> Call[None]:
-    """When a run may be had and when to look after it, in ms; "" as it is, "+" now unless it waits already, "-" not any more."""
-    return invoke(script("runs/note"), agent, lambda reply: None, run=run, delay=delay, look=look)
+def note(agent: AgentKeys, run: str, delay: Delay, look: Delay, taken: str = "") -> Call[None]:
+    """When a run may be had and when to look after it, in ms; "" as it is, "+" now unless it waits already, "*" now, in
+    the place that its hint has kept, "-" not any more. `taken`: only if nobody put it into the queue anew since it was handed out then.
+    """
+    return invoke(script("runs/note"), agent, lambda reply: None, run=run, delay=delay, look=look, taken=taken)
 
 
 class Claim(NamedTuple):
-    """What came of a claim: `claimed`, or why not and in how many ms to look again."""
+    """What came of a claim: `claimed`, or why not; and in how many ms to look after the run again."""
 
     verdict: Literal["claimed", "free", "idle", "held", "cancelled", "over"]
-    ms: int
+    look_ms: int
     life: str
+    ms: int = 0
     fence: int = 0
     attempt: int = 0
     max_attempts: int | None = None
@@ -77,9 +82,9 @@ def claim(keys: SessionKeys, nonce: str = "", owner: str = "", ttl_ms: int = 0) 
         life, verdict = reply[0].decode(), reply[1].decode()
         if verdict != "claimed":
             return Claim(verdict, int(reply[2]), life)
-        _, _, fence, ms, attempt, most, task = reply
+        _, _, fence, ms, attempt, most, task, look = reply
         attempts = None if most == b"-" else int(most)
-        return Claim("claimed", ms, life, int(fence), int(attempt), attempts, task.decode() or None)
+        return Claim("claimed", look, life, ms, int(fence), int(attempt), attempts, task.decode() or None)
 
     return invoke(
         script("runs/claim"), keys, read, id=keys.id, nonce=nonce, owner=owner, ttl=ttl_ms, batch=new_operation_id()

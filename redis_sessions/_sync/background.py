@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
 
@@ -57,8 +58,8 @@ class _Clock:
         self._sooner = threading.Condition()
         self._is_running = False
 
-    def later(self, seconds: float, function: Job) -> Cancellable:
-        due = _Due(function)
+    def later(self, seconds: float, function: Callable[..., None], *arguments: Any) -> Cancellable:
+        due = _Due(partial(function, *arguments) if arguments else function)
         at = time.monotonic() + seconds
         with self._sooner:
             if not self._is_running:

@@ -83,7 +83,7 @@ class Family(Transcript):
         if result.session_key is not None:
             home.calls.remember(result.session_key, (self.id, *self._keys.ancestors))
             if queue is None and mode == "run":
-                home.queues.announce(home.queues.keys_of(" ".join([asked.id, self.id, *self._keys.ancestors])))
+                home.queues.announce(home.queues.keys_of(" ".join([asked.id, self.id, *self._keys.ancestors])), "*")
         return result
 
     def children(self, *, below: bool = False) -> list[ChildInfo]:

@@ -16,6 +16,7 @@ from .calls import Calls
 from .wakes import Wakes
 
 _ENLISTED = 3600.0  # seconds for which an agent that was noted need not be noted again
+_SOON = 0.02  # seconds until a queue is told what is no news to it, out of the way of who waits for a run
 _UNSURE_MS = 2000  # until a run that may not have been made is looked at
 
 
@@ -48,21 +49,21 @@ class Queues:
         if runs.agent_of(parent.id) and not parent.ancestors:
             self._calls.run(trees.request(parent, "", False))  # names them
         run = " ".join([id, parent.id, *parent.ancestors])
-        self._calls.run(runs.note(self.of(agent), run, _UNSURE_MS if claimable else "", _UNSURE_MS))
+        self._calls.run(runs.note(self.of(agent), run, runs.HINT_MS if claimable else "", _UNSURE_MS))
 
-    def announce(self, keys: SessionKeys, delay_ms: int = 0) -> None:
-        """Says in the background that a run can be had."""
-        background.spawn(self._note, keys, delay_ms, "")
+    def announce(self, keys: SessionKeys, delay: runs.Delay) -> None:
+        """Says in the background that, or when, a run can be had."""
+        background.spawn(self._note, keys, delay, "")
 
     def forget(self, keys: SessionKeys) -> None:
         """Takes a run that is over out of its queue, in the background; else whoever meets it does."""
-        background.spawn(self._note, keys, "-", "-")
+        background.later(_SOON, self._note, keys, "-", "-")
 
-    def _note(self, keys: SessionKeys, delay: runs.Delay, look: runs.Delay) -> None:
+    def _note(self, keys: SessionKeys, delay: runs.Delay, look: runs.Delay, taken: str = "") -> None:
         agent = runs.agent_of(keys.id)
         if agent is not None:
             with suppress(SessionsError):
-                self._calls.run(runs.note(self.of(agent), runs.named(keys), delay, look))
+                self._calls.run(runs.note(self.of(agent), runs.named(keys), delay, look, taken))
 
     def keys_of(self, run: str) -> SessionKeys:
         """The keys of a run that a queue names."""
@@ -80,11 +81,13 @@ class Queues:
             background.spawn(self._look_after_all, agent, asked.late)
         return asked
 
-    def claim(self, keys: SessionKeys, nonce: str, owner: str, ttl_ms: int) -> Claim:
-        """The run, with its lease, or why it cannot be had; its queue is told in the background."""
+    def claim(self, offered: str, nonce: str, owner: str, ttl_ms: int) -> tuple[SessionKeys, Claim]:
+        """A run that was offered, with its lease, or why it cannot be had; its queue is told in the background."""
+        taken, _, run = offered.partition(" ")
+        keys = self.keys_of(run)
         claim = self._calls.run(runs.claim(keys, nonce, owner, ttl_ms))
-        background.spawn(self._settle, keys, claim)
-        return claim
+        background.later(_SOON, self._settle, keys, claim, taken)
+        return keys, claim
 
     def sweep(self, agent: str, most: int = runs.DUE) -> int:
         """Looks after an agent's runs whose time has come; says how many."""
@@ -102,18 +105,16 @@ class Queues:
                 keys = self.keys_of(run)
                 self._settle(keys, self._calls.run(runs.claim(keys)))
 
-    def _settle(self, keys: SessionKeys, claim: Claim) -> None:
-        """Tells a run's queue what was found."""
+    def _settle(self, keys: SessionKeys, claim: Claim, taken: str = "") -> None:
+        """Tells a run's queue what was found; one that was handed out leaves it, unless it came back meanwhile."""
         if claim.verdict == "cancelled":
             self.sweep_tree(keys)
         if claim.verdict in ("over", "cancelled"):
             self._note(keys, "-", "-")
         elif claim.verdict == "free":
-            self._note(keys, "+", claim.ms)
-        elif claim.verdict == "idle":
-            self._note(keys, "", claim.ms)
+            self._note(keys, "+", claim.look_ms)
         else:
-            self._note(keys, "-", claim.ms)
+            self._note(keys, "-" if taken else "", claim.look_ms, taken)
 
     def sweep_tree(self, keys: SessionKeys, left: Left | None = None, top: str = "") -> None:
         """Marks all members of a tree that are cancelled, or deletes those below one; 400 a round trip."""

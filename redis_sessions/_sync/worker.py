@@ -24,6 +24,7 @@ from .wakes import DEAF
 
 Handler = Callable[[Run], Any]
 _log = logging.getLogger("redis_sessions.worker")
+_LONG_MS = 3600_000
 _LONGEST_BACKOFF = 60.0
 
 
@@ -60,9 +61,9 @@ class Claimer:
                     return run
         return None
 
-    def _take(self, name: str) -> Run | None:
-        keys, nonce = self._home.queues.keys_of(name), secrets.token_hex(8)
-        claim = self._home.queues.claim(keys, nonce, self._owner, self._ttl_ms)
+    def _take(self, offered: str) -> Run | None:
+        nonce = secrets.token_hex(8)
+        keys, claim = self._home.queues.claim(offered, nonce, self._owner, self._ttl_ms)
         if claim.verdict != "claimed":
             return None
         return Run(self._home, keys, claim, nonce, self._ttl, self._owner)
@@ -115,7 +116,7 @@ class Worker:
                 self._queues.sweep(self._agent)
             return
         try:
-            run = self._claimer.claim(round(HEARTBEAT * 2000), lambda: self._is_stopped)
+            run = self._claimer.claim(_LONG_MS, lambda: self._is_stopped)
         except SessionsError as problem:
             _log.warning("claiming for %s failed, going on: %s", self._agent, problem)
             io.sleep(random.uniform(0.1, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,8 +29,11 @@ def test_a_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None
     _, left = root._calls.run(call)
     assert len(left) == 4
     for session in below:
-        for write in (lambda s=session: s.append(X), lambda s=session: s.send("x"), lambda s=session: s.patch(name="n"),
-                      lambda s=session: s.state.put("a", 1), lambda s=session: s.complete()):  # fmt: skip
+        writes: list[Callable[[], Any]] = [
+            partial(session.append, X), partial(session.send, "x"), partial(session.patch, name="n"),
+            partial(session.state.put, "a", 1), session.complete,
+        ]  # fmt: skip
+        for write in writes:
             with pytest.raises(SessionNotActive, match="cancelled"):
                 write()
         assert session.spawn("a").reason == "cancelled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_under_a_lease_results_wait_in_the_inbox(cache: SessionCache) -> None:
     children = [child_of(parent) for _ in range(3)]
     with parent.lease() as lease:
         for n, child in enumerate(children):
-            elsewhere(lambda child=child, n=n: child.complete(str(n)))
+            elsewhere(partial(child.complete, str(n)))
         assert parent.info().inbox == 3
         parent.append(X)
         assert [m.content for m in lease.receive()] == [f"[a completed] {n}" for n in range(3)]
@@ -179,7 +180,7 @@ def test_join_waits_for_some_or_all(cache: SessionCache) -> None:
     parent = cache.create()
     children = [child_of(parent) for _ in range(3)]
     assert cache.create().join(timeout=0) == []
-    timers = [later(0.2 + 0.2 * n, lambda n=n: children[2 - n].complete(n)) for n in range(3)]
+    timers = [later(0.2 + 0.2 * n, partial(children[2 - n].complete, n)) for n in range(3)]
     began = time.monotonic()
     assert [one.result for one in parent.join("any", timeout=5)] == [0]
     assert [one.result for one in parent.join(2, timeout=5)] == [1, 0]
