@@ -31,7 +31,9 @@ local tree = redis.call('HMGET', root, 'tree', 'tree_limits')
 local inside, shown = {[own + 0] = true}, {known[1], own, known[2], now, tree[1] or '0 0', tree[2] or ''}
 for number, record in ipairs(members(root)) do
   local parent = string.match(record, '^%S+ (%d+)') + 0
-  inside[number] = inside[parent] and (all or nil)
-  if inside[parent] then shown[#shown + 1] = number .. ' ' .. record end
+  if inside[parent] then
+    shown[#shown + 1] = number .. ' ' .. record
+    inside[number] = all or nil
+  end
 end
 return shown

@@ -56,8 +56,10 @@ def ask(
 
 
 def note(agent: AgentKeys, run: str, delay: Delay, look: Delay, taken: str = "") -> Call[None]:
-    """When a run may be had and when to look after it, in ms; "" as it is, "+" now unless it waits already, "*" now, in
-    the place that its hint has kept, "-" not any more. `taken`: only if nobody put it into the queue anew since it was handed out then.
+    """When a run may be had and when to look after it, in ms.
+
+    "" as it is, "+" now unless it waits already, "*" now, in the place that its hint kept, "-" not any more. `taken`: only if
+    nobody has put it into the queue anew since it was handed out with that time.
     """
     return invoke(script("runs/note"), agent, lambda reply: None, run=run, delay=delay, look=look, taken=taken)
 

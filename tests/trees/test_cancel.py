@@ -46,7 +46,9 @@ def test_a_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None
 
 def test_a_part_of_a_tree_is_cancelled(cache: SessionCache) -> None:
     """What is not below goes on, and has room again."""
-    root, (first, second, *_) = grown(cache, max_concurrent=4)
+    root, (first, second, *own) = grown(cache, max_concurrent=4)
+    assert [child.id for child in first.children()] == [child.id for child in first.children(below=True)]
+    assert [child.id for child in first.children()] == [session.id for session in own]
     assert root.spawn("a").reason == "max_concurrent"
     first.cancel(reason="wrong way")
     assert [one.status for one in root.children(below=True)] == ["cancelled", "active", "cancelled", "cancelled"]
