@@ -2,12 +2,14 @@
 
 from ._async.cache import AsyncSessionCache
 from ._async.leases import AsyncLease
+from ._async.loops import AsyncLoop
 from ._async.runs import AsyncRun
 from ._async.session import AsyncSession
 from ._async.state import AsyncState, AsyncVariables
 from ._core.codec import estimate_tokens
 from ._sync.cache import SessionCache
 from ._sync.leases import Lease
+from ._sync.loops import Loop
 from ._sync.runs import Run
 from ._sync.session import Session
 from ._sync.state import State, Variables
@@ -19,11 +21,14 @@ from .errors import (
     JoinTimeout,
     LeaseLost,
     LimitExceeded,
+    LoopConflict,
+    LoopNotFound,
     MessageNotFound,
     MessageTooLarge,
     NotANumber,
     NotReplicated,
     OutcomeUnknown,
+    RangeMoved,
     ReplyTimeout,
     RevisionConflict,
     SchemaMismatch,
@@ -41,6 +46,7 @@ from .errors import (
 )
 from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
+from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
 from .models.messages import Message
 from .models.pages import Page
 from .models.results import AppendResult, SendResult
@@ -48,6 +54,7 @@ from .models.sessions import (
     AgentRun,
     Conversation,
     Evaluation,
+    Formation,
     Refinement,
     SessionInfo,
     SessionType,
@@ -63,6 +70,7 @@ __all__ = [
     "AgentRun",
     "AppendResult",
     "AsyncLease",
+    "AsyncLoop",
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
@@ -72,6 +80,7 @@ __all__ = [
     "ChildInfo",
     "Conversation",
     "Evaluation",
+    "Formation",
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
@@ -79,8 +88,16 @@ __all__ = [
     "Lease",
     "LeaseInfo",
     "LeaseLost",
+    "Ledger",
     "LimitCheck",
     "LimitExceeded",
+    "Loop",
+    "LoopConfig",
+    "LoopConflict",
+    "LoopEvent",
+    "LoopInfo",
+    "LoopNotFound",
+    "LoopTurn",
     "Message",
     "MessageNotFound",
     "MessageTooLarge",
@@ -89,6 +106,8 @@ __all__ = [
     "NotReplicated",
     "OutcomeUnknown",
     "Page",
+    "ParallelGroup",
+    "RangeMoved",
     "Refinement",
     "ReplyTimeout",
     "RevisionConflict",
@@ -117,6 +136,7 @@ __all__ = [
     "StoreUnavailable",
     "TeacherDemo",
     "Turn",
+    "Usage",
     "Variables",
     "estimate_tokens",
 ]

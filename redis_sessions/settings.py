@@ -31,6 +31,7 @@ class Description(TypedDict, total=False):
     parent_id: str | None
     metadata: Mapping[str, Any] | None
     system_prompt: str | None
+    formation: Literal["explicit", "first_loop"] | None
 
 
 class SessionOptions(TypedDict, total=False):
@@ -58,6 +59,7 @@ class TreeOptions(TypedDict, total=False):
     max_descendants: int
     token_budget: int | None
     cost_budget: float | None
+    budget_holds: Literal["spawn", "append"]
 
 
 class CacheOptions(SessionOptions, TreeOptions, total=False):
@@ -109,8 +111,10 @@ class SessionSettings(BaseModel):
     """How many a tree may ever have, without its root."""
     token_budget: int | None = Field(default=None, ge=0)
     """No more children once recorded usage of a session and all below it reached so many tokens."""
-    cost_budget: float | None = Field(default=None, ge=0)
+    cost_budget: float | None = Field(default=None, ge=0, le=1e9)
     """The same in whatever currency usage is recorded in."""
+    budget_holds: Literal["spawn", "append"] = "spawn"
+    """What a spent budget refuses: spawns, or appends, too."""
 
     @field_validator("ttl", "max_lifetime", "max_duration")
     @classmethod
@@ -134,11 +138,13 @@ class SessionSettings(BaseModel):
     def for_child(self, options: dict[str, Any]) -> SessionSettings:
         """Those of a session's child: of the same kind, but with no budget and no bounds of a tree of its own."""
         for name in TreeOptions.__annotations__:
-            if name in options and not name.endswith("_budget"):
+            if name in options and "budget" not in name:
                 raise InvalidInput(
                     name=name, detail="holds for a whole tree: give it to the root, when that is created"
                 )
-        own = SessionSettings(**self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget"}))
+        own = SessionSettings(
+            **self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget", "budget_holds"})
+        )
         return SessionSettings.of(options, own)
 
     @property
@@ -150,14 +156,16 @@ class SessionSettings(BaseModel):
         """The other settings as fields of the session's hash; limits that are off are left out."""
         limits = (self.max_turns, self.max_entries, _ms(self.max_duration))
         fields: dict[str, str | int] = {"max_tokens": self.max_tokens, "max_inbox": self.max_inbox}
-        if any(limit is not None for limit in limits):
+        has_budget = self.token_budget is not None or self.cost_budget is not None
+        if any(limit is not None for limit in limits) or (has_budget and self.budget_holds == "append"):
             words = ["-" if limit is None else str(limit) for limit in limits]
             fields["limits"] = " ".join([*words, self.limit_action])
         if self.tree_limits != _TREE_LIMITS:
             fields["tree_limits"] = self.tree_limits
-        if self.token_budget is not None or self.cost_budget is not None:
+        if has_budget:
             cost = None if self.cost_budget is None else round(self.cost_budget * MICROS)
-            fields["budget"] = " ".join("-" if most is None else str(most) for most in (self.token_budget, cost))
+            words = ["-" if most is None else str(most) for most in (self.token_budget, cost)]
+            fields["budget"] = " ".join([*words, self.budget_holds])
         return fields
 
     @property

@@ -117,7 +117,7 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
             continue
         prefix, _, id = name.partition("}:")
         kind, _, id = id.partition(":")
-        if name.startswith(f"{namespace}:index:") or kind in ("queue", "due", "workers"):
+        if name.startswith(f"{namespace}:index:") or kind in ("queue", "due", "workers", "channel"):
             assert client.pttl(key) != -1, f"{name} has no TTL"
             continue
         session = f"{prefix}}}:session:{id}"

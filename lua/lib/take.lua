@@ -29,7 +29,7 @@ local function take(session, messages, known, entries, ops, batch, now, ahead)
     pins, refusal = pin(session, pins, cap)
   end
   if known[5] and not refusal then
-    --- include: counts extend change check finish admit
+    --- include: counts extend change check finish overspent admit
     state, refusal = admit(session, messages, now, known[4], known[5], known[3], turns + pending, turns + 0, last)
   end
   if refusal then return nil, refusal end
@@ -41,7 +41,7 @@ local function take(session, messages, known, entries, ops, batch, now, ahead)
   if pins > 0 then redis.call('HSET', session, 'pins', pins) end
   local aside = 0
   if known[6] or (cap > 0 and count > cap) or (first > 1 and count == #entries) then
-    --- include: cut words trim
+    --- include: cut words shed trim
     local gone_bytes, gone_tokens
     count, dropped, aside, gone_bytes, gone_tokens = trim(session, messages, count, dropped, known[6] or '', cap, policy)
     bytes, tokens = bytes - gone_bytes, tokens - gone_tokens

@@ -62,7 +62,7 @@ redis.call('HSET', child, 'life', born, 'parent', parent,
   'place', string.format('%s %s %s%s/ %s %s', number, tree[3], path, number, id, chain),
   'run', string.format('0 %s %s', attempts, last and string.format('%d', last) or '-'))
 if is_fork then
-  --- include: cut words trim fork
+  --- include: cut words shed trim fork
   fork(session, messages, child, listed, rules)
 end
 bear(child, listed, now, known[3], rules, ttl, lifetime, fields)

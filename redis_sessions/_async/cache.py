@@ -7,10 +7,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from .._core import leases, sessions, trees
+from .._core import conversations, descriptions, leases, sessions, trees
 from .._core.codec import TokenCounter, estimate_tokens
 from .._core.ids import check_namespace, new_id, new_life
-from .._core.keys import index_keys, session_keys
+from .._core.keys import channel_keys, index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..engines import Engine, from_client, from_url
 from ..errors import InvalidInput, SessionNotFound
@@ -102,6 +102,27 @@ class AsyncSessionCache:
         trees.check_agent(agent_id)
         given["agent_id"], given["kind"] = agent_id, "main"
         return await self.get_or_create(f"agent:{agent_id}:main", **given)
+
+    async def conversation(
+        self, channel: str, *, inactivity: Duration = 1800.0, **given: Unpack[NewSession]
+    ) -> AsyncSession:
+        """The session that a channel (a user, a thread) talks in; the next one when it was idle for longer, ended or is gone.
+
+        The next one names the previous (`info().formation`) and is made of `given`, like those of `create`. Of many who ask
+        at once, one forms it. Two round trips, atomic.
+        """
+        keys = channel_keys(self.namespace, channel)
+        fields, settings = self._described(given)
+        idle_ms = milliseconds(inactivity, "inactivity")
+        found = await self._calls.run(conversations.channel(keys))
+        while True:
+            current = session_keys(self.namespace, found) if found else None
+            following = session_keys(self.namespace, new_id(keys.tag))
+            call = conversations.converse(keys, current, following, new_life(), idle_ms, settings, fields)
+            verdict, told = await self._calls.run(call)
+            if verdict != "other":
+                return self._handle(found if verdict == "current" else following.id, told)
+            found = told
 
     async def get(self, id: str) -> AsyncSession | None:
         """A handle on an existing session, or None. One round trip."""
@@ -195,15 +216,17 @@ class AsyncSessionCache:
         await self.close()
 
     async def _create(self, id: str | None, given: NewSession, *, get: bool) -> AsyncSession:
+        fields, settings = self._described(given)
+        keys = session_keys(self.namespace, new_id() if id is None else id)
+        _, life = await self._calls.run(sessions.create(keys, new_life(), settings, fields, get=get))
+        return self._handle(keys.id, life)
+
+    def _described(self, given: NewSession) -> tuple[dict[str, Any], SessionSettings]:
         described: dict[str, Any] = {
             name: value for name, value in given.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in given.items() if name not in described}
-        keys = session_keys(self.namespace, new_id() if id is None else id)
-        fields = sessions.describe(self._count, **described)
-        settings = SessionSettings.of(options, self.settings)
-        _, life = await self._calls.run(sessions.create(keys, new_life(), settings, fields, get=get))
-        return self._handle(keys.id, life)
+        return descriptions.describe(self._count, **described), SessionSettings.of(options, self.settings)
 
     def _handle(self, id: str, life: str) -> AsyncSession:
         keys = session_keys(self.namespace, id)

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, TypeVar, Unpack
 
-from .._core import messages, runs, sessions, trees
+from .._core import descriptions, messages, runs, sessions, trees
 from .._core.calls import Call
 from .._core.runs import HEARTBEAT
 from .._core.units import Duration, milliseconds, whole
@@ -72,7 +72,7 @@ class AsyncFamily(AsyncTranscript):
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = home.settings.for_child({**options, **budgets})
-        fields = sessions.describe(home.count, **(description or {}))
+        fields = descriptions.describe(home.count, **(description or {}))
         queue = None if home.queues.is_apart else home.queues.of(agent_id)
         call = trees.spawn(
             self._keys, *self._writer(), home.namespace, asked, settings, fields, queue, batch_id

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Unpack
 
 from pydantic import BaseModel
 
-from .._core import messages, sessions
+from .._core import descriptions, messages, sessions
 from .._core.calls import Call
 from .._core.keys import SessionKeys
 from .._core.units import Duration, whole
@@ -21,15 +21,15 @@ from ..models.results import AppendResult, SendResult
 from ..models.sessions import SessionInfo, Status
 from ..settings import Description
 from . import held, io
-from .family import AsyncFamily
 from .home import Home
 from .leases import AsyncLease
+from .loops import AsyncLoops
 from .state import AsyncState, AsyncVariables
 
 T = TypeVar("T")
 
 
-class AsyncSession(AsyncFamily):
+class AsyncSession(AsyncLoops):
     """One session, by its id. Making one costs nothing; each method is one atomic round trip unless it says otherwise.
 
     A handle from `create` or `open` knows which life of the session it belongs to, one from `session(id)` learns it with
@@ -174,8 +174,8 @@ class AsyncSession(AsyncFamily):
 
         The updated time moves. Returns the rev.
         """
-        sets = sessions.describe(self._count, **fields)
-        removed = [f"meta.{sessions.checked_text(key, 'remove_metadata')}" for key in remove_metadata]
+        sets = descriptions.describe(self._count, **fields)
+        removed = [f"meta.{descriptions.checked_text(key, 'remove_metadata')}" for key in remove_metadata]
         rev, _ = await self._calls.run(
             sessions.patch(self._keys, *self._writer(), sets, removed, expected_rev=expected_rev)
         )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from .._core import sessions, state
+from .._core import descriptions, sessions, state
 from .._core.calls import Call
 from .._core.codec import from_json, to_json
 from .._core.keys import SessionKeys
@@ -98,7 +98,7 @@ class AsyncVariables(_Names):
     def _dump(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
             raise InvalidInput(name=name, detail=f"a variable is a text, not a {type(value).__name__}; use state")
-        return sessions.checked_text(value, name)
+        return descriptions.checked_text(value, name)
 
     def _load(self, stored: bytes) -> Any:
         return stored.decode()

@@ -3,6 +3,7 @@
     <namespace>:{<tag>}:session:<id>    hash   what a session is, its counts, its state (lua/README.md lists the fields)
     <namespace>:{<tag>}:messages:<id>   list   its retained messages, oldest first
     <namespace>:meta                    string the schema version of this namespace
+    <namespace>:{<tag>}:channel:<id>    string the id of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>   zset   runs that wait for a worker of the agent, by when they may be had
     <namespace>:{<tag>}:due:<agent>     zset   its runs by when somebody is to look after them
     <namespace>:{<tag>}:workers:<agent> string its workers that wait
@@ -59,6 +60,19 @@ class AgentKeys(NamedTuple):
     workers: str
 
 
+class ChannelKeys(NamedTuple):
+    """What names the session that a channel talks in; that one has the channel's tag."""
+
+    id: str
+    tag: str
+    channel: str
+
+
+def channel_keys(namespace: str, channel: str) -> ChannelKeys:
+    slot = tag(check_id(channel, "channel"))
+    return ChannelKeys(channel, slot, f"{namespace}:{{{slot}}}:channel:{channel}")
+
+
 def agent_keys(namespace: str, agent: str) -> AgentKeys:
     slot = tag(agent)
     return AgentKeys(agent, slot, *[f"{namespace}:{{{slot}}}:{kind}:{agent}" for kind in ("queue", "due", "workers")])
@@ -72,7 +86,7 @@ class IndexKeys(NamedTuple):
     ids: str
 
 
-AnyKeys: TypeAlias = SessionKeys | AgentKeys | IndexKeys
+AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys
 
 
 def index_keys(namespace: str, name: str) -> IndexKeys:

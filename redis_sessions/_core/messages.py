@@ -225,6 +225,29 @@ def clear(keys: SessionKeys, life: str, lease: str, *, expected_rev: int | None 
     )
 
 
+def compact(
+    keys: SessionKeys, life: str, lease: str, first: int, last: int, summary: str, count: TokenCounter
+) -> Call[int]:
+    """Reads as the seq that the range began with."""
+    facts = {"to_seq": last, **({"from_seq": first} if first else {})}
+    payload = {"role": "user", "content": summary, "metadata": {"compaction": facts}}
+    if not isinstance(summary, str) or not summary:
+        raise InvalidInput(name="summary", detail=f"{summary!r} is no text")
+    entry = encode(payload, new_operation_id(), count)
+    return change(
+        script("messages/compact"),
+        keys,
+        life,
+        lease,
+        None,
+        lambda reply: int(reply[1].split()[1]),
+        first=first,
+        last=last,
+        entry=entry,
+        size=len(entry.split(b" ", 2)[2]),
+    )
+
+
 def kinds_of(role: str | None, include_tools: bool) -> str:
     """The kind letters that a role or an entry type selects; all of them for None."""
     if role is None:

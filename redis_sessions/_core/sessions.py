@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from ..errors import InvalidInput, SessionNotFound, SessionReplaced
-from ..models.sessions import SessionInfo, SessionType, session_type
-from ..settings import SessionSettings
+from ..errors import SessionNotFound, SessionReplaced
+from ..models.sessions import Formation, SessionInfo
+from ..settings import MICROS, SessionSettings
 from .calls import Argument, Call, invoke
-from .codec import TokenCounter, from_json, to_json
-from .ids import check_id, new_operation_id
+from .codec import from_json, to_json
+from .descriptions import checked_text
+from .ids import new_operation_id
 from .keys import SessionKeys
 from .leases import ORDER, inbox_size, read_lease
 from .scripts import Script, script
@@ -23,8 +22,6 @@ T = TypeVar("T")
 Left = list[tuple[int, str]]
 """Members of a tree that are still to be swept: their numbers and ids."""
 MOST_FIELDS = 10_000
-MOST_METADATA = 1000
-KINDS = ("main", "subagent", "cron")
 
 
 def create(
@@ -43,64 +40,6 @@ def create(
         lifetime=settings.max_lifetime_ms,
         rest=rest,
     )
-
-
-def describe(
-    count: TokenCounter,
-    *,
-    user_id: str | None = None,
-    agent_id: str | None = None,
-    kind: str | None = None,
-    name: str | None = None,
-    type: SessionType | Mapping[str, Any] | None = None,
-    tags: list[str] | None = None,
-    parent_id: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    system_prompt: str | None = None,
-) -> dict[str, Argument]:
-    """The fields of a session's hash that say what it is; what is None is left out."""
-    fields: dict[str, Argument] = {}
-    for field, id in (("user", user_id), ("agent", agent_id), ("parent", parent_id)):
-        if id is not None:
-            fields[field] = check_id(id, f"{field}_id")
-    if kind is not None:
-        if kind not in KINDS:
-            raise InvalidInput(name="kind", detail=f"{kind!r} is none of {', '.join(KINDS)}")
-        fields["kind"] = kind
-    if name is not None:
-        fields["name"] = checked_text(name, "name")
-    if type is not None:
-        fields["type"] = _type(type)
-    if tags is not None:
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise InvalidInput(name="tags", detail=f"{tags!r} is no list of texts")
-        fields["tags"] = to_json(tags, "tags")
-    if system_prompt is not None:
-        fields["system"] = checked_text(system_prompt, "system_prompt")
-        fields["system_tokens"] = count({"role": "system", "content": system_prompt})
-    if len(metadata or {}) > MOST_METADATA:
-        raise InvalidInput(name="metadata", detail=f"{len(metadata or {})} keys; at most {MOST_METADATA} at once")
-    for key, value in (metadata or {}).items():
-        fields[f"meta.{checked_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
-    return fields
-
-
-def checked_text(value: str, name: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput(name=name, detail=f"{value!r} is no text")
-    try:
-        value.encode()
-    except UnicodeEncodeError as problem:
-        raise InvalidInput(name=name, detail=f"is no valid Unicode text: {problem.reason}") from None
-    return value
-
-
-def _type(value: SessionType | Mapping[str, Any]) -> str:
-    try:
-        checked = session_type.validate_python(value if isinstance(value, BaseModel) else dict(value))
-    except ValidationError as problem:
-        raise InvalidInput(name="type", detail=f"{value!r}: {problem.errors()[0]['msg']}") from None
-    return checked.model_dump_json()
 
 
 def life(keys: SessionKeys) -> Call[str | None]:
@@ -134,6 +73,16 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
         optional["result"] = from_json(found["result"])
     if "finished" in found:
         optional["finished_at"] = moment(found["finished"])
+    kind, threshold, previous = (found.get("formation", b"explicit - -").decode() + " - -").split()[:3]
+    optional["formation"] = Formation(
+        kind=kind,
+        at=moment(found["created"]),
+        threshold=None if threshold == "-" else timedelta(milliseconds=int(threshold)),
+        previous_id=None if previous == "-" else previous,
+    )
+    if "spent" in found:
+        spent_tokens, spent_cost = map(int, found["spent"].split())
+        optional |= {"spent_tokens": spent_tokens, "spent_cost": spent_cost / MICROS}
     if "place" in found:
         optional["root_id"] = found["place"].decode().split()[-1]
     if "run" in found:

@@ -14,10 +14,11 @@ from ..models.trees import ChildInfo, SpawnRef, SpawnResult
 from ..settings import SessionSettings
 from .calls import Argument, Call, invoke
 from .codec import from_json
+from .descriptions import checked_text
 from .ids import check_id, new_id, new_life, new_operation_id
 from .keys import AgentKeys, AnyKeys, SessionKeys, session_keys
 from .scripts import script
-from .sessions import Left, checked_text, read_left
+from .sessions import Left, read_left
 from .units import Duration, milliseconds, whole
 
 Context = Literal["isolated", "fork"]

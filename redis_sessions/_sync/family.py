@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Unpack
 
-from .._core import messages, runs, sessions, trees
+from .._core import descriptions, messages, runs, sessions, trees
 from .._core.calls import Call
 from .._core.runs import HEARTBEAT
 from .._core.units import Duration, milliseconds, whole
@@ -73,7 +73,7 @@ class Family(Transcript):
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = home.settings.for_child({**options, **budgets})
-        fields = sessions.describe(home.count, **(description or {}))
+        fields = descriptions.describe(home.count, **(description or {}))
         queue = None if home.queues.is_apart else home.queues.of(agent_id)
         call = trees.spawn(
             self._keys, *self._writer(), home.namespace, asked, settings, fields, queue, batch_id

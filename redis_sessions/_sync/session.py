@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Unpack
 
 from pydantic import BaseModel
 
-from .._core import messages, sessions
+from .._core import descriptions, messages, sessions
 from .._core.calls import Call
 from .._core.keys import SessionKeys
 from .._core.units import Duration, whole
@@ -22,15 +22,15 @@ from ..models.results import AppendResult, SendResult
 from ..models.sessions import SessionInfo, Status
 from ..settings import Description
 from . import held, io
-from .family import Family
 from .home import Home
 from .leases import Lease
+from .loops import Loops
 from .state import State, Variables
 
 T = TypeVar("T")
 
 
-class Session(Family):
+class Session(Loops):
     """One session, by its id. Making one costs nothing; each method is one atomic round trip unless it says otherwise.
 
     A handle from `create` or `open` knows which life of the session it belongs to, one from `session(id)` learns it with
@@ -175,8 +175,8 @@ class Session(Family):
 
         The updated time moves. Returns the rev.
         """
-        sets = sessions.describe(self._count, **fields)
-        removed = [f"meta.{sessions.checked_text(key, 'remove_metadata')}" for key in remove_metadata]
+        sets = descriptions.describe(self._count, **fields)
+        removed = [f"meta.{descriptions.checked_text(key, 'remove_metadata')}" for key in remove_metadata]
         rev, _ = self._calls.run(sessions.patch(self._keys, *self._writer(), sets, removed, expected_rev=expected_rev))
         return rev
 

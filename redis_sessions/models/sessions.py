@@ -60,6 +60,16 @@ SessionType = Annotated[TeacherDemo | Evaluation | Refinement | Conversation | A
 session_type: TypeAdapter[SessionType] = TypeAdapter(SessionType)
 
 
+class Formation(_Frozen):
+    """How a session came to be: made as such, for its first loop, or when a channel had been idle for so long."""
+
+    kind: Literal["explicit", "first_loop", "inactivity"]
+    at: datetime
+    threshold: timedelta | None = None
+    previous_id: str | None = None
+    """The session that the channel had before, if it had one."""
+
+
 class SessionInfo(_Frozen):
     """A session as it stood at one moment of the server: status, revision, counts, turns, times and settings."""
 
@@ -86,6 +96,7 @@ class SessionInfo(_Frozen):
     """When it is ended as timed_out."""
     metadata: dict[str, Any] = {}
     system_prompt: str | None = None
+    formation: Formation
 
     created_at: datetime
     updated_at: datetime
@@ -108,6 +119,10 @@ class SessionInfo(_Frozen):
     bytes: int
     tokens: int
     """Of the retained messages and the system prompt, by the writers' token counter."""
+
+    spent_tokens: int = 0
+    """Recorded usage of its loops and of all below it."""
+    spent_cost: float = 0.0
 
     ttl: timedelta | None = None
     expires_in: timedelta | None = None

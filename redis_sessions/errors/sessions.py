@@ -1,40 +1,10 @@
-"""Every error this package raises, under one base. Each says what happened and what to do, and carries its facts.
-
-A script refuses with a word (`NOT_FOUND …`); the class with that `code` is raised, its `reply` fields read from the words.
-"""
+"""What one session refuses."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Self
 
-
-class SessionsError(Exception):
-    """Base of all errors of this package. `facts` holds what the message was made of; each is an attribute too."""
-
-    code: ClassVar[str] = ""
-    reply: ClassVar[tuple[str, ...]] = ()
-    template: ClassVar[str] = "{detail}"
-
-    def __init__(self, **facts: Any) -> None:
-        self.facts = facts
-        self.__dict__.update(facts)
-        super().__init__(self.template.format(**facts))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.facts)
-
-    @classmethod
-    def from_reply(cls, session_id: str, words: list[str]) -> Self:
-        """The error that a script's refusal means: its words after the first are the `reply` fields."""
-        facts = dict(zip(cls.reply, words, strict=False))
-        numbers = {name for name, kind in cls.__annotations__.items() if kind == "int"}
-        return cls(
-            session_id=session_id, **{name: int(word) if name in numbers else word for name, word in facts.items()}
-        )
-
-
-def _rebuild(cls: type[SessionsError], facts: dict[str, Any]) -> SessionsError:
-    return cls(**facts)
+from .base import SessionsError
 
 
 class SessionNotFound(SessionsError):
@@ -183,114 +153,17 @@ class NotANumber(SessionsError):
     field: str
 
 
-class SpawnRefused(SessionsError):
-    """A spawn was refused, and the caller wanted an exception (`raise_if_refused`). `reason` is the result's."""
+class RangeMoved(SessionsError):
+    """The messages to be compacted are not there as the caller knew them, end in a pinned one, or just before a tool result."""
 
-    template = "no child was spawned: {message}"
-    reason: str
-    message: str
-
-
-class JoinTimeout(SessionsError, TimeoutError):
-    """Fewer children than wanted had ended when the time was over. `ended` and `waiting` are their ids."""
-
-    template = "session {session_id!r}: {detail}; join() again, or look at children()"
-    session_id: str
-    ended: list[str]
-    waiting: list[str]
-    detail: str
-
-
-class ReplyTimeout(SessionsError, TimeoutError):
-    """No assistant message came in time. `seq` is the last that was there."""
-
-    template = "session {session_id!r}: no reply above seq {seq} within {waited:g} s; what was sent stays sent"
-    session_id: str
-    seq: int
-    waited: float
-
-
-class InvalidInput(SessionsError, ValueError):
-    """An argument was refused before anything was sent."""
-
-    template = "{name}: {detail}"
-    name: str
-    detail: str
-
-
-class InvalidState(InvalidInput):
-    """A stored value does not have the type that was asked for."""
-
-
-class OutcomeUnknown(SessionsError):
-    """The call may or may not have been carried out. Repeat it, with `batch_id` if there is one: it happens once."""
-
-    template = "session {session_id!r}: no answer for {waited:.1f} s, so the outcome is unknown ({detail}); {advice}"
-    code = "UNSETTLED"
-    session_id: str
-    batch_id: str | None
-    waited: float
-    detail: str
-
-
-class NotReplicated(SessionsError):
-    """The write was made, but fewer replicas than `acks` acknowledged it in time."""
-
+    code = "RANGE"
+    reply = ("first", "last", "first_seq", "last_seq")
     template = (
-        "session {session_id!r}: the write was made, but {acked} of {wanted} replicas acknowledged it, so a failover now"
-        " could lose it; {advice}"
+        "session {session_id!r} retains seqs {first_seq} to {last_seq}; {first} to {last} cannot be compacted: the range must"
+        " begin at the first, and may not end in a pinned message or before a tool result"
     )
     session_id: str
-    acked: int
-    wanted: int
-    batch_id: str | None
-
-
-class StoreUnavailable(SessionsError):
-    """The server could not be reached, or did not serve, within `retry_for`. Nothing was written."""
-
-    template = "{where} did not serve for {waited:.1f} s ({detail}); check that it runs and that the URL is right"
-    where: str
-    waited: float
-    detail: str
-
-
-class StoreFull(SessionsError):
-    """The server refused the write: `maxmemory` is reached. Nothing was written."""
-
-    template = "{where} is out of memory (maxmemory) and refused the write: free or add memory, then repeat the call"
-    where: str
-
-
-class AccessDenied(SessionsError):
-    """The server wants other credentials, or the user lacks a right."""
-
-    template = "{where} refused access: {detail}; check user, password and ACL"
-    where: str
-    detail: str
-
-
-class SchemaMismatch(SessionsError):
-    """The namespace holds data of another schema version; this version of the package does not touch it."""
-
-    template = (
-        "namespace {namespace!r} holds schema {found}, this package writes schema {wanted}: use a matching version"
-    )
-    namespace: str
-    found: str
-    wanted: str
-
-
-class StoreError(SessionsError):
-    """The server answered with an error this package does not know."""
-
-    template = "{where} answered: {detail}"
-    where: str
-    detail: str
-
-
-def _family(cls: type[SessionsError]) -> list[type[SessionsError]]:
-    return [cls, *(found for child in cls.__subclasses__() for found in _family(child))]
-
-
-BY_CODE = {cls.code: cls for cls in _family(SessionsError) if cls.code}
+    first: int
+    last: int
+    first_seq: int
+    last_seq: int

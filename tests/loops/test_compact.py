@@ -1,0 +1,101 @@
+"""Compaction: the oldest messages become one that sums them up; and conversations that are formed anew after silence."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from redis_sessions import InvalidInput, MessageTooLarge, RangeMoved, SessionCache
+from tests.trees.test_spawn import X
+
+
+def test_a_range_becomes_its_summary(cache: SessionCache) -> None:
+    """In the place of its last message; seqs, counts and turns go on, tokens are of what is retained."""
+    session = cache.create()
+    for n in range(4):
+        session.append({"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"})
+    assert session.compact(4, "They talked.", from_seq=1) == 1
+    assert [(m.seq, m.content) for m in session.history()] == [
+        (4, "They talked."), (5, "q2"), (6, "a2"), (7, "q3"), (8, "a3"),
+    ]  # fmt: skip
+    assert session.history()[0].metadata == {"compaction": {"to_seq": 4, "from_seq": 1}}
+    info = session.info()
+    assert (info.count, info.dropped, info.last_seq, info.turns, info.tokens) == (5, 3, 8, 4, 8)
+    assert [m.seq for m in session.context()] == [4, 5, 6, 7, 8]
+    session.append(X)
+    assert session.compact(6, "More.") == 4
+    assert [m.seq for m in session.history()] == [6, 7, 8, 9]
+
+
+def test_a_pinned_message_stays(cache: SessionCache) -> None:
+    """In its place, beside the summary."""
+    session = cache.create()
+    session.append(X, X, X, X)
+    session.pin(2)
+    session.compact(3, "sum")
+    assert [m.seq for m in session.history()] == [2, 3, 4]
+    session.append(X)
+    assert session.info().count == 4
+
+
+def test_a_range_that_is_not_there_is_refused(cache: SessionCache) -> None:
+    """Moved by the cap, beyond the end, before a tool result, or ending in a pinned message: nothing changes."""
+    session = cache.create(max_messages=4)
+    session.append(X, X, X, X, X)
+    for up_to, begin in ((1, None), (6, None), (3, 1), (4, 3)):
+        with pytest.raises(RangeMoved, match="retains seqs 2 to 5"):
+            session.compact(up_to, "sum", from_seq=begin)
+    session.pin(3)
+    with pytest.raises(RangeMoved):
+        session.compact(3, "sum")
+    session.append({"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]})
+    session.append({"role": "tool", "tool_call_id": "c", "content": "t"})
+    with pytest.raises(RangeMoved):
+        session.compact(6, "sum")
+    with pytest.raises(InvalidInput):
+        session.compact(2, "sum", from_seq=3)
+    with pytest.raises(InvalidInput):
+        session.compact(5, "")
+    assert session.info().count == 4
+
+
+def test_a_summary_has_a_size(cache: SessionCache) -> None:
+    """Like any message."""
+    session = cache.create(max_message_bytes=100)
+    session.append(X)
+    with pytest.raises(MessageTooLarge):
+        session.compact(1, "x" * 100)
+
+
+def test_a_channel_keeps_its_session_until_it_is_idle(cache: SessionCache) -> None:
+    """Then the next one is formed, and names it; also when it ended or was deleted."""
+    first = cache.conversation("mia", inactivity=0.3, user_id="mia")
+    first.append(X)
+    assert cache.conversation("mia", inactivity=0.3).id == first.id
+    formation = first.info().formation
+    assert (formation.kind, formation.threshold, formation.previous_id) == ("inactivity", timedelta(seconds=0.3), None)
+    time.sleep(0.4)
+    second = cache.conversation("mia", inactivity=0.3, user_id="mia")
+    assert second.id != first.id
+    assert second.info().formation.previous_id == first.id
+    assert second.info().user_id == "mia"
+    second.complete()
+    third = cache.conversation("mia", inactivity=10)
+    assert third.info().formation.previous_id == second.id
+    third.delete()
+    assert cache.conversation("mia", inactivity=10).info().formation.previous_id == third.id
+    assert cache.conversation("tom", inactivity=10).info().formation.previous_id is None
+    assert cache.create().info().formation.kind == "explicit"
+    assert cache.create(formation="first_loop").info().formation.kind == "first_loop"
+
+
+def test_of_many_who_ask_one_forms_it(cache: SessionCache) -> None:
+    """All get the same."""
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: cache.conversation("mia", inactivity=60).id, range(32)))
+    assert len(set(found)) == 1
+    with pytest.raises(InvalidInput):
+        cache.conversation("mia", inactivity=0)
