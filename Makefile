@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test check format mirror bench soak clean
 
 demo: $(READY)
-	$(BIN)/redis-sessions demo
+	$(BIN)/redis-sessions demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest

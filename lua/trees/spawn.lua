@@ -39,8 +39,7 @@ if before then
 end
 local now = clock()
 local over, unnamed = belong(family, known[4])
-if unnamed then return over end
-if over then return {known[1], 'forbidden', 'cancelled'} end
+if over then return unnamed and over or {known[1], 'forbidden', 'cancelled'} end
 if known[2] ~= 'active' then return {known[1], 'forbidden', 'parent_' .. known[2]} end
 refusal, lapsed = fence(known[8], lease, now)
 if refusal then return refusal end

@@ -68,6 +68,8 @@ def _grow(url: str, namespace: str, workers: int, as_json: bool) -> NoReturn:
                 live.update(drawn(info, below))
 
         harvest = grow(url, namespace, root, workers, 2, show_tree)
+    if not as_json and not out.is_terminal:
+        out.print()
     if as_json:
         print(json.dumps({**asdict(harvest), "complete": harvest.is_complete}))
     else:

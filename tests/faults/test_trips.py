@@ -30,6 +30,11 @@ CALLS: dict[str, Callable[[Session], Any]] = {
     "send": lambda session: session.send("x"),
     "lease.acquire": lambda session: session.lease().acquire(),
     "lease.info": lambda session: session.lease().info(),
+    "spawn": lambda session: session.spawn("a"),
+    "ledger": lambda session: session.ledger(),
+    "usage": lambda session: session.loop("l").record_usage("s", {"total": 1}),
+    "compact": lambda session: session.compact(10, "sum"),
+    "cancel": lambda session: session.cancel(),
 }
 
 
@@ -50,6 +55,7 @@ def test_a_call_is_one_command(server: Server, namespace: str, name: str) -> Non
         for handle in (cache.create("warm", max_messages=None), cache.create("a", max_messages=None)):
             handle.append(*[X] * 60)
             handle.append(X, batch_id="b")
+            handle.start_loop("l")
         CALLS[name](cache.session("warm"))
         light = cache.session("a")
         server.client.config_resetstat()
@@ -129,4 +135,25 @@ def test_who_waits_sends_nothing(server: Server, namespace: str, monkeypatch: py
         for thread in threads:
             thread.join()
         assert fences == [2, 3, 4, 5, 6]
+    server.client.flushall()
+
+
+def test_what_a_child_does_is_one_command(server: Server, namespace: str) -> None:
+    """Its writes and its end with a result, in a process that has met it; a process that has not asks once who is above it."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache, \
+            SessionCache.from_url(server.url, namespace=namespace) as other:  # fmt: skip
+        parent = cache.create()
+        ids = [parent.spawn("a", mode="session").session_key or "" for _ in range(3)]
+        other.session(ids[2]).append(X)
+        for handle, expected in ((cache.session(ids[0]), 1), (other.session(ids[1]), 2)):
+            server.client.config_resetstat()
+            handle.append(X)
+            assert server.client.info("commandstats")["cmdstat_evalsha"]["calls"] == expected
+        for id in ids:
+            server.client.config_resetstat()
+            trips(server)
+            cache.session(id).complete("x" * 100)
+            assert (trips(server), server.client.info("commandstats")["cmdstat_evalsha"]["calls"]) == (1, 1)
+            time.sleep(0.1)  # until its queue is told, in the background
+        assert parent.info().count == 3
     server.client.flushall()
