@@ -46,6 +46,10 @@ if is_free then
   line = left[2] or ''
 end
 if wait == 0 then line = leave(line, nonce) end
-if wait > 0 or line ~= (known[4] or '') then redis.call('HSET', session, 'line', line) end
+if line == '' then
+  redis.call('HDEL', session, 'line')
+elseif wait > 0 or line ~= known[4] then
+  redis.call('HSET', session, 'line', line)
+end
 if wait > 0 then return {known[1], 0, deadline - now} end
 return redis.error_reply(string.format('LOCKED %s %s %d', name, number, deadline - now))

@@ -27,6 +27,10 @@ if lease == '* ' .. batch then
     return {known[1], ''}
   end
   lease = '-'
+  if string.find(batch, '^run%.') then -- a claim that nobody took up is no attempt
+    local attempt, others = string.match(redis.call('HGET', session, 'run') or '1 -', '^(%d+) (.*)$')
+    redis.call('HSET', session, 'run', string.format('%d %s', attempt - 1, others))
+  end
 end
 if lease == number .. ' *' and nonce ~= '-' then lease = '-' end
 refusal = fence(known[8], lease, now)
@@ -35,8 +39,12 @@ local over, unnamed = belong(family, known[12])
 if unnamed then return over end
 if known[2] == 'active' and known[10] and not over then
   result, refusal = drain(session, messages, known, {}, ops, batch, now)
+  if known.over then
+    --- include: counts finish finale
+    finale(session, messages, family, now)
+  end
   known[3] = redis.call('HGET', session, 'counts')
-  if not known[3] then return refusal end
+  if not known[3] then return refusal or {known[1], ''} end
 end
 if not result then
   result = ''

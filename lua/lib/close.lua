@@ -7,6 +7,7 @@ local function close(session, messages, family, now, batch, status, reason, resu
   local before = look(session, '', bucket(first))
   if before[10] then
     --- include: push take waiting drain
+    before.lenient = true
     drain(session, messages, before, {}, bucket(first), first, now)
   end
   local left = redis.call('HMGET', session, 'counts', 'rules', ops)

@@ -10,6 +10,12 @@ local function conclude(session, messages, family, now, status, told)
     --- include: members part 
     part(root, number, status == 'cancelled', reason)
   end
+  if known[12] then
+    --- include: tell
+    for nonce, counted, channel in string.gmatch(known[12], '(%S+) %d+ %d+ (%d) (%S+)\n') do
+      tell(counted, channel, nonce, 'ask', 0, 0)
+    end
+  end
   if not entry then return end
   --- include: tell depart deliver
   depart(root, family[1], number, status, now)

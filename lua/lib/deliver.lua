@@ -6,6 +6,7 @@ local function deliver(family, entry, batch, now)
   if (known[2] ~= 'active' and known[2] ~= 'paused') or belong(rest(family, 3), known[12]) then return end
   --- include: push take waiting drain note post
   local held, lapsed = fence(known[8], '', now)
+  known.lenient = true
   if not held and known[2] == 'active' then
     local result = drain(parent, messages, known, {entry}, ops, batch, now)
     if result and lapsed then redis.call('HSET', parent, 'lease', lapsed) end

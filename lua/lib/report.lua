@@ -3,7 +3,7 @@
 -- result that is too large for the parent is the second answer.
 local function report(session, family, now, status, reason, result)
   local known = redis.call('HMGET', session, 'life', 'place', 'label', 'agent', 'created', 'usage', 'children', 'cleanup',
-    'finished', 'reason', 'result')
+    'finished', 'reason', 'result', 'joiners')
   local told = {known, '0', family[#family - 1] or session}
   if known[9] then reason, result = known[10] or '', known[11] or '' end
   told[6], told[7] = reason, result

@@ -1,5 +1,5 @@
 -- Takes a batch into the transcript: counted, limited, pinned, pushed, capped; remembered, the session's life extended.
--- `known`: life, status, counts, rules, limits, aside, records. `entries`: '<kind><flags><tokens> <batch> <payload>',
+-- `known`: life, status, counts, rules, limits, aside, records; lenient = no limit ends the session. It is told over = one did. `entries`: '<kind><flags><tokens> <batch> <payload>',
 -- of which the first `ahead` came from the inbox; the time is put before each.
 -- Returns 'first last rev count dropped limit-state', first and last of the others if there are others; or the refusal, second.
 local function take(session, messages, known, entries, ops, batch, now, ahead)
@@ -30,7 +30,9 @@ local function take(session, messages, known, entries, ops, batch, now, ahead)
   end
   if known[5] and not refusal then
     --- include: counts extend change check finish overspent admit
-    state, refusal = admit(session, messages, now, known[4], known[5], known[3], turns + pending, turns + 0, last)
+    local limits = known.lenient and string.gsub(known[5], 'end_session$', 'error') or known[5]
+    state, refusal = admit(session, messages, now, known[4], limits, known[3], turns + pending, turns + 0, last)
+    known.over = refusal and string.find(limits, 'end_session$')
   end
   if refusal then return nil, refusal end
   local count = push(messages, entries)

@@ -56,11 +56,16 @@ if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' 
 if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
 if lapsed then -- what the holder did not receive comes first, unless a limit refuses it
   --- include: identify look waiting drain
-  result, refusal = drain(session, messages, look(session, life, ops), entries, ops, batch, now)
-  if not result and redis.call('HGET', session, 'status') ~= 'active' then return refusal end
+  local seen = look(session, life, ops)
+  result, refusal = drain(session, messages, seen, entries, ops, batch, now)
+  known.over = seen.over
 end
-if not result then
+if not result and not known.over then
   result, refusal = take(session, messages, known, entries, ops, batch, now, 0)
+end
+if known.over and (known[9] or redis.call('HEXISTS', session, 'children') == 1) then
+  --- include: counts identify fence extend finish look belong finale
+  finale(session, messages, family, now)
 end
 if not result then return refusal end
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end

@@ -28,6 +28,10 @@ if refusal then return refusal end
 if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
 if not known[10] then return {known[1], 0, {}} end
 result, entries = drain(session, messages, known, {}, ops, batch, now)
+if known.over then
+  --- include: counts finish finale
+  finale(session, messages, family, now)
+end
 if not result then return entries end
 uphold(family, now)
 return {known[1], string.match(result, '^%d+') + 0, entries}

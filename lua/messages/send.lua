@@ -54,6 +54,10 @@ if held then
 end
 if lease ~= '' then known[10] = nil end
 local result, told = drain(session, messages, known, {entry}, ops, batch, now)
+if known.over then
+  --- include: counts finish finale
+  finale(session, messages, family, now)
+end
 if not result then return told end
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end
 uphold(family, now)

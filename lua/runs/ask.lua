@@ -6,7 +6,7 @@ local queue   = KEYS[1]           -- zset: runs by when they may be had, in ms
 local due     = KEYS[2]           -- zset: runs by when to look after them, in ms
 local workers = KEYS[3]           -- string: workers that wait, records '<nonce> <until> <counted> <channel>\n'
 local nonce   = ARGV[1]           -- who asks, or '' to look after runs alone
-local wait    = tonumber(ARGV[2]) -- ms to stay in line, or 0
+local wait    = tonumber(ARGV[2]) -- ms to stay in line, 0 not to, -1 to leave it and no more
 local channel = ARGV[3]           -- where he hears of it
 local counted = ARGV[4]           -- '1': a channel without a receiver says that he is gone
 local most    = tonumber(ARGV[5]) -- how many runs to look after
@@ -20,10 +20,11 @@ line = string.gsub(line, '(%S+) (%d+) [^\n]*\n', function(other, last)
   if other == nonce or last - now <= 0 then return '' end
 end)
 local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-local run, left = '', first[2] and first[2] - now or -1
-if first[2] and left <= 0 then
-  local time = redis.call('TIME')
-  local till = string.format('%.3f', time[1] * 1000 + time[2] / 1000 + 1000)
+local time = redis.call('TIME')
+local instant = time[1] * 1000 + time[2] / 1000
+local run, left = '', first[2] and first[2] - instant or -1
+if wait >= 0 and first[2] and left <= 0 then
+  local till = string.format('%.3f', instant + 1000)
   redis.call('ZADD', queue, till, first[1])
   run = till .. ' ' .. first[1]
 elseif wait > 0 then

@@ -6,7 +6,7 @@ local queue   = KEYS[1] -- zset: runs by when they may be had, in ms: '<id> <anc
 local due     = KEYS[2] -- zset: runs by when to look after them, in ms
 local workers = KEYS[3] -- string: workers that wait, records '<nonce> <until> <counted> <channel>\n'
 local run     = ARGV[1] -- '<id> <ancestor> …'
-local delay   = ARGV[2] -- ms until it may be had, '' as it is, '+' now unless it waits already, '*' now, as hinted, '-' not any more
+local delay   = ARGV[2] -- ms until it may be had, '' as it is, '+' now unless it waits already, '*<ms>' now, as hinted so long, '-' not any more
 local look    = ARGV[3] -- ms until somebody is to look after it, '' as it is, '-' not any more
 local taken   = ARGV[4] -- only if the run is in the queue with this time, at which it was handed out; '' in any case
 

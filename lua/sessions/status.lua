@@ -37,6 +37,7 @@ if (found[2] == status or (over and status == 'cancelled')) and (life == '' or l
   end
   return {found[1], counts(found[3]).rev .. ' ', still_to_mark()}
 end
+if found[6] then lease = '-' end -- what has ended is told so, whoever holds its lease
 local known, told = guard(session, family, life, lease, expected, batch)
 if not known then return told end
 if known[4] ~= 'active' and known[4] ~= 'paused' then

@@ -1,7 +1,7 @@
--- Spawns a child of a session, if its tree has room for it: child, label, counts and its place in the agent's queue, all or
--- nothing. It lives no longer than its parent, nor past its parent's deadlines. A batch id is one spawn.
--- Returns {life, 'accepted', 'number in the tree, id, life'}, or {life, 'forbidden', 'reason current max'}.
--- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST CHAIN
+-- Spawns a child of a session, if its tree has room: child, label, counts and its place in the agent's queue, all or nothing.
+-- It lives no longer than its parent, nor past its parent's deadlines. A batch id is one spawn.
+-- Returns {life, 'accepted', 'spawned <number in the tree> <id> <life>'}, or {life, 'forbidden', 'reason current max'}.
+-- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST CHAIN LIMIT
 --- include: rest identify bucket recall remember clock fence belong mark expire extend uphold note bear grown room
 local session  = KEYS[1]           -- hash: the parent
 local messages = KEYS[2]           -- list
@@ -30,45 +30,43 @@ local queued   = ARGV[16]          -- '1': with the agent's queue
 local fields   = rest(ARGV, 17)    -- the child's: name, value, … as lua/README.md lists them
 local ops = bucket(batch)
 local known = redis.call('HMGET', session, 'life', 'status', 'rules', 'place', 'children', 'run', ops, 'lease', 'counts')
-local refusal, lapsed = identify(known[1], life), nil
+local refusal = identify(known[1], life)
 if refusal then return refusal end
-local before = recall(known[7] or '', batch)
+local before, made = recall(known[7] or '', batch), redis.call('HMGET', child, 'life', 'place')
+if made[2] then before = before or string.format('spawned %s %s %s', string.match(made[2], '^%d+'), id, made[1]) end
 if before then
   mark(session, known[1])
   return {known[1], 'accepted', before}
 end
-local now = clock()
+local now, lapsed = clock(), nil
 local over, unnamed = belong(family, known[4])
 if over then return unnamed and over or {known[1], 'forbidden', 'cancelled'} end
 if known[2] ~= 'active' then return {known[1], 'forbidden', 'parent_' .. known[2]} end
 refusal, lapsed = fence(known[8], lease, now)
 if refusal then return refusal end
-local root, lineage = family[#family - 1] or session, {session}
-for at = 1, #family, 2 do lineage[#lineage + 1] = family[at] end
+local root = family[#family - 1] or session
 local tree = redis.call('HMGET', root, 'tree', 'tree_limits', 'life', 'label.' .. label)
-local mine, path, chain = string.match(known[4] or '0 - /0/ - ', '^(%d+) %S+ (%S+) %S+ (.*)$')
-local full = room(tree[2] or limits, #lineage, tree[1], known[5], lineage)
+local full = room(session, family, root, tree, tree[2] or limits, known[5])
 if full then return {known[1], 'forbidden', full} end
-if tree[4] and string.match(redis.call('HGET', root, 'member.' .. tree[4]), '^%S+ %d+ (%S+)') == 'active' then
-  return {known[1], 'forbidden', 'label_in_use'}
+if is_fork then
+  --- include: pin cut words shed trim fork
+  refusal = fork(session, messages, child, listed, rules)
+  if refusal then return refusal end
 end
-
+local mine, path, chain = string.match(known[4] or '0 - /0/ - ', '^(%d+) %S+ (%S+) %S+ (.*)$')
 local number = string.format('%d', string.match(tree[1] or '0', '^%d+') + 1)
 local last = tonumber(string.match(known[6] or '-', '%S+$'))
 if timeout > 0 then last = math.min(now + timeout, last or math.huge) end
-chain = parent .. (chain ~= '' and ' ' .. chain or '')
+chain = chain ~= '' and parent .. ' ' .. chain or parent
 redis.call('HSET', child, 'life', born, 'parent', parent,
   'place', string.format('%s %s %s%s/ %s %s', number, tree[3], path, number, id, chain),
   'run', string.format('0 %s %s', attempts, last and string.format('%d', last) or '-'))
-if is_fork then
-  --- include: cut words shed trim fork
-  fork(session, messages, child, listed, rules)
-end
 bear(child, listed, now, known[3], rules, ttl, lifetime, fields)
 redis.call('HSET', session, 'children', grown(known[5]))
 redis.call('HSET', root, 'tree', grown(tree[1]), 'member.' .. number, string.format('%s %s active %s', id, mine, tail))
 if label ~= '' then redis.call('HSET', root, 'label.' .. label, number) end
-note(session, known[9], ops, known[7], batch, number .. ' ' .. id .. ' ' .. born)
+before = string.format('spawned %s %s %s', number, id, born)
+note(session, known[9], ops, known[7], batch, before)
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end
 extend(session, messages, now, known[3])
 uphold(family, now)
@@ -77,4 +75,4 @@ if queued == '1' then
   local left = math.min(redis.call('PTTL', child) % 2^53, last and last - now or 86400000) -- -1, for ever, is a lot, too
   announce(queue, due, workers, id .. ' ' .. chain, attempts ~= '-' and 0 or '', left)
 end
-return {known[1], 'accepted', number .. ' ' .. id .. ' ' .. born}
+return {known[1], 'accepted', before}

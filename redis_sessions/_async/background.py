@@ -90,16 +90,27 @@ def while_used(method: Job) -> Job:
     return run
 
 
+_stops: list[Callable[[], None]] = []
+
+
+def _stop_all() -> None:
+    for stop in list(_stops):
+        stop()
+
+
 @contextmanager
 def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """In its block SIGTERM and SIGINT call a function, where they can: on a main thread."""
-    loop, caught = asyncio.get_running_loop(), []
+    """In its block SIGTERM and SIGINT call a function, where they can: on a main thread. Of several blocks, all are called."""
+    loop = asyncio.get_running_loop()
+    _stops.append(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, stop)
-            caught.append(number)
+            loop.add_signal_handler(number, _stop_all)
     try:
         yield
     finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        _stops.remove(stop)
+        if not _stops:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.remove_signal_handler(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
@@ -14,7 +13,7 @@ from .._core import descriptions, messages, sessions
 from .._core.calls import Call
 from .._core.keys import SessionKeys
 from .._core.units import Duration, whole
-from ..errors import InvalidTransition, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
+from ..errors import LeaseLost, RevisionConflict, SessionRegressed
 from ..models.limits import LimitCheck
 from ..models.messages import Message
 from ..models.results import AppendResult, SendResult
@@ -91,18 +90,9 @@ class AsyncSession(AsyncLoops):
         except LeaseLost:
             held.lose(self)
             raise
-        except LimitExceeded as refused:
-            if refused.action == "end_session":
-                await self._settle_end()
-            raise
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         return result
-
-    async def _settle_end(self) -> None:
-        """A limit ended the session: its tree is told, where there is one."""
-        with suppress(InvalidTransition):
-            await self._status("completed", None, None, None)
 
     async def send(self, message: str | Message | dict[str, Any], *, batch_id: str | None = None) -> SendResult:
         """Sends one message; a text becomes a user message. Never waits, and never comes between a holder's messages.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+from hashlib import sha256
 from uuid import UUID
 
 from ..errors import InvalidInput
@@ -29,9 +30,12 @@ def check_namespace(text: str) -> str:
     return text
 
 
-def new_id(tag: str | None = None) -> str:
-    """A version-8 UUID (RFC 9562). With a tag (8 hex digits) it lives beside whatever has that tag."""
-    random = secrets.token_hex(16)
+def new_id(tag: str | None = None, seed: str | None = None) -> str:
+    """A version-8 UUID (RFC 9562). With a tag (8 hex digits) it lives beside whatever has that tag.
+
+    Random, or always the same for a seed.
+    """
+    random = secrets.token_hex(16) if seed is None else sha256(seed.encode()).hexdigest()[:32]
     text = (tag or random[:8]) + random[8:]
     return str(UUID(f"{text[:12]}8{text[13:16]}{'89ab'[int(text[16], 16) % 4]}{text[17:]}"))
 

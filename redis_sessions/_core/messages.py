@@ -45,8 +45,10 @@ def append(
         raise InvalidInput(name="messages", detail=f"{len(entries)} given; a batch is 1 to {MOST_IN_BATCH} messages")
 
     def read(reply: Any) -> tuple[AppendResult, str]:
-        if b" queued " in reply:
-            raise InvalidInput(name="batch_id", detail=f"{batch!r} was used to send a message, which waits or waited")
+        if b" queued " in reply or b" spawned " in reply:
+            raise InvalidInput(
+                name="batch_id", detail=f"{batch!r} was used for a message that waits or waited, or a spawn"
+            )
         life, duplicate, first, last, rev, retained, dropped, *state = reply.split()
         limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
         result = AppendResult(
@@ -84,6 +86,8 @@ def send(
 
     def read(reply: Any) -> tuple[SendResult, str]:
         life, duplicate, *words = reply.split()
+        if words[0] == b"spawned":
+            raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for a spawn")
         if words[0] == b"queued":
             result = SendResult(None, int(words[1]), duplicate == b"1", batch)
         else:

@@ -12,9 +12,7 @@ from .scripts import script
 
 DUE = 20
 """How many runs one look takes care of."""
-Delay = int | Literal["", "+", "*", "-"]
-HINT_MS = 1000
-"""For how long the hint of a run that may not be made keeps workers from it; as lua/lib/announce.lua has it."""
+Delay = int | str
 HEARTBEAT = 5.0
 """Seconds after which a worker that waits asks by itself."""
 _ID = re.compile(r"agent:([^:]+):subagent:")
@@ -58,8 +56,8 @@ def ask(
 def note(agent: AgentKeys, run: str, delay: Delay, look: Delay, taken: str = "") -> Call[None]:
     """When a run may be had and when to look after it, in ms.
 
-    "" as it is, "+" now unless it waits already, "*" now, in the place that its hint kept, "-" not any more. `taken`: only if
-    nobody has put it into the queue anew since it was handed out with that time.
+    "" as it is, "+" now unless it waits already, "*<ms>" now, in the place that its hint kept for so long, "-" not any
+    more. `taken`: only if nobody has put it into the queue anew since it was handed out with that time.
     """
     return invoke(script("runs/note"), agent, lambda reply: None, run=run, delay=delay, look=look, taken=taken)
 

@@ -67,6 +67,7 @@ def spawn_options(
     run_timeout: Duration | None,
     max_attempts: int,
     spawned_by: SpawnRef | Mapping[str, Any] | None,
+    batch_id: str | None,
 ) -> Spawn:
     """Checks what `spawn` is given, and gives the child its id: in the slot of its parent."""
     for name, value, allowed in (("mode", mode, Mode), ("cleanup", cleanup, Cleanup), ("context", context, Context)):
@@ -86,9 +87,10 @@ def spawn_options(
     if reference != "-":
         fields["spawned_by"] = reference
     whole(max_attempts, "max_attempts", least=1, most=1000)
+    seed = None if batch_id is None else f"{parent.session} {check_id(batch_id, 'batch_id', 128)}"
     return Spawn(
         agent_id,
-        f"agent:{agent_id}:subagent:{new_id(parent.tag)}",
+        f"agent:{agent_id}:subagent:{new_id(parent.tag, seed)}",
         label or "",
         _POLICIES[on_parent_end],
         reference,
@@ -132,11 +134,14 @@ def spawn(
     child, born = session_keys(namespace, asked.id), new_life()
     all_fields = settings.fields() | dict(fields) | asked.fields
     all_fields.pop("tree_limits", None)
-    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    batch = batch_id or new_operation_id()
 
     def read(reply: list[bytes]) -> SpawnResult:
         if reply[1] == b"accepted":
-            _, id, run_id = reply[2].decode().split()
+            word, *facts = reply[2].decode().split()
+            if word != "spawned":
+                raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for something else than a spawn")
+            _, id, run_id = facts
             return SpawnResult("accepted", None, run_id, id, f"accepted: {id}")
         reason, *facts = reply[2].decode().split()
         told = _WHY.get(reason, "the parent is " + reason.removeprefix("parent_"))

@@ -119,15 +119,25 @@ def while_used(method: Job) -> Job:
     return run
 
 
+_stops: list[Callable[[], None]] = []
+
+
+def _stop_all() -> None:
+    for stop in list(_stops):
+        stop()
+
+
 @contextmanager
 def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """In its block SIGTERM and SIGINT call a function, where they can: on a main thread."""
+    """In its block SIGTERM and SIGINT call a function, where they can: on a main thread. Of several blocks, all are called."""
     before = {}
+    _stops.append(stop)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, lambda *_: stop())
+            before[number] = signal.signal(number, lambda *_: _stop_all())
     try:
         yield
     finally:
+        _stops.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)

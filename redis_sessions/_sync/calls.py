@@ -68,7 +68,7 @@ class Calls:
         self._nodes = nodes
         self.where = where
         self._namespace = namespace
-        self._retry_for = retry_for
+        self.retry_for = retry_for
         self.acks = acks
         self._wait = ("WAIT", acks, patience_ms) if acks else None
         self._checked = False
@@ -111,7 +111,7 @@ class Calls:
 
     def _repeat(self, call: Call[T], first: Exception, began: float) -> T:
         ran = isinstance(first, Lost)
-        left = self._retry_for - (time.monotonic() - began)
+        left = self.retry_for - (time.monotonic() - began)
         try:
             if left <= 0 or (ran and not call.repeatable):
                 raise first
@@ -176,7 +176,7 @@ class Calls:
         word, *facts = text.split() or [""]
         known = BY_CODE.get(word)
         if word == "UNSETTLED":
-            return self._unknown(call, self._retry_for, _UNSETTLED)
+            return self._unknown(call, self.retry_for, _UNSETTLED)
         if known is not None and type(reply) is ResponseError:
             return known.from_reply(call.keys.id, facts)
         word = word_of(text)

@@ -70,6 +70,7 @@ class Family(Transcript):
         asked = trees.spawn_options(
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
+            batch_id=batch_id,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = home.settings.for_child({**options, **budgets})
@@ -82,8 +83,9 @@ class Family(Transcript):
         result = self._run(call)
         if result.session_key is not None:
             home.calls.remember(result.session_key, (self.id, *self._keys.ancestors))
-            if queue is None and mode == "run":
-                home.queues.announce(home.queues.keys_of(" ".join([asked.id, self.id, *self._keys.ancestors])), "*")
+        if queue is None:
+            keys = home.queues.keys_of(" ".join([asked.id, self.id, *self._keys.ancestors]))
+            home.queues.confirm(keys, is_there=result.session_key == asked.id, claimable=mode == "run")
         return result
 
     def children(self, *, below: bool = False) -> list[ChildInfo]:
@@ -129,7 +131,10 @@ class Family(Transcript):
                         session_id=self.id, ended=[member.id for member in ended], waiting=waiting,
                         detail=f"{len(ended)} of {len(found.members)} children had ended when the time was over",
                     )  # fmt: skip
-                if told.get(min(left, HEARTBEAT if can_hear else DEAF)) is None:
+                pause = (
+                    HEARTBEAT if can_hear and found.status == "active" else DEAF
+                )  # the children of an ended one end now
+                if told.get(min(left, pause)) is None:
                     self._look_after(found.members)
         finally:
             wakes.forget(nonce)

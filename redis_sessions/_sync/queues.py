@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from .._core import runs, trees
+from .._core import leases, runs, trees
 from .._core.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
+from .._core.leases import Told
 from .._core.runs import Asked, Claim
 from .._core.sessions import Left
 from ..errors import SessionsError
@@ -17,7 +18,7 @@ from .wakes import Wakes
 
 _ENLISTED = 3600.0  # seconds for which an agent that was noted need not be noted again
 _SOON = 0.02  # seconds until a queue is told what is no news to it, out of the way of who waits for a run
-_UNSURE_MS = 2000  # until a run that may not have been made is looked at
+_FIRST_LOOK_MS = 5000  # until what was spawned beside its hint is looked at, to learn how long it lives
 
 
 class Queues:
@@ -28,6 +29,7 @@ class Queues:
         self._wakes = wakes
         self._namespace = namespace
         self._agents = index_keys(namespace, "agents")
+        self._hint_ms = round(max(20.0, 2 * calls.retry_for) * 1000)  # longer than a spawn can take
         self._enlisted: dict[str, float] = {}
 
     def of(self, agent: str) -> AgentKeys:
@@ -49,11 +51,35 @@ class Queues:
         if runs.agent_of(parent.id) and not parent.ancestors:
             self._calls.run(trees.request(parent, "", False))  # names them
         run = " ".join([id, parent.id, *parent.ancestors])
-        self._calls.run(runs.note(self.of(agent), run, runs.HINT_MS if claimable else "", _UNSURE_MS))
+        self._calls.run(runs.note(self.of(agent), run, self._hint_ms if claimable else "", self._hint_ms))
 
     def announce(self, keys: SessionKeys, delay: runs.Delay) -> None:
-        """Says in the background that, or when, a run can be had."""
-        background.spawn(self._note, keys, delay, "")
+        """Says when a run can be had."""
+        self._note(keys, delay, "")
+
+    def confirm(self, keys: SessionKeys, *, is_there: bool, claimable: bool) -> None:
+        """After a run was, or was not, made beside its hint: says so in the background."""
+        if is_there:
+            background.spawn(self._note, keys, f"*{self._hint_ms}" if claimable else "", _FIRST_LOOK_MS)
+        else:
+            background.spawn(self._note, keys, "-", "-")
+
+    def withdraw(self, offered: str, nonce: str) -> None:
+        """Gives back a run that may have been claimed, as if it had not been."""
+        taken, _, run = offered.partition(" ")
+        keys = self.keys_of(run)
+        with suppress(SessionsError):  # else its lease runs out by itself
+            self._calls.run(leases.release(keys, "", f"* {nonce}"))
+            self._note(keys, 0, "", taken)
+
+    def leave(self, agent: str, nonce: str, told: background.Mailbox[Told]) -> None:
+        """Leaves the line; a run that was offered meanwhile is offered to the next one."""
+        with suppress(SessionsError):
+            self._calls.run(runs.ask(self.of(agent), nonce, -1))
+            while (said := told.get(0)) is not None:
+                if said.run:
+                    taken, _, run = said.run.partition(" ")
+                    self._note(self.keys_of(run), 0, "", taken)
 
     def forget(self, keys: SessionKeys) -> None:
         """Takes a run that is over out of its queue, in the background; else whoever meets it does."""
@@ -108,7 +134,8 @@ class Queues:
     def _settle(self, keys: SessionKeys, claim: Claim, taken: str = "") -> None:
         """Tells a run's queue what was found; one that was handed out leaves it, unless it came back meanwhile."""
         if claim.verdict == "cancelled":
-            self.sweep_tree(keys)
+            with suppress(SessionsError):  # whoever looks next goes on
+                self.sweep_tree(keys)
         if claim.verdict in ("over", "cancelled"):
             self._note(keys, "-", "-")
         elif claim.verdict == "free":

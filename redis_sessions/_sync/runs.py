@@ -12,6 +12,7 @@ from .._core.runs import Claim
 from .._core.units import Duration, milliseconds
 from ..errors import SessionNotFound, SessionsError
 from ..models.sessions import Status
+from . import background
 from .held import enter, leave
 from .home import Home
 from .leases import Lease
@@ -40,6 +41,8 @@ class Run(Session):
         """How many there may be."""
         self.is_over = False
         """Whether it was ended or given back with this handle."""
+        self._is_ended = False
+        self._task: background.Cancellable | None = None
         super().__init__(home, keys, claim.life, under=self.held)
         self.held._granted(Grant(claim.fence, claim.ms, claim.life), nonce)
 
@@ -49,7 +52,7 @@ class Run(Session):
         self.held.renew()
 
     def release(self, *, delay: Duration = 0.0) -> None:
-        """Gives it back: the next worker has it after `delay` seconds; this attempt counts. One round trip.
+        """Gives it back: the next worker has it after `delay` seconds; this attempt counts. Two round trips.
 
         Raises LeaseLost when it is not held any more.
         """
@@ -58,10 +61,13 @@ class Run(Session):
         self.held.release()
         self._home.queues.announce(self._keys, delay_ms)
 
+    def _writer(self) -> tuple[str, str]:
+        return (self._life, "") if self._is_ended else super()._writer()
+
     def _status(self, wanted: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         rev = super()._status(wanted, reason, result, expected_rev)
         if wanted not in ("active", "paused"):
-            self.is_over = True
+            self.is_over = self._is_ended = True
             self.held._end()
         return rev
 

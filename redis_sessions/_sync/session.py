@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
@@ -15,7 +14,7 @@ from .._core import descriptions, messages, sessions
 from .._core.calls import Call
 from .._core.keys import SessionKeys
 from .._core.units import Duration, whole
-from ..errors import InvalidTransition, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
+from ..errors import LeaseLost, RevisionConflict, SessionRegressed
 from ..models.limits import LimitCheck
 from ..models.messages import Message
 from ..models.results import AppendResult, SendResult
@@ -92,18 +91,9 @@ class Session(Loops):
         except LeaseLost:
             held.lose(self)
             raise
-        except LimitExceeded as refused:
-            if refused.action == "end_session":
-                self._settle_end()
-            raise
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         return result
-
-    def _settle_end(self) -> None:
-        """A limit ended the session: its tree is told, where there is one."""
-        with suppress(InvalidTransition):
-            self._status("completed", None, None, None)
 
     def send(self, message: str | Message | dict[str, Any], *, batch_id: str | None = None) -> SendResult:
         """Sends one message; a text becomes a user message. Never waits, and never comes between a holder's messages.

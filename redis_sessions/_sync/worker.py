@@ -15,7 +15,7 @@ from .._core.leases import lease_ttl, owner_name
 from .._core.runs import HEARTBEAT
 from .._core.trees import check_agent
 from .._core.units import Duration, milliseconds, whole
-from ..errors import LeaseLost, SessionNotActive, SessionNotFound, SessionsError
+from ..errors import InvalidInput, LeaseLost, SessionNotActive, SessionNotFound, SessionsError
 from . import background, io
 from .home import Home
 from .queues import Queues
@@ -39,6 +39,7 @@ class Claimer:
         self._owner = owner_name(owner)
         self._nonce = secrets.token_hex(8)
         self._told = home.wakes.expect(self._nonce)
+        self._is_in_line = False
 
     def claim(self, wait_ms: int, is_stopped: Callable[[], bool] = lambda: False) -> Run | None:
         """The next run, or None when there is none for so long."""
@@ -48,6 +49,7 @@ class Claimer:
             can_hear = wait_ms == 0 or self._home.wakes.can_hear(self._home.calls.where)
             left = max(due - time.monotonic(), 0)
             asked = queues.ask(self._agent, self._nonce, min(round(left * 1000), round(HEARTBEAT * 2000)))
+            self._is_in_line = not asked.run and left > 0
             run = self._take(asked.run) if asked.run else None
             if run is not None or (left == 0 and not asked.run):
                 return run
@@ -56,14 +58,19 @@ class Claimer:
             until = min(left, HEARTBEAT if can_hear else DEAF, asked.next_ms / 1000 if asked.next_ms >= 0 else left)
             said = self._told.get(until)
             if said is not None and said.word == "run":
+                self._is_in_line = False
                 run = self._take(said.run)
                 if run is not None:
                     return run
         return None
 
     def _take(self, offered: str) -> Run | None:
-        nonce = secrets.token_hex(8)
-        keys, claim = self._home.queues.claim(offered, nonce, self._owner, self._ttl_ms)
+        nonce = f"run.{secrets.token_hex(8)}"
+        try:
+            keys, claim = self._home.queues.claim(offered, nonce, self._owner, self._ttl_ms)
+        except BaseException:
+            background.spawn(self._home.queues.withdraw, offered, nonce)  # cancelled or unanswered: others go on
+            raise
         if claim.verdict != "claimed":
             return None
         return Run(self._home, keys, claim, nonce, self._ttl, self._owner)
@@ -73,8 +80,10 @@ class Claimer:
         self._home.wakes.rouse(self._nonce)
 
     def close(self) -> None:
-        """Leaves the line."""
+        """Leaves the line; what was offered meanwhile is offered to others."""
         self._home.wakes.forget(self._nonce)
+        if self._is_in_line:
+            background.spawn(self._home.queues.leave, self._agent, self._nonce, self._told)
 
 
 class Worker:
@@ -92,7 +101,7 @@ class Worker:
         self._grace = milliseconds(grace, "grace", least=0, bounds="0 or more") / 1000
         self._is_stopped = False
         self._done = background.Mailbox[str]()
-        self._running: dict[Run, background.Cancellable] = {}
+        self._running: set[Run] = set()
 
     def stop(self) -> None:
         """Takes no more runs; `work` returns when those it has are over, or their grace is."""
@@ -117,13 +126,15 @@ class Worker:
             return
         try:
             run = self._claimer.claim(_LONG_MS, lambda: self._is_stopped)
+        except InvalidInput:
+            raise  # the cache is closed
         except SessionsError as problem:
             _log.warning("claiming for %s failed, going on: %s", self._agent, problem)
             io.sleep(random.uniform(0.1, 1))
             return
         if run is not None:
-            self._running[run] = _NOTHING  # before the handler can end
-            self._running[run] = background.spawn(self._handle, run)
+            self._running.add(run)  # before its handler can end
+            run._task = background.spawn(self._handle, run)
 
     def _handle(self, run: Run) -> None:
         try:
@@ -140,7 +151,7 @@ class Worker:
         except SessionsError as problem:
             _log.warning("run %s was left to others: %s", run.id, problem)
         finally:
-            self._running.pop(run, None)
+            self._running.discard(run)
             self._done.put("")
 
     def _failed(self, run: Run, problem: Exception) -> None:
@@ -158,21 +169,14 @@ class Worker:
         due = time.monotonic() + self._grace
         while self._running and time.monotonic() < due:
             self._done.get(max(due - time.monotonic(), 0))
-        for run, task in list(self._running.items()):
-            task.cancel()
+        for run in list(self._running):
+            if run._task is not None:
+                run._task.cancel()
             if not run.is_over:
                 try:
                     run.release()
                 except SessionsError as problem:
                     _log.warning("run %s was left to others: %s", run.id, problem)
-
-
-class _Nothing:
-    def cancel(self) -> None:
-        """There is nothing yet."""
-
-
-_NOTHING = _Nothing()
 
 
 def claim(home: Home, agent_id: str, wait: Duration, ttl: Duration, owner: str | None) -> Run | None:

@@ -32,6 +32,8 @@ NEVER = {
     "runs/claim": WRITING,
     "sessions/delete": WRITING - {"REPLACED", "LEASE_LOST"},
     "sessions/status": {"LIMIT"},
+    "sessions/touch": {"NOT_ACTIVE"},
+    "trees/sweep": WRITING,
     "trees/labelled": {"REPLACED"},
     "trees/members": {"NOT_ACTIVE"},
     "trees/request": {"NOT_ACTIVE"},

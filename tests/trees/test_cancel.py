@@ -10,6 +10,7 @@ import pytest
 
 from redis_sessions import Session, SessionCache, SessionNotActive
 from redis_sessions._core import sessions, trees
+from tests.leases.line import elsewhere
 from tests.trees.test_results import child_of
 from tests.trees.test_spawn import X
 
@@ -101,7 +102,7 @@ def test_deleting_a_parent_deletes_all_below(cache: SessionCache) -> None:
     assert [session.id for session in below if cache.get(session.id)] == [below[1].id]
     with pytest.raises(Exception, match="does not exist"):
         below[2].append(X)
-    assert [one.status for one in root.children()] == ["deleted", "active"]
+    assert [one.status for one in root.children()] == ["cancelled", "active"]
     assert root.delete()
     assert not root.delete()
     assert all(cache.get(session.id) is None for session in below)
@@ -142,3 +143,40 @@ def test_a_large_tree_is_cancelled_in_few_round_trips(cache: SessionCache) -> No
     root.cancel()
     assert trips <= 1 + 900 / 200
     assert {one.status for one in root.children(below=True)} == {"cancelled"}
+
+
+def test_a_delete_that_was_cut_short_is_a_cancellation(cache: SessionCache) -> None:
+    """Whoever sweeps in between: room is free, the parent is told once, and deleting it again finishes."""
+    root = cache.create(max_children=1)
+    middle = child_of(root)
+    below = child_of(middle)
+    root._calls.run(sessions.delete(middle._keys, "", ""))
+    root._home.queues.sweep_tree(below._keys)
+    assert root.spawn("a").accepted
+    assert middle.delete()
+    assert [m.content for m in root.history()] == ["[a cancelled] deleted"]
+    assert cache.get(middle.id) is None
+    assert cache.get(below.id) is None
+
+
+def test_a_sweep_of_a_former_tree_touches_no_other(cache: SessionCache) -> None:
+    """A root deleted and made again has members of its own."""
+    root = cache.create("root")
+    child_of(root)
+    _, left = root._calls.run(sessions.status(root._keys, "", "", "cancelled", None, None))
+    root.delete()
+    again = cache.create("root")
+    child = child_of(again)
+    root._home.queues.sweep_tree(root._keys, left)
+    child.complete("kept")
+    assert again.history()[0].content == "[a completed] kept"
+
+
+def test_what_waited_in_a_cancelled_childs_inbox_is_taken_in(cache: SessionCache) -> None:
+    """As when it is ended by itself."""
+    root = cache.create()
+    child = child_of(root)
+    with child.lease():
+        elsewhere(lambda: child.send("hello"))
+        root.cancel()
+    assert [m.content for m in child.history()] == ["hello"]

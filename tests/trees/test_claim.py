@@ -11,6 +11,7 @@ import pytest
 
 from redis_sessions import (
     InvalidInput,
+    InvalidTransition,
     LeaseLost,
     Run,
     Session,
@@ -19,7 +20,7 @@ from redis_sessions import (
     SessionNotActive,
 )
 from redis_sessions._async.worker import _log
-from redis_sessions._core import runs
+from redis_sessions._core import leases, runs
 from tests.servers import await_true
 from tests.trees.test_spawn import X, spawned
 
@@ -201,6 +202,7 @@ def test_no_run_is_missed_after_a_crash(cache: SessionCache, crash: str, monkeyp
     """A process that dies between any two commands leaves a run that is claimed, and a queue without the dead."""
     parent = cache.create()
     home = cache._home
+    home.queues._hint_ms = 1000  # else, in a cluster, a hint keeps workers from a run for longer than a spawn can take
     monkeypatch.setattr("redis_sessions._sync.queues.background.spawn", lambda *_: None)  # what never came to be sent
     if crash == "hint":  # where queues are apart the hint is sent first
         cache._calls.run(runs.note(home.queues.of("a"), f"agent:a:subagent:x {parent.id}", 0, 0))
@@ -286,3 +288,79 @@ def test_bad_claims_are_refused(bad: dict[str, Any]) -> None:
         cache.claim(**{"agent_id": "a", **bad})
     with SessionCache.from_url("redis://127.0.0.1:1", retry_for=0.1) as cache, pytest.raises(InvalidInput):
         cache.worker("a", lambda run: None, concurrency=0)
+
+
+def test_who_stood_in_line_for_a_dead_workers_lease_does_not_keep_others_from_it(cache: SessionCache) -> None:
+    """Whether he gave up or died there."""
+    (id,) = spawn(cache.create(), "t")
+    run = claimed(cache, ttl=0.5)
+    with pytest.raises(SessionLocked):
+        cache.session(id).lease(wait=0.1).acquire()
+    call = leases.acquire(cache.session(id)._keys, "", "dead", "dead", 5000, 500, "nobody", False)
+    assert cache._calls.run(call).fence == 0
+    die(run)
+    assert claimed(cache).attempt == 2
+
+
+def test_a_claim_whose_reply_was_lost_is_the_same_claim(cache: SessionCache) -> None:
+    """Asked again it is his, for the same attempt; withdrawn, it is none."""
+    parent = cache.create()
+    (id,) = spawn(parent, "t", max_attempts=1)
+    keys = cache._home.queues.keys_of(f"{id} {parent.id}")
+    call = runs.claim(keys, "run.1", "me", 5000)
+    first, again = cache._calls.run(call), cache._calls.run(call)
+    assert (
+        (first.verdict, first.fence, first.attempt) == (again.verdict, again.fence, again.attempt) == ("claimed", 1, 1)
+    )
+    cache._home.queues.withdraw(f"0 {id} {parent.id}", "run.1")
+    claimed(cache).complete()
+    assert parent.join(timeout=5)[0].attempt == 1
+
+
+def test_a_claimed_run_can_be_ended_twice(cache: SessionCache) -> None:
+    """The same way it changes nothing, another way it is refused."""
+    spawn(cache.create(), "t")
+    run = claimed(cache)
+    rev = run.complete("x")
+    assert run.complete("x") == rev
+    with pytest.raises(InvalidTransition):
+        run.fail()
+
+
+def test_when_a_run_is_given_up_its_own_children_end(cache: SessionCache) -> None:
+    """At once, and there is room again."""
+    root = cache.create(max_concurrent=2)
+    spawn(root, "t", max_attempts=1)
+    run = claimed(cache, ttl=0.3)
+    child = spawned(run.spawn("b"))
+    die(run)
+    await_true(lambda: (cache.sweep() or 1) and cache.session(child).info().status == "cancelled", 10)
+    assert root.spawn("a").accepted
+    assert root.spawn("a").accepted
+
+
+def test_a_worker_that_leaves_is_offered_nothing(cache: SessionCache) -> None:
+    """The next run goes to one who waits."""
+    assert cache.claim("a", wait=0.1) is None
+    with ThreadPoolExecutor(2) as pool:
+        stays = pool.submit(cache.claim, "a", wait=20)
+        time.sleep(0.3)
+        spawn(cache.create(), "t")
+        began = time.monotonic()
+        assert stays.result(20) is not None
+    assert time.monotonic() - began < 2
+
+
+def test_many_quick_runs_leave_no_slot_behind(cache: SessionCache) -> None:
+    """A handler may be over before its start is noted."""
+    parent = cache.create(max_children=None, max_concurrent=None, max_descendants=200)
+    spawn(parent, *[str(n) for n in range(150)])
+    stop = threading.Event()
+    worker = threading.Thread(
+        target=cache.worker, args=("a", lambda run: run.task), kwargs={"concurrency": 2, "stop": stop}, daemon=True
+    )
+    worker.start()
+    assert len(parent.join(timeout=60)) == 150
+    stop.set()
+    worker.join(10)
+    assert not worker.is_alive()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,13 @@ from redis_sessions import (
     InvalidInput,
     InvalidTransition,
     JoinTimeout,
+    LimitExceeded,
     Message,
     MessageTooLarge,
     ReplyTimeout,
     Session,
     SessionCache,
+    SessionNotActive,
     SessionNotFound,
 )
 from redis_sessions._core import sessions
@@ -225,3 +228,61 @@ def test_send_and_wait_for_the_reply(cache: SessionCache) -> None:
     timer.join()
     with pytest.raises(ReplyTimeout):
         session.wait_for_reply(session.info().last_seq, timeout=0.1)
+
+
+@pytest.mark.parametrize("how", ["append", "send", "receive", "release"])
+def test_whatever_passes_a_limit_that_ends_a_child_ends_it_for_its_tree(cache: SessionCache, how: str) -> None:
+    """In the script itself: counted, delivered, those below it cancelled."""
+    parent = cache.create(max_concurrent=2)
+    child = child_of(parent, max_entries=1, limit_action="end_session", label="x")
+    below = child_of(child)
+    child.append(X)
+    if how in ("receive", "release"):
+        with suppress(LimitExceeded, SessionNotActive), child.lease() as lease:
+            elsewhere(lambda: child.send("y"))
+            if how == "receive":
+                lease.receive()
+    else:
+        with pytest.raises(LimitExceeded):
+            child.append(X) if how == "append" else child.send("y")
+    assert parent.history()[0].content == "[x completed] limit entries 2 1"
+    assert [one.status for one in parent.children()] == ["completed"]
+    with pytest.raises(SessionNotActive):
+        below.append(X)
+
+
+def test_a_result_does_not_end_its_parent_by_a_limit(cache: SessionCache) -> None:
+    """It waits in the inbox."""
+    root = cache.create()
+    middle = child_of(root, max_entries=0, limit_action="end_session")
+    child_of(middle).complete("x")
+    assert (middle.info().status, middle.info().inbox) == ("active", 1)
+
+
+def test_a_join_hears_of_the_end_of_its_own_session(cache: SessionCache) -> None:
+    """Its children end with it; nobody waits for the heartbeat."""
+    parent = cache.create()
+    child_of(parent)
+    timer = later(0.2, parent.cancel)
+    began = time.monotonic()
+    assert [one.status for one in parent.join(timeout=10)] == ["cancelled"]
+    assert time.monotonic() - began < 3
+    timer.join()
+
+
+def test_a_batch_id_is_of_one_kind(cache: SessionCache) -> None:
+    """Used for a spawn it is no append's, and the other way round."""
+    parent = cache.create()
+    parent.append(X, batch_id="1")
+    parent.spawn("a", batch_id="2")
+    for call in (
+        lambda: parent.spawn("a", batch_id="1"),
+        lambda: parent.append(X, batch_id="2"),
+        lambda: parent.send("x", batch_id="2"),
+    ):
+        with pytest.raises(InvalidInput, match="batch_id"):
+            call()
+    for _ in range(70):
+        parent.append(X)
+    assert parent.spawn("a", batch_id="2").accepted
+    assert len(parent.children()) == 1

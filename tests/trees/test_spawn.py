@@ -10,6 +10,7 @@ import pytest
 
 from redis_sessions import (
     InvalidInput,
+    LimitExceeded,
     Message,
     SessionCache,
     SessionLocked,
@@ -185,7 +186,7 @@ def test_another_process_learns_who_the_ancestors_are(cache: SessionCache, url: 
             assert lease.receive() == []
         other.session(ids[3]).patch(name="n")
         assert other.session(ids[4]).delete()
-    assert [child.status for child in parent.children()] == ["active"] * 4 + ["deleted"]
+    assert [child.status for child in parent.children()] == ["active"] * 4 + ["cancelled"]
 
 
 @pytest.mark.parametrize(
@@ -221,3 +222,24 @@ def test_a_message_is_a_message(cache: SessionCache) -> None:
     child = cache.session(spawned(cache.create().spawn("a", max_messages=2)))
     child.append(Message("assistant", "a"), Message("user", "b"), Message("assistant", "c"))
     assert [m.content for m in child.history()] == ["b", "c"]
+
+
+def test_touching_a_child_touches_its_ancestors(cache: SessionCache) -> None:
+    """They live as long as it does."""
+    root = cache.create("root", ttl=5)
+    child = cache.session(spawned(root.spawn("a")))
+    child.touch(600)
+    left = cache.session("root").info().expires_in
+    assert left is not None
+    assert left > timedelta(seconds=590)
+
+
+def test_a_fork_holds_to_its_cap(cache: SessionCache) -> None:
+    """No more than half of it can be pinned."""
+    parent = cache.create(max_messages=20)
+    parent.append(*[X] * 12)
+    for seq in range(3, 9):
+        parent.pin(seq)
+    with pytest.raises(LimitExceeded, match="pinned"):
+        parent.spawn("a", context="fork", max_messages=2)
+    assert parent.children() == []
