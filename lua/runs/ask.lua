@@ -1,6 +1,6 @@
 -- Asks for a run of an agent: the one that has waited longest, for the asker to claim within a second; or a place in line, to be
 -- told of the next. And for runs that somebody should look after, for the asker to do so.
--- Returns {'<time> <run>', the time until which it is offered, or '', ms until something may be had without being told or -1, runs to look after}.
+-- Returns {'<time> <run>' (until when it is offered) or '', ms until there may be something to do or -1, runs to look after}.
 --- include: clock
 local queue   = KEYS[1]           -- zset: runs by when they may be had, in ms
 local due     = KEYS[2]           -- zset: runs by when to look after them, in ms
@@ -35,4 +35,6 @@ if line == '' then
 else
   redis.call('SET', workers, line, 'PX', 60000)
 end
+local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+if next_due and (left < 0 or next_due - now < left) then left = math.max(next_due - now, 0) end
 return {run, math.ceil(math.max(left, -1)), late}

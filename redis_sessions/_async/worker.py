@@ -23,6 +23,7 @@ from .wakes import DEAF
 
 Handler = Callable[[AsyncRun], Awaitable[Any]]
 _log = logging.getLogger("redis_sessions.worker")
+_SHORTEST = 0.05  # seconds between two questions of a worker that waits
 _LONG_MS = 3600_000
 _LONGEST_BACKOFF = 60.0
 
@@ -54,7 +55,8 @@ class Claimer:
                 return run
             if asked.run:
                 continue
-            until = min(left, HEARTBEAT if can_hear else DEAF, asked.next_ms / 1000 if asked.next_ms >= 0 else left)
+            soon = max(asked.next_ms / 1000, _SHORTEST) if asked.next_ms >= 0 else left
+            until = min(left, HEARTBEAT if can_hear else DEAF, soon)
             said = await self._told.get(until)
             if said is not None and said.word == "run":
                 self._is_in_line = False

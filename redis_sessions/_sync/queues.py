@@ -18,7 +18,7 @@ from .wakes import Wakes
 
 _ENLISTED = 3600.0  # seconds for which an agent that was noted need not be noted again
 _SOON = 0.02  # seconds until a queue is told what is no news to it, out of the way of who waits for a run
-_FIRST_LOOK_MS = 5000  # until what was spawned beside its hint is looked at, to learn how long it lives
+_FIRST_LOOK_MS = 1000  # until what was spawned beside its hint is looked at, to learn how long it lives
 
 
 class Queues:

@@ -109,7 +109,7 @@ def test_attempts_have_an_end(cache: SessionCache) -> None:
     spawn(parent, "t", max_attempts=2)
     for _ in range(2):
         claimed(cache).release()
-    assert cache.claim("a", wait=2) is None
+    assert cache.claim("a", wait=0.2) is None
     assert parent.history()[0].content == "[a failed] 2 of 2 attempts ended without a result"
 
 
