@@ -10,7 +10,8 @@ demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults
+	$(BIN)/python -m pytest tests/faults
 
 check: $(READY)
 	$(BIN)/ruff format --check .

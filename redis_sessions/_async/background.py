@@ -37,6 +37,12 @@ def later(seconds: float, function: Callable[..., Coroutine[Any, Any, None]], *a
     return asyncio.get_running_loop().call_later(seconds, spawn, function, *arguments)
 
 
+class Waitable(Protocol):
+    """Something that will happen: any `asyncio.Event`."""
+
+    async def wait(self) -> object: ...
+
+
 class Event(asyncio.Event):
     """Something that happens once, for all who wait for it."""
 

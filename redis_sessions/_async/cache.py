@@ -174,7 +174,7 @@ class AsyncSessionCache:
         ttl: Duration = 30.0,
         grace: Duration = 30.0,
         owner: str | None = None,
-        stop: background.Event | None = None,
+        stop: background.Waitable | None = None,
     ) -> None:
         """Works on an agent's runs until SIGTERM, SIGINT, or `stop` is set: `concurrency` at once, each by `handler(run)`.
 
@@ -237,6 +237,6 @@ class AsyncSessionCache:
         return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"
 
 
-async def _when(event: background.Event, function: Callable[[], None]) -> None:
+async def _when(event: background.Waitable, function: Callable[[], None]) -> None:
     await event.wait()
     function()

@@ -91,9 +91,9 @@ def claim(keys: SessionKeys, nonce: str = "", owner: str = "", ttl_ms: int = 0) 
     )
 
 
-def enlist(agents: IndexKeys, agent: str, *, gone: bool = False) -> Call[None]:
-    """Notes that an agent has runs, or that it has none any more."""
-    return invoke(script("runs/enlist"), agents, lambda reply: None, agent=agent, gone=int(gone))
+def enlist(agents: IndexKeys, agent: str) -> Call[None]:
+    """Notes that an agent has runs."""
+    return invoke(script("runs/enlist"), agents, lambda reply: None, agent=agent)
 
 
 def listed(agents: IndexKeys, limit: int) -> Call[list[str]]:

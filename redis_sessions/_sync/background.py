@@ -23,6 +23,12 @@ T = TypeVar("T")
 Job = Callable[[], None]
 
 
+class Waitable(Protocol):
+    """Something that will happen: any `threading.Event`."""
+
+    def wait(self) -> object: ...
+
+
 class Cancellable(Protocol):
     """Something that runs in the background, or will."""
 

@@ -173,7 +173,7 @@ class SessionCache:
         ttl: Duration = 30.0,
         grace: Duration = 30.0,
         owner: str | None = None,
-        stop: background.Event | None = None,
+        stop: background.Waitable | None = None,
     ) -> None:
         """Works on an agent's runs until SIGTERM, SIGINT, or `stop` is set: `concurrency` at once, each by `handler(run)`.
 

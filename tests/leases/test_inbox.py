@@ -228,6 +228,6 @@ def test_a_batch_id_that_was_sent_is_no_appends(cache: SessionCache) -> None:
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5):
         elsewhere(lambda: other.send("x", batch_id="job-1"))
-        with pytest.raises(InvalidInput, match="used to send"):
+        with pytest.raises(InvalidInput, match="was used for a message that waits"):
             session.append(X, batch_id="job-1")
     assert session.info().count == 1
