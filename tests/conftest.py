@@ -126,7 +126,10 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
         session = f"{prefix}}}:session:{id}"
         rules = (client.hget(session, "rules") or b"").split()
         assert rules, f"{name} has no session"
-        expires, of_session = client.pipeline().pttl(name).pttl(session).execute()
+        both = client.pipeline()
+        both.pttl(name)
+        both.pttl(session)
+        expires, of_session = both.execute()
         if rules[-2:] == [b"0", b"-"]:
             assert expires == -1, f"{name} of a persistent session expires"
         else:

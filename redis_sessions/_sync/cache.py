@@ -236,6 +236,6 @@ class SessionCache:
         return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"
 
 
-def _when(event: background.Event, function: Callable[[], None]) -> None:
+def _when(event: background.Waitable, function: Callable[[], None]) -> None:
     event.wait()
     function()
