@@ -74,6 +74,18 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     acks: int
 
 
+class Filters(TypedDict, total=False):
+    """Which sessions a list is of, and in which order."""
+
+    user: str | None
+    agent: str | None
+    label: str | None
+    tags: list[str] | None
+    kinds: list[str] | None
+    active_only: bool
+    order: Literal["updated", "created"]
+
+
 class NewSession(Description, SessionOptions, TreeOptions, total=False):
     """Everything that `create` takes beside an id."""
 

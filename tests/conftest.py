@@ -20,6 +20,7 @@ hypothesis.settings.load_profile("suite")
 
 REAL = list(binaries())
 ENGINES = ["fake", *REAL, "cluster"]
+ADVISORY = {"queue", "due", "workers", "channel", "facts", "marks", "all", "user", "agent", "label", "tag"}
 _numbers = itertools.count()
 
 
@@ -120,7 +121,7 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
             continue
         prefix, _, id = name.partition("}:")
         kind, _, id = id.partition(":")
-        if name.startswith(f"{namespace}:index:") or kind in ("queue", "due", "workers", "channel"):
+        if name.startswith(f"{namespace}:index:") or kind in ADVISORY:
             assert client.pttl(key) != -1, f"{name} has no TTL"
             continue
         session = f"{prefix}}}:session:{id}"

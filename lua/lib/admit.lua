@@ -2,7 +2,7 @@
 -- the action end_session ends the session with the refusal. `opened` counts a turn that waits for its answer.
 local function admit(session, messages, now, rules, limits, before, opened, turns, last)
   local since = redis.call('HMGET', session, 'created', 'cleared', 'budget', 'spent')
-  local entries, duration = last - (since[2] or 0), now - since[1]
+  local entries, duration = last - (since[2] or 0), now - math.floor(since[1] / 1000)
   local passed = check(limits, opened, entries, duration) or overspent(since[3], since[4])
   local action = string.match(limits, '%S+$')
   if not passed or action == 'ignore' then

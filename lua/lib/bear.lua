@@ -6,6 +6,6 @@ local function bear(child, listed, now, above, rules, ttl, lifetime, fields)
   if lifetime > 0 then deadline = string.format('%d', math.min(now + lifetime, tonumber(deadline) or math.huge)) end
   local counts = redis.call('HGET', child, 'counts') or '0 0 0 0 0 0 0 0 0'
   redis.call('HSET', child, 'status', 'active', 'rules', string.format('%s %d %s', rules, ttl, deadline),
-    'created', now, 'counts', counts .. ' 0 ' .. now, unpack(fields))
+    'created', now .. micros, 'counts', counts .. ' 0 ' .. now .. micros, unpack(fields))
   expire(child, listed, now, ttl, deadline)
 end

@@ -3,6 +3,6 @@ local function change(session, messages, now, rules, count)
   count.rev = count.rev + 1
   redis.call('HSET', session, 'counts', string.format('%d %d %d %d %d %d %d %d %d %d %s',
     count.rev, count.last, count.dropped, count.users, count.assistants, count.turns, count.pending,
-    count.bytes, count.tokens, count.ops, now))
+    count.bytes, count.tokens, count.ops, now .. micros))
   extend(session, messages, now, rules)
 end

@@ -14,7 +14,7 @@ local function notice(child, status, reason, result, now)
   length = length or #string.gsub(told, '\\.', '?') - 2
   local facts = string.format('"session":%s,"run_id":"%s","label":%s,"status":"%s","reason":%s,"runtime":%.3f',
     quote(id), child[1], child[3] and quote(child[3]) or 'null', status, reason ~= '' and quote(reason) or 'null',
-    math.max(now - child[5], 0) / 1000)
+    math.max(now - child[5] / 1000, 0) / 1000)
   if child[6] then
     local names, at = {'input', 'output', 'reasoning', 'cache_read', 'cache_write', 'total', 'cost_micros'}, 0
     facts = facts .. ',"usage":{' .. string.gsub(child[6], '%d+ ?', function(number)

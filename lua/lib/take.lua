@@ -51,7 +51,7 @@ local function take(session, messages, known, entries, ops, batch, now, ahead)
   local result = string.format('%d %d %d %d %d %s',
     ahead < #entries and first + ahead or first, last, rev, count + aside, dropped - aside, state)
   local counts = string.format('%d %d %d %d %d %d %d %d %d %d %s',
-    rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number, now)
+    rev, last, dropped, users, assistants, turns, pending, bytes, tokens, number, now .. micros)
   redis.call('HSET', session, 'counts', counts, ops, remember(known[7] or '', batch, number, result))
   expire(session, messages, now, ttl, deadline)
   return result

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Unpack
 
 from .._core import descriptions, messages, runs, sessions, trees
 from .._core.calls import Call
+from .._core.keys import session_keys
 from .._core.runs import HEARTBEAT
 from .._core.units import Duration, milliseconds, whole
 from ..errors import JoinTimeout, ReplyTimeout
@@ -78,8 +79,14 @@ class AsyncFamily(AsyncTranscript):
         call = trees.spawn(
             self._keys, *self._writer(), home.namespace, asked, settings, fields, queue, batch_id
         )  # fmt: skip
-        await home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run")
+        child = session_keys(home.namespace, asked.id)
+        announced = home.indexes.announce(child, {**fields, **asked.fields}, settings.ttl_ms)
+        if queue is not None:
+            call.ahead = announced
+        await home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run", beside=announced)
         result = await self._run(call)
+        if result.session_key is None or batch_id is not None:
+            home.indexes.later([asked.id])
         if result.session_key is not None:
             home.calls.remember(result.session_key, (self.id, *self._keys.ancestors))
         if queue is None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from .._core.codec import TokenCounter
 from ..settings import SessionSettings
 from .calls import Calls
+from .indexes import Indexes
 from .queues import Queues
 from .wakes import Wakes
 
@@ -17,6 +18,7 @@ class Home(NamedTuple):
     calls: Calls
     wakes: Wakes
     queues: Queues
+    indexes: Indexes
     namespace: str
     settings: SessionSettings
     count: TokenCounter

@@ -15,10 +15,11 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One command, routed by a tag. `operation` is the id that makes a change safe to repeat; empty for reads.
 
-    What is not `repeatable` is not sent again when it may have run.
+    What is not `repeatable` is not sent again when it may have run. `ahead` are calls that are made right before it, as
+    hints: their answers are of no interest.
     """
 
-    __slots__ = ("command", "keys", "operation", "read", "repeatable", "script", "writes")
+    __slots__ = ("ahead", "command", "keys", "operation", "read", "repeatable", "script", "writes")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Call(Generic[T]):
         self.operation = operation
         self.writes = writes
         self.repeatable = True
+        self.ahead: Sequence[Call[Any]] = ()
 
     def again(self, elapsed_ms: int) -> None:
         """Before it is repeated: tells the script how long ago it was first tried, if that is of use to it."""

@@ -26,8 +26,10 @@ def converse(
     idle_ms: int,
     settings: SessionSettings,
     fields: Mapping[str, Argument],
+    *,
+    form: bool,
 ) -> Call[tuple[str, str]]:
-    """Reads as ('current', life), ('formed', life), or ('other', the id of the current one)."""
+    """Reads as ('current', life), ('formed', life), ('idle', the id it has) or ('other', the id of the current one)."""
     rest = [part for pair in (settings.fields() | dict(fields)).items() for part in pair]
     return invoke(
         script("sessions/converse"),
@@ -40,6 +42,7 @@ def converse(
         },
         known_id=current.id if current else "",
         id=following.id,
+        form=int(form),
         life=life,
         idle=idle_ms,
         rules=settings.rules,

@@ -12,10 +12,10 @@ from ..models.sessions import SessionType, session_type
 from .calls import Argument
 from .codec import TokenCounter, to_json
 from .ids import check_id
+from .indexes import KINDS
 
 MOST_METADATA = 1000
 FORMATIONS = ("explicit", "first_loop")
-KINDS = ("main", "subagent", "cron")
 
 
 def describe(

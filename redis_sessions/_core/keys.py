@@ -7,6 +7,11 @@
     <namespace>:{<tag>}:queue:<agent>   zset   runs that wait for a worker of the agent, by when they may be had
     <namespace>:{<tag>}:due:<agent>     zset   its runs by when somebody is to look after them
     <namespace>:{<tag>}:workers:<agent> string its workers that wait
+    <namespace>:{index-<n>}:due         zset   sessions of a sixteenth by when to look whether the indexes are right
+    <namespace>:{index-<n>}:facts       hash   what each of them is listed under
+    <namespace>:{index-<n>}:marks       zset   those that were being written, by when
+    <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
+                                        zset   sessions by time; the index is all, user, agent, label or tag
     <namespace>:index:leases            zset   sessions whose leases are held, by deadline: advisory
     <namespace>:index:agents            zset   agents that have runs
     <namespace>:wake:<process>          channel on which a process hears what it waits for
@@ -19,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
+from zlib import crc32
 
 from .ids import check_id
 from .routing import tag
@@ -86,7 +92,47 @@ class IndexKeys(NamedTuple):
     ids: str
 
 
-AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys
+class ShardKeys(NamedTuple):
+    """What is noted of the indexes, for a sixteenth of the sessions: a whole tree is in one."""
+
+    id: str
+    tag: str
+    due: str
+    facts: str
+    marks: str
+
+
+class EntryKeys(NamedTuple):
+    """One index for sessions of one kind."""
+
+    id: str
+    tag: str
+    active_created: str
+    active_updated: str
+    ended_created: str
+    ended_updated: str
+
+
+AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys | ShardKeys | EntryKeys
+SHARDS = 16
+
+
+def shard_keys(namespace: str, shard: int) -> ShardKeys:
+    slot = f"index-{shard}"
+    return ShardKeys(slot, slot, *[f"{namespace}:{{{slot}}}:{kind}" for kind in ("due", "facts", "marks")])
+
+
+def shard_of(session_tag: str) -> int:
+    """Which part of the index of all sessions a session is in."""
+    return int(session_tag, 16) % SHARDS
+
+
+def entry_keys(namespace: str, index: str, kind: str, value: str, slot: str = "") -> EntryKeys:
+    """The zsets of an index; without a slot it has one of its own."""
+    slot = slot or f"{crc32(f'{index}:{value}'.encode()):08x}"
+    prefix = f"{namespace}:{{{slot}}}:{index}:{kind}"
+    zsets = [f"{prefix}:{group}:{order}:{value}" for group in ("active", "ended") for order in ("created", "updated")]
+    return EntryKeys(f"{index} {value}", slot, *zsets)
 
 
 def index_keys(namespace: str, name: str) -> IndexKeys:

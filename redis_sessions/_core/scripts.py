@@ -29,6 +29,8 @@ class Script:
     takes_rest: bool
     rest_keys: str
     errors: tuple[str, ...]
+    writes_session: bool
+    """Whether it may move a session's updated time."""
 
 
 @cache
@@ -66,6 +68,7 @@ def script(name: str) -> Script:
         takes_rest=takes_rest,
         rest_keys=rest_keys,
         errors=tuple(errors[1].split()) if errors else (),
+        writes_session="batch" in arguments.values() or name in ("sessions/delete", "sessions/touch"),
     )
 
 

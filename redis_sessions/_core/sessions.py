@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import SessionNotFound, SessionReplaced
 from ..models.sessions import Formation, SessionInfo
@@ -16,7 +16,7 @@ from .ids import new_operation_id
 from .keys import SessionKeys
 from .leases import ORDER, inbox_size, read_lease
 from .scripts import Script, script
-from .units import Duration, milliseconds, moment, whole
+from .units import Duration, milliseconds, moment, moment_of, whole
 
 T = TypeVar("T")
 Left = list[tuple[int, str]]
@@ -25,16 +25,21 @@ MOST_FIELDS = 10_000
 
 
 def create(
-    keys: SessionKeys, life: str, settings: SessionSettings, fields: Mapping[str, Argument], *, get: bool
+    keys: SessionKeys,
+    life: str,
+    settings: SessionSettings,
+    fields: Mapping[str, Argument],
+    *,
+    get: Literal["", "too", "only"],
 ) -> Call[tuple[bool, str]]:
-    """Reads as (whether it was created, its life)."""
+    """Reads as (whether it was created, its life); life '' when there is none to get."""
     rest = [part for pair in (settings.fields() | dict(fields)).items() for part in pair]
     return invoke(
         script("sessions/create"),
         keys,
         lambda reply: (reply[0] == 1, reply[1].decode()),
         life=life,
-        get=int(get),
+        get=get,
         rules=settings.rules,
         ttl=settings.ttl_ms,
         lifetime=settings.max_lifetime_ms,
@@ -76,7 +81,7 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
     kind, threshold, previous = (found.get("formation", b"explicit - -").decode() + " - -").split()[:3]
     optional["formation"] = Formation(
         kind=kind,
-        at=moment(found["created"]),
+        at=moment_of(found["created"]),
         threshold=None if threshold == "-" else timedelta(milliseconds=int(threshold)),
         previous_id=None if previous == "-" else previous,
     )
@@ -96,8 +101,8 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
         rev=rev,
         kind=found.get("kind", b"main").decode(),
         metadata={name[5:]: from_json(value) for name, value in found.items() if name.startswith("meta.")},
-        created_at=moment(found["created"]),
-        updated_at=moment(updated),
+        created_at=moment_of(found["created"]),
+        updated_at=moment_of(updated),
         read_at=moment(found["now"]),
         count=int(found["count"]) + aside,
         dropped=dropped - aside,

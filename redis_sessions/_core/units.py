@@ -37,6 +37,11 @@ def whole(value: int, name: str, *, least: int = 0, most: int = 2**53) -> int:
     return value
 
 
+def moment_of(micros: int | bytes | str) -> datetime:
+    """A point in time (UTC), to the millisecond, from microseconds since the epoch."""
+    return moment(int(micros) // 1000)
+
+
 def moment(ms: int | bytes | str) -> datetime:
     """A point in time (UTC) from milliseconds since the epoch."""
     return datetime.fromtimestamp(int(ms) / 1000, UTC)

@@ -3,24 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from .._core import conversations, descriptions, leases, sessions, trees
+from .._core import conversations, descriptions, leases, listing, sessions, trees
 from .._core.codec import TokenCounter, estimate_tokens
 from .._core.ids import check_namespace, new_id, new_life
 from .._core.keys import channel_keys, index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..engines import Engine, from_client, from_url
-from ..errors import InvalidInput, SessionNotFound
+from ..errors import InvalidInput, SessionExists, SessionNotFound
 from ..models.leases import LeaseInfo
 from ..models.pages import Page
-from ..settings import CacheOptions, Description, NewSession, SessionSettings
+from ..models.summaries import SessionSummary
+from ..settings import CacheOptions, Description, Filters, NewSession, SessionSettings
 from . import background
 from .calls import Calls
 from .home import Home
+from .indexes import Indexes
+from .listing import Listing
 from .nodes import Nodes
 from .queues import Queues
 from .runs import Run
@@ -80,8 +83,13 @@ class SessionCache:
             raise InvalidInput(name="acks", detail=f"{engine.where} has no replicas")
         self._calls = Calls(self._nodes, engine.where, namespace, bound, acks, round(attempt * 500))
         self._wakes = Wakes(self._nodes, namespace)
-        queues = Queues(self._calls, self._wakes, namespace)
-        self._home = Home(self._calls, self._wakes, queues, namespace, self.settings, token_counter, touch_on_read)
+        indexes = Indexes(self._calls, namespace, is_apart=self._nodes.is_cluster)
+        self._calls.indexes = indexes
+        queues = Queues(self._calls, self._wakes, indexes, namespace)
+        self._home = Home(
+            self._calls, self._wakes, queues, indexes, namespace, self.settings, token_counter, touch_on_read
+        )
+        self._listing = Listing(self._home)
 
     def session(self, id: str) -> Session:
         """A handle on a session, whether it exists or not. No round trip."""
@@ -95,11 +103,13 @@ class SessionCache:
         return self._create(id, given, get=False)
 
     def get_or_create(self, id: str | None = None, **given: Unpack[NewSession]) -> Session:
-        """The session of an id, as it is, or a new one; an expired one is gone, so it is replaced. One round trip, atomic."""
+        """The session of an id, as it is, or a new one; an expired one is gone, so it is replaced. One round trip, two when it
+        is made; atomic.
+        """
         return self._create(id, given, get=True)
 
     def main(self, agent_id: str, /, **given: Unpack[NewSession]) -> Session:
-        """The main session of an agent, `agent:<agent_id>:main`, made when it is not there. One round trip, atomic."""
+        """The main session of an agent, `agent:<agent_id>:main`, made when it is not there. See get_or_create."""
         trees.check_agent(agent_id)
         given["agent_id"], given["kind"] = agent_id, "main"
         return self.get_or_create(f"agent:{agent_id}:main", **given)
@@ -108,19 +118,25 @@ class SessionCache:
         """The session that a channel (a user, a thread) talks in; the next one when it was idle for longer, ended or is gone.
 
         The next one names the previous (`info().formation`) and is made of `given`, like those of `create`. Of many who ask
-        at once, one forms it. Two round trips, atomic.
+        at once, one forms it. Two round trips, three when one is formed; atomic.
         """
         keys = channel_keys(self.namespace, channel)
         fields, settings = self._described(given)
         idle_ms = milliseconds(inactivity, "inactivity")
         found = self._calls.run(conversations.channel(keys))
+        form = not found
         while True:
             current = session_keys(self.namespace, found) if found else None
             following = session_keys(self.namespace, new_id(keys.tag))
-            call = conversations.converse(keys, current, following, new_life(), idle_ms, settings, fields)
+            call = conversations.converse(keys, current, following, new_life(), idle_ms, settings, fields, form=form)
+            if form:
+                call.ahead = self._home.indexes.announce(following, fields, settings.ttl_ms)
             verdict, told = self._calls.run(call)
-            if verdict != "other":
+            if form and verdict != "formed":
+                self._home.indexes.later([following.id])
+            if verdict in ("current", "formed"):
                 return self._handle(found if verdict == "current" else following.id, told)
+            form = verdict == "idle" or (verdict == "other" and not told)
             found = told
 
     def get(self, id: str) -> Session | None:
@@ -134,6 +150,26 @@ class SessionCache:
         if found is None:
             raise SessionNotFound(session_id=id)
         return found
+
+    def list(self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[SessionSummary]:
+        """Sessions, newest first by their last update (`order="updated"`) or creation ("created"): a page of 1,000 at most.
+
+        Filters combine: user, agent, label, tags (all of them), kinds (any), active_only (paused ones are not). Each is read
+        as it is now; a page is in exact order, and goes on where the last one ended, whatever is written meanwhile. One
+        index is read, so a page may hold fewer than `limit` where filters combine; the cursor says whether there are more.
+        Three round trips at most. Unknown users and tags are an empty page. Raises InvalidInput.
+        """
+        return self._listing.page(listing.query(limit=limit, **filters), cursor)
+
+    def sessions(self, **filters: Unpack[Filters]) -> Iterator[SessionSummary]:
+        """All sessions that `list` would page through, as an iterator."""
+        return self._listing.every(listing.query(limit=200, **filters))
+
+    def count(self, **filters: Unpack[Filters]) -> int:
+        """How many sessions there are. With one filter, one round trip, and those that expired are counted until somebody
+        meets them or sweeps; where filters combine they are listed to be counted.
+        """
+        return self._listing.count(listing.query(limit=1000, **filters))
 
     def leases(self, limit: int = 50, cursor: str | None = None) -> Page[LeaseInfo]:
         """Leases that are held and have not run out, those that run out first before others; at most 3 round trips a page.
@@ -187,15 +223,17 @@ class SessionCache:
         worker.work()
 
     def sweep(self, agent_id: str | None = None) -> int:
-        """Looks after the runs, of one agent or all, whose worker died or whose time is over; says at how many it looked.
+        """Looks after the runs, of one agent or all, whose worker died or whose time is over; and, for all, after the indexes:
+        what ended unseen, expired or was left half done by a process that died. Says at how many sessions it looked.
 
-        Whoever else sweeps, each is acted on once. Workers do so while they wait.
+        Whoever else sweeps, each is acted on once. Workers do so for their agent while they wait, and whoever writes does
+        a little for the indexes.
         """
         looked = 0
         for agent in [agent_id] if agent_id is not None else self._home.queues.agents():
             while (some := self._home.queues.sweep(agent)) > 0:
                 looked += some
-        return looked
+        return looked + (self._home.indexes.sweep() if agent_id is None else 0)
 
     def delete(self, id: str) -> bool:
         """Deletes a session with everything it owns, and all below it; says whether it was there. See Session.delete."""
@@ -203,6 +241,7 @@ class SessionCache:
 
     def close(self) -> None:
         """Closes the connections this cache opened. A borrowed client stays as it is."""
+        self._home.indexes.close()
         self._wakes.close()
         self._nodes.close()
 
@@ -217,8 +256,21 @@ class SessionCache:
     def _create(self, id: str | None, given: NewSession, *, get: bool) -> Session:
         fields, settings = self._described(given)
         keys = session_keys(self.namespace, new_id() if id is None else id)
-        _, life = self._calls.run(sessions.create(keys, new_life(), settings, fields, get=get))
-        return self._handle(keys.id, life)
+        life = new_life()
+        if get:
+            _, known = self._calls.run(sessions.create(keys, life, settings, fields, get="only"))
+            if known:
+                return self._handle(keys.id, known)
+        call = sessions.create(keys, life, settings, fields, get="too" if get else "")
+        call.ahead = self._home.indexes.announce(keys, fields, settings.ttl_ms)
+        try:
+            created, known = self._calls.run(call)
+        except SessionExists:
+            self._home.indexes.later([keys.id])
+            raise
+        if not created:
+            self._home.indexes.later([keys.id])
+        return self._handle(keys.id, known)
 
     def _described(self, given: NewSession) -> tuple[dict[str, Any], SessionSettings]:
         described: dict[str, Any] = {

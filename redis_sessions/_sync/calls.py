@@ -31,6 +31,7 @@ from .._core.keys import SCHEMA, meta_key, session_keys
 from ..errors import (
     BY_CODE,
     AccessDenied,
+    LimitExceeded,
     NotReplicated,
     OutcomeUnknown,
     SchemaMismatch,
@@ -40,6 +41,7 @@ from ..errors import (
     StoreUnavailable,
 )
 from . import io
+from .indexes import Indexes
 from .nodes import Nodes
 
 T = TypeVar("T")
@@ -73,6 +75,8 @@ class Calls:
         self._wait = ("WAIT", acks, patience_ms) if acks else None
         self._checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
+        self.indexes: Indexes | None = None
+        """Told of what is written."""
 
     def ancestors(self, id: str) -> tuple[str, ...]:
         """The ancestors of a child, as far as this process has met it."""
@@ -87,16 +91,44 @@ class Calls:
     def run(self, call: Call[T]) -> T:
         """The call's answer. A first attempt costs nothing extra; what passes is repeated for `retry_for` seconds."""
         began = time.monotonic()
+        behind: Sequence[str] = ()
+        if call.script is not None and call.script.writes_session and self.indexes is not None:
+            behind = self.indexes.before(call)
         try:
             return self._attempt(call)
         except _PASSING as problem:
             return self._repeat(call, problem, began)
+        except LimitExceeded:
+            behind = behind or (call.keys.id,)  # which may have ended it
+            raise
+        finally:
+            if behind and self.indexes is not None:
+                self.indexes.later(behind)
 
     def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
         """The answers of reads, with errors among them as values; one round trip to each node that is asked."""
-        sent: Sequence[Any] = [None] * len(calls)
-        with suppress(*_PASSING):
-            sent = self._nodes.send_many([(call.keys.tag, call.command) for call in calls])
+        try:
+            return self.try_many(calls)
+        except _PASSING:
+            return self._answers(calls, [None] * len(calls))
+
+    def get_many(self, calls: Sequence[Call[T]]) -> list[T]:
+        """Like `run_many`, but the first error among the answers is raised."""
+        answers: list[T] = []
+        for answer in self.run_many(calls):
+            if isinstance(answer, SessionsError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def try_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
+        """Like `run_many`, but when nodes cannot be reached now that is raised, as a Fault."""
+        if not self._checked:
+            self._check_schema()
+        sent = self._nodes.send_many([(call.keys.tag, call.command) for call in calls])
+        return self._answers(calls, sent)
+
+    def _answers(self, calls: Sequence[Call[T]], sent: Sequence[Any]) -> list[T | SessionsError]:
         answers: list[T | SessionsError] = []
         for call, reply in zip(calls, sent, strict=True):
             try:
@@ -141,7 +173,14 @@ class Calls:
         try:
             if not self._checked:
                 self._check_schema()
-            replies = self._nodes.send(call.keys.tag, call.command, call.script, self._wait if call.writes else None)
+            ahead = call.ahead
+            if ahead and self._nodes.is_cluster:
+                with suppress(*_PASSING, SessionsError):
+                    self.try_many(ahead)
+                ahead = call.ahead = ()
+            replies = self._nodes.send(
+                call.keys.tag, call.command, call.script, self._wait if call.writes else None, ahead
+            )
         except _DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
         except Refused as problem:

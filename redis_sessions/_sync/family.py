@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Unpack
 
 from .._core import descriptions, messages, runs, sessions, trees
 from .._core.calls import Call
+from .._core.keys import session_keys
 from .._core.runs import HEARTBEAT
 from .._core.units import Duration, milliseconds, whole
 from ..errors import JoinTimeout, ReplyTimeout
@@ -79,8 +80,14 @@ class Family(Transcript):
         call = trees.spawn(
             self._keys, *self._writer(), home.namespace, asked, settings, fields, queue, batch_id
         )  # fmt: skip
-        home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run")
+        child = session_keys(home.namespace, asked.id)
+        announced = home.indexes.announce(child, {**fields, **asked.fields}, settings.ttl_ms)
+        if queue is not None:
+            call.ahead = announced
+        home.queues.prepare(agent_id, self._keys, asked.id, claimable=mode == "run", beside=announced)
         result = self._run(call)
+        if result.session_key is None or batch_id is not None:
+            home.indexes.later([asked.id])
         if result.session_key is not None:
             home.calls.remember(result.session_key, (self.id, *self._keys.ancestors))
         if queue is None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .._core.codec import TokenCounter
 from ..settings import SessionSettings
 from .calls import Calls
+from .indexes import Indexes
 from .queues import Queues
 from .wakes import Wakes
 
@@ -18,6 +19,7 @@ class Home(NamedTuple):
     calls: Calls
     wakes: Wakes
     queues: Queues
+    indexes: Indexes
     namespace: str
     settings: SessionSettings
     count: TokenCounter

@@ -105,7 +105,7 @@ class Link:
             self._reset()  # a forked process leaves its parent's connections alone
         if wait is not None:
             commands = (*commands, wait)
-        packed = [pack(command) for command in commands]
+        packed = b"".join([pack(command) for command in commands])  # in pieces they would be as many packets
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -113,7 +113,7 @@ class Link:
         self._busy.add(connection)
         replies: list[Any] = []
         try:
-            connection.send_packed_command(packed, check_health=False)
+            connection.send_packed_command([packed], check_health=False)
             for _ in commands:
                 try:
                     replies.append(connection.read_response(disable_decoding=True))

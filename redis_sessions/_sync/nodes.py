@@ -19,7 +19,7 @@ from redis.exceptions import (
     RedisError,
 )
 
-from .._core.calls import Argument
+from .._core.calls import Argument, Call
 from .._core.faults import Fault, Lost, NotServing, Refused, Unreachable
 from .._core.forks import in_child
 from .._core.scripts import Script
@@ -55,14 +55,22 @@ class Nodes:
         self._is_watched = False
 
     def send(
-        self, route: str, command: Command, script: Script | None = None, wait: Command | None = None
+        self,
+        route: str,
+        command: Command,
+        script: Script | None = None,
+        wait: Command | None = None,
+        ahead: Sequence[Call[Any]] = (),
     ) -> list[Any]:
-        """The reply and, behind it, that to `wait`; errors of the server as values. `route` is hashed to a slot."""
+        """The reply and, behind it, that to `wait`; errors of the server as values. `route` is hashed to a slot.
+
+        Calls that go ahead go with it, where there is one server.
+        """
         if self._engine.nodes:
             return self._follow(route, command, script, wait)
         link = self._watched() if self._masters is not None else self._server()
         try:
-            replies = link.send(command, wait=wait)
+            replies = self._in_company(link, ahead, command, wait) if ahead else link.send(command, wait=wait)
             if isinstance(replies[0], NoScriptError) and script is not None:
                 replies = (link.send(("SCRIPT", "LOAD", script.source), command, wait=wait))[1:]
         except (Unreachable, Lost):
@@ -86,6 +94,17 @@ class Nodes:
             for at, reply in zip(places, link.send(*[commands[at][1] for at in places]), strict=True):
                 replies[at] = reply
         return replies
+
+    def _in_company(
+        self, link: io.Link, ahead: Sequence[Call[Any]], command: Command, wait: Command | None
+    ) -> list[Any]:
+        replies = link.send(*[call.command for call in ahead], command, wait=wait)
+        again = [call for call, reply in zip(ahead, replies, strict=False) if isinstance(reply, NoScriptError)]
+        if again:
+            loads = {call.script.name: call.script.source for call in again if call.script is not None}
+            commands = [*[("SCRIPT", "LOAD", source) for source in loads.values()], *[call.command for call in again]]
+            link.send(*commands)
+        return replies[len(ahead) :]
 
     def _server(self) -> io.Link:
         assert self._only is not None

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
-from .._core import leases, runs, trees
+from .._core import indexes, leases, runs, trees
+from .._core.calls import Call
 from .._core.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
 from .._core.leases import Told
 from .._core.runs import Asked, Claim
@@ -14,6 +17,7 @@ from .._core.sessions import Left
 from ..errors import SessionsError
 from . import background
 from .calls import Calls
+from .indexes import Indexes
 from .wakes import Wakes
 
 _ENLISTED = 3600.0  # seconds for which an agent that was noted need not be noted again
@@ -24,9 +28,10 @@ _FIRST_LOOK_MS = 1000  # until what was spawned beside its hint is looked at, to
 class Queues:
     """Where runs wait. A queue is a hint: what a run is, it says itself. A hint is made before its run, and goes after it."""
 
-    def __init__(self, calls: Calls, wakes: Wakes, namespace: str) -> None:
+    def __init__(self, calls: Calls, wakes: Wakes, indexes: Indexes, namespace: str) -> None:
         self._calls = calls
         self._wakes = wakes
+        self._indexes = indexes
         self._namespace = namespace
         self._agents = index_keys(namespace, "agents")
         self._hint_ms = round(max(20.0, 2 * calls.retry_for) * 1000)  # longer than a spawn can take
@@ -41,7 +46,9 @@ class Queues:
         """Whether queues have slots of their own, so that no script can write a session and a queue at once."""
         return not self._wakes.counted
 
-    def prepare(self, agent: str, parent: SessionKeys, id: str, *, claimable: bool) -> None:
+    def prepare(
+        self, agent: str, parent: SessionKeys, id: str, *, claimable: bool, beside: Sequence[Call[Any]]
+    ) -> None:
         """Before a run is made: its agent is known to whoever sweeps and, where the queue is apart, the hint is there."""
         if time.monotonic() - self._enlisted.get(agent, -_ENLISTED) >= _ENLISTED:
             self._calls.run(runs.enlist(self._agents, agent))
@@ -51,7 +58,10 @@ class Queues:
         if runs.agent_of(parent.id) and not parent.ancestors:
             self._calls.run(trees.request(parent, "", False))  # names them
         run = " ".join([id, parent.id, *parent.ancestors])
-        self._calls.run(runs.note(self.of(agent), run, self._hint_ms if claimable else "", self._hint_ms))
+        hint = runs.note(self.of(agent), run, self._hint_ms if claimable else "", self._hint_ms)
+        answer, *_ = self._calls.run_many([hint, *beside])
+        if isinstance(answer, SessionsError):
+            raise answer
 
     def announce(self, keys: SessionKeys, delay: runs.Delay) -> None:
         """Says when a run can be had."""
@@ -137,6 +147,7 @@ class Queues:
             with suppress(SessionsError):  # whoever looks next goes on
                 self.sweep_tree(keys)
         if claim.verdict in ("over", "cancelled"):
+            self._indexes.later([keys.id, *keys.ancestors[:1]])
             self._note(keys, "-", "-")
         elif claim.verdict == "free":
             self._note(keys, "+", claim.look_ms)
@@ -148,4 +159,9 @@ class Queues:
         root = session_keys(self._namespace, trees.root_of(keys))
         named: Left = left or []
         while named or left is None:
-            named = left = self._calls.run(trees.sweep(root, self._namespace, named, top))
+            call = trees.sweep(root, self._namespace, named, top)
+            ids = [id for _, id in named]
+            if ids:
+                call.ahead = indexes.mark(self._namespace, root, ids)
+            named = left = self._calls.run(call)
+            self._indexes.later(ids)

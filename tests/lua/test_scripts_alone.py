@@ -13,7 +13,7 @@ from tests.servers import Server
 
 KEYS = ["ns:{t}:session:a", "ns:{t}:messages:a"]
 MORE = [*KEYS, *[f"ns:{{t}}:{kind}" for kind in ("session:b", "messages:b", "queue:x", "due:x", "workers:x")]]
-CREATE = {"life": "L1", "get": "0", "rules": "3 tool_safe 100", "ttl": "60000", "lifetime": "0"}
+CREATE = {"life": "L1", "get": "", "rules": "3 tool_safe 100", "ttl": "60000", "lifetime": "0"}
 
 
 class Scripts:
@@ -159,7 +159,11 @@ def test_create_is_repeatable_and_refuses(scripts: Scripts) -> None:
     assert scripts.create() == [1, b"L1"]
     assert scripts.create() == [1, b"L1"]
     scripts.refused("EXISTS", "sessions/create", **{**CREATE, "life": "L2"})
-    assert scripts.create(life="L2", get="1") == [0, b"L1"]
+    assert scripts.create(life="L2", get="too") == [0, b"L1"]
+    assert scripts.create(life="L2", get="only") == [0, b"L1"]
+    scripts.client.delete(*KEYS)
+    assert scripts.create(life="L2", get="only") == [0, b""]
+    assert scripts.client.exists(*KEYS) == 0
 
 
 def test_a_lifetime_becomes_a_deadline(scripts: Scripts) -> None:

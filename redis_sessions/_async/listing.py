@@ -1,0 +1,126 @@
+"""Lists sessions: pages in an exact order, made of indexes that are hints and of what the sessions say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from .._core import indexes, listing
+from .._core.calls import Call
+from .._core.keys import EntryKeys, session_keys
+from .._core.listing import Position, Query, Row, Slice
+from ..errors import SessionsError
+from ..models.pages import Page
+from ..models.summaries import SessionSummary
+from . import background
+from .home import Home
+
+Rows: TypeAlias = dict[str, Row | None]
+
+
+class Listing:
+    """The sessions of one cache, as lists show them."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def page(self, asked: Query, cursor: str | None) -> Page[SessionSummary]:
+        """One page: one round trip for the indexes, one or two for the sessions."""
+        below = asked.position(cursor)
+        if asked.limit == 0 or not asked.kinds:
+            return Page([], None)
+        groups = asked.indexes(self._home.namespace)
+        slices, marked = await self._read(asked, groups, below)
+        floors = [one.floor for one in slices if one.floor is not None]
+        lowest = max(floors, default=None)
+        entries = sorted({entry for one in slices for entry in one.entries}, reverse=True)
+        cut = entries[asked.wanted - 1].time if len(entries) >= asked.wanted else None
+        first = [entry for entry in entries if cut is None or entry.time >= cut - asked.band]
+        known = {entry.id for entry in entries}
+        found = await self._rows([*{entry.id for entry in first}, *[id for id in marked if id not in known]])
+        exact_from = max((time for time in (cut, lowest) if time is not None), default=None)
+        rows = _chosen(asked, found, below, exact_from)
+        if len(rows) < asked.limit and exact_from != lowest:
+            rest = [entry.id for entry in entries if entry.id not in found]
+            found |= await self._rows(rest)
+            exact_from = lowest
+            rows = _chosen(asked, found, below, exact_from)
+        self._heal(asked, groups, slices, found)
+        items = [row.summary for row in rows[: asked.limit]]
+        if len(rows) > asked.limit or (len(rows) == asked.limit and exact_from is not None):
+            return Page(items, asked.cursor(asked.place(rows[asked.limit - 1])))
+        return Page(items, None if exact_from is None else asked.cursor(Position(exact_from, "")))
+
+    async def _read(
+        self, asked: Query, groups: Sequence[Sequence[EntryKeys]], below: Position
+    ) -> tuple[list[Slice], list[str]]:
+        """What the indexes have, and who is being written."""
+        pages = [listing.page(asked, group, below) for group in groups]
+        shards = indexes.shards(self._home.namespace) if asked.order == "updated" else []
+        calls: list[Call[Any]] = [*pages, *[listing.marked(shard) for shard in shards]]
+        found = await self._home.calls.get_many(calls)
+        return found[: len(pages)], [id for ids in found[len(pages) :] for id in ids]
+
+    async def _rows(self, ids: Sequence[str]) -> Rows:
+        calls = [listing.row(session_keys(self._home.namespace, id)) for id in ids]
+        return dict(zip(ids, await self._home.calls.get_many(calls), strict=True))
+
+    def _heal(
+        self,
+        asked: Query,
+        groups: Sequence[Sequence[EntryKeys]],
+        slices: Sequence[Slice],
+        found: Rows,
+    ) -> None:
+        """Takes entries out that are wrong, in the background, and has their sessions looked at."""
+        drops = []
+        for one, group in zip(slices, groups, strict=True):
+            wrong = []
+            for entry in one.entries:
+                row = found.get(entry.id)
+                is_wrong = row is None or not asked.is_listed_rightly(row.summary)
+                if entry.id in found and is_wrong and not listing.is_young(entry, one.now):
+                    wrong.append(entry.id)
+            self._home.indexes.later(wrong)
+            drops += [indexes.gone(index, wrong, one.now - indexes.GRACE_MS * 1000) for index in group if wrong]
+        if drops:
+            background.spawn(self._drop, drops)
+
+    async def _drop(self, drops: Sequence[Call[None]]) -> None:
+        with suppress(SessionsError):
+            await self._home.calls.run_many(drops)
+
+    async def count(self, asked: Query) -> int:
+        """How many there are: by the indexes, in one round trip, when one of them has just these; else by listing them."""
+        if not asked.is_narrow:
+            found = 0
+            async for _ in self.every(asked):
+                found += 1
+            return found
+        sizes = [
+            listing.counted(zset, index)
+            for group in asked.indexes(self._home.namespace)
+            for index in group
+            for zset in asked.zsets(index)
+        ]
+        return sum(await self._home.calls.get_many(sizes))
+
+    async def every(self, asked: Query) -> AsyncIterator[SessionSummary]:
+        """All of them, page by page."""
+        cursor: str | None = None
+        while True:
+            found = await self.page(asked, cursor)
+            for one in found.items:
+                yield one
+            cursor = found.cursor
+            if cursor is None:
+                return
+
+
+def _chosen(asked: Query, found: Rows, below: Position, exact_from: int | None) -> list[Row]:
+    """Those that belong on a page that begins there, or behind it, newest first."""
+    rows = [row for row in found.values() if row is not None and asked.fits(row.summary)]
+    rows = [row for row in rows if asked.place(row) < below]
+    rows = [row for row in rows if exact_from is None or asked.place(row).time >= exact_from]
+    return sorted(rows, key=asked.place, reverse=True)

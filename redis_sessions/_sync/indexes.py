@@ -1,0 +1,149 @@
+# Generated from ../_async/indexes.py by tools/mirror.py; edit that file.
+"""Keeps the indexes: announces what is created, marks what is written, and puts it right in the background."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._core import indexes
+from .._core.calls import Argument, Call
+from .._core.faults import Fault
+from .._core.forks import in_child
+from .._core.indexes import GRACE_MS, LAG_MS, Facts
+from .._core.keys import SHARDS, EntryKeys, SessionKeys, entry_keys, session_keys, shard_of
+from ..errors import SessionsError
+from . import background, io
+
+if TYPE_CHECKING:
+    from .calls import Calls
+
+_SOON = 1.0  # seconds for which sessions gather, to be put right together
+_AGAIN = 1.0
+_FRESH = 10_000
+_AT_ONCE = 200
+
+
+class Indexes:
+    """Indexes are hints: what they say is checked with the session, and what they lack comes back with its next write."""
+
+    def __init__(self, calls: Calls, namespace: str, *, is_apart: bool) -> None:
+        self._calls = calls
+        self._namespace = namespace
+        self._is_apart = is_apart
+        self._start()
+        in_child(self._start)
+
+    def _start(self) -> None:
+        self._fresh: dict[str, float] = {}
+        self._behind: dict[str, None] = {}
+        self._is_due = False
+        self._catching_up = io.Lock()
+
+    def announce(self, keys: SessionKeys, fields: dict[str, Argument], ttl_ms: int) -> list[Call[Any]]:
+        """What goes before the creation of a session with such fields."""
+        kind, user, agent, label, tags = [fields.get(name) for name in ("kind", "user", "agent", "label", "tags")]
+        facts = Facts.of(kind, user, agent, label, tags)
+        self._note_fresh(keys.id)
+        return [*indexes.announce(self._namespace, keys, facts, ttl_ms or -1, is_apart=self._is_apart)]
+
+    def before(self, call: Call[Any]) -> Sequence[str]:
+        """Marks what a call writes, ahead of it; says which sessions are to be put right after it."""
+        keys: Any = call.keys
+        is_change = indexes.changes(call)
+        if not is_change and time.monotonic() < self._fresh.get(keys.id, 0.0):
+            return ()
+        self._note_fresh(keys.id)
+        parent = keys.ancestors[:1] if is_change else ()  # it hears of an end
+        call.ahead = [*call.ahead, *indexes.mark(self._namespace, keys, parent)]
+        return (keys.id, *parent)
+
+    def _note_fresh(self, id: str) -> None:
+        self._fresh.pop(id, None)
+        while len(self._fresh) >= _FRESH:
+            self._fresh.pop(next(iter(self._fresh)), None)
+        self._fresh[id] = time.monotonic() + LAG_MS / 1000
+
+    def later(self, ids: Iterable[str], seconds: float = _SOON) -> None:
+        """Puts sessions right in a moment, in the background, together with others."""
+        for id in ids:
+            if len(self._behind) < _FRESH:  # the marks of the others stay, for whoever sweeps
+                self._behind[id] = None
+        if self._behind and not self._is_due:
+            self._is_due = True
+            background.later(seconds, self.catch_up)
+
+    def catch_up(self) -> None:
+        """Puts right what was written; what cannot be now is tried again, and found by its mark if this process ends."""
+        with self._catching_up:
+            self._is_due = False
+            ids = list(self._behind)
+            self._behind.clear()
+            for first in range(0, len(ids), _AT_ONCE):
+                some = ids[first : first + _AT_ONCE]
+                try:
+                    for id in self.settle(some):
+                        self._behind.setdefault(id)
+                except Fault:
+                    self.later(ids[first:], _AGAIN)
+                    return
+                except SessionsError:
+                    return
+        self.later(())
+
+    def settle(self, ids: Sequence[str]) -> list[str]:
+        """Puts sessions where they belong, by what they say themselves: two round trips. Returns others that are due."""
+        everything = [session_keys(self._namespace, id) for id in ids]
+        calls: list[Call[Any]] = [indexes.clock(self._namespace)]
+        for keys in everything:
+            calls += [*indexes.truth(keys), *indexes.noted(self._namespace, keys)]
+        found: list[Any] = self._calls.try_many(calls)
+        now = found.pop(0)
+        puts: list[Call[Any]] = []
+        for at, keys in enumerate(everything):
+            answers = found[at * 5 : at * 5 + 5]
+            if not any(isinstance(answer, SessionsError) for answer in (now, *answers)):
+                puts += self._right(keys, answers, now)
+        others = self._calls.try_many(puts)
+        return [id for found in others if isinstance(found, list) for id in found if id not in ids]
+
+    def _right(self, keys: SessionKeys, answers: Sequence[Any], now: int) -> list[Call[Any]]:
+        truth, noted = indexes.read_truth(*answers[:2]), indexes.read_noted(*answers[2:])
+        places = truth.facts.indexes(self._namespace, keys.tag) if truth.life else []
+        calls: list[Call[Any]] = []
+        if truth.life:
+            entry = (keys.id, keys.tag, "active" if truth.is_active else "ended", truth.created, truth.updated)
+            calls += indexes.put(self._namespace, [entry], truth.facts, truth.ttl_ms, is_apart=self._is_apart)
+        for place in self._known_places(keys, noted.facts):
+            if place not in places:
+                calls.append(indexes.gone(place, [keys.id], now))
+        return [*calls, indexes.note(self._namespace, keys.tag, keys.id, truth, noted)]
+
+    def _known_places(self, keys: SessionKeys, facts: Facts | None) -> list[EntryKeys]:
+        if facts is not None:
+            return facts.indexes(self._namespace, keys.tag)
+        slot = f"index-{shard_of(keys.tag)}"
+        return [entry_keys(self._namespace, "all", kind, "", slot) for kind in indexes.KINDS]
+
+    def sweep(self, grace_ms: int = GRACE_MS) -> int:
+        """Looks at all sessions that it is time to look at; says at how many."""
+        looked = 0
+        for shard in range(SHARDS):
+            before: list[str] = []
+            while True:
+                ids = self._calls.run(indexes.late(self._namespace, shard, grace_ms))
+                ids = [id for id in ids if id not in before]
+                if not ids:
+                    break
+                self.settle(ids)
+                looked += len(ids)
+                before = ids
+        return looked
+
+    def close(self) -> None:
+        """Puts right what still waits for it, if that can be done at once."""
+        if self._behind:
+            with suppress(SessionsError):
+                self.catch_up()
