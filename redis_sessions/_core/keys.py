@@ -9,10 +9,12 @@
     <namespace>:{<tag>}:workers:<agent> string its workers that wait
     <namespace>:index:leases            zset   sessions whose leases are held, by deadline: advisory
     <namespace>:index:agents            zset   agents that have runs
+    <namespace>:documents:<category>    hash   documents by name and extension: kept until they are deleted
+    <namespace>:index:documents         zset   categories that hold documents, by when that was noted
     <namespace>:wake:<process>          channel on which a process hears what it waits for
 
 The type comes before the id, so no id can form another's key. The tag is `routing.tag(id)`: both keys of a session,
-and of a whole tree, share a slot. An agent's keys have one of their own.
+and of a whole tree, share a slot. An agent's keys have one of their own, and so has each category of documents.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from .ids import check_id
+from .ids import check_category, check_id
 from .routing import tag
 
 SCHEMA = "1"
@@ -86,12 +88,25 @@ class IndexKeys(NamedTuple):
     ids: str
 
 
-AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys
+class DocumentKeys(NamedTuple):
+    """What holds the documents of a category; like an index it is routed by its whole key."""
+
+    id: str
+    tag: str
+    documents: str
+
+
+AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys | DocumentKeys
 
 
 def index_keys(namespace: str, name: str) -> IndexKeys:
     key = f"{namespace}:index:{name}"
     return IndexKeys(name, key, key)
+
+
+def document_keys(namespace: str, category: str) -> DocumentKeys:
+    key = f"{namespace}:documents:{check_category(category)}"
+    return DocumentKeys(category, key, key)
 
 
 def meta_key(namespace: str) -> str:
