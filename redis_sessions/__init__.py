@@ -1,6 +1,7 @@
 """Distributed sessions for fleets of agents: Redis hashes and lists, changed atomically by Lua, through a thin client."""
 
 from ._async.cache import AsyncSessionCache
+from ._async.documents import AsyncDocuments
 from ._async.leases import AsyncLease
 from ._async.loops import AsyncLoop
 from ._async.runs import AsyncRun
@@ -8,6 +9,7 @@ from ._async.session import AsyncSession
 from ._async.state import AsyncState, AsyncVariables
 from ._core.codec import estimate_tokens
 from ._sync.cache import SessionCache
+from ._sync.documents import Documents
 from ._sync.leases import Lease
 from ._sync.loops import Loop
 from ._sync.runs import Run
@@ -69,6 +71,7 @@ __all__ = [
     "AccessDenied",
     "AgentRun",
     "AppendResult",
+    "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
     "AsyncRun",
@@ -79,6 +82,7 @@ __all__ = [
     "CacheOptions",
     "ChildInfo",
     "Conversation",
+    "Documents",
     "Evaluation",
     "Formation",
     "InvalidInput",

@@ -72,6 +72,7 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     token_counter: TokenCounter
     touch_on_read: bool
     acks: int
+    max_document_bytes: int
 
 
 class Filters(TypedDict, total=False):

@@ -119,6 +119,9 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
         assert name.startswith(f"{namespace}:"), f"{name} is not of this test"
         if name == f"{namespace}:meta":
             continue
+        if name == f"{namespace}:index:documents" or name.startswith(f"{namespace}:documents:"):
+            assert client.pttl(key) == -1, f"{name} of documents, which stay, expires"
+            continue
         prefix, _, id = name.partition("}:")
         kind, _, id = id.partition(":")
         if name.startswith(f"{namespace}:index:") or kind in ADVISORY:

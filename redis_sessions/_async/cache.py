@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from .._core import conversations, descriptions, leases, listing, sessions, trees
-from .._core.codec import TokenCounter, estimate_tokens
+from .._core.codec import LARGEST_MESSAGE, TokenCounter, estimate_tokens
 from .._core.ids import check_namespace, new_id, new_life
 from .._core.keys import channel_keys, index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
@@ -20,6 +20,7 @@ from ..models.summaries import SessionSummary
 from ..settings import CacheOptions, Description, Filters, NewSession, SessionSettings
 from . import background
 from .calls import Calls
+from .documents import AsyncDocuments, Categories
 from .home import Home
 from .indexes import Indexes
 from .listing import Listing
@@ -51,7 +52,8 @@ class AsyncSessionCache:
         `retry_for` (10 s) a call with all its retries; `max_connections` (50) is for each node, threads wait for a free one.
         `acks` (0) is how many replicas must have each write before it is answered; fewer within half of `timeout` raises
         NotReplicated. `token_counter` counts a message's tokens when it is appended. `touch_on_read` lets `history` extend
-        a session's life. The rest are the defaults for new sessions, see SessionSettings. Raises InvalidInput.
+        a session's life. `max_document_bytes` (1 MiB, at most 64) is for each document. The rest are the defaults for new
+        sessions, see SessionSettings. Raises InvalidInput.
         """
         cache = cls.__new__(cls)
         cache._set_up(from_url(url), **options)
@@ -68,6 +70,7 @@ class AsyncSessionCache:
         token_counter: TokenCounter = estimate_tokens,
         touch_on_read: bool = False,
         acks: int = 0,
+        max_document_bytes: int = 1024 * 1024,
         **settings: Any,
     ) -> None:
         self.namespace = check_namespace(namespace)
@@ -81,6 +84,8 @@ class AsyncSessionCache:
         if whole(acks, "acks", most=100) and engine.where.startswith(("fake://", "embedded://")):
             raise InvalidInput(name="acks", detail=f"{engine.where} has no replicas")
         self._calls = Calls(self._nodes, engine.where, namespace, bound, acks, round(attempt * 500))
+        self._document_bytes = whole(max_document_bytes, "max_document_bytes", least=1, most=LARGEST_MESSAGE)
+        self._categories = Categories(self._calls, namespace)
         self._wakes = Wakes(self._nodes, namespace)
         indexes = Indexes(self._calls, namespace, is_apart=self._nodes.is_cluster)
         self._calls.indexes = indexes
@@ -186,6 +191,22 @@ class AsyncSessionCache:
         found = await self._calls.run_many(calls)
         held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
         return Page(held, page.cursor)
+
+    def documents(self, category: str) -> AsyncDocuments:
+        """A handle on the documents of a category, such as `notes` or `notes/2026`, whether there are any or not. No round trip.
+
+        Raises InvalidInput for a category that is empty, longer than 256 characters, not printable, starts or ends with `/`,
+        or contains `//`, `..`, a backslash or braces.
+        """
+        return AsyncDocuments(self._calls, self._categories, self._categories.of(category), self._document_bytes)
+
+    async def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
+        """Categories that hold documents, ascending; the cursor is the last of the page.
+
+        Reads the names of all, and asks each node for those of the page: two round trips on one server, more where categories
+        became empty. A category that is written meanwhile may be in it or not. Raises InvalidInput.
+        """
+        return await self._categories.page(limit, cursor)
 
     async def by_label(self, label: str, *, root: str) -> AsyncSession | None:
         """The session that has, or had last, a label in a root's tree; or None. One round trip. Raises SessionNotFound."""

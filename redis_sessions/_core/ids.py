@@ -23,11 +23,38 @@ def check_id(text: str, name: str = "id", most: int = 256) -> str:
 
 
 def check_namespace(text: str) -> str:
-    """Like an id, at most 64 characters, and without glob characters."""
+    """Like an id, at most 64 characters, without glob characters and `:documents`."""
     check_id(text, "namespace", 64)
     if GLOB & set(text):
         raise InvalidInput(name="namespace", detail=f"{text!r} may not contain any of * ? [ ] \\")
+    if ":documents:" in f"{text}:":  # its keys would be those of another namespace's documents
+        raise InvalidInput(name="namespace", detail=f"{text!r} may not contain :documents")
     return text
+
+
+def check_category(text: str, name: str = "category") -> str:
+    """The category of documents itself, `notes` or `notes/2026`, if it cannot mean another place; else a refusal."""
+    _check_place(text, name)
+    if text.startswith("/") or text.endswith("/") or "//" in text:
+        raise InvalidInput(name=name, detail=f"{_short(text)} may not start or end with /, or contain //")
+    return text
+
+
+def check_document(text: str, name: str = "name") -> str:
+    """The name of a document itself, if it cannot mean another place; else a refusal."""
+    _check_place(text, name)
+    if "/" in text:
+        raise InvalidInput(name=name, detail=f"{_short(text)} may not contain /")
+    return text
+
+
+def _check_place(text: str, name: str) -> None:
+    if not isinstance(text, str) or not 1 <= len(text) <= 256:
+        raise InvalidInput(name=name, detail=f"{_short(text)} must be text of 1 to 256 characters")
+    if ".." in text or "\\" in text:
+        raise InvalidInput(name=name, detail=f"{_short(text)} may not contain .. or a backslash")
+    if not text.isprintable() or "{" in text or "}" in text:
+        raise InvalidInput(name=name, detail=f"{_short(text)} may not contain braces or control characters")
 
 
 def new_id(tag: str | None = None, seed: str | None = None) -> str:

@@ -14,10 +14,12 @@
                                         zset   sessions by time; the index is all, user, agent, label or tag
     <namespace>:index:leases            zset   sessions whose leases are held, by deadline: advisory
     <namespace>:index:agents            zset   agents that have runs
+    <namespace>:documents:<category>    hash   documents by name and extension: kept until they are deleted
+    <namespace>:index:documents         zset   categories that hold documents, by when that was noted
     <namespace>:wake:<process>          channel on which a process hears what it waits for
 
 The type comes before the id, so no id can form another's key. The tag is `routing.tag(id)`: both keys of a session,
-and of a whole tree, share a slot. An agent's keys have one of their own.
+and of a whole tree, share a slot. An agent's keys have one of their own, and so has each category of documents.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
-from .ids import check_id
+from .ids import check_category, check_id
 from .routing import tag
 
 SCHEMA = "1"
@@ -92,6 +94,14 @@ class IndexKeys(NamedTuple):
     ids: str
 
 
+class DocumentKeys(NamedTuple):
+    """What holds the documents of a category; like an index it is routed by its whole key."""
+
+    id: str
+    tag: str
+    documents: str
+
+
 class ShardKeys(NamedTuple):
     """What is noted of the indexes, for a sixteenth of the sessions: a whole tree is in one."""
 
@@ -113,7 +123,7 @@ class EntryKeys(NamedTuple):
     ended_updated: str
 
 
-AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys | ShardKeys | EntryKeys
+AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys | ShardKeys | EntryKeys | DocumentKeys
 SHARDS = 16
 
 
@@ -138,6 +148,11 @@ def entry_keys(namespace: str, index: str, kind: str, value: str, slot: str = ""
 def index_keys(namespace: str, name: str) -> IndexKeys:
     key = f"{namespace}:index:{name}"
     return IndexKeys(name, key, key)
+
+
+def document_keys(namespace: str, category: str) -> DocumentKeys:
+    key = f"{namespace}:documents:{check_category(category)}"
+    return DocumentKeys(category, key, key)
 
 
 def meta_key(namespace: str) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from redis_sessions import (
+    AsyncDocuments,
     AsyncSession,
     AsyncSessionCache,
     AsyncState,
+    Documents,
     InvalidInput,
     Session,
     SessionCache,
@@ -159,6 +161,7 @@ def test_closing_ends_what_is_in_flight_and_what_comes(server: Server, namespace
 def test_both_clients_have_the_same_names() -> None:
     """One source: every public method of one is on the other, with the same parameters."""
     pairs: list[tuple[Any, Any]] = [(AsyncSessionCache, SessionCache), (AsyncSession, Session), (AsyncState, State)]
+    pairs.append((AsyncDocuments, Documents))
     for one, other in pairs:
         names = {name for name in dir(one) if not name.startswith("_")}
         assert names == {name for name in dir(other) if not name.startswith("_")}

@@ -160,3 +160,28 @@ def test_what_a_child_does_is_one_command(server: Server, namespace: str) -> Non
             cache._home.indexes.catch_up()
         assert parent.info().count == 3
     server.client.flushall()
+
+
+def test_what_is_done_to_a_document_is_one_command(server: Server, namespace: str) -> None:
+    """One more when a process first writes a category, and two for a page of categories."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        cache.documents("warm").put("n", "x")
+        cache.documents("warm").delete("n")
+        cache.documents("z").put("n", "x")
+        assert cache.categories().items == ["z"]
+        documents = cache.documents("a")
+        calls: list[tuple[int, Callable[[], Any]]] = [
+            (2, lambda: documents.put("n", "x")),
+            (1, lambda: documents.put("n", "y")),
+            (1, lambda: cache.documents("a").put_json("m", 1)),
+            (1, lambda: documents.get("n")),
+            (1, lambda: documents.get_json("m")),
+            (1, lambda: documents.list()),
+            (1, lambda: documents.delete("n")),
+            (2, lambda: cache.categories(cursor="warm")),  # of one: commands that travel together may be read apart
+        ]
+        for expected, call in calls:
+            trips(server)
+            call()
+            assert trips(server) == expected
+    server.client.flushall()

@@ -190,3 +190,22 @@ def test_other_refusals(scripts: Scripts) -> None:
     scripts("sessions/status", status="completed")
     scripts.refused("TRANSITION", "sessions/status", status="active")
     scripts.refused("NOT_ACTIVE", "messages/clear")
+
+
+def test_a_deletion_takes_the_json_first(scripts: Scripts) -> None:
+    """1 for what was there, 0 for nothing; the next name is as it was."""
+    documents = KEYS[0]
+    scripts.client.hset(documents, mapping={"n.json": "1", "n.md": "x", "m.md": "y"})
+    given = {"json": "n.json", "text": "n.md"}
+    assert [scripts("documents/delete", **given) for _ in range(3)] == [1, 1, 0]
+    assert scripts.client.hgetall(documents) == {b"m.md": b"y"}
+
+
+def test_a_category_that_was_noted_lately_is_not_forgotten(scripts: Scripts) -> None:
+    """Others are; the index stays, without a TTL."""
+    ids = KEYS[0]
+    scripts.client.zadd(ids, {"old": 5, "other": 5})
+    scripts("documents/note", category="new")
+    scripts("documents/forget", "old", "new", "unknown", age="60000")
+    assert set(scripts.client.zrange(ids, 0, -1)) == {b"other", b"new"}
+    assert scripts.client.pttl(ids) == -1

@@ -1,0 +1,100 @@
+"""Documents on the command line: listed, read, stored, deleted; one line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from redis_sessions import SessionCache
+from tests.cli.test_cli import run
+from tests.servers import Server
+
+
+def fed(text: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    done = subprocess.run(
+        [sys.executable, "-m", "redis_sessions.cli.main", *arguments], input=text, capture_output=True, timeout=120,
+        check=False, env={"PATH": "/usr/bin:/bin", "COLUMNS": "120"},
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def test_documents_are_stored_printed_listed_and_removed(own_server: Server, tmp_path: Path) -> None:
+    """A text byte for byte, from a file or standard input; nothing is printed that was not asked for."""
+    url = ("--url", own_server.url)
+    text = "# Plan [bold]\r\n\n:smile: é\n".encode()
+    put = fed(text, "docs", "put", "notes/2026", "plan", *url)
+    assert (put.returncode, put.stdout, put.stderr) == (0, b"", b"")
+    assert fed(b"", "docs", "get", "notes/2026", "plan", *url).stdout == text
+    (tmp_path / "f").write_text("from a file")
+    assert run("docs", "put", "notes/2026", "a :smile:", str(tmp_path / "f"), *url).returncode == 0
+    assert run("docs", "ls", *url).stdout == "notes/2026\n"
+    assert run("docs", "ls", "notes/2026", *url).stdout == "a :smile:\nplan\n"
+    page = run("docs", "ls", "notes/2026", "--limit", "1", *url)
+    assert (page.stdout, page.stderr) == ("a :smile:\n", "more: --cursor 'a :smile:'\n")
+    rest = run("docs", "ls", "notes/2026", "--cursor", "a :smile:", "--json", *url)
+    assert json.loads(rest.stdout) == {"items": ["plan"], "cursor": None}
+    assert run("docs", "rm", "notes/2026", "plan", *url).returncode == 0
+    assert run("docs", "ls", "notes/2026", *url).stdout == "a :smile:\n"
+
+
+def test_json_is_checked_and_stored_as_json(own_server: Server) -> None:
+    """A text beside it is printed first, and removed last."""
+    url = ("--url", own_server.url)
+    assert fed(b'{"b": [1, "\xc3\xa9"]}\n', "docs", "put", "notes", "n", "-", "--json", *url).returncode == 0
+    assert json.loads(run("docs", "get", "notes", "n", *url).stdout) == {"b": [1, "é"]}
+    with SessionCache.from_url(own_server.url) as cache:
+        assert cache.documents("notes").get_json("n") == {"b": [1, "é"]}
+        cache.documents("notes").put("n", "text")
+    assert run("docs", "get", "notes", "n", *url).stdout == "text"
+    assert json.loads(run("docs", "get", "notes", "n", "--json", *url).stdout) == {"b": [1, "é"]}
+    assert run("docs", "rm", "notes", "n", *url).returncode == 0
+    assert run("docs", "get", "notes", "n", "--json", *url).returncode == 1
+    assert run("docs", "get", "notes", "n", *url).stdout == "text"
+
+
+def test_a_missing_document_is_one_line_and_exit_1(own_server: Server) -> None:
+    """On standard error."""
+    for command in ("get", "rm"):
+        done = run("docs", command, "notes", "a [b]", "--url", own_server.url)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "no document 'a [b]' in 'notes'\n")
+    listed = run("docs", "ls", "notes", "--url", own_server.url)
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "no documents\n")
+
+
+def test_a_mistake_is_one_line_and_exit_2(own_server: Server, tmp_path: Path) -> None:
+    """Names, cursors, files, and what is in them."""
+    url = ("--url", own_server.url)
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "text").write_text("no [json]")
+    (tmp_path / "nan").write_text("NaN")
+    (tmp_path / "deep").write_text("[" * 100_000)
+    (tmp_path / "large").write_text("x" * (1024 * 1024 + 1))
+    for expected, arguments in (
+        ("'a/../b'", ("ls", "a/../b")),
+        ("'/a'", ("get", "/a", "n")),
+        ("'a/b'", ("get", "a", "a/b")),
+        ("'a..b'", ("rm", "a", "a..b")),
+        ("'x/y'", ("ls", "a", "--cursor", "x/y")),
+        ("'x//y'", ("ls", "--cursor", "x//y")),
+        ("No such file", ("put", "a", "n", str(tmp_path / "none"))),
+        ("Is a directory", ("put", "a", "n", str(tmp_path))),
+        ("is no UTF-8", ("put", "a", "n", str(tmp_path / "binary"))),
+        ("is no JSON", ("put", "a", "n", str(tmp_path / "text"), "--json")),
+        ("is no JSON", ("put", "a", "n", str(tmp_path / "nan"), "--json")),
+        ("is no JSON", ("put", "a", "n", str(tmp_path / "deep"), "--json")),
+        ("1048577 bytes", ("put", "a", "n", str(tmp_path / "large"))),
+    ):
+        done = run("docs", *arguments, *url)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), (arguments, done.stderr)
+        assert expected in done.stderr, arguments
+    assert own_server.client.keys("*documents*") == []
+
+
+def test_a_damaged_document_is_one_line(own_server: Server) -> None:
+    """Exit 2."""
+    own_server.client.hset("sessions:documents:a", "n.json", "{")
+    done = run("docs", "get", "a", "n", "--url", own_server.url)
+    assert (done.returncode, done.stderr.count("\n"), "damaged" in done.stderr) == (2, 1, True)
