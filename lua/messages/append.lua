@@ -73,8 +73,8 @@ if known[9] then
   --- include: extend uphold
   uphold(family, now)
 end
-if known[10] then
-  --- include: tell rouse
-  rouse(session, known[10])
+if known[10] and not lapsed then
+  --- include: tell rouse tidings
+  rouse(session, known[10], now, tidings(entries, last + #entries))
 end
 return found .. ' 0 ' .. result

@@ -3,7 +3,7 @@
 -- Returns 'life duplicate first last rev count dropped limit-state', or 'life duplicate queued <messages waiting>'.
 -- Errors: CHAIN NOT_FOUND REPLACED NOT_ACTIVE LEASE_LOST UNSETTLED TOO_LARGE LIMIT
 --- include: rest clock bucket recall remember push expire extend uphold identify look mark settle fence belong take
---- include: waiting drain note post tell rouse
+--- include: waiting drain note post
 local session  = KEYS[1] -- hash
 local messages = KEYS[2] -- list
 local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
@@ -61,6 +61,4 @@ end
 if not result then return told end
 if lapsed then redis.call('HSET', session, 'lease', lapsed) end
 uphold(family, now)
-local readers = redis.call('HGET', session, 'readers')
-if readers then rouse(session, readers) end
 return string.format('%s 0 %s', known[1], result)

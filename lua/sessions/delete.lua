@@ -10,7 +10,7 @@ local family   = rest(KEYS, 3) -- session and messages of each ancestor of a chi
 local life     = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease    = ARGV[2]       -- 'fence nonce' of the lease it is made under, or '-'
 
-local known = redis.call('HMGET', session, 'life', 'lease', 'line', 'place', 'children')
+local known = redis.call('HMGET', session, 'life', 'lease', 'line', 'place', 'children', 'readers')
 if not known[1] then return {0, '', {}} end
 if life ~= '' and known[1] ~= life then return redis.error_reply('REPLACED ' .. known[1]) end
 local unknown, unnamed = belong(family, known[4])
@@ -24,6 +24,10 @@ if known[4] or known[5] then
   conclude(session, messages, family, now, 'cancelled', (report(session, family, now, 'cancelled', 'deleted', '')))
   local left = known[5] and subtree(root, number, 400) or {}
   if #left > 0 then return {1, number, left} end
+end
+if known[6] then
+  --- include: rouse
+  rouse(session, known[6], clock(), 'gone', '0 0')
 end
 redis.call('DEL', session, messages)
 tell_all(known[3], 'ask', 0, 0)

@@ -63,9 +63,15 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._arrival: asyncio.Future[None] | None = None
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, item: T) -> None:
         self._items.append(item)
         self._notify()
+
+    def clear(self) -> None:
+        self._items.clear()
 
     async def get(self, timeout: float) -> T | None:
         """The next item, or None when there is none for so long."""

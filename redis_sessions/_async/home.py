@@ -10,6 +10,7 @@ from .calls import Calls
 from .indexes import Indexes
 from .queues import Queues
 from .wakes import Wakes
+from .watching import Watches
 
 
 class Home(NamedTuple):
@@ -19,6 +20,7 @@ class Home(NamedTuple):
     wakes: Wakes
     queues: Queues
     indexes: Indexes
+    watches: Watches
     namespace: str
     settings: SessionSettings
     count: TokenCounter

@@ -123,12 +123,16 @@ def inbox_size(inbox: str) -> int:
 
 
 class Told(NamedTuple):
-    """What a waiter hears: `granted` (it is his), `held` (by another, for so long), `run` (his to claim), `ask` (ask again)."""
+    """What a waiter hears: `granted` (it is his), `held` (by another, for so long), `run` (his to claim), `ask` (ask again).
+
+    Who watches hears what happened, with its data.
+    """
 
     word: str
     fence: int = 0
     ms: int = 0
     run: str = ""
+    data: bytes = b""
 
 
 ASK = Told("ask")
@@ -136,11 +140,13 @@ ASK = Told("ask")
 
 def read_told(data: bytes) -> tuple[str, Told]:
     """From a message on a channel: whom it is for, and what it says."""
-    nonce, word, rest = data.decode().split(" ", 2)
-    if word == "run":
-        return nonce, Told(word, run=rest)
+    nonce, word, rest = data.split(b" ", 2)
+    if word in (b"new", b"status", b"delta", b"gone"):
+        return nonce.decode(), Told(word.decode(), data=rest)
+    if word == b"run":
+        return nonce.decode(), Told("run", run=rest.decode())
     fence, ms = rest.split()
-    return nonce, Told(word, int(fence), int(ms))
+    return nonce.decode(), Told(word.decode(), int(fence), int(ms))
 
 
 def note(keys: IndexKeys, id: str, ttl_ms: int) -> Call[None]:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
@@ -104,6 +104,14 @@ class Mailbox(Generic[T]):
     def __init__(self) -> None:
         self._items: queue.SimpleQueue[T] = queue.SimpleQueue()
         self.put = self._items.put
+
+    def __len__(self) -> int:
+        return self._items.qsize()
+
+    def clear(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._items.get_nowait()
 
     def get(self, timeout: float) -> T | None:
         """The next item, or None when there is none for so long."""

@@ -3,25 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from .._core import conversations, descriptions, leases, listing, sessions, trees
+from .._core import conversations, descriptions, sessions, trees
 from .._core.codec import LARGEST_MESSAGE, TokenCounter, estimate_tokens
 from .._core.ids import check_namespace, new_id, new_life
-from .._core.keys import channel_keys, index_keys, session_keys
+from .._core.keys import channel_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..engines import Engine, from_client, from_url
 from ..errors import InvalidInput, SessionExists, SessionNotFound
-from ..models.leases import LeaseInfo
-from ..models.pages import Page
-from ..models.summaries import SessionSummary
-from ..settings import CacheOptions, Description, Filters, NewSession, SessionSettings
+from ..settings import CacheOptions, Description, NewSession, SessionSettings
 from . import background
 from .calls import Calls
-from .documents import Categories, Documents
+from .catalog import Catalog
+from .documents import Categories
 from .home import Home
 from .indexes import Indexes
 from .listing import Listing
@@ -30,10 +27,11 @@ from .queues import Queues
 from .runs import Run
 from .session import Session
 from .wakes import Wakes
+from .watching import Watches
 from .worker import Handler, Worker, claim
 
 
-class SessionCache:
+class SessionCache(Catalog):
     """Sessions of one namespace on one server or cluster, shared by all workers that name the same.
 
     `from_url` makes connections of its own; the constructor borrows the settings of a redis-py client, which it never uses
@@ -91,8 +89,9 @@ class SessionCache:
         indexes = Indexes(self._calls, namespace, is_apart=self._nodes.is_cluster)
         self._calls.indexes = indexes
         queues = Queues(self._calls, self._wakes, indexes, namespace)
+        watches = Watches(self._calls, self._wakes)
         self._home = Home(
-            self._calls, self._wakes, queues, indexes, namespace, self.settings, token_counter, touch_on_read
+            self._calls, self._wakes, queues, indexes, watches, namespace, self.settings, token_counter, touch_on_read
         )
         self._listing = Listing(self._home)
 
@@ -156,55 +155,6 @@ class SessionCache:
             raise SessionNotFound(session_id=id)
         return found
 
-    def list(self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[SessionSummary]:
-        """Sessions, newest first by their last update (`order="updated"`) or creation ("created"): a page of 1,000 at most.
-
-        Filters combine: user, agent, label, tags (all of them), kinds (any), active_only (paused ones are not). Each is read
-        as it is now; a page is in exact order, and goes on where the last one ended, whatever is written meanwhile. One
-        index is read, so a page may hold fewer than `limit` where filters combine; the cursor says whether there are more.
-        Three round trips at most. Unknown users and tags are an empty page. Raises InvalidInput.
-        """
-        return self._listing.page(listing.query(limit=limit, **filters), cursor)
-
-    def sessions(self, **filters: Unpack[Filters]) -> Iterator[SessionSummary]:
-        """All sessions that `list` would page through, as an iterator."""
-        return self._listing.every(listing.query(limit=200, **filters))
-
-    def count(self, **filters: Unpack[Filters]) -> int:
-        """How many sessions there are. With one filter, one round trip, and those that expired are counted until somebody
-        meets them or sweeps; where filters combine they are listed to be counted.
-        """
-        return self._listing.count(listing.query(limit=1000, **filters))
-
-    def leases(self, limit: int = 50, cursor: str | None = None) -> Page[LeaseInfo]:
-        """Leases that are held and have not run out, those that run out first before others; at most 3 round trips a page.
-
-        A lease is listed from a tenth of a second after it was acquired. One that is renewed while pages are read can come
-        again, none is missed.
-        """
-        whole(limit, "limit", least=1, most=1000)
-        page = self._calls.run(leases.listed(index_keys(self.namespace, "leases"), limit, cursor))
-        calls = [leases.info(session_keys(self.namespace, id), "") for id in page.items]
-        found = self._calls.run_many(calls)
-        held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
-        return Page(held, page.cursor)
-
-    def documents(self, category: str) -> Documents:
-        """A handle on the documents of a category, such as `notes` or `notes/2026`, whether there are any or not. No round trip.
-
-        Raises InvalidInput for a category that is empty, longer than 256 characters, not printable, starts or ends with `/`,
-        or contains `//`, `..`, a backslash or braces.
-        """
-        return Documents(self._calls, self._categories, self._categories.of(category), self._document_bytes)
-
-    def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
-        """Categories that hold documents, ascending; the cursor is the last of the page.
-
-        Reads the names of all, and asks each node for those of the page: two round trips on one server, more where categories
-        became empty. A category that is written meanwhile may be in it or not. Raises InvalidInput.
-        """
-        return self._categories.page(limit, cursor)
-
     def by_label(self, label: str, *, root: str) -> Session | None:
         """The session that has, or had last, a label in a root's tree; or None. One round trip. Raises SessionNotFound."""
         found = self._calls.run(trees.labelled(session_keys(self.namespace, root), label))
@@ -242,19 +192,6 @@ class SessionCache:
         if stop is not None:
             background.spawn(_when, stop, worker.stop)
         worker.work()
-
-    def sweep(self, agent_id: str | None = None) -> int:
-        """Looks after the runs, of one agent or all, whose worker died or whose time is over; and, for all, after the indexes:
-        what ended unseen, expired or was left half done by a process that died. Says at how many sessions it looked.
-
-        Whoever else sweeps, each is acted on once. Workers do so for their agent while they wait, and whoever writes does
-        a little for the indexes.
-        """
-        looked = 0
-        for agent in [agent_id] if agent_id is not None else self._home.queues.agents():
-            while (some := self._home.queues.sweep(agent)) > 0:
-                looked += some
-        return looked + (self._home.indexes.sweep() if agent_id is None else 0)
 
     def delete(self, id: str) -> bool:
         """Deletes a session with everything it owns, and all below it; says whether it was there. See Session.delete."""

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
 from pydantic import BaseModel
 
-from .._core import descriptions, messages, sessions
+from .._core import descriptions, messages, sessions, watching
 from .._core.calls import Call
 from .._core.keys import SessionKeys
-from .._core.units import Duration, whole
+from .._core.units import Duration, milliseconds, whole
+from .._core.watching import Progress
 from ..errors import LeaseLost, RevisionConflict, SessionRegressed
+from ..models.events import SessionEvent
 from ..models.limits import LimitCheck
 from ..models.messages import Message
 from ..models.results import AppendResult, SendResult
@@ -25,6 +27,7 @@ from .home import Home
 from .leases import Lease
 from .loops import Loops
 from .state import State, Variables
+from .watching import watch
 
 T = TypeVar("T")
 
@@ -144,6 +147,24 @@ class Session(Loops):
     def clear(self, *, expected_rev: int | None = None) -> int:
         """Removes all messages and starts the counts again; seqs go on, system prompt and state stay. Returns the rev."""
         return self._run(messages.clear(self._keys, *self._writer(), expected_rev=expected_rev))
+
+    def watch(
+        self, after_seq: int | None = 0, *, after_change: int = 0, timeout: Duration | None = None
+    ) -> Iterator[SessionEvent]:
+        """What happens, as it happens: messages and status changes in order, each once, from those after `after_seq` on.
+
+        None begins with what comes from now on. It goes on over disconnects and failovers, as long as a call is retried, and
+        what it missed is read; what the cap dropped unseen is a `gap`. It ends after the session's end, when the session is
+        gone, or when nothing came for `timeout` seconds. To resume, give the last event's `seq` and `change`. A watcher
+        that is slow holds nobody up. Raises SessionNotFound, SessionRegressed, StoreUnavailable.
+        """
+        seq = None if after_seq is None else whole(after_seq, "after_seq")
+        seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
+        return watch(self._home.watches, self, Progress(self.id, seq, whole(after_change, "after_change")), seconds)
+
+    def publish(self, data: Any) -> None:
+        """Tells those who watch now something that is not stored: JSON of 64 KiB at most. Raises SessionNotFound."""
+        self._calls.run(watching.publish(self._keys, self._life, data))
 
     # -- the session itself --------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from typing import Protocol
 
 from redis.exceptions import AuthenticationError, NoPermissionError
 
@@ -19,6 +20,12 @@ from .nodes import Nodes
 DEAF = 0.25  # seconds between two attempts while nothing can be heard
 
 
+class Listener(Protocol):
+    """Whoever is told."""
+
+    def put(self, item: Told) -> None: ...
+
+
 class Wakes:
     """Who waits in this process, by nonce, and the subscription on which they are told."""
 
@@ -31,7 +38,7 @@ class Wakes:
 
     def _start(self) -> None:
         self.channel = wake_channel(self.namespace, secrets.token_hex(6))
-        self._waiting: dict[str, background.Mailbox[Told]] = {}
+        self._waiting: dict[str, Listener] = {}
         self._subscription: io.Subscription | None = None
         self._opening = io.Lock()
         self._deaf_until = 0.0
@@ -96,8 +103,13 @@ class Wakes:
 
     def expect(self, nonce: str) -> background.Mailbox[Told]:
         """Where a waiter is told."""
-        mailbox = self._waiting[nonce] = background.Mailbox()
+        mailbox: background.Mailbox[Told] = background.Mailbox()
+        self.attach(nonce, mailbox)
         return mailbox
+
+    def attach(self, nonce: str, listener: Listener) -> None:
+        """Has somebody told what is said to a nonce."""
+        self._waiting[nonce] = listener
 
     def forget(self, nonce: str) -> None:
         """Ends what `expect` began."""

@@ -1,0 +1,124 @@
+# Generated from ../_async/fleets.py by tools/mirror.py; edit that file.
+"""Follows many sessions at once: those of a user, of an agent, of a tree; also those that come while it does."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+
+from .._core import listing, trees
+from .._core.keys import session_keys
+from .._core.watching import Progress
+from ..errors import InvalidInput, SessionNotFound
+from ..models.events import SessionEvent
+from . import background
+from .home import Home
+from .listing import Listing
+from .transcript import Transcript
+from .watching import Said
+
+_FOUND = 1.0  # seconds between two looks for new sessions
+MOST = 1000
+
+
+class Finder(ABC):
+    """Who belongs to what is watched."""
+
+    @abstractmethod
+    def first(self) -> list[str]:
+        """Those that are there, and may do something yet."""
+
+    @abstractmethod
+    def others(self, known: set[str]) -> list[str]:
+        """Those that came since."""
+
+
+class Tree(Finder):
+    """A root and all below it."""
+
+    def __init__(self, home: Home, root: str) -> None:
+        self._home = home
+        self._root = session_keys(home.namespace, root)
+
+    def first(self) -> list[str]:
+        return [self._root.id, *self.others(set())]
+
+    def others(self, known: set[str]) -> list[str]:
+        call = trees.members(self._root, "", below=True)
+        return [member.id for member in (self._home.calls.run(call)).members if member.id not in known]
+
+
+class Listed(Finder):
+    """Sessions that an index has: of a user, or an agent."""
+
+    def __init__(self, sessions: Listing, user: str | None, agent: str | None) -> None:
+        self._sessions = sessions
+        self._user, self._agent = user, agent
+        self._before: set[str] = set()
+
+    def first(self) -> list[str]:
+        newest = self._sessions.page(listing.query(user=self._user, agent=self._agent, order="created"), None)
+        self._before = {one.id for one in newest.items}
+        return [
+            one.id
+            for one in self._sessions.every(
+                listing.query(user=self._user, agent=self._agent, active_only=True, limit=200)
+            )
+        ]
+
+    def others(self, known: set[str]) -> list[str]:
+        asked = listing.query(user=self._user, agent=self._agent, order="created")
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = self._sessions.page(asked, cursor)
+            new = [one.id for one in page.items if one.id not in known and one.id not in self._before]
+            found += new
+            cursor = page.cursor
+            if cursor is None or len(new) < len(page.items) or len(found) >= MOST:
+                return found
+
+
+def watch_all(home: Home, finder: Finder, after: Mapping[str, int], seconds: float | None) -> Iterator[SessionEvent]:
+    """What happens in all that are found, until nothing comes for so long."""
+    mailbox: background.Mailbox[Said] = background.Mailbox()
+    watched: dict[str, tuple[Transcript, Progress]] = {}
+    known: set[str] = set()
+    try:
+        heard = looked = time.monotonic()
+        ids = finder.first()
+        begins = dict.fromkeys(ids, None) | dict(after)
+        while True:
+            for id in ids:
+                if len(watched) >= MOST:
+                    raise InvalidInput(name="watch", detail=f"these are more than {MOST} sessions that are active")
+                known.add(id)
+                session = Transcript(home, session_keys(home.namespace, id), "")
+                watched[id] = (session, Progress(id, begins.get(id, 0)))
+                home.watches.join(session._keys, mailbox)
+                for event in _begun(home, *watched[id]):
+                    heard = time.monotonic()
+                    yield event
+            for id in [id for id, (_, progress) in watched.items() if progress.is_over]:
+                home.watches.leave(watched.pop(id)[0]._keys, mailbox)
+            for event in home.watches.follow(watched, mailbox, max(looked + _FOUND - time.monotonic(), 0)):
+                heard = time.monotonic()
+                yield event
+            if seconds is not None and time.monotonic() - heard >= seconds:
+                return
+            ids = []
+            if time.monotonic() - looked >= _FOUND:
+                looked = time.monotonic()
+                ids = finder.others(known)
+    finally:
+        for session, _ in watched.values():
+            home.watches.leave(session._keys, mailbox)
+
+
+def _begun(home: Home, session: Transcript, progress: Progress) -> Iterator[SessionEvent]:
+    try:
+        for event in home.watches.begin(session, progress):
+            yield event
+    except SessionNotFound:
+        yield progress.deleted()
