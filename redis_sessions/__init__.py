@@ -32,6 +32,7 @@ from .errors import (
     ReplyTimeout,
     RevisionConflict,
     SchemaMismatch,
+    SessionChanged,
     SessionExists,
     SessionLocked,
     SessionNotActive,
@@ -60,6 +61,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.transfer import ImportResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
@@ -81,6 +83,7 @@ __all__ = [
     "Conversation",
     "Evaluation",
     "Formation",
+    "ImportResult",
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
@@ -116,6 +119,7 @@ __all__ = [
     "SendResult",
     "Session",
     "SessionCache",
+    "SessionChanged",
     "SessionExists",
     "SessionInfo",
     "SessionLocked",
