@@ -18,7 +18,7 @@ WORDS = [
     (r"\bFakeAsync", "Fake"),
     (r"\bAsync([A-Z])", r"\1"),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
-    (r"import Awaitable, ", "import "),
+    (r"import (Iterator, )?Awaitable, ", r"import \1"),
     (r"__a(enter|exit)__", r"__\1__"),
     (r"_async\b", "_sync"),
 ]

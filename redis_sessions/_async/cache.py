@@ -16,8 +16,9 @@ from ..engines import Engine, from_client, from_url
 from ..errors import InvalidInput, SessionNotFound
 from ..models.leases import LeaseInfo
 from ..models.pages import Page
+from ..models.transfer import Existing, ImportResult
 from ..settings import CacheOptions, Description, NewSession, SessionSettings
-from . import background
+from . import background, io, transfer
 from .calls import Calls
 from .home import Home
 from .nodes import Nodes
@@ -197,6 +198,19 @@ class AsyncSessionCache:
             while (some := await self._home.queues.sweep(agent)) > 0:
                 looked += some
         return looked
+
+    async def import_sessions(self, lines: io.Lines, *, existing: Existing = "refuse") -> ImportResult:
+        """Puts what `session.export()` gave in place: all its sessions at once, or nothing. Lines with or without newlines.
+
+        They keep ids, seqs, times, state, ledger and fences; each lives for its idle ttl from now, never past its deadline.
+        Runs that wait for a worker can be claimed. `existing` is what happens when any of the sessions is there already: it is
+        refused, all of them are skipped, or what is there is replaced, with the whole tree. Repeating it is safe.
+
+        The lines are checked and kept in a temporary file before anything is written. One round trip for each session and each
+        line of messages, two for each run, one to move all. Raises InvalidInput (which names the line, or a session whose life
+        is over), SessionExists, SessionChanged, OutcomeUnknown.
+        """
+        return await transfer.import_sessions(self._home, lines, existing)
 
     async def delete(self, id: str) -> bool:
         """Deletes a session with everything it owns, and all below it; says whether it was there. See Session.delete."""
