@@ -20,6 +20,7 @@ hypothesis.settings.load_profile("suite")
 
 REAL = list(binaries())
 ENGINES = ["fake", *REAL, "cluster"]
+SHORT_LIVED = ("queue", "due", "workers", "channel", "import", "import-session", "import-messages")
 _numbers = itertools.count()
 
 
@@ -120,7 +121,7 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
             continue
         prefix, _, id = name.partition("}:")
         kind, _, id = id.partition(":")
-        if name.startswith(f"{namespace}:index:") or kind in ("queue", "due", "workers", "channel"):
+        if name.startswith(f"{namespace}:index:") or kind in SHORT_LIVED:
             assert client.pttl(key) != -1, f"{name} has no TTL"
             continue
         session = f"{prefix}}}:session:{id}"
