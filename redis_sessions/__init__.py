@@ -34,6 +34,7 @@ from .errors import (
     ReplyTimeout,
     RevisionConflict,
     SchemaMismatch,
+    SessionChanged,
     SessionExists,
     SessionLocked,
     SessionNotActive,
@@ -62,6 +63,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.transfer import ImportResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
@@ -85,6 +87,7 @@ __all__ = [
     "Documents",
     "Evaluation",
     "Formation",
+    "ImportResult",
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
@@ -120,6 +123,7 @@ __all__ = [
     "SendResult",
     "Session",
     "SessionCache",
+    "SessionChanged",
     "SessionExists",
     "SessionInfo",
     "SessionLocked",

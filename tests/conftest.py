@@ -21,6 +21,7 @@ hypothesis.settings.load_profile("suite")
 REAL = list(binaries())
 ENGINES = ["fake", *REAL, "cluster"]
 ADVISORY = {"queue", "due", "workers", "channel", "facts", "marks", "all", "user", "agent", "label", "tag"}
+SHORT_LIVED = {"import", "import-session", "import-messages"}
 _numbers = itertools.count()
 
 
@@ -124,7 +125,7 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
             continue
         prefix, _, id = name.partition("}:")
         kind, _, id = id.partition(":")
-        if name.startswith(f"{namespace}:index:") or kind in ADVISORY:
+        if name.startswith(f"{namespace}:index:") or kind in ADVISORY | SHORT_LIVED:
             assert client.pttl(key) != -1, f"{name} has no TTL"
             continue
         session = f"{prefix}}}:session:{id}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -31,6 +31,21 @@ Lock = asyncio.Lock
 sleep = asyncio.sleep
 
 ASYNC = True
+Lines = Iterable[str | bytes] | AsyncIterable[str | bytes]
+
+
+async def each(lines: Lines) -> AsyncIterator[str | bytes]:
+    """The lines, wherever they come from; refuses a text, which is no lines but one."""
+    if isinstance(lines, str | bytes) or not isinstance(lines, Iterable | AsyncIterable):
+        raise InvalidInput(
+            name="lines", detail=f"a {type(lines).__name__} is no iterable of lines, such as an open file"
+        )
+    if isinstance(lines, AsyncIterable):
+        async for line in lines:
+            yield line
+    else:
+        for line in lines:
+            yield line
 
 
 class Subscription:

@@ -4,6 +4,8 @@
     <namespace>:{<tag>}:messages:<id>   list   its retained messages, oldest first
     <namespace>:meta                    string the schema version of this namespace
     <namespace>:{<tag>}:channel:<id>    string the id of the session that a channel talks in
+    <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>   a session that is being imported
+    <namespace>:{<tag>}:import:<nonce>  string what came of that import
     <namespace>:{<tag>}:queue:<agent>   zset   runs that wait for a worker of the agent, by when they may be had
     <namespace>:{<tag>}:due:<agent>     zset   its runs by when somebody is to look after them
     <namespace>:{<tag>}:workers:<agent> string its workers that wait
@@ -86,6 +88,34 @@ def agent_keys(namespace: str, agent: str) -> AgentKeys:
     return AgentKeys(agent, slot, *[f"{namespace}:{{{slot}}}:{kind}:{agent}" for kind in ("queue", "due", "workers")])
 
 
+class StagedKeys(NamedTuple):
+    """Where an import keeps one session until all are there."""
+
+    id: str
+    tag: str
+    fields: str
+    elements: str
+
+
+class ImportKeys(NamedTuple):
+    """What came of an import is kept beside its sessions."""
+
+    id: str
+    tag: str
+    record: str
+
+
+def staged_keys(namespace: str, id: str, nonce: str) -> StagedKeys:
+    slot = tag(id)
+    kinds = ("import-session", "import-messages")
+    return StagedKeys(id, slot, *[f"{namespace}:{{{slot}}}:{kind}:{nonce}:{id}" for kind in kinds])
+
+
+def import_keys(namespace: str, root: str, nonce: str) -> ImportKeys:
+    slot = tag(root)
+    return ImportKeys(root, slot, f"{namespace}:{{{slot}}}:import:{nonce}")
+
+
 class IndexKeys(NamedTuple):
     """An index has a slot of its own: it is routed by its whole key."""
 
@@ -123,7 +153,9 @@ class EntryKeys(NamedTuple):
     ended_updated: str
 
 
-AnyKeys: TypeAlias = SessionKeys | AgentKeys | ChannelKeys | IndexKeys | ShardKeys | EntryKeys | DocumentKeys
+AnyKeys: TypeAlias = (
+    SessionKeys | AgentKeys | ChannelKeys | StagedKeys | ImportKeys | IndexKeys | ShardKeys | EntryKeys | DocumentKeys
+)
 SHARDS = 16
 
 

@@ -197,6 +197,8 @@ class Members(NamedTuple):
     life: str
     number: int
     status: str
+    tree: str
+    """How many it has had and how many of them are active, 'ever active': another after each spawn and each end."""
     members: list[Member]
 
 
@@ -213,8 +215,8 @@ def members(
     """With a nonce it notes who is to be told when `target` of the children have ended."""
 
     def read(reply: list[bytes]) -> Members:
-        found, number, status = (part.decode() for part in reply[:3])
-        return Members(found, int(number), status, [_member(*part.decode().split(" ", 1)) for part in reply[6:]])
+        found, number, status, _, tree = (part.decode() for part in reply[:5])
+        return Members(found, int(number), status, tree, [_member(*part.decode().split(" ", 1)) for part in reply[6:]])
 
     return invoke(
         script("trees/members"), keys, read, life=life, all=int(below), nonce=nonce, wait=wait_ms, target=target,

@@ -14,8 +14,9 @@ from .._core.keys import channel_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..engines import Engine, from_client, from_url
 from ..errors import InvalidInput, SessionExists, SessionNotFound
+from ..models.transfer import Existing, ImportResult
 from ..settings import CacheOptions, Description, NewSession, SessionSettings
-from . import background
+from . import background, io, transfer
 from .calls import Calls
 from .catalog import Catalog
 from .documents import Categories
@@ -192,6 +193,19 @@ class SessionCache(Catalog):
         if stop is not None:
             background.spawn(_when, stop, worker.stop)
         worker.work()
+
+    def import_sessions(self, lines: io.Lines, *, existing: Existing = "refuse") -> ImportResult:
+        """Puts what `session.export()` gave in place: all its sessions at once, or nothing. Lines with or without newlines.
+
+        They keep ids, seqs, times, state, ledger and fences; each lives for its idle ttl from now, never past its deadline.
+        Runs that wait for a worker can be claimed. `existing` is what happens when any of the sessions is there already: it is
+        refused, all of them are skipped, or what is there is replaced, with the whole tree. Repeating it is safe.
+
+        The lines are checked and kept in a temporary file before anything is written. One round trip for each session and each
+        line of messages, two for each run, one to move all. Raises InvalidInput (which names the line, or a session whose life
+        is over), SessionExists, SessionChanged, OutcomeUnknown.
+        """
+        return transfer.import_sessions(self._home, lines, existing)
 
     def delete(self, id: str) -> bool:
         """Deletes a session with everything it owns, and all below it; says whether it was there. See Session.delete."""

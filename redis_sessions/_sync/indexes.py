@@ -93,6 +93,12 @@ class Indexes:
                     return
         self.later(())
 
+    def settle_all(self, ids: Sequence[str]) -> None:
+        """Puts sessions right now, as far as that is possible now."""
+        with suppress(Fault, SessionsError):
+            for first in range(0, len(ids), _AT_ONCE):
+                self.settle(ids[first : first + _AT_ONCE])
+
     def settle(self, ids: Sequence[str]) -> list[str]:
         """Puts sessions where they belong, by what they say themselves: two round trips. Returns others that are due."""
         everything = [session_keys(self._namespace, id) for id in ids]

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from redis.connection import ConnectionInterface
@@ -31,6 +31,16 @@ Lock = threading.Lock
 sleep = time.sleep
 
 ASYNC = False
+Lines = Iterable[str | bytes]
+
+
+def each(lines: Lines) -> Lines:
+    """The lines, wherever they come from; refuses a text, which is no lines but one."""
+    if isinstance(lines, str | bytes) or not isinstance(lines, Iterable):
+        raise InvalidInput(
+            name="lines", detail=f"a {type(lines).__name__} is no iterable of lines, such as an open file"
+        )
+    return lines
 
 
 class Subscription:

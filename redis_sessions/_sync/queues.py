@@ -50,9 +50,7 @@ class Queues:
         self, agent: str, parent: SessionKeys, id: str, *, claimable: bool, beside: Sequence[Call[Any]]
     ) -> None:
         """Before a run is made: its agent is known to whoever sweeps and, where the queue is apart, the hint is there."""
-        if time.monotonic() - self._enlisted.get(agent, -_ENLISTED) >= _ENLISTED:
-            self._calls.run(runs.enlist(self._agents, agent))
-            self._enlisted[agent] = time.monotonic()
+        self._enlist(agent)
         if not self.is_apart:
             return
         if runs.agent_of(parent.id) and not parent.ancestors:
@@ -62,6 +60,23 @@ class Queues:
         answer, *_ = self._calls.run_many([hint, *beside])
         if isinstance(answer, SessionsError):
             raise answer
+
+    def _enlist(self, agent: str) -> None:
+        if time.monotonic() - self._enlisted.get(agent, -_ENLISTED) >= _ENLISTED:
+            self._calls.run(runs.enlist(self._agents, agent))
+            self._enlisted[agent] = time.monotonic()
+
+    def expect(self, run: str, *, claimable: bool) -> None:
+        """Before a run comes with an import: its agent is known to whoever sweeps, and the hint is there."""
+        agent = runs.agent_of(run)
+        if agent is not None:
+            self._enlist(agent)
+            delay: runs.Delay = self._hint_ms if claimable else ""
+            self._calls.run(runs.note(self.of(agent), run, delay, self._hint_ms))
+
+    def welcome(self, run: str, *, claimable: bool) -> None:
+        """After it came: it can be had, in the order of the hints."""
+        self._note(self.keys_of(run), f"*{self._hint_ms}" if claimable else "", _FIRST_LOOK_MS)
 
     def announce(self, keys: SessionKeys, delay: runs.Delay) -> None:
         """Says when a run can be had."""

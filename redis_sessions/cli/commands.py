@@ -1,6 +1,6 @@
 """All commands: each module adds its own to the app."""
 
-from . import demo, docs, doctor, lease, replay, show, tree
+from . import demo, docs, doctor, lease, replay, show, transfer, tree
 from .app import app, errors
 
-__all__ = ["app", "demo", "docs", "doctor", "errors", "lease", "replay", "show", "tree"]
+__all__ = ["app", "demo", "docs", "doctor", "errors", "lease", "replay", "show", "transfer", "tree"]

@@ -23,11 +23,24 @@ class SessionReplaced(SessionNotFound):
 
 
 class SessionExists(SessionsError):
-    """`create` met a session with this id. `get_or_create` hands it out instead."""
+    """`create` or an import met a session with this id. `get_or_create` hands it out instead."""
 
     code = "EXISTS"
-    template = "session {session_id!r} already exists; get_or_create() hands out an existing one"
+    template = (
+        "session {session_id!r} already exists; get_or_create() hands out an existing one,"
+        " an import with existing='skip' or 'replace' leaves or replaces it"
+    )
     session_id: str
+
+
+class SessionChanged(SessionsError):
+    """A session was written faster than it, or the tree it is in, could be exported or replaced."""
+
+    template = (
+        "session {session_id!r}, or what is below it, was changed meanwhile {tries} times in a row: pause it first"
+    )
+    session_id: str
+    tries: int
 
 
 class SessionNotActive(SessionsError):

@@ -128,6 +128,7 @@ def test_a_user_with_few_rights_is_enough(own_server: Server) -> None:
         cache.conversation("mia").append({"role": "user", "content": "x"})
         session.pause()
         session.complete()
+        cache.import_sessions(list(session.export()), existing="replace")
         assert cache.delete("a")
     with SessionCache.from_url(url, namespace="other") as cache, pytest.raises(SessionsError, match="refused access"):
         cache.create()
