@@ -47,6 +47,7 @@ from .errors import (
     StoreFull,
     StoreUnavailable,
 )
+from .models.events import SessionEvent
 from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
 from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
@@ -63,6 +64,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.summaries import SessionSummary
 from .models.transfer import ImportResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
@@ -124,6 +126,7 @@ __all__ = [
     "Session",
     "SessionCache",
     "SessionChanged",
+    "SessionEvent",
     "SessionExists",
     "SessionInfo",
     "SessionLocked",
@@ -133,6 +136,7 @@ __all__ = [
     "SessionRegressed",
     "SessionReplaced",
     "SessionSettings",
+    "SessionSummary",
     "SessionType",
     "SessionsError",
     "SpawnRef",

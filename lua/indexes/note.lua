@@ -2,10 +2,10 @@
 -- Returns ids of others that it is time to look at, eight at the most.
 --- include: rest clock keep
 local due   = KEYS[1]           -- zset: ids by when to look, in ms
-local facts = KEYS[2]           -- hash: id = what it is listed under
+local facts = KEYS[2]           -- hash: id = what it is listed under, a line each
 local marks = KEYS[3]           -- zset: ids that were being written, by when, in ms
 local life  = tonumber(ARGV[1]) -- ms for which all this is kept at least
-local grace = tonumber(ARGV[2]) -- ms after which a session that was announced is there, or will not come
+local grace = tonumber(ARGV[2]) -- ms after which a session that was announced is there, or will not come, or has expired
 local notes = rest(ARGV, 3)     -- id, when to look ('' after the grace, '-' never: it is gone), facts, seen: the due time of
                                 -- what is gone, or the mark that is done with; '' for none
 
@@ -20,7 +20,9 @@ for at = 1, #notes, 4 do
     end
   elseif look == '' then
     redis.call('ZADD', due, string.format('%d', now + grace), id)
-    redis.call('HSETNX', facts, id, known)
+    local before = redis.call('HGET', facts, id)
+    if before and before ~= known then known = before .. '\n' .. known end -- until it is known which of them holds
+    redis.call('HSET', facts, id, known)
   else
     redis.call('ZADD', due, look, id)
     redis.call('HSET', facts, id, known)

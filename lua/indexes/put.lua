@@ -25,14 +25,11 @@ for entry = 1, #entries, 4 do
       take_out(to, created, updated, id)
       take_out(from, created, updated, id)
     else
-      local newer = redis.call('ZSCORE', indexes[from + 1], id)
-      if not newer or newer + 0 <= updated + 0 then -- else who was slower to tell knows less
-        if newer then take_out(from, math.huge, math.huge, id) end
-        redis.call('ZADD', indexes[to], created, id)
-        redis.call('ZADD', indexes[to + 1], updated, id)
-        keep(indexes[to], life)
-        keep(indexes[to + 1], life)
-      end
+      if redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
+      redis.call('ZADD', indexes[to], created, id)
+      redis.call('ZADD', indexes[to + 1], updated, id)
+      keep(indexes[to], life)
+      keep(indexes[to + 1], life)
     end
   end
 end

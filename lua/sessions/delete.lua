@@ -9,10 +9,17 @@ local messages = KEYS[2]       -- list
 local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
 local life     = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease    = ARGV[2]       -- 'fence nonce' of the lease it is made under, or '-'
+local updated  = ARGV[3]       -- the time of its last update, or '': one that moved on or is in use is left as it is
 
-local known = redis.call('HMGET', session, 'life', 'lease', 'line', 'place', 'children', 'readers')
+local known = redis.call('HMGET', session, 'life', 'lease', 'line', 'place', 'children', 'readers', 'counts', 'tree')
 if not known[1] then return {0, '', {}} end
 if life ~= '' and known[1] ~= life then return redis.error_reply('REPLACED ' .. known[1]) end
+if updated ~= '' then
+  local holder, till = string.match(known[2] or '0 - 0', '^%d+ (%S+) (%d+)')
+  local is_held = holder ~= '-' and till - clock() > 0
+  local has_active = string.match(known[8] or '0 0', '%d+$') ~= '0'
+  if is_held or has_active or string.match(known[7], '%d+$') ~= updated then return {0, '', {}} end
+end
 local unknown, unnamed = belong(family, known[4])
 if unnamed then return unknown end
 local refusal = fence(known[2], lease, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Unpack
 
@@ -20,6 +20,7 @@ from .documents import AsyncDocuments, Categories
 from .fleets import Listed, Tree, watch_all
 from .home import Home
 from .listing import Listing
+from .pruning import Pruning
 
 
 class AsyncCatalog:
@@ -49,8 +50,9 @@ class AsyncCatalog:
         return self._listing.every(listing.query(limit=200, **filters))
 
     async def count(self, **filters: Unpack[Filters]) -> int:
-        """How many sessions there are. With one filter, one round trip, and those that expired are counted until somebody
-        meets them or sweeps; where filters combine they are listed to be counted.
+        """How many sessions there are. With one filter as the indexes have it, in one round trip: what others did in the last
+        second may be missing, and what expired is counted until somebody meets it or sweeps. Where filters combine they are
+        listed to be counted.
         """
         return await self._listing.count(listing.query(limit=1000, **filters))
 
@@ -118,3 +120,27 @@ class AsyncCatalog:
         if tree is not None:
             return watch_all(self._home, Tree(self._home, tree), after or {}, seconds)
         return watch_all(self._home, Listed(self._listing, user, agent), after or {}, seconds)
+
+    async def prune(
+        self,
+        max_sessions: int = 0,
+        max_age: Duration = 0,
+        *,
+        cooldown: Duration = 0,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Removes sessions last updated longer ago than `max_age`, then the oldest beyond `max_sessions`; says how many.
+
+        0 switches a rule off. Trees go as a whole, by their root; one with active children, or whose lease is held, stays,
+        and what is written meanwhile is left alone. With a `cooldown` it runs once in that time in the whole fleet, whoever
+        asks; else it answers 0. `dry_run` only counts. `progress` is called with how many so far. Without `max_sessions` the
+        cost is that of the old ones, else of all: six round trips for a hundred that go. Raises InvalidInput.
+        """
+        most = whole(max_sessions, "max_sessions")
+        age_ms, cooldown_ms = (milliseconds(value, name, least=0, bounds="0 or more")
+                               for value, name in ((max_age, "max_age"), (cooldown, "cooldown")))  # fmt: skip
+        pruning = Pruning(self._home, self._listing)
+        if (most == 0 and age_ms == 0) or (not dry_run and not await pruning.may_begin(cooldown_ms)):
+            return 0
+        return await pruning.run(most, age_ms, dry_run, progress)

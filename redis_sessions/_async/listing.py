@@ -26,7 +26,12 @@ class Listing:
         self._home = home
 
     async def page(self, asked: Query, cursor: str | None) -> Page[SessionSummary]:
-        """One page: one round trip for the indexes, one or two for the sessions."""
+        """One page."""
+        found = await self._page(asked, cursor)
+        return Page([row.summary for row in found.items], found.cursor)
+
+    async def _page(self, asked: Query, cursor: str | None) -> Page[Row]:
+        """One round trip for the indexes, one or two for the sessions."""
         below = asked.position(cursor)
         if asked.limit == 0 or not asked.kinds:
             return Page([], None)
@@ -47,7 +52,7 @@ class Listing:
             exact_from = lowest
             rows = _chosen(asked, found, below, exact_from)
         self._heal(asked, groups, slices, found)
-        items = [row.summary for row in rows[: asked.limit]]
+        items = rows[: asked.limit]
         if len(rows) > asked.limit or (len(rows) == asked.limit and exact_from is not None):
             return Page(items, asked.cursor(asked.place(rows[asked.limit - 1])))
         return Page(items, None if exact_from is None else asked.cursor(Position(exact_from, "")))
@@ -63,8 +68,9 @@ class Listing:
         return found[: len(pages)], [id for ids in found[len(pages) :] for id in ids]
 
     async def _rows(self, ids: Sequence[str]) -> Rows:
-        calls = [listing.row(session_keys(self._home.namespace, id)) for id in ids]
-        return dict(zip(ids, await self._home.calls.get_many(calls), strict=True))
+        keys = [session_keys(self._home.namespace, id) for id in ids]
+        found = await self._home.calls.get_many(listing.rows(keys, is_apart=self._home.queues.is_apart))
+        return dict(zip(ids, [row for some in found for row in some], strict=True))
 
     def _heal(
         self,
@@ -98,6 +104,7 @@ class Listing:
             async for _ in self.every(asked):
                 found += 1
             return found
+        await self._home.indexes.catch_up()  # of what this process wrote
         sizes = [
             listing.counted(zset, index)
             for group in asked.indexes(self._home.namespace)
@@ -108,11 +115,15 @@ class Listing:
 
     async def every(self, asked: Query) -> AsyncIterator[SessionSummary]:
         """All of them, page by page."""
-        cursor: str | None = None
+        async for row in self.rows(asked):
+            yield row.summary
+
+    async def rows(self, asked: Query, cursor: str | None = None) -> AsyncIterator[Row]:
+        """All of them, with what is not shown, from a cursor on."""
         while True:
-            found = await self.page(asked, cursor)
-            for one in found.items:
-                yield one
+            found = await self._page(asked, cursor)
+            for row in found.items:
+                yield row
             cursor = found.cursor
             if cursor is None:
                 return

@@ -80,7 +80,9 @@ class Nodes:
         return replies
 
     async def send_many(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
-        """The replies to commands with their routes, in order, errors as values; one round trip to each node."""
+        """The replies to commands with their routes, in order, errors as values; one round trip to each node, one after the
+        other, first to that of the first command.
+        """
         groups: dict[io.Link, list[int]] = {}
         for at, (route, _) in enumerate(commands):
             if self.is_cluster:

@@ -56,7 +56,7 @@ class Queues:
             await self._calls.run(trees.request(parent, "", False))  # names them
         run = " ".join([id, parent.id, *parent.ancestors])
         hint = runs.note(self.of(agent), run, self._hint_ms if claimable else "", self._hint_ms)
-        answer, *_ = await self._calls.run_many([hint, *beside])
+        *_, answer = await self._calls.run_many([*beside, hint])  # first what somebody is to look at, if all else fails
         if isinstance(answer, SessionsError):
             raise answer
 

@@ -121,7 +121,7 @@ class Watches:
                 if standing.last <= upper:
                     return
         except SessionNotFound:
-            if not progress.life:
+            if not progress.is_begun:
                 raise
             yield progress.deleted()
 

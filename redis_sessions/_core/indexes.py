@@ -79,7 +79,7 @@ class Truth(NamedTuple):
 class Noted(NamedTuple):
     """What the indexes know of a session: where it is listed, when to look at it, and since when it is marked."""
 
-    facts: Facts | None
+    facts: list[Facts]
     due: str
     mark: str
 
@@ -153,7 +153,7 @@ def note(namespace: str, tag: str, id: str, truth: Truth, noted: Noted) -> Call[
     if not truth.life:
         record = (id, "-", "", noted.due)
     else:
-        look = _now() + (truth.ttl_ms + 1000 if truth.ttl_ms >= 0 else _DAY_MS)
+        look = _now() + (truth.ttl_ms + 20 if truth.ttl_ms >= 0 else _DAY_MS)
         record = (id, str(look), str(truth.facts), noted.mark)
     return _note(namespace, tag, truth.ttl_ms, [record], lambda reply: [id.decode() for id in reply])
 
@@ -180,7 +180,9 @@ def noted(namespace: str, keys: SessionKeys) -> list[Call[bytes | None]]:
 
 
 def read_noted(facts: bytes | None, due: bytes | None, mark: bytes | None) -> Noted:
-    return Noted(Facts.read(facts) if facts else None, (due or b"").decode(), (mark or b"").decode())
+    return Noted(
+        [Facts.read(line) for line in (facts or b"").splitlines()], (due or b"").decode(), (mark or b"").decode()
+    )
 
 
 def truth(keys: SessionKeys) -> list[Call[Any]]:
@@ -193,6 +195,7 @@ def truth(keys: SessionKeys) -> list[Call[Any]]:
 
 
 def read_truth(fields: Sequence[bytes | None], ttl_ms: int) -> Truth:
+    """Raises ValueError when it is damaged."""
     life, status, counts, created, *facts = fields
     if not life or not counts:
         return Truth("")
@@ -214,7 +217,8 @@ def _note(
 ) -> Call[T]:
     rest = [part for record in records for part in record]
     shard = shard_keys(namespace, shard_of(tag))
-    return invoke(script("indexes/note"), shard, read, life=kept_ms(ttl_ms), grace=GRACE_MS, rest=rest)
+    grace = GRACE_MS if ttl_ms < 0 else min(GRACE_MS, ttl_ms + 20)
+    return invoke(script("indexes/note"), shard, read, life=kept_ms(ttl_ms), grace=grace, rest=rest)
 
 
 def _now() -> int:

@@ -7,6 +7,7 @@ asks each session for its own time, and ends above the time of the last entry it
 from __future__ import annotations
 
 import json
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import sha256
@@ -18,7 +19,7 @@ from .calls import Call, invoke
 from .codec import from_json
 from .ids import check_id
 from .indexes import GRACE_MS, KINDS, LAG_MS, tag_value
-from .keys import SHARDS, EntryKeys, SessionKeys, ShardKeys, entry_keys
+from .keys import SHARDS, EntryKeys, IndexKeys, SessionKeys, ShardKeys, entry_keys
 from .scripts import script
 from .units import moment, moment_of, whole
 
@@ -26,7 +27,7 @@ Order = Literal["updated", "created"]
 _BANDS = {"updated": LAG_MS * 1000 + 1_000_000, "created": 1_000_000}
 _FIELDS = (
     "life", "counts", "status", "kind", "created", "finished", "user", "agent", "name", "label", "task", "tags", "parent",
-    "place", "aside", "lease", "meta.active_seed_id", "meta.project_id",
+    "place", "aside", "lease", "tree", "meta.active_seed_id", "meta.active_persona_id", "meta.project_id",
 )  # fmt: skip
 _TEXTS = {
     "user_id": "user",
@@ -36,7 +37,7 @@ _TEXTS = {
     "task": "task",
     "parent_id": "parent",
 }
-_METADATA = ("active_seed_id", "project_id")
+_METADATA = ("active_seed_id", "active_persona_id", "project_id")
 _MANY = 500
 MOST = 1000
 
@@ -70,6 +71,7 @@ class Row(NamedTuple):
     """A session as a list shows it, and its times, in microseconds."""
 
     summary: SessionSummary
+    life: str
     created: int
     updated: int
 
@@ -159,8 +161,8 @@ class Query(NamedTuple):
             return START
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
-            digest, time, id = json.loads(urlsafe_b64decode(padded.encode("ascii")))
-            is_ours = isinstance(time, int) and isinstance(id, str)
+            digest, at, id = json.loads(urlsafe_b64decode(padded.encode("ascii")))
+            is_ours = isinstance(at, int) and isinstance(id, str)
         except (ValueError, TypeError, AttributeError):
             digest, is_ours = "", False
         if not is_ours:
@@ -169,7 +171,7 @@ class Query(NamedTuple):
             raise InvalidInput(
                 name="cursor", detail="it is of a page of another query: ask with the same filters and order"
             )
-        return Position(time, id)
+        return Position(at, id)
 
     def _digest(self) -> str:
         return sha256(repr(self[:-1]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
@@ -206,7 +208,7 @@ def page(asked: Query, indexes: Sequence[EntryKeys], below: Position) -> Call[Sl
     """Entries of indexes in one slot, newest first."""
 
     def read(reply: list[Any]) -> Slice:
-        entries = [Entry(int(float(time)), id.decode()) for id, time in zip(reply[2::2], reply[3::2], strict=True)]
+        entries = [Entry(int(float(at)), id.decode()) for id, at in zip(reply[2::2], reply[3::2], strict=True)]
         return Slice(sorted(entries, reverse=True), int(reply[1]) if reply[1] else None, int(reply[0]))
 
     return invoke(
@@ -226,17 +228,42 @@ def marked(shard: ShardKeys) -> Call[list[str]]:
     return Call(("ZRANGE", shard.marks, 0, 9999), shard, lambda reply: [id.decode() for id in reply], writes=False)
 
 
+def throttle(keys: IndexKeys, cooldown_ms: int) -> Call[bool]:
+    """Reads as whether nobody was first within the cooldown."""
+    return Call(("SET", keys.ids, "1", "NX", "PX", cooldown_ms), keys, lambda reply: reply is not None)
+
+
 def counted(zset: str, index: EntryKeys) -> Call[int]:
     return Call(("ZCARD", zset), index, int, writes=False)
 
 
-def row(keys: SessionKeys) -> Call[Row | None]:
-    """A session as a list shows it, None when it is gone."""
-    return Call(("HMGET", keys.session, *_FIELDS), keys, lambda reply: read_row(keys.id, reply), writes=False)
+def rows(keys: Sequence[SessionKeys], *, is_apart: bool) -> list[Call[list[Row | None]]]:
+    """Sessions as a list shows them, None for what is gone; some in one call, where they are all on one server."""
+    size = 1 if is_apart else 200
+    return [_rows(keys[first : first + size]) for first in range(0, len(keys), size)]
+
+
+def _rows(keys: Sequence[SessionKeys]) -> Call[list[Row | None]]:
+    return invoke(
+        script("indexes/read"),
+        keys[0],
+        lambda reply: [read_row(one.id, values) for one, values in zip(keys, reply, strict=True)],
+        rest=_FIELDS,
+        rest_keys=[one.session for one in keys],
+        writes=False,
+    )
 
 
 def read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
-    found = {name: value for name, value in zip(_FIELDS, reply, strict=True) if value is not None}
+    """None for what is gone, or is damaged: one such session is no reason not to list the others."""
+    try:
+        return _read_row(id, reply)
+    except (LookupError, ValueError):  # pydantic's and JSON's errors are such, too
+        return None
+
+
+def _read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
+    found = {name: value for name, value in zip(_FIELDS, reply, strict=False) if value is not None}
     if "life" not in found or "counts" not in found:
         return None
     _, last, dropped, users, assistants, turns, _, _, tokens, _, updated = map(int, found["counts"].split())
@@ -251,8 +278,8 @@ def read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
         optional["finished_at"] = moment(found["finished"])
     if "place" in found:
         optional["root_id"] = found["place"].decode().split()[-1]
-    nonce, owner = (found.get("lease", b"0 - 0 -").decode() + " - - -").split(" ")[1:4:2]
-    if nonce != "-":
+    _, nonce, deadline, owner = found.get("lease", b"0 - 0 -").decode().split(" ", 3)
+    if nonce != "-" and int(deadline) > time.time() * 1000:
         optional["holder"] = owner
     summary = SessionSummary(
         id=id,
@@ -266,9 +293,10 @@ def read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
         assistant_messages=assistants,
         turns=turns,
         tokens=tokens,
+        active_below=int(found.get("tree", b"0 0").split()[1]),
         **optional,
     )
-    return Row(summary, int(found["created"]), updated)
+    return Row(summary, found["life"].decode(), int(found["created"]), updated)
 
 
 def is_young(entry: Entry, now: int) -> bool:

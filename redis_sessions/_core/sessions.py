@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from ..errors import SessionNotFound, SessionReplaced
+from ..errors import InvalidState, SessionNotFound, SessionReplaced
 from ..models.sessions import Formation, SessionInfo
+from ..models.trees import SpawnRef
 from ..settings import MICROS, SessionSettings
 from .calls import Argument, Call, invoke
 from .codec import from_json, to_json
@@ -57,7 +58,14 @@ def info(keys: SessionKeys, life: str) -> Call[SessionInfo]:
 
 
 def read_info(id: str, reply: list[bytes]) -> SessionInfo:
-    """A SessionInfo from the pairs that the info script returns."""
+    """A SessionInfo from the pairs that the info script returns; refuses what somebody else wrote over."""
+    try:
+        return _read_info(id, reply)
+    except (LookupError, ValueError) as problem:
+        raise InvalidState(name=id, detail=f"the stored session is damaged: {problem}") from None
+
+
+def _read_info(id: str, reply: list[bytes]) -> SessionInfo:
     found = {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
     aside = len(found.get("aside", b"").split())
     turns, entries, duration, action = found.get("limits", b"- - - error").decode().split()
@@ -90,6 +98,8 @@ def read_info(id: str, reply: list[bytes]) -> SessionInfo:
         optional |= {"spent_tokens": spent_tokens, "spent_cost": spent_cost / MICROS}
     if "place" in found:
         optional["root_id"] = found["place"].decode().split()[-1]
+    if "spawned_by" in found:
+        optional["spawned_by"] = SpawnRef(**from_json(found["spawned_by"]))
     if "run" in found:
         attempt, most, deadline = found["run"].decode().split()
         optional |= {"attempt": int(attempt), "max_attempts": None if most == "-" else int(most)}
@@ -197,14 +207,18 @@ def touch(keys: SessionKeys, life: str, ttl: Duration | None) -> Call[timedelta 
     )
 
 
-def delete(keys: SessionKeys, life: str, lease: str) -> Call[tuple[bool, str, Left]]:
-    """Reads as whether it was there, its number, and the members below it that are to be deleted first."""
+def delete(keys: SessionKeys, life: str, lease: str, updated: int | None = None) -> Call[tuple[bool, str, Left]]:
+    """Reads as whether it was there, its number, and the members below it that are to be deleted first.
+
+    With the time of its last update it is deleted only if nothing happened since.
+    """
     call: Call[tuple[bool, str, Left]] = invoke(
         script("sessions/delete"),
         keys,
         lambda reply: (reply[0] == 1, reply[1].decode(), read_left(reply[2])),
         life=life,
         lease=lease or ORDER,
+        updated="" if updated is None else updated,
     )
     call.repeatable = bool(life)  # blindly repeated, it could meet a session created in between
     return call

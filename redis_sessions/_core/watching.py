@@ -43,13 +43,14 @@ class Standing(NamedTuple):
 class Progress:
     """How far somebody has seen a session. Events come out of it in order, each once."""
 
-    def __init__(self, id: str, seq: int | None = 0, change: int = 0) -> None:
+    def __init__(self, id: str, seq: int | None = 0, change: int = 0, life: str = "") -> None:
         self.id = id
         self.seq = seq or 0
         self.change = change
         self.is_new = seq is None
         """It begins with what comes from now on."""
-        self.life = ""
+        self.life = life
+        self.is_begun = False
         self.is_over = False
         """Whether nothing more can come."""
 
@@ -89,7 +90,7 @@ class Progress:
         """Refuses a history that went back, for a failover lost what was seen, and another life of the session."""
         if self.life and standing.life != self.life:
             raise SessionReplaced(session_id=self.id)
-        self.life = standing.life
+        self.life, self.is_begun = standing.life, True
         if self.is_new:
             self.is_new, self.seq, self.change = False, standing.last, max([0, *[c.number for c in standing.changes]])
         if standing.last < self.seq:

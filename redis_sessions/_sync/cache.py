@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -233,6 +234,7 @@ class SessionCache(Catalog):
             _, known = self._calls.run(sessions.create(keys, life, settings, fields, get="only"))
             if known:
                 return self._handle(keys.id, known)
+        began = time.monotonic()
         call = sessions.create(keys, life, settings, fields, get="too" if get else "")
         call.ahead = self._home.indexes.announce(keys, fields, settings.ttl_ms)
         try:
@@ -240,7 +242,7 @@ class SessionCache(Catalog):
         except SessionExists:
             self._home.indexes.later([keys.id])
             raise
-        if not created:
+        if not created or time.monotonic() - began > 1:  # somebody may have found that it did not come
             self._home.indexes.later([keys.id])
         return self._handle(keys.id, known)
 

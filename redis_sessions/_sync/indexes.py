@@ -13,7 +13,7 @@ from .._core.calls import Argument, Call
 from .._core.faults import Fault
 from .._core.forks import in_child
 from .._core.indexes import GRACE_MS, LAG_MS, Facts
-from .._core.keys import SHARDS, EntryKeys, SessionKeys, entry_keys, session_keys, shard_of
+from .._core.keys import SHARDS, SessionKeys, session_keys
 from ..errors import SessionsError
 from . import background, io
 
@@ -100,7 +100,8 @@ class Indexes:
                 self.settle(ids[first : first + _AT_ONCE])
 
     def settle(self, ids: Sequence[str]) -> list[str]:
-        """Puts sessions where they belong, by what they say themselves: two round trips. Returns others that are due."""
+        """Puts sessions where they belong, by what they say themselves: two round trips, three in
+        a cluster. Returns others that are due."""
         everything = [session_keys(self._namespace, id) for id in ids]
         calls: list[Call[Any]] = [indexes.clock(self._namespace)]
         for keys in everything:
@@ -108,30 +109,34 @@ class Indexes:
         found: list[Any] = self._calls.try_many(calls)
         now = found.pop(0)
         puts: list[Call[Any]] = []
+        notes: list[Call[Any]] = []
         for at, keys in enumerate(everything):
             answers = found[at * 5 : at * 5 + 5]
-            if not any(isinstance(answer, SessionsError) for answer in (now, *answers)):
-                puts += self._right(keys, answers, now)
-        others = self._calls.try_many(puts)
+            with suppress(ValueError):  # what is damaged stays where it is
+                if not any(isinstance(answer, SessionsError) for answer in (now, *answers)):
+                    right, note = self._right(keys, answers, now)
+                    puts += right
+                    notes.append(note)
+        if self._is_apart:  # what is noted must be so, whichever node is asked first
+            self._calls.try_many(puts)
+            puts = []
+        others = (self._calls.try_many([*puts, *notes]))[len(puts) :]
         return [id for found in others if isinstance(found, list) for id in found if id not in ids]
 
-    def _right(self, keys: SessionKeys, answers: Sequence[Any], now: int) -> list[Call[Any]]:
+    def _right(self, keys: SessionKeys, answers: Sequence[Any], now: int) -> tuple[list[Call[Any]], Call[Any]]:
         truth, noted = indexes.read_truth(*answers[:2]), indexes.read_noted(*answers[2:])
         places = truth.facts.indexes(self._namespace, keys.tag) if truth.life else []
         calls: list[Call[Any]] = []
         if truth.life:
             entry = (keys.id, keys.tag, "active" if truth.is_active else "ended", truth.created, truth.updated)
             calls += indexes.put(self._namespace, [entry], truth.facts, truth.ttl_ms, is_apart=self._is_apart)
-        for place in self._known_places(keys, noted.facts):
+        everywhere = [Facts(kind) for kind in indexes.KINDS]
+        for place in dict.fromkeys(
+            place for facts in noted.facts or everywhere for place in facts.indexes(self._namespace, keys.tag)
+        ):
             if place not in places:
                 calls.append(indexes.gone(place, [keys.id], now))
-        return [*calls, indexes.note(self._namespace, keys.tag, keys.id, truth, noted)]
-
-    def _known_places(self, keys: SessionKeys, facts: Facts | None) -> list[EntryKeys]:
-        if facts is not None:
-            return facts.indexes(self._namespace, keys.tag)
-        slot = f"index-{shard_of(keys.tag)}"
-        return [entry_keys(self._namespace, "all", kind, "", slot) for kind in indexes.KINDS]
+        return calls, indexes.note(self._namespace, keys.tag, keys.id, truth, noted)
 
     def sweep(self, grace_ms: int = GRACE_MS) -> int:
         """Looks at all sessions that it is time to look at; says at how many."""

@@ -160,7 +160,8 @@ class Session(Loops):
         """
         seq = None if after_seq is None else whole(after_seq, "after_seq")
         seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
-        return watch(self._home.watches, self, Progress(self.id, seq, whole(after_change, "after_change")), seconds)
+        progress = Progress(self.id, seq, whole(after_change, "after_change"), self._life)
+        return watch(self._home.watches, self, progress, seconds)
 
     def publish(self, data: Any) -> None:
         """Tells those who watch now something that is not stored: JSON of 64 KiB at most. Raises SessionNotFound."""

@@ -111,6 +111,26 @@ class Message:
         """An entry about something that happened around the conversation."""
         return cls(payload={"type": "system_event", "event": event, "content": content})
 
+    @classmethod
+    def agent_response(
+        cls,
+        content: str,
+        *,
+        session_id: str | None = None,
+        seed_id: str | None = None,
+        phase_reached: str | None = None,
+        evaluation_passed: bool | None = None,
+    ) -> Message:
+        """An answer of the assistant's, and what it came of; what is None is left out."""
+        facts = {
+            "session_id": session_id,
+            "seed_id": seed_id,
+            "phase_reached": phase_reached,
+            "evaluation_passed": evaluation_passed,
+        }
+        given = {name: value for name, value in facts.items() if value is not None}
+        return cls(payload={"role": "assistant", "content": content, **given})
+
     @property
     def role(self) -> str:
         """system, user, assistant or tool."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from .leases import LeaseInfo
 from .limits import LimitAction, LimitCheck, check_limits
+from .trees import SpawnRef
 
 Status = Literal["active", "paused", "completed", "failed", "cancelled", "timed_out"]
 Kind = Literal["main", "subagent", "cron"]
@@ -89,6 +90,8 @@ class SessionInfo(_Frozen):
     label: str | None = None
     task: str | None = None
     model: str | None = None
+    spawned_by: SpawnRef | None = None
+    """The tool call, and the loop of its parent, that it was spawned by."""
     attempt: int = 0
     """How often a worker claimed it."""
     max_attempts: int | None = None
@@ -151,6 +154,25 @@ class SessionInfo(_Frozen):
     def exchanges(self) -> int:
         """The smaller of the user and the assistant messages."""
         return min(self.user_messages, self.assistant_messages)
+
+    @property
+    def active_seed_id(self) -> str | None:
+        """What it works on; like the next two from the metadata, if it is text there."""
+        return self._text("active_seed_id")
+
+    @property
+    def active_persona_id(self) -> str | None:
+        """Who the session plays."""
+        return self._text("active_persona_id")
+
+    @property
+    def project_id(self) -> str | None:
+        """What it belongs to."""
+        return self._text("project_id")
+
+    def _text(self, name: str) -> str | None:
+        value = self.metadata.get(name)
+        return value if isinstance(value, str) else None
 
     @property
     def is_empty(self) -> bool:

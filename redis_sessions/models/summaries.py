@@ -26,8 +26,9 @@ class SessionSummary(BaseModel):
     parent_id: str | None = None
     root_id: str | None = None
     active_seed_id: str | None = None
+    """Like the next two, from the metadata, if it is text there."""
+    active_persona_id: str | None = None
     project_id: str | None = None
-    """From the metadata, if it is text there."""
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -40,7 +41,9 @@ class SessionSummary(BaseModel):
     tokens: int
     """Of the retained messages."""
     holder: str | None = None
-    """Who was granted its lease last and has not released it."""
+    """Who holds its lease."""
+    active_below: int = 0
+    """Of a root: how many sessions of its tree are active."""
 
     @property
     def exchanges(self) -> int:
