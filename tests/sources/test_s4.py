@@ -231,10 +231,12 @@ def test_the_active_seed_and_persona_are_metadata(cache: SessionCache) -> None:
 @responds
 def test_a_response_is_an_assistant_message(cache: SessionCache) -> None:
     """3-28, 3-32: what it names is in its payload; what is absent is left out."""
-    make_response: Any = vars(Message)["agent_response"].__get__(None, Message)
     session = cache.create()
-    session.append(HELLO, make_response("Hi"))
-    session.append(make_response("Ok", session_id="s", seed_id="e", phase_reached="review", evaluation_passed=False))
+    bare: Message = Message.agent_response("Hi")  # type: ignore[attr-defined]
+    full: Message = Message.agent_response(  # type: ignore[attr-defined]
+        "Ok", session_id="s", seed_id="e", phase_reached="review", evaluation_passed=False
+    )
+    session.append(HELLO, bare, full)
     bare, full = session.history(role="assistant")
     assert not {"session_id", "seed_id", "phase_reached", "evaluation_passed"} & set(bare.payload)
     assert (bare.role, bare.content, full.content) == ("assistant", "Hi", "Ok")
