@@ -122,7 +122,9 @@ def test_a_session_has_one_of_these_statuses(cache: SessionCache) -> None:
 
 
 def test_tags_are_added_in_order(cache: SessionCache) -> None:
-    """0-10: duplicates are kept; a parent can be named."""
+    """0-10, 0-11: duplicates are kept; a parent can be named; without them there are none."""
+    bare = cache.create().info()
+    assert (bare.tags, bare.parent_id) == ([], None)
     session = cache.create(tags=["a"], parent_id="p")
     for tag in ("b", "a"):
         session.patch(tags=[*session.info().tags, tag])
