@@ -150,7 +150,8 @@ def test_the_run_time_grows_until_the_end(cache: SessionCache) -> None:
     session, ended = cache.create(), cache.create()
     ended.complete()
     time.sleep(1.01)
-    assert (session.info().runtime, ended.info().runtime) == (1, 0)
+    assert session.info().runtime >= 1
+    assert ended.info().runtime == 0
 
 
 def test_there_are_three_kinds(cache: SessionCache) -> None:
