@@ -156,8 +156,8 @@ def test_an_append_prunes_nothing(cache: SessionCache) -> None:
 def test_pruning_is_done_once_in_a_cooldown(cache: SessionCache) -> None:
     """3-16: the first does; within it none does, which does not prolong it; after it one does again; 0 always does."""
     make(cache, "a", "b")
-    assert cache.prune(max_sessions=1, cooldown=0.5) == 1  # type: ignore[attr-defined]
     began = time.monotonic()
+    assert cache.prune(max_sessions=1, cooldown=0.5) == 1  # type: ignore[attr-defined]
     make(cache, "c")
     assert cache.prune(max_sessions=1, cooldown=0.5) == 0  # type: ignore[attr-defined]
     time.sleep(0.3)
@@ -165,7 +165,7 @@ def test_pruning_is_done_once_in_a_cooldown(cache: SessionCache) -> None:
     while cache.prune(max_sessions=1, cooldown=0.5) == 0:  # type: ignore[attr-defined]
         assert time.monotonic() < due
         time.sleep(0.01)
-    assert time.monotonic() - began > 0.4
+    assert time.monotonic() - began > 0.49
     for name in ("d", "e"):
         make(cache, name)
         assert cache.prune(max_sessions=1) == 1  # type: ignore[attr-defined]
