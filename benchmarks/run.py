@@ -18,7 +18,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from benchmarks import leases, trees
+from benchmarks import following, leases, trees
 from benchmarks.rows import Row
 from redis_sessions import AsyncSessionCache, SessionCache
 from redis_sessions._core.keys import session_keys
@@ -213,7 +213,7 @@ def main() -> int:
         rows = sync_rows(server) + asyncio.run(async_rows(server))
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # what follows is about several processes
-        rows += leases.rows(server) + trees.rows(server, p50)
+        rows += leases.rows(server) + trees.rows(server, p50) + following.rows(server, p50)
     finally:
         server.stop()
     print(f"{version.get('server_name', 'redis')} {version['redis_version']}, client and server on one core\n")
