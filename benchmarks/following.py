@@ -30,18 +30,11 @@ def _fill(client: redis.Redis, cache: SessionCache, first: int, last: int) -> No
     """Sessions as their creation leaves them, in hashes of a few fields so that a million of them have room."""
     pipe = client.pipeline(transaction=False)
     for number in range(first, last):
-        id, now = f"s{number}", time.time_ns() // 1000
+        id, now = f"s{number}", time.time_ns() // 1000 - (2_000_000 - number) * 1_000_000  # one a second, for weeks
         keys, user = session_keys(cache.namespace, id), f"u{number % (last // 500 or 1)}"
         counts = f"0 0 0 0 0 0 0 0 0 0 {now}"
-        fields = {
-            "life": "0" * 12,
-            "status": "active",
-            "counts": counts,
-            "created": now,
-            "user": user,
-            "rules": "100 oldest 1 0 -",
-        }
-        pipe.hset(keys.session, mapping=fields)
+        fields = ("life", "0" * 12, "status", "active", "counts", counts, "created", now, "user", user, "rules", "0")
+        pipe.execute_command("HSET", keys.session, *fields)
         for call in put(cache.namespace, [(id, keys.tag, "active", now, now)], Facts(user=user), -1, is_apart=False):
             pipe.execute_command(*call.command)
         if number % 2000 == 1999:
@@ -90,7 +83,8 @@ def _events(server: Server) -> list[Row]:
         subscriber.get_message(timeout=1)
 
         def listen() -> None:
-            for said in subscriber.listen():
+            for _ in range(EVENTS):
+                said = next(subscriber.listen())
                 json.loads(said["data"])
                 moments.append(time.perf_counter())
                 had.release()

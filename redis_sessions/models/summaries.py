@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .sessions import Kind, Status
 
@@ -22,7 +22,7 @@ class SessionSummary(BaseModel):
     name: str | None = None
     label: str | None = None
     task: str | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     parent_id: str | None = None
     root_id: str | None = None
     active_seed_id: str | None = None
