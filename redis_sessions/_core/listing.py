@@ -239,7 +239,7 @@ def read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
     found = {name: value for name, value in zip(_FIELDS, reply, strict=True) if value is not None}
     if "life" not in found or "counts" not in found:
         return None
-    _, last, dropped, users, assistants, turns, _, _, tokens, _, updated = map(int, found["counts"].split())
+    rev, last, dropped, users, assistants, turns, _, _, tokens, _, updated = map(int, found["counts"].split())
     optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXTS.items() if field in found}
     for name in _METADATA:
         value = from_json(found[f"meta.{name}"]) if f"meta.{name}" in found else None
@@ -257,6 +257,7 @@ def read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
     summary = SessionSummary(
         id=id,
         status=found["status"].decode(),
+        rev=rev,
         kind=found.get("kind", b"main").decode(),
         created_at=moment_of(found["created"]),
         updated_at=moment_of(updated),
