@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Unpack
 
-from .._core import leases, listing
+from .._core import leases, queries
 from .._core.keys import index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..errors import InvalidInput
@@ -43,18 +43,18 @@ class AsyncCatalog:
         index is read, so a page may hold fewer than `limit` where filters combine; the cursor says whether there are more.
         Three round trips at most. Unknown users and tags are an empty page. Raises InvalidInput.
         """
-        return await self._listing.page(listing.query(limit=limit, **filters), cursor)
+        return await self._listing.page(queries.query(limit=limit, **filters), cursor)
 
     def sessions(self, **filters: Unpack[Filters]) -> AsyncIterator[SessionSummary]:
         """All sessions that `list` would page through, as an iterator."""
-        return self._listing.every(listing.query(limit=200, **filters))
+        return self._listing.every(queries.query(limit=200, **filters))
 
     async def count(self, **filters: Unpack[Filters]) -> int:
         """How many sessions there are. With one filter as the indexes have it, in one round trip: what others did in the last
         second may be missing, and what expired is counted until somebody meets it or sweeps. Where filters combine they are
         listed to be counted.
         """
-        return await self._listing.count(listing.query(limit=1000, **filters))
+        return await self._listing.count(queries.query(limit=1000, **filters))
 
     async def leases(self, limit: int = 50, cursor: str | None = None) -> Page[LeaseInfo]:
         """Leases that are held and have not run out, those that run out first before others; at most 3 round trips a page.

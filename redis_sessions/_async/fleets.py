@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 
-from .._core import listing, trees
+from .._core import queries, trees
 from .._core.keys import session_keys
 from .._core.watching import Progress
 from ..errors import InvalidInput, SessionNotFound
@@ -57,17 +57,17 @@ class Listed(Finder):
         self._before: set[str] = set()
 
     async def first(self) -> list[str]:
-        newest = await self._sessions.page(listing.query(user=self._user, agent=self._agent, order="created"), None)
+        newest = await self._sessions.page(queries.query(user=self._user, agent=self._agent, order="created"), None)
         self._before = {one.id for one in newest.items}
         return [
             one.id
             async for one in self._sessions.every(
-                listing.query(user=self._user, agent=self._agent, active_only=True, limit=200)
+                queries.query(user=self._user, agent=self._agent, active_only=True, limit=200)
             )
         ]
 
     async def others(self, known: set[str]) -> list[str]:
-        asked = listing.query(user=self._user, agent=self._agent, order="created")
+        asked = queries.query(user=self._user, agent=self._agent, order="created")
         found: list[str] = []
         cursor: str | None = None
         while True:

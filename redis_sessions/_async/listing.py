@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from .._core import indexes, listing
 from .._core.calls import Call
 from .._core.keys import EntryKeys, session_keys
-from .._core.listing import Position, Query, Row, Slice
+from .._core.listing import Slice
+from .._core.queries import Position, Query, Row
 from ..errors import SessionsError
 from ..models.pages import Page
 from ..models.summaries import SessionSummary

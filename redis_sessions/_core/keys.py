@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
+from ..errors import InvalidInput
 from .ids import check_category, check_id
 from .routing import tag
 
@@ -58,6 +59,20 @@ class SessionKeys:
 def session_keys(namespace: str, id: str) -> SessionKeys:
     """The keys of one session; refuses a bad id."""
     return SessionKeys(namespace, id)
+
+
+def every_session(namespace: str) -> str:
+    """What the keys of all sessions match, for SCAN."""
+    return f"{namespace}:{{*}}:session:*"
+
+
+def id_of(namespace: str, key: bytes) -> str | None:
+    """The id of the session that is at a key; None when the key is none that `session_keys` makes."""
+    id = key.decode(errors="replace").partition("}:session:")[2]
+    try:
+        return id if session_keys(namespace, id).session.encode() == key else None
+    except InvalidInput:
+        return None
 
 
 class AgentKeys(NamedTuple):

@@ -96,6 +96,27 @@ def enlist(agents: IndexKeys, agent: str) -> Call[None]:
     return invoke(script("runs/enlist"), agents, lambda reply: None, agent=agent)
 
 
+class Waiting(NamedTuple):
+    """What waits in an agent's queue: runs for a worker, and workers for a run."""
+
+    runs: int
+    workers: int
+
+
+def queued(agent: AgentKeys) -> Call[int]:
+    return Call(("ZCARD", agent.queue), agent, int, writes=False)
+
+
+def idle(agent: AgentKeys) -> Call[list[int]]:
+    """Until when each worker waits, in ms; those who did not leave the line stand there after that time."""
+    return Call(
+        ("GET", agent.workers),
+        agent,
+        lambda reply: [int(one.split(b" ", 2)[1]) for one in (reply or b"").splitlines()],
+        writes=False,
+    )
+
+
 def listed(agents: IndexKeys, limit: int) -> Call[list[str]]:
     """Agents that have runs."""
     return Call(

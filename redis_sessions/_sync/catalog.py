@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Unpack
 
-from .._core import leases, listing
+from .._core import leases, queries
 from .._core.keys import index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..errors import InvalidInput
@@ -42,18 +42,18 @@ class Catalog:
         index is read, so a page may hold fewer than `limit` where filters combine; the cursor says whether there are more.
         Three round trips at most. Unknown users and tags are an empty page. Raises InvalidInput.
         """
-        return self._listing.page(listing.query(limit=limit, **filters), cursor)
+        return self._listing.page(queries.query(limit=limit, **filters), cursor)
 
     def sessions(self, **filters: Unpack[Filters]) -> Iterator[SessionSummary]:
         """All sessions that `list` would page through, as an iterator."""
-        return self._listing.every(listing.query(limit=200, **filters))
+        return self._listing.every(queries.query(limit=200, **filters))
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many sessions there are. With one filter as the indexes have it, in one round trip: what others did in the last
         second may be missing, and what expired is counted until somebody meets it or sweeps. Where filters combine they are
         listed to be counted.
         """
-        return self._listing.count(listing.query(limit=1000, **filters))
+        return self._listing.count(queries.query(limit=1000, **filters))
 
     def leases(self, limit: int = 50, cursor: str | None = None) -> Page[LeaseInfo]:
         """Leases that are held and have not run out, those that run out first before others; at most 3 round trips a page.

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 
-from .._core import listing, trees
+from .._core import queries, trees
 from .._core.keys import session_keys
 from .._core.watching import Progress
 from ..errors import InvalidInput, SessionNotFound
@@ -58,17 +58,17 @@ class Listed(Finder):
         self._before: set[str] = set()
 
     def first(self) -> list[str]:
-        newest = self._sessions.page(listing.query(user=self._user, agent=self._agent, order="created"), None)
+        newest = self._sessions.page(queries.query(user=self._user, agent=self._agent, order="created"), None)
         self._before = {one.id for one in newest.items}
         return [
             one.id
             for one in self._sessions.every(
-                listing.query(user=self._user, agent=self._agent, active_only=True, limit=200)
+                queries.query(user=self._user, agent=self._agent, active_only=True, limit=200)
             )
         ]
 
     def others(self, known: set[str]) -> list[str]:
-        asked = listing.query(user=self._user, agent=self._agent, order="created")
+        asked = queries.query(user=self._user, agent=self._agent, order="created")
         found: list[str] = []
         cursor: str | None = None
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redis.crc import key_slot
@@ -203,6 +203,25 @@ class Nodes:
             return self.send("", command)
         self._node_of(0)
         return [(self._node(node).send(command))[0] for node in sorted(set(self._slots.values()))]
+
+    def scan(self, pattern: str) -> Iterator[bytes]:
+        """The keys of every node that match, some perhaps twice. Reads the whole keyspace: for repairs alone."""
+        if self.is_cluster:
+            self._node_of(0)
+            links = [self._node(node) for node in sorted(set(self._slots.values()))]
+        else:
+            links = [self._watched() if self._masters is not None else self._server()]
+        for link in links:
+            cursor: Argument = 0
+            while True:
+                (reply,) = link.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+                if isinstance(reply, Exception):
+                    raise reply
+                cursor, keys = reply
+                for key in keys:
+                    yield key
+                if int(cursor) == 0:
+                    break
 
     def close(self) -> None:
         self._closed.set()

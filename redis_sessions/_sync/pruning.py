@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .._core import indexes, listing, sessions
+from .._core import indexes, listing, queries, sessions
 from .._core.keys import index_keys, session_keys
-from .._core.listing import Position, Row
+from .._core.queries import Position, Row
 from ..errors import SessionsError
 from .home import Home
 from .listing import Listing
@@ -47,7 +47,7 @@ class Pruning:
         """Roots that are beyond the limits and not in use."""
         now = self._home.calls.run(indexes.clock(self._home.namespace))
         cutoff = now - age_ms * 1000 if age_ms else 0
-        asked = listing.query(limit=_AT_ONCE * 2)
+        asked = queries.query(limit=_AT_ONCE * 2)
         cursor = asked.cursor(Position(cutoff, "")) if most == 0 else None
         kept = 0
         for row in self._sessions.rows(asked, cursor):

@@ -12,7 +12,7 @@ from .._core import indexes, leases, runs, trees
 from .._core.calls import Call
 from .._core.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
 from .._core.leases import Told
-from .._core.runs import Asked, Claim
+from .._core.runs import Asked, Claim, Waiting
 from .._core.sessions import Left
 from ..errors import SessionsError
 from . import background
@@ -149,6 +149,18 @@ class Queues:
     def agents(self) -> list[str]:
         """Agents that have, or had, runs."""
         return self._calls.run(runs.listed(self._agents, 10_000))
+
+    def waiting(self, now_ms: int) -> dict[str, Waiting]:
+        """What waits in the queue of each agent that has, or had, runs: two round trips."""
+        agents = self.agents()
+        keys = [self.of(agent) for agent in agents]
+        calls: list[Call[Any]] = [*[runs.queued(one) for one in keys], *[runs.idle(one) for one in keys]]
+        found = self._calls.get_many(calls)
+        queued, idle = found[: len(agents)], found[len(agents) :]
+        return {
+            agent: Waiting(size, sum(until > now_ms for until in untils))
+            for agent, size, untils in zip(agents, queued, idle, strict=True)
+        }
 
     def _look_after_all(self, agent: str, late: list[str]) -> None:
         for run in late:

@@ -1,6 +1,21 @@
 """All commands: each module adds its own to the app."""
 
-from . import demo, docs, doctor, lease, replay, show, transfer, tree
+from . import demo, docs, doctor, lease, ls, prune, replay, show, top, transfer, tree, watch
 from .app import app, errors
 
-__all__ = ["app", "demo", "docs", "doctor", "errors", "lease", "replay", "show", "transfer", "tree"]
+__all__ = [
+    "app",
+    "demo",
+    "docs",
+    "doctor",
+    "errors",
+    "lease",
+    "ls",
+    "prune",
+    "replay",
+    "show",
+    "top",
+    "transfer",
+    "tree",
+    "watch",
+]

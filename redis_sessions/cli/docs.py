@@ -13,7 +13,7 @@ import typer
 from .._core.codec import from_json
 from .._sync.cache import SessionCache
 from ..errors import InvalidInput
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, errors, other_processes
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, tell
 
 docs = typer.Typer(no_args_is_help=True, help="List, read, store and delete documents.")
 app.add_typer(docs, name="docs")
@@ -39,9 +39,9 @@ def list_documents(
     for name in page.items:
         print(name)
     if not page.items:
-        errors.print("no documents")
+        tell("no documents")
     if page.cursor:
-        errors.print(f"more: --cursor {shlex.quote(page.cursor)}", markup=False, emoji=False, soft_wrap=True)
+        tell(f"more: --cursor {shlex.quote(page.cursor)}")
 
 
 @docs.command("get")
@@ -118,5 +118,5 @@ def _named(file: Path | None) -> str:
 
 
 def _missing(category: str, name: str) -> NoReturn:
-    errors.print(f"no document {name!r} in {category!r}", markup=False, emoji=False, highlight=False, soft_wrap=True)
+    tell(f"no document {name!r} in {category!r}")
     raise typer.Exit(1)

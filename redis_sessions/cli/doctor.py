@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -15,14 +16,25 @@ from .._core.keys import SCHEMA
 from .._core.scripts import names, script
 from .._sync.cache import SessionCache
 from ..errors import AccessDenied, SchemaMismatch, StoreError
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, counting, other_processes, out
+from .reindex import reindex
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
 @app.command()
-def doctor(url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False) -> None:
+def doctor(
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    rebuild: Annotated[
+        bool, typer.Option("--reindex", help="Make the indexes anew, while the fleet runs, instead.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Look at the server: version, memory policy, persistence, latency, scripts, schema. Exit 1 if something is wrong."""
+    if rebuild:
+        _rebuild(url, namespace, as_json)
+        return
     with SessionCache.from_url(other_processes(url), namespace=namespace, retry_for=3) as cache:
         findings = _examine(cache)
     failed = any(finding.level == "fail" for finding in findings)
@@ -35,6 +47,13 @@ def doctor(url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_
             table.add_row(_MARKS[finding.level], finding.subject, escape(finding.fact) + advice)
         out.print(table)
     raise typer.Exit(1 if failed else 0)
+
+
+def _rebuild(url: str, namespace: str, as_json: bool) -> None:
+    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache, counting("sessions") as progress:
+        cache.get("doctor")  # not in a namespace of another schema
+        looked = reindex(cache, progress)
+    print(json.dumps({"looked_at": looked}) if as_json else f"{looked} sessions were looked at")
 
 
 def _examine(cache: SessionCache) -> list[Finding]:

@@ -14,9 +14,9 @@ from .._sync.cache import SessionCache
 from ..models.messages import Message
 from ..models.sessions import SessionInfo
 from . import lease
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out, printable
 
-_COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
+COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
 
 
 @app.command()
@@ -44,7 +44,7 @@ def show(
         out.print(f"[dim]… {info.dropped} older messages were dropped[/]")
     for one in messages:
         label = f"{one.seq}{' pinned' if one.pinned else ''} {one.timestamp:%H:%M:%S}"
-        _print_line(one.role, label, _told(one))
+        _print_line(one.role, label, told(one))
 
 
 def _payload(message: Message) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def _summary(info: SessionInfo) -> str:
         f"created {info.created_at:%Y-%m-%d %H:%M:%S} · updated {info.updated_at:%H:%M:%S} UTC",
     ]
     who = {"user": info.user_id, "agent": info.agent_id, "name": info.name, "tags": ", ".join(info.tags) or None}
-    told = " · ".join(f"{key} {escape(value)}" for key, value in who.items() if value)
-    if told:
-        lines.append(told)
+    described = " · ".join(f"{key} {escape(value)}" for key, value in who.items() if value)
+    if described:
+        lines.append(described)
     if info.lease is not None:
         lines.append(lease.told(info.lease))
     if info.inbox:
@@ -69,19 +69,19 @@ def _summary(info: SessionInfo) -> str:
     return "\n".join(lines)
 
 
-def _told(message: Message) -> str:
+def told(message: Message) -> str:
+    """What a message says, and which tools it calls."""
     calls = message.payload.get("tool_calls") or []
-    told = [message.text] if message.text else []
+    parts = [message.text] if message.text else []
     for call in calls if isinstance(calls, list) else []:
         function = call.get("function", {}) if isinstance(call, dict) else {}
-        told.append(f"→ {function.get('name', 'tool')}({function.get('arguments', '')})")
-    if not told:
+        parts.append(f"→ {function.get('name', 'tool')}({function.get('arguments', '')})")
+    if not parts:
         rest = {key: value for key, value in message.payload.items() if key != "role" and value is not None}
-        told.append(json.dumps(rest, ensure_ascii=False))
-    return "\n".join(told)
+        parts.append(json.dumps(rest, ensure_ascii=False))
+    return "\n".join(parts)
 
 
 def _print_line(role: str, label: str, text: str) -> None:
-    told = "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
-    indented = told.replace("\n", "\n" + " " * 10)  # no message looks like another's line, or steers the terminal
-    out.print(Text.assemble((f"{role:>9} ", _COLOURS[role]), (f"{label}  ", "dim"), indented))
+    indented = printable(text, keep="\n").replace("\n", "\n" + " " * 10)  # no message looks like another's line
+    out.print(Text.assemble((f"{role:>9} ", COLOURS[role]), (f"{label}  ", "dim"), indented))

@@ -11,13 +11,12 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from .._sync.cache import SessionCache
-from ..errors import InvalidInput
 from ..models.sessions import SessionInfo
 from ..models.trees import ChildInfo
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out, printable, seconds
 
 Id = Annotated[str, typer.Argument(help="The session.")]
-_MARKS = {
+MARKS = {
     "active": "[yellow]●[/]", "paused": "[blue]‖[/]", "completed": "[green]✔[/]", "failed": "[red]✘[/]",
     "cancelled": "[magenta]⊘[/]", "timed_out": "[red]⧖[/]", "deleted": "[dim]×[/]",
 }  # fmt: skip
@@ -63,11 +62,11 @@ def _line(
     facts = [status, f"{tokens} tokens" if tokens else "", f"{seconds:.1f} s" if seconds is not None else "", again]
     facts += [f"held by {holder}" if holder else "", reason or ""]
     told = " · ".join(_plain(fact) for fact in facts if fact)
-    return f"{_MARKS[status]} [bold]{_plain(name)}[/] {_plain(task[:60])} [dim]{told}[/]"
+    return f"{MARKS[status]} [bold]{_plain(name)}[/] {_plain(task[:60])} [dim]{told}[/]"
 
 
 def _plain(text: str) -> str:
-    return escape("".join(one if one.isprintable() else repr(one)[1:-1] for one in text))
+    return escape(printable(text))
 
 
 @app.command()
@@ -115,7 +114,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Look after runs whose worker died or whose time is over. Workers do so, too, while they wait."""
-    pause = _seconds(every)
+    pause = None if every is None else seconds(every, "--every", 0.05, 86_400)
     with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
         while True:
             looked = cache.sweep(agent)
@@ -129,15 +128,3 @@ def sweep(
                 time.sleep(pause)
             except KeyboardInterrupt:
                 return
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        seconds = float(text.removesuffix("s"))
-    except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 86_400:
-        raise InvalidInput(name="--every", detail=f"{text!r} is no time from 0.05s to 86400s")
-    return seconds

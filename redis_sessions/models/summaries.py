@@ -16,6 +16,8 @@ class SessionSummary(BaseModel):
 
     id: str
     status: Status
+    rev: int
+    """Changes so far."""
     kind: Kind = "main"
     user_id: str | None = None
     agent_id: str | None = None

@@ -125,6 +125,14 @@ def test_a_user_with_few_rights_is_enough(own_server: Server) -> None:
         cache.documents("other").put("n", "x")
         assert cache.documents("other").delete("n")
         assert cache.categories().items == ["notes"]
+        assert next(iter(session.watch())).kind in ("gap", "message")
+        session.publish("x")
+        cache.create("listed", user_id="mia", tags=["t"])
+        assert [one.id for one in cache.list(user="mia").items] == ["listed"]
+        assert cache.count(user="mia") == 1
+        assert cache.prune(max_age=3600, cooldown=1) == 0
+        cache._home.indexes.catch_up()
+        assert cache._home.indexes._behind == {}
         cache.conversation("mia").append({"role": "user", "content": "x"})
         session.pause()
         session.complete()

@@ -1,0 +1,75 @@
+"""`doctor --reindex`: lists come back from the sessions alone."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+import redis
+
+from redis_sessions import SessionCache
+from redis_sessions.cli.reindex import reindex
+from tests.cli.test_cli import run
+from tests.conftest import Engines, fake_client
+from tests.servers import Server, await_true, free_port
+
+
+def clients(cache: SessionCache, engine: str, engines: Engines) -> list[redis.Redis]:
+    return [node.client for node in engines.nodes[engine]] or [fake_client(cache)]
+
+
+def test_lists_are_right_again(cache: SessionCache, engine: str, engines: Engines, namespace: str, url: str) -> None:
+    """Of all, of a user, by a tag, the active and the ended; the sessions of others are not looked at."""
+    for number in range(450):
+        session = cache.create(f"s{number}", user_id=f"user{number % 3}", tags=["odd"] if number % 2 else None)
+        if number % 9 == 0:
+            session.complete()
+    cache.create("root").spawn("worker").raise_if_refused()
+    cache._home.indexes.catch_up()
+    raw = clients(cache, engine, engines)
+    for client in raw:
+        found = [key for key in client.scan_iter(count=1000) if b":session:" not in key and not key.endswith(b":meta")]
+        for key in found:
+            client.delete(key)
+    assert cache.list().items == []
+    foreign = f"{namespace}:{{00000000}}:session:foreign"  # its id has another tag
+    for client in raw:
+        with suppress(redis.exceptions.MovedError):
+            client.set(foreign, "x")
+    seen: list[int] = []
+    if engine == "fake":
+        assert reindex(cache, seen.append) == 452
+        assert seen == [200, 400, 452]
+    else:
+        done = run("doctor", "--reindex", "--json", "--url", url, "--namespace", namespace)
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"looked_at": 452}), done.stderr
+    for client in raw:
+        with suppress(redis.exceptions.MovedError):
+            client.delete(foreign)
+    assert len(list(cache.sessions())) == cache.count() == 452
+    assert {one.id for one in cache.sessions(user="user1")} == {f"s{n}" for n in range(1, 450, 3)}
+    assert cache.count(tags=["odd"]) == 225
+    assert cache.count(active_only=True) == 402
+    assert [one.agent_id for one in cache.sessions(kinds=["subagent"])] == ["worker"]
+
+
+def test_it_runs_while_others_write(own_server: Server) -> None:
+    """What is created and deleted meanwhile is listed, or not, as it should be."""
+    with SessionCache.from_url(own_server.url) as cache:
+        for number in range(100):
+            cache.create(f"s{number}")
+        for number in range(50):
+            cache.delete(f"s{number}")
+        assert run("doctor", "--reindex", "--url", own_server.url).stdout == "50 sessions were looked at\n"
+        await_true(lambda: cache.count() == 50)
+
+
+@pytest.mark.parametrize("rights", ["+@all -scan", "+@all"])
+def test_what_stops_it_is_one_line(own_server: Server, rights: str) -> None:
+    """A right that lacks, a server that is down: exit 3."""
+    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", *rights.split())
+    port = own_server.port if "scan" in rights else free_port()
+    done = run("doctor", "--reindex", "--url", f"redis://few:pass@127.0.0.1:{port}")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert ("needs SCAN" if "scan" in rights else "did not serve") in done.stderr

@@ -1,0 +1,113 @@
+"""Following sessions on the command line: lines as they come, an end when it is over, quiet when it is ended."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis_sessions import SessionCache
+from tests.cli.test_cli import run
+from tests.servers import Server
+
+X = {"role": "user", "content": "x"}
+
+
+@contextmanager
+def watching(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "redis_sessions.cli.main", "watch", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+def test_a_session_is_followed_to_its_end(own_server: Server) -> None:
+    """What is there, what is gone, what comes, what is not stored; nothing in it steers the terminal."""
+    with SessionCache.from_url(own_server.url, max_messages=2) as cache:
+        session = cache.create("a")
+        session.append(X, X, {"role": "assistant", "content": "\x1b[31mred [bold]\nuser faked"}, X)
+        with watching("a", "--url", own_server.url) as process:
+            assert line(process)[9:] == "messages 1 to 2 are gone"
+            assert line(process)[9:] == "    3 assistant \\x1b[31mred [bold]\\nuser faked"
+            assert line(process)[9:] == "    4 user      x"
+            session.publish({"half": "a wor"})
+            assert line(process)[9:] == 'not stored: {"half": "a wor"}'
+            session.append({"role": "user", "content": "y" * 1000})
+            assert line(process)[9:] == f"    5 user      {'y' * 200}…"
+            session.complete()
+            assert line(process)[9:] == "is completed"
+            assert process.wait(20) == 0
+        rest = run("watch", "a", "--after-seq", "4", "--url", own_server.url).stdout.splitlines()
+        assert [one[9:] for one in rest] == [f"    5 user      {'y' * 200}…", "is completed"]
+        lines = run("watch", "a", "--json", "--url", own_server.url).stdout.splitlines()
+        events = [json.loads(one) for one in lines]
+        assert [one["kind"] for one in events] == ["gap", "message", "message", "status"]
+        assert (events[0]["first_seq"], events[0]["seq"], events[1]["payload"]) == (1, 3, X)
+        assert (events[3]["status"], events[3]["change"], events[3]["seq"]) == ("completed", 1, 5)
+
+
+def test_all_of_a_user_are_followed(own_server: Server) -> None:
+    """By name, from now on, also those that come later."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("old", user_id="mia").append(X)
+        with watching("--user", "mia", "--url", own_server.url) as process:
+            out = process.stdout
+            assert out is not None
+            while not select.select([out], [], [], 0.1)[0]:
+                cache.session("old").append(X)  # nobody knows when the watcher begins
+            cache.create("new", user_id="mia").append(X)
+            seen = [line(process)]
+            while not seen[-1].startswith("new", 9):
+                seen.append(line(process))
+            assert seen[-1][9:] == "new     1 user      x"
+            cache.delete("new")
+            while not seen[-1].endswith("new the session is gone"):
+                seen.append(line(process))
+        assert run("watch", "--tree", "old", "--timeout", "0.3", "--url", own_server.url).stdout == ""
+
+
+def test_ctrl_c_ends_it_quietly(own_server: Server) -> None:
+    """Exit 0."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("a").append(X)
+        with watching("a", "--url", own_server.url) as process:
+            line(process)
+            process.send_signal(signal.SIGINT)
+            assert (process.wait(20), process.stderr and process.stderr.read()) == (0, "")
+
+
+def test_quiet_sessions_end_by_timeout(own_server: Server) -> None:
+    """Exit 0, and nothing of what was before."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("a").append(X)
+    done = run("watch", "a", "--from-now", "--timeout", "0.2s", "--url", own_server.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_unknown_session_and_mistakes_get_one_line(own_server: Server) -> None:
+    """Exit 1 for what is not there, 2 for what cannot be meant."""
+    for code, told, arguments in (
+        (1, "does not exist", ("none",)),
+        (1, "does not exist", ("--tree", "none")),
+        (2, "give one of", ()),
+        (2, "give one of", ("a", "--user", "mia")),
+        (2, "are for one session", ("--user", "mia", "--from-now")),
+        (2, "not both", ("a", "--from-now", "--after-seq", "1")),
+        (2, "'soon' is no time", ("a", "--timeout", "soon")),
+        (2, "after_seq", ("a", "--after-seq", "-1")),
+        (2, "whitespace", ("a b",)),
+    ):
+        done = run("watch", *arguments, "--url", own_server.url)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), (arguments, done.stderr)
+        assert told in done.stderr, arguments
