@@ -97,12 +97,12 @@ async def watch_all(
                 known.add(id)
                 session = AsyncTranscript(home, session_keys(home.namespace, id), "")
                 watched[id] = (session, Progress(id, begins.get(id, 0)))
-                home.watches.join(session._keys, mailbox)
+                await home.watches.join(session._keys, mailbox)
                 async for event in _begun(home, *watched[id]):
                     heard = time.monotonic()
                     yield event
             for id in [id for id, (_, progress) in watched.items() if progress.is_over]:
-                home.watches.leave(watched.pop(id)[0]._keys, mailbox)
+                await home.watches.leave(watched.pop(id)[0]._keys, mailbox)
             async for event in home.watches.follow(watched, mailbox, max(looked + _FOUND - time.monotonic(), 0)):
                 heard = time.monotonic()
                 yield event
@@ -114,7 +114,7 @@ async def watch_all(
                 ids = await finder.others(known)
     finally:
         for session, _ in watched.values():
-            home.watches.leave(session._keys, mailbox)
+            await home.watches.leave(session._keys, mailbox)
 
 
 async def _begun(home: Home, session: AsyncTranscript, progress: Progress) -> AsyncIterator[SessionEvent]:

@@ -60,9 +60,8 @@ class Indexes:
         return (keys.id, *parent)
 
     def _note_fresh(self, id: str) -> None:
-        self._fresh.pop(id, None)
-        while len(self._fresh) >= _FRESH:
-            self._fresh.pop(next(iter(self._fresh)), None)
+        if len(self._fresh) >= _FRESH:
+            self._fresh = {}  # whoever is written next is put right once more
         self._fresh[id] = time.monotonic() + LAG_MS / 1000
 
     def later(self, ids: Iterable[str], seconds: float = _SOON) -> None:
@@ -78,8 +77,10 @@ class Indexes:
         """Puts right what was written; what cannot be now is tried again, and found by its mark if this process ends."""
         async with self._catching_up:
             self._is_due = False
-            ids = list(self._behind)
-            self._behind.clear()
+            ids = []
+            with suppress(KeyError):
+                while True:
+                    ids.append(self._behind.popitem()[0])
             for first in range(0, len(ids), _AT_ONCE):
                 some = ids[first : first + _AT_ONCE]
                 try:

@@ -61,26 +61,29 @@ class Watches:
         self._wakes = wakes
         self._watched: dict[str, Watched] = {}
         self._is_renewing = False
+        self._changing = io.Lock()
 
     def join(self, keys: SessionKeys, mailbox: background.Mailbox[Said]) -> None:
         """From now on the mailbox gets what is told of a session."""
-        watched = self._watched.get(keys.id)
-        if watched is None:
-            watched = self._watched[keys.id] = Watched(keys)
-            self._wakes.attach(watched.nonce, watched)
-        watched.watchers.append(mailbox)
-        if not self._is_renewing:
-            self._is_renewing = True
-            background.later(RENEWED, self._renew)
+        with self._changing:
+            watched = self._watched.get(keys.id)
+            if watched is None:
+                watched = self._watched[keys.id] = Watched(keys)
+                self._wakes.attach(watched.nonce, watched)
+            watched.watchers.append(mailbox)
+            if not self._is_renewing:
+                self._is_renewing = True
+                background.later(RENEWED, self._renew)
 
     def leave(self, keys: SessionKeys, mailbox: background.Mailbox[Said]) -> None:
         """Ends what `join` began; the server forgets it by itself."""
-        watched = self._watched.get(keys.id)
-        if watched is not None and mailbox in watched.watchers:
-            watched.watchers.remove(mailbox)
-            if not watched.watchers:
-                del self._watched[keys.id]
-                self._wakes.forget(watched.nonce)
+        with self._changing:
+            watched = self._watched.get(keys.id)
+            if watched is not None and mailbox in watched.watchers:
+                watched.watchers.remove(mailbox)
+                if not watched.watchers:
+                    del self._watched[keys.id]
+                    self._wakes.forget(watched.nonce)
 
     def _expect(self, watched: Watched, life: str) -> Any:
         wakes = self._wakes

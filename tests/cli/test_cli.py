@@ -152,20 +152,20 @@ def test_doctor_warns_with_what_to_do(own_server: Server) -> None:
     assert "schema" in wrong.stdout
 
 
-def test_a_users_mistakes_get_one_line(server: Server, tmp_path: Path) -> None:
+def test_a_users_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> None:
     """A missing session, a bad id, a wrong URL, a server that is down, a missing file: exit codes 2 and 3."""
     down = f"redis://:secret@127.0.0.1:{free_port()}"
     for code, arguments in (
-        (2, ("show", "nobody", "--url", server.url)),
-        (2, ("show", "a b", "--url", server.url)),
+        (2, ("show", "nobody", "--url", own_server.url)),
+        (2, ("show", "a b", "--url", own_server.url)),
         (2, ("show", "a", "--url", "http://x")),
         (2, ("replay", str(tmp_path / "none.jsonl"))),
-        (2, ("replay", str(tmp_path), "--url", server.url)),
+        (2, ("replay", str(tmp_path), "--url", own_server.url)),
         (2, ("replay", str(lines(tmp_path / "empty.jsonl")))),
-        (2, ("show", "a", "--url", f"{server.url}?foo=1")),
-        (2, ("show", "a", "--url", f"{server.url}/x")),
-        (3, ("show", "a", "--url", server.url.replace("redis:", "redis+cluster:"))),
-        (3, ("show", "a", "--url", f"{server.url}/999")),
+        (2, ("show", "a", "--url", f"{own_server.url}?foo=1")),
+        (2, ("show", "a", "--url", f"{own_server.url}/x")),
+        (3, ("show", "a", "--url", own_server.url.replace("redis:", "redis+cluster:"))),
+        (3, ("show", "a", "--url", f"{own_server.url}/999")),
         (2, ("show", "a", "--url", "embedded://")),
         (2, ("doctor", "--url", "fake://")),
         (2, ("demo", "--url", "fake://")),
@@ -178,7 +178,6 @@ def test_a_users_mistakes_get_one_line(server: Server, tmp_path: Path) -> None:
         assert done.returncode == code, (arguments, done.stderr)
         assert "secret" not in done.stderr
         assert done.stderr.strip()
-    server.client.flushall()
 
 
 def test_leases_are_listed_shown_and_ended(server: Server) -> None:

@@ -377,6 +377,7 @@ def test_a_killed_import_leaves_nothing_that_can_be_seen(
 ) -> None:
     """Between any two commands: staging keys with a TTL; the next import does it all."""
     lines = list(furnish(cache).export())
+    other._home.queues._hint_ms = 1000
     run, left = Calls.run, 0
 
     def dying(self: Calls, call: Any) -> Any:

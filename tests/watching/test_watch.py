@@ -210,18 +210,19 @@ def test_many_watch_one_session(cache: SessionCache) -> None:
     assert [kinds(watcher.end()) for watcher in watchers] == [["message 1", "message 2", "status completed"]] * 5
 
 
-def test_a_users_sessions_are_watched_together(cache: SessionCache) -> None:
+def test_a_users_sessions_are_watched_together(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are there from now on, those that come from their beginning, also what began and ended unseen."""
+    monkeypatch.setattr("redis_sessions._sync.fleets._FOUND", 0.3)
     old = cache.create("old", user_id="mia")
     old.append(X)
-    watcher = Watcher(cache.watch(user="mia", timeout=2.5))
+    watcher = Watcher(cache.watch(user="mia", timeout=0.8))
     time.sleep(0.2)
     old.append(X)
     new = cache.create("new", user_id="mia")
     new.append(X)
     new.complete()
     cache.create("other", user_id="bob").append(X)
-    time.sleep(1.3)
+    time.sleep(0.5)
     old.append(X)
     events = watcher.end(8)
     assert [event.seq for event in events if event.session_id == "old"] == [2, 3]
@@ -229,10 +230,11 @@ def test_a_users_sessions_are_watched_together(cache: SessionCache) -> None:
     assert {event.session_id for event in events} == {"old", "new"}
 
 
-def test_a_tree_is_watched_together(cache: SessionCache) -> None:
+def test_a_tree_is_watched_together(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its root and whoever is spawned below it, results included."""
+    monkeypatch.setattr("redis_sessions._sync.fleets._FOUND", 0.3)
     root = cache.create("root")
-    watcher = Watcher(cache.watch(tree="root", timeout=2.5))
+    watcher = Watcher(cache.watch(tree="root", timeout=0.8))
     time.sleep(0.2)
     child = cache.session(root.spawn("a", mode="session").session_key or "")
     child.append(X)
