@@ -1,5 +1,5 @@
 -- Notes what the indexes hold of sessions, and when somebody is to look whether that is still so.
--- Returns ids of others that it is time to look at, eight at the most.
+-- Returns ids of others that it is time to look at, sixteen at the most.
 --- include: rest clock keep
 local due   = KEYS[1]           -- zset: ids by when to look, in ms
 local facts = KEYS[2]           -- hash: id = what it is listed under, a line each
@@ -21,7 +21,11 @@ for at = 1, #notes, 4 do
   elseif look == '' then
     redis.call('ZADD', due, string.format('%d', now + grace), id)
     local before = redis.call('HGET', facts, id)
-    if before and before ~= known then known = before .. '\n' .. known end -- until it is known which of them holds
+    if before then -- one that is there already, or was
+      if before ~= known then known = before .. '\n' .. known end -- until it is known which of them holds
+      redis.call('ZADD', marks, now, id)
+      keep(marks, life)
+    end
     redis.call('HSET', facts, id, known)
   else
     redis.call('ZADD', due, look, id)
@@ -31,4 +35,8 @@ for at = 1, #notes, 4 do
 end
 keep(due, life)
 keep(facts, life)
-return redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 8)
+local late = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 8)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', marks, '-inf', string.format('%d', now - 20000), 'LIMIT', 0, 8)) do
+  late[#late + 1] = id
+end
+return late

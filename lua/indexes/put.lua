@@ -25,9 +25,12 @@ for entry = 1, #entries, 4 do
       take_out(to, created, updated, id)
       take_out(from, created, updated, id)
     else
-      if redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
-      redis.call('ZADD', indexes[to], created, id)
-      redis.call('ZADD', indexes[to + 1], updated, id)
+      local is_there = group == 'new' and (redis.call('ZSCORE', indexes[to], id) or redis.call('ZSCORE', indexes[from], id))
+      if not is_there and redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
+      if not is_there then -- else who announces it knows less: it is marked (indexes/note) until it was looked at
+        redis.call('ZADD', indexes[to], created, id)
+        redis.call('ZADD', indexes[to + 1], updated, id)
+      end
       keep(indexes[to], life)
       keep(indexes[to + 1], life)
     end

@@ -4,7 +4,8 @@ local function finish(session, now, status, reason)
   local before = known[2] or ''
   local number = string.format('%d', (string.match(before, '(%d+) %d+ %d+ %S+\n$') or 0) + 1)
   local change = string.format('%s %s %s %s', number, string.match(known[1], '^%d+ (%d+)'), now, status)
-  redis.call('HSET', session, 'status', status, 'changes', string.sub(before, -1000) .. change .. '\n')
+  if #before > 1000 then before = string.match(string.sub(before, -1000), '\n(.*)$') end
+  redis.call('HSET', session, 'status', status, 'changes', before .. change .. '\n')
   if known[3] then
     --- include: tell rouse
     rouse(session, known[3], now, 'status', change)

@@ -5,7 +5,7 @@
 local session = KEYS[1]           -- hash
 local life    = ARGV[1]           -- the incarnation the caller knows, or ''
 local nonce   = ARGV[2]           -- who waits
-local wait    = tonumber(ARGV[3]) -- ms he waits
+local wait    = tonumber(ARGV[3]) -- ms he waits; 0 not any more
 local counted = ARGV[4]           -- '1': a channel without a receiver says that he is gone
 local channel = ARGV[5]           -- where he hears of it
 
@@ -16,5 +16,10 @@ local now = clock()
 local others = string.gsub(known[3] or '', '(%S+) (%d+) [^\n]*\n', function(other, last)
   if other == nonce or last - now <= 0 then return '' end
 end)
-redis.call('HSET', session, 'readers', others .. string.format('%s %d %s %s\n', nonce, now + wait, counted, channel))
+if wait > 0 then others = others .. string.format('%s %d %s %s\n', nonce, now + wait, counted, channel) end
+if others ~= '' then
+  redis.call('HSET', session, 'readers', others)
+elseif known[3] then
+  redis.call('HDEL', session, 'readers')
+end
 return {known[1], string.match(known[2], '^%d+ (%d+)') + 0}

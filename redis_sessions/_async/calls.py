@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis.exceptions import (
@@ -25,8 +24,8 @@ from redis.exceptions import (
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from .._core.calls import Call
-from .._core.faults import DENIED, NOT_SERVING, Lost, NotServing, Refused, Unreachable, word_of
-from .._core.keys import SCHEMA, meta_key, session_keys
+from .._core.faults import DENIED, NOT_SERVING, Fault, Lost, NotServing, Refused, Unreachable, word_of
+from .._core.keys import SCHEMA, SessionKeys, meta_key, session_keys
 from ..errors import (
     BY_CODE,
     AccessDenied,
@@ -44,6 +43,8 @@ from .indexes import Indexes
 from .nodes import Nodes
 
 T = TypeVar("T")
+_NO_HINTS = 10.0  # seconds
+_SLOW = 0.5
 _REMEMBERED = 10_000  # children whose ancestors a process keeps in mind
 _META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
 _UNSETTLED = "the cap dropped all messages of that time, so nobody can tell whether it was among them"
@@ -74,6 +75,7 @@ class Calls:
         self._wait = ("WAIT", acks, patience_ms) if acks else None
         self._checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
+        self._no_hints_until = 0.0
         self.indexes: Indexes | None = None
         """Told of what is written."""
 
@@ -96,6 +98,8 @@ class Calls:
         try:
             return await self._attempt(call)
         except _PASSING as problem:
+            if call.script is not None and call.script.writes_session and self.indexes is not None:
+                behind = behind or self.indexes.before(call, is_late=True)
             return await self._repeat(call, problem, began)
         except LimitExceeded:
             behind = behind or (call.keys.id,)  # which may have ended it
@@ -103,13 +107,29 @@ class Calls:
         finally:
             if behind and self.indexes is not None:
                 self.indexes.later(behind)
+            elif time.monotonic() - began > _SLOW and self.indexes is not None and isinstance(call.keys, SessionKeys):
+                self.indexes.later((call.keys.id,))  # it may have been put right before this was done
 
     async def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
-        """The answers of reads, with errors among them as values; one round trip to each node that is asked."""
-        try:
-            return await self.try_many(calls)
-        except _PASSING:
-            return await self._answers(calls, [None] * len(calls))
+        """The answers, with errors among them as values; one round trip to each node that is asked.
+
+        What cannot be had at once is repeated, `retry_for` seconds in all.
+        """
+        answers = await self.try_many(calls)
+        gave_up: SessionsError | None = None
+        for at, answer in enumerate(answers):
+            if isinstance(answer, StoreUnavailable):
+                if gave_up is not None:
+                    answers[at] = gave_up
+                    continue
+                try:
+                    found: T = await self.run(calls[at])
+                    answers[at] = found
+                except StoreUnavailable as problem:
+                    answers[at] = gave_up = problem
+                except SessionsError as problem:
+                    answers[at] = problem
+        return answers
 
     async def get_many(self, calls: Sequence[Call[T]]) -> list[T]:
         """Like `run_many`, but the first error among the answers is raised."""
@@ -121,18 +141,22 @@ class Calls:
         return answers
 
     async def try_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
-        """Like `run_many`, but when nodes cannot be reached now that is raised, as a Fault."""
-        if not self._checked:
-            await self._check_schema()
-        sent = await self._nodes.send_many([(call.keys.tag, call.command) for call in calls])
-        return await self._answers(calls, sent)
-
-    async def _answers(self, calls: Sequence[Call[T]], sent: Sequence[Any]) -> list[T | SessionsError]:
+        """Like `run_many`, but what cannot be had at once is StoreUnavailable."""
         answers: list[T | SessionsError] = []
+        try:
+            if not self._checked:
+                await self._check_schema()
+            sent = await self._nodes.send_many([(call.keys.tag, call.command) for call in calls])
+        except _DENIED as problem:
+            raise AccessDenied(where=self.where, detail=str(problem)) from None
+        except Fault as problem:
+            sent = [problem] * len(calls)
         for call, reply in zip(calls, sent, strict=True):
             try:
-                if reply is None or isinstance(reply, Exception):
-                    answer: T = await self.run(call)  # alone, it goes where it should and is repeated
+                if isinstance(reply, Fault):
+                    answers.append(StoreUnavailable(where=self.where, waited=0.0, detail=str(reply)))
+                elif isinstance(reply, Exception):
+                    answer: T = await self.run(call)  # alone, it goes where it should
                     answers.append(answer)
                 else:
                     answers.append(call.read(reply))
@@ -174,8 +198,7 @@ class Calls:
                 await self._check_schema()
             ahead = call.ahead
             if ahead and self._nodes.is_cluster:
-                with suppress(*_PASSING, SessionsError):
-                    await self.try_many(ahead)
+                await self._go_ahead(ahead)
                 ahead = call.ahead = ()
             replies = await self._nodes.send(
                 call.keys.tag, call.command, call.script, self._wait if call.writes else None, ahead
@@ -195,6 +218,14 @@ class Calls:
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
         return call.read(reply)
+
+    async def _go_ahead(self, hints: Sequence[Call[Any]]) -> None:
+        """Makes hints where they have nodes of their own; while one of those hangs, nobody waits for it twice."""
+        if time.monotonic() < self._no_hints_until:
+            return
+        found = await self.try_many(hints)
+        if any(isinstance(answer, StoreUnavailable) for answer in found):
+            self._no_hints_until = time.monotonic() + _NO_HINTS
 
     def _check_acks(self, call: Call[Any], waited: Any) -> None:
         """Raises NotReplicated when too few replicas have what was written on this connection."""

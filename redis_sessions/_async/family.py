@@ -170,7 +170,7 @@ class AsyncFamily(AsyncTranscript):
                 call = messages.expect(
                     self._keys, self._life, nonce, round(left * 1000), wakes.channel, wakes.counted
                 )  # fmt: skip
-                newest = await self._calls.run(call)
+                newest = (await self._calls.run(call)).last
                 if last is None or newest > last:
                     new = await self.history(None if last is not None else 1000, after_seq=last or 0)
                     reply = messages.reply_to(new, batch_id if last is None else None)

@@ -6,13 +6,17 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 from .._core import messages, watching
+from .._core.calls import Call
+from .._core.forks import in_child
 from .._core.keys import SessionKeys
 from .._core.leases import ASK, Told
+from .._core.messages import Reached
 from .._core.watching import CHUNK, Progress
-from ..errors import SessionNotFound, SessionsError, StoreUnavailable
+from ..errors import SessionNotFound, SessionRegressed, SessionReplaced, SessionsError, StoreUnavailable
 from ..models.events import SessionEvent
 from . import background, io
 from .calls import Calls
@@ -37,9 +41,9 @@ class Said(NamedTuple):
 class Watched:
     """One session that is watched in this process, and who watches it."""
 
-    def __init__(self, keys: SessionKeys) -> None:
+    def __init__(self, keys: SessionKeys, process: str) -> None:
         self.keys = keys
-        self.nonce = f"~{secrets.token_hex(6)}"
+        self.nonce = f"~{process}.{crc32(keys.id.encode()):08x}"
         self.watchers: list[background.Mailbox[Said]] = []
 
     def put(self, told: Told) -> None:
@@ -58,6 +62,11 @@ class Watches:
     def __init__(self, calls: Calls, wakes: Wakes) -> None:
         self._calls = calls
         self._wakes = wakes
+        self._start()
+        in_child(self._start)
+
+    def _start(self) -> None:
+        self._process = secrets.token_hex(6)
         self._watched: dict[str, Watched] = {}
         self._is_renewing = False
         self._changing = io.Lock()
@@ -67,7 +76,7 @@ class Watches:
         async with self._changing:
             watched = self._watched.get(keys.id)
             if watched is None:
-                watched = self._watched[keys.id] = Watched(keys)
+                watched = self._watched[keys.id] = Watched(keys, self._process)
                 self._wakes.attach(watched.nonce, watched)
             watched.watchers.append(mailbox)
             if not self._is_renewing:
@@ -75,7 +84,7 @@ class Watches:
                 background.later(RENEWED, self._renew)
 
     async def leave(self, keys: SessionKeys, mailbox: background.Mailbox[Said]) -> None:
-        """Ends what `join` began; the server forgets it by itself."""
+        """Ends what `join` began; the server is told, in the background."""
         async with self._changing:
             watched = self._watched.get(keys.id)
             if watched is not None and mailbox in watched.watchers:
@@ -83,23 +92,41 @@ class Watches:
                 if not watched.watchers:
                     del self._watched[keys.id]
                     self._wakes.forget(watched.nonce)
+                    background.spawn(self._unregister, watched)
 
-    def _expect(self, watched: Watched, life: str) -> Any:
+    async def _unregister(self, watched: Watched) -> None:
+        if watched.keys.id not in self._watched:
+            with suppress(SessionsError):
+                await self._calls.run(self._expect(watched, "", 0))
+
+    def _expect(self, watched: Watched, life: str, ms: int = _KNOWN_MS) -> Call[Reached]:
         wakes = self._wakes
-        return messages.expect(watched.keys, life, watched.nonce, _KNOWN_MS, wakes.channel, wakes.counted)
+        return messages.expect(watched.keys, life, watched.nonce, ms, wakes.channel, wakes.counted)
 
     async def _renew(self) -> None:
-        """Says again what is watched, all in one round trip; whoever watches what is gone is told."""
+        """Says again what is watched, all in one round trip; who watches hears how far it has come, or that it is gone."""
         self._is_renewing = bool(self._watched)
         if not self._is_renewing:
             return
         everything = list(self._watched.values())
         with suppress(SessionsError):
-            found = await self._calls.run_many([self._expect(watched, "") for watched in everything])
+            found = await self._calls.try_many([self._expect(watched, "") for watched in everything])
             for watched, answer in zip(everything, found, strict=True):
                 if isinstance(answer, SessionNotFound):
                     watched.put(_GONE)
+                elif isinstance(answer, Reached):
+                    watched.put(Told("reached", data=f"{answer.life} {answer.last}".encode()))
         background.later(RENEWED, self._renew)
+
+    async def begin_one_of_many(self, session: AsyncTranscript, progress: Progress) -> AsyncIterator[SessionEvent]:
+        """Like `begin`, but what befalls one session is an event of it, for the sake of the others."""
+        try:
+            async for event in self.begin(session, progress):
+                yield event
+        except (SessionNotFound, SessionReplaced):
+            yield progress.deleted()
+        except SessionRegressed as problem:
+            yield progress.regressed(problem.known)
 
     async def begin(self, session: AsyncTranscript, progress: Progress) -> AsyncIterator[SessionEvent]:
         """Registers, then reads what was missed. While the store cannot be reached it waits, as long as a call is retried."""
@@ -115,7 +142,7 @@ class Watches:
             while True:
                 standing = await self._calls.run(watching.standing(keys, progress.life))
                 progress.check(standing)
-                upper = max(standing.dropped, progress.seq + CHUNK)
+                upper = min(max(standing.dropped, progress.seq + CHUNK), standing.last)
                 found = []
                 if standing.last > progress.seq:
                     found = await session.history(after_seq=progress.seq, before_seq=upper + 1)
@@ -129,7 +156,12 @@ class Watches:
             yield progress.deleted()
 
     async def follow(
-        self, sessions: dict[str, tuple[AsyncTranscript, Progress]], mailbox: background.Mailbox[Said], seconds: float
+        self,
+        sessions: dict[str, tuple[AsyncTranscript, Progress]],
+        mailbox: background.Mailbox[Said],
+        seconds: float,
+        *,
+        is_alone: bool = False,
     ) -> AsyncIterator[SessionEvent]:
         """The next events of sessions that were begun; none when nothing comes for so long."""
         said = await mailbox.get(seconds)
@@ -140,7 +172,8 @@ class Watches:
                 session, progress = sessions[id]
                 found = progress.told(said.told)
                 if found is None:
-                    async for event in self.begin(session, progress):
+                    begin = self.begin if is_alone else self.begin_one_of_many
+                    async for event in begin(session, progress):
                         yield event
                 else:
                     for event in found:
@@ -162,7 +195,7 @@ async def watch(
             left = RENEWED if seconds is None else heard + seconds - time.monotonic()
             if left <= 0:
                 return
-            async for event in watches.follow(sessions, mailbox, left):
+            async for event in watches.follow(sessions, mailbox, left, is_alone=True):
                 yield event
                 heard = time.monotonic()
     finally:

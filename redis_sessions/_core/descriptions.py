@@ -12,7 +12,7 @@ from ..models.sessions import SessionType, session_type
 from .calls import Argument
 from .codec import TokenCounter, to_json
 from .ids import check_id
-from .indexes import KINDS
+from .indexes import KINDS, MOST_TAGS
 
 MOST_METADATA = 1000
 FORMATIONS = ("explicit", "first_loop")
@@ -52,6 +52,10 @@ def describe(
     if tags is not None:
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise InvalidInput(name="tags", detail=f"{tags!r} is no list of texts")
+        if len(set(tags)) > MOST_TAGS:
+            raise InvalidInput(
+                name="tags", detail=f"{len(set(tags))} different ones; a session is found by {MOST_TAGS} at most"
+            )
         fields["tags"] = to_json(tags, "tags")
     if system_prompt is not None:
         fields["system"] = checked_text(system_prompt, "system_prompt")

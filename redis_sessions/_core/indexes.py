@@ -58,7 +58,7 @@ class Facts(NamedTuple):
     def indexes(self, namespace: str, tag: str) -> list[EntryKeys]:
         """Where a session of these facts and this tag is listed."""
         places = [("user", self.user), ("agent", self.agent), ("label", self.label)]
-        places += [("tag", tag_value(one)) for one in self.tags[:MOST_TAGS]]
+        places += [("tag", tag_value(one)) for one in self.tags]
         shard = f"index-{shard_of(tag)}"
         return [entry_keys(namespace, "all", self.kind, "", shard)] + [
             entry_keys(namespace, index, self.kind, value) for index, value in places if value is not None
@@ -148,14 +148,14 @@ def _put(places: Sequence[EntryKeys], life_ms: int, entries: Sequence[Argument])
     return invoke(script("indexes/put"), places[0], _nothing, life=life_ms, rest=entries, rest_keys=zsets)
 
 
-def note(namespace: str, tag: str, id: str, truth: Truth, noted: Noted) -> Call[list[str]]:
-    """Notes how a session was found, after it was put right. Reads as ids of others that it is time to look at."""
+def note(namespace: str, keys: SessionKeys, truth: Truth, noted: Noted, now: int) -> Call[list[str]]:
+    """Notes how a session was found at a time (microseconds), after it was put right. Reads as ids of others that are late."""
     if not truth.life:
-        record = (id, "-", "", noted.due)
+        record = (keys.id, "-", "", noted.due)
     else:
-        look = _now() + (truth.ttl_ms + 20 if truth.ttl_ms >= 0 else _DAY_MS)
-        record = (id, str(look), str(truth.facts), noted.mark)
-    return _note(namespace, tag, truth.ttl_ms, [record], lambda reply: [id.decode() for id in reply])
+        look = now // 1000 + (truth.ttl_ms + 20 if truth.ttl_ms >= 0 else _DAY_MS)
+        record = (keys.id, str(look), str(truth.facts), noted.mark)
+    return _note(namespace, keys.tag, truth.ttl_ms, [record], lambda reply: [id.decode() for id in reply])
 
 
 def late(namespace: str, shard: int, grace_ms: int) -> Call[list[str]]:

@@ -53,8 +53,7 @@ def page(asked: Query, indexes: Sequence[EntryKeys], below: Position) -> Call[Sl
     """Entries of indexes in one slot, newest first."""
 
     def read(reply: list[Any]) -> Slice:
-        entries = [Entry(int(float(at)), id.decode()) for id, at in zip(reply[2::2], reply[3::2], strict=True)]
-        return Slice(sorted(entries, reverse=True), int(reply[1]) if reply[1] else None, int(reply[0]))
+        return Slice(sorted(_entries(reply[2:]), reverse=True), int(reply[1]) if reply[1] else None, int(reply[0]))
 
     return invoke(
         script("indexes/page"),
@@ -68,9 +67,14 @@ def page(asked: Query, indexes: Sequence[EntryKeys], below: Position) -> Call[Sl
     )
 
 
-def marked(shard: ShardKeys) -> Call[list[str]]:
-    """Sessions that are being written, or were when their writer died: their entries may be far behind."""
-    return Call(("ZRANGE", shard.marks, 0, 9999), shard, lambda reply: [id.decode() for id in reply], writes=False)
+def marked(shard: ShardKeys) -> Call[list[Entry]]:
+    """Sessions that are being written, or were when their writer died, and since when, in ms: they may be far behind."""
+    command = ("ZRANGEBYSCORE", shard.marks, "-inf", "+inf", "WITHSCORES", "LIMIT", 0, 100_000)
+    return Call(command, shard, _entries, writes=False)
+
+
+def _entries(reply: Sequence[bytes]) -> list[Entry]:
+    return [Entry(int(float(at)), id.decode()) for id, at in zip(reply[::2], reply[1::2], strict=True)]
 
 
 def throttle(keys: IndexKeys, cooldown_ms: int) -> Call[bool]:

@@ -183,12 +183,25 @@ def turn(keys: SessionKeys, life: str, number: int) -> Call[Turn | None]:
     return invoke(script("messages/turn"), keys, read_turn, life=life, number=number, scan=SCAN, writes=False)
 
 
-def expect(keys: SessionKeys, life: str, nonce: str, wait_ms: int, channel: str, counted: bool) -> Call[int]:
-    """Notes who is to be told of the next message; reads as the last seq."""
+class Reached(NamedTuple):
+    """How far a session has come."""
+
+    life: str
+    last: int
+
+
+def expect(keys: SessionKeys, life: str, nonce: str, wait_ms: int, channel: str, counted: bool) -> Call[Reached]:
+    """Notes who is to be told of the next message, for so long."""
     return invoke(
-        script("messages/expect"), keys, lambda reply: int(reply[1]), life=life, nonce=nonce, wait=wait_ms,
-        counted=int(counted), channel=channel,
-    )  # fmt: skip
+        script("messages/expect"),
+        keys,
+        lambda reply: Reached(reply[0].decode(), int(reply[1])),
+        life=life,
+        nonce=nonce,
+        wait=wait_ms,
+        counted=int(counted),
+        channel=channel,
+    )
 
 
 def reply_to(messages: list[Message], batch_id: str | None) -> Message | None:

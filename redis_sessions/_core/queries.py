@@ -51,6 +51,8 @@ class Query(NamedTuple):
     active_only: bool
     order: Order
     limit: int
+    statuses: tuple[str, ...] = ("active",)
+    """What counts as active."""
 
     @property
     def band(self) -> int:
@@ -106,7 +108,7 @@ class Query(NamedTuple):
             and (self.agent is None or one.agent_id == self.agent)
             and (self.label is None or one.label == self.label)
             and one.kind in self.kinds
-            and (not self.active_only or one.status == "active")
+            and (not self.active_only or one.status in self.statuses)
             and set(self.tags) <= set(one.tags)
         )
 
@@ -138,7 +140,7 @@ class Query(NamedTuple):
         return Position(at, id)
 
     def _digest(self) -> str:
-        return sha256(repr(self[:-1]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return sha256(repr(self[:-2]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def query(

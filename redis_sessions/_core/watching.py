@@ -37,6 +37,7 @@ class Standing(NamedTuple):
     life: str
     last: int
     dropped: int
+    has_ended: bool
     changes: list[Change]
 
 
@@ -68,6 +69,8 @@ class Progress:
             return [SessionEvent("delta", self.id, self.seq, self.change, data=from_json(told.data))]
         if told.word == "gone":
             return [self.deleted()]
+        if told.word == "reached" and told.data.decode() == f"{self.life} {self.seq}":
+            return []
         return None
 
     def caught_up(self, standing: Standing, messages: Iterable[Message], upper: int) -> Iterator[SessionEvent]:
@@ -81,6 +84,7 @@ class Progress:
         yield from self._changed(change for change in changes if change.seq < reached)
         yield from self._gap(reached)
         yield from self._changed(change for change in changes if change.seq <= self.seq)
+        self.is_over = self.is_over or (standing.has_ended and self.seq >= standing.last)
 
     def deleted(self) -> SessionEvent:
         self.is_over = True
@@ -93,8 +97,14 @@ class Progress:
         self.life, self.is_begun = standing.life, True
         if self.is_new:
             self.is_new, self.seq, self.change = False, standing.last, max([0, *[c.number for c in standing.changes]])
+        self.change = max([self.change, *[c.number for c in standing.changes if c.seq < self.seq]])
         if standing.last < self.seq:
             raise SessionRegressed(session_id=self.id, known=standing.last, seen=self.seq)
+
+    def regressed(self, known: int) -> SessionEvent:
+        """Goes on from what the server knows."""
+        self.seq = known
+        return SessionEvent("regressed", self.id, known, self.change)
 
     def _messages(self, data: bytes) -> list[SessionEvent] | None:
         head, _, rest = data.partition(b" ")
@@ -129,11 +139,13 @@ class Progress:
 def standing(keys: SessionKeys, life: str) -> Call[Standing]:
     def read(reply: list[bytes | None]) -> Standing:
         belongs(keys, reply[0], life)
-        found, counts, changes = [(value or b"").decode() for value in reply]
+        found, counts, changes, status = [(value or b"").decode() for value in reply]
         _, last, dropped = counts.split()[:3]
-        return Standing(found, int(last), int(dropped), [_change(line) for line in changes.splitlines()])
+        return Standing(
+            found, int(last), int(dropped), status in _FINAL, [_change(line) for line in changes.splitlines()]
+        )
 
-    return Call(("HMGET", keys.session, "life", "counts", "changes"), keys, read, writes=False)
+    return Call(("HMGET", keys.session, "life", "counts", "changes", "status"), keys, read, writes=False)
 
 
 def publish(keys: SessionKeys, life: str, data: Any) -> Call[None]:

@@ -50,8 +50,8 @@ class Catalog:
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many sessions there are. With one filter as the indexes have it, in one round trip: what others did in the last
-        second may be missing, and what expired is counted until somebody meets it or sweeps. Where filters combine they are
-        listed to be counted.
+        second may be missing, what expired is counted until somebody meets it or sweeps, and paused ones count as active.
+        Where filters combine they are listed to be counted.
         """
         return self._listing.count(queries.query(limit=1000, **filters))
 
@@ -103,13 +103,14 @@ class Catalog:
         user: str | None = None,
         agent: str | None = None,
         tree: str | None = None,
-        after: Mapping[str, int] | None = None,
+        after: Mapping[str, int | tuple[int, int]] | None = None,
         timeout: Duration | None = None,
     ) -> Iterator[SessionEvent]:
         """What happens in all sessions of a user or an agent, or in the tree of a root, also in those that come later.
 
         Of each session in order, each once, as `session.watch` has it. It begins with what comes from now on; with `after`
-        (the last seq seen, by session id) where that was. New sessions are found within a second. Ends when nothing came for
+        (the last seq seen, or it and the change, by session id) where that was. What befalls one session ends no other's:
+        it is `deleted`, or `regressed`. New sessions are found within a second. Ends when nothing came for
         `timeout` seconds. At most 1,000 sessions at once. Raises InvalidInput, StoreUnavailable.
         """
         asked = [one for one in (user, agent, tree) if one is not None]

@@ -169,7 +169,7 @@ class Family(Transcript):
                 call = messages.expect(
                     self._keys, self._life, nonce, round(left * 1000), wakes.channel, wakes.counted
                 )  # fmt: skip
-                newest = self._calls.run(call)
+                newest = (self._calls.run(call)).last
                 if last is None or newest > last:
                     new = self.history(None if last is not None else 1000, after_seq=last or 0)
                     reply = messages.reply_to(new, batch_id if last is None else None)

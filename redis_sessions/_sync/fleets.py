@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from .._core import queries, trees
 from .._core.keys import session_keys
 from .._core.watching import Progress
-from ..errors import InvalidInput, SessionNotFound
+from ..errors import InvalidInput
 from ..models.events import SessionEvent
 from . import background
 from .home import Home
@@ -18,6 +18,7 @@ from .listing import Listing
 from .transcript import Transcript
 from .watching import Said
 
+_OPEN = ("active", "paused")
 _FOUND = 1.0  # seconds between two looks for new sessions
 MOST = 1000
 
@@ -40,13 +41,19 @@ class Tree(Finder):
     def __init__(self, home: Home, root: str) -> None:
         self._home = home
         self._root = session_keys(home.namespace, root)
+        self._before: set[str] = set()
 
     def first(self) -> list[str]:
-        return [self._root.id, *self.others(set())]
+        members = self._members()
+        self._before = {member.id for member in members if member.status not in _OPEN}
+        return [self._root.id, *[member.id for member in members if member.id not in self._before]]
 
     def others(self, known: set[str]) -> list[str]:
-        call = trees.members(self._root, "", below=True)
-        return [member.id for member in (self._home.calls.run(call)).members if member.id not in known]
+        before = known | self._before
+        return [member.id for member in self._members() if member.id not in before]
+
+    def _members(self) -> list[trees.Member]:
+        return (self._home.calls.run(trees.members(self._root, "", below=True))).members
 
 
 class Listed(Finder):
@@ -59,13 +66,10 @@ class Listed(Finder):
 
     def first(self) -> list[str]:
         newest = self._sessions.page(queries.query(user=self._user, agent=self._agent, order="created"), None)
-        self._before = {one.id for one in newest.items}
-        return [
-            one.id
-            for one in self._sessions.every(
-                queries.query(user=self._user, agent=self._agent, active_only=True, limit=200)
-            )
-        ]
+        asked = queries.query(user=self._user, agent=self._agent, active_only=True, limit=200)
+        found = [one.id for one in self._sessions.every(asked._replace(statuses=_OPEN))]
+        self._before = {one.id for one in newest.items} - set(found)
+        return found
 
     def others(self, known: set[str]) -> list[str]:
         asked = queries.query(user=self._user, agent=self._agent, order="created")
@@ -80,31 +84,36 @@ class Listed(Finder):
                 return found
 
 
-def watch_all(home: Home, finder: Finder, after: Mapping[str, int], seconds: float | None) -> Iterator[SessionEvent]:
+def watch_all(
+    home: Home, finder: Finder, after: Mapping[str, int | tuple[int, int]], seconds: float | None
+) -> Iterator[SessionEvent]:
     """What happens in all that are found, until nothing comes for so long."""
     mailbox: background.Mailbox[Said] = background.Mailbox()
     watched: dict[str, tuple[Transcript, Progress]] = {}
     known: set[str] = set()
     try:
         heard = looked = time.monotonic()
-        ids = finder.first()
-        begins = dict.fromkeys(ids, None) | dict(after)
+        ids = list(dict.fromkeys([*finder.first(), *after]))
+        begins: dict[str, tuple[int | None, int]] = dict.fromkeys(ids, (None, 0))
+        begins |= {id: place if isinstance(place, tuple) else (place, 0) for id, place in after.items()}
         while True:
             for id in ids:
                 if len(watched) >= MOST:
                     raise InvalidInput(name="watch", detail=f"these are more than {MOST} sessions that are active")
                 known.add(id)
                 session = Transcript(home, session_keys(home.namespace, id), "")
-                watched[id] = (session, Progress(id, begins.get(id, 0)))
+                watched[id] = (session, Progress(id, *begins.pop(id, (0, 0))))
                 home.watches.join(session._keys, mailbox)
-                for event in _begun(home, *watched[id]):
-                    heard = time.monotonic()
+                for event in home.watches.begin_one_of_many(*watched[id]):
                     yield event
+                    heard = time.monotonic()
+            for event in home.watches.follow(watched, mailbox, max(looked + _FOUND - time.monotonic(), 0)):
+                yield event
+                heard = time.monotonic()
+                if event.kind == "deleted":
+                    known.discard(event.session_id)  # another may come by that name
             for id in [id for id, (_, progress) in watched.items() if progress.is_over]:
                 home.watches.leave(watched.pop(id)[0]._keys, mailbox)
-            for event in home.watches.follow(watched, mailbox, max(looked + _FOUND - time.monotonic(), 0)):
-                heard = time.monotonic()
-                yield event
             if seconds is not None and time.monotonic() - heard >= seconds:
                 return
             ids = []
@@ -114,11 +123,3 @@ def watch_all(home: Home, finder: Finder, after: Mapping[str, int], seconds: flo
     finally:
         for session, _ in watched.values():
             home.watches.leave(session._keys, mailbox)
-
-
-def _begun(home: Home, session: Transcript, progress: Progress) -> Iterator[SessionEvent]:
-    try:
-        for event in home.watches.begin(session, progress):
-            yield event
-    except SessionNotFound:
-        yield progress.deleted()

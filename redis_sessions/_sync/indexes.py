@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import indexes
 from .._core.calls import Argument, Call
-from .._core.faults import Fault
 from .._core.forks import in_child
 from .._core.indexes import GRACE_MS, LAG_MS, Facts
 from .._core.keys import SHARDS, SessionKeys, session_keys
-from ..errors import SessionsError
+from ..errors import SessionsError, StoreUnavailable
 from . import background, io
 
 if TYPE_CHECKING:
@@ -49,11 +48,14 @@ class Indexes:
         self._note_fresh(keys.id)
         return [*indexes.announce(self._namespace, keys, facts, ttl_ms or -1, is_apart=self._is_apart)]
 
-    def before(self, call: Call[Any]) -> Sequence[str]:
-        """Marks what a call writes, ahead of it; says which sessions are to be put right after it."""
+    def before(self, call: Call[Any], *, is_late: bool = False) -> Sequence[str]:
+        """Marks what a call writes, ahead of it; says which sessions are to be put right after it.
+
+        A call that is late may come after the time for which its session needs no mark.
+        """
         keys: Any = call.keys
         is_change = indexes.changes(call)
-        if not is_change and time.monotonic() < self._fresh.get(keys.id, 0.0):
+        if not is_change and not is_late and time.monotonic() < self._fresh.get(keys.id, 0.0):
             return ()
         self._note_fresh(keys.id)
         parent = keys.ancestors[:1] if is_change else ()  # it hears of an end
@@ -87,7 +89,7 @@ class Indexes:
                 try:
                     for id in self.settle(some):
                         self._behind.setdefault(id)
-                except Fault:
+                except StoreUnavailable:
                     self.later(ids[first:], _AGAIN)
                     return
                 except SessionsError:
@@ -96,7 +98,7 @@ class Indexes:
 
     def settle_all(self, ids: Sequence[str]) -> None:
         """Puts sessions right now, as far as that is possible now."""
-        with suppress(Fault, SessionsError):
+        with suppress(SessionsError):
             for first in range(0, len(ids), _AT_ONCE):
                 self.settle(ids[first : first + _AT_ONCE])
 
@@ -109,6 +111,7 @@ class Indexes:
             calls += [*indexes.truth(keys), *indexes.noted(self._namespace, keys)]
         found: list[Any] = self._calls.try_many(calls)
         now = found.pop(0)
+        unavailable = [answer for answer in (now, *found) if isinstance(answer, StoreUnavailable)]
         puts: list[Call[Any]] = []
         notes: list[Call[Any]] = []
         for at, keys in enumerate(everything):
@@ -119,9 +122,14 @@ class Indexes:
                     puts += right
                     notes.append(note)
         if self._is_apart:  # what is noted must be so, whichever node is asked first
-            self._calls.try_many(puts)
+            unavailable += [one for one in self._calls.try_many(puts) if isinstance(one, StoreUnavailable)]
+            if unavailable:
+                raise unavailable[0]
             puts = []
         others = (self._calls.try_many([*puts, *notes]))[len(puts) :]
+        unavailable += [answer for answer in others if isinstance(answer, StoreUnavailable)]
+        if unavailable:
+            raise unavailable[0]
         return [id for found in others if isinstance(found, list) for id in found if id not in ids]
 
     def _right(self, keys: SessionKeys, answers: Sequence[Any], now: int) -> tuple[list[Call[Any]], Call[Any]]:
@@ -137,21 +145,21 @@ class Indexes:
         ):
             if place not in places:
                 calls.append(indexes.gone(place, [keys.id], now))
-        return calls, indexes.note(self._namespace, keys.tag, keys.id, truth, noted)
+        return calls, indexes.note(self._namespace, keys, truth, noted, now)
 
     def sweep(self, grace_ms: int = GRACE_MS) -> int:
         """Looks at all sessions that it is time to look at; says at how many."""
         looked = 0
         for shard in range(SHARDS):
-            before: list[str] = []
+            seen: set[str] = set()
             while True:
                 ids = self._calls.run(indexes.late(self._namespace, shard, grace_ms))
-                ids = [id for id in ids if id not in before]
+                ids = [id for id in ids if id not in seen]
                 if not ids:
                     break
                 self.settle(ids)
                 looked += len(ids)
-                before = ids
+                seen.update(ids)
         return looked
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from .._core import indexes, listing
 from .._core.calls import Call
+from .._core.faults import Fault
 from .._core.keys import EntryKeys, session_keys
 from .._core.listing import Slice
 from .._core.queries import Position, Query, Row
@@ -44,8 +45,7 @@ class Listing:
         entries = sorted({entry for one in slices for entry in one.entries}, reverse=True)
         cut = entries[asked.wanted - 1].time if len(entries) >= asked.wanted else None
         first = [entry for entry in entries if cut is None or entry.time >= cut - asked.band]
-        known = {entry.id for entry in entries}
-        found = self._rows([*{entry.id for entry in first}, *[id for id in marked if id not in known]])
+        found = self._rows([*{entry.id for entry in first} | set(marked)])
         exact_from = max((time for time in (cut, lowest) if time is not None), default=None)
         rows = _chosen(asked, found, below, exact_from)
         if len(rows) < asked.limit and exact_from != lowest:
@@ -64,10 +64,21 @@ class Listing:
     ) -> tuple[list[Slice], list[str]]:
         """What the indexes have, and who is being written."""
         pages = [listing.page(asked, group, below) for group in groups]
-        shards = indexes.shards(self._home.namespace) if asked.order == "updated" else []
-        calls: list[Call[Any]] = [*pages, *[listing.marked(shard) for shard in shards]]
-        found = self._home.calls.get_many(calls)
-        return found[: len(pages)], [id for ids in found[len(pages) :] for id in ids]
+        calls: list[Call[Any]] = [*pages, *[listing.marked(one) for one in indexes.shards(self._home.namespace)]]
+        try:
+            found: list[Any] = self._home.calls.try_many(calls)
+        except Fault:
+            found = [*self._home.calls.get_many(pages)]
+        slices = [
+            self._home.calls.run(call) if isinstance(answer, SessionsError) else answer
+            for call, answer in zip(pages, found, strict=False)
+        ]
+        marks = [
+            mark for marks in found[len(pages) :] if isinstance(marks, list) for mark in marks
+        ]  # hints, if to be had
+        late = slices[0].now // 1000 - indexes.GRACE_MS
+        self._home.indexes.later([mark.id for mark in marks if mark.time < late])
+        return slices, [mark.id for mark in marks]
 
     def _rows(self, ids: Sequence[str]) -> Rows:
         keys = [session_keys(self._home.namespace, id) for id in ids]

@@ -81,8 +81,9 @@ class Nodes:
         return replies
 
     def send_many(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
-        """The replies to commands with their routes, in order, errors as values; one round trip to each node, one after the
-        other, first to that of the first command.
+        """The replies to commands with their routes, in order, errors and faults as values.
+
+        One round trip to each node, one after the other, first to that of the first command.
         """
         groups: dict[io.Link, list[int]] = {}
         for at, (route, _) in enumerate(commands):
@@ -93,7 +94,12 @@ class Nodes:
             groups.setdefault(link, []).append(at)
         replies: list[Any] = [None] * len(commands)
         for link, places in groups.items():
-            for at, reply in zip(places, link.send(*[commands[at][1] for at in places]), strict=True):
+            try:
+                found = link.send(*[commands[at][1] for at in places])
+            except (Unreachable, Lost) as problem:  # of the others nodes may know
+                self._slots.clear()
+                found = [problem] * len(places)
+            for at, reply in zip(places, found, strict=True):
                 replies[at] = reply
         return replies
 

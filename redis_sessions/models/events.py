@@ -13,10 +13,11 @@ class SessionEvent(NamedTuple):
     """Something that happened in a session.
 
     `message` and `status` are stored: watching again from their `seq` (and `change`) goes on behind them. A `gap` says which
-    messages are gone, unseen. A `delta` is what `publish` told; it is not stored. `deleted` says the session is gone.
+    messages are gone, unseen. A `delta` is what `publish` told; it is not stored. `deleted` says the session is gone, or is
+    another one by now; `regressed`, of `cache.watch`, that a failover lost what came after `seq`.
     """
 
-    kind: Literal["message", "status", "gap", "delta", "deleted"]
+    kind: Literal["message", "status", "gap", "delta", "deleted", "regressed"]
     session_id: str
     seq: int
     """Of the message; else of the last one before the event."""

@@ -57,6 +57,7 @@ def prepared(url: str, namespace: str) -> SessionCache:
     return cache
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize("repair", ["sweep", "touch"])
 def test_a_process_killed_between_any_two_commands(
