@@ -16,7 +16,7 @@ from .._core.keys import SessionKeys
 from .._core.leases import ASK, Told
 from .._core.messages import Reached
 from .._core.watching import CHUNK, Progress
-from ..errors import SessionNotFound, SessionRegressed, SessionReplaced, SessionsError, StoreUnavailable
+from ..errors import SessionNotFound, SessionRegressed, SessionsError, StoreUnavailable
 from ..models.events import SessionEvent
 from . import background, io
 from .calls import Calls
@@ -123,7 +123,7 @@ class Watches:
         try:
             async for event in self.begin(session, progress):
                 yield event
-        except (SessionNotFound, SessionReplaced):
+        except SessionNotFound:
             yield progress.deleted()
         except SessionRegressed as problem:
             yield progress.regressed(problem.known)

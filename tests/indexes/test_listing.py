@@ -272,3 +272,21 @@ def test_an_index_that_was_lost_comes_back(cache: SessionCache, namespace: str, 
     cache.session("a").touch()
     cache._home.indexes.catch_up()
     assert ids(cache.list(user="mia").items) == ["a"]
+
+
+def test_what_is_written_is_listed_though_its_entry_is_read_and_passed_over(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines
+) -> None:
+    """One of a shard with few entries, all of them read, beside others with newer ones."""
+    servers = clients(cache, engine, engines)
+    cache.create("a")
+    for number in range(30):
+        cache.create(f"s{number}")
+    cache._home.indexes.catch_up()
+    old = time.time_ns() // 1000 - 60_000_000
+    for server in servers:
+        for key in server.scan_iter(match=f"{namespace}:*:all:main:active:updated:"):
+            server.zadd(key, {"a": old}, xx=True)
+    cache._home.indexes._fresh.clear()
+    cache.session("a").append(X)
+    assert ids(cache.list(1).items) == ["a"]

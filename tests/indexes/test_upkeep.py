@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import Session, SessionCache, SessionExists
+from redis_sessions import InvalidInput, Session, SessionCache, SessionExists
 from redis_sessions._core import indexes
+from redis_sessions._core.faults import Unreachable
+from redis_sessions._core.keys import session_keys, shard_keys, shard_of
 from redis_sessions._sync import io
 from tests.conftest import Engines
 from tests.indexes.agreement import clients, disagreement, entries
@@ -197,3 +199,87 @@ def test_a_sweep_forgets_announcements_that_came_to_nothing(
     assert root.spawn("a", label="l").status == "forbidden"
     cache._home.indexes.catch_up()
     assert disagreement(clients(cache, engine, engines), namespace) == {}
+
+
+def marked(servers: list[Any], namespace: str, id: str) -> float | None:
+    """Since when a session is marked."""
+    key = shard_keys(namespace, shard_of(session_keys(namespace, id).tag)).marks
+    holders = [server for server in servers for _ in server.scan_iter(match=key)]
+    return next((at for server in holders if (at := server.zscore(key, id)) is not None), None)
+
+
+@pytest.mark.parametrize("retried", [False, True])
+def test_a_write_that_took_its_time_is_seen_to(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch, retried: bool
+) -> None:
+    """Its session may have been put right while it was under way: one that is repeated is marked, one that was slow looked at."""
+    session, servers = cache.create("a"), clients(cache, engine, engines)
+    session.append(X)
+    cache._home.indexes.catch_up()
+    assert marked(servers, namespace, "a") is None
+    monkeypatch.setattr("redis_sessions._sync.calls._SLOW", 60.0 if retried else -1.0)
+    attempt, faults = cache._home.calls._attempt, [Unreachable("the network is gone")] * retried
+
+    def lose(call: Any) -> Any:
+        if faults and call.script is not None and call.script.writes_session:
+            raise faults.pop()
+        return attempt(call)
+
+    monkeypatch.setattr(cache._home.calls, "_attempt", lose)
+    session.append(X)
+    assert (marked(servers, namespace, "a") is not None) == retried
+    assert "a" in cache._home.indexes._behind
+
+
+def test_a_creation_that_is_refused_moves_nothing(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there stays at its place, in case its process is gone before it can look; it is marked, so that another does."""
+    cache.create("a", user_id="mia")
+    cache._home.indexes.catch_up()
+    servers = clients(cache, engine, engines)
+
+    def places() -> dict[bytes, float]:
+        keys = [(one, key) for one in servers for key in one.scan_iter(match=f"{namespace}:*:user:main:*:mia")]
+        return {key: server.zscore(key, "a") for server, key in keys}
+
+    before = places()
+    monkeypatch.setattr(cache._home.indexes, "later", lambda ids: None)
+    with pytest.raises(SessionExists):
+        cache.create("a", user_id="mia")
+    assert len(before) == 2
+    assert places() == before
+    assert marked(servers, namespace, "a") is not None
+
+
+@pytest.mark.parametrize("by", ["list", "write"])
+def test_marks_of_who_is_gone_are_seen_to(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """By whoever lists, and by whoever writes in the same shard, without anybody who sweeps."""
+    a, servers = session_keys(namespace, "a"), clients(cache, engine, engines)
+    cache.create("a")
+    cache._home.indexes.catch_up()
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(indexes, "_now", lambda: 1000)
+        for call in indexes.mark(namespace, a):
+            cache._home.calls.run(call)
+    assert marked(servers, namespace, "a") == 1000
+    if by == "list":
+        cache.list()
+    else:
+        others = (f"b{number}" for number in range(1000))
+        cache.create(next(b for b in others if shard_of(session_keys(namespace, b).tag) == shard_of(a.tag))).touch()
+    for _ in range(2):
+        cache._home.indexes.catch_up()
+    assert marked(servers, namespace, "a") is None
+
+
+def test_tags_are_bounded(cache: SessionCache) -> None:
+    """Each is an index; 64 different ones are room enough."""
+    session = cache.create("a", tags=[f"t{number % 64}" for number in range(128)])
+    assert len(set(session.info().tags)) == 64
+    with pytest.raises(InvalidInput, match="65 different ones"):
+        cache.create("b", tags=[f"t{number}" for number in range(65)])
+    with pytest.raises(InvalidInput, match="65 different ones"):
+        session.patch(tags=[f"t{number}" for number in range(65)])

@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from redis_sessions import (
-    InvalidInput,
-    SessionCache,
-    SessionEvent,
-    SessionNotFound,
-    SessionReplaced,
-)
-
-X = {"role": "user", "content": "x"}
-
-
-class Watcher:
-    """Gathers events in a thread of its own."""
-
-    def __init__(self, events: Iterator[SessionEvent]) -> None:
-        self.events: list[SessionEvent] = []
-        self.problem: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(events,), daemon=True)
-        self._thread.start()
-
-    def _run(self, events: Iterator[SessionEvent]) -> None:
-        try:
-            for event in events:
-                self.events.append(event)
-        except BaseException as problem:
-            self.problem = problem
-
-    def until(self, condition: Callable[[list[SessionEvent]], bool], seconds: float = 5) -> list[SessionEvent]:
-        due = time.monotonic() + seconds
-        while not condition(self.events):
-            assert time.monotonic() < due, self.problem or self.events
-            time.sleep(0.005)
-        return self.events
-
-    def end(self, seconds: float = 5) -> list[SessionEvent]:
-        self._thread.join(seconds)
-        assert not self._thread.is_alive(), self.events
-        return self.events
-
-
-def kinds(events: list[SessionEvent]) -> list[str]:
-    return [f"{event.kind} {event.status or event.seq}" for event in events]
+from redis_sessions import InvalidInput, SessionCache, SessionNotFound, SessionReplaced
+from tests.conftest import Engines
+from tests.indexes.agreement import clients
+from tests.watching.watcher import Watcher, X, kinds, until
 
 
 def test_messages_and_statuses_come_in_order(cache: SessionCache) -> None:
@@ -89,7 +51,7 @@ def test_it_goes_on_where_it_was(cache: SessionCache) -> None:
     assert kinds(everything) == [
         "message 1", "message 2", "message 3", "status paused", "status active", "message 4", "status completed",
     ]  # fmt: skip
-    for at, event in enumerate(everything[:-1]):
+    for at, event in enumerate(everything):
         rest = list(session.watch(event.seq, after_change=event.change))
         assert kinds(rest) == kinds(everything[at + 1 :])
     assert list(session.watch(None, timeout=0.1)) == []
@@ -210,45 +172,85 @@ def test_many_watch_one_session(cache: SessionCache) -> None:
     assert [kinds(watcher.end()) for watcher in watchers] == [["message 1", "message 2", "status completed"]] * 5
 
 
-def test_a_users_sessions_are_watched_together(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are there from now on, those that come from their beginning, also what began and ended unseen."""
-    monkeypatch.setattr("redis_sessions._sync.fleets._FOUND", 0.3)
-    old = cache.create("old", user_id="mia")
-    old.append(X)
-    watcher = Watcher(cache.watch(user="mia", timeout=0.8))
-    time.sleep(0.2)
-    old.append(X)
-    new = cache.create("new", user_id="mia")
-    new.append(X)
-    new.complete()
-    cache.create("other", user_id="bob").append(X)
-    time.sleep(0.5)
-    old.append(X)
-    events = watcher.end(8)
-    assert [event.seq for event in events if event.session_id == "old"] == [2, 3]
-    assert kinds([event for event in events if event.session_id == "new"]) == ["message 1", "status completed"]
-    assert {event.session_id for event in events} == {"old", "new"}
+def test_more_changes_of_status_than_are_kept(cache: SessionCache) -> None:
+    """The last of them are told, whole and in order."""
+    session = cache.create("a")
+    for _ in range(40):
+        session.pause()
+        session.resume()
+    session.complete()
+    events = list(session.watch())
+    numbers = [event.change for event in events]
+    assert numbers == list(range(numbers[0], 82))
+    assert 20 < len(numbers) < 81
+    assert [event.status for event in events[-3:]] == ["paused", "active", "completed"]
 
 
-def test_a_tree_is_watched_together(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its root and whoever is spawned below it, results included."""
-    monkeypatch.setattr("redis_sessions._sync.fleets._FOUND", 0.3)
-    root = cache.create("root")
-    watcher = Watcher(cache.watch(tree="root", timeout=0.8))
-    time.sleep(0.2)
-    child = cache.session(root.spawn("a", mode="session").session_key or "")
-    child.append(X)
-    child.complete("done")
-    events = watcher.end(8)
-    assert kinds([event for event in events if event.session_id == child.id]) == ["message 1", "status completed"]
-    assert kinds([event for event in events if event.session_id == "root"]) == ["message 1"]
-    with pytest.raises(InvalidInput):
-        cache.watch(user="mia", tree="root")
+def test_a_change_is_never_told_behind_a_later_message(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though both come between the two reads of who catches up."""
+    session = cache.create("a")
+    session.append(X)
+    read = session.history
+    writes: list[Callable[[], object]] = [session.pause, session.resume, lambda: session.append(X)]
+
+    def history(**bounds: Any) -> Any:
+        while writes:
+            writes.pop(0)()
+        return read(**bounds)
+
+    monkeypatch.setattr(session, "history", history)
+    events = list(session.watch(timeout=0.3))
+    assert kinds(events) == ["message 1", "status paused", "status active", "message 2"]
 
 
-def test_many_are_resumed_together(cache: SessionCache) -> None:
-    """From the last seq seen of each."""
-    for name in ("a", "b"):
-        cache.create(name, user_id="mia").append(X, X, X)
-    events = list(cache.watch(user="mia", after={"a": 1, "b": 2}, timeout=0.3))
-    assert sorted((event.session_id, event.seq) for event in events) == [("a", 2), ("a", 3), ("b", 3)]
+def test_another_session_of_that_id_is_not_taken_for_it(cache: SessionCache) -> None:
+    """It expired and was created again, and nobody said so: the one that was watched is gone."""
+    session = cache.create("a", ttl=0.5)
+    session.append(X)
+    watcher = Watcher(session.watch())
+    watcher.until(lambda events: len(events) == 1)
+    until(lambda: cache.get("a") is None)
+    cache.create("a").append(X)
+    cache._home.watches._renew()
+    assert kinds(watcher.end()) == ["message 1", "deleted 1"]
+
+
+def test_a_server_that_forgot_its_watchers_is_told_again(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines
+) -> None:
+    """As after a failover that lost the registration; what came meanwhile is read."""
+    session = cache.create("a")
+    watcher = Watcher(session.watch())
+    session.append(X)
+    watcher.until(lambda events: len(events) == 1)
+    for server in clients(cache, engine, engines):
+        for key in server.scan_iter(match=f"{namespace}:*:session:a"):
+            assert server.hdel(key, "readers") == 1
+    session.append(X)
+    cache._home.watches._renew()
+    watcher.until(lambda events: len(events) == 2)
+    session.complete()
+    assert kinds(watcher.end())[-1] == "status completed"
+
+
+def test_who_left_is_not_told(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
+    """However often one comes and goes, a session has no more listeners than listen."""
+    session = cache.create("a")
+    for _ in range(5):
+        assert list(session.watch(None, timeout=0.01)) == []
+    servers = clients(cache, engine, engines)
+
+    def readers() -> bytes:
+        keys = [(server, key) for server in servers for key in server.scan_iter(match=f"{namespace}:*:session:a")]
+        return b"".join(server.hget(key, "readers") or b"" for server, key in keys)
+
+    until(lambda: readers() == b"")
+    watchers = [Watcher(session.watch()) for _ in range(3)]
+    until(lambda: readers() != b"")
+    session.append(X)
+    for watcher in watchers:
+        watcher.until(lambda events: len(events) == 1)
+    assert readers().count(b"~") == 1
+    session.complete()
+    for watcher in watchers:
+        watcher.end()

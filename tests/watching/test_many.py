@@ -1,0 +1,100 @@
+"""Watching many sessions at once: of a user, of an agent, of a tree."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from redis_sessions import InvalidInput, SessionCache
+from tests.watching.watcher import Watcher, X, kinds
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redis_sessions._sync.fleets._FOUND", 0.2)
+
+
+def test_a_users_sessions_are_watched_together(cache: SessionCache) -> None:
+    """Those that are there from now on, those that come from their beginning, also what began and ended unseen."""
+    old = cache.create("old", user_id="mia")
+    old.append(X)
+    watcher = Watcher(cache.watch(user="mia", timeout=0.8))
+    time.sleep(0.2)
+    old.append(X)
+    new = cache.create("new", user_id="mia")
+    new.append(X)
+    new.complete()
+    cache.create("other", user_id="bob").append(X)
+    time.sleep(0.5)
+    old.append(X)
+    events = watcher.end(8)
+    assert [event.seq for event in events if event.session_id == "old"] == [2, 3]
+    assert kinds([event for event in events if event.session_id == "new"]) == ["message 1", "status completed"]
+    assert {event.session_id for event in events} == {"old", "new"}
+
+
+def test_a_tree_is_watched_together(cache: SessionCache) -> None:
+    """Its root and whoever is spawned below it, results included."""
+    root = cache.create("root")
+    watcher = Watcher(cache.watch(tree="root", timeout=0.8))
+    time.sleep(0.2)
+    child = cache.session(root.spawn("a", mode="session").session_key or "")
+    child.append(X)
+    child.complete("done")
+    events = watcher.end(8)
+    assert kinds([event for event in events if event.session_id == child.id]) == ["message 1", "status completed"]
+    assert kinds([event for event in events if event.session_id == "root"]) == ["message 1"]
+    with pytest.raises(InvalidInput):
+        cache.watch(user="mia", tree="root")
+
+
+def test_many_are_resumed_together(cache: SessionCache) -> None:
+    """From the last seq seen of each."""
+    for name in ("a", "b"):
+        cache.create(name, user_id="mia").append(X, X, X)
+    events = list(cache.watch(user="mia", after={"a": 1, "b": 2}, timeout=0.3))
+    assert sorted((event.session_id, event.seq) for event in events) == [("a", 2), ("a", 3), ("b", 3)]
+
+
+def test_who_is_only_named_is_followed(cache: SessionCache) -> None:
+    """One that has ended since, or belongs to another by now, as far as it came."""
+    ended, moved = cache.create("ended", user_id="mia"), cache.create("moved", user_id="bob")
+    ended.append(X, X)
+    ended.complete()
+    moved.append(X, X)
+    events = list(cache.watch(user="mia", after={"ended": 1, "moved": 1}, timeout=0.3))
+    assert kinds([event for event in events if event.session_id == "ended"]) == ["message 2", "status completed"]
+    assert kinds([event for event in events if event.session_id == "moved"]) == ["message 2"]
+
+
+def test_a_paused_session_is_followed(cache: SessionCache) -> None:
+    """It may go on."""
+    paused = cache.create("a", user_id="mia")
+    paused.pause()
+    watcher = Watcher(cache.watch(user="mia", timeout=0.8))
+    time.sleep(0.3)
+    paused.resume()
+    paused.append(X)
+    assert kinds(watcher.end()) == ["status active", "message 1"]
+
+
+def test_what_befalls_one_does_not_end_it(cache: SessionCache) -> None:
+    """One whose history went back goes on from there; one that is deleted comes again under its name."""
+    lost, kept = cache.create("lost", user_id="mia"), cache.create("kept", user_id="mia")
+    lost.append(X)
+    watcher = Watcher(cache.watch(user="mia", after={"lost": 7}, timeout=1))
+    watcher.until(lambda events: kinds(events) == ["regressed 1"])
+    lost.append(X)
+    kept.append(X)
+    watcher.until(lambda events: len(events) == 3)
+    kept.delete()
+    watcher.until(lambda events: events[-1].kind == "deleted")
+    again = cache.create("kept", user_id="mia")
+    again.append(X, X)
+    watcher.until(lambda events: len(events) == 6)
+    events = watcher.end()
+    assert kinds([event for event in events if event.session_id == "lost"]) == ["regressed 1", "message 2"]
+    assert kinds([event for event in events if event.session_id == "kept"]) == [
+        "message 1", "deleted 1", "message 1", "message 2",
+    ]  # fmt: skip
