@@ -20,6 +20,8 @@ hypothesis.settings.load_profile("suite")
 
 REAL = list(binaries())
 ENGINES = ["fake", *REAL, "cluster"]
+FEW = [name for name in ("redis-6.2", "valkey-9", "path") if name in REAL] + ["cluster"]
+"""For what takes long."""
 ADVISORY = {"queue", "due", "workers", "channel", "facts", "marks", "all", "user", "agent", "label", "tag"}
 SHORT_LIVED = {"import", "import-session", "import-messages"}
 _numbers = itertools.count()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextvars
 import gzip
 import json
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import LeaseLost, Message, SessionCache
+from tests.cli.running import launch, run
 from tests.servers import Server, free_port
 
 CONVERSATION: dict[str, Any] = {
@@ -34,15 +33,6 @@ CONVERSATION: dict[str, Any] = {
 }
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "redis_sessions.cli.main", *arguments], capture_output=True, text=True, timeout=120,
-        check=False, env={"PATH": "/usr/bin:/bin", "COLUMNS": "120"},
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
-
-
 def lines(path: Path, *objects: Any) -> Path:
     text = "".join(one if isinstance(one, str) else json.dumps(one) + "\n" for one in objects)
     path.write_text(text, errors="surrogateescape")
@@ -51,10 +41,10 @@ def lines(path: Path, *objects: Any) -> Path:
 
 def test_the_demo_kills_a_worker_and_loses_nothing() -> None:
     """Exit 0, by itself, on the embedded server."""
-    done = run("demo")
+    done = launch("demo")
     assert done.returncode == 0, done.stderr
     assert "all equal" in done.stdout
-    report = json.loads(run("demo", "--json").stdout)
+    report = json.loads(launch("demo", "--json").stdout)
     assert (report["killed"], report["equal"], report["retained"]) == (1, True, 792)
 
 
@@ -64,7 +54,7 @@ def test_a_replay_compares_everything(tmp_path: Path, server: Server) -> None:
     zipped = tmp_path / "c.jsonl.gz"
     zipped.write_bytes(gzip.compress(file.read_bytes()))
     for path in (file, zipped):
-        done = run("replay", str(path), "--workers", "2", "--url", server.url, "--json")
+        done = launch("replay", str(path), "--workers", "2", "--url", server.url, "--json")
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
         assert (report["sessions"], report["messages"], report["retained"], report["equal"]) == (1, 5, 5, True)
@@ -78,7 +68,7 @@ def test_a_replay_compares_everything(tmp_path: Path, server: Server) -> None:
 def test_a_capped_replay_begins_with_no_orphan(tmp_path: Path, server: Server) -> None:
     """And no session exceeds its cap."""
     file = lines(tmp_path / "c.jsonl", CONVERSATION)
-    done = run("replay", str(file), "--url", server.url, "--max-messages", "2", "--json")
+    done = launch("replay", str(file), "--url", server.url, "--max-messages", "2", "--json")
     assert done.returncode == 0, done.stderr
     with SessionCache.from_url(server.url) as cache:
         assert [message.role for message in cache.open("c1").history()] == ["assistant"]
@@ -95,18 +85,17 @@ def test_a_capped_replay_begins_with_no_orphan(tmp_path: Path, server: Server) -
         '{"id": "x", "messages": [{"role": "king"}]}\n',
     ],
 )
-def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, server: Server, broken: str) -> None:
+def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, own_server: Server, broken: str) -> None:
     """By its number; by flag the rest goes on."""
     file = lines(tmp_path / "c.jsonl", CONVERSATION, broken, {**CONVERSATION, "id": "c2"})
-    stopped = run("replay", str(file), "--url", server.url)
+    stopped = launch("replay", str(file), "--url", own_server.url)
     assert stopped.returncode == 2
     assert "line 2" in stopped.stderr
-    assert server.client.dbsize() == 0
-    skipped = run("replay", str(file), "--url", server.url, "--skip-broken", "--json")
+    assert own_server.client.dbsize() == 0
+    skipped = launch("replay", str(file), "--url", own_server.url, "--skip-broken", "--json")
     assert skipped.returncode == 0
     assert json.loads(skipped.stdout)["sessions"] == 2
     assert "line 2" in skipped.stderr
-    server.client.flushall()
 
 
 def test_a_replay_leaves_sessions_of_others_alone(tmp_path: Path, server: Server) -> None:
@@ -114,7 +103,7 @@ def test_a_replay_leaves_sessions_of_others_alone(tmp_path: Path, server: Server
     file = lines(tmp_path / "c.jsonl", CONVERSATION)
     with SessionCache.from_url(server.url) as cache:
         cache.create("c1").append({"role": "user", "content": "precious"})
-        refused = run("replay", str(file), "--url", server.url)
+        refused = launch("replay", str(file), "--url", server.url)
         assert refused.returncode == 2
         assert "namespace" in refused.stderr
         assert cache.open("c1").history()[0].content == "precious"

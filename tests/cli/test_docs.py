@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from redis_sessions import SessionCache
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.servers import Server
-
-
-def fed(text: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run(
-        [sys.executable, "-m", "redis_sessions.cli.main", *arguments], input=text, capture_output=True, timeout=120,
-        check=False, env={"PATH": "/usr/bin:/bin", "COLUMNS": "120"},
-    )  # fmt: skip
-    assert b"Traceback" not in done.stderr + done.stdout
-    return done
 
 
 def test_documents_are_stored_printed_listed_and_removed(own_server: Server, tmp_path: Path) -> None:
     """A text byte for byte, from a file or standard input; nothing is printed that was not asked for."""
     url = ("--url", own_server.url)
     text = "# Plan [bold]\r\n\n:smile: é\n".encode()
-    put = fed(text, "docs", "put", "notes/2026", "plan", *url)
-    assert (put.returncode, put.stdout, put.stderr) == (0, b"", b"")
-    assert fed(b"", "docs", "get", "notes/2026", "plan", *url).stdout == text
+    put = run("docs", "put", "notes/2026", "plan", *url, feed=text)
+    assert (put.returncode, put.stdout, put.stderr) == (0, "", "")
+    assert run("docs", "get", "notes/2026", "plan", *url).stdout == text.decode()
     (tmp_path / "f").write_text("from a file")
     assert run("docs", "put", "notes/2026", "a :smile:", str(tmp_path / "f"), *url).returncode == 0
     assert run("docs", "ls", *url).stdout == "notes/2026\n"
@@ -43,7 +32,8 @@ def test_documents_are_stored_printed_listed_and_removed(own_server: Server, tmp
 def test_json_is_checked_and_stored_as_json(own_server: Server) -> None:
     """A text beside it is printed first, and removed last."""
     url = ("--url", own_server.url)
-    assert fed(b'{"b": [1, "\xc3\xa9"]}\n', "docs", "put", "notes", "n", "-", "--json", *url).returncode == 0
+    feed = b'{"b": [1, "\xc3\xa9"]}\n'
+    assert run("docs", "put", "notes", "n", "-", "--json", *url, feed=feed).returncode == 0
     assert json.loads(run("docs", "get", "notes", "n", *url).stdout) == {"b": [1, "é"]}
     with SessionCache.from_url(own_server.url) as cache:
         assert cache.documents("notes").get_json("n") == {"b": [1, "é"]}

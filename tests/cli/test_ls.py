@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from redis_sessions import SessionCache
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.servers import Server
 
 

@@ -10,7 +10,7 @@ import redis
 
 from redis_sessions import SessionCache
 from redis_sessions.cli.reindex import reindex
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.conftest import Engines, fake_client
 from tests.servers import Server, await_true, free_port
 

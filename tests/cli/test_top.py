@@ -21,7 +21,7 @@ import pytest
 
 from redis_sessions import SessionCache
 from redis_sessions.cli import frame
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.servers import Server, await_true
 
 X = {"role": "user", "content": "x"}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from redis_sessions import SessionCache
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.servers import Server
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from redis_sessions import SessionCache
-from tests.cli.test_cli import run
+from tests.cli.running import launch, run
 from tests.servers import Server
 
 
@@ -49,9 +49,9 @@ def test_spawn_cancel_and_sweep(own_server: Server) -> None:
 
 def test_the_demo_grows_a_tree() -> None:
     """Three levels, two processes killed, every session completed once."""
-    done = run("demo", "--tree", "--json")
+    done = launch("demo", "--tree", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     harvest = json.loads(done.stdout)
     assert (harvest["sessions"], harvest["completed"], harvest["killed"], harvest["results"]) == (30, 30, 2, 3)
     assert harvest["again"] > 0
-    assert "30 completed" in run("demo", "--tree").stdout
+    assert "30 completed" in launch("demo", "--tree").stdout

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis_sessions import SessionCache
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.servers import Server
 
 X = {"role": "user", "content": "x"}

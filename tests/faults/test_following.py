@@ -14,7 +14,7 @@ import pytest
 
 from redis_sessions import AsyncSessionCache, SessionCache
 from redis_sessions._core.watching import Progress
-from tests.conftest import Engines
+from tests.conftest import FEW, Engines
 from tests.fleet import CONTEXT
 from tests.indexes.agreement import disagreement, entries
 from tests.servers import Server
@@ -111,7 +111,7 @@ def _list_and_write(url: str, namespace: str, seed: int, till: float) -> None:
                     assert one.created_at.timestamp() + float(one.name) > began - 0.02, f"{one.id} was dead for a while"
 
 
-@pytest.mark.parametrize("name", ["redis-6.2", "valkey-9", "path", "cluster"])
+@pytest.mark.parametrize("name", FEW)
 def test_what_expires_is_not_listed_and_leaves_no_entry(name: str, engines: Engines, namespace: str) -> None:
     """Thousands expire while four processes list and write: no list shows a dead one, two sweeps later no index has it."""
     total, url = (100_000 if SOAK else 1500), engines.url(name)

@@ -1,0 +1,50 @@
+"""Runs the command line: as a process of its own, or, much sooner, in one that is forked with everything imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.fleet import CONTEXT
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "COLUMNS": "120"}
+
+
+def launch(*arguments: str, feed: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """What `redis-sessions` does with such arguments and such a standard input."""
+    command = [sys.executable, "-m", "redis_sessions.cli.main", *arguments]
+    done = subprocess.run(command, input=feed, capture_output=True, timeout=120, check=False, env=ENVIRONMENT)
+    return _checked(arguments, done.returncode, done.stdout, done.stderr)
+
+
+def run(*arguments: str, feed: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """Like `launch`, for commands that start no processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("0", "1", "2"):
+            (Path(folder) / name).write_bytes(feed if name == "0" else b"")
+        process = CONTEXT.Process(target=_main, args=(arguments, folder))
+        process.start()
+        process.join(120)
+        assert process.exitcode is not None, f"{arguments} takes too long"
+        out, err = [(Path(folder) / name).read_bytes() for name in ("1", "2")]
+    return _checked(arguments, process.exitcode, out, err)
+
+
+def _main(arguments: tuple[str, ...], folder: str) -> None:
+    for number in range(3):
+        os.dup2(os.open(Path(folder) / str(number), os.O_RDWR), number)
+    os.environ.clear()
+    os.environ |= ENVIRONMENT
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.argv = ["redis-sessions", *arguments]
+    from redis_sessions.cli.main import main  # here, for it looks at its surroundings
+
+    main()
+
+
+def _checked(arguments: tuple[str, ...], code: int, out: bytes, err: bytes) -> subprocess.CompletedProcess[str]:
+    assert b"Traceback" not in out + err, err.decode()
+    return subprocess.CompletedProcess(arguments, code, out.decode(), err.decode())
