@@ -10,8 +10,8 @@ demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/faults
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
 check: $(READY)
 	$(BIN)/ruff format --check .

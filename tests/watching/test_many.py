@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache
@@ -15,34 +13,39 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redis_sessions._sync.fleets._FOUND", 0.2)
 
 
+def begin(cache: SessionCache, **which: str) -> Watcher:
+    """One that has begun to watch: it has seen what is in another session, which it was to begin with last."""
+    cache.create("begun").append(X)
+    watcher = Watcher(cache.watch(**which, after={"begun": 0}, timeout=30))
+    watcher.until(lambda events: len(events) == 1)
+    return watcher
+
+
 def test_a_users_sessions_are_watched_together(cache: SessionCache) -> None:
     """Those that are there from now on, those that come from their beginning, also what began and ended unseen."""
     old = cache.create("old", user_id="mia")
     old.append(X)
-    watcher = Watcher(cache.watch(user="mia", timeout=0.8))
-    time.sleep(0.2)
+    watcher = begin(cache, user="mia")
     old.append(X)
     new = cache.create("new", user_id="mia")
     new.append(X)
     new.complete()
     cache.create("other", user_id="bob").append(X)
-    time.sleep(0.5)
+    events = watcher.until(lambda events: any(event.status == "completed" for event in events))
     old.append(X)
-    events = watcher.end(8)
-    assert [event.seq for event in events if event.session_id == "old"] == [2, 3]
+    watcher.until(lambda events: [event.seq for event in events if event.session_id == "old"] == [2, 3])
     assert kinds([event for event in events if event.session_id == "new"]) == ["message 1", "status completed"]
-    assert {event.session_id for event in events} == {"old", "new"}
+    assert {event.session_id for event in events} == {"begun", "old", "new"}
 
 
 def test_a_tree_is_watched_together(cache: SessionCache) -> None:
     """Its root and whoever is spawned below it, results included."""
     root = cache.create("root")
-    watcher = Watcher(cache.watch(tree="root", timeout=0.8))
-    time.sleep(0.2)
+    watcher = begin(cache, tree="root")
     child = cache.session(root.spawn("a", mode="session").session_key or "")
     child.append(X)
     child.complete("done")
-    events = watcher.end(8)
+    events = watcher.until(lambda events: len(events) == 4)
     assert kinds([event for event in events if event.session_id == child.id]) == ["message 1", "status completed"]
     assert kinds([event for event in events if event.session_id == "root"]) == ["message 1"]
     with pytest.raises(InvalidInput):
@@ -72,18 +75,18 @@ def test_a_paused_session_is_followed(cache: SessionCache) -> None:
     """It may go on."""
     paused = cache.create("a", user_id="mia")
     paused.pause()
-    watcher = Watcher(cache.watch(user="mia", timeout=0.8))
-    time.sleep(0.3)
+    watcher = begin(cache, user="mia")
     paused.resume()
     paused.append(X)
-    assert kinds(watcher.end()) == ["status active", "message 1"]
+    events = watcher.until(lambda events: len(events) == 3)
+    assert kinds(events[1:]) == ["status active", "message 1"]
 
 
 def test_what_befalls_one_does_not_end_it(cache: SessionCache) -> None:
     """One whose history went back goes on from there; one that is deleted comes again under its name."""
     lost, kept = cache.create("lost", user_id="mia"), cache.create("kept", user_id="mia")
     lost.append(X)
-    watcher = Watcher(cache.watch(user="mia", after={"lost": 7}, timeout=1))
+    watcher = Watcher(cache.watch(user="mia", after={"lost": 7}, timeout=30))
     watcher.until(lambda events: kinds(events) == ["regressed 1"])
     lost.append(X)
     kept.append(X)
@@ -93,7 +96,7 @@ def test_what_befalls_one_does_not_end_it(cache: SessionCache) -> None:
     again = cache.create("kept", user_id="mia")
     again.append(X, X)
     watcher.until(lambda events: len(events) == 6)
-    events = watcher.end()
+    events = watcher.events
     assert kinds([event for event in events if event.session_id == "lost"]) == ["regressed 1", "message 2"]
     assert kinds([event for event in events if event.session_id == "kept"]) == [
         "message 1", "deleted 1", "message 1", "message 2",
