@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,17 @@ X = {"role": "user", "content": "x"}
 
 def ids(items: list[SessionSummary]) -> list[str]:
     return [one.id for one in items]
+
+
+def paged(cache: SessionCache, size: int, **asked: Any) -> list[str]:
+    """All pages of that size, one after another."""
+    found, cursor = [], None
+    while True:
+        page = cache.list(size, cursor, **asked)
+        found += ids(page.items)
+        cursor = page.cursor
+        if cursor is None:
+            return found
 
 
 def test_the_newest_come_first(cache: SessionCache) -> None:
@@ -93,14 +105,7 @@ def test_pages_go_on_where_the_last_one_ended(cache: SessionCache) -> None:
         cache.create(f"s{number:02}", user_id="mia", tags=["even"] if number % 2 == 0 else None)
     wanted = [f"s{number:02}" for number in reversed(range(23))]
     for size in (1, 5, 22, 23, 24):
-        found, cursor = [], None
-        while True:
-            page = cache.list(size, cursor, user="mia")
-            found += ids(page.items)
-            cursor = page.cursor
-            if cursor is None:
-                break
-        assert found == wanted
+        assert paged(cache, size, user="mia") == wanted
     assert ids(list(cache.sessions(tags=["even"], user="mia"))) == wanted[::2]
     cursor = cache.list(5, user="mia").cursor
     wrong: list[Callable[[], object]] = [
@@ -138,13 +143,8 @@ def test_the_order_is_exact_however_far_entries_lag(
         for name, updated in times.items():
             entry = updated - chance.randrange(LAG_MS * 1000)
             rewrite(servers[0], namespace, name, updated=updated, entry=entry, user="mia")
-        found, cursor, size = [], None, chance.randint(1, 25)
-        while True:
-            page = cache.list(size, cursor, user="mia")
-            found += ids(page.items)
-            cursor = page.cursor
-            if cursor is None:
-                break
+        size = chance.randint(1, 25)
+        found = paged(cache, size, user="mia")
         assert found == sorted(names, key=lambda name: (times[name], name), reverse=True), (
             f"seed {seed}, pages of {size}"
         )
@@ -205,13 +205,7 @@ def test_many_of_one_moment_are_all_listed(cache: SessionCache, namespace: str, 
     for name in names:
         cache.create(name, user_id="mia")
         rewrite(servers[0], namespace, name, updated=now, entry=now, user="mia")
-    found, cursor = [], None
-    while True:
-        page = cache.list(3, cursor, user="mia")
-        found += ids(page.items)
-        cursor = page.cursor
-        if cursor is None:
-            break
+    found = paged(cache, 3, user="mia")
     assert sorted(found) == sorted(names)
 
 
