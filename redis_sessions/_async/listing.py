@@ -109,6 +109,10 @@ class Listing:
         with suppress(SessionsError):
             await self._home.calls.run_many(drops)
 
+    async def now(self) -> int:
+        """The time of a server, in microseconds."""
+        return await self._home.calls.run(indexes.clock(self._home.namespace))
+
     async def count(self, asked: Query) -> int:
         """How many there are: by the indexes, in one round trip, when one of them has just these; else by listing them."""
         if not asked.is_narrow:

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
-from zlib import crc32
 
 from .._core import messages, watching
 from .._core.calls import Call
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 RENEWED = 10.0  # seconds between two times that a process says what it watches
 _KNOWN_MS = 35_000  # for how long a server believes it
-_MOST = 1000  # that wait for a watcher who is slow; then it reads the messages itself
+_MOST = 256  # that wait for a watcher who is slow; then it reads the messages itself
 _GONE = Told("gone")
 
 
@@ -41,9 +40,9 @@ class Said(NamedTuple):
 class Watched:
     """One session that is watched in this process, and who watches it."""
 
-    def __init__(self, keys: SessionKeys, process: str) -> None:
+    def __init__(self, keys: SessionKeys) -> None:
         self.keys = keys
-        self.nonce = f"~{process}.{crc32(keys.id.encode()):08x}"
+        self.nonce = f"~{secrets.token_hex(8)}"
         self.watchers: list[background.Mailbox[Said]] = []
 
     def put(self, told: Told) -> None:
@@ -66,7 +65,6 @@ class Watches:
         in_child(self._start)
 
     def _start(self) -> None:
-        self._process = secrets.token_hex(6)
         self._watched: dict[str, Watched] = {}
         self._is_renewing = False
         self._changing = io.Lock()
@@ -76,7 +74,7 @@ class Watches:
         async with self._changing:
             watched = self._watched.get(keys.id)
             if watched is None:
-                watched = self._watched[keys.id] = Watched(keys, self._process)
+                watched = self._watched[keys.id] = Watched(keys)
                 self._wakes.attach(watched.nonce, watched)
             watched.watchers.append(mailbox)
             if not self._is_renewing:
@@ -95,9 +93,8 @@ class Watches:
                     background.spawn(self._unregister, watched)
 
     async def _unregister(self, watched: Watched) -> None:
-        if watched.keys.id not in self._watched:
-            with suppress(SessionsError):
-                await self._calls.run(self._expect(watched, "", 0))
+        with suppress(SessionsError):
+            await self._calls.run(self._expect(watched, "", 0))
 
     def _expect(self, watched: Watched, life: str, ms: int = _KNOWN_MS) -> Call[Reached]:
         wakes = self._wakes

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import IO, Any
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, InvalidState
+from .descriptions import describe
 from .exports import FORMAT, OF_NOW, VERSION
 from .ids import check_id
+from .indexes import Facts
 from .routing import tag
+from .sessions import read_info
 
 MOST_SESSIONS = 5001
 _ELEMENT = re.compile(rb"\d{13}[suatckev][@A]\d{1,10} [^ ]+ ")
@@ -173,6 +176,7 @@ class Reader:
         place, run = (fields.get(name, b"").decode("utf-8", "replace") for name in (b"place", b"run"))
         self._check_place(id, archive.root, place)
         self._check(not place or bool(_RUN.fullmatch(run)), f"session {id!r} has no right field 'run'")
+        self._check_readable(id, fields)
         if id == archive.root and b"tree" in fields:
             archive.members.update(self._members(fields))
         status = fields[b"status"]
@@ -186,6 +190,19 @@ class Reader:
             is_open=status in (b"active", b"paused"),
             is_claimable=status == b"active" and bool(run) and run.split()[1] != "-",
         )
+
+    def _check_readable(self, id: str, fields: Mapping[bytes, bytes]) -> None:
+        """Refuses what would be stored and then shown to be damaged, or listed under what nobody can ask for."""
+        pairs = [part for pair in {**fields, b"left": b"-1", b"now": b"0", b"count": b"0"}.items() for part in pair]
+        try:
+            info = read_info(id, pairs)
+            for name, value in (("user_id", info.user_id), ("agent_id", info.agent_id), ("parent_id", info.parent_id)):
+                if value is not None:
+                    check_id(value, name)
+            describe(len, kind=info.kind, tags=info.tags)
+            Facts.of(None, None, None, None, fields.get(b"tags"))
+        except (InvalidInput, InvalidState, ValueError) as problem:
+            raise self._refusal(f"session {id!r} is none that can be stored: {problem}") from None
 
     def _check_place(self, id: str, root: str, place: str) -> None:
         words = place.split()

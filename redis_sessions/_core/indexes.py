@@ -43,8 +43,10 @@ class Facts(NamedTuple):
     @classmethod
     def of(cls, kind: Argument | None, user: Argument | None, agent: Argument | None, label: Argument | None,
            tags: Argument | None) -> Facts:  # fmt: skip
-        """Those of fields of a session's hash."""
+        """Those of fields of a session's hash; raises ValueError."""
         listed = from_json(tags) if isinstance(tags, str | bytes) else []
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise ValueError("tags are no list of texts")
         return cls(_text(kind) or "main", _text(user), _text(agent), _text(label), tuple(dict.fromkeys(listed)))
 
     @classmethod

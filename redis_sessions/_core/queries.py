@@ -129,7 +129,7 @@ class Query(NamedTuple):
             padded = cursor + "=" * (-len(cursor) % 4)
             digest, at, id = json.loads(urlsafe_b64decode(padded.encode("ascii")))
             is_ours = isinstance(at, int) and isinstance(id, str)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             digest, is_ours = "", False
         if not is_ours:
             raise InvalidInput(name="cursor", detail=f"{str(cursor)[:60]!r} is none of a page of sessions")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 from ..errors import InvalidInput, SessionRegressed, SessionReplaced
@@ -11,13 +11,14 @@ from ..models.messages import Message
 from ..models.sessions import Status
 from .calls import Call, invoke
 from .codec import decode, from_json, to_json
+from .ids import check_id
 from .keys import SessionKeys
 from .leases import Told
 from .scripts import script
 from .sessions import belongs
-from .units import moment
+from .units import moment, whole
 
-CHUNK = 1000
+CHUNK = 100
 DELTA_BYTES = 65_536
 _FINAL = set(get_args(Status)) - {"active", "paused"}
 
@@ -76,6 +77,9 @@ class Progress:
     def caught_up(self, standing: Standing, messages: Iterable[Message], upper: int) -> Iterator[SessionEvent]:
         """What was missed, up to a seq: messages, what stands between them, and what is gone."""
         changes = [change for change in standing.changes if change.number > self.change]
+        if changes and changes[0].number > self.change + 1:
+            self.change = changes[0].number - 1
+            yield SessionEvent("gap", self.id, self.seq, self.change)
         for message in messages:
             yield from self._changed(change for change in changes if change.seq < message.seq)
             yield from self._gap(message.seq - 1)
@@ -134,6 +138,15 @@ class Progress:
         if last > self.seq:
             first, self.seq = self.seq + 1, last
             yield SessionEvent("gap", self.id, last, self.change, first_seq=first)
+
+
+def places(after: Mapping[str, int | tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Where somebody was in each session: behind a seq, and behind so many changes."""
+    found = {}
+    for id, place in after.items():
+        seq, change = place if isinstance(place, tuple) and len(place) == 2 else (place, 0)
+        found[check_id(id, "after")] = (whole(seq, f"after[{id!r}]"), whole(change, f"after[{id!r}]"))
+    return found
 
 
 def standing(keys: SessionKeys, life: str) -> Call[Standing]:

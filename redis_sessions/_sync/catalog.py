@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Unpack
 
-from .._core import leases, queries
+from .._core import leases, queries, watching
 from .._core.keys import index_keys, session_keys
 from .._core.units import Duration, milliseconds, whole
 from ..errors import InvalidInput
@@ -109,17 +109,19 @@ class Catalog:
         """What happens in all sessions of a user or an agent, or in the tree of a root, also in those that come later.
 
         Of each session in order, each once, as `session.watch` has it. It begins with what comes from now on; with `after`
-        (the last seq seen, or it and the change, by session id) where that was. What befalls one session ends no other's:
-        it is `deleted`, or `regressed`. New sessions are found within a second. Ends when nothing came for
-        `timeout` seconds. At most 1,000 sessions at once. Raises InvalidInput, StoreUnavailable.
+        (the last seq seen, or it and the change, by session id) where that was; sessions that came while nobody watched
+        are named there, too, with 0: `list(order="created")` has them. What befalls one session ends no other's: it is
+        `deleted`, or `regressed`. New sessions are found within a second. Ends when nothing came for `timeout` seconds, or
+        the root of the tree is gone. At most 1,000 sessions at once: more are refused, and those that come beyond wait
+        until others have ended. Raises InvalidInput, SessionNotFound (no such root), StoreUnavailable.
         """
         asked = [one for one in (user, agent, tree) if one is not None]
         if len(asked) != 1:
             raise InvalidInput(name="watch", detail="give one of user, agent and tree")
         seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
-        if tree is not None:
-            return watch_all(self._home, Tree(self._home, tree), after or {}, seconds)
-        return watch_all(self._home, Listed(self._listing, user, agent), after or {}, seconds)
+        places = watching.places(after or {})
+        finder = Listed(self._listing, user, agent) if tree is None else Tree(self._home, tree)
+        return watch_all(self._home, finder, places, seconds)
 
     def prune(
         self,

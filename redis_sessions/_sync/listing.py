@@ -110,6 +110,10 @@ class Listing:
         with suppress(SessionsError):
             self._home.calls.run_many(drops)
 
+    def now(self) -> int:
+        """The time of a server, in microseconds."""
+        return self._home.calls.run(indexes.clock(self._home.namespace))
+
     def count(self, asked: Query) -> int:
         """How many there are: by the indexes, in one round trip, when one of them has just these; else by listing them."""
         if not asked.is_narrow:

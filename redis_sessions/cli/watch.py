@@ -81,6 +81,10 @@ def _line(event: SessionEvent, is_one: bool) -> Text:
         return Text.assemble(*head, (f"{event.seq:>5} ", "dim"), (f"{role:<9} ", COLOURS[role]), _beginning(text))
     if event.kind == "status":
         return Text.assemble(*head, (f"is {event.status}", "bold"))
+    if event.kind == "gap" and event.first_seq is None:
+        return Text.assemble(*head, ("earlier changes of its status are not known any more", "yellow"))
+    if event.kind == "regressed":
+        return Text.assemble(*head, (f"a failover lost what came after message {event.seq}", "yellow"))
     if event.kind == "gap":
         return Text.assemble(*head, (f"messages {event.first_seq} to {event.seq} are gone", "yellow"))
     if event.kind == "deleted":

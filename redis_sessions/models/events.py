@@ -13,8 +13,9 @@ class SessionEvent(NamedTuple):
     """Something that happened in a session.
 
     `message` and `status` are stored: watching again from their `seq` (and `change`) goes on behind them. A `gap` says which
-    messages are gone, unseen. A `delta` is what `publish` told; it is not stored. `deleted` says the session is gone, or is
-    another one by now; `regressed`, of `cache.watch`, that a failover lost what came after `seq`.
+    messages are gone, unseen; without a `first_seq`, that changes of the status up to `change` are (some 30 are kept). A
+    `delta` is what `publish` told; it is not stored. `deleted` says the session is gone, or is another one by now;
+    `regressed`, of `cache.watch`, that a failover lost what came after `seq`.
     """
 
     kind: Literal["message", "status", "gap", "delta", "deleted", "regressed"]
@@ -28,7 +29,7 @@ class SessionEvent(NamedTuple):
     at: datetime | None = None
     """When the message was appended, or the status changed, by the server's clock."""
     first_seq: int | None = None
-    """Of a gap, which goes on to `seq`."""
+    """Of a gap in the messages, which goes on to `seq`."""
     data: Any = None
     """Of a delta."""
 

@@ -316,6 +316,13 @@ def test_a_cut_file_is_refused_at_every_line(cache: SessionCache, other: Session
         (3, {"place": None}, "not below"),
         (3, {"place": "1 000000000000 /0/1/ other root"}, "place"),
         (3, {"run": "x"}, "'run'"),
+        (1, {"tags": "5"}, "tags"),
+        (1, {"tags": '[["a"]]'}, "tags"),
+        (1, {"tags": json.dumps([str(n) for n in range(65)])}, "tags"),
+        (1, {"user": "a b}c{"}, "user_id"),
+        (1, {"kind": "zzz"}, "kind"),
+        (1, {"place": ""}, "damaged"),
+        (1, {"finished": "never"}, "damaged"),
     ],
 )
 def test_bad_fields_are_refused(at: int, fields: dict[str, Any], told: str) -> None:

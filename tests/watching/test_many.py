@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redis_sessions import InvalidInput, SessionCache
+from redis_sessions import InvalidInput, SessionCache, SessionNotFound
 from tests.watching.watcher import Watcher, X, kinds
 
 
@@ -101,3 +101,51 @@ def test_what_befalls_one_does_not_end_it(cache: SessionCache) -> None:
     assert kinds([event for event in events if event.session_id == "kept"]) == [
         "message 1", "deleted 1", "message 1", "message 2",
     ]  # fmt: skip
+
+
+def test_what_ended_before_is_not_told(cache: SessionCache) -> None:
+    """Not even when those that are newer go."""
+    for number in range(60):
+        session = cache.create(f"old{number}", user_id="mia")
+        session.append(X)
+        session.complete()
+    watcher = begin(cache, user="mia")
+    for number in range(40, 60):
+        cache.delete(f"old{number}")
+    cache.create("new", user_id="mia").append(X)
+    watcher.until(lambda events: len(events) == 2)
+    cache.create("newer", user_id="mia").append(X)
+    events = watcher.until(lambda events: len(events) == 3)
+    assert [event.session_id for event in events] == ["begun", "new", "newer"]
+
+
+def test_what_is_too_much_waits_or_is_refused(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come when it is full are followed from their beginning once others have ended."""
+    monkeypatch.setattr("redis_sessions._sync.fleets.MOST", 3)
+    first = cache.create("first", user_id="mia")
+    watcher = begin(cache, user="mia")
+    for name in ("second", "third", "fourth"):
+        cache.create(name, user_id="mia").append(X)
+    watcher.until(lambda events: len(events) == 2)
+    first.complete()
+    cache.session("second").complete()
+    events = watcher.until(lambda events: len(events) == 6)
+    assert sorted(event.session_id for event in events) == ["begun", "first", "fourth", "second", "second", "third"]
+    cache.create("fifth", user_id="mia")
+    with pytest.raises(InvalidInput, match="more than 3"):
+        next(iter(cache.watch(user="mia", after={"begun": 0})))
+
+
+def test_a_tree_that_is_deleted_ends_it(cache: SessionCache) -> None:
+    """With `deleted`; an unknown root is refused, and so is what is no place in a session."""
+    root = cache.create("root")
+    root.append(X)
+    watcher = Watcher(cache.watch(tree="root", after={"root": 0}, timeout=30))
+    watcher.until(lambda events: len(events) == 1)
+    root.delete()
+    assert kinds(watcher.end()) == ["message 1", "deleted 1"]
+    with pytest.raises(SessionNotFound):
+        next(iter(cache.watch(tree="root")))
+    for wrong in ({"x": "q"}, {"x": -7}, {"a b": 1}, {"x": (1, 2, 3)}):
+        with pytest.raises(InvalidInput, match="after"):
+            cache.watch(user="mia", after=wrong)  # type: ignore[arg-type]

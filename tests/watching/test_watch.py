@@ -173,14 +173,15 @@ def test_many_watch_one_session(cache: SessionCache) -> None:
 
 
 def test_more_changes_of_status_than_are_kept(cache: SessionCache) -> None:
-    """The last of them are told, whole and in order."""
+    """The last of them are told, whole and in order, behind a gap."""
     session = cache.create("a")
     for _ in range(40):
         session.pause()
         session.resume()
     session.complete()
-    events = list(session.watch())
+    gap, *events = session.watch()
     numbers = [event.change for event in events]
+    assert (gap.kind, gap.change, gap.first_seq) == ("gap", numbers[0] - 1, None)
     assert numbers == list(range(numbers[0], 82))
     assert 20 < len(numbers) < 81
     assert [event.status for event in events[-3:]] == ["paused", "active", "completed"]
@@ -213,6 +214,22 @@ def test_another_session_of_that_id_is_not_taken_for_it(cache: SessionCache) -> 
     cache.create("a").append(X)
     cache._home.watches._renew()
     assert kinds(watcher.end()) == ["message 1", "deleted 1"]
+
+
+def test_ids_that_look_alike_are_told_apart(cache: SessionCache) -> None:
+    """These two have the same CRC-32."""
+    alice, bob = cache.create("chat-e170d7b0aa41edc"), cache.create("chat-7aa78056bd65b86")
+    watchers = [Watcher(session.watch()) for session in (alice, bob)]
+    for session, watcher in zip((alice, bob), watchers, strict=True):
+        session.append({"role": "user", "content": f"for {session.id}"})
+        watcher.until(lambda events: len(events) == 1)
+    for session, watcher in zip((alice, bob), watchers, strict=True):
+        session.append(X)
+        session.complete()
+        events = watcher.end()
+        assert kinds(events) == ["message 1", "message 2", "status completed"]
+        assert events[0].message is not None
+        assert events[0].message.content == f"for {session.id}"
 
 
 def test_a_server_that_forgot_its_watchers_is_told_again(
