@@ -1,11 +1,9 @@
--- Lists entries of an index from a time down: so many, and all that may be newer than the last of them, for an entry may
--- be behind its session.
+-- Lists entries of an index from a time down: so many, and all that are of the time of the last of them.
 -- Returns {now, time of the last ('' when there are no more entries), id, time, …}.
 --- include: rest clock
 local zsets = rest(KEYS, 1)     -- ids by time, in microseconds
 local upper = ARGV[1]           -- the latest time, or '+inf'
 local limit = tonumber(ARGV[2]) -- how many
-local band  = tonumber(ARGV[3]) -- microseconds that an entry may be behind
 
 local floor, times
 repeat
@@ -20,9 +18,9 @@ repeat
   floor = times[#times - limit + 1]
   limit = limit * 2
 until not floor or floor < (tonumber(upper) or math.huge) or limit > 100000 -- of many at one time, all
-local page = {clock() .. '000', floor and string.format('%.0f', floor) or ''}
+local lowest = floor and string.format('%.0f', floor) or '-inf'
+local page = {clock() .. micros, floor and lowest or ''}
 for _, zset in ipairs(zsets) do
-  local lowest = floor and string.format('%.0f', floor - band) or '-inf'
   local found = redis.call('ZREVRANGEBYSCORE', zset, upper, lowest, 'WITHSCORES', 'LIMIT', 0, 100000)
   for at = 1, #found do
     page[#page + 1] = found[at]

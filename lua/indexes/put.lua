@@ -5,12 +5,15 @@
 local indexes = rest(KEYS, 1) -- zsets of ids, four an index: active by creation, by last update, in
                               -- microseconds; ended, likewise
 local life    = tonumber(ARGV[1]) -- ms for which the indexes are kept at least
-local entries = rest(ARGV, 2) -- 'new', 'active', 'ended' or 'gone', created, updated (of 'gone' the latest that may go), id
+local as_of   = tonumber(ARGV[2]) -- when the sessions were read, in microseconds: what is there of later stays
+local entries = rest(ARGV, 3) -- 'new', 'active', 'ended' or 'gone', created, updated (of 'gone' the latest that may go), id
 
 local now = clock()
+local function score(at, id)
+  return tonumber(redis.call('ZSCORE', indexes[at], id)) or 0
+end
 local function take_out(at, created, updated, id)
-  local is_old = (tonumber(redis.call('ZSCORE', indexes[at], id) or 0)) <= created + 0
-  if is_old and (tonumber(redis.call('ZSCORE', indexes[at + 1], id) or 0)) <= updated + 0 then
+  if score(at, id) <= created + 0 and score(at + 1, id) <= updated + 0 then
     redis.call('ZREM', indexes[at], id)
     redis.call('ZREM', indexes[at + 1], id)
   end
@@ -25,9 +28,11 @@ for entry = 1, #entries, 4 do
       take_out(to, created, updated, id)
       take_out(from, created, updated, id)
     else
-      local is_there = group == 'new' and (redis.call('ZSCORE', indexes[to], id) or redis.call('ZSCORE', indexes[from], id))
-      if not is_there and redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
-      if not is_there then -- else who announces it knows less: it is marked (indexes/note) until it was looked at
+      local there = math.max(score(to + 1, id), score(from + 1, id))
+      local knows_less = there > math.max(as_of, updated)
+      if group == 'new' then knows_less = there > 0 end -- it is marked (indexes/note) until it was looked at
+      if not knows_less then
+        if redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
         redis.call('ZADD', indexes[to], created, id)
         redis.call('ZADD', indexes[to + 1], updated, id)
       end

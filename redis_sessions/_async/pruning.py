@@ -63,7 +63,7 @@ class Pruning:
             return 0
         home = self._home
         keys = [session_keys(home.namespace, row.summary.id) for row in rows]
-        await home.calls.run_many([mark for one in keys for mark in indexes.mark(home.namespace, one)])
+        await home.calls.run_many([home.indexes.mark(one, [one.id]) for one in keys])
         calls = [sessions.delete(one, row.life, "", row.updated) for one, row in zip(keys, rows, strict=True)]
         found = await home.calls.run_many(calls)
         removed = 0

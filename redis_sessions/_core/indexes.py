@@ -1,13 +1,13 @@
 """The upkeep of indexes: where a session is listed, and the calls that put it there, move it and take it out.
 
-An index is a hint, in a slot of its own. A session is in it before it can be seen, and leaves it after it is gone; in
-between it may be behind by `LAG_MS` at most, because what is written is marked (at most so often) and put right after.
+An index is a hint, in a slot of its own. A session is in it before it can be seen, and leaves it after it is gone. In
+between its entry is exact, or the session is marked: a process marks what it writes, once in `LAG_MS`, puts it right after
+that time, and then ends its mark.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +19,7 @@ from .scripts import script
 
 T = TypeVar("T")
 LAG_MS = 5000
-"""For how long a session that was put right may be written by the same process before it is put right again."""
+"""For how long a session that a process marked may be written by it before it is put right."""
 GRACE_MS = 20_000
 """How long an announced creation or a write may take; longer than any is retried."""
 MOST_TAGS = 64
@@ -29,6 +29,7 @@ _KEPT_MS = 30 * 24 * 3600 * 1000
 _FOR_EVER_MS = 10 * 365 * 24 * 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
 _CHANGES = {"sessions/status", "sessions/delete", "sessions/patch", "sessions/touch"}
+_MOVES = {"sessions/patch"}
 
 
 class Facts(NamedTuple):
@@ -79,11 +80,24 @@ class Truth(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """What the indexes know of a session: where it is listed, when to look at it, and since when it is marked."""
+    """What the indexes know of a session at a time (microseconds): where it is listed, and when to look at it."""
 
+    now: int
     facts: list[Facts]
     due: str
-    mark: str
+
+
+class Mark(NamedTuple):
+    """A session, and who marked it."""
+
+    id: str
+    writer: str
+
+    @classmethod
+    def of(cls, member: str, writer: str = "") -> Mark:
+        """From an id, marked by this writer, or by whom is named behind it."""
+        id, _, found = member.partition(" ")
+        return cls(id, found.rstrip("?") or writer)
 
 
 def tag_value(tag: str) -> str:
@@ -97,28 +111,31 @@ def changes(call: Call[Any]) -> bool:
     return call.script is not None and call.script.name in _CHANGES
 
 
+def moves(call: Call[Any]) -> bool:
+    """Whether a call may change under what a session is listed."""
+    return call.script is not None and call.script.name in _MOVES
+
+
 def clock(namespace: str) -> Call[int]:
     """Reads as the time of a server, in microseconds."""
     shard = shard_keys(namespace, 0)
     return Call(("TIME",), shard, lambda reply: int(reply[0]) * 1_000_000 + int(reply[1]), writes=False)
 
 
-def mark(namespace: str, keys: SessionKeys, others: Sequence[str] = ()) -> list[Call[None]]:
-    """Says that sessions of one tree are being written."""
-    shard = shard_keys(namespace, shard_of(keys.tag))
-    now = str(_now())
-    pairs = [part for id in (keys.id, *others) for part in (now, id)]
-    return [
-        Call(("ZADD", shard.marks, *pairs), shard, _nothing),
-        Call(("PEXPIRE", shard.marks, _KEPT_MS), shard, _nothing),
-    ]
+def mark(namespace: str, tag: str, ids: Sequence[str], writer: str, *, may_move: bool = False) -> Call[None]:
+    """Says that sessions of one tree are being written, and may come to be listed under something else."""
+    members = [f"{id} {writer}{'?' if may_move else ''}" for id in ids]
+    shard = shard_keys(namespace, shard_of(tag))
+    return invoke(script("indexes/mark"), shard, _nothing, life=_KEPT_MS, rest=members)
 
 
-def announce(namespace: str, keys: SessionKeys, facts: Facts, ttl_ms: int, *, is_apart: bool) -> list[Call[None]]:
-    """Before a session is created: it is listed, and looked at after a while, in case it did not come."""
-    notes = ("", str(facts), "")
+def announce(
+    namespace: str, keys: SessionKeys, facts: Facts, ttl_ms: int, writer: str, *, is_apart: bool
+) -> list[Call[None]]:
+    """Before a session is created: it is listed, marked, and looked at after a while, in case it did not come."""
+    record = (keys.id, "", str(facts), "", writer, "")
     return [
-        _note(namespace, keys.tag, ttl_ms, [(keys.id, *notes)], _nothing),
+        _note(namespace, keys.tag, ttl_ms, record, _nothing),
         *put(namespace, [(keys.id, keys.tag, "new", 0, 0)], facts, ttl_ms, is_apart=is_apart),
     ]
 
@@ -130,61 +147,65 @@ def put(
     ttl_ms: int,
     *,
     is_apart: bool,
+    as_of: int = 0,
     indexes: Sequence[EntryKeys] | None = None,
 ) -> list[Call[None]]:
-    """Puts sessions (id, tag, group, created, updated) of the same facts and shard where they belong."""
+    """Puts sessions (id, tag, group, created, updated) of the same facts and shard, as they were read at a time, where they
+    belong."""
     places = facts.indexes(namespace, entries[0][1]) if indexes is None else indexes
     rest = [part for id, _, group, created, updated in entries for part in (group, created, updated, id)]
     groups = [[place] for place in places] if is_apart else [places]
-    return [_put(group, kept_ms(ttl_ms), rest) for group in groups if group]
+    return [_put(group, kept_ms(ttl_ms), as_of, rest) for group in groups if group]
 
 
 def gone(entries: EntryKeys, ids: Sequence[str], bound: int) -> Call[None]:
     """Takes sessions out of an index, unless their times there are later than that, in microseconds."""
     rest = [part for id in ids for part in ("gone", bound, bound, id)]
-    return _put([entries], _KEPT_MS, rest)
+    return _put([entries], _KEPT_MS, 0, rest)
 
 
-def _put(places: Sequence[EntryKeys], life_ms: int, entries: Sequence[Argument]) -> Call[None]:
+def _put(places: Sequence[EntryKeys], life_ms: int, as_of: int, entries: Sequence[Argument]) -> Call[None]:
     zsets = [zset for place in places for zset in place[2:]]
-    return invoke(script("indexes/put"), places[0], _nothing, life=life_ms, rest=entries, rest_keys=zsets)
+    return invoke(script("indexes/put"), places[0], _nothing, life=life_ms, as_of=as_of, rest=entries, rest_keys=zsets)
 
 
-def note(namespace: str, keys: SessionKeys, truth: Truth, noted: Noted, now: int) -> Call[list[str]]:
-    """Notes how a session was found at a time (microseconds), after it was put right. Reads as ids of others that are late."""
-    if not truth.life:
-        record = (keys.id, "-", "", noted.due)
-    else:
-        look = now // 1000 + (truth.ttl_ms + 20 if truth.ttl_ms >= 0 else _DAY_MS)
-        record = (keys.id, str(look), str(truth.facts), noted.mark)
-    return _note(namespace, keys.tag, truth.ttl_ms, [record], lambda reply: [id.decode() for id in reply])
+def note(
+    namespace: str, keys: SessionKeys, truth: Truth, noted: Noted, writer: str, grace_ms: int = 0
+) -> Call[list[str]]:
+    """Notes how a session was found, after it was put right, and ends the mark of a writer, if it is so old.
+
+    Reads as others that are late, ids or marks.
+    """
+    look = noted.now // 1000 + (truth.ttl_ms + 20 if truth.ttl_ms >= 0 else _DAY_MS)
+    record = (
+        keys.id,
+        str(look) if truth.life else "-",
+        str(truth.facts),
+        noted.due,
+        writer,
+        str(noted.now - grace_ms * 1000),
+    )
+    return _note(namespace, keys.tag, truth.ttl_ms, record, lambda reply: [one.decode() for one in reply])
 
 
 def late(namespace: str, shard: int, grace_ms: int) -> Call[list[str]]:
     return invoke(
         script("indexes/late"),
         shard_keys(namespace, shard),
-        lambda reply: list(dict.fromkeys(id.decode() for id in reply)),
+        lambda reply: [one.decode() for one in reply],
         grace=grace_ms,
         most=LATE,
         writes=False,
     )
 
 
-def noted(namespace: str, keys: SessionKeys) -> list[Call[bytes | None]]:
-    """Read together as what `read_noted` takes."""
+def noted(namespace: str, keys: SessionKeys) -> Call[Noted]:
+    def read(reply: list[bytes]) -> Noted:
+        now, facts, due = reply
+        return Noted(int(now), [Facts.read(line) for line in facts.splitlines()], due.decode())
+
     shard = shard_keys(namespace, shard_of(keys.tag))
-    return [
-        Call(("HGET", shard.facts, keys.id), shard, _as_is, writes=False),
-        Call(("ZSCORE", shard.due, keys.id), shard, _as_is, writes=False),
-        Call(("ZSCORE", shard.marks, keys.id), shard, _as_is, writes=False),
-    ]
-
-
-def read_noted(facts: bytes | None, due: bytes | None, mark: bytes | None) -> Noted:
-    return Noted(
-        [Facts.read(line) for line in (facts or b"").splitlines()], (due or b"").decode(), (mark or b"").decode()
-    )
+    return invoke(script("indexes/noted"), shard, read, id=keys.id, writes=False)
 
 
 def truth(keys: SessionKeys) -> list[Call[Any]]:
@@ -214,17 +235,11 @@ def shards(namespace: str) -> list[ShardKeys]:
     return [shard_keys(namespace, shard) for shard in range(SHARDS)]
 
 
-def _note(
-    namespace: str, tag: str, ttl_ms: int, records: Sequence[tuple[str, ...]], read: Callable[[Any], T]
-) -> Call[T]:
-    rest = [part for record in records for part in record]
+def _note(namespace: str, tag: str, ttl_ms: int, record: tuple[str, ...], read: Callable[[Any], T]) -> Call[T]:
     shard = shard_keys(namespace, shard_of(tag))
-    grace = GRACE_MS if ttl_ms < 0 else min(GRACE_MS, ttl_ms + 20)
-    return invoke(script("indexes/note"), shard, read, life=kept_ms(ttl_ms), grace=grace, rest=rest)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
+    coming = GRACE_MS if ttl_ms < 0 else min(GRACE_MS, ttl_ms + 20)
+    life = kept_ms(ttl_ms)
+    return invoke(script("indexes/note"), shard, read, life=life, coming=coming, grace=GRACE_MS, rest=record)
 
 
 def _text(value: Argument | None) -> str | None:

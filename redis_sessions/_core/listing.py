@@ -1,7 +1,7 @@
 """Listing sessions: which indexes a query reads, and how the times they give become pages in an exact order.
 
-An entry's time may be behind its session's, never ahead, by a known band at most. So a page reads a band more than it needs,
-asks each session for its own time, and ends above the time of the last entry it read: nothing that was not read can be newer.
+An entry has its session's time, unless the session is marked. So a page reads so many entries, and all that are marked, asks
+each session for its own time, and ends at that of the last entry it read: nothing that was not read can be newer.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _TEXTS = {
     "task": "task",
     "parent_id": "parent",
 }
+_MOST_MARKS = 100_000
 _METADATA = ("active_seed_id", "active_persona_id", "project_id")
 
 
@@ -61,16 +62,27 @@ def page(asked: Query, indexes: Sequence[EntryKeys], below: Position) -> Call[Sl
         read,
         upper="+inf" if below is START else str(int(below.time)),
         limit=asked.wanted,
-        band=asked.band,
         rest_keys=[zset for index in indexes for zset in asked.zsets(index)],
         writes=False,
     )
 
 
-def marked(shard: ShardKeys) -> Call[list[Entry]]:
-    """Sessions that are being written, or were when their writer died, and since when, in ms: they may be far behind."""
-    command = ("ZRANGEBYSCORE", shard.marks, "-inf", "+inf", "WITHSCORES", "LIMIT", 0, 100_000)
-    return Call(command, shard, _entries, writes=False)
+class Marked(NamedTuple):
+    """Sessions whose entries may be behind, and marks of writers that died."""
+
+    ids: list[str]
+    late: list[str]
+
+
+def marked(asked: Query, shard: ShardKeys) -> Call[Marked]:
+    """Sessions that are being written, or were when their writer died, of those that may belong in a list."""
+
+    def read(reply: list[list[bytes]]) -> Marked:
+        return Marked(*[[one.decode() for one in some] for some in reply])
+
+    return invoke(
+        script("indexes/marked"), shard, read, text=asked.text, grace=GRACE_MS, most=_MOST_MARKS, writes=False
+    )
 
 
 def _entries(reply: Sequence[bytes]) -> list[Entry]:

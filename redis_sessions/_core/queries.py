@@ -11,12 +11,11 @@ from typing import Literal, NamedTuple, get_args
 from ..errors import InvalidInput
 from ..models.summaries import SessionSummary
 from .ids import check_id
-from .indexes import KINDS, LAG_MS, tag_value
+from .indexes import KINDS, tag_value
 from .keys import SHARDS, EntryKeys, entry_keys
 from .units import whole
 
 Order = Literal["updated", "created"]
-_BANDS = {"updated": LAG_MS * 1000 + 1_000_000, "created": 1_000_000}
 _MANY = 500
 MOST = 1000
 
@@ -55,11 +54,6 @@ class Query(NamedTuple):
     """What counts as active."""
 
     @property
-    def band(self) -> int:
-        """How many microseconds an entry may be behind its session."""
-        return _BANDS[self.order]
-
-    @property
     def is_narrow(self) -> bool:
         """Whether one index has just what is asked for."""
         conditions = [self.user, self.agent, self.label, *self.tags]
@@ -79,6 +73,13 @@ class Query(NamedTuple):
         return [
             [entry_keys(namespace, "all", kind, "", f"index-{shard}") for kind in self.kinds] for shard in range(SHARDS)
         ]
+
+    @property
+    def text(self) -> str:
+        """What the facts of a session have that is listed in the indexes that are read; empty when all are."""
+        tag = self.tags[0] if self.tags else None
+        value = next((one for one in (self.label, self.user, tag, self.agent) if one is not None), None)
+        return "" if value is None else json.dumps(value)
 
     def zsets(self, entries: EntryKeys) -> list[str]:
         """Those of an index that are read."""

@@ -26,7 +26,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from .._core.calls import Call
 from .._core.faults import DENIED, NOT_SERVING, Fault, Lost, NotServing, Refused, Unreachable, word_of
-from .._core.keys import SCHEMA, SessionKeys, meta_key, session_keys
+from .._core.keys import SCHEMA, meta_key, session_keys
 from ..errors import (
     BY_CODE,
     AccessDenied,
@@ -45,7 +45,6 @@ from .nodes import Nodes
 
 T = TypeVar("T")
 _NO_HINTS = 10.0  # seconds
-_SLOW = 0.5
 _REMEMBERED = 10_000  # children whose ancestors a process keeps in mind
 _META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
 _UNSETTLED = "the cap dropped all messages of that time, so nobody can tell whether it was among them"
@@ -93,23 +92,28 @@ class Calls:
     def run(self, call: Call[T]) -> T:
         """The call's answer. A first attempt costs nothing extra; what passes is repeated for `retry_for` seconds."""
         began = time.monotonic()
-        behind: Sequence[str] = ()
-        if call.script is not None and call.script.writes_session and self.indexes is not None:
-            behind = self.indexes.before(call)
+        writes = call.script is not None and call.script.writes_session
+        indexes = self.indexes if writes else None
+        if indexes is None:
+            return self._try(call, began)
+        indexes.begin(call)
+        try:
+            return self._try(call, began)
+        except LimitExceeded:
+            indexes.later((call.keys.id,))  # which may have ended it
+            raise
+        finally:
+            indexes.end(call)
+            if indexes.is_full:
+                indexes.catch_up()
+
+    def _try(self, call: Call[T], began: float) -> T:
         try:
             return self._attempt(call)
         except _PASSING as problem:
             if call.script is not None and call.script.writes_session and self.indexes is not None:
-                behind = behind or self.indexes.before(call, is_late=True)
+                self.indexes.begin(call, is_late=True)
             return self._repeat(call, problem, began)
-        except LimitExceeded:
-            behind = behind or (call.keys.id,)  # which may have ended it
-            raise
-        finally:
-            if behind and self.indexes is not None:
-                self.indexes.later(behind)
-            elif time.monotonic() - began > _SLOW and self.indexes is not None and isinstance(call.keys, SessionKeys):
-                self.indexes.later((call.keys.id,))  # it may have been put right before this was done
 
     def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
         """The answers, with errors among them as values; one round trip to each node that is asked.

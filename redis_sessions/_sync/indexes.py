@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import secrets
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import indexes
 from .._core.calls import Argument, Call
 from .._core.forks import in_child
-from .._core.indexes import GRACE_MS, LAG_MS, Facts
+from .._core.indexes import GRACE_MS, LAG_MS, Facts, Mark, Noted, Truth
 from .._core.keys import SHARDS, SessionKeys, session_keys
 from ..errors import SessionsError, StoreUnavailable
 from . import background, io
@@ -19,9 +21,9 @@ from . import background, io
 if TYPE_CHECKING:
     from .calls import Calls
 
-_SOON = 1.0  # seconds for which sessions gather, to be put right together
-_AGAIN = 1.0
-_FRESH = 10_000
+_SOON = 1.0  # seconds
+_LAG = LAG_MS / 1000
+_FULL = 10_000
 _AT_ONCE = 200
 
 
@@ -36,8 +38,10 @@ class Indexes:
         in_child(self._start)
 
     def _start(self) -> None:
-        self._fresh: dict[str, float] = {}
-        self._behind: dict[str, None] = {}
+        self._writer = secrets.token_hex(4)
+        self._fresh: dict[str, float] = {}  # until when a session that was marked is not marked again
+        self._behind: dict[str, float] = {}  # when a session is to be put right
+        self._under_way: dict[int, str] = {}  # writes that have begun and not ended, and of which sessions
         self._is_due = False
         self._catching_up = io.Lock()
 
@@ -45,56 +49,79 @@ class Indexes:
         """What goes before the creation of a session with such fields."""
         kind, user, agent, label, tags = [fields.get(name) for name in ("kind", "user", "agent", "label", "tags")]
         facts = Facts.of(kind, user, agent, label, tags)
-        self._note_fresh(keys.id)
-        return [*indexes.announce(self._namespace, keys, facts, ttl_ms or -1, is_apart=self._is_apart)]
+        self._note_marked([keys.id], _LAG)
+        return [*indexes.announce(self._namespace, keys, facts, ttl_ms or -1, self._writer, is_apart=self._is_apart)]
 
-    def before(self, call: Call[Any], *, is_late: bool = False) -> Sequence[str]:
-        """Marks what a call writes, ahead of it; says which sessions are to be put right after it.
+    def mark(self, keys: SessionKeys, ids: Sequence[str], *, may_move: bool = False) -> Call[None]:
+        """What goes before changes of sessions of one tree, which are put right soon."""
+        self._note_marked(ids, _SOON)
+        return indexes.mark(self._namespace, keys.tag, ids, self._writer, may_move=may_move)
 
-        A call that is late may come after the time for which its session needs no mark.
-        """
+    def begin(self, call: Call[Any], *, is_late: bool = False) -> None:
+        """Before a session is written: it is marked, unless it is. One that is late may come when that is over."""
         keys: Any = call.keys
-        is_change = indexes.changes(call)
-        if not is_change and not is_late and time.monotonic() < self._fresh.get(keys.id, 0.0):
-            return ()
-        self._note_fresh(keys.id)
-        parent = keys.ancestors[:1] if is_change else ()  # it hears of an end
-        call.ahead = [*call.ahead, *indexes.mark(self._namespace, keys, parent)]
-        return (keys.id, *parent)
+        if not is_late:
+            self._under_way[id(call)] = keys.id
+        if indexes.changes(call):
+            ids = [keys.id, *keys.ancestors[:1]]  # the parent hears of an end
+            call.ahead = [*call.ahead, self.mark(keys, ids, may_move=indexes.moves(call))]
+        elif is_late or time.monotonic() >= self._fresh.get(keys.id, 0.0):
+            self._note_marked([keys.id], _LAG)
+            call.ahead = [*call.ahead, indexes.mark(self._namespace, keys.tag, [keys.id], self._writer)]
 
-    def _note_fresh(self, id: str) -> None:
-        if len(self._fresh) >= _FRESH:
-            self._fresh = {}  # whoever is written next is put right once more
-        self._fresh[id] = time.monotonic() + LAG_MS / 1000
+    def end(self, call: Call[Any]) -> None:
+        """After it was written, or may have been."""
+        del self._under_way[id(call)]
 
-    def later(self, ids: Iterable[str], seconds: float = _SOON) -> None:
-        """Puts sessions right in a moment, in the background, together with others."""
+    def _note_marked(self, ids: Iterable[str], seconds: float) -> None:
+        until = time.monotonic() + seconds
         for id in ids:
-            if len(self._behind) < _FRESH:  # the marks of the others stay, for whoever sweeps
-                self._behind[id] = None
+            self._fresh[id] = until
+            if len(self._behind) < 2 * _FULL or id in self._behind:  # the marks of the others stay, for whoever sweeps
+                self._behind[id] = until
+        self._wait()
+
+    def later(self, ids: Iterable[str]) -> None:
+        """Puts sessions right in a moment, in the background, together with others."""
+        soon = time.monotonic() + _SOON
+        for id in ids:
+            self._behind[id] = min(self._behind.get(id, soon), soon)
+        self._wait()
+
+    def _wait(self) -> None:
         if self._behind and not self._is_due:
             self._is_due = True
-            background.later(seconds, self.catch_up)
+            background.later(_SOON, self._look)
 
-    def catch_up(self) -> None:
-        """Puts right what was written; what cannot be now is tried again, and found by its mark if this process ends."""
+    def _look(self) -> None:
+        self._is_due = False
+        self.catch_up(0.0)
+        self._wait()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time that somebody waits for what is to be put right."""
+        return len(self._behind) > _FULL
+
+    def catch_up(self, seconds: float = math.inf) -> None:
+        """Puts right what was written and is to be put right within so many seconds.
+
+        What cannot be now is tried again, and found by its mark if this process ends.
+        """
         with self._catching_up:
-            self._is_due = False
-            ids = []
-            with suppress(KeyError):
-                while True:
-                    ids.append(self._behind.popitem()[0])
+            until = time.monotonic() + seconds
+            ids = [id for id, due in list(self._behind.items()) if due <= until]
             for first in range(0, len(ids), _AT_ONCE):
                 some = ids[first : first + _AT_ONCE]
+                for id in some:
+                    self._behind.pop(id, None)
                 try:
-                    for id in self.settle(some):
-                        self._behind.setdefault(id)
+                    self.later(self.settle(some))
                 except StoreUnavailable:
-                    self.later(ids[first:], _AGAIN)
+                    self.later(some)
                     return
                 except SessionsError:
                     return
-        self.later(())
 
     def settle_all(self, ids: Sequence[str]) -> None:
         """Puts sessions right now, as far as that is possible now."""
@@ -102,25 +129,31 @@ class Indexes:
             for first in range(0, len(ids), _AT_ONCE):
                 self.settle(ids[first : first + _AT_ONCE])
 
-    def settle(self, ids: Sequence[str]) -> list[str]:
-        """Puts sessions where they belong, by what they say themselves: two round trips, three in
-        a cluster. Returns others that are due."""
-        everything = [session_keys(self._namespace, id) for id in ids]
-        calls: list[Call[Any]] = [indexes.clock(self._namespace)]
-        for keys in everything:
-            calls += [*indexes.truth(keys), *indexes.noted(self._namespace, keys)]
+    def settle(self, members: Sequence[str], grace_ms: int = GRACE_MS) -> list[str]:
+        """Puts sessions (ids, or marks of writers that are dead) where they belong, by what they say themselves, and ends
+        their marks: two round trips, three in a cluster. Returns others that are due.
+
+        A session that is being written keeps its mark, and is due again.
+        """
+        marks = [Mark.of(member, self._writer) for member in members]
+        everything = [session_keys(self._namespace, mark.id) for mark in marks]
+        busy = {mark.id for mark in marks} & {*list(self._under_way.values())}
+        for mark in marks:
+            self._fresh.pop(mark.id, None)
+        calls = [call for keys in everything for call in (indexes.noted(self._namespace, keys), *indexes.truth(keys))]
         found: list[Any] = self._calls.try_many(calls)
-        now = found.pop(0)
-        unavailable = [answer for answer in (now, *found) if isinstance(answer, StoreUnavailable)]
+        unavailable = [answer for answer in found if isinstance(answer, StoreUnavailable)]
         puts: list[Call[Any]] = []
         notes: list[Call[Any]] = []
-        for at, keys in enumerate(everything):
-            answers = found[at * 5 : at * 5 + 5]
+        for at, (keys, mark) in enumerate(zip(everything, marks, strict=True)):
+            answers = found[at * 3 : at * 3 + 3]
             with suppress(ValueError):  # what is damaged stays where it is
-                if not any(isinstance(answer, SessionsError) for answer in (now, *answers)):
-                    right, note = self._right(keys, answers, now)
-                    puts += right
-                    notes.append(note)
+                if not any(isinstance(answer, SessionsError) for answer in answers):
+                    noted, truth = answers[0], indexes.read_truth(*answers[1:])
+                    is_ours = mark.writer == self._writer
+                    writer = "" if is_ours and (keys.id in busy or keys.id in self._fresh) else mark.writer
+                    puts += self._puts(keys, truth, noted)
+                    notes.append(indexes.note(self._namespace, keys, truth, noted, writer, 0 if is_ours else grace_ms))
         if self._is_apart:  # what is noted must be so, whichever node is asked first
             unavailable += [one for one in self._calls.try_many(puts) if isinstance(one, StoreUnavailable)]
             if unavailable:
@@ -130,22 +163,24 @@ class Indexes:
         unavailable += [answer for answer in others if isinstance(answer, StoreUnavailable)]
         if unavailable:
             raise unavailable[0]
-        return [id for found in others if isinstance(found, list) for id in found if id not in ids]
+        late = {one for found in others if isinstance(found, list) for one in found}
+        return [*busy, *(late - set(members))]
 
-    def _right(self, keys: SessionKeys, answers: Sequence[Any], now: int) -> tuple[list[Call[Any]], Call[Any]]:
-        truth, noted = indexes.read_truth(*answers[:2]), indexes.read_noted(*answers[2:])
+    def _puts(self, keys: SessionKeys, truth: Truth, noted: Noted) -> list[Call[Any]]:
         places = truth.facts.indexes(self._namespace, keys.tag) if truth.life else []
         calls: list[Call[Any]] = []
         if truth.life:
             entry = (keys.id, keys.tag, "active" if truth.is_active else "ended", truth.created, truth.updated)
-            calls += indexes.put(self._namespace, [entry], truth.facts, truth.ttl_ms, is_apart=self._is_apart)
+            calls += indexes.put(
+                self._namespace, [entry], truth.facts, truth.ttl_ms, as_of=noted.now, is_apart=self._is_apart
+            )
         everywhere = [Facts(kind) for kind in indexes.KINDS]
         for place in dict.fromkeys(
             place for facts in noted.facts or everywhere for place in facts.indexes(self._namespace, keys.tag)
         ):
             if place not in places:
-                calls.append(indexes.gone(place, [keys.id], now))
-        return calls, indexes.note(self._namespace, keys, truth, noted, now)
+                calls.append(indexes.gone(place, [keys.id], noted.now))
+        return calls
 
     def sweep(self, grace_ms: int = GRACE_MS) -> int:
         """Looks at all sessions that it is time to look at; says at how many."""
@@ -153,13 +188,13 @@ class Indexes:
         for shard in range(SHARDS):
             seen: set[str] = set()
             while True:
-                ids = self._calls.run(indexes.late(self._namespace, shard, grace_ms))
-                ids = [id for id in ids if id not in seen]
-                if not ids:
+                late = self._calls.run(indexes.late(self._namespace, shard, grace_ms))
+                late = [one for one in late if one not in seen]
+                if not late:
                     break
-                self.settle(ids)
-                looked += len(ids)
-                seen.update(ids)
+                self.settle(late, grace_ms)
+                looked += len({Mark.of(one).id for one in late})
+                seen.update(late)
         return looked
 
     def close(self) -> None:

@@ -9,9 +9,8 @@ from typing import Any, TypeAlias
 
 from .._core import indexes, listing
 from .._core.calls import Call
-from .._core.faults import Fault
 from .._core.keys import EntryKeys, session_keys
-from .._core.listing import Slice
+from .._core.listing import Marked, Slice
 from .._core.queries import Position, Query, Row
 from ..errors import SessionsError
 from ..models.pages import Page
@@ -34,18 +33,18 @@ class Listing:
         return Page([row.summary for row in found.items], found.cursor)
 
     def _page(self, asked: Query, cursor: str | None) -> Page[Row]:
-        """One round trip for the indexes, one or two for the sessions."""
+        """One round trip for the indexes, two in a cluster; one or two for the sessions."""
         below = asked.position(cursor)
         if asked.limit == 0 or not asked.kinds:
             return Page([], None)
         groups = asked.indexes(self._home.namespace)
-        slices, marked = self._read(asked, groups, below)
+        marked, slices = self._read(asked, groups, below)
         floors = [one.floor for one in slices if one.floor is not None]
         lowest = max(floors, default=None)
         entries = sorted({entry for one in slices for entry in one.entries}, reverse=True)
         cut = entries[asked.wanted - 1].time if len(entries) >= asked.wanted else None
-        first = [entry for entry in entries if cut is None or entry.time >= cut - asked.band]
-        found = self._rows([*{entry.id for entry in first} | set(marked)])
+        first = [entry.id for entry in entries if cut is None or entry.time >= cut]
+        found = self._rows([*{*first, *marked}])
         exact_from = max((time for time in (cut, lowest) if time is not None), default=None)
         rows = _chosen(asked, found, below, exact_from)
         if len(rows) < asked.limit and exact_from != lowest:
@@ -53,7 +52,7 @@ class Listing:
             found |= self._rows(rest)
             exact_from = lowest
             rows = _chosen(asked, found, below, exact_from)
-        self._heal(asked, groups, slices, found)
+        self._heal(asked, groups, slices, found, marked)
         items = rows[: asked.limit]
         if len(rows) > asked.limit or (len(rows) == asked.limit and exact_from is not None):
             return Page(items, asked.cursor(asked.place(rows[asked.limit - 1])))
@@ -61,24 +60,22 @@ class Listing:
 
     def _read(
         self, asked: Query, groups: Sequence[Sequence[EntryKeys]], below: Position
-    ) -> tuple[list[Slice], list[str]]:
-        """What the indexes have, and who is being written."""
+    ) -> tuple[list[str], list[Slice]]:
+        """Who is being written, and what the indexes have: in that order, or one whose mark just ended would be missed."""
+        home = self._home
+        marks = [listing.marked(asked, shard) for shard in indexes.shards(home.namespace)]
         pages = [listing.page(asked, group, below) for group in groups]
-        calls: list[Call[Any]] = [*pages, *[listing.marked(one) for one in indexes.shards(self._home.namespace)]]
-        try:
-            found: list[Any] = self._home.calls.try_many(calls)
-        except Fault:
-            found = [*self._home.calls.get_many(pages)]
+        if home.queues.is_apart:
+            found: list[Any] = [*home.calls.try_many(marks), *home.calls.try_many(pages)]
+        else:
+            found = home.calls.try_many([*marks, *pages])
         slices = [
-            self._home.calls.run(call) if isinstance(answer, SessionsError) else answer
-            for call, answer in zip(pages, found, strict=False)
+            home.calls.run(call) if isinstance(answer, SessionsError) else answer
+            for call, answer in zip(pages, found[len(marks) :], strict=True)
         ]
-        marks = [
-            mark for marks in found[len(pages) :] if isinstance(marks, list) for mark in marks
-        ]  # hints, if to be had
-        late = slices[0].now // 1000 - indexes.GRACE_MS
-        self._home.indexes.later([mark.id for mark in marks if mark.time < late])
-        return slices, [mark.id for mark in marks]
+        marked = [one for one in found[: len(marks)] if isinstance(one, Marked)]  # hints, if to be had
+        home.indexes.later([id for one in marked for id in one.late])
+        return [id for one in marked for id in one.ids], slices
 
     def _rows(self, ids: Sequence[str]) -> Rows:
         keys = [session_keys(self._home.namespace, id) for id in ids]
@@ -91,8 +88,10 @@ class Listing:
         groups: Sequence[Sequence[EntryKeys]],
         slices: Sequence[Slice],
         found: Rows,
+        marked: Sequence[str],
     ) -> None:
         """Takes entries out that are wrong, in the background, and has their sessions looked at."""
+        known = set(marked)
         drops = []
         for one, group in zip(slices, groups, strict=True):
             wrong = []
@@ -101,6 +100,8 @@ class Listing:
                 is_wrong = row is None or not asked.is_listed_rightly(row.summary)
                 if entry.id in found and is_wrong and not listing.is_young(entry, one.now):
                     wrong.append(entry.id)
+                elif row is not None and asked.place(row).time != entry.time and entry.id not in known:
+                    self._home.indexes.later([entry.id])  # its mark was lost
             self._home.indexes.later(wrong)
             drops += [indexes.gone(index, wrong, one.now - indexes.GRACE_MS * 1000) for index in group if wrong]
         if drops:
@@ -121,7 +122,7 @@ class Listing:
             for _ in self.every(asked):
                 found += 1
             return found
-        self._home.indexes.catch_up()  # of what this process wrote
+        self._home.indexes.catch_up(1.0)  # of what this process wrote
         sizes = [
             listing.counted(zset, index)
             for group in asked.indexes(self._home.namespace)

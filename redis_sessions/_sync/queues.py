@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from .._core import indexes, leases, runs, trees
+from .._core import leases, runs, trees
 from .._core.calls import Call
 from .._core.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
 from .._core.leases import Told
@@ -189,6 +189,5 @@ class Queues:
             call = trees.sweep(root, self._namespace, named, top)
             ids = [id for _, id in named]
             if ids:
-                call.ahead = indexes.mark(self._namespace, root, ids)
+                call.ahead = [self._indexes.mark(root, ids)]
             named = left = self._calls.run(call)
-            self._indexes.later(ids)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 
-from .._core import indexes, sessions, transfer, trees
+from .._core import sessions, transfer, trees
 from .._core.exports import Writer
 from .._core.imports import Archive, Reader
 from .._core.keys import SessionKeys, session_keys
@@ -148,9 +148,9 @@ def _move(home: Home, staging: Staging, archive: Archive, replace: bool) -> tupl
     for _ in range(TRIES):
         ever, others = _in_place(home, root, archive) if replace else ("0", [])
         move = staging.move(replace, ever, others)
-        move.ahead = indexes.mark(home.namespace, root, [*[entry.id for entry in staging.entries], *others])
+        ids = [*[entry.id for entry in staging.entries], *others]
+        move.ahead = [home.indexes.mark(root, ids, may_move=True)]
         verdict, number = home.calls.run(move)
-        home.indexes.later(others)
         if verdict == "lost":
             raise _lost(home)
         if verdict == "expired":
