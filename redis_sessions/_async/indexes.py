@@ -24,6 +24,7 @@ _SOON = 1.0  # seconds
 _LAG = LAG_MS / 1000
 _FULL = 10_000
 _AT_ONCE = 200
+_AT_CLOSE = 2000
 
 
 class Indexes:
@@ -197,7 +198,5 @@ class Indexes:
         return looked
 
     async def close(self) -> None:
-        """Puts right what still waits for it, if that can be done at once."""
-        if self._behind:
-            with suppress(SessionsError):
-                await self.catch_up()
+        """Puts right what still waits for it, as far as that is done at once; the marks of the rest are seen to by others."""
+        await self.settle_all(list(self._behind)[:_AT_CLOSE])

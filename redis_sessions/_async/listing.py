@@ -17,6 +17,7 @@ from ..models.summaries import SessionSummary
 from . import background
 from .home import Home
 
+_MANY = 4  # times what a page wants: of more, the times are read first
 Rows: TypeAlias = dict[str, Row | None]
 
 
@@ -32,7 +33,7 @@ class Listing:
         return Page([row.summary for row in found.items], found.cursor)
 
     async def _page(self, asked: Query, cursor: str | None) -> Page[Row]:
-        """One round trip for the indexes, two in a cluster; one or two for the sessions."""
+        """One round trip for the indexes, two in a cluster; one for the sessions, two when many are being written, or gone."""
         below = asked.position(cursor)
         if asked.limit == 0 or not asked.kinds:
             return Page([], None)
@@ -42,11 +43,14 @@ class Listing:
         lowest = max(floors, default=None)
         entries = sorted({entry for one in slices for entry in one.entries}, reverse=True)
         cut = entries[asked.wanted - 1].time if len(entries) >= asked.wanted else None
-        first = [entry.id for entry in entries if cut is None or entry.time >= cut]
-        found = await self._rows([*{*first, *marked}])
-        exact_from = max((time for time in (cut, lowest) if time is not None), default=None)
+        ids = [*{*[entry.id for entry in entries if cut is None or entry.time >= cut], *marked}]
+        is_apart, newest = self._home.queues.is_apart, None
+        if len(ids) > _MANY * asked.wanted and not is_apart:
+            ids, newest = await self._newest(asked, ids, below)
+        found = await self._rows(ids)
+        exact_from = max((time for time in (cut, lowest, newest) if time is not None), default=None)
         rows = _chosen(asked, found, below, exact_from)
-        if len(rows) < asked.limit and exact_from != lowest:
+        if len(rows) < asked.limit and exact_from != lowest and newest is None and not is_apart:
             rest = [entry.id for entry in entries if entry.id not in found]
             found |= await self._rows(rest)
             exact_from = lowest
@@ -75,6 +79,15 @@ class Listing:
         marked = [one for one in found[: len(marks)] if isinstance(one, Marked)]  # hints, if to be had
         home.indexes.later([id for one in marked for id in one.late])
         return [id for one in marked for id in one.ids], slices
+
+    async def _newest(self, asked: Query, ids: Sequence[str], below: Position) -> tuple[list[str], int | None]:
+        """Of many, those that come first behind a place; and the time of the last of them, if there are more."""
+        keys = [session_keys(self._home.namespace, id) for id in ids]
+        found = await self._home.calls.get_many(listing.times(asked, keys))
+        times = zip([time for some in found for time in some], ids, strict=True)
+        places = sorted((one for one in times if one[0] and one < below), reverse=True)
+        chosen = places[: asked.wanted]
+        return [id for _, id in chosen], chosen[-1][0] if len(places) > len(chosen) else None
 
     async def _rows(self, ids: Sequence[str]) -> Rows:
         keys = [session_keys(self._home.namespace, id) for id in ids]

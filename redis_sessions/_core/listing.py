@@ -7,8 +7,8 @@ each session for its own time, and ends at that of the last entry it read: nothi
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from ..models.summaries import SessionSummary
 from .calls import Call, invoke
@@ -19,6 +19,7 @@ from .queries import START, Position, Query, Row
 from .scripts import script
 from .units import moment, moment_of
 
+T = TypeVar("T")
 _FIELDS = (
     "life", "counts", "status", "kind", "created", "finished", "user", "agent", "name", "label", "task", "tags", "parent",
     "place", "aside", "lease", "tree", "meta.active_seed_id", "meta.active_persona_id", "meta.project_id",
@@ -78,7 +79,8 @@ def marked(asked: Query, shard: ShardKeys) -> Call[Marked]:
     """Sessions that are being written, or were when their writer died, of those that may belong in a list."""
 
     def read(reply: list[list[bytes]]) -> Marked:
-        return Marked(*[[one.decode() for one in some] for some in reply])
+        ids, late = [[one.decode() for one in some] for some in reply]
+        return Marked(ids, late)
 
     return invoke(
         script("indexes/marked"), shard, read, text=asked.text, grace=GRACE_MS, most=_MOST_MARKS, writes=False
@@ -100,18 +102,32 @@ def counted(zset: str, index: EntryKeys) -> Call[int]:
 
 def rows(keys: Sequence[SessionKeys], *, is_apart: bool) -> list[Call[list[Row | None]]]:
     """Sessions as a list shows them, None for what is gone; some in one call, where they are all on one server."""
-    size = 1 if is_apart else 200
-    return [_rows(keys[first : first + size]) for first in range(0, len(keys), size)]
+    return [
+        _read(some, _FIELDS, lambda ids, found: [read_row(id, one) for id, one in zip(ids, found, strict=True)])
+        for some in _parts(keys, 1 if is_apart else 200)
+    ]
 
 
-def _rows(keys: Sequence[SessionKeys]) -> Call[list[Row | None]]:
+def times(asked: Query, keys: Sequence[SessionKeys]) -> list[Call[list[int]]]:
+    """The times by which sessions on one server are ordered, 0 for what is gone."""
+    field = "counts" if asked.order == "updated" else "created"
+    return [
+        _read(some, (field,), lambda _, found: [int(one[0].split()[-1]) if one and one[0] else 0 for one in found])
+        for some in _parts(keys, 1000)
+    ]
+
+
+def _parts(keys: Sequence[SessionKeys], size: int) -> list[Sequence[SessionKeys]]:
+    return [keys[first : first + size] for first in range(0, len(keys), size)]
+
+
+def _read(
+    keys: Sequence[SessionKeys], fields: Sequence[str], read: Callable[[list[str], list[list[bytes | None]]], T]
+) -> Call[T]:
+    ids = [one.id for one in keys]
+    hashes = [one.session for one in keys]
     return invoke(
-        script("indexes/read"),
-        keys[0],
-        lambda reply: [read_row(one.id, values) for one, values in zip(keys, reply, strict=True)],
-        rest=_FIELDS,
-        rest_keys=[one.session for one in keys],
-        writes=False,
+        script("indexes/read"), keys[0], lambda reply: read(ids, reply), rest=fields, rest_keys=hashes, writes=False
     )
 
 
