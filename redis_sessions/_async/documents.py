@@ -89,9 +89,9 @@ class AsyncDocuments:
         """The text of a name, or None. Raises InvalidState when what is stored is no UTF-8."""
         return await self._calls.run(documents.get(self._keys, name))
 
-    async def get_json(self, name: str) -> Any:
-        """The JSON value of a name; None when there is none (or null). Raises InvalidState when what is stored is no JSON."""
-        return await self._calls.run(documents.get_json(self._keys, name))
+    async def get_json(self, name: str, default: Any = None) -> Any:
+        """The JSON value of a name; `default` when there is none. Raises InvalidState when what is stored is no JSON."""
+        return await self._calls.run(documents.get_json(self._keys, name, default))
 
     async def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Names, ascending, each once whatever forms it has; the cursor is the last of the page. Reads all names for it."""

@@ -51,13 +51,13 @@ def get(keys: DocumentKeys, name: str) -> Call[str | None]:
     return Call(("HGET", keys.documents, field), keys, read, writes=False)
 
 
-def get_json(keys: DocumentKeys, name: str) -> Call[Any]:
-    """Reads as None when there is none; raises InvalidState for what is no JSON."""
+def get_json(keys: DocumentKeys, name: str, default: Any) -> Call[Any]:
+    """Reads as the default when there is none; raises InvalidState for what is no JSON."""
     field = check_document(name) + JSON
 
     def read(reply: bytes | None) -> Any:
         try:
-            return None if reply is None else from_json(reply)
+            return default if reply is None else from_json(reply)
         except (ValueError, RecursionError) as problem:
             raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
 

@@ -66,6 +66,11 @@ def every_session(namespace: str) -> str:
     return f"{namespace}:{{*}}:session:*"
 
 
+def every_document(namespace: str) -> str:
+    """What the keys of all categories of documents match, for SCAN."""
+    return f"{namespace}:documents:*"
+
+
 def id_of(namespace: str, key: bytes) -> str | None:
     """The id of the session that is at a key; None when the key is none that `session_keys` makes."""
     id = key.decode(errors="replace").partition("}:session:")[2]

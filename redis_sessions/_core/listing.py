@@ -6,7 +6,6 @@ each session for its own time, and ends at that of the last entry it read: nothi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -100,10 +99,12 @@ def counted(zset: str, index: EntryKeys) -> Call[int]:
     return Call(("ZCARD", zset), index, int, writes=False)
 
 
-def rows(keys: Sequence[SessionKeys], *, is_apart: bool) -> list[Call[list[Row | None]]]:
-    """Sessions as a list shows them, None for what is gone; some in one call, where they are all on one server."""
+def rows(keys: Sequence[SessionKeys], now: int, *, is_apart: bool) -> list[Call[list[Row | None]]]:
+    """Sessions as a list shows them at a time of the server's (microseconds), None for what is gone; some in one call, where
+    they are all on one server.
+    """
     return [
-        _read(some, _FIELDS, lambda ids, found: [read_row(id, one) for id, one in zip(ids, found, strict=True)])
+        _read(some, _FIELDS, lambda ids, found: [read_row(id, one, now) for id, one in zip(ids, found, strict=True)])
         for some in _parts(keys, 1 if is_apart else 200)
     ]
 
@@ -131,15 +132,15 @@ def _read(
     )
 
 
-def read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
+def read_row(id: str, reply: Sequence[bytes | None], now: int) -> Row | None:
     """None for what is gone, or is damaged: one such session is no reason not to list the others."""
     try:
-        return _read_row(id, reply)
+        return _read_row(id, reply, now)
     except (LookupError, ValueError):  # pydantic's and JSON's errors are such, too
         return None
 
 
-def _read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
+def _read_row(id: str, reply: Sequence[bytes | None], now: int) -> Row | None:
     found = {name: value for name, value in zip(_FIELDS, reply, strict=False) if value is not None}
     if "life" not in found or "counts" not in found:
         return None
@@ -156,7 +157,7 @@ def _read_row(id: str, reply: Sequence[bytes | None]) -> Row | None:
     if "place" in found:
         optional["root_id"] = found["place"].decode().split()[-1]
     _, nonce, deadline, owner = found.get("lease", b"0 - 0 -").decode().split(" ", 3)
-    if nonce != "-" and int(deadline) > time.time() * 1000:
+    if nonce != "-" and int(deadline) > now // 1000:
         optional["holder"] = owner
     summary = SessionSummary(
         id=id,

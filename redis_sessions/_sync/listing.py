@@ -48,12 +48,12 @@ class Listing:
         is_apart, newest = self._home.queues.is_apart, None
         if len(ids) > _MANY * asked.wanted and not is_apart:
             ids, newest = self._newest(asked, ids, below)
-        found = self._rows(ids)
+        found = self._rows(ids, slices[0].now)
         exact_from = max((time for time in (cut, lowest, newest) if time is not None), default=None)
         rows = _chosen(asked, found, below, exact_from)
         if len(rows) < asked.limit and exact_from != lowest and newest is None and not is_apart:
             rest = [entry.id for entry in entries if entry.id not in found]
-            found |= self._rows(rest)
+            found |= self._rows(rest, slices[0].now)
             exact_from = lowest
             rows = _chosen(asked, found, below, exact_from)
         self._heal(asked, groups, slices, found, marked)
@@ -90,9 +90,9 @@ class Listing:
         chosen = places[: asked.wanted]
         return [id for _, id in chosen], chosen[-1][0] if len(places) > len(chosen) else None
 
-    def _rows(self, ids: Sequence[str]) -> Rows:
+    def _rows(self, ids: Sequence[str], now: int) -> Rows:
         keys = [session_keys(self._home.namespace, id) for id in ids]
-        found = self._home.calls.get_many(listing.rows(keys, is_apart=self._home.queues.is_apart))
+        found = self._home.calls.get_many(listing.rows(keys, now, is_apart=self._home.queues.is_apart))
         return dict(zip(ids, [row for some in found for row in some], strict=True))
 
     def _heal(

@@ -15,6 +15,7 @@ from .._sync.cache import SessionCache
 from ..errors import InvalidInput
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, tell
 
+_MISSING = object()
 docs = typer.Typer(no_args_is_help=True, help="List, read, store and delete documents.")
 app.add_typer(docs, name="docs")
 Category = Annotated[str, typer.Argument(help="The category, such as notes or notes/2026.")]
@@ -55,14 +56,13 @@ def get_document(
     """Print a document: its text, byte for byte, or, where there is none, its JSON. Exit 1 when there is neither."""
     with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
         documents = cache.documents(category)
-        text = None if as_json else documents.get(name)
-        value = documents.get_json(name) if text is None else None
-    if text is not None:
+        text, value = documents.get(name), documents.get_json(name, _MISSING)
+    if text is not None and not as_json:
         typer.echo(text.encode(), nl=False)
-    elif value is not None:
+    elif value is not _MISSING:
         print(json.dumps(value, ensure_ascii=False, indent=2))
     else:
-        _missing(category, name)
+        _missing(category, name, "" if text is None else "; there is its text, without --json")
 
 
 @docs.command("put")
@@ -117,6 +117,6 @@ def _named(file: Path | None) -> str:
     return "standard input" if file is None or str(file) == "-" else str(file)
 
 
-def _missing(category: str, name: str) -> NoReturn:
-    tell(f"no document {name!r} in {category!r}")
+def _missing(category: str, name: str, hint: str = "") -> NoReturn:
+    tell(f"no document {name!r} in {category!r}{hint}")
     raise typer.Exit(1)

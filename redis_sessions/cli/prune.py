@@ -30,7 +30,8 @@ def prune(
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Remove old sessions, by how many there are or by their age. It asks first. Exit 1 when the answer is no."""
+    """Remove old sessions, by how many there are or by their age; a tree counts as one. It asks first. Exit 1 when the
+    answer is no."""
     if max_sessions is None and max_age is None:
         raise InvalidInput(name="prune", detail="give --max-sessions, --max-age or both")
     if not (dry_run or yes or sys.stdin.isatty()):
@@ -51,14 +52,14 @@ def prune(
     if as_json:
         print(json.dumps({"would_remove" if dry_run else "removed": removed}))
     else:
-        print(f"{'would remove' if dry_run else 'removed'} {removed} sessions")
+        print(f"{'would remove' if dry_run else 'removed'} {removed} sessions, with all below them")
 
 
 def _ask(run: partial[int], cache: SessionCache) -> None:
     """Goes on when the user agrees to what would be removed."""
     with counting("sessions") as progress:
         found = run(dry_run=True, progress=progress)
-    question = f"remove {found} sessions of namespace {cache.namespace} on {cache.where}?"
+    question = f"remove {found} sessions, with all below them, of namespace {cache.namespace} on {cache.where}?"
     if found and not typer.confirm(question, err=True):
         tell("nothing was removed")
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from redis.exceptions import RedisError
 
 from .._core.faults import Fault
-from .._core.keys import every_session, id_of
+from .._core.keys import every_document, every_session, id_of
 from .._sync.cache import SessionCache
 from ..errors import AccessDenied, StoreUnavailable
 
@@ -16,9 +16,11 @@ _AT_ONCE = 200
 
 
 def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
-    """Lists every session where it belongs, and takes out what is gone; says at how many it looked.
+    """Lists every session where it belongs, and takes out what is gone; says at how many it looked. And lists every category
+    of documents.
 
-    Reads the whole keyspace, node by node, and each session: two round trips for 200 of them. It can be repeated at any time.
+    Reads the whole keyspace twice, node by node, and each session: two round trips for 200 of them. It can be repeated at any
+    time.
     Raises AccessDenied, StoreUnavailable.
     """
     indexes = cache._home.indexes
@@ -30,6 +32,9 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
             looked += len(some)
             progress(looked)
         indexes.sweep()
+        prefix = every_document(cache.namespace).removesuffix("*")
+        for key in cache._nodes.scan(every_document(cache.namespace)):
+            cache._categories.prepare(key.decode().removeprefix(prefix))
     except (Fault, RedisError) as problem:
         if "NOPERM" in str(problem) or "permission" in str(problem):
             raise AccessDenied(where=cache.where, detail=f"--reindex needs SCAN: {problem}") from None

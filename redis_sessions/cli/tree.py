@@ -38,11 +38,9 @@ def tree(id: Id, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPAC
 def drawn(info: SessionInfo, below: list[ChildInfo]) -> Tree:
     """A session and all below it, by their parents."""
     numbers = {child.number for child in below}
-    top = Tree(
-        _line(
-            info.status, info.id, "", info.tokens, info.runtime, info.lease.owner if info.lease else None, info.reason
-        )
-    )
+    age = ((info.finished_at or info.read_at) - info.created_at).total_seconds()
+    holder = info.lease.owner if info.lease else None
+    top = Tree(_line(info.status, info.id, "", info.tokens, age, holder, info.reason))
     places: dict[int, Tree] = {}
     for child in below:
         place = places[child.parent] if child.parent in numbers else top
@@ -121,7 +119,7 @@ def sweep(
             if as_json:
                 print(json.dumps({"looked_after": looked}), flush=True)
             elif looked or pause is None:
-                out.print(f"{looked} runs looked after")
+                out.print(f"{looked} runs and sessions looked after")
             if pause is None:
                 return
             try:

@@ -41,8 +41,11 @@ def test_json_is_checked_and_stored_as_json(own_server: Server) -> None:
     assert run("docs", "get", "notes", "n", *url).stdout == "text"
     assert json.loads(run("docs", "get", "notes", "n", "--json", *url).stdout) == {"b": [1, "é"]}
     assert run("docs", "rm", "notes", "n", *url).returncode == 0
-    assert run("docs", "get", "notes", "n", "--json", *url).returncode == 1
+    missing = run("docs", "get", "notes", "n", "--json", *url)
+    assert (missing.returncode, "there is its text" in missing.stderr) == (1, True)
     assert run("docs", "get", "notes", "n", *url).stdout == "text"
+    assert run("docs", "put", "notes", "none", "--json", *url, feed=b"null").returncode == 0
+    assert run("docs", "get", "notes", "none", *url).stdout == "null\n"
 
 
 def test_a_missing_document_is_one_line_and_exit_1(own_server: Server) -> None:

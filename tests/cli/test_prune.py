@@ -49,7 +49,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bounds_are_handed_on(own_server: Server, asked: Asked) -> None:
     """Durations in seconds, minutes, hours and days."""
     done = pruned(own_server, "--max-sessions", "5", "--max-age", "7d", "--cooldown", "30m", "--yes")
-    assert (done.exit_code, done.stdout) == (0, "removed 7 sessions\n")
+    assert (done.exit_code, done.stdout) == (0, "removed 7 sessions, with all below them\n")
     assert asked == [{"sessions": 5, "age": 7 * 86_400, "cooldown": 1800, "dry": False}]
     assert pruned(own_server, "--max-age", "90", "--yes", "--json").stdout == '{"removed": 7}\n'
     assert (asked[1]["sessions"], asked[1]["age"]) == (0, 90)
@@ -58,7 +58,7 @@ def test_bounds_are_handed_on(own_server: Server, asked: Asked) -> None:
 def test_a_dry_run_only_says_how_many(own_server: Server, asked: Asked) -> None:
     """It needs no yes."""
     done = pruned(own_server, "--max-age", "12h", "--dry-run")
-    assert (done.exit_code, done.stdout) == (0, "would remove 7 sessions\n")
+    assert (done.exit_code, done.stdout) == (0, "would remove 7 sessions, with all below them\n")
     assert [one["dry"] for one in asked] == [True]
 
 
@@ -67,10 +67,10 @@ def test_a_terminal_is_asked_first(own_server: Server, asked: Asked, monkeypatch
     at_a_terminal(monkeypatch)
     no = pruned(own_server, "--max-age", "1d", typed="n\n")
     assert (no.exit_code, "removed 7" in no.stdout) == (1, False)
-    assert "remove 7 sessions of namespace sessions" in no.stderr
+    assert "remove 7 sessions, with all below them, of namespace sessions" in no.stderr
     assert [one["dry"] for one in asked] == [True]
     yes = pruned(own_server, "--max-age", "1d", typed="y\n")
-    assert (yes.exit_code, yes.stdout.endswith("removed 7 sessions\n")) == (0, True)
+    assert (yes.exit_code, yes.stdout.endswith("removed 7 sessions, with all below them\n")) == (0, True)
     assert [one["dry"] for one in asked] == [True, True, False]
 
 

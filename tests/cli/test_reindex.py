@@ -61,7 +61,10 @@ def test_it_runs_while_others_write(own_server: Server) -> None:
             cache.create(f"s{number}")
         for number in range(50):
             cache.delete(f"s{number}")
+        cache.documents("notes/a").put("n", "text")
+        own_server.client.delete("sessions:index:documents")
         assert run("doctor", "--reindex", "--url", own_server.url).stdout == "50 sessions were looked at\n"
+        assert cache.categories().items == ["notes/a"]
         await_true(lambda: cache.count() == 50)
 
 

@@ -39,7 +39,7 @@ def test_spawn_cancel_and_sweep(own_server: Server) -> None:
         assert "accepted" in run("spawn", "root", "researcher", "--task", "t", "--url", url).stdout
         refused = run("spawn", "root", "researcher", "--url", url)
         assert (refused.returncode, refused.stdout) == (1, "forbidden (max_children): 1 children are active already\n")
-        assert "0 runs looked after" in run("sweep", "--url", url).stdout
+        assert "0 runs and sessions looked after" in run("sweep", "--url", url).stdout
         assert run("sweep", "--every", "soon", "--url", url).returncode == 2
         cancelled = run("cancel", "root", "--reason", "enough", "--url", url)
         assert cancelled.stdout == "cancelled: root, and 1 below it\n"
