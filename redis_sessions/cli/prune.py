@@ -30,8 +30,7 @@ def prune(
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Remove old sessions, by how many there are or by their age; a tree counts as one. It asks first. Exit 1 when the
-    answer is no."""
+    """Remove old sessions, trees as one, by their number or their age. It asks first. Exit 1 when the answer is no."""
     if max_sessions is None and max_age is None:
         raise InvalidInput(name="prune", detail="give --max-sessions, --max-age or both")
     if not (dry_run or yes or sys.stdin.isatty()):
