@@ -28,8 +28,8 @@ KINDS = ("main", "subagent", "cron")
 _KEPT_MS = 30 * 24 * 3600 * 1000
 _FOR_EVER_MS = 10 * 365 * 24 * 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
-_CHANGES = {"sessions/status", "sessions/delete", "sessions/patch", "sessions/touch"}
-_MOVES = {"sessions/patch"}
+_CHANGES = {"sessions/status", "sessions/delete", "sessions/touch"}
+_LISTED = {"user", "agent", "tags"}
 
 
 class Facts(NamedTuple):
@@ -108,12 +108,12 @@ def tag_value(tag: str) -> str:
 
 def changes(call: Call[Any]) -> bool:
     """Whether a call changes what a session is listed under, or for how long."""
-    return call.script is not None and call.script.name in _CHANGES
+    return call.script is not None and (call.script.name in _CHANGES or moves(call))
 
 
 def moves(call: Call[Any]) -> bool:
     """Whether a call may change under what a session is listed."""
-    return call.script is not None and call.script.name in _MOVES
+    return call.script is not None and call.script.name == "sessions/patch" and not _LISTED.isdisjoint(call.command)
 
 
 def clock(namespace: str) -> Call[int]:

@@ -218,6 +218,7 @@ class Calls:
             if word == "CHAIN":
                 self.remember(call.keys.id, ancestors)
                 call.learn(ancestors)
+                call.ahead = ()
                 return self._attempt(call)
             raise self._error(call, reply)
         if len(replies) > 1 and replies[1] != self.acks:
