@@ -148,10 +148,10 @@ def test_what_a_child_does_is_one_command(server: Server, namespace: str) -> Non
     with SessionCache.from_url(server.url, namespace=namespace) as cache, \
             SessionCache.from_url(server.url, namespace=namespace) as other:  # fmt: skip
         parent = cache.create()
-        warm, *ids = [parent.spawn("a", mode="session").session_key or "" for _ in range(4)]
-        cache.session(warm).complete("x")
+        cache.session(parent.spawn("a", mode="session").session_key or "").complete("warm")
         time.sleep(0.1)
         cache._home.indexes.catch_up()
+        ids = [parent.spawn("a", mode="session").session_key or "" for _ in range(3)]
         other.session(ids[2]).append(X)
         for handle, expected in ((cache.session(ids[0]), 1), (other.session(ids[1]), 3)):
             server.client.config_resetstat()
