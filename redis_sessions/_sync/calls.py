@@ -99,8 +99,8 @@ class Calls:
         indexes.begin(call)
         try:
             return self._try(call, began)
-        except LimitExceeded:
-            indexes.later((call.keys.id,))  # which may have ended it
+        except (LimitExceeded, OutcomeUnknown, StoreUnavailable):
+            indexes.doubt(call.keys.id)
             raise
         finally:
             indexes.end(call)

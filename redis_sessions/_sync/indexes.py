@@ -77,10 +77,14 @@ class Indexes:
     def _note_marked(self, ids: Iterable[str], seconds: float) -> None:
         until = time.monotonic() + seconds
         for id in ids:
-            self._fresh[id] = until
             if len(self._behind) < 2 * _FULL or id in self._behind:  # the marks of the others stay, for whoever sweeps
-                self._behind[id] = until
+                self._fresh[id] = self._behind[id] = until
         self._wait()
+
+    def doubt(self, id: str) -> None:
+        """A session may have ended, or its mark may not be there."""
+        self._fresh.pop(id, None)
+        self.later([id])
 
     def later(self, ids: Iterable[str]) -> None:
         """Puts sessions right in a moment, in the background, together with others."""
