@@ -18,7 +18,7 @@ from .keys import SHARDS, EntryKeys, SessionKeys, ShardKeys, entry_keys, shard_k
 from .scripts import script
 
 T = TypeVar("T")
-LAG_MS = 5000
+LAG_MS = 2000
 """For how long a session that a process marked may be written by it before it is put right."""
 GRACE_MS = 20_000
 """How long an announced creation or a write may take; longer than any is retried."""
