@@ -128,6 +128,7 @@ def test_who_waits_sends_nothing(server: Server, namespace: str, monkeypatch: py
                 thread.start()
             while len(getattr(lease.info(), "line", ())) < 5:
                 time.sleep(0.01)
+            cache._home.indexes.catch_up()
             server.client.config_resetstat()
             asked.clear()
             time.sleep(2.2)
