@@ -92,28 +92,22 @@ class Calls:
     def run(self, call: Call[T]) -> T:
         """The call's answer. A first attempt costs nothing extra; what passes is repeated for `retry_for` seconds."""
         began = time.monotonic()
-        writes = call.script is not None and call.script.writes_session
-        indexes = self.indexes if writes else None
-        if indexes is None:
-            return self._try(call, began)
-        indexes.begin(call)
-        try:
-            return self._try(call, began)
-        except (LimitExceeded, OutcomeUnknown, StoreUnavailable):
-            indexes.doubt(call.keys.id)
-            raise
-        finally:
-            indexes.end(call)
-            if indexes.is_full:
-                indexes.catch_up()
-
-    def _try(self, call: Call[T], began: float) -> T:
+        indexes = self.indexes if call.script is not None and call.script.writes_session else None
+        if indexes is not None:
+            indexes.begin(call, began)
         try:
             return self._attempt(call)
         except _PASSING as problem:
-            if call.script is not None and call.script.writes_session and self.indexes is not None:
-                self.indexes.begin(call, is_late=True)
+            if indexes is not None:
+                indexes.begin_again(call)
             return self._repeat(call, problem, began)
+        except LimitExceeded:
+            if indexes is not None:
+                indexes.doubt(call.keys.id)  # it may have ended
+            raise
+        finally:
+            if indexes is not None and indexes.end(call):
+                indexes.catch_up()
 
     def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
         """The answers, with errors among them as values; one round trip to each node that is asked.

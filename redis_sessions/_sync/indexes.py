@@ -58,21 +58,27 @@ class Indexes:
         self._note_marked(ids, _SOON)
         return indexes.mark(self._namespace, keys.tag, ids, self._writer, may_move=may_move)
 
-    def begin(self, call: Call[Any], *, is_late: bool = False) -> None:
-        """Before a session is written: it is marked, unless it is. One that is late may come when that is over."""
+    def begin(self, call: Call[Any], now: float) -> None:
+        """Before a session is written: it is marked, unless it is."""
         keys: Any = call.keys
-        if not is_late:
-            self._under_way[id(call)] = keys.id
+        self._under_way[id(call)] = keys.id
         if indexes.changes(call):
             ids = [keys.id, *keys.ancestors[:1]]  # the parent hears of an end
             call.ahead = [*call.ahead, self.mark(keys, ids, may_move=indexes.moves(call))]
-        elif is_late or time.monotonic() >= self._fresh.get(keys.id, 0.0):
+        elif now >= self._fresh.get(keys.id, 0.0):
             self._note_marked([keys.id], _LAG)
             call.ahead = [*call.ahead, indexes.mark(self._namespace, keys.tag, [keys.id], self._writer)]
 
-    def end(self, call: Call[Any]) -> None:
-        """After it was written, or may have been."""
+    def begin_again(self, call: Call[Any]) -> None:
+        """Before a write is repeated, which may come when its mark has ended, or never came."""
+        keys: Any = call.keys
+        self.doubt(keys.id)
+        call.ahead = [*call.ahead, indexes.mark(self._namespace, keys.tag, [keys.id], self._writer)]
+
+    def end(self, call: Call[Any]) -> bool:
+        """After it was written, or may have been; says whether it is time to wait for what is to be put right."""
         del self._under_way[id(call)]
+        return len(self._behind) > _FULL
 
     def _note_marked(self, ids: Iterable[str], seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -102,11 +108,6 @@ class Indexes:
         self._is_due = False
         self.catch_up(0.0)
         self._wait()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is time that somebody waits for what is to be put right."""
-        return len(self._behind) > _FULL
 
     def catch_up(self, seconds: float = math.inf) -> None:
         """Puts right what was written and is to be put right within so many seconds.
