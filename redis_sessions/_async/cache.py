@@ -73,6 +73,9 @@ class AsyncSessionCache(AsyncCatalog):
         **settings: Any,
     ) -> None:
         self.namespace = check_namespace(namespace)
+        known = CacheOptions.__annotations__
+        for name in settings.keys() - known.keys():
+            raise InvalidInput(name=name, detail=f"there is no such option; there are {', '.join(sorted(known))}")
         self.settings = SessionSettings.of(dict(settings))
         self.engine = engine
         self.where = engine.where

@@ -23,7 +23,12 @@ out = Console()
 errors = Console(stderr=True)
 
 Url = Annotated[
-    str, typer.Option("--url", envvar="REDIS_SESSIONS_URL", help="Where the sessions are; see the README's engines.")
+    str,
+    typer.Option(
+        "--url",
+        envvar="REDIS_SESSIONS_URL",
+        help="redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded://path",
+    ),
 ]
 Namespace = Annotated[
     str, typer.Option("--namespace", envvar="REDIS_SESSIONS_NAMESPACE", help="The deployment or tenant to look at.")

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from .._sync.cache import SessionCache
-from ..errors import InvalidInput
+from ..errors import InvalidInput, SessionExists
 from ..models.transfer import Existing
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, errors, other_processes, out
 
@@ -45,7 +45,14 @@ def import_sessions(
 ) -> None:
     """Put what was exported in place: all of it at once, or nothing."""
     with SessionCache.from_url(other_processes(url), namespace=namespace) as cache, _read(file) as lines:
-        result = cache.import_sessions(lines, existing=cast("Existing", existing))
+        try:
+            result = cache.import_sessions(lines, existing=cast("Existing", existing))
+        except SessionExists as problem:
+            raise InvalidInput(
+                name="import",
+                detail=f"session {problem.facts['session_id']!r} is in namespace {namespace!r} already;"
+                " --existing skip leaves it, --existing replace replaces its tree",
+            ) from None
     if as_json:
         print(json.dumps(result._asdict()))
         return

@@ -68,7 +68,7 @@ def test_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> None:
         ("line 3: is no JSON", ("import", str(tmp_path / "cut.jsonl"))),
         ("line 3: the checksum", ("import", str(tmp_path / "changed.jsonl"))),
         ("'merge' is none of", ("import", str(file), "--existing", "merge")),
-        ("already exists", ("import", str(file))),
+        ("in namespace 'sessions' already", ("import", str(file))),
     ):
         done = run(*arguments, "--url", url)
         assert (done.returncode, told in done.stderr, done.stderr.count("\n")) == (2, True, 1), (arguments, done.stderr)
