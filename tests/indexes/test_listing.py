@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,7 @@ def test_pages_go_on_where_the_last_one_ended(cache: SessionCache) -> None:
         lambda: cache.list(5, cursor, user="mia", order="created"),
         lambda: cache.list(5, "nonsense", user="mia"),
         lambda: cache.list(5, "bm9uc2Vuc2U", user="mia"),
+        lambda: cache.list(5, urlsafe_b64encode(b"[" * 100_000).decode(), user="mia"),
         lambda: cache.list(-1),
         lambda: cache.list(1001),
         lambda: cache.list(order="name"),  # type: ignore[arg-type]

@@ -319,6 +319,20 @@ def test_marks_of_who_is_gone_are_seen_to(
     assert marks(servers, namespace, "a") == []
 
 
+def test_a_damaged_session_stops_nobody(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
+    """It stays where it is, and a sweep goes on to the others; lists leave it out."""
+    servers = clients(cache, engine, engines)
+    cache.create("damaged")
+    cache.create("a")
+    for server in servers:
+        for key in server.scan_iter(match=f"{namespace}:*:session:damaged"):
+            server.hset(key, "tags", "5")
+    cache._home.indexes.catch_up()
+    cache.sweep()
+    assert [one.id for one in cache.list().items] == ["a"]
+    assert marks(servers, namespace, "a") == []
+
+
 def test_tags_are_bounded(cache: SessionCache) -> None:
     """Each is an index; 64 different ones are room enough."""
     session = cache.create("a", tags=[f"t{number % 64}" for number in range(128)])
