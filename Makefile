@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format mirror bench soak clean
+.PHONY: demo test check docs format mirror reference bench soak clean
 
 demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
@@ -18,13 +18,21 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/python tools/mirror.py --check
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/house/test_scripts.py tests/house/test_layers.py tests/house/test_prose.py
 
-format: $(READY) mirror
+docs: $(READY)
+	$(BIN)/python tools/write_reference.py --check
+	$(BIN)/mkdocs build --strict
+
+format: $(READY) mirror reference
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 mirror: $(READY)
 	$(BIN)/python tools/mirror.py
+
+reference: $(READY)
+	$(BIN)/python tools/write_reference.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run --json bench.json
@@ -33,7 +41,7 @@ soak: $(READY)
 	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/sessions/test_model.py
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis_sessions needs Python 3.11 or newer: make PYTHON=python3.12")'

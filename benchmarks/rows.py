@@ -1,4 +1,4 @@
-"""What a benchmark answers with: ours, the raw way, and the bar for the ratio of both."""
+"""The result of a benchmark: the library, the bare commands, and the bar for the ratio of both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One comparison: ours, the raw way, and the bar for the ratio if there is one."""
+    """One comparison. `ours` is the library, `raw` the bare commands. The ratio must be at most `bar`, or at least `bar`."""
 
     name: str
     ours: float
@@ -17,8 +17,10 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float:
+        """The library's figure divided by that of the bare commands."""
         return self.ours / self.raw
 
     @property
     def holds(self) -> bool:
+        """Return whether the ratio keeps to the bar."""
         return self.bar is None or (self.ratio >= self.bar if self.at_least else self.ratio <= self.bar)

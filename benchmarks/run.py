@@ -1,6 +1,6 @@
-"""Our calls beside the raw commands, in one run against one server: `make bench`, or `python -m benchmarks.run --json FILE`.
+"""Compare the library with bare commands on one server: `make bench`, or `python -m benchmarks.run --json FILE`.
 
-Absolute times depend on the machine; the ratios are what to look at. Client and server share a core where the system can pin.
+Absolute times depend on the machine, so look at the ratios. Client and server share a core where the system can pin processes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import redis.asyncio
 from benchmarks import following, leases, trees
 from benchmarks.rows import Row
 from redis_sessions import AsyncSessionCache, SessionCache
-from redis_sessions._core.keys import session_keys
-from tests.servers import Server, binaries
+from redis_sessions._core.protocol.keys import session_keys
+from tests.support.servers import Server, binaries
 
-# What an append needs at the very least: read the settings, push, trim, count, extend two lives.
+# The least that an append must do: read the settings, push, trim, count, and extend two TTLs.
 MINIMAL = """
 local v = redis.call('HMGET', KEYS[1], 'rev', 'max', 'ttl', 'status')
-if not v[1] then return redis.error_reply('NOT_FOUND') end
+if not v[1] then return redis.error_reply('SESSION_NOT_FOUND') end
 local n = redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('LTRIM', KEYS[2], -tonumber(v[2]), -1)
 redis.call('HSET', KEYS[1], 'rev', v[1] + 1, 'updated', ARGV[2])
@@ -45,7 +45,7 @@ KEYS = ("{raw}:session", "{raw}:messages")
 
 
 def p50(*calls: Callable[[], Any], rounds: int = 3000) -> list[float]:
-    """The median time of each, in µs, measured in turns so that a slow moment hits all alike."""
+    """Return the median time of each call in µs. The calls take turns, so that a slow moment affects all of them."""
     times: list[list[int]] = [[] for _ in calls]
     for turn in range(rounds + 200):
         for call, taken in zip(calls, times, strict=True):
@@ -57,6 +57,7 @@ def p50(*calls: Callable[[], Any], rounds: int = 3000) -> list[float]:
 
 
 async def async_p50(*calls: Callable[[], Awaitable[Any]], rounds: int = 3000) -> list[float]:
+    """Do the same as `p50` for awaitable calls."""
     times: list[list[int]] = [[] for _ in calls]
     for turn in range(rounds + 200):
         for call, taken in zip(calls, times, strict=True):
@@ -68,13 +69,14 @@ async def async_p50(*calls: Callable[[], Awaitable[Any]], rounds: int = 3000) ->
 
 
 def prepare(client: redis.Redis) -> str:
+    """Empty the server and load the minimal script. Return its SHA-1."""
     client.flushall()
     client.hset(KEYS[0], mapping={"rev": 0, "max": 100, "ttl": 3600000, "status": "active"})
     return str(client.script_load(MINIMAL))
 
 
 def server_time(client: redis.Redis, call: Callable[[], Any], rounds: int = 4000) -> float:
-    """µs of the server's own time for a call."""
+    """Return the server's own time for a call in µs."""
     for _ in range(200):
         call()
     client.config_resetstat()
@@ -84,6 +86,7 @@ def server_time(client: redis.Redis, call: Callable[[], Any], rounds: int = 4000
 
 
 def sync_rows(server: Server) -> list[Row]:
+    """Measure the sync client."""
     client = redis.Redis(host="127.0.0.1", port=server.port)
     sha = prepare(client)
     create_sha = client.script_load(MINIMAL_CREATE)
@@ -110,23 +113,22 @@ def sync_rows(server: Server) -> list[Row]:
         short.append(*[MESSAGE] * 10)
         many, few = p50(lambda: long.append(MESSAGE), lambda: short.append(MESSAGE), rounds=1000)
         rows.append(Row("append to 10,000 / to 10 and growing", many, few, "µs", 1.1))
-        listed = session_keys(cache.namespace, long.id).messages
         client.rpush("bare", *[RAW] * 10_000)
         ours, theirs = p50(
-            lambda: long.history(50), lambda: [json.loads(one) for one in client.lrange("bare", -50, -1)], rounds=1500
+            lambda: long.history(50), lambda: [json.loads(text) for text in client.lrange("bare", -50, -1)], rounds=1500
         )
         rows.append(Row("read 50 of 10,000", ours, theirs, "µs", 1.5))
         ours, theirs = p50(
             cache.create, lambda: client.evalsha(create_sha, 1, f"raw:{time.perf_counter_ns()}", 3600000)
         )
         rows.append(Row("create, sync p50", ours, theirs, "µs"))
-        rows += memory_rows(client, cache, listed)
+        rows += memory_rows(client, cache)
     client.close()
     return rows
 
 
-def memory_rows(client: redis.Redis, cache: SessionCache, listed: str) -> list[Row]:
-    """Bytes: of a message in a long session, and of small sessions with all their keys."""
+def memory_rows(client: redis.Redis, cache: SessionCache) -> list[Row]:
+    """Measure the bytes of a message in a long session, and of small sessions with all their keys."""
 
     def size(*keys: str) -> float:
         return float(sum(client.memory_usage(key, samples=0) or 0 for key in keys))
@@ -145,18 +147,19 @@ def memory_rows(client: redis.Redis, cache: SessionCache, listed: str) -> list[R
             1.15,
         )
     ]
-    one, none = cache.create(), cache.create()
-    one.append(MESSAGE)
-    for name, session, most in (
-        ("one-message session / 1.6 KB", one, 1600.0),
-        ("empty session / 1.2 KB", none, 1200.0),
+    short, empty = cache.create(), cache.create()
+    short.append(MESSAGE)
+    for name, session, max_bytes in (
+        ("one-message session / 1.6 KB", short, 1600.0),
+        ("empty session / 1.2 KB", empty, 1200.0),
     ):
         keys = session_keys(cache.namespace, session.id)
-        rows.append(Row(name, size(keys.session, keys.messages), most, "bytes", 1.0))
+        rows.append(Row(name, size(keys.session, keys.messages), max_bytes, "bytes", 1.0))
     return rows
 
 
 async def async_rows(server: Server) -> list[Row]:
+    """Measure the asyncio client."""
     client = redis.asyncio.Redis(host="127.0.0.1", port=server.port)
     plain = redis.Redis(host="127.0.0.1", port=server.port)
     sha = prepare(plain)
@@ -186,8 +189,8 @@ async def async_rows(server: Server) -> list[Row]:
 
         raws = [raw(number) for number in range(32)]
         appends = [(lambda session=session: session.append(MESSAGE)) for session in sessions]
-        found = [(await rate(appends), await rate(raws)) for _ in range(5)]
-        ours, theirs = (statistics.median(one) for one in zip(*found, strict=True))
+        rates = [(await rate(appends), await rate(raws)) for _ in range(5)]
+        ours, theirs = (statistics.median(column) for column in zip(*rates, strict=True))
         rows.append(Row("32 tasks, appends/s", ours, theirs, "/s", 2.0, at_least=True))
         await pooled.aclose()
         await pool.disconnect()
@@ -197,9 +200,15 @@ async def async_rows(server: Server) -> list[Row]:
 
 
 def main() -> int:
+    """Run all benchmarks and print their rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
-    parser.add_argument("--server", choices=list(binaries()), default="path" if "path" in binaries() else None)
+    parser.add_argument("--json", metavar="FILE", help="write the rows to this file, too")
+    parser.add_argument(
+        "--server",
+        choices=list(binaries()),
+        default="path" if "path" in binaries() else None,
+        help="the server to measure",
+    )
     arguments = parser.parse_args()
     name = arguments.server or next(iter(binaries()))
     server = Server(binaries()[name])
@@ -212,7 +221,7 @@ def main() -> int:
             )
         rows = sync_rows(server) + asyncio.run(async_rows(server))
         if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # what follows is about several processes
+            os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # the other benchmarks need several processes
         rows += leases.rows(server) + trees.rows(server, p50) + following.rows(server, p50)
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""Spawns beside creations, ends beside status changes, and a waiting worker beside one that waits in BLPOP."""
+"""Trees: spawns compared with creations, ends with status changes, and a waiting worker with BLPOP."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ import redis
 
 from benchmarks.rows import Row
 from redis_sessions import SessionCache
-from tests.servers import Server
+from tests.support.servers import Server
 
 HANDS = 300
 
 
 def _claim(url: str, pipe: Any) -> None:
-    """Waits for runs; notes when it had each."""
+    """Claim runs. Send the number of each run and the time of its claim."""
     with SessionCache.from_url(url) as cache:
         for _ in range(HANDS):
             run = cache.claim("handed", wait=30)
-            had = time.perf_counter()
+            claimed_at = time.perf_counter()
             assert run is not None
-            pipe.send((int(run.task or 0), had))
+            pipe.send((int(run.task or 0), claimed_at))
             run.complete()
 
 
 def _pop(url: str, pipe: Any) -> None:
-    """Waits in BLPOP."""
+    """Wait in BLPOP. Send each number and the time of its arrival."""
     client = redis.Redis.from_url(url)
     for _ in range(HANDS):
         _, number = client.blpop(["handed"])  # type: ignore[misc]
         pipe.send((int(number), time.perf_counter()))
 
 
-def _handed(server: Server, target: Callable[..., None], give: Callable[[int], Any]) -> float:
-    """µs from before the giving to the other process having it, the median."""
+def _hand_off_time(server: Server, target: Callable[..., None], give: Callable[[int], Any]) -> float:
+    """Return the median µs from before a number is given until another process has the number."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     context.Process(target=target, args=(server.url, theirs), daemon=True).start()
@@ -48,14 +48,14 @@ def _handed(server: Server, target: Callable[..., None], give: Callable[[int], A
         time.sleep(0.005)
         began = time.perf_counter()
         give(number)
-        found, had = mine.recv()
-        assert found == number
-        waits.append((had - began) * 1e6)
+        received, received_at = mine.recv()
+        assert received == number
+        waits.append((received_at - began) * 1e6)
     return float(statistics.median(waits))
 
 
-def _idle(server: Server) -> int:
-    """Commands in 10 s of a worker that has nothing to do."""
+def _count_idle_scripts(server: Server) -> int:
+    """Return the scripts that an idle worker runs in 10 s."""
     with SessionCache.from_url(server.url) as cache:
         stop = threading.Event()
         worker = threading.Thread(
@@ -73,9 +73,9 @@ def _idle(server: Server) -> int:
 
 
 def rows(server: Server, p50: Callable[..., list[float]]) -> list[Row]:
-    """What a tree costs."""
+    """Measure spawns, ends, the hand-off to a worker, and an idle worker."""
     with SessionCache.from_url(
-        server.url, max_messages=None, max_children=None, max_concurrent=None, max_descendants=5000
+        server.url, max_messages=None, max_children=None, max_active=None, max_descendants=5000
     ) as cache:
         parent = cache.create()
         spawned: list[str] = []
@@ -92,15 +92,15 @@ def rows(server: Server, p50: Callable[..., list[float]]) -> list[Row]:
         end, other = p50(
             lambda: cache.session(next(waiting)).complete("r" * 100), lambda: next(others).complete("r"), rounds=1000
         )
-        cache._home.indexes.catch_up()  # what was made before is no part of what is measured
+        cache._context.indexer.flush()  # so that no background work is measured
         raw = redis.Redis.from_url(server.url)
-        popped = _handed(server, _pop, lambda number: raw.rpush("handed", number))
+        popped = _hand_off_time(server, _pop, lambda number: raw.rpush("handed", number))
         root = cache.create()
-        claimed = _handed(server, _claim, lambda number: root.spawn("handed", task=str(number)))
-        cache._home.indexes.catch_up()
+        claimed = _hand_off_time(server, _claim, lambda number: root.spawn("handed", task=str(number)))
+        cache._context.indexer.flush()
         return [
             Row("spawn / create, sync p50", ours, plain, "µs", 2.0),
             Row("end of a child / of a session", end, other, "µs"),
             Row("hand-off to a worker p50 / BLPOP", claimed, popped, "µs", 3.0),
-            Row("idle worker, commands in 10 s / 2", _idle(server), 2, "", 1.0),
+            Row("idle worker, commands in 10 s / 2", _count_idle_scripts(server), 2, "", 1.0),
         ]

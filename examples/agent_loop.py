@@ -1,4 +1,4 @@
-"""An agent works in loops: what each was configured with, used and did is kept, and the better of two candidates is selected."""
+"""Agent loops: record the configuration, usage and turns of each loop, and select the better of two candidates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CONFIGS = [
 ]
 
 
-def work(session: Session, loop: Loop, draft: str, tokens: int) -> None:
-    """One exchange with a model, noted: a retry of the same step would count once."""
+def write_draft(loop: Loop, draft: str, tokens: int) -> None:
+    """Record one model call in a loop. A retry of the same step counts its usage once."""
     usage = {"input": tokens, "output": len(draft), "total": tokens + len(draft)}
     loop.add_event({"type": "model_called"})
     loop.add_turn("user", inputs=["Write it."], output=draft, usage=usage)
@@ -21,28 +21,32 @@ def work(session: Session, loop: Loop, draft: str, tokens: int) -> None:
     loop.complete()
 
 
+def write_candidates(session: Session) -> Loop:
+    """Run a planning loop with two candidates below it. Return the selected candidate."""
+    plan = session.start_loop(config=CONFIGS[0])
+    for number, config in enumerate(CONFIGS, 1):
+        candidate = session.start_loop(config=config, parent=plan.id, group="drafts")
+        write_draft(candidate, "Belts turn." * number, tokens=100 * number)
+    candidate.select(config_index=1, evaluation={"input": 30, "total": 30})
+    plan.complete()
+    return candidate
+
+
 def main(url: str) -> None:
-    with SessionCache.from_url(url, namespace="examples-loops", ttl=3600) as cache:
-        session = cache.conversation("telegram-4711", inactivity=1800, user_id="mia")
+    with SessionCache.from_url(url, namespace="examples-loops", ttl="1h") as cache:
+        session = cache.conversation("telegram-4711", inactivity="30m", user_id="mia")
         print(f"session formed by {session.info().formation.kind}")
         session.append({"role": "user", "content": "Write about belts."})
 
-        plan = session.start_loop(config=CONFIGS[0])
-        for number, config in enumerate(CONFIGS):
-            candidate = session.start_loop(config=config, parent=plan.id, group="drafts")
-            work(session, candidate, "Belts turn." * (number + 1), tokens=100 * (number + 1))
-        candidate.select(config_index=1, evaluation={"input": 30, "total": 30})
-        plan.complete()
-
+        selected = write_candidates(session)
         ledger = session.ledger()
         print(f"loops: {[(loop.config.model, loop.status) for loop in ledger.loops if loop.config]}")
-        selected = ledger.groups["drafts"].selected
-        print(f"selected of {len(ledger.siblings(candidate.id))}: the last, {selected == candidate.id}")
-        print(f"used {ledger.usage.total} tokens, in {len(ledger.chain(candidate.id))} levels of loops")
-        (turn,) = candidate.turns()
-        session.append({"role": "assistant", "content": turn.output})
-        print(f"it wrote: {turn.output}")
+        is_last = ledger.groups["drafts"].selected == selected.id
+        print(f"selected of {len(ledger.siblings(selected.id))}: the last, {is_last}")
+        print(f"used {ledger.usage.total} tokens, in {len(ledger.chain(selected.id))} levels of loops")
 
+        turn = selected.turns().items[0]
+        session.append({"role": "assistant", "content": turn.output})
         session.compact(session.info().last_seq, "Mia wanted a text about belts, and has it.")
         print(f"compacted: {[message.text for message in session.context()]}")
         session.delete()

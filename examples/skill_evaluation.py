@@ -1,4 +1,4 @@
-"""A skill is held against test cases, in a session that records each step and ends itself when its turns are used up."""
+"""Session records: evaluate a skill with test cases. A limit of turns ends the session, and the record can be exported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CASES = [("2 + 2", "4"), ("10 / 4", "2.5"), ("7 * 6", "42"), ("1 - 3", "-2")]
 
 
 def skill(question: str) -> str:
-    """Stands for a model: right about whole numbers only."""
+    """Stand for a model that can add and multiply whole numbers only."""
     left, sign, right = question.split()
     return {"+": str(int(left) + int(right)), "*": str(int(left) * int(right))}.get(sign, "?")
 
@@ -18,9 +18,12 @@ def skill(question: str) -> str:
 def main(url: str) -> None:
     with SessionCache.from_url(url, namespace="examples-records") as cache:
         session = cache.create(
-            name="arithmetic, nightly", type=Evaluation(skill_name="arithmetic", test_cases=len(CASES)),
-            tags=["nightly"], max_turns=3, limit_action="end_session",
-        )  # fmt: skip
+            name="arithmetic, nightly",
+            type=Evaluation(skill_name="arithmetic", test_cases=len(CASES)),
+            tags=["nightly"],
+            max_turns=3,
+            limit_action="end_session",
+        )
         session.state["seed"] = 7
         passed = 0
         for question, expected in CASES:
@@ -40,10 +43,9 @@ def main(url: str) -> None:
 
         info = session.info()
         print(f"{info.name}: {info.status}, {info.turns} turns, {info.entries} entries, {passed} passed")
-        failed = [run for run in session.history(role="skill_execution") if not run.payload["success"]]
-        print(f"failed: {[run.content for run in failed]}")
-        record = list(session.export())
-        print(f"the record has {len(record)} lines")
+        failed = [message for message in session.history(role="skill_execution") if not message.payload["success"]]
+        print(f"failed: {[message.content for message in failed]}")
+        print(f"the exported record has {len(list(session.export()))} lines")
         session.delete()
 
 

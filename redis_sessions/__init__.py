@@ -1,22 +1,24 @@
 """Distributed sessions for fleets of agents: Redis hashes and lists, changed atomically by Lua, through a thin client."""
 
-from ._async.cache import AsyncSessionCache
-from ._async.documents import AsyncDocuments
-from ._async.leases import AsyncLease
-from ._async.loops import AsyncLoop
-from ._async.runs import AsyncRun
-from ._async.session import AsyncSession
-from ._async.state import AsyncState, AsyncVariables
-from ._core.codec import estimate_tokens
-from ._sync.cache import SessionCache
-from ._sync.documents import Documents
-from ._sync.leases import Lease
-from ._sync.loops import Loop
-from ._sync.runs import Run
-from ._sync.session import Session
-from ._sync.state import State, Variables
+from ._async.api.cache import AsyncSessionCache
+from ._async.api.documents import AsyncDocuments
+from ._async.api.lease import AsyncLease
+from ._async.api.run import AsyncRun
+from ._async.api.session import AsyncSession
+from ._async.api.session_loops import AsyncLoop
+from ._async.api.session_state import AsyncState, AsyncVariables
+from ._core.protocol.codec import estimate_tokens
+from ._sync.api.cache import SessionCache
+from ._sync.api.documents import Documents
+from ._sync.api.lease import Lease
+from ._sync.api.run import Run
+from ._sync.api.session import Session
+from ._sync.api.session_loops import Loop
+from ._sync.api.session_state import State, Variables
 from .errors import (
     AccessDenied,
+    CompactionConflict,
+    ConcurrentModification,
     InvalidInput,
     InvalidState,
     InvalidTransition,
@@ -27,14 +29,12 @@ from .errors import (
     LoopNotFound,
     MessageNotFound,
     MessageTooLarge,
-    NotANumber,
+    NotAnInteger,
     NotReplicated,
     OutcomeUnknown,
-    RangeMoved,
     ReplyTimeout,
     RevisionConflict,
     SchemaMismatch,
-    SessionChanged,
     SessionExists,
     SessionLocked,
     SessionNotActive,
@@ -85,6 +85,8 @@ __all__ = [
     "AsyncVariables",
     "CacheOptions",
     "ChildInfo",
+    "CompactionConflict",
+    "ConcurrentModification",
     "Conversation",
     "Documents",
     "Evaluation",
@@ -111,12 +113,11 @@ __all__ = [
     "MessageNotFound",
     "MessageTooLarge",
     "NewSession",
-    "NotANumber",
+    "NotAnInteger",
     "NotReplicated",
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
-    "RangeMoved",
     "Refinement",
     "ReplyTimeout",
     "RevisionConflict",
@@ -125,7 +126,6 @@ __all__ = [
     "SendResult",
     "Session",
     "SessionCache",
-    "SessionChanged",
     "SessionEvent",
     "SessionExists",
     "SessionInfo",

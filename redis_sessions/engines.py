@@ -1,4 +1,4 @@
-"""From a URL, or a client that is already there, to what connections are made of. Opens none itself."""
+"""Read the settings of connections from a URL or from a redis-py client. This module opens no connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMES = (
     "redis://, rediss://, unix://, redis+sentinel://host:port,host:port/service, redis+cluster://, embedded://[path],"
     " fake:// (rediss+sentinel:// and rediss+cluster:// with TLS)"
 )
-# What a borrowed client's connections carry that belongs to its own pool, or that we decide ourselves.
+# Options of a borrowed client's connections that belong to its own pool, or that this package sets itself.
 _NOT_OURS = re.compile(
     "maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func"
     "|max_connections|connection_class|response_callbacks|connection_pool"
@@ -27,19 +27,19 @@ _NOT_OURS = re.compile(
 
 @dataclass(frozen=True)
 class Engine:
-    """How to reach a server: connection arguments, one or many nodes, and a name without secrets for messages."""
+    """The way to a server: connection arguments, one or many nodes, and a name without secrets for messages."""
 
     where: str
     transport: Literal["tcp", "tls", "unix", "fake"]
     options: Mapping[str, Any]
     nodes: tuple[tuple[str, int], ...] = ()
-    """Seeds of a cluster; empty for a single server."""
+    """Addresses of some nodes of a cluster. Empty for a single server."""
     sentinels: tuple[tuple[str, int], ...] = ()
-    """Who knows the master of `service`; empty when the server is named."""
+    """Addresses of the sentinels that know the master of `service`. Empty without Sentinel."""
     service: str = ""
     sentinel_options: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[], None] = field(default=lambda: None)
-    """Called before a connection is made; starts an embedded server."""
+    """Called before a connection is made. Starts an embedded server."""
     release: Callable[[], None] = field(default=lambda: None)
     """Called once, when the cache is closed."""
     connection_class: Any = None
@@ -47,9 +47,13 @@ class Engine:
 
 
 def from_url(url: str) -> Engine:
-    """The engine that a URL names; refuses what it cannot be, without showing a password."""
+    """Return the engine of a URL. Raises InvalidInput, whose message never shows the password."""
     if not isinstance(url, str) or "://" not in url:
-        raise InvalidInput(name="url", detail=f"{redact(str(url))!r} is none of {SCHEMES}")
+        raise InvalidInput(name="url", detail=f"must be one of {SCHEMES}, got {redact(str(url))!r}")
+    try:
+        urlsplit(url)
+    except ValueError as problem:
+        raise InvalidInput(name="url", detail=f"cannot be read: {problem}, got {redact(url)!r}") from None
     scheme, _, rest = url.partition("://")
     if scheme == "fake":
         return _fake()
@@ -59,22 +63,24 @@ def from_url(url: str) -> Engine:
         options = _parse(url, url)
         path = urlsplit(url).path.strip("/")
         if scheme != "unix" and path and not path.isdigit():
-            raise InvalidInput(name="url", detail=f"{redact(url)}: the database {path!r} is no number")
+            raise InvalidInput(name="url", detail=f"the database must be a number, got {path!r} in {redact(url)}")
         transport: Literal["tcp", "tls", "unix"]
         transport = "unix" if scheme == "unix" else "tls" if scheme == "rediss" else "tcp"
         return Engine(redact(url), transport, options)
     if scheme in ("redis+cluster", "rediss+cluster"):
         options, seeds = _many(url, "+cluster")
         if options.pop("db", 0):
-            raise InvalidInput(name="url", detail=f"{redact(url)}: a cluster has no database but 0")
+            raise InvalidInput(
+                name="url", detail=f"a cluster has only database 0, got another database in {redact(url)}"
+            )
         return Engine(redact(url), "tls" if scheme.startswith("rediss") else "tcp", options, seeds)
     if scheme in ("redis+sentinel", "rediss+sentinel"):
         return _sentinel(url)
-    raise InvalidInput(name="url", detail=f"{redact(url)!r} is none of {SCHEMES}")
+    raise InvalidInput(name="url", detail=f"must be one of {SCHEMES}, got {redact(url)!r}")
 
 
 def from_client(client: Any) -> Engine:
-    """The engine of a redis-py client, sync or asyncio, standalone or cluster. The client itself is left alone."""
+    """Return the engine of a redis-py client: sync or asyncio, standalone, Sentinel or cluster. The client stays as it is."""
     nodes_manager = getattr(client, "nodes_manager", None)
     if nodes_manager is not None:
         options = getattr(client, "connection_kwargs", None) or nodes_manager.connection_kwargs
@@ -95,12 +101,15 @@ def from_client(client: Any) -> Engine:
         where = "the borrowed Sentinel client"
         return Engine(where, "tls" if tls else "tcp", options, (), sentinels, pool.service_name, own)
     if pool is None:
-        raise InvalidInput(name="client", detail=f"a {type(client).__name__} is no redis-py client")
+        raise InvalidInput(name="client", detail=f"must be a redis-py client, got {type(client).__name__}")
     return Engine("the borrowed client", "tcp", _ours(pool.connection_kwargs), connection_class=pool.connection_class)
 
 
 def connection_options(engine: Engine, timeout: float, connection_retry: type) -> dict[str, Any]:
-    """Arguments for one connection: bytes in and out, no retries of the library's own (ours know what is safe)."""
+    """Return the arguments of one connection.
+
+    redis-py must not retry, because only this package knows which calls are safe to repeat.
+    """
     return {
         **engine.options,
         "protocol": 2,
@@ -111,7 +120,7 @@ def connection_options(engine: Engine, timeout: float, connection_retry: type) -
 
 
 def redact(url: str) -> str:
-    """A URL without its password."""
+    """Return a URL without its password."""
     return re.sub(r"(?<=://)([^:/@?]*):.*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
 
 
@@ -123,15 +132,15 @@ def _ours(options: Mapping[str, Any]) -> dict[str, Any]:
 def _parse(url: str, shown: str) -> dict[str, Any]:
     try:
         options = dict(parse_url(url))
-        urlsplit(url).port  # noqa: B018 - raises on a port that is no number
+        urlsplit(url).port  # noqa: B018 - raises if the port is not a number
     except (ValueError, TypeError) as problem:
-        raise InvalidInput(name="url", detail=f"{redact(shown)!r}: {problem}") from None
+        raise InvalidInput(name="url", detail=f"cannot be read: {problem}, got {redact(shown)!r}") from None
     options.pop("connection_class", None)
     return options
 
 
 def _many(url: str, suffix: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
-    """The options and the addresses of a URL that names several hosts."""
+    """Return the options and the addresses of a URL that names several hosts."""
     scheme, _, rest = url.partition("://")
     plain = scheme.removesuffix(suffix)
     hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
@@ -145,7 +154,7 @@ def _sentinel(url: str) -> Engine:
     service, _, database = urlsplit(url).path.strip("/").partition("/")
     if not service or (database and not database.isdigit()):
         raise InvalidInput(
-            name="url", detail=f"{redact(url)!r}: after the sentinels comes /service or /service/database"
+            name="url", detail=f"must end with /service or /service/database after the sentinels, got {redact(url)!r}"
         )
     options, sentinels = _many(url, "+sentinel")
     own = {name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options}
@@ -166,5 +175,7 @@ def _fake() -> Engine:
     try:
         from fakeredis import FakeServer
     except ImportError:
-        raise InvalidInput(name="url", detail="fake:// needs fakeredis: pip install 'redis-sessions[fake]'") from None
+        raise InvalidInput(
+            name="url", detail="fake:// needs fakeredis, which is not installed: pip install 'redis-sessions[fake]'"
+        ) from None
     return Engine("fake://", "fake", {"server": FakeServer(server_type="valkey")})

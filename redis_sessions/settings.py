@@ -1,26 +1,31 @@
-"""What a session is given when it is created, and the defaults for it. A session keeps its own settings in the store."""
+"""The options of `create`, and their defaults. A session keeps its own options in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Literal, Self, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self, TypeAlias, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ._core.codec import LARGEST_MESSAGE, TokenCounter
-from ._core.units import milliseconds
+from ._durations import Duration, milliseconds
 from .errors import InvalidInput
 from .models.limits import LimitAction
 from .models.sessions import Kind, SessionType
 
-MICROS = 1_000_000
-"""Costs are kept in millionths."""
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
+BudgetEnforcement = Literal["spawn", "append"]
+TokenCounter = Callable[[dict[str, Any]], int]
+StoredValue: TypeAlias = int | str | None
+MergeRow: TypeAlias = tuple[str, str, str]
+"""A packed record that a patch changes: its field, its default, and its words with '*' for those that stay."""
+MICROS = 1_000_000
+"""Costs are stored in millionths."""
+MAX_WIRE_BYTES = 64 * 1024 * 1024
+"""The most bytes of one message or document that any setting allows."""
 
 
 class Description(TypedDict, total=False):
-    """What a session says of itself."""
+    """The description of a session."""
 
     user_id: str | None
     agent_id: str | None
@@ -35,15 +40,15 @@ class Description(TypedDict, total=False):
 
 
 class SessionOptions(TypedDict, total=False):
-    """The settings that `create` and its kin accept to override the cache's defaults."""
+    """The limits and lifetimes of a session. `SessionSettings` says what each one means."""
 
-    ttl: float | timedelta | None
-    max_lifetime: float | timedelta | None
+    ttl: Duration | None
+    max_lifetime: Duration | None
     max_messages: int | None
     cap_policy: CapPolicy
     max_turns: int | None
     max_entries: int | None
-    max_duration: float | timedelta | None
+    max_duration: Duration | None
     limit_action: LimitAction
     max_message_bytes: int
     max_tokens: int
@@ -51,23 +56,23 @@ class SessionOptions(TypedDict, total=False):
 
 
 class TreeOptions(TypedDict, total=False):
-    """Bounds of the tree that a session is the root of."""
+    """The bounds of the tree that a session is the root of. `SessionSettings` says what each one means."""
 
     max_depth: int | None
     max_children: int | None
-    max_concurrent: int | None
+    max_active: int | None
     max_descendants: int
     token_budget: int | None
     cost_budget: float | None
-    budget_holds: Literal["spawn", "append"]
+    budget_enforcement: BudgetEnforcement
 
 
 class CacheOptions(SessionOptions, TreeOptions, total=False):
-    """Everything that a cache takes beside a URL or a client; `from_url` says what."""
+    """The options of a cache, apart from the URL or the client. `SessionCache.from_url` says what each one means."""
 
     namespace: str
-    timeout: float | timedelta
-    retry_for: float | timedelta
+    timeout: Duration
+    retry_for: Duration
     max_connections: int
     token_counter: TokenCounter
     touch_on_read: bool
@@ -76,8 +81,10 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
 
 
 class Filters(TypedDict, total=False):
-    """Which sessions a list is of, and in which order."""
+    """Which sessions a list shows, and in which order. `user` and `agent` are short for `user_id` and `agent_id`."""
 
+    user_id: str | None
+    agent_id: str | None
     user: str | None
     agent: str | None
     label: str | None
@@ -88,104 +95,96 @@ class Filters(TypedDict, total=False):
 
 
 class NewSession(Description, SessionOptions, TreeOptions, total=False):
-    """Everything that `create` takes beside an id."""
+    """The options of `create`, apart from the ID."""
+
+
+class SessionPatch(Description, SessionOptions, TreeOptions, total=False):
+    """Everything that `patch` can change. `max_lifetime`, `kind` and `formation` are set at creation only."""
 
 
 class SessionSettings(BaseModel):
-    """Limits and lifetimes of a session. Durations are seconds or timedelta; None switches a bound off."""
+    """The options of a session. A duration is seconds, a timedelta, or text such as '90s' or '7d'. None switches a bound off."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
 
-    ttl: float | timedelta | None = 3600.0
-    """Idle life: writes extend it. None (with no `max_lifetime`) makes a session persistent."""
-    max_lifetime: float | timedelta | None = None
-    """Whole life: the session is gone then, however busy."""
+    ttl: Duration | None = 3600.0
+    """Idle life. Each write extends it. With None, and no `max_lifetime`, the session is persistent."""
+    max_lifetime: Duration | None = None
+    """The maximum lifetime from the creation. The session is gone after it, however busy it is."""
     max_messages: int | None = Field(default=100, ge=1)
-    """Cap on retained messages, pinned ones included; the system prompt is not among them."""
+    """The cap: retained messages, pinned ones included. The system prompt does not count."""
     cap_policy: CapPolicy = "tool_safe"
-    """What may stand at the head after the cap cut: anything, no orphaned tool result, or only a user message."""
+    """The kinds of messages that may stand first after the cap dropped messages.
+
+    oldest: any message, so exactly the cap is retained. tool_safe: no tool result whose call was dropped. turn: a user message.
+    """
     max_turns: int | None = Field(default=None, ge=0)
+    """Turns of the session, 0 or more."""
     max_entries: int | None = Field(default=None, ge=0)
-    max_duration: float | timedelta | None = None
+    """Messages since the creation or the last `clear`, 0 or more."""
+    max_duration: Duration | None = None
+    """Time from the creation to the last write."""
     limit_action: LimitAction = "error"
-    """When max_turns, max_entries or max_duration would be passed: refuse, refuse and end the session, or go on."""
-    max_message_bytes: int = Field(default=1024 * 1024, ge=1, le=LARGEST_MESSAGE)
+    """The effect on an append that would exceed max_turns, max_entries or max_duration.
+
+    error: it is refused. end_session: it is refused and the session ends as completed. ignore: it is accepted.
+    """
+    max_message_bytes: int = Field(default=1024 * 1024, ge=1, le=MAX_WIRE_BYTES)
+    """Largest payload in bytes of JSON, 1 to 64 MiB."""
     max_tokens: int = Field(default=8192, ge=0)
-    """The budget of `context()` when it is given none."""
+    """The budget of `context()` when the call gives none."""
     max_inbox: int = Field(default=100, ge=1, le=1000)
-    """How many sent messages may wait while another holds the lease."""
+    """Sent messages that may wait while another worker holds the lease, 1 to 1,000."""
     max_depth: int | None = Field(default=5, ge=0)
-    """How deep a tree may grow below its root."""
+    """Levels of a tree below its root."""
     max_children: int | None = Field(default=5, ge=0)
-    """How many children of one session may be active at once."""
-    max_concurrent: int | None = Field(default=8, ge=0)
-    """How many sessions of a tree, without its root, may be active at once."""
+    """Active children of one session."""
+    max_active: int | None = Field(default=8, ge=0)
+    """Active sessions of a tree, without its root."""
     max_descendants: int = Field(default=64, ge=0, le=5000)
-    """How many a tree may ever have, without its root."""
+    """Sessions that a tree may ever have, without its root, 0 to 5,000."""
     token_budget: int | None = Field(default=None, ge=0)
-    """No more children once recorded usage of a session and all below it reached so many tokens."""
+    """Recorded tokens of a session and all sessions below it, after which no child is spawned."""
     cost_budget: float | None = Field(default=None, ge=0, le=1e9)
-    """The same in whatever currency usage is recorded in."""
-    budget_holds: Literal["spawn", "append"] = "spawn"
-    """What a spent budget refuses: spawns, or appends, too."""
+    """Recorded cost of a session and all sessions below it, after which no child is spawned. Any currency."""
+    budget_enforcement: BudgetEnforcement = "spawn"
+    """The calls that a spent budget refuses. spawn: spawns. append: spawns and appends."""
 
     @field_validator("ttl", "max_lifetime", "max_duration")
     @classmethod
-    def _positive(cls, value: float | timedelta | None) -> float | timedelta | None:
+    def _check_duration(cls, value: Duration | None) -> Duration | None:
         if value is not None:
             milliseconds(value, "duration")
         return value
 
     @classmethod
-    def of(cls, options: dict[str, Any], defaults: SessionSettings | None = None) -> Self:
-        """Settings from defaults and options; one refusal that names the option when one is wrong."""
+    def of(cls, options: Mapping[str, Any], defaults: SessionSettings | None = None) -> Self:
+        """Return the defaults with other options. Raises InvalidInput that names the option."""
         try:
-            return cls(**((defaults.model_dump(exclude_unset=True) if defaults else {}) | options))
+            return cls(**((defaults.model_dump(exclude_unset=True) if defaults else {}) | dict(options)))
         except ValidationError as problem:
             first = problem.errors()[0]
-            reason = first["msg"].removeprefix("Value error, ")
-            if first["type"] == "extra_forbidden":
-                reason = f"there is no such setting; there are {', '.join(cls.model_fields)}"
-            raise InvalidInput(name=str(first["loc"][0]), detail=f"{first.get('input')!r}: {reason}") from None
+            reason = first["msg"].removeprefix("Value error, ").removeprefix("duration: ")
+            raise InvalidInput(
+                name=str(first["loc"][0]), detail=f"{reason}, got {options.get(str(first['loc'][0]))!r}"
+            ) from None
 
-    def for_child(self, options: dict[str, Any]) -> SessionSettings:
-        """Those of a session's child: of the same kind, but with no budget and no bounds of a tree of its own."""
-        for name in TreeOptions.__annotations__:
-            if name in options and "budget" not in name:
-                raise InvalidInput(
-                    name=name, detail="holds for a whole tree: give it to the root, when that is created"
-                )
+    def for_child(self, options: Mapping[str, Any]) -> SessionSettings:
+        """Return the settings of a child: the same defaults, without a budget and bounds of a tree of its own."""
         own = SessionSettings(
-            **self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget", "budget_holds"})
+            **self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget", "budget_enforcement"})
         )
         return SessionSettings.of(options, own)
 
     @property
-    def rules(self) -> str:
-        """What every append holds to, as the session's hash has it: 'cap policy max_bytes'."""
+    def caps(self) -> str:
+        """'<max_messages> <cap_policy> <max_message_bytes>', the first words of the settings record."""
         return f"{self.max_messages or 0} {self.cap_policy} {self.max_message_bytes}"
-
-    def fields(self) -> dict[str, str | int]:
-        """The other settings as fields of the session's hash; limits that are off are left out."""
-        limits = (self.max_turns, self.max_entries, _ms(self.max_duration))
-        fields: dict[str, str | int] = {"max_tokens": self.max_tokens, "max_inbox": self.max_inbox}
-        has_budget = self.token_budget is not None or self.cost_budget is not None
-        if any(limit is not None for limit in limits) or (has_budget and self.budget_holds == "append"):
-            words = ["-" if limit is None else str(limit) for limit in limits]
-            fields["limits"] = " ".join([*words, self.limit_action])
-        if self.tree_limits != _TREE_LIMITS:
-            fields["tree_limits"] = self.tree_limits
-        if has_budget:
-            cost = None if self.cost_budget is None else round(self.cost_budget * MICROS)
-            words = ["-" if most is None else str(most) for most in (self.token_budget, cost)]
-            fields["budget"] = " ".join([*words, self.budget_holds])
-        return fields
 
     @property
     def tree_limits(self) -> str:
-        """'depth children concurrent total', '-' for none."""
-        limits = (self.max_depth, self.max_children, self.max_concurrent, self.max_descendants)
-        return " ".join("-" if limit is None else str(limit) for limit in limits)
+        """'<max_depth> <max_children> <max_active> <max_descendants>', '-' for None."""
+        return _words(self.max_depth, self.max_children, self.max_active, self.max_descendants)
 
     @property
     def ttl_ms(self) -> int:
@@ -197,9 +196,61 @@ class SessionSettings(BaseModel):
         """The whole life in ms, 0 for none."""
         return _ms(self.max_lifetime) or 0
 
+    def fields(self) -> dict[str, str | int]:
+        """Return the other options as fields of the session's hash. Limits that are off have no field."""
+        limits = (self.max_turns, self.max_entries, _ms(self.max_duration))
+        fields: dict[str, str | int] = {"max_tokens": self.max_tokens, "max_inbox": self.max_inbox}
+        has_budget = self.token_budget is not None or self.cost_budget is not None
+        if any(limit is not None for limit in limits) or (has_budget and self.budget_enforcement == "append"):
+            fields["limits"] = _words(*limits, self.limit_action)
+        if self.tree_limits != _DEFAULT_TREE_LIMITS:
+            fields["tree_limits"] = self.tree_limits
+        if has_budget:
+            fields["budget"] = _words(self.token_budget, _micros(self.cost_budget), self.budget_enforcement)
+        return fields
 
-_TREE_LIMITS = SessionSettings().tree_limits
+
+def checked_names(given: Mapping[str, Any], *allowed: type) -> None:
+    """Refuse a name that no TypedDict of `allowed` has. Raises InvalidInput that lists the valid names."""
+    valid = {name for one in allowed for name in one.__annotations__}
+    for name in given:
+        if name not in valid:
+            raise InvalidInput(name=name, detail=f"is not an option; valid options are {', '.join(sorted(valid))}")
 
 
-def _ms(duration: float | timedelta | None) -> int | None:
+def check_child_options(given: Mapping[str, Any]) -> None:
+    """Refuse what `spawn` does not take as an option of the child. Raises InvalidInput."""
+    for name in given:
+        if name in TreeOptions.__annotations__:
+            raise InvalidInput(
+                name=name, detail="is an option of the whole tree: give it to `create` or `patch` of the root"
+            )
+    checked_names(given, SessionOptions)
+
+
+def stored_options(given: Mapping[str, Any]) -> dict[str, StoredValue]:
+    """Return given options as the store holds them: durations in ms, the cost in millionths. Raises InvalidInput."""
+    options = {name: value for name, value in given.items() if name in SessionSettings.model_fields}
+    settings = SessionSettings.of(options)
+    found: dict[str, StoredValue] = {name: getattr(settings, name) for name in options}
+    for name in ("ttl", "max_lifetime", "max_duration"):
+        if name in found:
+            found[name] = _ms(getattr(settings, name))
+    if "cost_budget" in found:
+        found["cost_budget"] = _micros(settings.cost_budget)
+    return found
+
+
+def _ms(duration: Duration | None) -> int | None:
     return None if duration is None else milliseconds(duration, "duration")
+
+
+def _micros(cost: float | None) -> int | None:
+    return None if cost is None else round(cost * MICROS)
+
+
+def _words(*values: int | str | None) -> str:
+    return " ".join("-" if value is None else str(value) for value in values)
+
+
+_DEFAULT_TREE_LIMITS = SessionSettings().tree_limits

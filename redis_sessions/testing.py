@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Unpack
 
-from ._async.cache import AsyncSessionCache
-from ._sync.cache import SessionCache
+from ._async.api.cache import AsyncSessionCache
+from ._sync.api.cache import SessionCache
 from .settings import CacheOptions
 
 

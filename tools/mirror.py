@@ -1,4 +1,8 @@
-"""Writes `redis_sessions/_sync` from `redis_sessions/_async`: `python tools/mirror.py`, or `--check` to fail when it is stale."""
+"""Generate `redis_sessions/_sync` from `redis_sessions/_async`.
+
+python tools/mirror.py           write every generated file
+python tools/mirror.py --check   write nothing, exit 1 when a file is stale or has no source
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "redis_sessions"
-HAND_WRITTEN = {"io.py", "background.py", "__init__.py"}
-HEADER = "# Generated from ../_async/{name} by tools/mirror.py; edit that file.\n"
-WORDS = [
+HAND_WRITTEN = {"transport/primitives.py", "transport/tasks.py", "__init__.py"}
+HEADER = "# Generated from _async/{name} by tools/mirror.py; edit that file.\n"
+REPLACEMENTS = [
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bredis\.asyncio\b", "redis"),
@@ -20,39 +24,69 @@ WORDS = [
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"\bAwaitable, ", ""),
     (r"__a(enter|exit)__", r"__\1__"),
-    (r"_async\b", "_sync"),
 ]
 
 
-def mirrored(source: Path) -> str:
-    """The sync text of an async file, formatted."""
-    text = source.read_text(encoding="utf-8")
-    for pattern, replacement in WORDS:
+def sources() -> dict[str, Path]:
+    """Return every async file that has a generated twin, by its path below `_async`."""
+    root = PACKAGE / "_async"
+    found = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.py"))}
+    return {name: path for name, path in found.items() if name not in HAND_WRITTEN}
+
+
+def orphans(names: set[str]) -> list[str]:
+    """Return the files below `_sync` that no async file generates."""
+    root = PACKAGE / "_sync"
+    present = {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
+    return sorted(present - names - HAND_WRITTEN)
+
+
+def unused_replacements(texts: list[str]) -> list[str]:
+    """Return the patterns that match nothing: each is a leftover of code that is gone."""
+    return [pattern for pattern, _ in REPLACEMENTS if not any(re.search(pattern, text) for text in texts)]
+
+
+def to_sync(text: str) -> str:
+    """Return the sync form of async source text."""
+    for pattern, replacement in REPLACEMENTS:
         text = re.sub(pattern, replacement, text)
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(source), "-"]
-    text = HEADER.format(name=source.name) + text
-    sorted_text = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--select", "I", "--fix", "-q", "--stdin-filename", str(source), "-"],
-        input=text, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    return subprocess.run(command, input=sorted_text, capture_output=True, text=True, check=True).stdout
+    return text
+
+
+def ruff(arguments: list[str], text: str, filename: Path) -> str:
+    """Return the text as ruff rewrites it."""
+    command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(filename), "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def mirrored(name: str, source: Path) -> str:
+    """Return the generated file of one async source: sorted imports, formatted."""
+    text = HEADER.format(name=name) + to_sync(source.read_text(encoding="utf-8"))
+    text = ruff(["check", "--select", "I", "--fix", "-q"], text, source)
+    return ruff(["format"], text, source)
 
 
 def main() -> int:
-    stale = []
-    for source in sorted((PACKAGE / "_async").glob("*.py")):
-        if source.name in HAND_WRITTEN:
+    """Write or check all generated files. Return the exit code."""
+    is_check = "--check" in sys.argv
+    problems: list[str] = []
+    found = sources()
+    for name, source in found.items():
+        target = PACKAGE / "_sync" / name
+        text = mirrored(name, source)
+        if target.exists() and target.read_text(encoding="utf-8") == text:
             continue
-        target = PACKAGE / "_sync" / source.name
-        text = mirrored(source)
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            stale.append(target.name)
-            if "--check" not in sys.argv:
-                target.write_text(text, encoding="utf-8")
-    if stale and "--check" in sys.argv:
-        print(f"stale: {', '.join(stale)}; run `make mirror`")
-        return 1
-    return 0
+        if is_check:
+            problems.append(f"stale: _sync/{name}; run `make mirror`")
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+    problems += [f"orphan: _sync/{name} has no source in _async; delete it" for name in orphans(set(found))]
+    texts = [path.read_text(encoding="utf-8") for path in found.values()]
+    problems += [f"unused replacement: {pattern!r} matches no async file" for pattern in unused_replacements(texts)]
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -1,55 +1,64 @@
--- Acquires a session's lease, or a place in the line for it: first come, first served. A nonce is one request: repeated,
--- it has the same fence or keeps its place; with nothing left to wait it leaves the line.
--- Returns {life, fence, ms it holds}, or {life, 0, ms after which to ask again} to one in line.
--- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST LIMIT
---- include: identify bucket recall clock expire extend tell leave grant hand_over
-local session  = KEYS[1]           -- hash
-local messages = KEYS[2]           -- list
-local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local nonce    = ARGV[2]           -- who asks
-local owner    = ARGV[3]           -- what to call him
-local ttl      = tonumber(ARGV[4]) -- ms to hold it
-local wait     = tonumber(ARGV[5]) -- ms to stay in line, or 0
-local channel  = ARGV[6]           -- where he hears of it
-local counted  = ARGV[7]           -- '1': a channel without a receiver says that he is gone
-local most     = tonumber(ARGV[8]) -- how many may stand in line
+-- Acquire a session's lease, or a place among its waiters: first come, first served. A nonce is one request: repeated, it gets
+-- the same fence, or keeps its place. With nothing left to wait it leaves its place.
+-- Returns {incarnation, fence, ms that the lease lasts}, or {incarnation, 0, ms after which to ask again} for a waiter.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST LIMIT_EXCEEDED INVALID_INPUT
+-- Index: none
+--- include: results_field check_incarnation parse_lease find_result read_clock grant_lease extend_session without_waiter
+--- include: format_waiter grant_next_waiter remove_lease_waiter save_lease_waiters
+local session          = KEYS[1]           -- hash
+local messages         = KEYS[2]           -- list
+local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''
+local nonce            = ARGV[2]           -- of the request
+local owner            = ARGV[3]           -- the name of the holder
+local ttl_ms           = tonumber(ARGV[4]) -- that the lease lasts
+local wait_ms          = tonumber(ARGV[5]) -- that the request waits, or 0
+local channel          = ARGV[6]           -- on which the waiter hears
+local counts_receivers = ARGV[7]           -- '1' if PUBLISH returning 0 proves that the waiter is gone
+local max_waiters      = tonumber(ARGV[8])
 
-local known = redis.call('HMGET', session, 'life', 'rules', 'lease', 'line', bucket(nonce))
-local refusal = identify(known[1], life)
+local found, settings, held, waiters, results = unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'lease',
+  'lease_waiters', results_field(nonce)))
+local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local number, holder, deadline, name = string.match(known[3] or '0 - 0 -', '^(%d+) (%S+) (%d+) (%S+)$')
-if recall(known[5] or '', nonce) then return redis.error_reply('LEASE_LOST ' .. number .. ' ' .. name) end
-local now, line = clock(), known[4] or ''
-local is_free = deadline - now <= 0
-if holder == nonce or (is_free and line == '') then
-  number = number + (holder == nonce and 0 or 1)
-  grant(session, number, nonce, owner, now, ttl)
-  extend(session, messages, now, known[2])
-  return {known[1], number + 0, ttl}
+if owner == '' or string.find(owner .. nonce .. channel, '%s') then
+  return redis.error_reply('INVALID_INPUT owner must be a name without white space')
+end
+local holder, stored_waiters = parse_lease(held), waiters
+if find_result(results or '', nonce) then
+  return redis.error_reply('LEASE_LOST ' .. holder.fence .. ' ' .. holder.owner)
+end
+local now_ms = read_clock()
+local is_free = holder.deadline_ms - now_ms <= 0
+waiters = waiters or ''
+if holder.nonce == nonce or (is_free and waiters == '') then
+  local fence = holder.fence + (holder.nonce == nonce and 0 or 1)
+  grant_lease(session, fence, nonce, owner, now_ms, ttl_ms)
+  extend_session(session, messages, now_ms, settings)
+  return {found, fence, ttl_ms}
 end
 
-if not string.find(line, nonce .. ' ', 1, true) then
-  if #line > most * 20 then -- no record is that short
-    line = string.gsub(line, '%S+ (%d+) [^\n]*\n', function(last) if last - now <= 0 then return '' end end)
-    local _, length = string.gsub(line, '\n', '')
-    if length >= most then return redis.error_reply(string.format('LIMIT line %d %d error', length + 1, most)) end
+if not string.find('\n' .. waiters, '\n' .. nonce .. ' ', 1, true) then
+  if #waiters > max_waiters * 20 then -- no record is that short
+    waiters = without_waiter(waiters, '', now_ms)
+    local _, count = string.gsub(waiters, '\n', '')
+    if count >= max_waiters then
+      return redis.error_reply(string.format('LIMIT_EXCEEDED lease_waiters %d %d error', count + 1, max_waiters))
+    end
   end
-  line = line .. string.format('%s %d %d %s %s %s\n', nonce, now + math.max(wait, 1), ttl, counted, channel, owner)
+  waiters = waiters .. format_waiter({
+    nonce = nonce, until_ms = now_ms + math.max(wait_ms, 1), counts_receivers = counts_receivers, channel = channel,
+    detail = string.format('%d %s', ttl_ms, owner),
+  })
 end
 if is_free then
-  if hand_over(session, number, line, now, nonce) == nonce then
-    extend(session, messages, now, known[2])
-    return {known[1], number + 1, ttl}
+  if grant_next_waiter(session, holder.fence, waiters, now_ms, nonce) == nonce then
+    extend_session(session, messages, now_ms, settings)
+    return {found, holder.fence + 1, ttl_ms}
   end
-  local left = redis.call('HMGET', session, 'lease', 'line')
-  number, holder, deadline, name = string.match(left[1], '^(%d+) (%S+) (%d+) (%S+)$')
-  line = left[2] or ''
+  held, waiters = unpack(redis.call('HMGET', session, 'lease', 'lease_waiters'))
+  holder, waiters = parse_lease(held), waiters or ''
 end
-if wait == 0 then line = leave(line, nonce) end
-if line == '' then
-  redis.call('HDEL', session, 'line')
-elseif wait > 0 or line ~= known[4] then
-  redis.call('HSET', session, 'line', line)
-end
-if wait > 0 then return {known[1], 0, deadline - now} end
-return redis.error_reply(string.format('LOCKED %s %s %d', name, number, deadline - now))
+if wait_ms == 0 then waiters = remove_lease_waiter(waiters, nonce) end
+if waiters == '' or wait_ms > 0 or waiters ~= stored_waiters then save_lease_waiters(session, waiters) end
+if wait_ms > 0 then return {found, 0, holder.deadline_ms - now_ms} end
+return redis.error_reply(string.format('SESSION_LOCKED %s %d %d', holder.owner, holder.fence, holder.deadline_ms - now_ms))

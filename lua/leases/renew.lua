@@ -1,26 +1,29 @@
--- Renews a lease for its whole ttl, and tells those in line how long that is. Nobody took it meanwhile, so it may have
--- run out before.
--- Returns {life, ms it holds}.
--- Errors: CHAIN NOT_FOUND REPLACED LEASE_LOST
---- include: rest identify clock expire extend uphold belong tell tell_all grant fence
-local session  = KEYS[1]           -- hash
-local messages = KEYS[2]           -- list
-local family   = rest(KEYS, 3)     -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local lease    = ARGV[2]           -- 'fence nonce'
-local ttl      = tonumber(ARGV[3]) -- ms
+-- Renew a lease for its whole ttl, and tell the waiters how long that is. A lease that ran out is renewed if no other caller
+-- took it.
+-- Returns {incarnation, ms that it lasts}.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST
+-- Index: none
+--- include: tail check_incarnation read_clock check_ancestors check_lease parse_lease grant_lease extend_session
+--- include: extend_ancestors notify_waiters
+local session       = KEYS[1]           -- hash
+local messages      = KEYS[2]           -- list
+local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
+local lease         = ARGV[2]           -- '<fence> <nonce>'
+local ttl_ms        = tonumber(ARGV[3])
 
-local known = redis.call('HMGET', session, 'life', 'rules', 'lease', 'line', 'place')
-local refusal = identify(known[1], life)
+local found, settings, held, waiters, lineage =
+  unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'lease', 'lease_waiters', 'lineage'))
+local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local now = clock()
-local over, unnamed = belong(family, known[5])
-if unnamed then return over end
-refusal = fence(known[3], lease, now)
+local now_ms = read_clock()
+local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
+if is_incomplete then return cancelled end
+refusal = check_lease(held, lease, now_ms)
 if refusal then return refusal end
-local number, nonce, owner = string.match(known[3], '^(%d+) (%S+) %d+ (%S+)$')
-grant(session, number, nonce, owner, now, ttl)
-extend(session, messages, now, known[2])
-uphold(family, now)
-tell_all(known[4], 'held', number, ttl)
-return {known[1], ttl}
+local holder = parse_lease(held)
+grant_lease(session, holder.fence, holder.nonce, holder.owner, now_ms, ttl_ms)
+extend_session(session, messages, now_ms, settings)
+extend_ancestors(ancestor_keys, now_ms)
+notify_waiters(waiters or '', 'held', string.format('%d %d', holder.fence, ttl_ms))
+return {found, ttl_ms}

@@ -1,80 +1,72 @@
--- Appends a batch of messages to a session: all of it or none, capped, counted, its life extended.
--- A batch id among the session's last 64 returns its first result and changes nothing, whatever became of the lease.
--- A message comes as '<kind><flags><tokens> <batch id> <payload>'; the server's time is put before it.
--- Returns 'life duplicate first last rev count dropped limit-state'.
--- Errors: CHAIN NOT_FOUND REPLACED NOT_ACTIVE LOCKED LEASE_LOST REVISION REGRESSED UNSETTLED TOO_LARGE LIMIT
---- include: rest clock bucket recall remember push expire take
-local session  = KEYS[1]           -- hash
-local messages = KEYS[2]           -- list
-local family   = rest(KEYS, 3)     -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local batch    = ARGV[2]           -- batch id
-local lease    = ARGV[3]           -- 'fence nonce' of the lease it is written under, or ''
-local expected = ARGV[4]           -- the rev that must be current, or ''
-local seen     = tonumber(ARGV[5]) -- the highest seq the caller was told, or 0
-local elapsed  = ARGV[6]           -- ms since this was first tried, or '' when it was not
-local entries  = rest(ARGV, 7)     -- messages
+-- Append a batch of messages to a session: all of it or none, capped, counted, its life extended.
+-- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
+-- Returns '<incarnation> <is_duplicate> <first seq> <last seq> <rev> <count> <dropped> <limit state>'.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
+--   SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+-- Index: touches
+--- include: tail results_field read_clock find_result append_entries
+local session       = KEYS[1]           -- hash
+local messages      = KEYS[2]           -- list
+local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]           -- the batch ID
+local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
+local expected_rev  = ARGV[4]           -- the revision that must be current, or ''
+local seen          = tonumber(ARGV[5]) -- the highest seq that the caller was told, or 0
+local elapsed_ms    = ARGV[6]           -- since the first attempt, or '' for the first attempt
+local entries       = tail(ARGV, 7)     -- messages: '<kind><flags><tokens> <batch ID> <payload>'
 
-local ops = bucket(batch)
-local known = redis.call('HMGET', session, 'life', 'status', 'counts', 'rules', 'limits', 'aside', ops, 'lease', 'place',
-  'readers')
-local found, held = known[1], known[8]
-if not found or (life ~= '' and life ~= found) then
-  --- include: identify
-  return identify(found, life)
+local field = results_field(operation_id)
+local found, status, counters, settings, limits, pinned_trimmed, results, held, lineage, subscribers = unpack(redis.call(
+  'HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'limits', 'pinned_trimmed', field, 'lease', 'lineage',
+  'subscribers'))
+if not found or (incarnation ~= '' and incarnation ~= found) or string.find(operation_id, '%s') then
+  --- include: check_incarnation check_operation
+  return check_incarnation(found, incarnation) or check_operation(operation_id)
 end
-local before = recall(known[7] or '', batch)
-if before then
-  --- include: mark
-  mark(session, found)
-  return found .. ' 1 ' .. before
-end
-local rev, last = string.match(known[3], '^(%d+) (%d+)')
-local now = clock()
-if elapsed ~= '' then
-  --- include: settle
-  before = settle(messages, known, batch, elapsed, now)
-  if before then
-    --- include: mark
-    mark(session, found)
-    return before
+local now_ms, now_us = read_clock()
+local loaded = {
+  incarnation = found, counters = counters, settings = settings, limits = limits, pinned_trimmed = pinned_trimmed,
+  results = results or '', expected_rev = tonumber(expected_rev), seen = seen,
+}
+local before = results and find_result(results, operation_id)
+if before or elapsed_ms ~= '' then
+  --- include: find_batch_in_transcript touch_for_wait
+  local reply = before and found .. ' 1 ' .. before
+  reply = reply or find_batch_in_transcript(messages, loaded, operation_id, elapsed_ms, now_ms)
+  if reply then
+    touch_for_wait(session, found)
+    return reply
   end
 end
-if known[2] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[2]) end
-local refusal, result, lapsed
-if known[9] then
-  --- include: belong
-  refusal = belong(family, known[9])
+local is_unlocked = not held or string.find(held, ' - 0 -', 1, true)
+if lease ~= '' then is_unlocked = held and string.match(held, '^%d+ %S+') == lease end
+local result, refusal
+if status == 'active' and is_unlocked and not (lineage or limits or subscribers) then
+  -- Most appends go here. Defining a function takes time, so this block must define none.
+  result, refusal = append_entries(session, messages, loaded, entries, field, operation_id, now_ms, now_us, 0)
+else
+  --- include: check_ancestors check_lease drain_inbox enforce_limits extend_ancestors notify_subscribers encode_message_event
+  if status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. status) end
+  refusal = check_ancestors(ancestor_keys, lineage)
   if refusal then return refusal end
+  local lease_refusal, expired_lease = check_lease(held, lease, now_ms)
+  if lease_refusal then return lease_refusal end
+  if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
+    --- include: drain_inbox
+    loaded.inbox = redis.call('HGET', session, 'inbox') or nil
+    result, refusal = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
+  end
+  if not result and not loaded.is_ended then
+    result, refusal =
+      append_entries(session, messages, loaded, entries, field, operation_id, now_ms, now_us, 0, enforce_limits)
+  end
+  if not result then return refusal end
+  if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+  extend_ancestors(ancestor_keys, now_ms)
+  if subscribers and not expired_lease then
+    --- include: notify_subscribers encode_message_event
+    notify_subscribers(session, subscribers, now_ms, encode_message_event(entries, string.match(result, '^%d+ (%d+)')))
+  end
 end
-if (held or lease ~= '') and (lease == '' or string.sub(held or '', 1, #lease) ~= lease) then
-  --- include: fence
-  refusal, lapsed = fence(held, lease, now)
-  if refusal then return refusal end
-end
-if expected ~= '' and expected ~= rev then return redis.error_reply('REVISION ' .. rev) end
-if last + 0 < seen then return redis.error_reply('REGRESSED ' .. last .. ' ' .. seen) end
-if lapsed then -- what the holder did not receive comes first, unless a limit refuses it
-  --- include: identify look waiting drain
-  local seen = look(session, life, ops)
-  result, refusal = drain(session, messages, seen, entries, ops, batch, now)
-  known.over = seen.over
-end
-if not result and not known.over then
-  result, refusal = take(session, messages, known, entries, ops, batch, now, 0)
-end
-if known.over and (known[9] or redis.call('HEXISTS', session, 'children') == 1) then
-  --- include: counts identify fence extend finish look belong finale
-  finale(session, messages, family, now)
-end
-if not result then return refusal end
-if lapsed then redis.call('HSET', session, 'lease', lapsed) end
-if known[9] then
-  --- include: extend uphold
-  uphold(family, now)
-end
-if known[10] and not lapsed then
-  --- include: tell rouse tidings
-  rouse(session, known[10], now, tidings(entries, last + #entries))
-end
-return found .. ' 0 ' .. result
+return result and found .. ' 0 ' .. result or refusal

@@ -1,38 +1,39 @@
--- Replaces messages up to a seq by one that sums them up, which takes the last one's seq. Pinned ones stay, in their place.
--- Refused when that range is not there as the caller knows it, or would part a tool result from its call.
--- Returns {life, 'rev first'}: the seq the range began with. The same batch id again returns its first result.
--- Errors: CHAIN NOT_FOUND REPLACED NOT_ACTIVE LOCKED LEASE_LOST REVISION RANGE TOO_LARGE
---- include: rest counts identify bucket recall remember clock fence belong mark guard expire extend uphold change answer
---- include: shed
-local session  = KEYS[1]       -- hash
-local messages = KEYS[2]       -- list
-local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]       -- the incarnation the caller knows, or ''
-local batch    = ARGV[2]       -- batch id
-local lease    = ARGV[3]       -- 'fence nonce' of the lease it is made under, or ''
-local expected = ARGV[4]       -- the rev that must be current, or ''
-local first    = tonumber(ARGV[5]) -- the seq that the range must begin with, or 0
-local last     = tonumber(ARGV[6]) -- the seq it ends with
-local entry    = ARGV[7]       -- '<kind><flags><tokens> <batch id> <payload>'
-local size     = tonumber(ARGV[8]) -- of its payload
+-- Replace the messages up to a seq by one summary, which takes the last one's seq. Pinned messages stay in their places.
+-- Returns {incarnation, '<rev> <first>'}: the seq that the range began with. The same operation again returns its first result.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
+--   COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
+-- Index: touches
+--- include: tail begin_write parse_settings is_pinned message_kind pop_oldest_messages commit_write
+local session       = KEYS[1]           -- hash
+local messages      = KEYS[2]           -- list
+local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]
+local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
+local expected_rev  = ARGV[4]           -- the revision that must be current, or ''
+local first         = tonumber(ARGV[5]) -- the seq that the range must begin with, or 0
+local last          = tonumber(ARGV[6]) -- the seq that the range ends with
+local entry         = ARGV[7]           -- the summary: '<kind><flags><tokens> <batch ID> <payload>'
+local size          = tonumber(ARGV[8]) -- of its payload, in bytes
 
-local known, told = guard(session, family, life, lease, expected, batch)
-if told then return told end
-if known[4] ~= 'active' then return redis.error_reply('NOT_ACTIVE ' .. known[4]) end
-local most = string.match(known[3], '^%S+ %S+ (%d+)') + 0
-if size > most then return redis.error_reply(string.format('TOO_LARGE %d %d', size, most)) end
-local count = known[2]
-local start, at = count.dropped + 1, last - count.dropped - 1
+local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+if not write then return reply end
+if write.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. write.status) end
+local max_bytes = parse_settings(write.settings).max_message_bytes
+if size > max_bytes then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_bytes)) end
+local counters = write.counters
+local start, at = counters.dropped + 1, last - counters.dropped - 1
 local message = at >= 0 and redis.call('LINDEX', messages, at)
 local following = message and redis.call('LINDEX', messages, at + 1)
-if not message or (first > 0 and first ~= start) or string.byte(message, 15) % 2 == 1
-  or (following and string.sub(following, 14, 14) == 't') then
-  return redis.error_reply(string.format('RANGE %d %d %d %d', first > 0 and first or start, last, start, count.last))
+if not message or (first > 0 and first ~= start) or is_pinned(message)
+  or (following and message_kind(following) == 't') then
+  return redis.error_reply(string.format('COMPACTION_CONFLICT %d %d %d %d', first > 0 and first or math.min(start, last), last, start,
+    counters.last_seq))
 end
-local aside = redis.call('HGET', session, 'aside') or ''
-local _, bytes, tokens = shed(session, messages, at + 1, count.dropped, aside)
-redis.call('LPUSH', messages, known.now .. entry)
-count.dropped = last - 1
-count.bytes = count.bytes - bytes + #entry + 13
-count.tokens = count.tokens - tokens + string.match(entry, '^..(%d+)')
-return answer(session, messages, known, batch, string.format('%d', start))
+local pinned_trimmed = redis.call('HGET', session, 'pinned_trimmed') or ''
+local _, bytes, tokens = pop_oldest_messages(session, messages, at + 1, counters.dropped, pinned_trimmed)
+redis.call('LPUSH', messages, string.format('%d', write.now_ms) .. entry)
+counters.dropped = last - 1
+counters.bytes = counters.bytes - bytes + #entry + 13
+counters.tokens = counters.tokens - tokens + string.match(entry, '^..(%d+)')
+return commit_write(session, messages, write, operation_id, string.format('%d', start))

@@ -1,13 +1,14 @@
--- Tells those who watch a session something that is not stored.
--- Returns life.
--- Errors: NOT_FOUND REPLACED
---- include: identify clock tell rouse
-local session = KEYS[1] -- hash
-local life    = ARGV[1] -- the incarnation the caller knows, or ''
-local text    = ARGV[2] -- JSON
+-- Tell the watchers of a session something that is not stored.
+-- Returns the incarnation.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Index: none
+--- include: check_incarnation notify_subscribers read_clock
+local session     = KEYS[1] -- hash
+local incarnation = ARGV[1] -- the incarnation the caller knows, or ''
+local text        = ARGV[2] -- JSON
 
-local known = redis.call('HMGET', session, 'life', 'readers')
-local refusal = identify(known[1], life)
+local found, subscribers = unpack(redis.call('HMGET', session, 'incarnation', 'subscribers'))
+local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-if known[2] then rouse(session, known[2], clock(), 'delta', text) end
-return known[1]
+if subscribers then notify_subscribers(session, subscribers, read_clock(), 'delta', text) end
+return found

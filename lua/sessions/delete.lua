@@ -1,41 +1,39 @@
--- Deletes a session with everything it owns, and wakes those who wait for its lease. Needs no lease; a lost one is refused.
--- In a tree that is a cancellation first, with all that follows from one; while there are sessions below it, that is all:
--- they are to be deleted (trees/sweep), then this again.
--- Returns {whether it was there, its number, {'<number> <id>' …}}: members to be deleted first, 400 at the most.
--- Errors: REPLACED LEASE_LOST CHAIN
---- include: rest fence tell tell_all clock belong members subtree
-local session  = KEYS[1]       -- hash
-local messages = KEYS[2]       -- list
-local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]       -- the incarnation the caller knows, or ''
-local lease    = ARGV[2]       -- 'fence nonce' of the lease it is made under, or '-'
-local updated  = ARGV[3]       -- the time of its last update, or '': one that moved on or is in use is left as it is
+-- Delete a session with everything it owns, and wake those that wait for its lease. An order: it needs no lease, but a lease
+-- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
+-- be deleted first (trees/finalize_members).
+-- Returns {'deleted', its number}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open', number} (it must end
+-- first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
+-- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
+-- Index: may_end
+--- include: tail read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
+--- include: list_descendants notify_subscribers notify_waiters
+local session       = KEYS[1]       -- hash
+local messages      = KEYS[2]       -- list
+local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
+local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
+local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays
 
-local known = redis.call('HMGET', session, 'life', 'lease', 'line', 'place', 'children', 'readers', 'counts', 'tree')
-if not known[1] then return {0, '', {}} end
-if life ~= '' and known[1] ~= life then return redis.error_reply('REPLACED ' .. known[1]) end
-if updated ~= '' then
-  local holder, till = string.match(known[2] or '0 - 0', '^%d+ (%S+) (%d+)')
-  local is_held = holder ~= '-' and till - clock() > 0
-  local has_active = string.match(known[8] or '0 0', '%d+$') ~= '0'
-  if is_held or has_active or string.match(known[7], '%d+$') ~= updated then return {0, '', {}} end
+local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished = unpack(redis.call('HMGET',
+  session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters', 'tree', 'finished'))
+if not found then return {'missing', ''} end
+if incarnation ~= '' and found ~= incarnation then return redis.error_reply('SESSION_REPLACED ' .. found) end
+local now_ms = read_clock()
+if updated_us ~= '' then
+  local holder = parse_lease(held)
+  local is_held = holder.nonce ~= '-' and holder.deadline_ms - now_ms > 0
+  local is_in_use = is_held or parse_spawn_counts(tree).active > 0
+  if is_in_use or parse_counters(counters).updated_us ~= updated_us + 0 then return {'kept', ''} end
 end
-local unknown, unnamed = belong(family, known[4])
-if unnamed then return unknown end
-local refusal = fence(known[2], lease, 0)
+local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
+if is_incomplete then return cancelled end
+local refusal = lease ~= '' and check_lease(held, lease, now_ms)
 if refusal then return refusal end
-local root, number = family[#family - 1] or session, string.match(known[4] or '0', '^%d+')
-if known[4] or known[5] then
-  --- include: bucket recall remember expire extend identify finish look report conclude
-  local now = clock()
-  conclude(session, messages, family, now, 'cancelled', (report(session, family, now, 'cancelled', 'deleted', '')))
-  local left = known[5] and subtree(root, number, 400) or {}
-  if #left > 0 then return {1, number, left} end
-end
-if known[6] then
-  --- include: rouse
-  rouse(session, known[6], clock(), 'gone', '0 0')
-end
+local number = parse_lineage(lineage).number
+if (lineage or children) and not finished then return {'open', number} end
+local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or session, number, 400) or {}
+if #left > 0 then return {'parent', number, unpack(left)} end
+if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
 redis.call('DEL', session, messages)
-tell_all(known[3], 'ask', 0, 0)
-return {1, number, {}}
+notify_waiters(lease_waiters or '', 'ask', '0 0')
+return {'deleted', number}

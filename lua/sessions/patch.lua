@@ -1,32 +1,59 @@
--- Sets and removes fields of a session that no other script depends on: names, metadata, state, settings.
--- Returns {life, 'rev removed'}: how many of the removed were there. The same batch id again returns its first result.
--- Errors: CHAIN NOT_FOUND REPLACED LOCKED LEASE_LOST NOT_ACTIVE REVISION LIMIT
---- include: counts identify bucket recall remember clock fence belong mark guard expire extend uphold change answer rest
-local session  = KEYS[1]           -- hash
-local messages = KEYS[2]           -- list
-local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local batch    = ARGV[2]           -- batch id
-local lease    = ARGV[3]           -- 'fence nonce' of the lease it is made under, or ''
-local expected = ARGV[4]           -- the rev that must be current, or ''
-local sets     = tonumber(ARGV[5]) -- how many of the following are set
-local most     = tonumber(ARGV[6]) -- how many fields a session may have
-local fields   = rest(ARGV, 7)     -- name, value, … of those set, then the names of those removed
+-- Change what a session says of itself: its description, metadata and settings.
+-- Returns {incarnation, '<rev>'}. The same operation again returns its first result.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
+--   LIMIT_EXCEEDED INVALID_INPUT
+-- Index: may_relist
+--- include: tail begin_write merge_record parse_settings format_settings commit_write
+local session       = KEYS[1]       -- hash
+local messages      = KEYS[2]       -- list
+local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]
+local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
+local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
+local set_count     = tonumber(ARGV[5]) -- how many of the following fields are set
+local merge_count   = tonumber(ARGV[6]) -- how many records are merged then: name, default, changes ('*' keeps a word)
+local max_fields    = tonumber(ARGV[7])
+local fields        = tail(ARGV, 8) -- name, value, … of those set, then the merges, then the names of those removed
 
-local known, told = guard(session, family, life, lease, expected, batch)
-if told then return told end
-local total = redis.call('HLEN', session)
-for at = 1, sets * 2, 2 do
+local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+if not write then return reply end
+local first_merge, first_removed = set_count * 2 + 1, set_count * 2 + merge_count * 3 + 1
+local total = redis.call('HLEN', session) + merge_count
+for at = 1, set_count * 2, 2 do
   total = total + 1 - redis.call('HEXISTS', session, fields[at])
 end
-if sets > 0 and total > most then
-  return redis.error_reply(string.format('LIMIT fields %.0f %.0f error', total, most))
+if set_count > 0 and total > max_fields then
+  return redis.error_reply(string.format('LIMIT_EXCEEDED fields %d %d error', total, max_fields))
 end
-for at = 1, sets * 2, 2 do
+for at = first_merge, first_removed - 1, 3 do
+  if ancestor_keys[1] and fields[at] == 'tree_limits' then
+    return redis.error_reply('INVALID_INPUT options max_depth, max_children, max_active and max_descendants are options '
+      .. 'of the root of a tree')
+  end
+end
+for at = 1, set_count * 2, 2 do
   redis.call('HSET', session, fields[at], fields[at + 1])
 end
-local removed = 0
-for at = sets * 2 + 1, #fields do
-  removed = removed + redis.call('HDEL', session, fields[at])
+for at = first_merge, first_removed - 1, 3 do
+  local name, default, changes = unpack(fields, at, at + 2)
+  local merged = merge_record(redis.call('HGET', session, name) or default, changes)
+  redis.call('HSET', session, name, merged)
+  if name == 'settings' then write.settings = merged end
 end
-return answer(session, messages, known, batch, removed)
+for at = first_removed, #fields do redis.call('HDEL', session, fields[at]) end
+local settings = parse_settings(write.settings)
+local parent = ancestor_keys[1] and redis.call('HGET', ancestor_keys[1], 'settings')
+if parent then -- a child lives no longer than its parent
+  local max_ttl_ms = parse_settings(parent).ttl_ms
+  if max_ttl_ms > 0 and (settings.ttl_ms == 0 or settings.ttl_ms > max_ttl_ms) then
+    settings.ttl_ms = max_ttl_ms
+    write.settings = format_settings(settings)
+    redis.call('HSET', session, 'settings', write.settings)
+  end
+end
+if settings.ttl_ms == 0 and not settings.deadline_ms then
+  redis.call('PERSIST', session)
+  redis.call('PERSIST', messages)
+end
+return commit_write(session, messages, write, operation_id, '')

@@ -1,28 +1,29 @@
--- Extends a session's life; never shortens it, never past its deadline, and changes nothing else. A child's ancestors live as
--- long as it does.
--- Returns {life, ms left, or -1 for a persistent session}.
--- Errors: NOT_FOUND REPLACED CHAIN
---- include: rest identify clock expire extend belong
-local session  = KEYS[1]       -- hash
-local messages = KEYS[2]       -- list
-local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]       -- the incarnation the caller knows, or ''
-local ttl      = ARGV[2]       -- ms from now, or '' for the session's own idle ttl
+-- Extend a session's life. Never shorten it, never pass its deadline, and change nothing else. A child's ancestors live as long
+-- as it does.
+-- Returns {incarnation, ms left, or -1 for a persistent session}.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
+-- Index: may_end
+--- include: tail check_incarnation check_ancestors parse_settings read_clock extend_session
+local session       = KEYS[1]       -- hash
+local messages      = KEYS[2]       -- list
+local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
+local ttl_ms        = ARGV[2]       -- from now, or '' for the session's own idle ttl
 
-local known = redis.call('HMGET', session, 'life', 'rules', 'place')
-local refusal = identify(known[1], life)
+local found, settings, lineage = unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'lineage'))
+local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local unknown, unnamed = belong(family, known[3])
-if unnamed then return unknown end
-local wanted = ttl == '' and string.match(known[2], '(%d+) %S+$') or ttl
-local now = clock()
-local function stretch(hash, list, rules)
-  local left = redis.call('PTTL', hash)
-  if left >= 0 and wanted + 0 > left then extend(hash, list, now, rules, wanted) end
+local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
+if is_incomplete then return cancelled end
+local wanted_ms = ttl_ms == '' and parse_settings(settings).ttl_ms or ttl_ms + 0
+local now_ms = read_clock()
+local function extend(hash, list, its_settings)
+  local left_ms = redis.call('PTTL', hash)
+  if left_ms >= 0 and wanted_ms > left_ms then extend_session(hash, list, now_ms, its_settings, wanted_ms) end
 end
-stretch(session, messages, known[2])
-for at = 1, #family, 2 do
-  local rules = redis.call('HGET', family[at], 'rules')
-  if rules then stretch(family[at], family[at + 1], rules) end
+extend(session, messages, settings)
+for at = 1, #ancestor_keys, 2 do
+  local its_settings = redis.call('HGET', ancestor_keys[at], 'settings')
+  if its_settings then extend(ancestor_keys[at], ancestor_keys[at + 1], its_settings) end
 end
-return {known[1], redis.call('PTTL', session)}
+return {found, redis.call('PTTL', session)}

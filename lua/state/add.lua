@@ -1,29 +1,29 @@
--- Adds to a whole number in a session's state, exactly once for a batch id.
--- Returns {life, 'rev sum'}; the sum exact below 2^53.
--- Errors: CHAIN NOT_FOUND REPLACED LOCKED LEASE_LOST NOT_ACTIVE REVISION NOT_A_NUMBER LIMIT
---- include: rest counts identify bucket recall remember clock fence belong mark guard expire extend uphold change answer
-local session  = KEYS[1]           -- hash
-local messages = KEYS[2]           -- list
-local family   = rest(KEYS, 3) -- session and messages of each ancestor of a child's, the parent's first
-local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local batch    = ARGV[2]           -- batch id, of this field alone
-local lease    = ARGV[3]           -- 'fence nonce' of the lease it is made under, or ''
-local expected = ARGV[4]           -- the rev that must be current, or ''
-local field    = ARGV[5]           -- 'state.<name>'
-local amount   = tonumber(ARGV[6]) -- a whole number, may be negative
-local most     = tonumber(ARGV[7]) -- how many fields a session may have
+-- Add to a whole number of a session's state, exactly once for an operation ID.
+-- Returns {incarnation, '<rev> <sum>'}; sums are exact below 2^53.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
+--   NOT_AN_INTEGER LIMIT_EXCEEDED INVALID_INPUT
+-- Index: touches
+--- include: tail begin_write check_field_count commit_write
+local session       = KEYS[1]       -- hash
+local messages      = KEYS[2]       -- list
+local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]       -- of this field alone
+local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
+local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
+local field         = ARGV[5]       -- 'state.<name>'
+local amount        = tonumber(ARGV[6]) -- a whole number, may be negative
+local max_fields    = tonumber(ARGV[7])
 
-local known, told = guard(session, family, life, lease, expected, batch)
-if told then return told end
-local value, exact = redis.call('HGET', session, field), 9007199254740991
-local total = redis.call('HLEN', session) + 1
-if not value and total > most then
-  return redis.error_reply(string.format('LIMIT fields %d %d error', total, most))
-end
+local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+if not write then return reply end
+local value, largest = redis.call('HGET', session, field), 9007199254740991
+local refusal = not value and check_field_count(session, 1, max_fields)
+if refusal then return refusal end
 value = value or '0'
-if not string.match(value, '^%-?%d+$') or math.abs(value) > exact or math.abs(value + amount) > exact then
-  return redis.error_reply('NOT_A_NUMBER ' .. field)
+if not string.match(value, '^%-?%d+$') or math.abs(value) > largest or math.abs(value + amount) > largest then
+  return redis.error_reply('NOT_AN_INTEGER ' .. field)
 end
 local sum = string.format('%d', value + amount)
 redis.call('HSET', session, field, sum)
-return answer(session, messages, known, batch, sum)
+return commit_write(session, messages, write, operation_id, sum)

@@ -1,28 +1,31 @@
--- Reads a session as it is stored, page by page: messages above a seq, or from the first on with all fields of that moment.
--- Returns {life, now, counts, ms left or -1, messages, {name, value, …}}; no messages when those asked for have changed.
--- Errors: NOT_FOUND REPLACED
---- include: identify clock counts
-local session  = KEYS[1]           -- hash
-local messages = KEYS[2]           -- list
-local life     = ARGV[1]           -- the incarnation the caller knows, or ''
-local after    = tonumber(ARGV[2]) -- only seqs above it, or -1 for the first page
-local last     = tonumber(ARGV[3]) -- only seqs up to it; the first page goes by the session's own
-local limit    = tonumber(ARGV[4]) -- how many at the most
-local size     = tonumber(ARGV[5]) -- bytes at which a page is full
+-- Read a session as it is stored, page by page: messages above a seq, or from the first on with all fields of that moment.
+-- Returns {incarnation, now in ms, counters, ms left or -1, messages, {name, value, …}}; no messages when those asked for have
+-- changed.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Index: none
+--- include: check_incarnation parse_counters read_clock
+local session     = KEYS[1]           -- hash
+local messages    = KEYS[2]           -- list
+local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
+local after       = tonumber(ARGV[2]) -- only seqs above it, or -1 for the first page
+local last        = tonumber(ARGV[3]) -- only seqs up to it; the first page goes by the session's own
+local limit       = tonumber(ARGV[4]) -- how many at most
+local max_bytes   = tonumber(ARGV[5]) -- at which a page is full
 
-local known = redis.call('HMGET', session, 'life', 'counts')
-local refusal = identify(known[1], life)
+local found, text = unpack(redis.call('HMGET', session, 'incarnation', 'counters'))
+local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local count = counts(known[2])
-if redis.call('LLEN', messages) ~= count.last - count.dropped then return identify(false, life) end
-local is_first, found, bytes = after < 0, {}, 0
-local from = is_first and 0 or after - count.dropped
-local till = math.min(from + limit, (is_first and count.last or last) - count.dropped)
--- Only the first retained message can have become another (compact), only what is dropped can be missed.
+local counters = parse_counters(text)
+if redis.call('LLEN', messages) ~= counters.last_seq - counters.dropped then return check_incarnation(false, incarnation) end
+local is_first, page, bytes = after < 0, {}, 0
+local from = is_first and 0 or after - counters.dropped
+local till = math.min(from + limit, (is_first and counters.last_seq or last) - counters.dropped)
+-- Only the first retained message can have become another (compact), only what was dropped can be missed.
 for at = (is_first or from > 0) and from or till, till - 1, 10 do
   for _, message in ipairs(redis.call('LRANGE', messages, at, math.min(at + 9, till - 1))) do
-    found[#found + 1], bytes = message, bytes + #message
+    page[#page + 1], bytes = message, bytes + #message
   end
-  if bytes >= size then break end
+  if bytes >= max_bytes then break end
 end
-return {known[1], clock(), known[2], redis.call('PTTL', session), found, is_first and redis.call('HGETALL', session) or {}}
+local fields = is_first and redis.call('HGETALL', session) or {}
+return {found, string.format('%d', (read_clock())), text, redis.call('PTTL', session), page, fields}

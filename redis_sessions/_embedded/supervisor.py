@@ -1,6 +1,7 @@
-"""Runs one server as long as anyone holds the users' lock. Started as a script by `server.py`; needs only the standard library.
+"""Run one server while at least one process holds the users' lock. `server.py` starts this file as a script.
 
-The kernel releases a process's lock however it dies, so kill -9 of the last user ends the server too.
+The kernel releases the lock of a process however the process dies, so the server ends also after a SIGKILL of its last user.
+This script needs only the standard library.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def _die_with_parent() -> None:
 
 
 def main(binary: str, folder: str, socket: str, private: bool) -> None:
+    """Start the server, wait until no other process holds the lock, then stop the server. Delete a private folder."""
     command = [binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder]
     command += ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
     command += ["--appendonly", "no" if private else "yes", "--logfile", f"{folder}/server.log"]

@@ -1,1 +1,1 @@
-"""The command line, one noun a file. Its verbs are the methods' names."""
+"""The command line, one noun a file. The commands have the names of the methods."""

@@ -1,8 +1,7 @@
-"""The app all commands hang on, the options they share, and how they say what others wrote."""
+"""The app that all commands belong to, their common options, and the helpers by which they print."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,13 +10,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..errors import InvalidInput
+from .._durations import MAX_DURATION_MS, milliseconds
+from ..errors import InvalidInput, SessionNotFound
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Sessions for fleets of agents, in Redis.",
+    help=(
+        "Work with the sessions of agents in Redis or Valkey. A duration is a number with a unit: 500ms, 90s, 30m, 12h, 7d or"
+        " 2w. A number without a unit is seconds. Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed."
+    ),
 )
 out = Console()
 errors = Console(stderr=True)
@@ -27,53 +30,86 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar="REDIS_SESSIONS_URL",
-        help="redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded://path",
+        help="Server: redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded://PATH.",
     ),
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", envvar="REDIS_SESSIONS_NAMESPACE", help="The deployment or tenant to look at.")
+    str,
+    typer.Option(
+        "--namespace", envvar="REDIS_SESSIONS_NAMESPACE", help="Namespace: the deployment or tenant on that server."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text. Default: text.")]
+SessionId = Annotated[str, typer.Argument(help="ID of the session.", show_default=False)]
+Cursor = Annotated[
+    str | None,
+    typer.Option("--cursor", help="Cursor that the page before printed.", show_default="the first page"),
+]
 DEFAULT_URL = "redis://localhost:6379/0"
 DEFAULT_NAMESPACE = "sessions"
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION_FORM = "90s, 30m, 12h or 7d (a number without a unit is seconds)"
+_AGE_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
-def other_processes(url: str) -> str:
-    """The URL, if what it names can be seen by more than one process; else a refusal."""
+def shared_url(url: str) -> str:
+    """Return the URL if more than one process can reach the server. Raises InvalidInput."""
     if url == "embedded://" or url.startswith("fake://"):
-        raise InvalidInput(name="--url", detail=f"{url} is gone with the process that made it; name a server or a path")
+        raise InvalidInput(
+            name="--url",
+            detail=f"must name a server or a path, such as embedded://PATH, because the data of {url} ends with this process",
+        )
     return url
 
 
-def printable(text: str, keep: str = "") -> str:
-    """A text that steers no terminal: what is not printable is shown as its escape."""
+def parse_duration(text: str, name: str, *, minimum: str = "1ms", maximum: str | None = None) -> float:
+    """Return the seconds of a duration, such as 90, 0.5s, 30m, 12h or 7d. Raises InvalidInput that names the option."""
+    most_ms = MAX_DURATION_MS if maximum is None else milliseconds(maximum, name)
+    try:
+        return milliseconds(text, name, minimum=milliseconds(minimum, name, minimum=0), maximum=most_ms) / 1000
+    except InvalidInput:
+        bounds = f"from {minimum} to {maximum or '100 years'}"
+        detail = f"must be a duration {bounds}, such as {DURATION_FORM}, got {text!r}"
+        raise InvalidInput(name=name, detail=detail) from None
+
+
+def escape_controls(text: str, keep: str = "") -> str:
+    """Return text that cannot control a terminal: a character that is not printable becomes its escape sequence."""
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
-def tell(text: str) -> None:
-    """One plain line on standard error, whatever is in it."""
+def shorten(text: str, width: int) -> str:
+    """Return text of at most `width` characters: a long text loses its middle, because IDs differ at both ends."""
+    if len(text) <= width:
+        return text
+    tail = max((width - 1) // 2, 0)
+    return f"{text[: max(width - tail - 1, 0)]}…{text[len(text) - tail :]}"
+
+
+def print_notice(text: str) -> None:
+    """Print one line of plain text on standard error."""
     errors.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def seconds(text: str, name: str, least: float, most: float) -> float:
-    """A duration as it is typed: 90, 0.5s, 30m, 12h, 7d. Raises InvalidInput."""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smhd]?)", text, re.ASCII)
-    value = float(found[1]) * _UNITS[found[2]] if found else -1.0
-    if not least <= value <= most:
-        raise InvalidInput(name=name, detail=f"{text!r} is no time from {least:g}s to {most:g}s")
-    return value
+def describe_error(problem: Exception) -> str:
+    """Return the message of an error on one line, with what a user of the command line can do."""
+    hint = ". Check the ID, --namespace and --url" if isinstance(problem, SessionNotFound) else ""
+    return escape_controls(f"{problem}{hint}")
 
 
-def ago(then: datetime, now: datetime) -> str:
-    """How long ago something was, in the largest unit that fits: 3m ago."""
+def format_age(then: datetime, now: datetime) -> str:
+    """Return the time since `then` in the largest unit that fits: 3m ago."""
     past = max(int((now - then).total_seconds()), 0)
-    unit = next(unit for unit in ("d", "h", "m", "s") if past >= _UNITS[unit] or unit == "s")
-    return f"{past // _UNITS[unit]}{unit} ago"
+    unit = next(unit for unit, seconds in _AGE_UNITS.items() if past >= seconds or unit == "s")
+    return f"{past // _AGE_UNITS[unit]}{unit} ago"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 message, 2 messages."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """Shows how far something has come, on standard error, where that is a terminal."""
-    with errors.status(f"0 {what}") as status:
-        yield lambda done: status.update(f"{done:,} {what}")
+def show_progress(noun: str) -> Iterator[Callable[[int], None]]:
+    """Show how many sessions, or other things, are done: on standard error, if that is a terminal."""
+    with errors.status(f"0 {noun}") as status:
+        yield lambda done: status.update(f"{done:,} {noun}")

@@ -1,6 +1,6 @@
-"""All commands: each module adds its own to the app."""
+"""All commands: each of these modules adds its commands to the app."""
 
-from . import demo, docs, doctor, lease, ls, prune, replay, show, top, transfer, tree, watch
+from . import demo, docs, doctor, lease, ls, prune, recover, replay, show, top, transfer, tree, watch
 from .app import app, errors
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "lease",
     "ls",
     "prune",
+    "recover",
     "replay",
     "show",
     "top",
@@ -19,3 +20,6 @@ __all__ = [
     "tree",
     "watch",
 ]
+
+# The help lists commands by name, not in the order of the imports.
+app.registered_commands.sort(key=lambda command: str(command.name or getattr(command.callback, "__name__", "")))

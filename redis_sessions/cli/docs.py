@@ -1,4 +1,4 @@
-"""`docs`: documents by category and name, as files are: listed, read, stored, deleted."""
+"""`docs`: list, read, store and delete documents, by category and name."""
 
 from __future__ import annotations
 
@@ -10,39 +10,53 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .._core.codec import from_json
-from .._sync.cache import SessionCache
+from .._core.protocol.codec import from_json
+from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, tell
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Cursor,
+    Json,
+    Namespace,
+    Url,
+    app,
+    escape_controls,
+    print_notice,
+    shared_url,
+)
 
 _MISSING = object()
 docs = typer.Typer(no_args_is_help=True, help="List, read, store and delete documents.")
 app.add_typer(docs, name="docs")
-Category = Annotated[str, typer.Argument(help="The category, such as notes or notes/2026.")]
-Name = Annotated[str, typer.Argument(help="The document, without an extension.")]
+Category = Annotated[str, typer.Argument(help="Category, such as notes or notes/2026.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Name of the document, without an extension.", show_default=False)]
 
 
 @docs.command("ls")
 def list_documents(
-    category: Annotated[str | None, typer.Argument(help="The category; without one, categories are listed.")] = None,
+    category: Annotated[
+        str | None,
+        typer.Argument(help="Category, such as notes or notes/2026.", show_default="list the categories"),
+    ] = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at the most.")] = 50,
-    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where a page ended.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Names to print, 1 to 1000.")] = 50,
+    cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
     """List the documents of a category, or the categories that hold documents."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         page = cache.categories(limit, cursor) if category is None else cache.documents(category).list(limit, cursor)
     if as_json:
         print(json.dumps(page._asdict()))
         return
     for name in page.items:
-        print(name)
+        print(escape_controls(name))
     if not page.items:
-        tell("no documents")
+        print_notice("no documents")
     if page.cursor:
-        tell(f"more: --cursor {shlex.quote(page.cursor)}")
+        print_notice(f"more: --cursor {shlex.quote(page.cursor)}")
 
 
 @docs.command("get")
@@ -51,10 +65,12 @@ def get_document(
     name: Name,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    as_json: Annotated[bool, typer.Option("--json", help="The JSON form, also where there is a text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the JSON of the document. Default: the text, if there is a text.")
+    ] = False,
 ) -> None:
-    """Print a document: its text, byte for byte, or, where there is none, its JSON. Exit 1 when there is neither."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    """Print a document: its text, byte for byte, or its JSON if there is no text. Exit 1 if the document does not exist."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         documents = cache.documents(category)
         text, value = documents.get(name), documents.get_json(name, _MISSING)
     if text is not None and not as_json:
@@ -62,20 +78,25 @@ def get_document(
     elif value is not _MISSING:
         print(json.dumps(value, ensure_ascii=False, indent=2))
     else:
-        _missing(category, name, "" if text is None else "; there is its text, without --json")
+        _exit_missing(category, name, "" if text is None else "; the document has a text: leave out --json")
 
 
 @docs.command("put")
 def put_document(
     category: Category,
     name: Name,
-    file: Annotated[Path | None, typer.Argument(help="What to store; standard input without one, or for -.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="File to store, or - for standard input.", show_default="standard input"),
+    ] = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    as_json: Annotated[bool, typer.Option("--json", help="Check that it is JSON, and store it as that.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Store the content as JSON, if the content is valid JSON. Default: as text.")
+    ] = False,
 ) -> None:
-    """Store a document, in place of the one that is there; prints nothing."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    """Store a document, and replace the document with this name. Print nothing."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         documents = cache.documents(category)
         text = _read(file)
         if as_json:
@@ -88,35 +109,36 @@ def put_document(
 def remove_document(
     category: Category, name: Name, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE
 ) -> None:
-    """Delete a document: its JSON if there is one, else its text. Exit 1 when there is neither."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    """Delete a document: its JSON, or its text if there is no JSON. Exit 1 if the document does not exist."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         is_removed = cache.documents(category).delete(name)
     if not is_removed:
-        _missing(category, name)
+        _exit_missing(category, name)
 
 
 def _read(file: Path | None) -> str:
-    source = _named(file)
+    source = _source(file)
     try:
         data = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
         return data.decode()
     except OSError as problem:
-        raise InvalidInput(name="file", detail=f"{source}: {problem.strerror}") from None
+        raise InvalidInput(name="FILE", detail=f"cannot read {source}: {problem.strerror}") from None
     except UnicodeDecodeError as problem:
-        raise InvalidInput(name="file", detail=f"{source} is no UTF-8: {problem.reason} at {problem.start}") from None
+        detail = f"{source} must be UTF-8: {problem.reason} at byte {problem.start}"
+        raise InvalidInput(name="FILE", detail=detail) from None
 
 
 def _parsed(text: str, file: Path | None) -> Any:
     try:
         return from_json(text)
     except (ValueError, RecursionError) as problem:
-        raise InvalidInput(name="file", detail=f"{_named(file)} is no JSON: {problem}") from None
+        raise InvalidInput(name="FILE", detail=f"{_source(file)} must be JSON: {problem}") from None
 
 
-def _named(file: Path | None) -> str:
+def _source(file: Path | None) -> str:
     return "standard input" if file is None or str(file) == "-" else str(file)
 
 
-def _missing(category: str, name: str, hint: str = "") -> NoReturn:
-    tell(f"no document {name!r} in {category!r}{hint}")
+def _exit_missing(category: str, name: str, hint: str = "") -> NoReturn:
+    print_notice(f"no document {name!r} in {category!r}{hint}")
     raise typer.Exit(1)

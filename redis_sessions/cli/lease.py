@@ -1,33 +1,52 @@
-"""`lease`: who writes which session, and an end to it where a holder hangs."""
+"""`lease`: find the worker that holds a session's lease, and end the lease if its holder hangs."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from .._sync.cache import SessionCache
+from .._sync.api.cache import SessionCache
 from ..models.leases import LeaseInfo
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Cursor,
+    Json,
+    Namespace,
+    SessionId,
+    Url,
+    app,
+    count_of,
+    escape_controls,
+    out,
+    print_notice,
+    shared_url,
+    shorten,
+)
 
-lease = typer.Typer(no_args_is_help=True, help="Look at leases (writer locks), and end one by force.")
+lease = typer.Typer(no_args_is_help=True, help="List and show leases (writer locks), and end a lease by force.")
 app.add_typer(lease, name="lease")
-Id = Annotated[str, typer.Argument(help="The session.")]
+_SHOWN_WAITERS = 10
+_NUMBERS_WIDTH = 40
+"""The width of the columns with numbers, and of the space between columns."""
 
 
 @lease.command("ls")
 def list_leases(
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at the most.")] = 50,
-    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where a page ended.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Leases to print, 1 to 1000.")] = 50,
+    cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
-    """List leases that are held, those that run out first before others."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    """List the leases that are held. The lease that expires first comes first."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         page = cache.leases(limit, cursor)
     if as_json:
         print(json.dumps({"items": [one.model_dump(mode="json") for one in page.items], "cursor": page.cursor}))
@@ -35,76 +54,99 @@ def list_leases(
     if not page.items:
         out.print("no lease is held")
     else:
-        table = Table("session", "holder", "fence", "expires in", "in line", "inbox", box=None)
-        for one in page.items:
-            table.add_row(
-                escape(one.session_id),
-                escape(one.owner),
-                str(one.fence),
-                _left(one),
-                str(len(one.line)),
-                str(one.inbox),
-            )
-        out.print(table)
+        _print_table(page.items)
     if page.cursor:
-        out.print(f"more: --cursor '{page.cursor}'")
+        print_notice(f"more: --cursor {shlex.quote(page.cursor)}")
 
 
 @lease.command("show")
-def show_lease(id: Id, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False) -> None:
-    """Show who holds a session's lease, who waits for it, and how much is in the inbox."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+def show_lease(
+    id: SessionId, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False
+) -> None:
+    """Show why a session is locked: the holder, the fence, the time left, the waiters and the size of the inbox."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         info = cache.session(id).info()
     if as_json:
         print(json.dumps(info.lease and info.lease.model_dump(mode="json")))
         return
-    out.print(told(info.lease) if info.lease else f"nobody holds the lease on {escape(id)}")
-    if info.inbox:
-        out.print(f"{info.inbox} messages in the inbox")
+    for line in describe_lease(id, info.lease, info.inbox_size):
+        out.print(Text(line), soft_wrap=True)
 
 
 @lease.command("release")
 def release_lease(
-    id: Id,
+    id: SessionId,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    fence: Annotated[int | None, typer.Option("--fence", min=1, help="Only if the lease has this fence.")] = None,
+    fence: Annotated[
+        int | None,
+        typer.Option(
+            "--fence", min=1, help="Release only a lease with this fence, 1 or more.", show_default="any fence"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """End a session's lease whoever holds it. Its holder's writes are refused from then on, and the next in line has it.
+    """Release a session's lease by force. The server then refuses the holder's writes, and the next waiter gets the lease.
 
-    Exit 1 when nobody holds it.
+    Exit 1 if no worker holds the lease.
     """
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         lease = cache.session(id).lease()
         before = lease.info()
         taken = lease.release(force=True, fence=fence) if before else 0
     if as_json:
         print(json.dumps({"released": before and before.model_dump(mode="json"), "taken": taken}))
     elif before is None:
-        out.print(f"nobody holds the lease on {escape(id)}")
+        out.print(Text(f"no worker holds the lease of {escape_controls(id)}"), soft_wrap=True)
     else:
-        out.print(
-            f"released: {escape(before.owner)} held it (fence {before.fence}); {taken} messages taken from the inbox"
-        )
+        moved = f"{count_of(taken, 'message')} moved from the inbox to the transcript"
+        line = f"released: {escape_controls(before.owner)} held the lease (fence {before.fence}); {moved}"
+        out.print(Text(line), soft_wrap=True)
     raise typer.Exit(0 if before else 1)
 
 
-def told(found: LeaseInfo) -> str:
-    """A lease in a line or two."""
-    left = (
-        f"{_left(found)} left unless renewed"
-        if found.expires_in.total_seconds() > 0
-        else f"{_left(found)}, not taken over"
-    )
-    lines = [f"held by [bold]{escape(found.owner)}[/] (fence {found.fence}), {left}"]
-    if found.line:
-        lines.append(
-            f"{len(found.line)} in line: {escape(', '.join(found.line[:10]))}{' …' if len(found.line) > 10 else ''}"
-        )
-    return "\n".join(lines)
+def describe_lease(id: str, found: LeaseInfo | None, inbox_size: int) -> list[str]:
+    """Return the lines that say why a session is locked, or that no worker holds the lease."""
+    if found is None:
+        lines = [f"no worker holds the lease of {escape_controls(id)}"]
+    else:
+        lines = [f"held by {escape_controls(found.owner)} (fence {found.fence}), {_describe_time_left(found)}"]
+        names = ", ".join(escape_controls(one) for one in found.waiters[:_SHOWN_WAITERS])
+        more = f" and {len(found.waiters) - _SHOWN_WAITERS} more" if len(found.waiters) > _SHOWN_WAITERS else ""
+        lines.append(f"{count_of(len(found.waiters), 'waiter')}{f': {names}{more}' if names else ''}")
+    return [*lines, f"{count_of(inbox_size, 'message')} in the inbox"]
 
 
-def _left(found: LeaseInfo) -> str:
+def _print_table(leases: list[LeaseInfo]) -> None:
+    """Print leases. A terminal folds IDs and shortens long names in the middle. In a pipe each lease is one line."""
+    ids = [escape_controls(one.session_id) for one in leases]
+    owners = [escape_controls(one.owner) for one in leases]
+    room = (out.width if out.is_terminal else 1000) - _NUMBERS_WIDTH
+    owner_width = max(min(max(map(len, owners)), max(room - max(map(len, ids)), room * 2 // 5)), 8)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("session", overflow="fold", max_width=max(room - owner_width, 8))
+    for name in ("holder", "fence", "time left", "waiters", "inbox"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "holder" else "right")
+    for id, owner, one in zip(ids, owners, leases, strict=True):
+        numbers = (str(one.fence), _time_left(one), str(len(one.waiters)), str(one.inbox_size))
+        table.add_row(Text(id), Text(shorten(owner, owner_width)), *numbers)
+    console = out if out.is_terminal else Console(width=1000)
+    console.print(table)
+
+
+def _describe_time_left(found: LeaseInfo) -> str:
+    if found.expires_in.total_seconds() > 0:
+        return f"{_time_left(found)} left unless the holder renews the lease"
+    return f"{_time_left(found)}: the next worker that asks gets the lease"
+
+
+def _time_left(found: LeaseInfo) -> str:
     seconds = found.expires_in.total_seconds()
-    return f"{seconds:.1f} s" if seconds > 0 else f"ran out {-seconds:.1f} s ago"
+    return _span(seconds) if seconds > 0 else f"expired {_span(-seconds)} ago"
+
+
+def _span(seconds: float) -> str:
+    """Return a time in a unit that a person reads easily: 59.9 s, 5 min, 23.5 h."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -1,23 +1,30 @@
-"""`redis-sessions`: the entry point, and what all commands share: one line for an error, and exit codes.
+"""`redis-sessions`: the entry point, which prints an error as one line and sets the exit code.
 
-0 it worked · 1 the answer is no (a replay differs, doctor found a problem) · 2 a wrong command line or input · 3 the server
+Exit codes: 0 success, 1 the answer is no (a replay differs, a check of doctor fails), 2 wrong input, 3 the server failed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake is answered with one line, never a traceback."""
+    """Run the command line. A user's mistake is reported in one line, never as a traceback."""
     try:
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError:
-        print("redis-sessions: the command line needs more: pip install 'redis-sessions[cli]'", file=sys.stderr)
+        print(
+            "redis-sessions: the command line needs typer and rich: pip install 'redis-sessions[cli]'", file=sys.stderr
+        )
         sys.exit(2)
+    from redis.exceptions import RedisError
+    from rich.markup import escape
+
     from ..errors import (
         AccessDenied,
+        NotReplicated,
         OutcomeUnknown,
         SchemaMismatch,
         SessionsError,
@@ -25,20 +32,26 @@ def main() -> None:
         StoreFull,
         StoreUnavailable,
     )
+    from .app import describe_error
     from .commands import app, errors
 
+    server_errors = (
+        AccessDenied,
+        NotReplicated,
+        OutcomeUnknown,
+        SchemaMismatch,
+        StoreError,
+        StoreFull,
+        StoreUnavailable,
+    )
     try:
         app()
-    except SessionsError as problem:
-        errors.print(f"[bold red]error[/] {_escaped(str(problem))}", soft_wrap=True)
-        server = (AccessDenied, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable)
-        sys.exit(3 if isinstance(problem, server) else 2)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    except (SessionsError, RedisError) as problem:  # redis-py refuses bad options of a URL at the first connection
+        errors.print(f"[bold red]error[/] {escape(describe_error(problem))}", soft_wrap=True)
+        sys.exit(3 if isinstance(problem, server_errors) else 2)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

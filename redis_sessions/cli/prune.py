@@ -1,4 +1,4 @@
-"""`prune`: old sessions are removed."""
+"""`prune`: delete old sessions."""
 
 from __future__ import annotations
 
@@ -9,56 +9,88 @@ from typing import Annotated, Any
 
 import typer
 
-from .._core.units import whole
-from .._sync.cache import SessionCache
+from .._durations import whole
+from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, counting, other_processes, seconds, tell
-
-_LONGEST = 100 * 365 * 86_400
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Json,
+    Namespace,
+    Url,
+    app,
+    count_of,
+    parse_duration,
+    print_notice,
+    shared_url,
+    show_progress,
+)
 
 
 @app.command()
 def prune(
-    max_sessions: Annotated[int | None, typer.Option("--max-sessions", help="Keep so many, the newest ones.")] = None,
-    max_age: Annotated[str | None, typer.Option("--max-age", help="Remove what is older: 3600, 30m, 12h, 7d.")] = None,
-    cooldown: Annotated[
-        str | None, typer.Option("--cooldown", help="Do nothing if somebody pruned in this time.")
+    max_sessions: Annotated[
+        int | None,
+        typer.Option("--max-sessions", help="Sessions to keep, the newest ones, 1 or more.", show_default="any number"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many would be removed.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            help="Delete sessions that were updated longer ago than this duration, such as 30m, 12h or 7d.",
+            show_default="any age",
+        ),
+    ] = None,
+    cooldown: Annotated[
+        str | None,
+        typer.Option(
+            "--cooldown",
+            help="Delete nothing if a process pruned within this duration, such as 30m.",
+            show_default="no cooldown",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print how many sessions would be deleted. Default: delete them.")
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Delete without a question. Needed without a terminal. Default: ask first."),
+    ] = False,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Remove old sessions, trees as one, by their number or their age. It asks first. Exit 1 when the answer is no."""
+    """Delete old sessions by number or age. A tree is deleted as a whole. Exit 1 if you answer no."""
     if max_sessions is None and max_age is None:
-        raise InvalidInput(name="prune", detail="give --max-sessions, --max-age or both")
+        raise InvalidInput(name="prune", detail="needs --max-sessions, --max-age or both, got neither")
     if not (dry_run or yes or sys.stdin.isatty()):
         raise InvalidInput(
-            name="prune", detail="there is no terminal to ask on: give --yes, or --dry-run to look first"
+            name="prune",
+            detail="cannot ask, because standard input is not a terminal: give --yes, or --dry-run to look first",
         )
     bounds: dict[str, Any] = {
-        "max_sessions": 0 if max_sessions is None else whole(max_sessions, "--max-sessions", least=1),
-        "max_age": 0 if max_age is None else seconds(max_age, "--max-age", 0.001, _LONGEST),
+        "max_sessions": 0 if max_sessions is None else whole(max_sessions, "--max-sessions", minimum=1),
+        "max_age": 0 if max_age is None else parse_duration(max_age, "--max-age"),
     }
-    pause = 0 if cooldown is None else seconds(cooldown, "--cooldown", 0, _LONGEST)
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    pause = 0 if cooldown is None else parse_duration(cooldown, "--cooldown", minimum="0s")
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         run = partial(cache.prune, **bounds)
         if not (dry_run or yes):
             _ask(run, cache)
-        with counting("sessions") as progress:
-            removed = run(cooldown=0 if dry_run else pause, dry_run=dry_run, progress=progress)
+        with show_progress("sessions") as progress:
+            deleted = run(cooldown=0 if dry_run else pause, dry_run=dry_run, progress=progress)
     if as_json:
-        print(json.dumps({"would_remove" if dry_run else "removed": removed}))
+        print(json.dumps({"would_delete" if dry_run else "deleted": deleted}))
     else:
-        print(f"{'would remove' if dry_run else 'removed'} {removed} sessions, with all below them")
+        print(f"{'would delete' if dry_run else 'deleted'} {count_of(deleted, 'session')}, with all descendants")
 
 
 def _ask(run: partial[int], cache: SessionCache) -> None:
-    """Goes on when the user agrees to what would be removed."""
-    with counting("sessions") as progress:
+    """Return if the user agrees to the deletion; else exit with 1."""
+    with show_progress("sessions") as progress:
         found = run(dry_run=True, progress=progress)
-    question = f"remove {found} sessions, with all below them, of namespace {cache.namespace} on {cache.where}?"
+    sessions = count_of(found, "session")
+    question = f"Delete {sessions}, with all descendants, from namespace {cache.namespace} on {cache.where}?"
     if found and not typer.confirm(question, err=True):
-        tell("nothing was removed")
+        print_notice("nothing was deleted")
         raise typer.Exit(1)

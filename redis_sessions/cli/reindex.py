@@ -1,4 +1,4 @@
-"""`doctor --reindex`: the indexes are made anew from the sessions themselves, while the fleet runs."""
+"""`doctor --reindex`: rebuild the indexes from the sessions themselves, while the fleet runs."""
 
 from __future__ import annotations
 
@@ -7,44 +7,48 @@ from collections.abc import Callable, Iterator
 
 from redis.exceptions import RedisError
 
-from .._core.faults import Fault
-from .._core.keys import every_document, every_session, id_of
-from .._sync.cache import SessionCache
+from .._core.protocol.keys import every_document, every_session, session_id_of
+from .._core.protocol.transport_errors import TransportError
+from .._sync.api.cache import SessionCache
 from ..errors import AccessDenied, StoreUnavailable
 
-_AT_ONCE = 200
+_BATCH = 200
 
 
 def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
-    """Lists every session where it belongs, and takes out what is gone; says at how many it looked. And lists every category
-    of documents.
+    """Put every session and every category of documents into the indexes, and remove the entries of sessions that are gone.
 
-    Reads the whole keyspace twice, node by node, and each session: two round trips for 200 of them. It can be repeated at any
-    time.
-    Raises AccessDenied, StoreUnavailable.
+    Returns:
+        How many sessions were checked.
+
+    Raises:
+        AccessDenied: the user may not SCAN.
+        StoreUnavailable: a server did not answer. The command can be repeated.
+
+    Cost: reads the whole keyspace twice, and two round trips for each 200 sessions.
     """
-    indexes = cache._home.indexes
-    looked = 0
+    indexer = cache._context.indexer
+    checked = 0
     try:
-        ids = _ids(cache)
-        while some := list(itertools.islice(ids, _AT_ONCE)):
-            indexes.settle(some)
-            looked += len(some)
-            progress(looked)
-        indexes.sweep()
+        ids = _session_ids(cache)
+        while batch := list(itertools.islice(ids, _BATCH)):
+            indexer.repair(batch)
+            checked += len(batch)
+            progress(checked)
+        indexer.recover()
         prefix = every_document(cache.namespace).removesuffix("*")
-        for key in cache._nodes.scan(every_document(cache.namespace)):
-            cache._categories.prepare(key.decode().removeprefix(prefix))
-    except (Fault, RedisError) as problem:
+        for key in cache._router.scan(every_document(cache.namespace)):
+            cache._categories.register(key.decode().removeprefix(prefix))
+    except (TransportError, RedisError) as problem:
         if "NOPERM" in str(problem) or "permission" in str(problem):
-            raise AccessDenied(where=cache.where, detail=f"--reindex needs SCAN: {problem}") from None
-        detail = f"{problem}; {looked} sessions were looked at, and it can be repeated"
+            raise AccessDenied(where=cache.where, detail=f"--reindex needs the right to SCAN: {problem}") from None
+        detail = f"{problem}; {checked} sessions were checked, and the command can be repeated"
         raise StoreUnavailable(where=cache.where, waited=0.0, detail=detail) from None
-    return looked
+    return checked
 
 
-def _ids(cache: SessionCache) -> Iterator[str]:
-    for key in cache._nodes.scan(every_session(cache.namespace)):
-        id = id_of(cache.namespace, key)
+def _session_ids(cache: SessionCache) -> Iterator[str]:
+    for key in cache._router.scan(every_session(cache.namespace)):
+        id = session_id_of(cache.namespace, key)
         if id is not None:
             yield id

@@ -1,4 +1,4 @@
-"""`replay`: conversations from a file, through a fleet of worker processes, and the proof that all arrived."""
+"""`replay`: append conversations of a file with a fleet of worker processes, and check that every message is stored once."""
 
 from __future__ import annotations
 
@@ -15,36 +15,50 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..errors import InvalidInput
-from ..replay.conversations import Conversation, read_conversations
-from ..replay.fleet import Report
-from ..replay.fleet import replay as run_replay
 from ..settings import SessionSettings
-from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, errors, other_processes, out
+from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, count_of, errors, out, parse_duration, shared_url
+from .demos.conversations import Conversation, read_conversations
+from .demos.fleet import Report, replay_conversations
+
+_MAX_SHOWN_DIFFERENCES = 20
 
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="JSON Lines, plain or .gz, of {id, user_id, messages}.")],
-    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="How many processes.")] = 4,
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSON Lines, plain or .gz, of {id, user_id, messages}.", show_default=False),
+    ],
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Worker processes, 1 to 64.")] = 4,
     url: Url = "embedded://",
     namespace: Namespace = DEFAULT_NAMESPACE,
-    max_messages: Annotated[int | None, typer.Option("--max-messages", min=1, help="Cap of each session.")] = None,
-    cap_policy: Annotated[str, typer.Option("--cap-policy", help="oldest, tool_safe or turn.")] = "tool_safe",
-    ttl: Annotated[float, typer.Option("--ttl", help="Idle life of each session, in seconds.")] = 3600.0,
+    max_messages: Annotated[
+        int | None,
+        typer.Option(
+            "--max-messages", min=1, help="Messages that a session retains, 1 or more.", show_default="no cap"
+        ),
+    ] = None,
+    cap_policy: Annotated[
+        str, typer.Option("--cap-policy", help="First message after a trim: oldest (any), tool_safe or turn.")
+    ] = "tool_safe",
+    ttl: Annotated[
+        str, typer.Option("--ttl", help="Idle life of each session: a duration such as 90s, 30m or 7d.")
+    ] = "1h",
     skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Pass over broken lines instead of stopping.")
+        bool, typer.Option("--skip-broken", help="Skip lines that are not valid. Default: stop at the first such line.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Replay conversations with a fleet of workers, then compare every session with its input."""
+    """Replay conversations with a fleet of workers, then compare every session with its input. Exit 1 if a session differs."""
+    seconds = parse_duration(ttl, "--ttl")
+    SessionSettings.of({"cap_policy": cap_policy, "ttl": seconds})
     conversations, broken = _read(file, skip_broken)
     if not conversations:
-        raise InvalidInput(name="file", detail=f"{file} holds no conversation")
-    SessionSettings.of({"cap_policy": cap_policy, "ttl": ttl})
-    settings: dict[str, Any] = {"max_messages": max_messages, "cap_policy": cap_policy, "ttl": ttl}
+        raise InvalidInput(name="FILE", detail=f"{file} must hold at least one conversation, got none")
+    settings: dict[str, Any] = {"max_messages": max_messages, "cap_policy": cap_policy, "ttl": seconds}
     total = sum(len(one.messages) for one in conversations)
-    with shared(url) as url, _progress(total, quiet=as_json) as advance:
-        report = run_replay(url, namespace, conversations, workers, settings=settings, on_progress=advance)
+    with shared_server(url) as url, show_bar(total, quiet=as_json) as advance:
+        report = replay_conversations(url, namespace, conversations, workers, settings=settings, on_progress=advance)
     print_report(report, broken, as_json)
     raise typer.Exit(0 if report.is_equal else 1)
 
@@ -61,16 +75,16 @@ def _read(file: Path, skip_broken: bool) -> tuple[list[Conversation], int]:
             f"[bold red]error[/] {escape(str(file))}, line {found.number}: {escape(found.reason)}", soft_wrap=True
         )
         if not skip_broken:
-            errors.print("nothing was replayed; --skip-broken passes over such lines")
+            errors.print("nothing was replayed; --skip-broken skips such lines", soft_wrap=True)
             raise typer.Exit(2)
     return conversations, broken
 
 
 @contextmanager
-def shared(url: str) -> Iterator[str]:
-    """A private embedded server has no name for the workers to share: gives it a folder for as long as it is needed."""
+def shared_server(url: str) -> Iterator[str]:
+    """Yield a URL that worker processes can share. A private embedded server gets a folder while the block lasts."""
     if url != "embedded://":
-        yield other_processes(url)
+        yield shared_url(url)
         return
     import tempfile
 
@@ -87,7 +101,8 @@ def shared(url: str) -> Iterator[str]:
 
 
 @contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def show_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar of the messages that are stored, on standard error."""
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TextColumn("messages"), TimeElapsedColumn())
     with Progress(*columns, console=errors, disable=quiet) as progress:
         task = progress.add_task("replay", total=total)
@@ -95,25 +110,26 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
 
 
 def print_report(report: Report, broken: int, as_json: bool) -> None:
-    """The summary of a replay, and what differs."""
+    """Print the summary of a replay, and the differences."""
     if as_json:
         print(json.dumps({**asdict(report), "broken_lines": broken, "equal": report.is_equal}))
         return
-    table = Table(show_header=False, box=None)
+    table = Table(show_header=False, box=None, pad_edge=False)
     rate = report.messages / report.seconds if report.seconds else 0.0
+    written = f"{report.messages:,} by {count_of(report.workers, 'worker')} in {report.seconds:.1f} s ({rate:,.0f}/s)"
     rows = {
         "sessions": f"{report.sessions:,}",
-        "messages": f"{report.messages:,} by {report.workers} workers in {report.seconds:.1f} s ({rate:,.0f}/s)",
-        "retained": f"{report.retained:,}, the cap dropped {report.dropped:,}",
+        "messages": written,
+        "retained": f"{report.retained:,}, and the cap dropped {report.dropped:,}",
         "workers killed": f"{report.killed}",
-        "appends repeated": f"{report.repeated}, each recognised and stored once",
+        "repeated appends": f"{report.repeated}, each recognised and stored once",
         "broken lines": f"{broken}",
         "result": "[bold green]all equal[/]: nothing lost, doubled or reordered"
         if report.is_equal
-        else f"[bold red]{len(report.differences)} differences[/]",
+        else f"[bold red]{count_of(len(report.differences), 'difference')}[/]",
     }
     for name, value in rows.items():
         table.add_row(f"[dim]{name}[/]", value)
     out.print(table)
-    for difference in report.differences[:20]:
+    for difference in report.differences[:_MAX_SHOWN_DIFFERENCES]:
         errors.print(f"[bold red]differs[/] {escape(difference)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`show`: a session as a person reads it."""
+"""`show`: print a session for a person to read."""
 
 from __future__ import annotations
 
@@ -8,27 +8,49 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
-from .._sync.cache import SessionCache
+from .._sync.api.cache import SessionCache
 from ..models.messages import Message
 from ..models.sessions import SessionInfo
-from . import lease
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, other_processes, out, printable
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Json,
+    Namespace,
+    SessionId,
+    Url,
+    app,
+    count_of,
+    escape_controls,
+    out,
+    shared_url,
+)
+from .lease import describe_lease
 
 COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
+_ROLE_WIDTH = 9
 
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="The session.")],
+    id: SessionId,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Only the newest messages.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=0,
+            help="Newest messages to print. 0 prints the summary alone.",
+            show_default="all retained messages",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a session: what it is, and its transcript."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+    """Show a session: its status, limits, lease and inbox, then its transcript."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         session = cache.open(id)
         info, messages = session.info(), session.history(limit)
     if as_json:
@@ -37,44 +59,50 @@ def show(
         ]
         print(json.dumps({**info.model_dump(mode="json"), "messages": listed}))
         return
-    out.print(Panel(_summary(info), title=escape(info.id), title_align="left", expand=False))
+    summary = Text(escape_controls("\n".join(_summary(info)), keep="\n"))
+    out.print(Panel(summary, title=escape(info.id), title_align="left", expand=False))
     if info.system_prompt is not None:
-        _print_line("system", "prompt", info.system_prompt)
+        _print_message("system", "prompt", info.system_prompt)
     if info.dropped:
-        out.print(f"[dim]… {info.dropped} older messages were dropped[/]")
+        out.print(
+            f"[dim]… {count_of(info.dropped, 'older message')} {'was' if info.dropped == 1 else 'were'} dropped[/]"
+        )
     for one in messages:
         label = f"{one.seq}{' pinned' if one.pinned else ''} {one.timestamp:%H:%M:%S}"
-        _print_line(one.role, label, told(one))
+        _print_message(one.role, label, format_message(one))
 
 
 def _payload(message: Message) -> dict[str, Any]:
     return {"role": message.role, "type": message.type, "pinned": message.pinned, "payload": message.payload}
 
 
-def _summary(info: SessionInfo) -> str:
+def _summary(info: SessionInfo) -> list[str]:
     life = "persistent" if info.expires_in is None else f"expires in {str(info.expires_in).split('.')[0]}"
+    sizes = f"{info.bytes:,} bytes, {info.tokens:,} tokens"
     lines = [
-        f"{info.status} · rev {info.rev} · {life}" + (f" · {escape(info.reason)}" if info.reason else ""),
-        f"{info.count} messages ({info.bytes:,} bytes, {info.tokens:,} tokens) · {info.turns} turns · {info.dropped} dropped",
-        f"created {info.created_at:%Y-%m-%d %H:%M:%S} · updated {info.updated_at:%H:%M:%S} UTC",
+        f"{info.status} · rev {info.rev} · {life}" + (f" · {info.reason}" if info.reason else ""),
+        f"{count_of(info.count, 'message')} ({sizes}) · {count_of(info.turns, 'turn')} · {info.dropped:,} dropped",
+        f"created {info.created_at:%Y-%m-%d %H:%M:%S} · updated {info.updated_at:%Y-%m-%d %H:%M:%S} UTC",
     ]
-    who = {"user": info.user_id, "agent": info.agent_id, "name": info.name, "tags": ", ".join(info.tags) or None}
-    described = " · ".join(f"{key} {escape(value)}" for key, value in who.items() if value)
+    fields = {
+        "user": info.user_id, "agent": info.agent_id, "name": info.name, "tags": ", ".join(info.tags),
+        "parent": info.parent_id, "label": info.label, "task": info.task,
+    }  # fmt: skip
+    described = " · ".join(f"{name} {value}" for name, value in fields.items() if value)
     if described:
         lines.append(described)
-    if info.lease is not None:
-        lines.append(lease.told(info.lease))
-    if info.inbox:
-        lines.append(f"{info.inbox} messages in the inbox")
-    return "\n".join(lines)
+    if info.lease is not None or info.inbox_size:
+        lines += describe_lease(info.id, info.lease, info.inbox_size)
+    return lines
 
 
-def told(message: Message) -> str:
-    """What a message says, and which tools it calls."""
+def format_message(message: Message) -> str:
+    """Return the text of a message, and the tools that it calls."""
     calls = message.payload.get("tool_calls") or []
     parts = [message.text] if message.text else []
     for call in calls if isinstance(calls, list) else []:
-        function = call.get("function", {}) if isinstance(call, dict) else {}
+        function = call.get("function") if isinstance(call, dict) else None
+        function = function if isinstance(function, dict) else {}
         parts.append(f"→ {function.get('name', 'tool')}({function.get('arguments', '')})")
     if not parts:
         rest = {key: value for key, value in message.payload.items() if key != "role" and value is not None}
@@ -82,6 +110,16 @@ def told(message: Message) -> str:
     return "\n".join(parts)
 
 
-def _print_line(role: str, label: str, text: str) -> None:
-    indented = printable(text, keep="\n").replace("\n", "\n" + " " * 10)  # no message looks like another's line
-    out.print(Text.assemble((f"{role:>9} ", COLOURS[role]), (f"{label}  ", "dim"), indented))
+def _print_message(role: str, label: str, text: str) -> None:
+    """Print a message. Its further lines are indented, so that none of them looks like another message."""
+    safe = escape_controls(text, keep="\n")
+    head = Text.assemble((f"{role:>{_ROLE_WIDTH}} ", COLOURS[role]), (f"{label}  ", "dim"))
+    if out.is_terminal:
+        grid = Table.grid()
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(head, Text(safe))
+        out.print(grid)
+    else:
+        indented = safe.replace("\n", "\n" + " " * (_ROLE_WIDTH + 1))
+        out.print(Text.assemble(head, indented), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`export` and `import`: sessions as lines of text, from one server, or namespace, to another."""
+"""`export` and `import`: move sessions as lines of JSON from one server, or namespace, to another."""
 
 from __future__ import annotations
 
@@ -10,58 +10,81 @@ from pathlib import Path
 from typing import IO, Annotated, cast
 
 import typer
-from rich.markup import escape
 
-from .._sync.cache import SessionCache
+from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput, SessionExists
-from ..models.transfer import Existing
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, errors, other_processes, out
+from ..models.transfer import OnConflict
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Json,
+    Namespace,
+    SessionId,
+    Url,
+    app,
+    count_of,
+    escape_controls,
+    print_notice,
+    shared_url,
+)
 
 
 @app.command()
 def export(
-    id: Annotated[str, typer.Argument(help="The session.")],
-    file: Annotated[Path | None, typer.Option("--out", help="Where to write; the standard output by default.")] = None,
-    alone: Annotated[bool, typer.Option("--alone", help="Without the sessions below it.")] = False,
+    id: SessionId,
+    file: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="standard output")] = None,
+    no_tree: Annotated[
+        bool, typer.Option("--no-tree", help="Export the session alone. Default: with all its descendants.")
+    ] = False,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
-    """Write a session and all below it as lines of text, exactly as they are stored."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache, _written(file) as target:
-        last = _write(cache.session(id).export(tree=not alone), target)
+    """Export a session and all its descendants as lines of JSON, exactly as they are stored."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_writing(file) as target:
+        last = _write(cache.session(id).export(tree=not no_tree), target)
     end = json.loads(last)["end"]
-    errors.print(f"exported: {escape(id)}, {end['sessions']} sessions, {end['messages']} messages", soft_wrap=True)
+    sizes = f"{count_of(end['sessions'], 'session')}, {count_of(end['messages'], 'message')}"
+    print_notice(f"exported: {escape_controls(id)}, {sizes}")
 
 
 @app.command("import")
 def import_sessions(
-    file: Annotated[Path | None, typer.Argument(help="What `export` wrote; the standard input by default.")] = None,
-    existing: Annotated[
-        str, typer.Option("--existing", help="What to do when a session is there: refuse, skip or replace.")
-    ] = "refuse",
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="File that export wrote.", show_default="standard input"),
+    ] = None,
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            "--on-conflict",
+            help="What to do if a session exists. error: import nothing and exit 2. skip: import nothing. replace: replace"
+            " the sessions with their whole tree.",
+        ),
+    ] = "error",
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Put what was exported in place: all of it at once, or nothing."""
-    with SessionCache.from_url(other_processes(url), namespace=namespace) as cache, _read(file) as lines:
+    """Import what export wrote: all sessions at once, or nothing."""
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_reading(file) as lines:
         try:
-            result = cache.import_sessions(lines, existing=cast("Existing", existing))
+            result = cache.import_sessions(lines, on_conflict=cast("OnConflict", on_conflict))
         except SessionExists as problem:
             raise InvalidInput(
                 name="import",
-                detail=f"session {problem.facts['session_id']!r} is in namespace {namespace!r} already;"
-                " --existing skip leaves it, --existing replace replaces its tree",
+                detail=f"session {problem.facts['session_id']!r} exists in namespace {namespace!r}, and nothing was imported:"
+                " give --on-conflict skip to keep it, or --on-conflict replace to replace its tree",
             ) from None
     if as_json:
         print(json.dumps(result._asdict()))
         return
     counts = result._asdict()
-    done = ", ".join(f"{counts[name]} {name}" for name in ("imported", "replaced", "skipped") if counts[name])
-    out.print(f"sessions: {done}; {result.messages} messages", soft_wrap=True)
+    done = ", ".join(f"{counts[name]:,} {name}" for name in ("imported", "replaced", "skipped") if counts[name])
+    print(f"sessions: {done}; {count_of(result.messages, 'message')}")
 
 
 def _write(lines: Iterable[str], target: IO[bytes]) -> str:
+    """Write lines, and return the last line."""
     line = ""
     for line in lines:
         target.write(line.encode() + b"\n")
@@ -70,8 +93,8 @@ def _write(lines: Iterable[str], target: IO[bytes]) -> str:
 
 
 @contextmanager
-def _written(file: Path | None) -> Iterator[IO[bytes]]:
-    """A file that is put in place when it is whole, so that a broken export replaces no good one."""
+def _opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
+    """Yield a file that takes its name at the end of the block, so that a failed export never replaces a good file."""
     if file is None:
         yield sys.stdout.buffer
         return
@@ -90,7 +113,7 @@ def _written(file: Path | None) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _read(file: Path | None) -> Iterator[Iterable[bytes]]:
+def _opened_for_reading(file: Path | None) -> Iterator[Iterable[bytes]]:
     if file is None:
         yield sys.stdin.buffer
         return
@@ -102,4 +125,4 @@ def _read(file: Path | None) -> Iterator[Iterable[bytes]]:
 
 
 def _unusable(name: str, file: Path, problem: OSError) -> InvalidInput:
-    return InvalidInput(name=name, detail=f"{file}: {problem.strerror or problem}")
+    return InvalidInput(name=name, detail=f"cannot use {file}: {problem.strerror or problem}")

@@ -1,4 +1,4 @@
-"""`watch`: what happens in sessions, as it happens."""
+"""`watch`: print what happens in sessions, as it happens."""
 
 from __future__ import annotations
 
@@ -10,43 +10,83 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from .._sync.cache import SessionCache
+from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput, SessionNotFound
 from ..models.events import SessionEvent
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, other_processes, out, printable, seconds, tell
-from .show import COLOURS, told
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Namespace,
+    Url,
+    app,
+    describe_error,
+    escape_controls,
+    out,
+    parse_duration,
+    print_notice,
+    shared_url,
+)
+from .show import COLOURS, format_message
 
-_BEGINNING = 200  # characters of a text
+_TEXT_WIDTH = 200
 
 
 @app.command()
 def watch(
-    id: Annotated[str | None, typer.Argument(help="The session.")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="All sessions of this user instead.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="All sessions of this agent instead.")] = None,
-    tree: Annotated[str | None, typer.Option("--tree", help="This session and all below it instead.")] = None,
-    after_seq: Annotated[int | None, typer.Option("--after-seq", help="Only what comes after this message.")] = None,
-    from_now: Annotated[bool, typer.Option("--from-now", help="Only what comes from now on.")] = False,
-    timeout: Annotated[str | None, typer.Option("--timeout", help="End when nothing came for so long: 30, 5m.")] = None,
+    id: Annotated[str | None, typer.Argument(help="ID of the session to watch.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Watch all sessions of this user instead.", show_default="not given")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="Watch all sessions of this agent instead.", show_default="not given")
+    ] = None,
+    tree: Annotated[
+        str | None,
+        typer.Option(
+            "--tree", help="Watch the session with this ID and all its descendants instead.", show_default="not given"
+        ),
+    ] = None,
+    after_seq: Annotated[
+        int | None,
+        typer.Option(
+            "--after-seq", help="Begin after the message with this seq, 0 or more. Only with an ID.", show_default="0"
+        ),
+    ] = None,
+    from_now: Annotated[
+        bool,
+        typer.Option(
+            "--from-now",
+            help="Skip what happened before the watch. Only with an ID. Default: begin with the transcript.",
+        ),
+    ] = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--timeout", help="End when nothing happens for this duration, such as 30s or 5m.", show_default="never"
+        ),
+    ] = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON for each event. Default: text.")
+    ] = False,
 ) -> None:
-    """Print what happens in a session, or in all of a user, an agent or a tree, as it happens. Exit 1 when there is none.
+    """Watch a session, or all sessions of a user, an agent or a tree. Exit 1 if the session does not exist.
 
-    It ends with the session. What many sessions do is printed from now on, of new ones, too.
+    Give exactly one of ID, --user, --agent and --tree.
+    A watch of one session ends with the session. A watch of many sessions includes new sessions and ends with Ctrl-C.
     """
     _check(id, user, agent, tree, after_seq, from_now)
-    patience = None if timeout is None else seconds(timeout, "--timeout", 0.001, 10 * 365 * 86_400)
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     try:
-        with SessionCache.from_url(other_processes(url), namespace=namespace) as cache:
+        with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
             if id is None:
-                events = cache.watch(user=user, agent=agent, tree=tree, timeout=patience)
+                events = cache.watch(user=user, agent=agent, tree=tree, timeout=seconds)
             else:
-                events = cache.session(id).watch(None if from_now else after_seq or 0, timeout=patience)
-            _print_all(events, as_json, is_one=id is not None)
+                events = cache.session(id).watch(None if from_now else after_seq or 0, timeout=seconds)
+            _print_events(events, as_json, is_one=id is not None)
     except SessionNotFound as problem:
-        tell(str(problem))
+        print_notice(describe_error(problem))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         return
@@ -55,15 +95,18 @@ def watch(
 def _check(
     id: str | None, user: str | None, agent: str | None, tree: str | None, after_seq: int | None, from_now: bool
 ) -> None:
-    if sum(one is not None for one in (id, user, agent, tree)) != 1:
-        raise InvalidInput(name="watch", detail="give one of ID, --user, --agent and --tree")
+    given = sum(one is not None for one in (id, user, agent, tree))
+    if given != 1:
+        raise InvalidInput(
+            name="watch", detail=f"needs exactly one of ID, --user, --agent and --tree, got {given} of them"
+        )
     if id is None and (after_seq is not None or from_now):
-        raise InvalidInput(name="watch", detail="--after-seq and --from-now are for one session, by its ID")
+        raise InvalidInput(name="watch", detail="--after-seq and --from-now need the ID of one session")
     if after_seq is not None and from_now:
-        raise InvalidInput(name="watch", detail="give --after-seq or --from-now, not both")
+        raise InvalidInput(name="watch", detail="takes --after-seq or --from-now, got both")
 
 
-def _print_all(events: Iterator[SessionEvent], as_json: bool, is_one: bool) -> None:
+def _print_events(events: Iterator[SessionEvent], as_json: bool, is_one: bool) -> None:
     for event in events:
         if as_json:
             print(json.dumps(_fields(event)), flush=True)
@@ -75,16 +118,16 @@ def _print_all(events: Iterator[SessionEvent], as_json: bool, is_one: bool) -> N
 
 def _line(event: SessionEvent, is_one: bool) -> Text:
     at = event.at or datetime.now(UTC)
-    head = (Text(f"{at:%H:%M:%S} ", "dim"), "" if is_one else f"{printable(event.session_id)} ")
+    head = (Text(f"{at:%H:%M:%S} ", "dim"), "" if is_one else f"{escape_controls(event.session_id)} ")
     if event.message is not None:
-        role, text = event.message.role, told(event.message)
+        role, text = event.message.role, format_message(event.message)
         return Text.assemble(*head, (f"{event.seq:>5} ", "dim"), (f"{role:<9} ", COLOURS[role]), _beginning(text))
     if event.kind == "status":
-        return Text.assemble(*head, (f"is {event.status}", "bold"))
+        return Text.assemble(*head, (f"status {event.status}", "bold"))
     if event.kind == "gap" and event.first_seq is None:
-        return Text.assemble(*head, ("earlier changes of its status are not known any more", "yellow"))
+        return Text.assemble(*head, ("earlier changes of the status are lost", "yellow"))
     if event.kind == "regressed":
-        return Text.assemble(*head, (f"a failover lost what came after message {event.seq}", "yellow"))
+        return Text.assemble(*head, (f"a failover lost the messages after {event.seq}", "yellow"))
     if event.kind == "gap":
         return Text.assemble(*head, (f"messages {event.first_seq} to {event.seq} are gone", "yellow"))
     if event.kind == "deleted":
@@ -94,7 +137,7 @@ def _line(event: SessionEvent, is_one: bool) -> Text:
 
 
 def _beginning(text: str) -> str:
-    return printable(text if len(text) <= _BEGINNING else f"{text[:_BEGINNING]}…")
+    return escape_controls(text if len(text) <= _TEXT_WIDTH else f"{text[:_TEXT_WIDTH]}…")
 
 
 def _fields(event: SessionEvent) -> dict[str, Any]:

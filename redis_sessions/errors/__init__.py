@@ -1,25 +1,21 @@
-"""Every error this package raises, under one base. Each says what happened and what to do, and carries its facts.
+"""Every error of this package, under one base. Each says what failed and what to do, and carries its facts.
 
-A script refuses with a word (`NOT_FOUND …`); the class with that `code` is raised, its `reply` fields read from the words.
+A script refuses with the name of the error in capitals (`SESSION_NOT_FOUND …`), followed by the error's `reply` facts.
 """
 
 from __future__ import annotations
 
-from .base import (
-    InvalidInput,
-    InvalidState,
-    SessionsError,
-)
+from .base import InvalidInput, InvalidState, SessionsError
 from .sessions import (
+    CompactionConflict,
+    ConcurrentModification,
     InvalidTransition,
     LeaseLost,
     LimitExceeded,
     MessageNotFound,
     MessageTooLarge,
-    NotANumber,
-    RangeMoved,
+    NotAnInteger,
     RevisionConflict,
-    SessionChanged,
     SessionExists,
     SessionLocked,
     SessionNotActive,
@@ -27,25 +23,13 @@ from .sessions import (
     SessionRegressed,
     SessionReplaced,
 )
-from .store import (
-    AccessDenied,
-    NotReplicated,
-    OutcomeUnknown,
-    SchemaMismatch,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-)
-from .trees import (
-    JoinTimeout,
-    LoopConflict,
-    LoopNotFound,
-    ReplyTimeout,
-    SpawnRefused,
-)
+from .store import AccessDenied, NotReplicated, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable
+from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnRefused
 
 __all__ = [
     "AccessDenied",
+    "CompactionConflict",
+    "ConcurrentModification",
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
@@ -56,14 +40,12 @@ __all__ = [
     "LoopNotFound",
     "MessageNotFound",
     "MessageTooLarge",
-    "NotANumber",
+    "NotAnInteger",
     "NotReplicated",
     "OutcomeUnknown",
-    "RangeMoved",
     "ReplyTimeout",
     "RevisionConflict",
     "SchemaMismatch",
-    "SessionChanged",
     "SessionExists",
     "SessionLocked",
     "SessionNotActive",
@@ -78,8 +60,9 @@ __all__ = [
 ]
 
 
-def _family(cls: type[SessionsError]) -> list[type[SessionsError]]:
-    return [cls, *(found for child in cls.__subclasses__() for found in _family(child))]
+def _subclasses(cls: type[SessionsError]) -> list[type[SessionsError]]:
+    return [cls, *(found for child in cls.__subclasses__() for found in _subclasses(child))]
 
 
-BY_CODE = {cls.code: cls for cls in _family(SessionsError) if cls.code}
+BY_REFUSAL = {cls.refusal: cls for cls in _subclasses(SessionsError) if "refusal" in vars(cls) and cls.refusal}
+"""The error of each refusal."""

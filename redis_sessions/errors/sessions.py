@@ -1,4 +1,4 @@
-"""What one session refuses."""
+"""Errors about one session."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from .base import SessionsError
 
 
 class SessionNotFound(SessionsError):
-    """The session does not exist: never created, deleted, or expired."""
+    """No session has this ID: it was never created, was deleted, or expired."""
 
-    code = "NOT_FOUND"
+    reply = ()
     template = "session {session_id!r} does not exist: it was never created, was deleted, or expired"
     session_id: str
 
 
 class SessionReplaced(SessionNotFound):
-    """The session was deleted and created again under the same id; this handle belongs to its former life."""
+    """The session was deleted and created again with the same ID. This handle belongs to the former incarnation."""
 
-    code = "REPLACED"
-    template = "session {session_id!r} was deleted and created again; this handle is of its former life: open it anew"
+    reply = ()
+    template = (
+        "session {session_id!r} was deleted and created again, and this handle belongs to the former incarnation:"
+        " open the session again"
+    )
 
 
 class SessionExists(SessionsError):
-    """`create` or an import met a session with this id. `get_or_create` hands it out instead."""
+    """A session has this ID already. Raised by `create` and by an import."""
 
-    code = "EXISTS"
+    reply = ()
     template = (
-        "session {session_id!r} already exists; get_or_create() hands out an existing one,"
-        " an import with existing='skip' or 'replace' leaves or replaces it"
+        "session {session_id!r} exists already: use get_or_create() to open it,"
+        " or on_conflict='skip' or 'replace' for an import"
     )
     session_id: str
 
 
-class SessionChanged(SessionsError):
-    """A session was written faster than it, or the tree it is in, could be exported or replaced."""
+class ConcurrentModification(SessionsError):
+    """Other writers changed the session, or its tree, faster than an export or import could read it."""
 
     template = (
-        "session {session_id!r}, or what is below it, was changed meanwhile {tries} times in a row: pause it first"
+        "session {session_id!r} or a session below it changed during each of {tries} attempts: pause it, then try again"
     )
     session_id: str
     tries: int
@@ -46,7 +49,6 @@ class SessionChanged(SessionsError):
 class SessionNotActive(SessionsError):
     """The session is paused or has ended, so it takes no messages."""
 
-    code = "NOT_ACTIVE"
     reply = ("status",)
     template = "session {session_id!r} is {status} and takes no messages"
     session_id: str
@@ -54,24 +56,22 @@ class SessionNotActive(SessionsError):
 
 
 class InvalidTransition(SessionsError):
-    """An ended session stays as it ended."""
+    """The session has ended with another status. An end is final."""
 
-    code = "TRANSITION"
     reply = ("status", "wanted")
-    template = "session {session_id!r} is {status} and cannot become {wanted}: an ended session stays as it ended"
+    template = "session {session_id!r} is {status} and cannot become {wanted}, because an end is final"
     session_id: str
     status: str
     wanted: str
 
 
 class SessionLocked(SessionsError):
-    """Another holds the session's lease (or got it before the wait was over), for `left_ms` unless it is renewed."""
+    """Another worker holds the session's lease, for `left_ms` unless it is renewed."""
 
-    code = "LOCKED"
     reply = ("holder", "fence", "left_ms")
     template = (
-        "session {session_id!r} is held by {holder} (fence {fence}) for another {left_ms} ms unless renewed:"
-        " wait longer for the lease, send() to its inbox, or write with lease.session if it is your own"
+        "session {session_id!r} is locked: {holder} holds the lease (fence {fence}) for {left_ms} ms unless it is renewed."
+        " Wait longer for the lease, send() to the inbox, or write with lease.session if the lease is yours"
     )
     session_id: str
     holder: str
@@ -80,28 +80,27 @@ class SessionLocked(SessionsError):
 
 
 class LeaseLost(SessionsError):
-    """The lease is not held: it was released, it ran out, or another has it. `fence` is the highest that was granted."""
+    """The caller does not hold the lease: it was released, ran out, or another worker holds it. Nothing was written."""
 
-    code = "LEASE_LOST"
     reply = ("fence", "holder")
-    template = "the lease on session {session_id!r} is not held any more ({detail}); nothing was written"
+    template = "the lease on session {session_id!r} is not held: {detail}. Nothing was written"
     session_id: str
     fence: int
+    """The highest fence that was granted."""
     holder: str
     detail: str
 
     @classmethod
     def from_reply(cls, session_id: str, words: list[str]) -> Self:
-        """Says who has it."""
+        """Return the error with the present holder."""
         fence, holder = int(words[0]), words[1]
-        detail = "it was released or ran out" if holder == "-" else f"fence {fence} is with {holder}"
+        detail = "it was released or ran out" if holder == "-" else f"{holder} holds it with fence {fence}"
         return cls(session_id=session_id, fence=fence, holder=holder, detail=detail)
 
 
 class RevisionConflict(SessionsError):
     """The session changed since the caller read it. `rev` is the current revision."""
 
-    code = "REVISION"
     reply = ("rev",)
     template = "session {session_id!r} is at revision {rev}, not at the expected one: read it again, then retry"
     session_id: str
@@ -109,71 +108,71 @@ class RevisionConflict(SessionsError):
 
 
 class SessionRegressed(SessionsError):
-    """The server knows less than it had acknowledged: a failover lost writes. `seen` was promised, `known` is left."""
+    """The server knows fewer messages than it acknowledged, because a failover lost writes."""
 
-    code = "REGRESSED"
     reply = ("known", "seen")
     template = (
-        "session {session_id!r} ends at seq {known}, but seq {seen} was acknowledged before: the server lost writes"
-        " (a failover?); open the session anew and append again what is missing"
+        "session {session_id!r} ends at seq {known}, but seq {seen} was acknowledged before: the server lost writes,"
+        " probably in a failover. Open the session again and append what is missing"
     )
     session_id: str
     known: int
+    """The highest seq that the server knows."""
     seen: int
+    """The highest seq that the server acknowledged."""
 
 
 class LimitExceeded(SessionsError):
-    """A limit of the session would be passed. `limit`: turns, entries, duration (ms), pinned or fields."""
+    """The write would exceed a limit of the session. Nothing was written."""
 
-    code = "LIMIT"
     reply = ("limit", "current", "max", "action")
-    template = "session {session_id!r} would pass its limit of {limit}: {current}, at most {max}"
+    template = "session {session_id!r} would exceed its limit of {limit}: {current}, at most {max}"
     session_id: str
     limit: str
+    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget or cost_budget."""
     current: int
     max: int
     action: str
+    """error, or end_session when the refusal ended the session."""
 
 
 class MessageTooLarge(SessionsError):
-    """A message is over the session's `max_message_bytes`."""
+    """A message is larger than the session's `max_message_bytes`."""
 
-    code = "TOO_LARGE"
     reply = ("size", "max")
-    template = "a message of {size} bytes is over the limit of {max} (max_message_bytes) of session {session_id!r}"
+    template = "a message of {size} bytes exceeds max_message_bytes ({max}) of session {session_id!r}"
     session_id: str
     size: int
     max: int
 
 
 class MessageNotFound(SessionsError):
-    """No retained message has this seq."""
+    """The session retains no message with this seq."""
 
-    code = "NO_MESSAGE"
     reply = ("seq",)
-    template = "session {session_id!r} has no retained message with seq {seq}"
+    template = "session {session_id!r} retains no message with seq {seq}"
     session_id: str
     seq: int
 
 
-class NotANumber(SessionsError):
-    """`state.add` met a value that is no whole number within ±(2^53 - 1), or would leave that range."""
+class NotAnInteger(SessionsError):
+    """`state.add` met a value that is not a whole number within ±(2^53 - 1), or the sum would leave that range."""
 
-    code = "NOT_A_NUMBER"
     reply = ("field",)
-    template = "{field!r} of session {session_id!r} is no whole number within ±(2^53 - 1), or the sum would not be"
+    template = (
+        "{field!r} of session {session_id!r} must be a whole number within ±(2^53 - 1), before and after the addition"
+    )
     session_id: str
     field: str
 
 
-class RangeMoved(SessionsError):
-    """The messages to be compacted are not there as the caller knew them, end in a pinned one, or just before a tool result."""
+class CompactionConflict(SessionsError):
+    """The range of messages cannot be compacted: it moved, ends in a pinned message, or ends before a tool result."""
 
-    code = "RANGE"
     reply = ("first", "last", "first_seq", "last_seq")
     template = (
-        "session {session_id!r} retains seqs {first_seq} to {last_seq}; {first} to {last} cannot be compacted: the range must"
-        " begin at the first, and may not end in a pinned message or before a tool result"
+        "seqs {first} to {last} of session {session_id!r} cannot be compacted. The range must begin at the first retained"
+        " message, must not end in a pinned message or before a tool result, and seqs {first_seq} to {last_seq} are retained"
     )
     session_id: str
     first: int

@@ -1,19 +1,30 @@
-"""What servers and networks do: no answer, no room, no right, another version."""
+"""Errors about the server and the network."""
 
 from __future__ import annotations
+
+from typing import Self
 
 from .base import SessionsError
 
 
 class OutcomeUnknown(SessionsError):
-    """The call may or may not have been carried out. Repeat it, with `batch_id` if there is one: it happens once."""
+    """The call may or may not have been carried out. Repeat it with `batch_id`, if there is one: it then happens once."""
 
-    template = "session {session_id!r}: no answer for {waited:.1f} s, so the outcome is unknown ({detail}); {advice}"
-    code = "UNSETTLED"
+    reply = ("batch_id",)
+    template = "session {session_id!r}: no answer for {waited:.1f} s, so the outcome is unknown ({detail}). {advice}"
     session_id: str
     batch_id: str | None
     waited: float
     detail: str
+    advice: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error of a repeated batch of which the cap dropped all traces."""
+        return cls(
+            session_id=session_id, batch_id=words[0], waited=0.0, advice="Look at the history before you repeat it",
+            detail="the cap dropped all messages of that time, so the batch can be among them",
+        )  # fmt: skip
 
 
 class NotReplicated(SessionsError):
@@ -21,43 +32,44 @@ class NotReplicated(SessionsError):
 
     template = (
         "session {session_id!r}: the write was made, but {acked} of {wanted} replicas acknowledged it, so a failover now"
-        " could lose it; {advice}"
+        " could lose it. {advice}"
     )
     session_id: str
     acked: int
     wanted: int
     batch_id: str | None
+    advice: str
 
 
 class StoreUnavailable(SessionsError):
     """The server could not be reached, or did not serve, within `retry_for`. Nothing was written."""
 
-    template = "{where} did not serve for {waited:.1f} s ({detail}); check that it runs and that the URL is right"
+    template = "{where} did not serve for {waited:.1f} s ({detail}). Check that it runs and that the URL is right"
     where: str
     waited: float
     detail: str
 
 
 class StoreFull(SessionsError):
-    """The server refused the write: `maxmemory` is reached. Nothing was written."""
+    """The server refused the write, because `maxmemory` is reached. Nothing was written."""
 
     template = "{where} is out of memory (maxmemory) and refused the write: free or add memory, then repeat the call"
     where: str
 
 
 class AccessDenied(SessionsError):
-    """The server wants other credentials, or the user lacks a right."""
+    """The server requires other credentials, or the user lacks a right."""
 
-    template = "{where} refused access: {detail}; check user, password and ACL"
+    template = "{where} refused access: {detail}. Check user, password and ACL"
     where: str
     detail: str
 
 
 class SchemaMismatch(SessionsError):
-    """The namespace holds data of another schema version; this version of the package does not touch it."""
+    """The namespace holds data of another schema version. Nothing was read or written."""
 
     template = (
-        "namespace {namespace!r} holds schema {found}, this package writes schema {wanted}: use a matching version"
+        "namespace {namespace!r} holds schema {found}, and this package writes schema {wanted}: use a matching version"
     )
     namespace: str
     found: str
@@ -65,7 +77,7 @@ class SchemaMismatch(SessionsError):
 
 
 class StoreError(SessionsError):
-    """The server answered with an error this package does not know."""
+    """The server answered with an error that this package does not know."""
 
     template = "{where} answered: {detail}"
     where: str

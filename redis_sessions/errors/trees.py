@@ -1,4 +1,4 @@
-"""What trees and loops refuse."""
+"""Errors about trees, runs and loops."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ from .base import SessionsError
 
 
 class SpawnRefused(SessionsError):
-    """A spawn was refused, and the caller wanted an exception (`raise_if_refused`). `reason` is the result's."""
+    """A spawn was refused. Raised by `SpawnResult.raise_if_refused`."""
 
     template = "no child was spawned: {message}"
     reason: str
+    """The reason of the SpawnResult."""
     message: str
 
 
 class JoinTimeout(SessionsError, TimeoutError):
-    """Fewer children than wanted had ended when the time was over. `ended` and `waiting` are their ids."""
+    """Fewer children than wanted ended in time."""
 
-    template = "session {session_id!r}: {detail}; join() again, or look at children()"
+    template = "session {session_id!r}: {detail}. Call join() again, or look at children()"
     session_id: str
     ended: list[str]
+    """IDs of the children that ended."""
     waiting: list[str]
+    """IDs of the children that are active."""
     detail: str
 
 
 class ReplyTimeout(SessionsError, TimeoutError):
-    """No assistant message came in time. `seq` is the last that was there."""
+    """No assistant message came in time. The sent message stays sent."""
 
-    template = "session {session_id!r}: no reply above seq {seq} within {waited:g} s; what was sent stays sent"
+    template = "session {session_id!r}: no reply above seq {seq} within {waited:g} s. The sent message stays sent"
     session_id: str
     seq: int
+    """The highest seq then."""
     waited: float
 
 
 class LoopNotFound(SessionsError):
-    """The session has no loop of this id."""
+    """The session has no loop with this ID."""
 
-    code = "NO_LOOP"
     reply = ("loop",)
     template = "session {session_id!r} has no loop {loop!r}"
     session_id: str
@@ -43,9 +46,8 @@ class LoopNotFound(SessionsError):
 
 
 class LoopConflict(SessionsError):
-    """A loop is in use, or cannot become what was wanted: pending, running, then completed, rejected or aborted for good."""
+    """The loop exists already, or its status does not allow the change."""
 
-    code = "LOOP"
     reply = ("loop", "status", "wanted")
     template = "loop {loop!r} of session {session_id!r} is {status} and cannot become {wanted}"
     session_id: str

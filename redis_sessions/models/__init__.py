@@ -1,1 +1,1 @@
-"""What callers give and get, one noun a file."""
+"""The values that callers give and get, one noun a file."""

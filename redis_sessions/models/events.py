@@ -1,4 +1,4 @@
-"""What watching a session yields."""
+"""The events that a watcher receives."""
 
 from __future__ import annotations
 
@@ -10,30 +10,36 @@ from .sessions import Status
 
 
 class SessionEvent(NamedTuple):
-    """Something that happened in a session.
-
-    `message` and `status` are stored: watching again from their `seq` (and `change`) goes on behind them. A `gap` says which
-    messages are gone, unseen; without a `first_seq`, that changes of the status up to `change` are (some 30 are kept). A
-    `delta` is what `publish` told; it is not stored. `deleted` says the session is gone, or is another one by now;
-    `regressed`, of `cache.watch`, that a failover lost what came after `seq`.
-    """
+    """Something that happened in a session."""
 
     kind: Literal["message", "status", "gap", "delta", "deleted", "regressed"]
+    """The kind of event.
+
+    - message: a message was appended.
+    - status: the status changed.
+    - gap: messages from `first_seq` to `seq` are gone unseen. Without `first_seq`: changes of the status up to `change` are.
+    - delta: a caller published `data`, which is not stored.
+    - deleted: the session is gone, or has another incarnation.
+    - regressed: a failover lost the messages above `seq` (`cache.watch` only).
+    """
     session_id: str
+    """The session."""
     seq: int
-    """Of the message; else of the last one before the event."""
+    """The seq of the message, or of the last message before the event."""
     change: int
-    """How often the status had changed."""
+    """The number of status changes so far."""
     message: Message | None = None
+    """The message of a `message` event."""
     status: Status | None = None
+    """The new status of a `status` event."""
     at: datetime | None = None
-    """When the message was appended, or the status changed, by the server's clock."""
+    """Server time (UTC) of a message or a status change."""
     first_seq: int | None = None
-    """Of a gap in the messages, which goes on to `seq`."""
+    """The first lost message of a `gap`."""
     data: Any = None
-    """Of a delta."""
+    """The value of a `delta`."""
 
     @property
     def is_stored(self) -> bool:
-        """Whether it can be read again."""
+        """True if a later watch yields this event again."""
         return self.kind in ("message", "status")

@@ -1,4 +1,4 @@
-"""Who holds a session's lease, and who waits for it."""
+"""The state of a session's lease."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pydantic import BaseModel, ConfigDict
 
 
 class LeaseInfo(BaseModel):
-    """A session's lease as it stood at one moment of the server."""
+    """A session's lease at one moment of the server."""
 
     model_config = ConfigDict(frozen=True)
 
     session_id: str
+    """The session."""
     owner: str
-    """What its holder calls itself."""
+    """The name of the holder."""
     fence: int
+    """The fencing token of the grant."""
     expires_in: timedelta
-    """Until it may be taken over, unless it is renewed; negative when it ran out."""
-    line: list[str]
-    """The owners who wait, the next one first."""
-    inbox: int
-    """Messages that wait for the holder."""
+    """Time until another worker may take the lease, unless it is renewed. Negative when it ran out."""
+    waiters: list[str]
+    """The names of the workers that wait, the next one first."""
+    inbox_size: int
+    """Messages that wait in the session's inbox."""

@@ -1,4 +1,4 @@
-"""The ledger inside a session: its loops (agent runs), what they were configured with, what they used, how they hang together."""
+"""The ledger of a session: its loops, their configuration, usage, turns and events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import LoopNotFound
 
 LoopStatus = Literal["pending", "running", "completed", "rejected", "aborted"]
-Count = Field(default=0, ge=0, le=2**53, strict=True)
+TokenCount = Field(default=0, ge=0, le=2**53, strict=True)
 
 
 class _Frozen(BaseModel):
@@ -18,64 +18,94 @@ class _Frozen(BaseModel):
 
 
 class Usage(_Frozen):
-    """What model calls used, in tokens; `total` is what the provider said, and summed, not computed. `cost`: any currency."""
+    """The tokens and cost of model calls."""
 
-    input: int = Count
-    output: int = Count
-    reasoning: int = Count
-    cache_read: int = Count
-    cache_write: int = Count
-    total: int = Count
+    input: int = TokenCount
+    """Input tokens, 0 to 2^53."""
+    output: int = TokenCount
+    """Output tokens."""
+    reasoning: int = TokenCount
+    """Reasoning tokens."""
+    cache_read: int = TokenCount
+    """Tokens read from the provider's cache."""
+    cache_write: int = TokenCount
+    """Tokens written to the provider's cache."""
+    total: int = TokenCount
+    """Total tokens as the provider stated them. Totals are added up, not computed."""
     cost: float = Field(default=0.0, ge=0, le=1e9, allow_inf_nan=False)
+    """Cost in any currency, stored to six decimal places."""
 
 
 class LoopConfig(_Frozen):
-    """A snapshot of what a loop runs with; what is absent was left out."""
+    """A snapshot of the configuration that a loop runs with. None means that it was not given."""
 
     model: str
+    """The model."""
     provider: str
+    """The provider of the model."""
     config_id: str | None = None
+    """The ID of the configuration."""
     name: str | None = None
+    """The name of the configuration."""
     api: str | None = None
+    """The API of the provider."""
     base_url: str | None = None
+    """The base URL of the API."""
     reasoning: bool | None = None
+    """True if the model reasons."""
     context_window: int | None = None
+    """The context window in tokens."""
     max_tokens: int | None = None
+    """The most output tokens of one call."""
     thinking_level: str | None = None
+    """The thinking level."""
     temperature: float | None = None
+    """The temperature."""
 
 
 class ParallelGroup(_Frozen):
-    """Loops that ran side by side, and which of them was selected."""
+    """Loops that ran in parallel, and the selected one."""
 
     loops: list[str]
+    """The IDs of all loops of the group."""
     selected: str | None = None
+    """The ID of the selected loop."""
     config_index: int | None = None
+    """The index of the selected configuration."""
     evaluation: Usage | None = None
-    """What choosing it used."""
+    """The tokens and cost of the evaluation."""
 
 
 class LoopTurn(_Frozen):
-    """One exchange of a loop with its model. `index` is the turn's own number, whatever its place in a list."""
+    """One exchange of a loop with its model."""
 
     index: int
+    """The turn's own number, whatever its place in a list."""
     trigger: str
+    """The trigger."""
     inputs: list[Any] = []
+    """The input messages (JSON)."""
     output: Any = None
+    """The output message (JSON)."""
     tool_results: list[Any] = []
+    """The tool results (JSON)."""
     usage: Usage | None = None
+    """The tokens and cost that it used."""
     request: Any = None
+    """The request payload (JSON)."""
     started_at: datetime
+    """When it started."""
     ended_at: datetime
+    """When it ended."""
 
     @property
     def duration(self) -> timedelta:
-        """From its start to its end."""
+        """Time from its start to its end."""
         return self.ended_at - self.started_at
 
     @property
     def has_tool_calls(self) -> bool:
-        """Whether there is a tool result."""
+        """True if it has a tool result."""
         return bool(self.tool_results)
 
     @property
@@ -85,63 +115,81 @@ class LoopTurn(_Frozen):
 
 
 class LoopEvent(_Frozen):
-    """Something that happened in a loop: `seq` is its number there, from 1."""
+    """Something that happened in a loop."""
 
     seq: int
+    """Its number in the loop, from 1."""
     at: datetime
+    """Server time (UTC)."""
     payload: Any
+    """The JSON value."""
 
 
 class LoopInfo(_Frozen):
-    """A loop as it stood at one moment."""
+    """A loop at one moment."""
 
     id: str
+    """Its ID."""
     status: LoopStatus
+    """Its status."""
     parent: str | None = None
     """The loop that started it, in this session or another."""
     group: str | None = None
-    """The parallel group it is in; `Ledger.groups` has those."""
+    """Its parallel group. `Ledger.groups` has the groups."""
     continuation: str = "initial"
+    """The kind of continuation."""
     config: LoopConfig | None = None
+    """The configuration that it runs with."""
     metadata: dict[str, Any] = {}
+    """Its metadata."""
     reason: str | None = None
+    """Why it was rejected or aborted."""
     created_at: datetime
+    """When it was created (UTC)."""
     started_at: datetime | None = None
+    """When it began to run."""
     finished_at: datetime | None = None
+    """When it ended."""
     events: int
+    """The number of its events."""
     turns: int
+    """The number of its turns."""
     usage: Usage
+    """The tokens and cost that it used."""
 
 
 class Ledger(_Frozen):
     """All loops of a session, in the order of their starts."""
 
     session_id: str
+    """The session."""
     loops: list[LoopInfo]
+    """The loops."""
     usage: Usage
-    """Of all its loops."""
+    """The tokens and cost of all loops."""
     groups: dict[str, ParallelGroup]
+    """The parallel groups by name."""
 
     def find(self, loop_id: str) -> LoopInfo | None:
-        """The loop of an id, or None."""
+        """Return the loop with an ID, or None."""
         return next((loop for loop in self.loops if loop.id == loop_id), None)
 
     def roots(self) -> list[LoopInfo]:
-        """Loops that no loop of this session started."""
+        """Return the loops that no loop of this session started."""
         known = {loop.id for loop in self.loops}
         return [loop for loop in self.loops if loop.parent not in known]
 
     def children(self, loop_id: str) -> list[LoopInfo]:
-        """Loops that a loop started; the parent each names is the truth. None for an unknown loop."""
+        """Return the loops that name a loop as their parent. An unknown loop has none."""
         return [loop for loop in self.loops if loop.parent == loop_id]
 
     def siblings(self, loop_id: str) -> list[LoopInfo]:
-        """Every loop of its parallel group, itself included; none without a group."""
+        """Return every loop of a loop's parallel group, the loop itself included. Without a group there are none."""
         found = self.find(loop_id)
         return [loop for loop in self.loops if found and found.group and loop.group == found.group]
 
     def chain(self, loop_id: str) -> list[str]:
-        """Ids from the root to a loop; a parent in another session comes first, and ends the way. Raises LoopNotFound."""
+        """Return the IDs from the root to a loop. A parent in another session comes first. Raises LoopNotFound."""
         loop = self.find(loop_id)
         if loop is None:
             raise LoopNotFound(session_id=self.session_id, loop=loop_id)

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .._core.units import moment
+from .._durations import moment
 from ..errors import InvalidInput
 
-# The kind of a message is one letter in the store. S1's entry types and the chat roles meet here.
+# The kind of a message is one letter in the store: a role, or an entry type.
 KINDS: dict[str, tuple[str, str]] = {
     "s": ("system", "system_message"),
     "u": ("user", "user_message"),
@@ -27,7 +27,7 @@ KIND_OF_ROLE = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
 KIND_OF_TYPE = {type: kind for kind, (_, type) in KINDS.items()}
 TOOL_KINDS = "tc"
 
-# Names that frameworks use for the same roles, and for items that have a type instead of a role.
+# Names that frameworks use for these roles, and for items that have a type instead of a role.
 _FOREIGN_ROLES = {"developer": "s", "human": "u", "ai": "a", "model": "a", "function": "t"}
 _FOREIGN_TYPES = {
     "system": "s",
@@ -46,12 +46,11 @@ _OF_TYPE = KIND_OF_TYPE | _FOREIGN_TYPES
 class Message:
     """One message.
 
-    Made by the caller from a role and content, or from any JSON object with `payload=`; read back with `seq`, `id` and
-    `timestamp` set by the server, and `batch_id` naming the append that wrote it. `payload` comes back equal to what was
-    given, key order included.
+    A caller makes it from a role and content, or from any JSON object with `payload=`. A stored message has `seq`, `id` and
+    `timestamp`, and `batch_id` names the append that wrote it. The payload comes back equal, key order included.
     """
 
-    __slots__ = ("_life", "_ms", "batch_id", "kind", "payload", "pinned", "seq", "tokens")
+    __slots__ = ("_incarnation", "_ms", "batch_id", "kind", "payload", "pinned", "seq", "tokens")
 
     def __init__(
         self,
@@ -65,10 +64,20 @@ class Message:
         pinned: bool = False,
         tokens: int | None = None,
     ) -> None:
-        """Either `role` and `content` (with `name`, `tool_call_id`, `metadata`), or a `payload`.
+        """Make a message from `role` and `content`, or from a `payload`.
 
-        `role` beside a payload decides its role where the payload does not say. `pinned` messages survive the cap.
-        `tokens` replaces the counter's estimate.
+        Args:
+            role: system, user, assistant or tool. With a payload: the role if the payload has none.
+            content: text, or any JSON value.
+            name: the payload's `name`.
+            tool_call_id: the ID of the call that a tool message answers.
+            metadata: the payload's `metadata`.
+            payload: a JSON object, or a pydantic model, that is the whole payload.
+            pinned: keep the message whatever the cap drops.
+            tokens: its tokens, instead of the token counter's estimate.
+
+        Raises:
+            InvalidInput: the message has no role that is known.
         """
         if payload is None:
             payload = {"role": role, "content": content}
@@ -83,17 +92,16 @@ class Message:
         self.seq = 0
         self.batch_id = ""
         self._ms = 0
-        self._life = ""
+        self._incarnation = ""
 
-    # How S1's entries are written; the chat roles need only Message(role, content).
     @classmethod
     def tool_call(cls, tool_name: str, content: Any = None, *, success: bool = True) -> Message:
-        """An entry about one use of a tool."""
+        """Return an entry about one use of a tool."""
         return cls(payload={"type": "tool_call", "tool_name": tool_name, "success": success, "content": content})
 
     @classmethod
     def skill_execution(cls, skill_name: str, content: Any = None, *, success: bool = True) -> Message:
-        """An entry about one run of a skill."""
+        """Return an entry about one run of a skill."""
         return cls(
             payload={"type": "skill_execution", "skill_name": skill_name, "success": success, "content": content}
         )
@@ -102,13 +110,13 @@ class Message:
     def evaluation_result(
         cls, score: float, metrics: Mapping[str, float] | None = None, content: Any = None
     ) -> Message:
-        """An entry with the result of an evaluation."""
+        """Return an entry with the result of an evaluation."""
         fields = {"type": "evaluation_result", "score": score, "metrics": dict(metrics or {}), "content": content}
         return cls(payload=fields)
 
     @classmethod
     def system_event(cls, event: str, content: Any = None) -> Message:
-        """An entry about something that happened around the conversation."""
+        """Return an entry about an event outside the conversation."""
         return cls(payload={"type": "system_event", "event": event, "content": content})
 
     @classmethod
@@ -121,7 +129,7 @@ class Message:
         phase_reached: str | None = None,
         evaluation_passed: bool | None = None,
     ) -> Message:
-        """An answer of the assistant's, and what it came of; what is None is left out."""
+        """Return an assistant message with the session, seed, phase and evaluation that it came from. None is left out."""
         facts = {
             "session_id": session_id,
             "seed_id": seed_id,
@@ -143,17 +151,17 @@ class Message:
 
     @property
     def id(self) -> str:
-        """Unique over all sessions and lives; empty before the message is stored."""
-        return f"{self._life}-{self.seq}" if self._life else ""
+        """Unique over all sessions and incarnations. '' before the message is stored."""
+        return f"{self._incarnation}-{self.seq}" if self._incarnation else ""
 
     @property
     def timestamp_ms(self) -> int:
-        """The server's time when it was stored, in ms since the epoch; 0 before."""
+        """Server time when it was stored, in ms since the epoch. 0 before."""
         return self._ms
 
     @property
     def timestamp(self) -> datetime:
-        """The server's time when it was stored (UTC)."""
+        """Server time when it was stored (UTC)."""
         return moment(self._ms)
 
     @property
@@ -163,7 +171,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The content as text: itself, its `text`, the text of its blocks, or its JSON."""
+        """The content as text: the text itself, its `text`, the text of its blocks, or its JSON."""
         return text_of(self.content)
 
     @property
@@ -183,7 +191,7 @@ class Message:
         return found if isinstance(found, dict) else {}
 
     def __eq__(self, other: object) -> bool:
-        """Equal payload, seq and id."""
+        """Compare payload and ID."""
         return isinstance(other, Message) and (self.payload, self.id) == (other.payload, other.id)
 
     __hash__ = None  # type: ignore[assignment]
@@ -193,12 +201,12 @@ class Message:
 
 
 def kind_of(payload: Any, role: str | None = None) -> str:
-    """The kind letter of a payload: by its role, else by its type, else by the role given beside it."""
+    """Return the kind letter of a payload: by its role, else by its type, else by the given role. Raises InvalidInput."""
     if not isinstance(payload, dict):
-        raise InvalidInput(name="message", detail=f"a {type(payload).__name__} is no JSON object (dict)")
+        raise InvalidInput(name="message", detail=f"must be a JSON object (dict), got a {type(payload).__name__}")
     own = payload.get("role")
     if own == "user" and isinstance(payload.get("content"), list) and _carries_tool_results(payload["content"]):
-        return "t"  # some providers' format has tool results as blocks of a user message
+        return "t"  # some providers have tool results as blocks of a user message
     if isinstance(own, str) and own in KIND_OF_ROLE:
         return KIND_OF_ROLE[own]
     for word, table in ((own, _OF_ROLE), (payload.get("type"), _OF_TYPE), (role, _OF_ROLE)):
@@ -206,8 +214,8 @@ def kind_of(payload: Any, role: str | None = None) -> str:
             return table[word]
     raise InvalidInput(
         name="message",
-        detail=f"role {own if own is not None else role!r} is none of system, user, assistant, tool;"
-        " for a payload without one give it beside: Message(role='user', payload={…})",
+        detail=f"role must be one of system, user, assistant, tool, got {own if own is not None else role!r};"
+        " for a payload without a role use Message(role='user', payload={…})",
     )
 
 
@@ -216,7 +224,7 @@ def _carries_tool_results(content: list[Any]) -> bool:
 
 
 def text_of(content: Any) -> str:
-    """Content as text: a string itself, the text of blocks, else JSON; nothing for None."""
+    """Return content as text: a string itself, the text of blocks, else JSON. '' for None."""
     if isinstance(content, str):
         return content
     if content is None:
@@ -231,9 +239,9 @@ def text_of(content: Any) -> str:
 
 
 def stored_message(
-    payload: dict[str, Any], kind: str, seq: int, ms: int, life: str, batch_id: str, pinned: bool, tokens: int
+    payload: dict[str, Any], kind: str, seq: int, ms: int, incarnation: str, batch_id: str, pinned: bool, tokens: int
 ) -> Message:
-    """A message as it was read from the store."""
+    """Return a message as the store has it."""
     message = Message.__new__(Message)
     message.payload = payload
     message.kind = kind
@@ -242,5 +250,5 @@ def stored_message(
     message.seq = seq
     message.batch_id = batch_id
     message._ms = ms
-    message._life = life
+    message._incarnation = incarnation
     return message

@@ -8,7 +8,9 @@ T = TypeVar("T")
 
 
 class Page(NamedTuple, Generic[T]):
-    """Some of the items of a list. `cursor` asks for what comes after them; None when there is no more."""
+    """Some items of a list."""
 
     items: list[T]
+    """The items of this page."""
     cursor: str | None
+    """Give it to the same method to get the next page. None on the last page."""

@@ -1,4 +1,4 @@
-"""What calls answer with."""
+"""The results of appends and sends."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ from .limits import LimitCheck
 
 @dataclass(slots=True)
 class AppendResult:
-    """Where a batch of messages landed, and how its session stood right then.
-
-    `count` is what is retained, `dropped` what the cap has removed so far. `duplicate` says that this batch id had been
-    appended before: nothing was written, and the other fields are of that first time.
-    """
+    """The place of a batch of messages, and the session right after it."""
 
     first_seq: int
+    """The seq of the first message of the batch."""
     last_seq: int
+    """The seq of the last message of the batch."""
     rev: int
+    """The session's revision."""
     count: int
+    """Messages that the session retains."""
     dropped: int
+    """Messages that the cap has dropped so far."""
     limit: LimitCheck
+    """The position of the session against its limits."""
     duplicate: bool
+    """True if this batch ID was appended before: nothing was written, and the other fields are those of that append."""
     batch_id: str
+    """The batch ID, the library's if the caller gave none."""
 
 
 @dataclass(slots=True)
 class SendResult:
-    """Where a sent message is: in the transcript at `seq`, or in the inbox (`seq` None) with `waiting` messages by then.
-
-    `duplicate` says that this batch id had been sent before: nothing was written, and the rest is of that first time.
-    """
+    """The place of a sent message."""
 
     seq: int | None
+    """Its seq in the transcript, or None if it waits in the inbox."""
     waiting: int
+    """Messages in the inbox, this one included. 0 if it is in the transcript."""
     duplicate: bool
+    """True if this batch ID was sent before: nothing was written, and the other fields are those of that send."""
     batch_id: str
+    """The batch ID, the library's if the caller gave none."""

@@ -1,7 +1,8 @@
-"""What a session is: its type, and everything `info()` answers."""
+"""A session: its type, its formation, and everything that `info()` returns."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -20,41 +21,54 @@ class _Frozen(BaseModel):
 
 
 class TeacherDemo(_Frozen):
-    """A teacher model shows a task."""
+    """Session type: a teacher model demonstrates a task."""
 
     type: Literal["teacher_demo"] = "teacher_demo"
+    """The tag of this type."""
     task: str
+    """The task."""
     model: str
+    """The teacher model."""
 
 
 class Evaluation(_Frozen):
-    """A skill is held against test cases."""
+    """Session type: a skill is evaluated with test cases."""
 
     type: Literal["evaluation"] = "evaluation"
+    """The tag of this type."""
     skill_name: str
+    """The skill."""
     test_cases: int
+    """The number of test cases."""
 
 
 class Refinement(_Frozen):
-    """A skill is improved, for the nth time."""
+    """Session type: a skill is refined."""
 
     type: Literal["refinement"] = "refinement"
+    """The tag of this type."""
     skill_name: str
+    """The skill."""
     iteration: int
+    """The number of the iteration."""
 
 
 class Conversation(_Frozen):
-    """People and an agent talk."""
+    """Session type: people and an agent talk."""
 
     type: Literal["conversation"] = "conversation"
+    """The tag of this type."""
     purpose: str
+    """The purpose."""
 
 
 class AgentRun(_Frozen):
-    """An agent works."""
+    """Session type: an agent works."""
 
     type: Literal["agent"] = "agent"
+    """The tag of this type."""
     agent_name: str
+    """The agent."""
 
 
 SessionType = Annotated[TeacherDemo | Evaluation | Refinement | Conversation | AgentRun, Field(discriminator="type")]
@@ -62,146 +76,184 @@ session_type: TypeAdapter[SessionType] = TypeAdapter(SessionType)
 
 
 class Formation(_Frozen):
-    """How a session came to be: made as such, for its first loop, or when a channel had been idle for so long."""
+    """The way in which a session was formed."""
 
     kind: Literal["explicit", "first_loop", "inactivity"]
+    """explicit: created by a caller. first_loop: created for its first loop. inactivity: formed after a channel was idle."""
     at: datetime
+    """When it was formed (UTC)."""
     threshold: timedelta | None = None
+    """The inactivity after which it was formed."""
     previous_id: str | None = None
-    """The session that the channel had before, if it had one."""
+    """The session that the channel had before."""
 
 
 class SessionInfo(_Frozen):
-    """A session as it stood at one moment of the server: status, revision, counts, turns, times and settings."""
+    """A session at one moment of the server, without its messages and state."""
 
     id: str
-    life: str
+    """The session's ID."""
+    incarnation: str
+    """12 hex digits, new with every creation of a session with this ID."""
     status: Status
+    """Its status."""
     rev: int
+    """Its revision: changes so far. Give it as `expected_rev` to make a write conditional."""
     kind: Kind = "main"
+    """Its kind: main, subagent (spawned) or cron."""
     user_id: str | None = None
+    """The user it belongs to."""
     agent_id: str | None = None
+    """The agent it belongs to."""
     name: str | None = None
+    """Its name."""
     type: SessionType | None = None
+    """Its session type."""
     tags: list[str] = []
+    """Its tags."""
     parent_id: str | None = None
+    """The session that spawned it, or the parent that `create` was given."""
     root_id: str | None = None
-    """The root of the tree it was spawned in; None for a root."""
+    """The root of the tree it was spawned in. None for a root."""
     label: str | None = None
+    """Its label in its tree."""
     task: str | None = None
+    """The task it was spawned for."""
     model: str | None = None
+    """The model it was spawned for."""
     spawned_by: SpawnRef | None = None
-    """The tool call, and the loop of its parent, that it was spawned by."""
+    """The tool call that spawned it."""
     attempt: int = 0
-    """How often a worker claimed it."""
+    """The number of claims by workers."""
     max_attempts: int | None = None
+    """The maximum number of claims by workers. None if workers may not claim it."""
     run_deadline: datetime | None = None
-    """When it is ended as timed_out."""
+    """When its run ends as timed_out (UTC)."""
     metadata: dict[str, Any] = {}
+    """Its metadata."""
     system_prompt: str | None = None
+    """Its system prompt."""
     formation: Formation
+    """The way in which it was formed."""
 
     created_at: datetime
+    """When it was created (UTC)."""
     updated_at: datetime
+    """When it changed last (UTC)."""
     finished_at: datetime | None = None
+    """When it ended (UTC)."""
     read_at: datetime
+    """When this was read, by the server's clock (UTC)."""
     reason: str | None = None
+    """Why it ended."""
     result: Any = None
+    """The result that it ended with (JSON)."""
 
     count: int
-    """Messages retained, pinned ones included; the system prompt is none of them."""
+    """Messages that it retains, pinned ones included. The system prompt does not count."""
     dropped: int
     """Messages that the cap or `clear` removed."""
     last_seq: int
+    """Its highest seq."""
     entries: int
-    """Messages since the session began or was cleared."""
+    """Messages since its creation or the last `clear`."""
     user_messages: int
+    """User messages since its creation or the last `clear`."""
     assistant_messages: int
+    """Assistant messages since its creation or the last `clear`."""
     turns: int
-    """Completed turns: a user message, or several in a row, followed by an assistant message."""
+    """Completed turns. Several user messages in a row, answered by an assistant message, are one turn."""
     bytes: int
+    """Bytes of the retained messages, as stored."""
     tokens: int
-    """Of the retained messages and the system prompt, by the writers' token counter."""
+    """Tokens of the retained messages and the system prompt, by the writers' token counter."""
 
     spent_tokens: int = 0
-    """Recorded usage of its loops and of all below it."""
+    """Recorded tokens of its loops and of all sessions below it."""
     spent_cost: float = 0.0
+    """Recorded cost of its loops and of all sessions below it."""
 
     ttl: timedelta | None = None
+    """Its idle life. None for no bound."""
     expires_in: timedelta | None = None
-    """Life left when this was read; None for a persistent session."""
+    """The life left when this was read. None for a persistent session."""
     max_messages: int | None
+    """The cap. None for no cap."""
     cap_policy: str
+    """oldest, tool_safe or turn. See SessionSettings."""
     max_turns: int | None = None
+    """Limit of turns."""
     max_entries: int | None = None
+    """Limit of messages since its creation or the last `clear`."""
     max_duration: timedelta | None = None
+    """Limit of the time from its creation to the last write."""
     limit_action: LimitAction = "error"
+    """The effect on an append that would exceed a limit."""
     max_message_bytes: int
+    """Largest payload in bytes."""
     max_tokens: int
+    """The default budget of `context()`."""
     max_inbox: int
+    """Messages that may wait in the inbox."""
 
     lease: LeaseInfo | None = None
-    """Who holds it and who waits for it, or None."""
-    inbox: int = 0
-    """Messages that wait for the holder of the lease."""
+    """Its lease, if a worker holds it."""
+    inbox_size: int = 0
+    """Messages that wait in its inbox."""
 
     @property
     def current_turn(self) -> int:
-        """The number of the turn that the last user message opened; 0 before the first."""
+        """The number of the turn that the last user message opened. 0 before the first."""
         return self.user_messages
 
     @property
     def exchanges(self) -> int:
-        """The smaller of the user and the assistant messages."""
+        """The smaller of the numbers of user and assistant messages."""
         return min(self.user_messages, self.assistant_messages)
 
     @property
     def active_seed_id(self) -> str | None:
-        """What it works on; like the next two from the metadata, if it is text there."""
-        return self._text("active_seed_id")
+        """The metadata value `active_seed_id`, if it is text."""
+        return text_value(self.metadata, "active_seed_id")
 
     @property
     def active_persona_id(self) -> str | None:
-        """Who the session plays."""
-        return self._text("active_persona_id")
+        """The metadata value `active_persona_id`, if it is text."""
+        return text_value(self.metadata, "active_persona_id")
 
     @property
     def project_id(self) -> str | None:
-        """What it belongs to."""
-        return self._text("project_id")
-
-    def _text(self, name: str) -> str | None:
-        value = self.metadata.get(name)
-        return value if isinstance(value, str) else None
+        """The metadata value `project_id`, if it is text."""
+        return text_value(self.metadata, "project_id")
 
     @property
     def is_empty(self) -> bool:
-        """Whether there were no user messages."""
+        """True if it has no user message."""
         return self.user_messages == 0
 
     @property
     def scope(self) -> Literal["ephemeral", "persistent"]:
-        """Persistent when nothing ends its life by itself."""
+        """persistent if it never expires, else ephemeral."""
         return "persistent" if self.expires_in is None else "ephemeral"
 
     @property
     def duration(self) -> timedelta:
-        """From its creation to its last change, never negative."""
+        """Time from its creation to its last change, never negative."""
         return max(self.updated_at - self.created_at, timedelta(0))
 
     @property
     def runtime(self) -> int:
-        """Whole seconds from its creation to its end, or to now while it runs."""
+        """Seconds, rounded down, from its creation to its end, or until now."""
         return max(int(((self.finished_at or self.read_at) - self.created_at).total_seconds()), 0)
 
     @property
     def remaining_turns(self) -> int | None:
-        """Turns left before `max_turns`; None without that limit."""
+        """Turns left before `max_turns`, 0 or more. None without that limit."""
         return None if self.max_turns is None else max(self.max_turns - self.turns, 0)
 
     @property
     def limits(self) -> list[LimitCheck]:
-        """Where each limit that is set stands, in the order turns, entries, duration."""
+        """A check of every limit that is set, in the order turns, entries, duration."""
         return check_limits(
             turns=self.turns,
             entries=self.entries,
@@ -212,5 +264,11 @@ class SessionInfo(_Frozen):
         )
 
     def check_limits(self) -> LimitCheck:
-        """The first limit, in that order, that is reached or exceeded; else ok. `limits` shows them all."""
+        """Return the first limit, in that order, that is reached or exceeded, else ok."""
         return next((check for check in self.limits if check.state != "ok"), LimitCheck("ok"))
+
+
+def text_value(metadata: Mapping[str, Any], name: str) -> str | None:
+    """Return a metadata value that is text, or None."""
+    value = metadata.get(name)
+    return value if isinstance(value, str) else None

@@ -1,19 +1,20 @@
-"""Export and import: what came of one."""
+"""The outcome of an import."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Existing = Literal["refuse", "skip", "replace"]
+OnConflict = Literal["error", "skip", "replace"]
 
 
 class ImportResult(NamedTuple):
-    """How many sessions an import put where there was none, left out because they are there, put in place of others.
-
-    `messages` is how many those it put in place retain.
-    """
+    """The numbers of sessions that an import created, skipped and replaced."""
 
     imported: int
+    """Sessions that did not exist before."""
     skipped: int
+    """Sessions that were left as they are, because one of them exists."""
     replaced: int
+    """Sessions that took the place of others."""
     messages: int
+    """Messages that the imported and replaced sessions retain."""

@@ -1,4 +1,4 @@
-"""Trees of sessions: what a spawn answers, and how the children of a session stand."""
+"""Trees of sessions: the result of a spawn, and the state of the sessions below one."""
 
 from __future__ import annotations
 
@@ -14,73 +14,92 @@ ChildStatus = Literal["active", "paused", "completed", "failed", "cancelled", "t
 
 
 class SpawnRef(BaseModel):
-    """What made a session spawn a child: the tool call, and the loop it was made in."""
+    """The tool call that spawned a session."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tool_call_id: str | None = None
+    """The ID of the tool call."""
     tool_name: str | None = None
+    """The name of the tool."""
     loop_id: str | None = None
+    """The loop of the parent in which the tool was called."""
 
 
 class SpawnResult(NamedTuple):
-    """What came of a spawn. `session_key` is the child's id, `run_id` its life; both None when it was refused.
-
-    `reason` of a refusal is max_depth, max_children, max_concurrent, max_descendants, token_budget, cost_budget, label_in_use,
-    cancelled, or parent_<status>.
-    """
+    """The result of a spawn."""
 
     status: Literal["accepted", "forbidden"]
+    """True if a child was spawned."""
     reason: str | None
+    """Why it was refused: max_depth, max_children, max_active, max_descendants, token_budget, cost_budget, label_in_use,
+    cancelled, or parent_<status>. None if it was accepted."""
     run_id: str | None
+    """The child's run ID, which is its incarnation. None if it was refused."""
     session_key: str | None
+    """The child's session ID. None if it was refused."""
     message: str
+    """The result in one sentence."""
 
     @property
     def accepted(self) -> bool:
-        """Whether there is a child."""
+        """True if a child was spawned."""
         return self.status == "accepted"
 
     def raise_if_refused(self) -> Self:
-        """The result itself, or SpawnRefused."""
+        """Return the result itself. Raises SpawnRefused if it was refused."""
         if not self.accepted:
             raise SpawnRefused(reason=self.reason, message=self.message)
         return self
 
 
 class ChildInfo(BaseModel):
-    """One session of a tree, as it stood at one moment. Of one that is gone, only what its tree knows."""
+    """A session of a tree at one moment. If the session is gone, only what its tree knows of it."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
+    """Its session ID."""
     run_id: str
+    """Its run ID, which is its incarnation."""
     number: int
-    """Its place in the tree, from 1, in the order of spawning; the root is 0."""
+    """Its number in the tree, from 1, in the order of spawning. The root is 0."""
     parent: int
     """The number of its parent."""
     status: ChildStatus
+    """Its status."""
     on_parent_end: Literal["cancel", "detach", "request_cancel"]
+    """The effect that its parent's end has on it."""
     spawned_by: SpawnRef | None = None
+    """The tool call that spawned it."""
     is_stored: bool
-    """Whether it can be read; else it expired or was deleted."""
+    """True if its session can be read. If not, it expired or was deleted."""
     label: str | None = None
+    """Its label in the tree."""
     agent_id: str | None = None
+    """The agent it was spawned for."""
     task: str | None = None
+    """The task it was spawned for."""
     reason: str | None = None
+    """Why it ended."""
     result: Any = None
+    """The result that it ended with (JSON)."""
     tokens: int = 0
-    """Of its messages."""
+    """Tokens of its messages."""
     attempt: int = 0
-    """How often it was claimed."""
+    """The number of claims by workers."""
     created_at: datetime | None = None
+    """When it was spawned (UTC)."""
     updated_at: datetime | None = None
+    """When it changed last (UTC)."""
     finished_at: datetime | None = None
+    """When it ended (UTC)."""
     runtime: timedelta | None = None
-    """From its creation to its end, or to now."""
+    """Time from its spawn to its end, or until now."""
     lease: LeaseInfo | None = None
+    """Its lease, if a worker holds it."""
 
     @property
     def is_active(self) -> bool:
-        """Whether it has not ended."""
+        """True if it has not ended."""
         return self.status in ("active", "paused")

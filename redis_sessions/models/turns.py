@@ -10,10 +10,12 @@ from .messages import TOOL_KINDS, Message
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn, numbered from 1. `entries` is everything from its user message up to the next one."""
+    """One turn of a session."""
 
     number: int
+    """Its number, from 1."""
     entries: list[Message] = field(repr=False)
+    """All messages from its user message up to the next user message."""
 
     @property
     def user_message(self) -> Message:
@@ -33,22 +35,22 @@ class Turn:
 
     @property
     def messages(self) -> list[Message]:
-        """The user message, the tool messages in order, then the answer if there is one."""
+        """The user message, the tool messages in order, then the response if there is one."""
         answer = self.assistant_response
         return [self.user_message, *self.tool_messages, *([answer] if answer else [])]
 
     @property
     def is_complete(self) -> bool:
-        """Whether an answer is there."""
+        """True if the turn has a response."""
         return self.assistant_response is not None
 
     @property
     def started(self) -> datetime:
-        """When its user message was stored."""
+        """Server time (UTC) of its user message."""
         return self.user_message.timestamp
 
     @property
     def completed(self) -> datetime | None:
-        """When its answer was stored, or None while it is open."""
+        """Server time (UTC) of its response, or None while it is open."""
         answer = self.assistant_response
         return answer.timestamp if answer else None

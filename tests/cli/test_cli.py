@@ -1,10 +1,11 @@
-"""The command line, as a user runs it: what is printed, exit codes, never a traceback."""
+"""The command line, as a user runs it: the demo, replays, show, doctor, leases, exit codes, and never a traceback."""
 
 from __future__ import annotations
 
 import contextvars
 import gzip
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from redis_sessions import LeaseLost, Message, SessionCache
-from tests.cli.running import launch, run
-from tests.servers import Server, free_port
+from redis_sessions._core.protocol.keys import session_keys
+from tests.support.command_line import launch, run
+from tests.support.servers import Server, await_true, free_port
 
 CONVERSATION: dict[str, Any] = {
     "id": "c1",
@@ -33,14 +35,15 @@ CONVERSATION: dict[str, Any] = {
 }
 
 
-def lines(path: Path, *objects: Any) -> Path:
+def write_lines(path: Path, *objects: Any) -> Path:
+    """Write objects as lines of JSON, and text as it is."""
     text = "".join(one if isinstance(one, str) else json.dumps(one) + "\n" for one in objects)
     path.write_text(text, errors="surrogateescape")
     return path
 
 
-def test_the_demo_kills_a_worker_and_loses_nothing() -> None:
-    """Exit 0, by itself, on the embedded server."""
+def test_demo_kills_a_worker_and_stores_every_message_once() -> None:
+    """The demo runs without a server and exits with 0."""
     done = launch("demo")
     assert done.returncode == 0, done.stderr
     assert "all equal" in done.stdout
@@ -48,9 +51,9 @@ def test_the_demo_kills_a_worker_and_loses_nothing() -> None:
     assert (report["killed"], report["equal"], report["retained"]) == (1, True, 792)
 
 
-def test_a_replay_compares_everything(tmp_path: Path, server: Server) -> None:
-    """Plain and gzip; the sessions stay in the named server."""
-    file = lines(tmp_path / "c.jsonl", CONVERSATION)
+def test_replay_of_plain_and_gzip_file_equals_the_input(tmp_path: Path, server: Server) -> None:
+    """A replay compares every message, and its sessions stay on the server."""
+    file = write_lines(tmp_path / "c.jsonl", CONVERSATION)
     zipped = tmp_path / "c.jsonl.gz"
     zipped.write_bytes(gzip.compress(file.read_bytes()))
     for path in (file, zipped):
@@ -65,9 +68,9 @@ def test_a_replay_compares_everything(tmp_path: Path, server: Server) -> None:
     server.client.flushall()
 
 
-def test_a_capped_replay_begins_with_no_orphan(tmp_path: Path, server: Server) -> None:
-    """And no session exceeds its cap."""
-    file = lines(tmp_path / "c.jsonl", CONVERSATION)
+def test_capped_replay_drops_a_tool_result_without_its_call(tmp_path: Path, server: Server) -> None:
+    """A capped session retains no more than its cap, and does not begin with a tool result whose call was dropped."""
+    file = write_lines(tmp_path / "c.jsonl", CONVERSATION)
     done = launch("replay", str(file), "--url", server.url, "--max-messages", "2", "--json")
     assert done.returncode == 0, done.stderr
     with SessionCache.from_url(server.url) as cache:
@@ -85,9 +88,9 @@ def test_a_capped_replay_begins_with_no_orphan(tmp_path: Path, server: Server) -
         '{"id": "x", "messages": [{"role": "king"}]}\n',
     ],
 )
-def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, own_server: Server, broken: str) -> None:
-    """By its number; by flag the rest goes on."""
-    file = lines(tmp_path / "c.jsonl", CONVERSATION, broken, {**CONVERSATION, "id": "c2"})
+def test_broken_line_stops_the_replay_or_is_skipped(tmp_path: Path, own_server: Server, broken: str) -> None:
+    """The error names the number of the line, and --skip-broken replays the other lines."""
+    file = write_lines(tmp_path / "c.jsonl", CONVERSATION, broken, {**CONVERSATION, "id": "c2"})
     stopped = launch("replay", str(file), "--url", own_server.url)
     assert stopped.returncode == 2
     assert "line 2" in stopped.stderr
@@ -98,9 +101,9 @@ def test_a_broken_line_is_named_and_stops_or_is_skipped(tmp_path: Path, own_serv
     assert "line 2" in skipped.stderr
 
 
-def test_a_replay_leaves_sessions_of_others_alone(tmp_path: Path, server: Server) -> None:
-    """Only what an earlier replay made is replaced."""
-    file = lines(tmp_path / "c.jsonl", CONVERSATION)
+def test_replay_refuses_a_session_that_no_replay_made(tmp_path: Path, server: Server) -> None:
+    """A replay replaces only sessions of earlier replays."""
+    file = write_lines(tmp_path / "c.jsonl", CONVERSATION)
     with SessionCache.from_url(server.url) as cache:
         cache.create("c1").append({"role": "user", "content": "precious"})
         refused = launch("replay", str(file), "--url", server.url)
@@ -110,8 +113,8 @@ def test_a_replay_leaves_sessions_of_others_alone(tmp_path: Path, server: Server
     server.client.flushall()
 
 
-def test_show_prints_a_readable_transcript(server: Server) -> None:
-    """Markup in messages is text; --json is for programs."""
+def test_show_prints_summary_and_transcript(server: Server) -> None:
+    """Markup in messages is printed as text, and --json prints the whole session."""
     with SessionCache.from_url(server.url) as cache:
         session = cache.create("a", system_prompt="Be [red]brief[/].", user_id="mia", max_messages=4)
         session.append(*CONVERSATION["messages"][1:], Message("user", "older"), Message("user", "last [/nope]"))
@@ -125,8 +128,8 @@ def test_show_prints_a_readable_transcript(server: Server) -> None:
     server.client.flushall()
 
 
-def test_doctor_warns_with_what_to_do(own_server: Server) -> None:
-    """Exit 0 when fit, 1 when something is wrong."""
+def test_doctor_reports_settings_that_lose_data(own_server: Server) -> None:
+    """Doctor exits with 0 if all checks pass or warn, and with 1 if a check fails."""
     done = run("doctor", "--url", own_server.url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "noeviction" in done.stdout
@@ -135,22 +138,22 @@ def test_doctor_warns_with_what_to_do(own_server: Server) -> None:
     findings = {one["subject"]: one for one in json.loads(run("doctor", "--url", own_server.url, "--json").stdout)}
     assert findings["policy"]["level"] == findings["persistence"]["level"] == "warn"
     assert "noeviction" in findings["policy"]["advice"]
-    own_server.client.set("sessions:meta", "7")
+    own_server.client.set("sessions:meta", "7")  # another schema version
     wrong = run("doctor", "--url", own_server.url)
     assert wrong.returncode == 1
     assert "schema" in wrong.stdout
 
 
-def test_a_users_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> None:
-    """A missing session, a bad id, a wrong URL, a server that is down, a missing file: exit codes 2 and 3."""
+def test_wrong_input_exits_with_2_and_server_failure_with_3(own_server: Server, tmp_path: Path) -> None:
+    """Every mistake is reported on standard error, without a traceback and without the password of the URL."""
     down = f"redis://:secret@127.0.0.1:{free_port()}"
     for code, arguments in (
-        (2, ("show", "nobody", "--url", own_server.url)),
+        (2, ("show", "missing", "--url", own_server.url)),
         (2, ("show", "a b", "--url", own_server.url)),
         (2, ("show", "a", "--url", "http://x")),
         (2, ("replay", str(tmp_path / "none.jsonl"))),
         (2, ("replay", str(tmp_path), "--url", own_server.url)),
-        (2, ("replay", str(lines(tmp_path / "empty.jsonl")))),
+        (2, ("replay", str(write_lines(tmp_path / "empty.jsonl")))),
         (2, ("show", "a", "--url", f"{own_server.url}?foo=1")),
         (2, ("show", "a", "--url", f"{own_server.url}/x")),
         (3, ("show", "a", "--url", own_server.url.replace("redis:", "redis+cluster:"))),
@@ -161,6 +164,11 @@ def test_a_users_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> No
         (2, ("replay",)),
         (2, ("no-such-command",)),
         (2, ("demo", "--workers", "1")),
+        (2, ("replay", str(tmp_path / "none.jsonl"), "--ttl", "soon")),
+        (2, ("show", "a", "--url", "redis://localhost:port")),
+        (2, ("show", "a", "--url", "redis+cluster://[::1")),
+        (2, ("show", "a", "--url", "rediss://localhost?ssl_cert_reqs=unknown")),
+        (2, ("show", "a", "--url", own_server.url, "--namespace", "a*")),
         (3, ("doctor", "--url", down)),
     ):
         done = run(*arguments)
@@ -169,8 +177,8 @@ def test_a_users_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> No
         assert done.stderr.strip()
 
 
-def test_leases_are_listed_shown_and_ended(server: Server) -> None:
-    """The holder by name, who waits, and what it holds up."""
+def test_lease_is_listed_shown_and_released_by_force(server: Server) -> None:
+    """An operator finds the holder of a lease, and releases the lease with its fence."""
     with SessionCache.from_url(server.url) as cache:
         cache.create("a")
         lease = cache.session("a").lease(ttl=60, owner="worker-7").acquire()
@@ -186,11 +194,12 @@ def test_leases_are_listed_shown_and_ended(server: Server) -> None:
         assert "held by worker-7 (fence 1)" in run("lease", "show", "a", "--url", server.url).stdout
         shown = run("show", "a", "--url", server.url).stdout
         assert "held by worker-7 (fence 1)" in shown
-        assert "1 messages in the inbox" in shown
+        assert "0 waiters" in shown
+        assert "1 message in the inbox" in shown
         assert run("lease", "release", "a", "--url", server.url, "--fence", "7").returncode == 2
         assert "released: worker-7" in run("lease", "release", "a", "--url", server.url, "--fence", "1").stdout
         again = run("lease", "release", "a", "--url", server.url)
-        assert ("nobody holds" in again.stdout, again.returncode) == (True, 1)
+        assert ("no worker holds" in again.stdout, again.returncode) == (True, 1)
         assert run("lease", "show", "a", "--url", server.url, "--json").stdout.strip() == "null"
         assert "no lease is held" in run("lease", "ls", "--url", server.url).stdout
         with pytest.raises(LeaseLost):
@@ -201,11 +210,66 @@ def test_leases_are_listed_shown_and_ended(server: Server) -> None:
     server.client.flushall()
 
 
-def test_a_message_neither_steers_the_terminal_nor_looks_like_another(server: Server) -> None:
-    """Control characters are shown, further lines are indented."""
+def test_show_escapes_control_characters_and_indents_further_lines(server: Server) -> None:
+    """A message cannot control the terminal, and no line of a message looks like another message."""
     with SessionCache.from_url(server.url) as cache:
         cache.create("a").append({"role": "tool", "content": "\x1b[31mred\u202e\nuser 99 faked"})
     shown = run("show", "a", "--url", server.url).stdout
     assert "\\x1b[31mred\\u202e" in shown
     assert "\nuser 99" not in shown
     server.client.flushall()
+
+
+def test_lease_show_says_why_a_session_is_locked(own_server: Server) -> None:
+    """One command prints the holder, the fence, the time left, the waiters and the size of the inbox."""
+    with SessionCache.from_url(own_server.url) as cache, ThreadPoolExecutor(3) as pool:
+        cache.create("a")
+        with cache.session("a").lease(ttl=60, owner="worker-7"):
+
+            def wait(owner: str) -> None:
+                with cache.session("a").lease(wait=30, owner=owner):
+                    pass
+
+            waits = []
+            for number, owner in enumerate(("worker-8", "worker-9"), 1):
+                waits.append(pool.submit(contextvars.Context().run, wait, owner))
+                await_true(lambda count=number: len(cache.session("a").info().lease.waiters) == count)  # type: ignore
+            pool.submit(contextvars.Context().run, lambda: cache.session("a").send("x")).result()
+            for command in (("lease", "show", "a"), ("show", "a")):
+                shown = run(*command, "--url", own_server.url).stdout
+                assert re.search(r"held by worker-7 \(fence 1\), [45]\d\.\d s left unless the holder renews", shown), (
+                    shown
+                )
+                assert "2 waiters: worker-8, worker-9" in shown
+                assert "1 message in the inbox" in shown
+            listed = run("lease", "ls", "--url", own_server.url).stdout.splitlines()
+            assert [line.split() for line in listed][1][-2:] == ["2", "1"]
+        for one in waits:
+            one.result()
+    assert "no worker holds the lease of a" in run("lease", "show", "a", "--url", own_server.url).stdout
+
+
+def test_expired_lease_is_shown_as_expired(own_server: Server) -> None:
+    """A lease whose worker died is shown as expired until another worker takes the lease."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("a")
+        deadline_ms = own_server.client.time()[0] * 1000 - 300_000
+        own_server.client.hset(session_keys("sessions", "a").session, "lease", f"3 nonce {deadline_ms} worker-7")
+    shown = run("lease", "show", "a", "--url", own_server.url).stdout
+    assert "held by worker-7 (fence 3), expired 5 min ago: the next worker that asks gets the lease" in shown
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "1y", "", "1e3", "200000w"])
+def test_wrong_duration_is_refused_with_its_form(own_server: Server, text: str) -> None:
+    """Every option that is a duration refuses other text, and says the form and the bounds of a duration."""
+    for arguments in (
+        ("top", "--once", "--every"),
+        ("recover", "--every"),
+        ("watch", "a", "--timeout"),
+        ("prune", "--yes", "--max-age"),
+        ("replay", "none.jsonl", "--ttl"),
+    ):
+        done = run(*arguments, text, *(() if arguments[0] == "replay" else ("--url", own_server.url)))
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), (arguments, done.stderr)
+        assert f"{arguments[-1]}: must be a duration from " in done.stderr
+        assert f"such as 90s, 30m, 12h or 7d (a number without a unit is seconds), got {text!r}" in done.stderr

@@ -1,4 +1,4 @@
-"""Finding sessions on the command line: filters, pages, counts, one line for a mistake."""
+"""Lists of sessions on the command line: filters, pages, counts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from redis_sessions import SessionCache
-from tests.cli.running import run
-from tests.servers import Server
+from tests.support.command_line import run
+from tests.support.servers import Server
 
 
 @pytest.fixture
 def url(own_server: Server) -> Iterator[str]:
-    """Three sessions: of mia, done; of mia, tagged; of an agent, with a task for a name."""
+    """Yield the URL of a server with three sessions: a completed one and a tagged one of mia, and one of an agent."""
     with SessionCache.from_url(own_server.url) as cache:
         first = cache.create("first", user_id="mia", tags=["a", "b"], name="\x1b[2J [bold]it")
         first.append({"role": "user", "content": "x"}, {"role": "user", "content": "y"})
@@ -25,13 +25,14 @@ def url(own_server: Server) -> Iterator[str]:
 
 
 def ids(*arguments: str) -> list[str]:
+    """Return the IDs that `ls --json` prints."""
     done = run("ls", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     return [json.loads(line)["id"] for line in done.stdout.splitlines()]
 
 
-def test_sessions_are_a_table(url: str) -> None:
-    """Newest first; a name neither steers the terminal nor is markup."""
+def test_sessions_are_printed_as_a_table_newest_first(url: str) -> None:
+    """A name is printed as text: it cannot control the terminal, and is not markup."""
     done = run("ls", "--url", url)
     head, *lines = [line.split() for line in done.stdout.splitlines()]
     assert head == ["session", "status", "kind", "user", "agent", "messages", "updated", "name", "or", "task"]
@@ -42,10 +43,10 @@ def test_sessions_are_a_table(url: str) -> None:
 
 
 def test_filters_combine(url: str) -> None:
-    """By user, agent, tags, kind, and whether they are active; by creation, too."""
+    """A list is filtered by user, agent, tags, kinds and activity, and ordered by change or creation."""
     at = ("--url", url)
     assert ids("--user", "mia", *at) == ["first", "second"]
-    assert ids("--user", "mia", "--active", *at) == ["second"]
+    assert ids("--user", "mia", "--active-only", *at) == ["second"]
     assert ids("--tag", "a", "--tag", "b", *at) == ["first"]
     assert ids("--agent", "bot", "--kind", "cron", *at) == ["third"]
     assert ids("--kind", "main", "--kind", "cron", "--order", "created", *at) == ["third", "second", "first"]
@@ -54,8 +55,8 @@ def test_filters_combine(url: str) -> None:
     assert run("ls", "--count", "--user", "mia", "--tag", "b", *at).stdout == "1\n"
 
 
-def test_pages_go_on_where_they_ended(url: str) -> None:
-    """The cursor is on standard error, for the table and for JSON."""
+def test_page_begins_where_the_page_before_ended(url: str) -> None:
+    """The cursor of the next page is printed on standard error, for the table and for JSON."""
     page = run("ls", "--limit", "2", "--json", "--url", url)
     assert [json.loads(line)["id"] for line in page.stdout.splitlines()] == ["first", "third"]
     word, option, cursor = page.stderr.split()
@@ -66,21 +67,21 @@ def test_pages_go_on_where_they_ended(url: str) -> None:
     assert (other.returncode, other.stderr.count("\n"), "another query" in other.stderr) == (2, 1, True)
 
 
-def test_nothing_found_is_one_line(url: str) -> None:
-    """And exit 0."""
-    done = run("ls", "--user", "nobody", "--url", url)
+def test_empty_list_exits_with_0(url: str) -> None:
+    """One line on standard error says that no session matches."""
+    done = run("ls", "--user", "unknown", "--url", url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no sessions\n")
 
 
-def test_mistakes_get_one_line(url: str) -> None:
-    """Limits, cursors, kinds, orders and users: exit 2."""
+def test_wrong_filter_exits_with_2(url: str) -> None:
+    """One line on standard error says what was expected and what was given."""
     for told, arguments in (
         ("from 1 to 1000", ("--limit", "0")),
         ("from 1 to 1000", ("--limit", "1001")),
-        ("none of a page", ("--cursor", "x")),
-        ("'robot' is none of main", ("--kind", "robot")),
-        ("'age' is none of updated", ("--order", "age")),
-        ("may not contain whitespace", ("--user", "a b")),
+        ("must be the cursor of a page", ("--cursor", "x")),
+        ("got 'robot'", ("--kind", "robot")),
+        ("got 'age'", ("--order", "age")),
+        ("must not contain white space", ("--user", "a b")),
     ):
         done = run("ls", *arguments, "--url", url)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), (arguments, done.stderr)

@@ -1,4 +1,4 @@
-"""Removing old sessions on the command line: what is handed on, what is asked, what is said."""
+"""Pruning on the command line: the bounds that reach the cache, the question, and the output."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typer.testing import CliRunner, Result
 from redis_sessions import InvalidInput, SessionCache
 from redis_sessions.cli import prune as command
 from redis_sessions.cli.commands import app
-from tests.servers import Server
+from tests.support.servers import Server
 
-Asked = list[dict[str, Any]]
+Calls = list[dict[str, Any]]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """What `prune` of the cache was asked for; it finds seven sessions."""
-    calls: Asked = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Return the arguments of each call of `cache.prune`, which finds seven sessions."""
+    made: Calls = []
 
     def prune(
         cache: SessionCache, max_sessions: int = 0, max_age: float = 0, *, cooldown: float = 0, dry_run: bool = False,
@@ -28,50 +28,55 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     ) -> int:  # fmt: skip
         assert progress is not None
         progress(7)
-        calls.append({"sessions": max_sessions, "age": max_age, "cooldown": cooldown, "dry": dry_run})
+        made.append({"sessions": max_sessions, "age": max_age, "cooldown": cooldown, "dry": dry_run})
         return 7
 
     monkeypatch.setattr(SessionCache, "prune", prune, raising=False)
-    return calls
+    return made
 
 
-def pruned(server: Server, *arguments: str, typed: str | None = None) -> Result:
+def prune(server: Server, *arguments: str, typed: str | None = None) -> Result:
+    """Run `prune` in this process, with text that a user types."""
     return CliRunner().invoke(app, ["prune", *arguments, "--url", server.url], input=typed)
 
 
-def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def use_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the command find a terminal as its standard input."""
+
     class Terminal:
         stdin = type("Typed", (), {"isatty": lambda self: True})()
 
     monkeypatch.setattr(command, "sys", Terminal)
 
 
-def test_bounds_are_handed_on(own_server: Server, asked: Asked) -> None:
-    """Durations in seconds, minutes, hours and days."""
-    done = pruned(own_server, "--max-sessions", "5", "--max-age", "7d", "--cooldown", "30m", "--yes")
-    assert (done.exit_code, done.stdout) == (0, "removed 7 sessions, with all below them\n")
-    assert asked == [{"sessions": 5, "age": 7 * 86_400, "cooldown": 1800, "dry": False}]
-    assert pruned(own_server, "--max-age", "90", "--yes", "--json").stdout == '{"removed": 7}\n'
-    assert (asked[1]["sessions"], asked[1]["age"]) == (0, 90)
+def test_bounds_reach_the_cache_in_seconds(own_server: Server, calls: Calls) -> None:
+    """A duration is text with a unit, or a number of seconds."""
+    done = prune(own_server, "--max-sessions", "5", "--max-age", "7d", "--cooldown", "30m", "--yes")
+    assert (done.exit_code, done.stdout) == (0, "deleted 7 sessions, with all descendants\n")
+    assert calls == [{"sessions": 5, "age": 7 * 86_400, "cooldown": 1800, "dry": False}]
+    assert prune(own_server, "--max-age", "90", "--yes", "--json").stdout == '{"deleted": 7}\n'
+    assert (calls[1]["sessions"], calls[1]["age"]) == (0, 90)
 
 
-def test_a_dry_run_only_says_how_many(own_server: Server, asked: Asked) -> None:
-    """It needs no yes."""
-    done = pruned(own_server, "--max-age", "12h", "--dry-run")
-    assert (done.exit_code, done.stdout) == (0, "would remove 7 sessions, with all below them\n")
-    assert [one["dry"] for one in asked] == [True]
+def test_dry_run_prints_the_number_of_sessions(own_server: Server, calls: Calls) -> None:
+    """A dry run deletes nothing, and needs no --yes."""
+    done = prune(own_server, "--max-age", "12h", "--dry-run")
+    assert (done.exit_code, done.stdout) == (0, "would delete 7 sessions, with all descendants\n")
+    assert [one["dry"] for one in calls] == [True]
 
 
-def test_a_terminal_is_asked_first(own_server: Server, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With how many it would be; nothing goes without a yes."""
-    at_a_terminal(monkeypatch)
-    no = pruned(own_server, "--max-age", "1d", typed="n\n")
-    assert (no.exit_code, "removed 7" in no.stdout) == (1, False)
-    assert "remove 7 sessions, with all below them, of namespace sessions" in no.stderr
-    assert [one["dry"] for one in asked] == [True]
-    yes = pruned(own_server, "--max-age", "1d", typed="y\n")
-    assert (yes.exit_code, yes.stdout.endswith("removed 7 sessions, with all below them\n")) == (0, True)
-    assert [one["dry"] for one in asked] == [True, True, False]
+def test_terminal_is_asked_before_the_deletion(
+    own_server: Server, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question says how many sessions would be deleted, and only a yes deletes them."""
+    use_terminal(monkeypatch)
+    no = prune(own_server, "--max-age", "1d", typed="n\n")
+    assert (no.exit_code, "deleted 7" in no.stdout) == (1, False)
+    assert "Delete 7 sessions, with all descendants, from namespace sessions" in no.stderr
+    assert [one["dry"] for one in calls] == [True]
+    yes = prune(own_server, "--max-age", "1d", typed="y\n")
+    assert (yes.exit_code, yes.stdout.endswith("deleted 7 sessions, with all descendants\n")) == (0, True)
+    assert [one["dry"] for one in calls] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -81,15 +86,17 @@ def test_a_terminal_is_asked_first(own_server: Server, asked: Asked, monkeypatch
         ("--yes",),
         ("--max-age", "1d"),
         ("--max-age", "soon", "--yes"),
-        ("--max-age", "1w", "--yes"),
+        ("--max-age", "1y", "--yes"),
         ("--max-age", "0", "--yes"),
         ("--max-age", "1d", "--cooldown", "-1", "--yes"),
         ("--max-sessions", "0", "--yes"),
     ],
 )
-def test_mistakes_are_refused(own_server: Server, asked: Asked, arguments: tuple[str, ...]) -> None:
-    """Before anything is looked at; also a run without a terminal and without a yes."""
-    done = pruned(own_server, *arguments)
+def test_wrong_bounds_are_refused_before_the_cache_is_called(
+    own_server: Server, calls: Calls, arguments: tuple[str, ...]
+) -> None:
+    """A run without a terminal and without --yes is refused, too."""
+    done = prune(own_server, *arguments)
     assert isinstance(done.exception, InvalidInput | typer.Exit | SystemExit)
-    assert (done.exit_code, asked) != (0, [])
-    assert asked == []
+    assert (done.exit_code, calls) != (0, [])
+    assert calls == []

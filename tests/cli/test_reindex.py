@@ -1,4 +1,4 @@
-"""`doctor --reindex`: lists come back from the sessions alone."""
+"""`doctor --reindex`: the indexes are rebuilt from the sessions alone."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import redis
 
 from redis_sessions import SessionCache
 from redis_sessions.cli.reindex import reindex
-from tests.cli.running import run
 from tests.conftest import Engines, fake_client
-from tests.servers import Server, await_true, free_port
+from tests.support.command_line import run
+from tests.support.servers import Server, await_true, free_port
 
 
 def clients(cache: SessionCache, engine: str, engines: Engines) -> list[redis.Redis]:
+    """Return a client for each node of the engine."""
     return [node.client for node in engines.nodes[engine]] or [fake_client(cache)]
 
 
-def test_lists_are_right_again(cache: SessionCache, engine: str, engines: Engines, namespace: str, url: str) -> None:
-    """Of all, of a user, by a tag, the active and the ended; the sessions of others are not looked at."""
+def test_reindex_restores_deleted_indexes(
+    cache: SessionCache, engine: str, engines: Engines, namespace: str, url: str
+) -> None:
+    """All lists and counts are right after a reindex, and keys that are not of a session are skipped."""
     for number in range(450):
         session = cache.create(f"s{number}", user_id=f"user{number % 3}", tags=["odd"] if number % 2 else None)
         if number % 9 == 0:
             session.complete()
     cache.create("root").spawn("worker").raise_if_refused()
-    cache._home.indexes.catch_up()
+    cache._context.indexer.flush()
     raw = clients(cache, engine, engines)
     for client in raw:
         found = [key for key in client.scan_iter(count=1000) if b":session:" not in key and not key.endswith(b":meta")]
@@ -43,19 +46,19 @@ def test_lists_are_right_again(cache: SessionCache, engine: str, engines: Engine
         assert seen == [200, 400, 452]
     else:
         done = run("doctor", "--reindex", "--json", "--url", url, "--namespace", namespace)
-        assert (done.returncode, json.loads(done.stdout)) == (0, {"looked_at": 452}), done.stderr
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"checked": 452}), done.stderr
     for client in raw:
         with suppress(redis.exceptions.MovedError):
             client.delete(foreign)
-    assert len(list(cache.sessions())) == cache.count() == 452
-    assert {one.id for one in cache.sessions(user="user1")} == {f"s{n}" for n in range(1, 450, 3)}
+    assert len(list(cache.iter_sessions())) == cache.count() == 452
+    assert {one.id for one in cache.iter_sessions(user="user1")} == {f"s{n}" for n in range(1, 450, 3)}
     assert cache.count(tags=["odd"]) == 225
     assert cache.count(active_only=True) == 402
-    assert [one.agent_id for one in cache.sessions(kinds=["subagent"])] == ["worker"]
+    assert [one.agent_id for one in cache.iter_sessions(kinds=["subagent"])] == ["worker"]
 
 
-def test_it_runs_while_others_write(own_server: Server) -> None:
-    """What is created and deleted meanwhile is listed, or not, as it should be."""
+def test_reindex_lists_no_deleted_session(own_server: Server) -> None:
+    """A reindex lists the sessions and categories that exist, right after others were deleted."""
     with SessionCache.from_url(own_server.url) as cache:
         for number in range(100):
             cache.create(f"s{number}")
@@ -63,16 +66,16 @@ def test_it_runs_while_others_write(own_server: Server) -> None:
             cache.delete(f"s{number}")
         cache.documents("notes/a").put("n", "text")
         own_server.client.delete("sessions:index:documents")
-        assert run("doctor", "--reindex", "--url", own_server.url).stdout == "50 sessions were looked at\n"
+        assert run("doctor", "--reindex", "--url", own_server.url).stdout == "checked 50 sessions\n"
         assert cache.categories().items == ["notes/a"]
         await_true(lambda: cache.count() == 50)
 
 
 @pytest.mark.parametrize("rights", ["+@all -scan", "+@all"])
-def test_what_stops_it_is_one_line(own_server: Server, rights: str) -> None:
-    """A right that lacks, a server that is down: exit 3."""
+def test_reindex_without_rights_or_server_exits_with_3(own_server: Server, rights: str) -> None:
+    """One line on standard error names the missing right, or says that the server did not serve."""
     own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", *rights.split())
     port = own_server.port if "scan" in rights else free_port()
     done = run("doctor", "--reindex", "--url", f"redis://few:pass@127.0.0.1:{port}")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
-    assert ("needs SCAN" if "scan" in rights else "did not serve") in done.stderr
+    assert ("needs the right to SCAN" if "scan" in rights else "did not serve") in done.stderr

@@ -1,94 +1,25 @@
-"""`top`: a frame for a pipe; on a terminal a live view that resizes, outlives its server, and leaves all as it was."""
+"""`top`: one frame for a pipe, and a live view on a terminal that survives a restart of the server."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import re
-import select
 import signal
-import struct
-import subprocess
-import sys
 import termios
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
 from redis_sessions import SessionCache
 from redis_sessions.cli import frame
-from tests.cli.running import run
-from tests.servers import Server, await_true
+from tests.cli.terminal import terminal
+from tests.support.command_line import run
+from tests.support.servers import Server, await_true
 
 X = {"role": "user", "content": "x"}
 
 
-class Terminal:
-    """A terminal of its own, with `redis-sessions top` in it."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.master, self.slave = pty.openpty()
-        self.resize(24, 100)
-        self.before = termios.tcgetattr(self.slave)
-        self.output = b""
-        command = [sys.executable, "-m", "redis_sessions.cli.main", "top", *arguments]
-        environment = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color"}
-        end = self.slave
-        self.process = subprocess.Popen(
-            command, env=environment, start_new_session=True, stdin=end, stdout=end, stderr=end
-        )
-
-    def resize(self, lines: int, columns: int) -> None:
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def read(self) -> None:
-        """What comes within a moment."""
-        if select.select([self.master], [], [], 0.1)[0]:
-            self.output += os.read(self.master, 65_536)
-
-    def frame(self, text: str) -> list[str]:
-        """The lines of the first whole frame from now on that has a text in it."""
-        begin = len(self.output)
-        due = time.monotonic() + 20
-        while True:
-            assert time.monotonic() < due, f"no {text!r} in {self.output[begin:][-5000:]!r}"
-            assert self.process.poll() is None, self.output[-5000:]
-            self.read()
-            for drawn in self.output[begin:].split(b"\x1b[H")[1:-1]:
-                plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode())
-                if text in plain:
-                    return plain.replace("\r", "").split("\n")
-
-    def end(self) -> int:
-        """Its exit code, once all that it wrote is read."""
-        due = time.monotonic() + 20
-        while self.process.poll() is None and time.monotonic() < due:
-            self.read()
-        self.read()
-        return self.process.wait(1)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
-
-
-@contextmanager
-def terminal(*arguments: str) -> Iterator[Terminal]:
-    found = Terminal(*arguments)
-    try:
-        yield found
-    finally:
-        found.close()
-
-
-def test_a_pipe_gets_one_frame(own_server: Server) -> None:
-    """Totals, leases, what waits, what failed, and the sessions that were updated last."""
+def test_pipe_gets_one_frame(own_server: Server) -> None:
+    """A frame has totals, leases, queues, failures, and the sessions that changed last."""
     with SessionCache.from_url(own_server.url) as cache:
         cache.create("root", user_id="mia").spawn("researcher", task="t").raise_if_refused()
         cache.create("held").append(X, X)
@@ -101,8 +32,8 @@ def test_a_pipe_gets_one_frame(own_server: Server) -> None:
     for part in (
         "namespace sessions",
         "sessions: 3 active, 2 ended",
-        "leases held: 1",
-        "waiting: researcher · 1 runs for a worker · 0 workers for a run",
+        "leases: 1",
+        "queue researcher: 1 run · 0 idle workers",
         "failed: broken · ",
         "bot · \\x1b[2J [bold]it",
     ):
@@ -112,11 +43,11 @@ def test_a_pipe_gets_one_frame(own_server: Server) -> None:
     assert rows["held"][1:] == ["●", "active", "2", "worker-7", *rows["held"][-2:]]
 
 
-def test_it_lives_on_a_terminal(own_server: Server) -> None:
-    """It draws, counts, resizes, and ends by q: the terminal is as it was."""
+def test_live_view_follows_changes_and_resizes_until_q(own_server: Server) -> None:
+    """The view fills the terminal, and the terminal is restored at the end."""
     with SessionCache.from_url(own_server.url) as cache:
         sessions = [cache.create(f"s{number}") for number in range(40)]
-        with terminal("--every", "0.2", "--url", own_server.url) as view:
+        with terminal("top", "--every", "0.2", "--url", own_server.url) as view:
             assert len(view.frame("40 active, 0 ended")) == 24
             assert termios.tcgetattr(view.slave)[3] & (termios.ICANON | termios.ECHO) == 0
             sessions[7].append(X, X, X)
@@ -135,9 +66,11 @@ def test_it_lives_on_a_terminal(own_server: Server) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
-def test_signals_end_it_cleanly(own_server: Server, number: signal.Signals, code: int) -> None:
-    """Ctrl-C quietly, SIGTERM by its code; the terminal is as it was."""
-    with terminal("--url", own_server.url) as view:
+def test_signal_ends_the_live_view_and_restores_the_terminal(
+    own_server: Server, number: signal.Signals, code: int
+) -> None:
+    """Ctrl-C exits with 0, and SIGTERM exits with 143."""
+    with terminal("top", "--url", own_server.url) as view:
         view.frame("0 active")
         view.process.send_signal(number)
         assert view.end() == code
@@ -146,11 +79,11 @@ def test_signals_end_it_cleanly(own_server: Server, number: signal.Signals, code
         assert termios.tcgetattr(view.slave) == view.before
 
 
-def test_it_outlives_its_server(own_server: Server) -> None:
-    """It says what happened, and goes on when the server is back."""
+def test_live_view_survives_a_restart_of_the_server(own_server: Server) -> None:
+    """The view keeps its last frame under an error, and goes on when the server is back."""
     with SessionCache.from_url(own_server.url) as cache:
         cache.create("a")
-    with terminal("--every", "0.2", "--url", own_server.url) as view:
+    with terminal("top", "--every", "0.2", "--url", own_server.url) as view:
         view.frame("1 active")
         own_server.kill()
         assert "1 active" in "".join(view.frame("did not serve for"))
@@ -163,8 +96,8 @@ def test_it_outlives_its_server(own_server: Server) -> None:
         assert b"Traceback" not in view.output
 
 
-def test_what_waits_is_counted(cache: SessionCache) -> None:
-    """Runs that no worker has taken, and workers that no run has come for: on every engine."""
+def test_waiting_runs_and_workers_are_counted(cache: SessionCache) -> None:
+    """A frame counts the runs and the workers that wait in the queue of each agent, on every engine."""
     root = cache.create("root")
     root.spawn("busy").raise_if_refused()
     root.spawn("idle").raise_if_refused()
@@ -172,26 +105,30 @@ def test_what_waits_is_counted(cache: SessionCache) -> None:
     assert run is not None
     run.complete()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(cache.claim, "idle", wait=1.5)
-        await_true(lambda: frame.read(cache, None).waiting == {"busy": (1, 0), "idle": (0, 1)})
+        waiting = pool.submit(cache.claim, "idle", wait=60)
+        await_true(lambda: frame.read_frame(cache, None).queues == {"busy": (1, 0), "idle": (0, 1)})
+        root.spawn("idle").raise_if_refused()
+        claimed = waiting.result()
+        assert claimed is not None
+        claimed.complete()
 
 
-def test_rates_are_of_what_came_between_two_frames(own_server: Server) -> None:
-    """Messages and changes, of sessions that were there and of those that are new."""
+def test_frame_counts_messages_and_changes_since_the_frame_before(own_server: Server) -> None:
+    """The counts include sessions that are new since the frame before."""
     with SessionCache.from_url(own_server.url) as cache:
         cache.create("old").append(X, X)
-        before = frame.read(cache, None)
+        before = frame.read_frame(cache, None)
         assert (before.seconds, before.messages()) == (0.0, {})
         cache.session("old").append(X, X, X)
         cache.create("new").append(X)
-        after = frame.read(cache, before)
+        after = frame.read_frame(cache, before)
         assert after.messages() == {"old": 3, "new": 1}
         assert after.changes() == {"old": 1, "new": 1}
         assert after.seconds > 0
 
 
-def test_mistakes_get_one_line(own_server: Server) -> None:
-    """A time that is none, a server that is down without a terminal."""
+def test_wrong_duration_exits_with_2_and_dead_server_with_3(own_server: Server) -> None:
+    """One line on standard error says what is wrong, and nothing else is printed."""
     wrong = run("top", "--every", "0", "--url", own_server.url)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     own_server.kill()

@@ -1,4 +1,4 @@
-"""Export and import on the command line: pipes and files, one line of result, one line for a mistake."""
+"""Export and import on the command line, through files and pipes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import sys
 from pathlib import Path
 
 from redis_sessions import SessionCache
-from tests.cli.running import run
-from tests.servers import Server
+from tests.support.command_line import run
+from tests.support.servers import Server
 
 
-def test_a_tree_goes_from_namespace_to_namespace(own_server: Server, tmp_path: Path) -> None:
-    """Through a file, and through a pipe."""
+def test_exported_tree_is_imported_into_another_namespace(own_server: Server, tmp_path: Path) -> None:
+    """A tree goes through a file or a pipe, and --on-conflict decides if its sessions exist."""
     url, file = own_server.url, tmp_path / "root.jsonl"
     with SessionCache.from_url(url) as cache:
         root = cache.create("root")
         root.append({"role": "user", "content": "hé"})
         root.spawn("a").raise_if_refused()
         done = run("export", "root", "--url", url, "--out", str(file))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "exported: root, 2 sessions, 1 messages\n")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "exported: root, 2 sessions, 1 message\n")
         assert (
-            run("export", "root", "--alone", "--url", url).stdout.splitlines()[-1].startswith('{"end":{"sessions":1,')
+            run("export", "root", "--no-tree", "--url", url).stdout.splitlines()[-1].startswith('{"end":{"sessions":1,')
         )
         into = run("import", str(file), "--url", url, "--namespace", "b")
-        assert (into.returncode, into.stdout) == (0, "sessions: 2 imported; 1 messages\n")
+        assert (into.returncode, into.stdout) == (0, "sessions: 2 imported; 1 message\n")
         command = [
             sys.executable,
             "-m",
@@ -39,16 +39,16 @@ def test_a_tree_goes_from_namespace_to_namespace(own_server: Server, tmp_path: P
         ]
         piped = subprocess.run(command, input=file.read_bytes(), capture_output=True, check=True)
         assert json.loads(piped.stdout) == {"imported": 2, "skipped": 0, "replaced": 0, "messages": 1}
-        again = run("import", str(file), "--url", url, "--existing", "skip")
+        again = run("import", str(file), "--url", url, "--on-conflict", "skip")
         assert again.stdout == "sessions: 2 skipped; 0 messages\n"
         root.append({"role": "user", "content": "later"})
-        again = run("import", str(file), "--url", url, "--existing", "replace")
-        assert again.stdout == "sessions: 2 replaced; 1 messages\n"
+        again = run("import", str(file), "--url", url, "--on-conflict", "replace")
+        assert again.stdout == "sessions: 2 replaced; 1 message\n"
         assert [m.content for m in cache.open("root").history()] == ["hé"]
 
 
-def test_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> None:
-    """And an export that failed leaves the file that was there."""
+def test_wrong_input_exits_with_2_and_keeps_the_exported_file(own_server: Server, tmp_path: Path) -> None:
+    """One line on standard error says what is wrong, and a failed export does not replace a file."""
     url, file, empty = own_server.url, tmp_path / "a.jsonl", tmp_path / "empty.jsonl"
     with SessionCache.from_url(url) as cache:
         cache.create("a")
@@ -61,14 +61,14 @@ def test_mistakes_get_one_line(own_server: Server, tmp_path: Path) -> None:
         ("does not exist", ("export", "none", "--out", str(file))),
         ("No such file", ("export", "a", "--out", str(tmp_path / "none" / "x"))),
         ("Is a directory", ("export", "a", "--out", str(tmp_path))),
-        ("may not contain", ("export", "a b")),
+        ("must not contain", ("export", "a b")),
         ("No such file", ("import", str(tmp_path / "none.jsonl"))),
         ("Is a directory", ("import", str(tmp_path))),
-        ("line 1: there is nothing", ("import", str(empty))),
-        ("line 3: is no JSON", ("import", str(tmp_path / "cut.jsonl"))),
-        ("line 3: the checksum", ("import", str(tmp_path / "changed.jsonl"))),
-        ("'merge' is none of", ("import", str(file), "--existing", "merge")),
-        ("in namespace 'sessions' already", ("import", str(file))),
+        ("line 1 is missing", ("import", str(empty))),
+        ("line 3 is not JSON", ("import", str(tmp_path / "cut.jsonl"))),
+        ("line 3 has another checksum", ("import", str(tmp_path / "changed.jsonl"))),
+        ("got 'merge'", ("import", str(file), "--on-conflict", "merge")),
+        ("exists in namespace 'sessions'", ("import", str(file))),
     ):
         done = run(*arguments, "--url", url)
         assert (done.returncode, told in done.stderr, done.stderr.count("\n")) == (2, True, 1), (arguments, done.stderr)

@@ -1,10 +1,10 @@
-"""A cluster of three masters: spread, batched per node, followed while a slot moves."""
+"""A cluster of three masters: sessions spread over the nodes, and calls follow a slot that moves."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -12,27 +12,39 @@ import redis.asyncio
 from redis.crc import key_slot
 
 from redis_sessions import AsyncSessionCache, LimitExceeded, OutcomeUnknown, SessionCache, StoreError, StoreUnavailable
-from redis_sessions._core.keys import session_keys
-from redis_sessions._sync import nodes as nodes_module
+from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._sync.transport import router
 from tests.conftest import Engines
-from tests.servers import Server, await_true, binaries, cluster, free_port
+from tests.support.servers import Server, await_true, binaries, cluster, free_port
 
 X = {"role": "user", "content": "x"}
 
 
-def test_sessions_spread_over_the_nodes(engines: Engines, namespace: str) -> None:
-    """Each on one node, whole."""
-    with SessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
-        for _ in range(60):
-            cache.create().append(X)
-    sizes = [node.client.dbsize() for node in engines.nodes["cluster"]]
-    assert min(sizes) > 10
-    for node in engines.nodes["cluster"]:
+@pytest.fixture
+def nodes(engines: Engines) -> Iterator[list[Server]]:
+    """Return the nodes of the shared cluster, empty before and after the test."""
+    engines.url("cluster")
+    nodes = engines.nodes["cluster"]
+    for node in nodes:
+        node.client.flushall()
+    yield nodes
+    for node in nodes:
         node.client.flushall()
 
 
-def test_tasks_travel_together_to_each_node(engines: Engines, namespace: str) -> None:
-    """Order a session kept, own errors, over all nodes at once."""
+def test_sessions_spread_over_the_nodes(engines: Engines, nodes: list[Server], namespace: str) -> None:
+    """Sixty sessions are stored on all three nodes."""
+    with SessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
+        for _ in range(60):
+            cache.create().append(X)
+    sizes = [node.client.dbsize() for node in nodes]
+    assert min(sizes) > 10
+
+
+def test_concurrent_appends_keep_the_order_of_each_session(
+    engines: Engines, nodes: list[Server], namespace: str
+) -> None:
+    """Six hundred tasks append to thirty sessions on all nodes at once, and each session has its messages in order."""
 
     async def main() -> None:
         async with AsyncSessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
@@ -44,13 +56,11 @@ def test_tasks_travel_together_to_each_node(engines: Engines, namespace: str) ->
                 assert [message.content for message in await session.history()] == [str(n) for n in range(20)]
 
     asyncio.run(main())
-    for node in engines.nodes["cluster"]:
-        node.client.flushall()
 
 
-def test_a_borrowed_cluster_client_gives_its_nodes(engines: Engines, namespace: str) -> None:
-    """And stays open."""
-    client = redis.RedisCluster(host="127.0.0.1", port=engines.nodes["cluster"][0].port)
+def test_given_cluster_client_stays_open(engines: Engines, nodes: list[Server], namespace: str) -> None:
+    """A cache takes the nodes from a given cluster client, and leaves the client open."""
+    client = redis.RedisCluster(host="127.0.0.1", port=nodes[0].port)
     with SessionCache(client, namespace=namespace) as cache:
         for _ in range(10):
             cache.create().append(X)
@@ -58,15 +68,13 @@ def test_a_borrowed_cluster_client_gives_its_nodes(engines: Engines, namespace: 
     client.close()
 
     async def borrow() -> None:
-        awaited = redis.asyncio.RedisCluster(host="127.0.0.1", port=engines.nodes["cluster"][0].port)
+        awaited = redis.asyncio.RedisCluster(host="127.0.0.1", port=nodes[0].port)
         async with AsyncSessionCache(awaited, namespace=namespace) as cache:
             for _ in range(10):
                 await (await cache.create()).append(X)
         await awaited.aclose()
 
     asyncio.run(borrow())
-    for node in engines.nodes["cluster"]:
-        node.client.flushall()
 
 
 def _call(node: Server, *command: object) -> object:
@@ -74,7 +82,7 @@ def _call(node: Server, *command: object) -> object:
 
 
 def move_slot(slot: int, source: Server, target: Server) -> None:
-    """The way of 6.2 and 7.0: key by key, while clients write."""
+    """Move a slot key by key, as Redis 6.2 does, while clients write."""
     ids = [str(node.client.execute_command("CLUSTER", "MYID").decode()) for node in (source, target)]
     _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
     _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
@@ -87,7 +95,7 @@ def move_slot(slot: int, source: Server, target: Server) -> None:
 
 
 def move_slot_at_once(slot: int, source: Server, target: Server) -> None:
-    """The way of Valkey 9: atomically, in the background."""
+    """Move a slot atomically in the background, as Valkey 9 does."""
     _call(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", _call(target, "CLUSTER", "MYID"))
     await_true(lambda: _serves(target, slot) and not _serves(source, slot))
 
@@ -106,10 +114,10 @@ MOVES = [
 
 
 @pytest.mark.parametrize(("name", "move"), MOVES)
-def test_a_slot_moves_under_load_without_an_error(
+def test_slot_that_moves_under_load_loses_nothing(
     name: str, move: Callable[[int, Server, Server], None], namespace: str
 ) -> None:
-    """Appends, turns under a lease that others wait for, and sends: nothing is refused, lost or doubled."""
+    """Appends, turns under contended leases and sends succeed once each while their slot moves to another node and back."""
     with cluster(binaries()[name]) as nodes:
         url = f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
         with SessionCache.from_url(url, namespace=namespace, retry_for=20) as cache:
@@ -135,7 +143,7 @@ def test_a_slot_moves_under_load_without_an_error(
                 try:
                     sent.append(cache.session(leased.id).send("s").batch_id)
                 except LimitExceeded:
-                    stop.wait(0.01)  # the inbox is full for the moment
+                    stop.wait(0.01)  # the inbox is full at the moment
 
             def repeat(work: Callable[[], None]) -> None:
                 try:
@@ -169,10 +177,8 @@ def test_a_slot_moves_under_load_without_an_error(
             assert (texts.count("x"), texts.count("s")) == (2 * len(turns), len(sent))
 
 
-def test_without_following_a_key_that_has_moved_ahead_it_is_an_error(
-    namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The ablation: half way through a move, ASK is the only way to the session."""
+def test_moved_key_without_ask_redirection_raises(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ablation shows that a session whose slot is being moved is only reached by the ASK redirection."""
     with cluster(binaries()["valkey-9"]) as nodes:
         url = f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
         with SessionCache.from_url(url, namespace=namespace, retry_for=0.3) as cache:
@@ -187,13 +193,13 @@ def test_without_following_a_key_that_has_moved_ahead_it_is_an_error(
             assert isinstance(keys, list)
             _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
             assert session.append(X).last_seq == 2
-            monkeypatch.setattr(nodes_module, "AskError", type("Nothing", (Exception,), {}))
+            monkeypatch.setattr(router, "AskError", type("Nothing", (Exception,), {}))
             with pytest.raises(StoreUnavailable):
                 session.append(X)
 
 
-def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> None:
-    """Within the bound; sessions of the other nodes go on where the cluster allows it."""
+def test_dead_master_without_replicas_raises_for_its_sessions_only(namespace: str) -> None:
+    """Sessions of a dead master raise one clear error within the bound, and sessions of the other nodes are served."""
     with cluster(binaries()["valkey-9"]) as nodes:
         for node in nodes:
             node.client.config_set("cluster-require-full-coverage", "no")
@@ -203,31 +209,28 @@ def test_a_dead_master_without_replicas_is_one_clear_error(namespace: str) -> No
         ) as cache:
             sessions = [cache.create() for _ in range(12)]
             nodes[0].kill()
-            outcomes: list[str] = []
+            unreachable: list[str] = []
             for session in sessions:
                 slot = key_slot(session_keys(namespace, session.id).tag.encode())
                 if slot < 16384 // 3:
-                    if not outcomes:
+                    if not unreachable:
                         with pytest.raises((StoreUnavailable, OutcomeUnknown)):
                             session.append(X)
-                    outcomes.append(session.id)
+                    unreachable.append(session.id)
                 else:
                     assert session.append(X).last_seq == 1
-            assert outcomes
+            assert unreachable
 
 
-def test_a_node_named_as_a_single_server_says_so(engines: Engines, namespace: str) -> None:
-    """A common mistake gets its mend."""
-    engines.url("cluster")
-    url = f"redis://127.0.0.1:{engines.nodes['cluster'][0].port}"
+def test_cluster_node_with_redis_url_names_the_right_url(nodes: list[Server], namespace: str) -> None:
+    """A `redis://` URL of a cluster's node raises an error that names `redis+cluster://`."""
+    url = f"redis://127.0.0.1:{nodes[0].port}"
     with SessionCache.from_url(url, namespace=namespace) as cache, pytest.raises(StoreError, match="redis\\+cluster"):
         _ = [cache.create() for _ in range(20)]
-    for node in engines.nodes["cluster"]:
-        node.client.flushall()
 
 
-def test_no_node_at_all_is_one_clear_error() -> None:
-    """It names the URL, not a stack of causes."""
+def test_cluster_without_a_reachable_node_raises_store_unavailable() -> None:
+    """A cluster of which no node answers raises one StoreUnavailable."""
     url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
     with (
         SessionCache.from_url(url, retry_for=0.5) as cache,

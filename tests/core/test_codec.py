@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redis_sessions import InvalidInput, Message, estimate_tokens
-from redis_sessions._core.codec import decode, encode, from_json, to_json
+from redis_sessions._core.protocol.codec import decode, encode, from_json, to_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -19,15 +19,16 @@ JSON = st.recursive(
 )
 
 
-def through(payload: dict[str, Any]) -> Message:
-    return decode(b"1763700000000" + encode(payload, "b", estimate_tokens), 7, "life")
+def stored_and_read(payload: dict[str, Any]) -> Message:
+    """Return the message of a payload that was encoded and decoded."""
+    return decode(b"1763700000000" + encode(payload, "b", estimate_tokens), 7, "incarnation")
 
 
 @given(st.dictionaries(st.text(), JSON))
-def test_any_json_object_comes_back_equal(fields: dict[str, Any]) -> None:
-    """Also with empty lists, integers beyond 2^53, lone surrogates and any order of keys."""
+def test_any_json_object_is_returned_equal(fields: dict[str, Any]) -> None:
+    """A JSON object with empty lists, huge integers, lone surrogates or any order of keys is returned equal."""
     payload = {**fields, "role": "user"}
-    back = through(payload).payload
+    back = stored_and_read(payload).payload
     assert back == payload
     assert list(back) == list(payload)
 
@@ -44,14 +45,14 @@ def test_any_json_object_comes_back_equal(fields: dict[str, Any]) -> None:
         {"role": "user", "x": object()},
     ],
 )
-def test_what_json_cannot_give_back_is_refused(payload: dict[str, Any]) -> None:
-    """NaN, keys that are no text, tuples, sets, bytes and objects: refused, never changed silently."""
+def test_value_that_json_would_change_is_refused(payload: dict[str, Any]) -> None:
+    """A payload raises InvalidInput when JSON would change it: NaN, keys that are not text, tuples, sets, bytes, objects."""
     with pytest.raises(InvalidInput):
         encode(payload, "b", estimate_tokens)
 
 
-def test_a_payload_nested_too_deep_is_refused() -> None:
-    """Recursion ends in a refusal, not in a crash."""
+def test_deeply_nested_payload_is_refused() -> None:
+    """A payload that is nested too deep raises InvalidInput and does not end the process."""
     deep: Any = "x"
     for _ in range(100_000):
         deep = [deep]
@@ -59,16 +60,16 @@ def test_a_payload_nested_too_deep_is_refused() -> None:
         encode({"role": "user", "content": deep}, "b", estimate_tokens)
 
 
-def test_a_cycle_is_refused() -> None:
-    """A payload that contains itself is no JSON."""
+def test_payload_that_contains_itself_is_refused() -> None:
+    """A payload that contains itself raises InvalidInput."""
     loop: dict[str, Any] = {"role": "user"}
     loop["self"] = loop
     with pytest.raises(InvalidInput):
         encode(loop, "b", estimate_tokens)
 
 
-def test_the_header_can_be_read_without_decoding_the_payload() -> None:
-    """Time, kind, flags, tokens: as lua/README.md has it."""
+def test_stored_message_begins_with_readable_header() -> None:
+    """A stored message begins with time, kind, flags and tokens, as lua/README.md describes."""
     element = b"1763700000000" + encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens)
     assert element == b'1763700000000uA3 job-7 {"role":"user","content":"Hello world"}'
 
@@ -76,8 +77,8 @@ def test_the_header_can_be_read_without_decoding_the_payload() -> None:
 @pytest.mark.parametrize(
     ("text", "tokens"), [("", 1), ("abc", 1), ("abcd", 2), ("Hello world", 3), ("é" * 4, 3), ("日本語", 3)]
 )
-def test_the_default_counter_takes_a_quarter_of_the_bytes_plus_one(text: str, tokens: int) -> None:
-    """S2 1-05, 1-06: UTF-8 bytes, not characters."""
+def test_default_counter_returns_quarter_of_bytes_plus_one(text: str, tokens: int) -> None:
+    """The default counter takes a quarter of the UTF-8 bytes, not of the characters, and adds 1 (S2 1-05, 1-06)."""
     assert estimate_tokens({"content": text}) == tokens
 
 
@@ -94,19 +95,19 @@ def test_the_default_counter_takes_a_quarter_of_the_bytes_plus_one(text: str, to
         ({"type": "user_message"}, "user", "user_message"),
     ],
 )
-def test_roles_of_other_frameworks_are_understood(payload: dict[str, Any], role: str, type: str) -> None:
-    """The payload stays as it is; only its kind is derived."""
-    message = through(payload)
+def test_role_of_other_framework_gives_same_kind(payload: dict[str, Any], role: str, type: str) -> None:
+    """A message with the role of another framework has the matching kind, and its payload stays as it is."""
+    message = stored_and_read(payload)
     assert (message.role, message.type, message.payload) == (role, type, payload)
 
 
-def test_a_payload_without_a_role_needs_one_beside_it() -> None:
-    """The refusal says how."""
+def test_payload_without_role_needs_role_of_message() -> None:
+    """A payload without a role raises InvalidInput, and the error says how to give a role."""
     with pytest.raises(InvalidInput, match="Message\\(role="):
         encode({"parts": []}, "b", estimate_tokens)
     assert Message("user", payload={"parts": []}).role == "user"
 
 
-def test_json_helpers_mirror_each_other() -> None:
-    """What to_json writes, from_json reads."""
+def test_json_helpers_are_inverse() -> None:
+    """A value that to_json wrote is returned by from_json."""
     assert from_json(to_json({"a": [1.5, None]}, "x")) == {"a": [1.5, None]}

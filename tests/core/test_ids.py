@@ -1,4 +1,4 @@
-"""Ids, tags and keys: pure rules."""
+"""Session IDs, hash tags and keys, without a server."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redis_sessions import InvalidInput
-from redis_sessions._core.ids import check_id, check_namespace, new_id, new_operation_id
-from redis_sessions._core.keys import session_keys
-from redis_sessions._core.routing import tag
+from redis_sessions._core.protocol.hash_tag import hash_tag
+from redis_sessions._core.protocol.ids import check_id, check_namespace, new_id, new_operation_id
+from redis_sessions._core.protocol.keys import session_keys
 
 
 @pytest.mark.parametrize(
     "id", ["", " ", "a b", "a\tb", "a\nb", "{x}", "a}", "{", "\x00", "\x7f", "a\u00a0b", "x" * 257, "\ud800"]
 )
-def test_bad_ids_are_refused(id: str) -> None:
-    """Empty, over 256 characters, whitespace, braces, control characters: refused before anything is sent."""
+def test_invalid_id_is_refused(id: str) -> None:
+    """An ID raises InvalidInput when it is empty, exceeds 256 characters, or has white space, braces or control characters."""
     with pytest.raises(InvalidInput):
         check_id(id)
 
 
 @pytest.mark.parametrize("id", ["a", "x" * 256, "agent:main:main", "ünï-ço∂é", "a*b?[c]", "../../etc"])
-def test_other_printable_ids_are_taken(id: str) -> None:
-    """Anything else printable is an id, glob characters included: no key is ever looked up by pattern."""
+def test_printable_id_is_accepted(id: str) -> None:
+    """Any other printable text is an ID, even with glob characters, because keys are never looked up by pattern."""
     assert check_id(id) == id
 
 
 @pytest.mark.parametrize("namespace", ["a*", "a?", "[a]", "a\\", "", "a b"])
-def test_bad_namespaces_are_refused(namespace: str) -> None:
-    """A namespace is like an id, without glob characters."""
+def test_namespace_with_glob_characters_is_refused(namespace: str) -> None:
+    """A namespace follows the rules of an ID and must not have glob characters."""
     with pytest.raises(InvalidInput):
         check_namespace(namespace)
 
 
-def test_an_error_about_an_id_does_not_show_all_of_a_huge_one() -> None:
-    """A message stays readable whatever was given."""
+def test_error_about_huge_id_stays_short() -> None:
+    """An error about an ID of 100,000 characters has less than 300 characters."""
     with pytest.raises(InvalidInput) as refused:
         check_id("x" * 100_000)
     assert len(str(refused.value)) < 300
 
 
-def test_a_new_id_is_a_version_8_uuid_and_its_tag_is_its_first_group() -> None:
-    """The tag of a generated id can be read from its text."""
+def test_new_id_is_uuid_whose_first_group_is_its_tag() -> None:
+    """A new ID is a version 8 UUID, and its first group is its hash tag."""
     id = new_id()
     assert UUID(id).version == 8
-    assert tag(id) == id[:8] == tag(f"agent:researcher:subagent:{id}")
+    assert hash_tag(id) == id[:8] == hash_tag(f"agent:researcher:subagent:{id}")
 
 
-def test_an_id_can_be_made_to_live_beside_another() -> None:
-    """A child's id carries its root's tag."""
-    assert tag(new_id("1f3a9c02")) == "1f3a9c02"
+def test_new_id_with_given_tag_has_this_tag() -> None:
+    """A new ID can have the hash tag of another session, such as that of a root."""
+    assert hash_tag(new_id("1f3a9c02")) == "1f3a9c02"
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="{}"), min_size=1, max_size=60))
-def test_keys_of_a_session_share_one_tag_and_no_other_braces(id: str) -> None:
-    """The only braces in a key are those of its hash tag."""
+def test_keys_of_session_share_one_hash_tag(id: str) -> None:
+    """The keys of a session share one hash tag, whose braces are the only ones."""
     keys = session_keys("ns", check_id(id))
     for key in (keys.session, keys.messages):
         assert re.fullmatch(r"ns:\{[0-9a-f]{8}\}:(session|messages):[^{}]+", key)
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_no_two_ids_share_a_key(one: str, other: str) -> None:
-    """Different ids have different keys, and no id forms a key of another kind."""
+def test_different_ids_have_different_keys(one: str, other: str) -> None:
+    """Different IDs have different keys, and the keys of one kind never equal those of another kind."""
     try:
         first, second = session_keys("ns", one), session_keys("ns", other)
     except InvalidInput:
@@ -76,15 +76,16 @@ def test_no_two_ids_share_a_key(one: str, other: str) -> None:
     assert first.messages != second.session
 
 
-def _ids(pipe: object) -> None:
+def _send_operation_ids(pipe: object) -> None:
+    """Send 100 operation IDs through a pipe."""
     pipe.send([new_operation_id() for _ in range(100)])  # type: ignore[attr-defined]
 
 
-def test_operation_ids_differ_after_a_fork() -> None:
-    """A forked process does not repeat its parent's ids."""
+def test_operation_ids_differ_after_fork() -> None:
+    """A forked process does not repeat the operation IDs of its parent."""
     context = multiprocessing.get_context("fork")
     mine, theirs = context.Pipe()
-    child = context.Process(target=_ids, args=(theirs,))
+    child = context.Process(target=_send_operation_ids, args=(theirs,))
     child.start()
     found = mine.recv()
     child.join()

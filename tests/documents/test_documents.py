@@ -1,4 +1,4 @@
-"""Documents: texts and JSON by category and name, S4 3-18 to 3-25."""
+"""Documents: text and JSON by category and name (S4 3-18 to 3-25)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from redis_sessions import AsyncSessionCache, Documents, InvalidInput, InvalidState, SessionCache
-from redis_sessions._core import documents as core
-from redis_sessions._core.keys import index_keys
-from tests.servers import Server
+from redis_sessions._core.commands import documents as core
+from redis_sessions._core.protocol.keys import index_keys
+from tests.support.servers import Server
 
-BAD = ["", "a..b", "..", "a\\b", "a{b", "a}b", "a\nb", "\ud800", "x" * 257]
-BAD_CATEGORIES = [*BAD, "/", "/a", "a/", "a//b", "../a"]
-BAD_NAMES = [*BAD, "a/b", "/"]
+INVALID = ["", "a..b", "..", "a\\b", "a{b", "a}b", "a\nb", "\ud800", "x" * 257]
+INVALID_CATEGORIES = [*INVALID, "/", "/a", "a/", "a//b", "../a"]
+INVALID_NAMES = [*INVALID, "a/b", "/"]
 
 
-@pytest.mark.parametrize("category", BAD_CATEGORIES)
-def test_a_bad_category_is_refused_by_name(cache: SessionCache, category: str) -> None:
-    """3-18, 3-20: before there is a handle; and as a cursor."""
+@pytest.mark.parametrize("category", INVALID_CATEGORIES)
+def test_invalid_category_is_refused_by_name(cache: SessionCache, category: str) -> None:
+    """A category that is not valid is refused before a handle exists, and as a cursor (3-18, 3-20)."""
     with pytest.raises(InvalidInput) as refused:
         cache.documents(category)
     assert repr(category)[:40] in str(refused.value)
@@ -30,17 +30,17 @@ def test_a_bad_category_is_refused_by_name(cache: SessionCache, category: str) -
 
 
 @pytest.mark.parametrize("category", ["a", "a/b", "a/b/c", "my notes", "a.b", "x" * 256, "index:leases", "é"])
-def test_a_category_may_be_nested_and_hold_spaces(cache: SessionCache, category: str) -> None:
-    """3-18; one below another is a category of its own."""
+def test_nested_category_and_category_with_spaces_are_valid(cache: SessionCache, category: str) -> None:
+    """A category may have spaces and levels, and a category below another one is separate (3-18)."""
     cache.documents(category).put("n", category)
     assert cache.documents(category).get("n") == category
     assert cache.documents(category + "x" if len(category) < 256 else "x").get("n") is None
     assert cache.categories().items == [category]
 
 
-@pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_bad_name_is_refused_by_every_method(cache: SessionCache, name: str) -> None:
-    """3-19, 3-20: before anything is sent, and named. An empty one, too: the source let it pass."""
+@pytest.mark.parametrize("name", INVALID_NAMES)
+def test_invalid_name_is_refused_by_every_method(cache: SessionCache, name: str) -> None:
+    """A name that is not valid, also an empty one, is refused before anything is sent (3-19, 3-20)."""
     documents = cache.documents("a")
     calls: list[Callable[[], Any]] = [
         lambda: documents.put(name, "x"),
@@ -57,8 +57,8 @@ def test_a_bad_name_is_refused_by_every_method(cache: SessionCache, name: str) -
     assert cache.categories().items == []
 
 
-def test_names_with_dots_and_spaces_are_names(cache: SessionCache) -> None:
-    """What looks like an extension is a part of the name."""
+def test_extension_is_part_of_name(cache: SessionCache) -> None:
+    """Names may have dots and spaces, and an extension is a part of the name."""
     documents = cache.documents("a")
     for name in ("x.json", "x.md", "x", "a b", ".", "é"):
         documents.put(name, name)
@@ -67,8 +67,8 @@ def test_names_with_dots_and_spaces_are_names(cache: SessionCache) -> None:
     assert documents.get("x") == "x"
 
 
-def test_a_missing_document_is_none(cache: SessionCache) -> None:
-    """3-21; the other form is another document."""
+def test_missing_document_is_none(cache: SessionCache) -> None:
+    """A document that does not exist is None, and the other form of a name is another document (3-21)."""
     documents = cache.documents("a")
     assert (documents.get("n"), documents.get_json("n")) == (None, None)
     documents.put("n", "text")
@@ -76,8 +76,8 @@ def test_a_missing_document_is_none(cache: SessionCache) -> None:
     assert (documents.get_json("n"), documents.get("m")) == (None, None)
 
 
-def test_a_text_comes_back_as_it_was(cache: SessionCache) -> None:
-    """Empty, and with whatever line ends and control characters."""
+def test_text_is_returned_unchanged(cache: SessionCache) -> None:
+    """A text is returned with its line ends and control characters, also an empty text."""
     documents = cache.documents("a")
     for text in ("", "# Plan\r\n\x00\x1b é 🧳\n", "x" * 100_000):
         documents.put("n", text)
@@ -85,8 +85,8 @@ def test_a_text_comes_back_as_it_was(cache: SessionCache) -> None:
 
 
 @pytest.mark.parametrize("value", [{"b": [1, None, 2.5], "a": {"é": True}}, [], "text", 0, False, 2**60, "\ud800"])
-def test_any_json_comes_back_as_it_was(cache: SessionCache, value: Any) -> None:
-    """Key order included."""
+def test_json_is_returned_unchanged(cache: SessionCache, value: Any) -> None:
+    """A JSON value is returned with its types and its key order."""
     documents = cache.documents("a")
     documents.put_json("n", value)
     assert documents.get_json("n") == value
@@ -94,23 +94,23 @@ def test_any_json_comes_back_as_it_was(cache: SessionCache, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1: 2}, (1,), {"a": object()}])
-def test_what_is_no_json_is_refused(cache: SessionCache, value: Any) -> None:
-    """It would come back as something else."""
+def test_value_that_json_changes_is_refused(cache: SessionCache, value: Any) -> None:
+    """A value that JSON would give back changed is refused."""
     with pytest.raises(InvalidInput, match="value"):
         cache.documents("a").put_json("n", value)
     assert cache.categories().items == []
 
 
 @pytest.mark.parametrize("text", [5, None, b"x", "\ud800"])
-def test_what_is_no_text_is_refused(cache: SessionCache, text: Any) -> None:
-    """Bytes and lone surrogates, too."""
+def test_value_that_is_not_text_is_refused(cache: SessionCache, text: Any) -> None:
+    """Bytes, lone surrogates and other types are refused as text."""
     with pytest.raises(InvalidInput, match="text"):
         cache.documents("a").put("n", text)
 
 
 @pytest.mark.parametrize("stored", [b"{", b"\xff", b"", b"[" * 100_000, b"1" * 5000])
-def test_a_damaged_json_document_is_an_error(server: Server, namespace: str, stored: bytes) -> None:
-    """3-22; the text beside it, and the list, are as they were."""
+def test_damaged_document_raises_invalid_state(server: Server, namespace: str, stored: bytes) -> None:
+    """A damaged document is an error that names it, and the other form and the list stay readable (3-22)."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         documents = cache.documents("a")
         documents.put("n", "text")
@@ -124,8 +124,8 @@ def test_a_damaged_json_document_is_an_error(server: Server, namespace: str, sto
     server.client.flushall()
 
 
-def test_readers_see_the_old_or_the_new(cache: SessionCache) -> None:
-    """3-23: never a part of one, with two writers."""
+def test_concurrent_reader_sees_whole_text(cache: SessionCache) -> None:
+    """A reader sees the old or the new text of two writers, never a part of one (3-23)."""
     cache.documents("a").put("n", "0" * 50_000)
     stopped = threading.Event()
 
@@ -143,8 +143,8 @@ def test_readers_see_the_old_or_the_new(cache: SessionCache) -> None:
     assert {(len(text), len(set(text))) for text in seen} == {(50_000, 1)}
 
 
-def test_a_list_has_each_name_once_in_order(cache: SessionCache) -> None:
-    """3-24: without extensions; a category without documents is an empty one."""
+def test_list_has_each_name_once_in_order(cache: SessionCache) -> None:
+    """A list has each name once, without extensions, and an unknown category has an empty list (3-24)."""
     documents = cache.documents("a")
     assert documents.list() == ([], None)
     for name in ("b", "a", "Z", "ä", "a b"):
@@ -154,8 +154,8 @@ def test_a_list_has_each_name_once_in_order(cache: SessionCache) -> None:
     assert documents.list() == (["Z", "a", "a b", "b", "c", "ä"], None)
 
 
-def test_what_is_no_document_is_left_out_of_a_list(server: Server, namespace: str) -> None:
-    """3-24: fields with neither extension, or with nothing before it."""
+def test_list_omits_fields_that_are_not_documents(server: Server, namespace: str) -> None:
+    """A list omits fields without an extension, or without a name before the extension (3-24)."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         cache.documents("a").put("n", "x")
         server.client.hset(f"{namespace}:documents:a", mapping={"n.tmp": "", "n": "", ".md": ""})
@@ -163,8 +163,8 @@ def test_what_is_no_document_is_left_out_of_a_list(server: Server, namespace: st
     server.client.flushall()
 
 
-def test_a_list_goes_on_where_a_page_ended(cache: SessionCache) -> None:
-    """The cursor is the last name, and good also when that is gone; the last page has none."""
+def test_list_continues_behind_cursor(cache: SessionCache) -> None:
+    """A cursor is the last name of a page, valid also after that document was deleted, and the last page has none."""
     documents = cache.documents("a")
     for number in range(5):
         documents.put(f"n{number}", "x")
@@ -176,8 +176,8 @@ def test_a_list_goes_on_where_a_page_ended(cache: SessionCache) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1001, -1, True, 1.5, None])
-def test_a_limit_is_1_to_1000(cache: SessionCache, limit: Any) -> None:
-    """Of documents and of categories."""
+def test_limit_outside_1_to_1000_is_refused(cache: SessionCache, limit: Any) -> None:
+    """A limit of documents or categories outside 1 to 1,000 is refused."""
     with pytest.raises(InvalidInput, match="limit"):
         cache.documents("a").list(limit)
     with pytest.raises(InvalidInput, match="limit"):
@@ -185,14 +185,14 @@ def test_a_limit_is_1_to_1000(cache: SessionCache, limit: Any) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["a/b", "", 5])
-def test_a_cursor_that_is_no_name_is_refused(cache: SessionCache, cursor: Any) -> None:
-    """It is none of ours."""
+def test_cursor_that_is_not_a_name_is_refused(cache: SessionCache, cursor: Any) -> None:
+    """A cursor that is not a valid name is refused."""
     with pytest.raises(InvalidInput, match="cursor"):
         cache.documents("a").list(cursor=cursor)
 
 
-def test_both_forms_need_two_deletions(cache: SessionCache) -> None:
-    """3-25: the JSON goes first; False when there is nothing more."""
+def test_delete_removes_one_form_at_a_time(cache: SessionCache) -> None:
+    """The first deletion removes the JSON, the second one the text, and the third one returns False (3-25)."""
     documents = cache.documents("a")
     documents.put("n", "text")
     documents.put_json("n", 1)
@@ -203,38 +203,41 @@ def test_both_forms_need_two_deletions(cache: SessionCache) -> None:
     assert documents.list().items == []
 
 
-def test_a_deletion_is_never_repeated_blindly() -> None:
-    """What may have run is not sent again: it could delete the other form."""
+def test_deletion_is_not_idempotent() -> None:
+    """A deletion is not retried after an unknown outcome, because a retry could delete the other form."""
     keys = SessionCache.from_url("fake://").documents("a")._keys
-    assert core.delete(keys, "n").repeatable is False
-    assert core.put(keys, "n", "x", 10).repeatable is True
+    assert core.delete(keys, "n").idempotent is False
+    assert core.put(keys, "n", "x", 10).idempotent is True
 
 
-def test_a_document_has_a_size(url: str, namespace: str) -> None:
-    """Counted in bytes of UTF-8; the message says how many there are and how many may be."""
+def test_document_larger_than_maximum_is_refused(url: str, namespace: str) -> None:
+    """A document has at most `max_document_bytes` bytes of UTF-8, and the error says both sizes."""
     with SessionCache.from_url(url, namespace=namespace, max_document_bytes=10) as cache:
         documents = cache.documents("a")
         documents.put("n", "é" * 5)
         documents.put_json("n", "x" * 8)
-        with pytest.raises(InvalidInput, match=r"11 bytes.* 10 "):
+        with pytest.raises(InvalidInput, match=r"at most 10 bytes .* got 11"):
             documents.put("n", "é" * 5 + "x")
-        with pytest.raises(InvalidInput, match=r"11 bytes.* 10 "):
+        with pytest.raises(InvalidInput, match=r"at most 10 bytes .* got 11"):
             documents.put_json("n", "x" * 9)
         assert (documents.get("n"), documents.get_json("n")) == ("é" * 5, "x" * 8)
         assert (documents.delete("n"), documents.delete("n")) == (True, True)
 
 
 @pytest.mark.parametrize("size", [0, 64 * 1024 * 1024 + 1, 1.5, "1"])
-def test_the_size_has_bounds(size: Any) -> None:
-    """From a byte to 64 MiB; 1 MiB by default."""
+def test_maximum_size_outside_bounds_is_refused(size: Any) -> None:
+    """The option max_document_bytes is 1 to 64 MiB, and 1 MiB by default."""
     with pytest.raises(InvalidInput, match="max_document_bytes"):
         SessionCache.from_url("fake://", max_document_bytes=size)
-    with SessionCache.from_url("fake://") as cache, pytest.raises(InvalidInput, match=r"1048577 bytes.* 1048576 "):
+    with (
+        SessionCache.from_url("fake://") as cache,
+        pytest.raises(InvalidInput, match=r"at most 1048576 bytes .* got 1048577"),
+    ):
         cache.documents("a").put("n", "x" * (1024 * 1024 + 1))
 
 
-def test_categories_hold_documents(cache: SessionCache) -> None:
-    """Ascending, by page; one whose last document went is none any more, and comes back with the next."""
+def test_categories_list_only_categories_with_documents(cache: SessionCache) -> None:
+    """Categories are listed in order by page, and a category without documents is not listed."""
     for category in ("b", "a/b", "a", "é", "c"):
         cache.documents(category).put("n", "x")
     assert cache.categories() == (["a", "a/b", "b", "c", "é"], None)
@@ -246,8 +249,8 @@ def test_categories_hold_documents(cache: SessionCache) -> None:
     assert cache.categories().items == ["a", "a/b", "b", "c", "é"]
 
 
-def test_a_category_that_is_about_to_be_written_is_not_forgotten(url: str, cache: SessionCache, namespace: str) -> None:
-    """Noted, but without documents yet while another process lists; a process notes a category once an hour."""
+def test_category_registered_lately_is_listed_with_next_document(url: str, cache: SessionCache, namespace: str) -> None:
+    """A process need not register a category again although another process found it empty."""
     documents = cache.documents("a")
     documents.put("n", "x")
     documents.delete("n")
@@ -260,8 +263,8 @@ def test_a_category_that_is_about_to_be_written_is_not_forgotten(url: str, cache
     assert cache.categories().items == ["a"]
 
 
-def test_an_empty_category_leaves_the_index(server: Server, namespace: str) -> None:
-    """When nobody noted it for two hours."""
+def test_empty_category_leaves_index_after_two_hours(server: Server, namespace: str) -> None:
+    """An empty category leaves the index two hours after its last registration."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         for category in ("empty", "lately", "full"):
             cache.documents(category).put("n", "x")
@@ -275,8 +278,8 @@ def test_an_empty_category_leaves_the_index(server: Server, namespace: str) -> N
     server.client.flushall()
 
 
-def test_namespaces_are_apart(url: str, cache: SessionCache) -> None:
-    """And none can be named so that its keys are documents of another's."""
+def test_namespaces_do_not_share_documents(url: str, cache: SessionCache) -> None:
+    """A namespace has its own documents, and its name cannot form the keys of documents of another one."""
     cache.documents("meta").put("n", "x")
     with SessionCache.from_url(url, namespace=f"{cache.namespace}0") as other:
         assert other.documents("meta").get("n") is None
@@ -287,14 +290,14 @@ def test_namespaces_are_apart(url: str, cache: SessionCache) -> None:
 
 
 def test_documents_do_not_expire(cache: SessionCache) -> None:
-    """Nor does what lists them: see `check_lifetimes`, after each test."""
+    """Documents and their index have no TTL, as `check_lifetimes` verifies after each test."""
     documents: Documents = cache.documents("a")
     documents.put("n", "x")
     assert documents.category == "a"
 
 
-def test_the_asynchronous_side_is_the_same(url: str, namespace: str) -> None:
-    """The same names with await."""
+def test_async_documents_return_the_same(url: str, namespace: str) -> None:
+    """The async methods have the same names and return the same values."""
 
     async def main() -> None:
         async with AsyncSessionCache.from_url(url, namespace=namespace) as cache:

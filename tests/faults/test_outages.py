@@ -1,4 +1,4 @@
-"""Servers that die, forget their scripts, cut connections or run full under load: nothing acknowledged is lost or doubled."""
+"""Servers that die, lose their scripts, close connections or run full under load lose and duplicate no acknowledged message."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ import pytest
 import redis
 
 from redis_sessions import SessionCache, SessionsError, StoreUnavailable
-from redis_sessions._sync import nodes
-from tests.history import events, forget_batch_ids, problems, workers, write_plainly
-from tests.servers import Server, binaries
+from redis_sessions._sync.transport import router
+from tests.support.history import (
+    await_begin,
+    disable_idempotency,
+    find_violations,
+    read_journals,
+    workers,
+    write_at_rate,
+)
+from tests.support.servers import Server, binaries
 
 SECONDS = 60.0 if os.environ.get("REDIS_SESSIONS_SOAK") else 2.5
 NAMES = ["a", "b", "c", "d"]
@@ -24,8 +31,8 @@ OPTIONS: dict[str, Any] = {"retry_for": 30, "timeout": 2}
 
 
 @contextmanager
-def again_and_again(action: Callable[[], Any], pause: float) -> Iterator[None]:
-    """Does something in the background, over and over."""
+def repeated(action: Callable[[], Any], pause: float) -> Iterator[None]:
+    """Repeat an action in the background until the end of the block."""
     stop = threading.Event()
 
     def run() -> None:
@@ -44,45 +51,45 @@ def again_and_again(action: Callable[[], Any], pause: float) -> Iterator[None]:
         thread.join()
 
 
-def under(
+def write_under(
     server: Server, namespace: str, folder: Path, action: Callable[[], Any], pause: float,
     prepare: Callable[[], None] | None = None,
 ) -> tuple[list[str], list[dict[str, Any]]]:  # fmt: skip
-    """What is wrong after four processes wrote while something went on; and what they noted."""
+    """Let four processes write while an action is repeated. Return the violations and the processes' events."""
     with SessionCache.from_url(server.url, namespace=namespace, **OPTIONS) as cache:
         cache.create("shared", max_messages=None)
         arguments = (server.url, namespace, str(folder))
-        with (
-            workers(write_plainly, NAMES, *arguments, SECONDS, 400.0, prepare, **OPTIONS),
-            again_and_again(action, pause),
-        ):
-            time.sleep(SECONDS)
-        noted = events(folder)
-        assert len([event for event in noted if event["what"] == "done"]) == len(NAMES)
-        return problems(cache.session("shared").history(), noted), noted
+        with workers(write_at_rate, NAMES, *arguments, SECONDS, 400.0, prepare, **OPTIONS):
+            await_begin(folder, len(NAMES))
+            with repeated(action, pause):
+                time.sleep(SECONDS)
+        events = read_journals(folder)
+        assert len([event for event in events if event["what"] == "done"]) == len(NAMES)
+        return find_violations(cache.session("shared").history(), events), events
 
 
-def errors(noted: list[dict[str, Any]]) -> list[str]:
-    return [event["error"] for event in noted if event["what"] == "error"]
+def errors(events: list[dict[str, Any]]) -> list[str]:
+    """Return the errors that workers met."""
+    return [event["error"] for event in events if event["what"] == "error"]
 
 
 @pytest.mark.parametrize("name", [name for name in ("valkey-9", "path") if name in binaries()])
-def test_a_killed_server_comes_back_with_all_it_acknowledged(name: str, namespace: str, tmp_path: Path) -> None:
-    """kill -9 and restart with an append-only file, several times."""
+def test_killed_server_with_a_file_keeps_acknowledged_messages(name: str, namespace: str, tmp_path: Path) -> None:
+    """A server with an append-only file that is killed and restarted several times has every acknowledged message once."""
     server = Server(binaries()[name], "--appendonly", "yes", "--appendfsync", "always")
 
     def restart() -> None:
         server.kill()
         server.start()
 
-    found, noted = under(server, namespace, tmp_path, restart, SECONDS / 4)
+    violations, events = write_under(server, namespace, tmp_path, restart, SECONDS / 4)
     server.stop()
-    assert (found, errors(noted)) == ([], [])
-    assert len(noted) > 100
+    assert (violations, errors(events)) == ([], [])
+    assert len(events) > 100
 
 
-def test_without_the_file_it_comes_back_empty(namespace: str, tmp_path: Path) -> None:
-    """The ablation: the same run ends with nothing, and says so."""
+def test_killed_server_without_a_file_loses_the_session(namespace: str, tmp_path: Path) -> None:
+    """The ablation shows that a killed server without a file restarts empty, and that the next write says so."""
     server = Server(binaries()["valkey-9"])
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create("shared")
@@ -94,19 +101,17 @@ def test_without_the_file_it_comes_back_empty(namespace: str, tmp_path: Path) ->
     server.stop()
 
 
-def test_scripts_that_are_flushed_all_the_time_cost_no_error(
-    own_server: Server, namespace: str, tmp_path: Path
-) -> None:
-    """SCRIPT FLUSH in a loop."""
-    found, noted = under(own_server, namespace, tmp_path, own_server.client.script_flush, 0.002)
-    assert (found, errors(noted)) == ([], [])
+def test_repeated_script_flush_costs_no_error(own_server: Server, namespace: str, tmp_path: Path) -> None:
+    """Four writers meet no error while SCRIPT FLUSH runs every 2 ms."""
+    violations, events = write_under(own_server, namespace, tmp_path, own_server.client.script_flush, 0.002)
+    assert (violations, errors(events)) == ([], [])
 
 
-def test_without_loading_them_again_they_do(
+def test_script_flush_without_reloading_raises(
     own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ablation."""
-    monkeypatch.setattr(nodes, "NoScriptError", type("Nothing", (Exception,), {}))
+    """The ablation shows that a flushed script is an error when the client does not load the script again."""
+    monkeypatch.setattr(router, "NoScriptError", type("Nothing", (Exception,), {}))
     with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=0.3) as cache:
         own_server.client.script_flush()
         with pytest.raises(StoreUnavailable, match="No matching script"):
@@ -114,38 +119,41 @@ def test_without_loading_them_again_they_do(
 
 
 def kill_clients(server: Server) -> None:
+    """Close all connections of clients."""
     server.client.client_kill_filter(_type="normal", skipme=True)
 
 
-def test_connections_that_are_killed_all_the_time_double_nothing(
+def test_repeated_client_kill_loses_and_duplicates_nothing(own_server: Server, namespace: str, tmp_path: Path) -> None:
+    """Four writers lose and duplicate no message while CLIENT KILL closes their connections every 5 ms."""
+    violations, events = write_under(own_server, namespace, tmp_path, lambda: kill_clients(own_server), 0.005)
+    assert (violations, errors(events)) == ([], [])
+
+
+def test_client_kill_without_operation_ids_stores_duplicates(
     own_server: Server, namespace: str, tmp_path: Path
 ) -> None:
-    """CLIENT KILL in a loop: replies are lost, appends are not."""
-    found, noted = under(own_server, namespace, tmp_path, lambda: kill_clients(own_server), 0.005)
-    assert (found, errors(noted)) == ([], [])
+    """The ablation shows that a retry stores a message again when the connection was closed before the reply."""
+    violations, _ = write_under(
+        own_server, namespace, tmp_path, lambda: kill_clients(own_server), 0.001, disable_idempotency
+    )
+    assert violations
 
 
-def test_without_batch_ids_they_do(own_server: Server, namespace: str, tmp_path: Path) -> None:
-    """The ablation: what was done before the connection went is done again."""
-    found, _ = under(own_server, namespace, tmp_path, lambda: kill_clients(own_server), 0.001, forget_batch_ids)
-    assert found
+def test_full_server_under_load_refuses_and_recovers(own_server: Server, namespace: str, tmp_path: Path) -> None:
+    """A server that is full again and again refuses appends with StoreFull, and the repeats are stored once."""
 
-
-def test_a_full_server_under_load_refuses_and_goes_on(own_server: Server, namespace: str, tmp_path: Path) -> None:
-    """maxmemory reached and relieved, over and over: refused with StoreFull, then written once."""
-
-    def fill_and_relieve() -> None:
+    def fill_and_empty() -> None:
         own_server.client.config_set("maxmemory", 1)
         time.sleep(0.1)
         own_server.client.config_set("maxmemory", 0)
 
-    found, noted = under(own_server, namespace, tmp_path, fill_and_relieve, 0.1)
-    assert found == []
-    assert {error.split("(")[0] for error in errors(noted)} == {"StoreFull"}
+    violations, events = write_under(own_server, namespace, tmp_path, fill_and_empty, 0.1)
+    assert violations == []
+    assert {error.split("(")[0] for error in errors(events)} == {"StoreFull"}
 
 
-def test_with_another_eviction_policy_sessions_are_lost(own_server: Server, namespace: str, tmp_path: Path) -> None:
-    """The ablation: what is evicted is gone, though it was acknowledged."""
+def test_eviction_policy_loses_acknowledged_sessions(own_server: Server, namespace: str, tmp_path: Path) -> None:
+    """The ablation shows that a server that evicts keys loses sessions although their messages were acknowledged."""
     own_server.client.config_set("maxmemory-policy", "allkeys-lru")
     with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
         sessions = [cache.create() for _ in range(200)]
@@ -159,5 +167,5 @@ def test_with_another_eviction_policy_sessions_are_lost(own_server: Server, name
             except SessionsError:
                 break
         else:
-            pytest.fail("nothing was evicted")
+            pytest.fail("the server evicted no session")
         own_server.client.config_set("maxmemory", 0)

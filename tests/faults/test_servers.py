@@ -1,11 +1,10 @@
-"""Servers that are down, dying, full, locked, or of another schema: one clear error, or none at all."""
+"""Servers that are down, killed, full, locked, or of another schema: a call succeeds, or raises one clear error."""
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,28 +19,29 @@ from redis_sessions import (
     StoreFull,
     StoreUnavailable,
 )
-from redis_sessions._core import leases
-from tests.proxy import Losses, proxy
-from tests.servers import Server, await_true, free_port
+from redis_sessions._core.commands import leases
+from tests.support.lease_waiters import FREE, elsewhere
+from tests.support.proxy import Losses, proxy
+from tests.support.servers import Server, await_true, free_port
 
 X = {"role": "user", "content": "x"}
 
 
-def test_a_server_that_is_down_is_named_within_the_bound() -> None:
-    """`retry_for` bounds the wait; nothing was written, so the outcome is known."""
+def test_server_that_is_down_raises_within_retry_for() -> None:
+    """A call to a server that is down raises StoreUnavailable within the bound, names the URL and hides the password."""
     url = f"redis://:secret@127.0.0.1:{free_port()}"
     began = time.monotonic()
     with (
         SessionCache.from_url(url, retry_for=0.5) as cache,
-        pytest.raises(StoreUnavailable, match="check that it runs") as told,
+        pytest.raises(StoreUnavailable, match="Check that it runs") as refused,
     ):
         cache.create()
     assert 0.3 < time.monotonic() - began < 3
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(refused.value)
 
 
-def test_an_outcome_that_stays_unknown_carries_its_batch_id(server: Server, namespace: str) -> None:
-    """All replies are lost: the append may have happened; asking again with the batch id settles it."""
+def test_unknown_outcome_carries_its_batch_id(server: Server, namespace: str) -> None:
+    """If no reply arrives, the error carries the batch ID, and a repeat with the batch ID appends the message once."""
     with SessionCache.from_url(server.url, namespace=namespace) as direct:
         session = direct.create("a")
         with proxy(server.port, Losses(0, 0)) as port:
@@ -60,8 +60,8 @@ def test_an_outcome_that_stays_unknown_carries_its_batch_id(server: Server, name
     server.client.flushall()
 
 
-def test_a_restart_is_ridden_out(own_server: Server, namespace: str) -> None:
-    """kill -9 with an append-only file: connections and scripts are gone, messages are not."""
+def test_restart_of_the_server_is_retried(own_server: Server, namespace: str) -> None:
+    """A call succeeds after SIGKILL and a restart, because the client connects and loads scripts again."""
     with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=20) as cache:
         session = cache.create("a")
         session.append(X)
@@ -71,8 +71,8 @@ def test_a_restart_is_ridden_out(own_server: Server, namespace: str) -> None:
         assert len(session.history()) == 2
 
 
-def test_flushed_scripts_are_loaded_again(server: Server, namespace: str) -> None:
-    """SCRIPT FLUSH between calls costs a round trip, never an error."""
+def test_flushed_script_is_loaded_again(server: Server, namespace: str) -> None:
+    """A SCRIPT FLUSH between two calls costs a round trip and no error."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create("a")
         for _ in range(20):
@@ -82,8 +82,8 @@ def test_flushed_scripts_are_loaded_again(server: Server, namespace: str) -> Non
     server.client.flushall()
 
 
-def test_killed_connections_are_replaced(server: Server, namespace: str) -> None:
-    """CLIENT KILL of everything."""
+def test_killed_connection_is_replaced(server: Server, namespace: str) -> None:
+    """A call succeeds after CLIENT KILL closed all connections."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create("a")
         for number in range(20):
@@ -92,8 +92,8 @@ def test_killed_connections_are_replaced(server: Server, namespace: str) -> None
     server.client.flushall()
 
 
-def test_a_full_server_refuses_and_nothing_is_half_written(own_server: Server, namespace: str) -> None:
-    """maxmemory reached: StoreFull, the session as it was; relieved, it goes on."""
+def test_full_server_refuses_the_whole_write(own_server: Server, namespace: str) -> None:
+    """A server at maxmemory refuses writes with StoreFull, leaves the session as it was, and takes writes again afterwards."""
     with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
         session = cache.create("a")
         session.append(X)
@@ -116,21 +116,21 @@ def test_a_full_server_refuses_and_nothing_is_half_written(own_server: Server, n
         assert session.append(X).last_seq == 2
 
 
-def test_a_wrong_password_is_access_denied(own_server: Server) -> None:
-    """At once, without retries, and without showing it."""
+def test_wrong_password_raises_access_denied(own_server: Server) -> None:
+    """A wrong password raises AccessDenied at once, without retries, and the error hides the password."""
     own_server.client.config_set("requirepass", "right")
     for url in (own_server.url, f"redis://:wrong@127.0.0.1:{own_server.port}"):
         began = time.monotonic()
-        with SessionCache.from_url(url) as cache, pytest.raises(AccessDenied) as told:
+        with SessionCache.from_url(url) as cache, pytest.raises(AccessDenied) as refused:
             cache.create()
         assert time.monotonic() - began < 2
-        assert "wrong" not in str(told.value).replace("WRONGPASS", "")
+        assert "wrong" not in str(refused.value).replace("WRONGPASS", "")
     with SessionCache.from_url(f"redis://:right@127.0.0.1:{own_server.port}") as cache:
         cache.create().append(X)
 
 
-def test_another_schema_is_left_alone(server: Server, namespace: str) -> None:
-    """Neither read nor written."""
+def test_namespace_of_another_schema_is_refused(server: Server, namespace: str) -> None:
+    """A namespace of another schema version is neither read nor written."""
     server.client.set(f"{namespace}:meta", "999")
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         with pytest.raises(SchemaMismatch, match="999"):
@@ -152,15 +152,15 @@ def test_another_schema_is_left_alone(server: Server, namespace: str) -> None:
         "red is://x",
     ],
 )
-def test_a_wrong_url_is_refused_without_its_password(url: str) -> None:
-    """Before anything is opened; the message lists what there is."""
-    with pytest.raises(InvalidInput) as told:
+def test_wrong_url_is_refused_without_its_password(url: str) -> None:
+    """A wrong URL is refused before a connection is opened, and the error hides the password."""
+    with pytest.raises(InvalidInput) as refused:
         SessionCache.from_url(url)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(refused.value)
 
 
-def test_a_borrowed_client_is_neither_used_up_nor_closed(server: Server, namespace: str) -> None:
-    """Whatever its settings: decoded responses, its own retries, one connection."""
+def test_borrowed_client_stays_usable(server: Server, namespace: str) -> None:
+    """A cache neither occupies nor closes a given client, whatever the client's settings are."""
     client: Any = redis.Redis(host="127.0.0.1", port=server.port, decode_responses=True, max_connections=1)
     with SessionCache(client, namespace=namespace, ttl=60) as cache:
         session = cache.create("a")
@@ -172,8 +172,8 @@ def test_a_borrowed_client_is_neither_used_up_nor_closed(server: Server, namespa
     server.client.flushall()
 
 
-def test_threads_wait_for_a_connection_and_share_them(server: Server, namespace: str) -> None:
-    """16 threads, 2 connections: nobody fails."""
+def test_threads_share_few_connections(server: Server, namespace: str) -> None:
+    """Sixteen threads share two connections, and no call fails."""
     with SessionCache.from_url(server.url, namespace=namespace, max_connections=2) as cache:
         session = cache.create("a", max_messages=None)
         threads = [threading.Thread(target=lambda: [session.append(X) for _ in range(50)]) for _ in range(16)]
@@ -185,10 +185,8 @@ def test_threads_wait_for_a_connection_and_share_them(server: Server, namespace:
     server.client.flushall()
 
 
-def test_a_forked_process_makes_connections_of_its_own(server: Server, namespace: str) -> None:
-    """Parent and child go on writing; nothing is mixed up."""
-    import multiprocessing
-
+def test_forked_process_opens_its_own_connections(server: Server, namespace: str) -> None:
+    """Parent and child process write with the same cache, and no reply reaches the wrong process."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create("a", max_messages=None)
         session.append(X)
@@ -202,27 +200,28 @@ def test_a_forked_process_makes_connections_of_its_own(server: Server, namespace
     server.client.flushall()
 
 
-def test_a_full_server_hands_no_lease_to_anybody(own_server: Server, namespace: str) -> None:
-    """The hand-over is refused before the next one in line is told; relieved, he has it."""
+def test_full_server_grants_no_lease(own_server: Server, namespace: str) -> None:
+    """A full server refuses the grant before the next waiter is notified, and the waiter gets the lease afterwards."""
     with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
         session = cache.create("a")
         holder = session.lease(0.3).acquire()
-        holder._stop_renewing()
-        in_line = leases.acquire(session._keys, "", "first", "first", 5000, 20_000, "channel", False)
-        assert cache._calls.run(in_line).fence == 0
+        assert holder._renewer is not None
+        holder._renewer.stop()
+        waiter = leases.acquire(session._keys, "", "first", "first", 5000, 20_000, "channel", False)
+        assert cache._executor.run(waiter).fence == 0
         own_server.client.config_set("maxmemory", 1)
         time.sleep(0.35)
         with pytest.raises(StoreFull):
-            threaded(lambda: cache.session("a").lease(5, 0).acquire())
+            elsewhere(lambda: cache.session("a").lease(5, 0).acquire())
         own_server.client.config_set("maxmemory", 0)
         found = session.lease().info()
         assert found is not None
-        assert (found.fence, found.line) == (1, ["first"])
-        assert cache._calls.run(in_line).fence == 2
+        assert (found.fence, found.waiters) == (1, ["first"])
+        assert cache._executor.run(waiter).fence == 2
 
 
-def test_a_user_without_channels_can_hold_but_not_wait(own_server: Server, namespace: str) -> None:
-    """Told as AccessDenied; the lease is released all the same."""
+def test_user_without_channels_holds_a_lease_but_cannot_wait(own_server: Server, namespace: str) -> None:
+    """A user whom the ACL forbids channels gets AccessDenied for a wait, and still acquires and releases leases."""
     own_server.client.execute_command("ACL", "SETUSER", "deaf", "on", ">p", "~*", "resetchannels", "+@all")
     url = f"redis://deaf:p@127.0.0.1:{own_server.port}"
     with (
@@ -235,13 +234,7 @@ def test_a_user_without_channels_can_hold_but_not_wait(own_server: Server, names
         waiter = threading.Thread(target=lambda: cache.session("a").lease(1, 10).acquire().release())
         with session.lease(1):
             waiter.start()
-            await_true(lambda: bool(getattr(session.lease().info(), "line", None)))
+            await_true(lambda: bool((session.lease().info() or FREE).waiters))
         assert deaf.session("a").lease().info() is None
         waiter.join(10)
         assert not waiter.is_alive()
-
-
-def threaded(function: Callable[[], Any]) -> Any:
-    """What a function gives in a thread that knows of no lease."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result(30)

@@ -1,23 +1,25 @@
-"""TLS and Unix sockets."""
+"""Connections over TLS, Unix sockets, and to a port that does not speak the protocol."""
 
 from __future__ import annotations
 
 import asyncio
+import http.server
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache, StoreError, StoreUnavailable
-from tests.servers import Server, binaries, free_port
+from tests.support.servers import Server, binaries, free_port
 
 X = {"role": "user", "content": "x"}
 
 
 def use(url: str) -> None:
-    """A session through a URL, with both clients."""
+    """Write and read a session with both clients through a URL."""
     with SessionCache.from_url(url) as cache:
         assert cache.create("a").append(X).last_seq == 1
 
@@ -30,8 +32,8 @@ def use(url: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(binaries()))
-def test_a_unix_socket_serves(name: str) -> None:
-    """unix:///path, with a database."""
+def test_unix_socket_url_connects(name: str) -> None:
+    """A `unix://` URL with a database connects through the socket."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(binaries()[name], "--unixsocket", f"{folder}/s.sock")
         try:
@@ -43,6 +45,7 @@ def test_a_unix_socket_serves(name: str) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a key and a certificate for localhost."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
@@ -51,7 +54,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def with_tls() -> list[str]:
-    """The servers here that were built with TLS."""
+    """Return the servers that were built with TLS."""
     return [
         name for name in binaries() if b"tls-port" in Path(binaries()[name]).resolve().read_bytes() and name == "path"
     ]
@@ -59,6 +62,7 @@ def with_tls() -> list[str]:
 
 @pytest.fixture(params=with_tls())
 def tls_port(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> Iterator[int]:
+    """Return the TLS port of a server."""
     port = free_port()
     key, public = certificate
     options = ("--tls-port", str(port), "--tls-cert-file", str(public), "--tls-key-file", str(key))
@@ -67,22 +71,20 @@ def tls_port(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> 
     server.stop()
 
 
-def test_tls_serves_and_is_verified(tls_port: int, certificate: tuple[Path, Path]) -> None:
-    """rediss:// with the authority's certificate; without it, one error that says why."""
+def test_tls_certificate_is_verified(tls_port: int, certificate: tuple[Path, Path]) -> None:
+    """A `rediss://` URL connects with the authority's certificate, and without the certificate raises one clear error."""
     use(f"rediss://localhost:{tls_port}?ssl_ca_certs={certificate[1]}")
     cache = SessionCache.from_url(f"rediss://localhost:{tls_port}", retry_for=0.3)
     with cache, pytest.raises((StoreUnavailable, InvalidInput), match=r"(?i)certificate"):
         cache.create("b")
 
 
-def test_a_port_that_is_no_redis_is_one_error() -> None:
-    """Whatever it answers."""
-    import http.server
-    import threading
+def test_port_of_another_protocol_raises_store_error() -> None:
+    """A port that answers with HTTP raises one StoreError."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Write no log."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Quiet) as web:
         thread = threading.Thread(target=web.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""Lists: filters, order, pages, cursors, counts."""
+"""Lists of sessions: filters, order, pages, cursors and counts."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache, SessionSummary
-from redis_sessions._core import indexes
-from redis_sessions._core.keys import session_keys
+from redis_sessions._core.commands import index_entries
+from redis_sessions._core.protocol.keys import session_keys
 from tests.conftest import Engines
-from tests.indexes.agreement import clients, rewrite
-from tests.servers import Server
+from tests.support.index_agreement import clients, rewrite_times
+from tests.support.servers import Server
 
 X = {"role": "user", "content": "x"}
 
 
 def ids(items: list[SessionSummary]) -> list[str]:
-    return [one.id for one in items]
+    """Return the IDs of listed sessions."""
+    return [summary.id for summary in items]
 
 
-def paged(cache: SessionCache, size: int, **asked: Any) -> list[str]:
-    """All pages of that size, one after another."""
+def all_pages(cache: SessionCache, size: int, **filters: Any) -> list[str]:
+    """Return the IDs of all pages of a size, one page after another."""
     found, cursor = [], None
     while True:
-        page = cache.list(size, cursor, **asked)
+        page = cache.list(size, cursor, **filters)
         found += ids(page.items)
         cursor = page.cursor
         if cursor is None:
             return found
 
 
-def test_the_newest_come_first(cache: SessionCache) -> None:
-    """By their last update or by their creation, also when a session was written in the meantime."""
+def test_list_is_ordered_newest_first(cache: SessionCache) -> None:
+    """Sessions are ordered by their last update or by their creation, also after one of them was written."""
     for name in ("a", "b", "c"):
         cache.create(name)
     cache.session("a").append(X)
@@ -46,8 +47,8 @@ def test_the_newest_come_first(cache: SessionCache) -> None:
     assert cache.list().cursor is None
 
 
-def test_filters_combine(cache: SessionCache) -> None:
-    """User, agent, tags (all of them), kinds (any of them) and active only; unknown ones are an empty page."""
+def test_combined_filters_list_sessions_that_match_all(cache: SessionCache) -> None:
+    """A session is listed if it has the user, the agent, all tags and one of the kinds, and unknown values give an empty page."""
     cache.create("a", user_id="mia", agent_id="x", tags=["red", "blue"])
     cache.create("b", user_id="mia", agent_id="y", tags=["red"], kind="cron")
     cache.create("c", user_id="bob", agent_id="x", tags=["blue"])
@@ -59,19 +60,19 @@ def test_filters_combine(cache: SessionCache) -> None:
     assert ids(cache.list(tags=["red", "blue"]).items) == ["a"]
     assert ids(cache.list(kinds=["cron"]).items) == ["b"]
     assert ids(cache.list(kinds=["main", "cron"], user="mia").items) == ["b", "a"]
-    for nothing in (cache.list(user="nobody"), cache.list(tags=["green"]), cache.list(kinds=[]), cache.list(0)):
-        assert nothing == ([], None)
+    for page in (cache.list(user="eve"), cache.list(tags=["green"]), cache.list(kinds=[]), cache.list(0)):
+        assert page == ([], None)
 
 
-def test_paused_sessions_are_not_active(cache: SessionCache) -> None:
-    """They come with the others, with their status."""
+def test_active_only_omits_paused_sessions(cache: SessionCache) -> None:
+    """A paused session is listed with its status, but not among the active sessions."""
     cache.create("a").pause()
     assert cache.list(active_only=True).items == []
     assert cache.list().items[0].status == "paused"
 
 
-def test_children_are_found_by_label_agent_and_kind(cache: SessionCache) -> None:
-    """As subagents, with what they were told to do."""
+def test_label_agent_and_kind_filters_find_children(cache: SessionCache) -> None:
+    """A spawned session is listed by its label, agent and kind, together with its task and parent."""
     root = cache.create("root")
     child = root.spawn("researcher", task="find it", label="bags").session_key
     root.spawn("writer")
@@ -84,11 +85,11 @@ def test_children_are_found_by_label_agent_and_kind(cache: SessionCache) -> None
     summary = cache.list(label="bags").items[0]
     assert (summary.task, summary.root_id, summary.parent_id) == ("find it", "root", "root")
     assert ids(cache.list(kinds=["main"]).items) == ["root"]
-    assert cache.list(kinds=["main"]).items[0].active_below == 2
+    assert cache.list(kinds=["main"]).items[0].active_descendants == 2
 
 
-def test_a_summary_says_what_the_session_says(cache: SessionCache) -> None:
-    """Its counts, times, tags, pointers and who holds its lease."""
+def test_summary_has_values_of_its_session(cache: SessionCache) -> None:
+    """A summary has the counts, times, tags, metadata and lease holder of its session."""
     session = cache.create("a", user_id="mia", name="n", tags=["t"], metadata={"active_seed_id": "s1", "project_id": 7})
     session.append(X, {"role": "assistant", "content": "y"}, X)
     with session.lease(owner="me"):
@@ -101,19 +102,19 @@ def test_a_summary_says_what_the_session_says(cache: SessionCache) -> None:
     assert (summary.active_seed_id, summary.project_id, summary.is_active) == ("s1", None, True)
 
 
-def test_pages_go_on_where_the_last_one_ended(cache: SessionCache) -> None:
-    """Each session once, in order, whatever the size of a page; a cursor is its query's alone."""
+def test_pages_list_each_session_once_in_order(cache: SessionCache) -> None:
+    """Pages of any size list each session once, and a cursor of another query is refused."""
     for number in range(23):
         cache.create(f"s{number:02}", user_id="mia", tags=["even"] if number % 2 == 0 else None)
     wanted = [f"s{number:02}" for number in reversed(range(23))]
     for size in (1, 5, 22, 23, 24):
-        assert paged(cache, size, user="mia") == wanted
-    assert ids(list(cache.sessions(tags=["even"], user="mia"))) == wanted[::2]
+        assert all_pages(cache, size, user="mia") == wanted
+    assert ids(list(cache.iter_sessions(tags=["even"], user="mia"))) == wanted[::2]
     cursor = cache.list(5, user="mia").cursor
-    wrong: list[Callable[[], object]] = [
+    refused: list[Callable[[], object]] = [
         lambda: cache.list(5, cursor, user="bob"),
         lambda: cache.list(5, cursor, user="mia", order="created"),
-        lambda: cache.list(5, "nonsense", user="mia"),
+        lambda: cache.list(5, "not a cursor", user="mia"),
         lambda: cache.list(5, "bm9uc2Vuc2U", user="mia"),
         lambda: cache.list(5, urlsafe_b64encode(b"[" * 100_000).decode(), user="mia"),
         lambda: cache.list(-1),
@@ -123,40 +124,42 @@ def test_pages_go_on_where_the_last_one_ended(cache: SessionCache) -> None:
         lambda: cache.list(tags="red"),  # type: ignore[arg-type]
         lambda: cache.list(user="a b"),
     ]
-    for refused in wrong:
+    for call in refused:
         with pytest.raises(InvalidInput):
-            refused()
+            call()
 
 
-def test_the_order_is_exact_however_far_entries_lag(
+def test_order_is_exact_when_entries_of_dirty_sessions_lag(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """Of sessions that are marked: the pages are what sorting by the sessions' own times gives."""
+    """The pages of dirty sessions have the order of the sessions' own times, however old their index entries are."""
     servers = clients(cache, engine, engines)
     if len(servers) > 1:
-        pytest.skip("one server's raw client is needed; the same code reads the indexes of a cluster")
+        pytest.skip("a plain client of one server is needed, and the same code reads the indexes of a cluster")
     names = [f"s{number}" for number in range(60)]
     for name in names:
         cache.create(name, user_id="mia")
-    cache._home.indexes.catch_up()
+    cache._context.indexer.flush()
     base = time.time_ns() // 1000 - 3_600_000_000
     for seed in range(12):
         chance = random.Random(seed)
         times = {name: base + chance.randrange(20_000_000) // chance.choice((1, 1000000)) for name in names}
         for name, updated in times.items():
             entry = updated - chance.choice((0, chance.randrange(10_000_000)))
-            rewrite(servers[0], namespace, name, updated=updated, entry=entry, user="mia")
+            rewrite_times(servers[0], namespace, name, updated=updated, entry=entry, user="mia")
             if entry < updated:
-                cache._home.calls.run(indexes.mark(namespace, session_keys(namespace, name).tag, [name], "somebody"))
+                cache._context.executor.run(
+                    index_entries.mark_dirty(namespace, session_keys(namespace, name).tag, [name], "writer")
+                )
         size = chance.randint(1, 25)
-        found = paged(cache, size, user="mia")
+        found = all_pages(cache, size, user="mia")
         assert found == sorted(names, key=lambda name: (times[name], name), reverse=True), (
             f"seed {seed}, pages of {size}"
         )
 
 
-def test_the_order_is_exact_while_sessions_are_written(cache: SessionCache, url: str, namespace: str) -> None:
-    """Each page is in order and behind the one before; what nobody wrote comes once; at rest all are where they belong."""
+def test_order_is_exact_while_sessions_are_written(cache: SessionCache, url: str, namespace: str) -> None:
+    """Each page is in order and continues the page before, although other threads write half of the sessions."""
     names = [f"s{number:03}" for number in range(120)]
     for name in names:
         cache.create(name, user_id="mia")
@@ -179,9 +182,9 @@ def test_the_order_is_exact_while_sessions_are_written(cache: SessionCache, url:
         found, cursor, last = [], None, None
         while True:
             page = cache.list(9, cursor, user="mia")
-            for one in page.items:
-                assert last is None or one.updated_at <= last
-                last = one.updated_at
+            for summary in page.items:
+                assert last is None or summary.updated_at <= last
+                last = summary.updated_at
             found += ids(page.items)
             cursor = page.cursor
             if cursor is None:
@@ -194,28 +197,30 @@ def test_the_order_is_exact_while_sessions_are_written(cache: SessionCache, url:
     for writer in writers:
         writer.join()
     assert failures == []
-    by_time = sorted(cache.sessions(user="mia"), key=lambda one: one.updated_at, reverse=True)
-    listed = list(cache.sessions(user="mia"))
-    assert [one.updated_at for one in listed] == [one.updated_at for one in by_time]
+    by_time = sorted(cache.iter_sessions(user="mia"), key=lambda summary: summary.updated_at, reverse=True)
+    listed = list(cache.iter_sessions(user="mia"))
+    assert [summary.updated_at for summary in listed] == [summary.updated_at for summary in by_time]
     assert len(listed) == len(names)
 
 
-def test_many_of_one_moment_are_all_listed(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
-    """As an import can leave them: more entries of one time than a page has room for."""
+def test_sessions_with_equal_times_are_all_listed(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines
+) -> None:
+    """Sessions with one time are all listed, although a page has room for few of them, as after an import."""
     servers = clients(cache, engine, engines)
     if len(servers) > 1:
-        pytest.skip("one server's raw client is needed")
+        pytest.skip("a plain client of one server is needed")
     now = time.time_ns() // 1000 - 60_000_000
     names = [f"s{number}" for number in range(50)]
     for name in names:
         cache.create(name, user_id="mia")
-        rewrite(servers[0], namespace, name, updated=now, entry=now, user="mia")
-    found = paged(cache, 3, user="mia")
+        rewrite_times(servers[0], namespace, name, updated=now, entry=now, user="mia")
+    found = all_pages(cache, 3, user="mia")
     assert sorted(found) == sorted(names)
 
 
-def test_what_is_gone_is_not_listed(cache: SessionCache) -> None:
-    """Deleted or expired, at once, whatever the index still says."""
+def test_deleted_and_expired_sessions_are_not_listed(cache: SessionCache) -> None:
+    """Deleted and expired sessions leave the lists at once, although the index may still have their entries."""
     cache.create("a")
     cache.create("b", ttl=0.05)
     cache.create("c")
@@ -224,22 +229,22 @@ def test_what_is_gone_is_not_listed(cache: SessionCache) -> None:
     assert ids(cache.list().items) == ["a"]
 
 
-def test_counts(cache: SessionCache) -> None:
-    """By the indexes for one filter, by listing where filters combine."""
+def test_count_returns_number_of_matching_sessions(cache: SessionCache) -> None:
+    """A count with one filter reads an index, and a count with several filters lists the sessions."""
     for number in range(7):
         cache.create(user_id="mia" if number % 2 else "bob", agent_id="x" if number < 3 else "y")
     cache.create("gone", user_id="mia").complete()
-    cache._home.indexes.catch_up()
+    cache._context.indexer.flush()
     assert (cache.count(), cache.count(user="mia"), cache.count(user="mia", active_only=True)) == (8, 4, 3)
     assert cache.count(user="mia", agent="x") == 1
 
 
-def test_a_page_is_three_round_trips_and_no_scan(server: Server, namespace: str) -> None:
-    """Read off the server: it is asked for entries and for hashes by name, and never for its keys."""
+def test_page_takes_three_round_trips_and_no_key_scan(server: Server, namespace: str) -> None:
+    """A page reads index entries and named hashes in at most three round trips, and never scans the keys."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         for number in range(150):
             cache.create(f"s{number}", user_id="mia")
-        cache._home.indexes.catch_up()
+        cache._context.indexer.flush()
         cache.list(user="mia")
         sent: list[str] = []
         with server.client.monitor() as monitor:
@@ -260,32 +265,32 @@ def test_a_page_is_three_round_trips_and_no_scan(server: Server, namespace: str)
     server.client.flushall()
 
 
-def test_an_index_that_was_lost_comes_back(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
-    """With the next touch of each session."""
+def test_touch_restores_lost_index_entry(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
+    """A session whose index was deleted is listed again after its next touch."""
     cache.create("a", user_id="mia")
-    cache._home.indexes.catch_up()
+    cache._context.indexer.flush()
     for server in clients(cache, engine, engines):
         for zset in list(server.scan_iter(match=f"{namespace}:*:user:*")):
             server.delete(zset)
     assert cache.list(user="mia").items == []
     cache.session("a").touch()
-    cache._home.indexes.catch_up()
+    cache._context.indexer.flush()
     assert ids(cache.list(user="mia").items) == ["a"]
 
 
-def test_what_is_written_is_listed_though_its_entry_is_read_and_passed_over(
+def test_written_session_is_listed_first_although_its_entry_is_old(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """One of a shard with few entries, all of them read, beside others with newer ones."""
+    """A written session leads its list, although its shard has few entries and other shards have newer ones."""
     servers = clients(cache, engine, engines)
     cache.create("a")
     for number in range(30):
         cache.create(f"s{number}")
-    cache._home.indexes.catch_up()
+    cache._context.indexer.flush()
     old = time.time_ns() // 1000 - 60_000_000
     for server in servers:
         for key in server.scan_iter(match=f"{namespace}:*:all:main:active:updated:"):
             server.zadd(key, {"a": old}, xx=True)
-    cache._home.indexes._fresh.clear()
+    cache._context.indexer._marked_until.clear()
     cache.session("a").append(X)
     assert ids(cache.list(1).items) == ["a"]

@@ -1,4 +1,4 @@
-"""The inbox: what is sent while another holds the lease waits its turn, in order, exactly once."""
+"""The inbox: messages that are sent while another worker holds the lease wait in order, and are received once."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from functools import partial
 import pytest
 
 from redis_sessions import InvalidInput, LimitExceeded, Message, MessageTooLarge, SessionCache, SessionNotActive
-from redis_sessions._core import messages
-from tests.leases.line import X, elsewhere
+from redis_sessions._core.commands import inbox
+from tests.leases.dead_holders import stop_renewing
+from tests.support.lease_waiters import X, elsewhere
 
 
 def texts(messages: list[Message]) -> list[str]:
+    """Return the contents of messages."""
     return [str(message.content) for message in messages]
 
 
-def test_what_is_sent_waits_for_the_holder(cache: SessionCache) -> None:
-    """Never between its messages; received in order, where the holder wants it, with its ids kept."""
+def test_sent_messages_wait_in_inbox_for_holder(cache: SessionCache) -> None:
+    """A sent message waits until the holder receives the inbox, in order and with its batch ID."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5) as lease:
         session.append({"role": "user", "content": "1"})
         results = [elsewhere(partial(other.send, f"s{n}", batch_id=f"b{n}")) for n in range(3)]
         assert [(result.seq, result.waiting) for result in results] == [(None, 1), (None, 2), (None, 3)]
-        assert session.info().inbox == 3
+        assert session.info().inbox_size == 3
         session.append({"role": "assistant", "content": "2"})
         received = lease.receive()
         assert texts(received) == ["s0", "s1", "s2"]
@@ -32,11 +34,11 @@ def test_what_is_sent_waits_for_the_holder(cache: SessionCache) -> None:
         session.append({"role": "assistant", "content": "3"})
     assert texts(session.history()) == ["1", "2", "s0", "s1", "s2", "3"]
     info = session.info()
-    assert (info.inbox, info.user_messages, info.last_seq) == (0, 4, 6)
+    assert (info.inbox_size, info.user_messages, info.last_seq) == (0, 4, 6)
 
 
-def test_release_takes_the_rest_in(cache: SessionCache) -> None:
-    """In the same step; the next holder finds it in the transcript."""
+def test_release_moves_inbox_into_transcript(cache: SessionCache) -> None:
+    """A release moves the rest of the inbox into the transcript in the same step."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5) as lease:
         for number in range(5):
@@ -45,8 +47,8 @@ def test_release_takes_the_rest_in(cache: SessionCache) -> None:
     assert texts(session.history()) == list("01234")
 
 
-def test_without_a_lease_a_send_is_an_append(cache: SessionCache) -> None:
-    """The holder's own too; a text becomes a user message."""
+def test_send_without_other_holder_is_an_append(cache: SessionCache) -> None:
+    """A send appends a user message when no other worker holds the lease."""
     session, other = cache.create("a"), cache.session("a")
     assert session.send("1").seq == 1
     with session.lease(ttl=5):
@@ -55,8 +57,8 @@ def test_without_a_lease_a_send_is_an_append(cache: SessionCache) -> None:
     assert texts(session.history()) == ["1", "2", "later"]
 
 
-def test_a_send_is_made_once_for_a_batch_id(cache: SessionCache) -> None:
-    """It answers what it answered then, also when the message has moved on into the transcript."""
+def test_repeated_send_returns_first_result(cache: SessionCache) -> None:
+    """A send with a known batch ID returns the first result, even when the message has left the inbox."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5) as lease:
         first = elsewhere(lambda: other.send("x", batch_id="b"))
@@ -69,32 +71,32 @@ def test_a_send_is_made_once_for_a_batch_id(cache: SessionCache) -> None:
     assert texts(session.history()) == ["x", "y"]
 
 
-def test_what_a_dead_holder_left_comes_before_what_is_sent_next(cache: SessionCache) -> None:
-    """Order is kept when the lease ran out and nobody released it."""
+def test_inbox_of_expired_lease_precedes_next_send(cache: SessionCache) -> None:
+    """The inbox of an expired lease enters the transcript before the next sent message."""
     session, other = cache.create("a"), cache.session("a")
-    lease = session.lease(ttl=0.1)
+    lease = session.lease(ttl=0.5)
     elsewhere(lease.acquire)
-    lease._stop_renewing()
+    stop_renewing(lease)
     other.send("1")
     other.send("2")
-    time.sleep(0.15)
+    time.sleep(0.55)
     assert other.send("3").seq == 3
     assert texts(session.history()) == ["1", "2", "3"]
 
 
-def test_the_next_holder_receives_what_is_left(cache: SessionCache) -> None:
-    """Exactly once, whoever held it before."""
+def test_next_holder_receives_inbox_of_dead_holder(cache: SessionCache) -> None:
+    """The next holder receives the inbox that a dead holder left, exactly once."""
     session, other = cache.create("a"), cache.session("a")
-    lease = session.lease(ttl=0.1)
+    lease = session.lease(ttl=0.5)
     elsewhere(lease.acquire)
-    lease._stop_renewing()
+    stop_renewing(lease)
     other.send("1")
     with session.lease(ttl=5) as lease:
         assert texts(lease.receive()) == ["1"]
 
 
-def test_the_inbox_is_bounded(cache: SessionCache) -> None:
-    """`max_inbox`; the refusal says so, and goes when there is room."""
+def test_send_to_full_inbox_is_refused(cache: SessionCache) -> None:
+    """A send to a full inbox raises LimitExceeded until the holder receives the inbox."""
     session, other = cache.create("a", max_inbox=2), cache.session("a")
     with session.lease(ttl=5) as lease:
         for _ in range(2):
@@ -106,21 +108,21 @@ def test_the_inbox_is_bounded(cache: SessionCache) -> None:
     assert session.info().count == 3
 
 
-def test_limits_hold_for_what_is_received(cache: SessionCache) -> None:
-    """What a limit refuses stays in the inbox; the release goes on without it."""
+def test_inbox_beyond_limit_stays_in_inbox(cache: SessionCache) -> None:
+    """Messages that a limit refuses stay in the inbox, and the release succeeds without them."""
     session, other = cache.create("a", max_entries=2), cache.session("a")
     with session.lease(ttl=5) as lease:
         for _ in range(3):
             elsewhere(lambda: other.send("x"))
         with pytest.raises(LimitExceeded, match="entries"):
             lease.receive()
-        assert session.info().inbox == 3
+        assert session.info().inbox_size == 3
         assert lease.release() == 0
-    assert (session.info().inbox, session.info().count, session.info().lease) == (3, 0, None)
+    assert (session.info().inbox_size, session.info().count, session.info().lease) == (3, 0, None)
 
 
-def test_the_cap_holds_for_what_is_received(cache: SessionCache) -> None:
-    """An inbox larger than the cap leaves the newest."""
+def test_inbox_larger_than_cap_leaves_newest_messages(cache: SessionCache) -> None:
+    """An inbox larger than the cap is received whole, and its newest messages are retained."""
     session, other = cache.create("a", max_messages=2), cache.session("a")
     with session.lease(ttl=5) as lease:
         for number in range(5):
@@ -130,8 +132,8 @@ def test_the_cap_holds_for_what_is_received(cache: SessionCache) -> None:
     assert session.info().dropped == 3
 
 
-def test_bad_sends_are_refused(cache: SessionCache) -> None:
-    """Too large, pinned, to a paused session: nothing waits."""
+def test_invalid_send_is_refused(cache: SessionCache) -> None:
+    """A send of a large or pinned message, or to a paused session, is refused and leaves the inbox empty."""
     session, other = cache.create("a", max_message_bytes=100), cache.session("a")
     with session.lease(ttl=5):
         with pytest.raises(MessageTooLarge):
@@ -142,12 +144,12 @@ def test_bad_sends_are_refused(cache: SessionCache) -> None:
         with pytest.raises(SessionNotActive):
             elsewhere(lambda: other.send("x"))
         session.resume()
-    assert session.info().inbox == 0
+    assert session.info().inbox_size == 0
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "cancel", "time_out"])
-def test_an_end_takes_the_inbox_in_first(cache: SessionCache, end: str) -> None:
-    """What was sent before is in the transcript; nothing can be sent after."""
+def test_end_moves_inbox_into_transcript_first(cache: SessionCache, end: str) -> None:
+    """An end moves the inbox into the transcript, and later sends are refused."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5) as lease:
         elsewhere(lambda: other.send("x"))
@@ -157,12 +159,12 @@ def test_an_end_takes_the_inbox_in_first(cache: SessionCache, end: str) -> None:
         with pytest.raises(SessionNotActive):
             elsewhere(lambda: other.send("y"))
     info = session.info()
-    assert (info.inbox, info.count, info.user_messages) == (0, 1, 1)
+    assert (info.inbox_size, info.count, info.user_messages) == (0, 1, 1)
     assert texts(session.history()) == ["x"]
 
 
-def test_a_pause_leaves_the_inbox_to_the_holder(cache: SessionCache) -> None:
-    """And so does what follows, until it is resumed."""
+def test_pause_leaves_inbox_to_holder(cache: SessionCache) -> None:
+    """A pause leaves the inbox as it is, and the holder receives the messages after the resume."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5) as lease:
         elsewhere(lambda: other.send("x"))
@@ -171,26 +173,26 @@ def test_a_pause_leaves_the_inbox_to_the_holder(cache: SessionCache) -> None:
         assert texts(lease.receive()) == ["x"]
 
 
-def test_an_append_after_a_dead_holder_comes_behind_its_inbox(cache: SessionCache) -> None:
-    """Its result says where it is itself; refused, it leaves the inbox as it was."""
+def test_append_after_expired_lease_follows_inbox(cache: SessionCache) -> None:
+    """An append after an expired lease lands behind its inbox, and a refused append leaves the inbox."""
     session, other = cache.create("a", max_message_bytes=100), cache.session("a")
-    lease = session.lease(ttl=0.1)
+    lease = session.lease(ttl=0.5)
     elsewhere(lease.acquire)
-    lease._stop_renewing()
+    stop_renewing(lease)
     other.send("1")
     other.send("2")
-    time.sleep(0.15)
+    time.sleep(0.55)
     with pytest.raises(MessageTooLarge):
         other.append({"role": "user", "content": "x" * 200})
-    assert session.info().inbox == 2
+    assert session.info().inbox_size == 2
     result = other.append({"role": "user", "content": "3"}, {"role": "user", "content": "4"}, batch_id="b")
     assert (result.first_seq, result.last_seq, result.count) == (3, 4, 4)
     assert other.append({"role": "user", "content": "3"}, {"role": "user", "content": "4"}, batch_id="b").first_seq == 3
     assert texts(session.history()) == list("1234")
 
 
-def test_sends_leave_the_rev_to_the_holder(cache: SessionCache) -> None:
-    """A message in the inbox changes nothing that the holder compares."""
+def test_send_to_inbox_does_not_change_rev(cache: SessionCache) -> None:
+    """A message in the inbox does not change the revision that the holder compares."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5):
         rev = session.append(X).rev
@@ -198,36 +200,36 @@ def test_sends_leave_the_rev_to_the_holder(cache: SessionCache) -> None:
         session.append(X, expected_rev=rev)
 
 
-def test_a_repeated_receive_gives_nothing_else(cache: SessionCache) -> None:
-    """When the cap dropped meanwhile what it took in, that is gone; never the holder's own messages."""
+def test_repeated_drain_returns_no_other_messages(cache: SessionCache) -> None:
+    """A repeated drain returns nothing when the cap dropped its messages, and never the holder's own messages."""
     session, other = cache.create("a", max_messages=2), cache.session("a")
     with session.lease(ttl=5) as lease:
         elsewhere(lambda: other.send("1"))
-        call = messages.receive(session._keys, "", lease._token)
-        assert texts(cache._calls.run(call)) == ["1"]
+        call = inbox.drain(session._keys, "", lease._require().token)
+        assert texts(cache._executor.run(call)) == ["1"]
         session.append(X, X, X)
-        assert cache._calls.run(call) == []
+        assert cache._executor.run(call) == []
 
 
-def test_a_limit_that_refuses_a_dead_holders_inbox_lets_others_write(cache: SessionCache) -> None:
-    """It stays where it is; the append is held to the limit for itself."""
+def test_inbox_beyond_limit_does_not_block_appends(cache: SessionCache) -> None:
+    """A limit that refuses the inbox of an expired lease is applied to each later append alone."""
     session, other = cache.create("a", max_entries=2), cache.session("a")
-    lease = session.lease(ttl=0.1)
+    lease = session.lease(ttl=0.5)
     elsewhere(lease.acquire)
-    lease._stop_renewing()
+    stop_renewing(lease)
     for _ in range(3):
         other.send("x")
-    time.sleep(0.15)
+    time.sleep(0.55)
     assert [other.append(X).last_seq for _ in range(2)] == [1, 2]
     with pytest.raises(LimitExceeded):
         other.append(X)
 
 
-def test_a_batch_id_that_was_sent_is_no_appends(cache: SessionCache) -> None:
-    """Said plainly; nothing is written."""
+def test_append_with_batch_id_of_waiting_send_is_refused(cache: SessionCache) -> None:
+    """An append with the batch ID of a waiting message raises InvalidInput and writes nothing."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5):
         elsewhere(lambda: other.send("x", batch_id="job-1"))
-        with pytest.raises(InvalidInput, match="was used for a message that waits"):
+        with pytest.raises(InvalidInput, match="was used for a send or a spawn already"):
             session.append(X, batch_id="job-1")
     assert session.info().count == 1

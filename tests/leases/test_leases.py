@@ -1,4 +1,4 @@
-"""The lease as a user meets it, on every engine: one holder, fenced writes."""
+"""The lease on every engine: one holder, fenced writes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from redis_sessions import (
     SessionNotFound,
     SessionReplaced,
 )
-from tests.leases.line import FREE, X, elsewhere
+from tests.leases.dead_holders import stop_renewing
+from tests.support.lease_waiters import FREE, X, elsewhere
 
 
-def test_a_holder_writes_and_others_are_refused(cache: SessionCache) -> None:
-    """With any handle in the block; the refusal names the holder and the time left."""
+def test_write_without_held_lease_raises_session_locked(cache: SessionCache) -> None:
+    """The holder writes with any handle in the block, and another write raises SessionLocked with holder and time left."""
     session = cache.create("a")
     with session.lease(ttl=5, owner="worker-7") as lease:
         assert session.append(X).last_seq == 1
         assert cache.session("a").append(X).last_seq == 2
         session.state.put("a", 1)
-        with pytest.raises(SessionLocked, match="held by worker-7 \\(fence 1\\)") as told:
+        with pytest.raises(SessionLocked, match="worker-7 holds the lease \\(fence 1\\)") as refused:
             elsewhere(lambda: cache.session("a").append(X))
-        assert (told.value.holder, told.value.fence) == ("worker-7", lease.fence)
-        assert 3000 < told.value.left_ms <= 5000
+        assert (refused.value.holder, refused.value.fence) == ("worker-7", lease.fence)
+        assert 3000 < refused.value.left_ms <= 5000
     assert elsewhere(lambda: cache.session("a").append(X).last_seq) == 3
 
 
@@ -59,8 +60,8 @@ ORDERS: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("name", list(WRITES))
-def test_every_write_is_the_holders_alone(cache: SessionCache, name: str) -> None:
-    """Another's is refused, one under a lost lease too; the holder's passes."""
+def test_write_under_lost_lease_is_refused(cache: SessionCache, name: str) -> None:
+    """A write of another worker or under a lost lease is refused, and the write of the holder passes."""
     session = cache.create("a")
     session.append(X, X)
     with session.lease(ttl=5) as lease:
@@ -79,8 +80,8 @@ def test_every_write_is_the_holders_alone(cache: SessionCache, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", list(ORDERS))
-def test_an_order_needs_no_lease_but_none_that_is_lost(cache: SessionCache, name: str) -> None:
-    """A stuck holder cannot keep an operator from ending it; one that lost its lease gives no orders."""
+def test_order_without_lease_passes_and_under_lost_lease_is_refused(cache: SessionCache, name: str) -> None:
+    """An order needs no lease, and raises LeaseLost in a block whose lease was lost."""
     session = cache.create("a")
     session.append(X)
     with pytest.raises(LeaseLost), session.lease(ttl=5):
@@ -91,8 +92,8 @@ def test_an_order_needs_no_lease_but_none_that_is_lost(cache: SessionCache, name
         elsewhere(lambda: ORDERS[name](cache.session("a")))
 
 
-def test_a_lease_is_renewed_while_it_is_held(cache: SessionCache) -> None:
-    """For longer than its ttl; the session lives as long."""
+def test_held_lease_is_renewed_beyond_its_ttl(cache: SessionCache) -> None:
+    """A held lease is renewed beyond its ttl, and the session lives as long as the lease."""
     session = cache.create("a", ttl=1)
     with session.lease(ttl=0.3) as lease:
         time.sleep(1.5)
@@ -102,8 +103,8 @@ def test_a_lease_is_renewed_while_it_is_held(cache: SessionCache) -> None:
     assert session.info().lease is None
 
 
-def test_a_lost_lease_is_told_by_flag_event_and_error(cache: SessionCache) -> None:
-    """Within a third of the ttl, without a write."""
+def test_lost_lease_sets_event_and_raises_lease_lost(cache: SessionCache) -> None:
+    """The holder of a lost lease finds `lost` set within a third of the ttl, and all its calls raise LeaseLost."""
     session = cache.create("a")
     with pytest.raises(LeaseLost, match="released or ran out"), session.lease(ttl=0.6) as lease:
         elsewhere(lambda: cache.session("a").lease().release(force=True))
@@ -118,13 +119,13 @@ def test_a_lost_lease_is_told_by_flag_event_and_error(cache: SessionCache) -> No
     assert session.info().count == 0
 
 
-def test_a_holder_past_its_deadline_writes_until_another_does(cache: SessionCache) -> None:
-    """Not the clock decides but who came next: another's lease, or another's plain write."""
+def test_holder_of_expired_lease_writes_until_another_worker_does(cache: SessionCache) -> None:
+    """A holder past its deadline writes until another worker acquires the lease or writes."""
     for take_over in (lambda: cache.session("a").append(X), lambda: cache.session("a").lease(5).acquire()):
         session = cache.create("a")
         lease = session.lease(ttl=0.1)
         lease.acquire()
-        lease._stop_renewing()
+        stop_renewing(lease)
         time.sleep(0.15)
         session.append(X)
         elsewhere(take_over)
@@ -135,12 +136,12 @@ def test_a_holder_past_its_deadline_writes_until_another_does(cache: SessionCach
         cache.delete("a")
 
 
-def test_a_refused_write_takes_nothing_over(cache: SessionCache) -> None:
-    """A lease that ran out goes on when the other's write is refused for another reason."""
+def test_refused_write_does_not_end_expired_lease(cache: SessionCache) -> None:
+    """An expired lease goes on when another worker's write is refused for another reason."""
     session = cache.create("a")
     lease = session.lease(ttl=0.1)
     lease.acquire()
-    lease._stop_renewing()
+    stop_renewing(lease)
     time.sleep(0.15)
     with pytest.raises(Exception, match="revision"):
         elsewhere(lambda: cache.session("a").append(X, expected_rev=9))
@@ -148,8 +149,8 @@ def test_a_refused_write_takes_nothing_over(cache: SessionCache) -> None:
     lease.release()
 
 
-def test_in_other_threads_the_leases_own_handle_writes(cache: SessionCache) -> None:
-    """`lease.session`; after the release it writes nothing."""
+def test_handle_of_lease_writes_in_other_threads(cache: SessionCache) -> None:
+    """The handle `lease.session` writes in other threads until the lease is released."""
     session = cache.create("a")
     with session.lease(ttl=5) as lease:
         handle = lease.session
@@ -161,8 +162,8 @@ def test_in_other_threads_the_leases_own_handle_writes(cache: SessionCache) -> N
     assert session.append(X).last_seq == 2
 
 
-def test_a_lease_can_be_used_again(cache: SessionCache) -> None:
-    """With a new fence; twice at once it cannot."""
+def test_released_lease_can_be_acquired_again(cache: SessionCache) -> None:
+    """A released lease can be acquired again with a new fence, and a held lease cannot."""
     session = cache.create("a")
     lease = session.lease(ttl=5)
     for fence in (1, 2):
@@ -172,14 +173,14 @@ def test_a_lease_can_be_used_again(cache: SessionCache) -> None:
                 lease.acquire()
             with pytest.raises(InvalidInput, match="already holds"):
                 session.lease(wait=0).acquire()
-    with pytest.raises(LeaseLost, match="is released"):
+    with pytest.raises(LeaseLost, match="was released"):
         lease.release()
     with pytest.raises(LeaseLost, match="never acquired"):
         session.lease().release()
 
 
-def test_a_deleted_session_is_told(cache: SessionCache) -> None:
-    """To the holder that renews, and at once to who stands in line. A holder may delete it itself."""
+def test_deleted_session_refuses_holder_and_waiters(cache: SessionCache) -> None:
+    """A deleted session raises SessionNotFound for its waiters at once, and for its holder at the renewal."""
     session = cache.create("a")
     with session.lease(ttl=30) as lease:
         problems: list[BaseException] = []
@@ -192,7 +193,7 @@ def test_a_deleted_session_is_told(cache: SessionCache) -> None:
 
         thread = threading.Thread(target=wait)
         thread.start()
-        while not (lease.info() or FREE).line:
+        while not (lease.info() or FREE).waiters:
             time.sleep(0.01)
         session.delete()
         thread.join(2)
@@ -202,8 +203,8 @@ def test_a_deleted_session_is_told(cache: SessionCache) -> None:
         assert lease.lost.is_set()
 
 
-def test_a_session_made_anew_is_none_of_the_holders(cache: SessionCache) -> None:
-    """Deleted and created again under a held lease: refused, nothing written, with light handles too."""
+def test_holder_of_replaced_session_is_refused(cache: SessionCache) -> None:
+    """The holder of a lease on a former incarnation is refused in the new one, and nothing is written."""
     light = cache.session("a")
     cache.create("a")
     with light.lease(ttl=5) as lease:
@@ -216,23 +217,29 @@ def test_a_session_made_anew_is_none_of_the_holders(cache: SessionCache) -> None
     assert cache.session("a").info().count == 0
 
 
-@pytest.mark.parametrize("bad", [{"ttl": 0.05}, {"ttl": 86_401}, {"ttl": 0}, {"ttl": "1"}, {"wait": -1}, {"wait": 1e9},
-                                 {"wait": True}, {"wait": float("nan")}, {"owner": "a b"}, {"owner": ""}])  # fmt: skip
-def test_bad_input_is_refused_before_anything_is_sent(bad: dict[str, Any]) -> None:
-    """By name."""
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({"ttl": ttl} for ttl in (0.05, 86_401, 0, "50ms", "2d", "1 hour")),
+        *({"wait": wait} for wait in (-1, 1e9, True, float("nan"), "soon")),
+        *({"owner": owner} for owner in ("a b", "")),
+    ],
+)
+def test_invalid_lease_argument_is_refused_by_name(bad: dict[str, Any]) -> None:
+    """An invalid argument of a lease raises InvalidInput with its name before anything is sent."""
     with SessionCache.from_url("redis://127.0.0.1:1") as cache, pytest.raises(InvalidInput, match=next(iter(bad))):
         cache.session("a").lease(**bad)
 
 
-def test_a_lease_on_no_session_is_refused(cache: SessionCache) -> None:
-    """And makes none."""
+def test_lease_on_missing_session_raises_session_not_found(cache: SessionCache) -> None:
+    """A lease on a missing session raises SessionNotFound and does not create the session."""
     with pytest.raises(SessionNotFound):
         cache.session("a").lease().acquire()
     assert cache.get("a") is None
 
 
-def test_a_refused_write_tells_at_once_and_a_new_lease_can_be_had(cache: SessionCache) -> None:
-    """The flag is set with the first LeaseLost; the same task can stand in line again."""
+def test_refused_write_sets_lost_and_new_lease_can_be_acquired(cache: SessionCache) -> None:
+    """The first LeaseLost sets `lost`, and the same task can acquire another lease."""
     session = cache.create("a")
     with pytest.raises(LeaseLost), session.lease(ttl=60) as lease:
         elsewhere(lambda: cache.session("a").lease().release(force=True))
@@ -241,12 +248,12 @@ def test_a_refused_write_tells_at_once_and_a_new_lease_can_be_had(cache: Session
         assert lease.lost.is_set()
         assert not lease.is_held
         with session.lease(ttl=5) as second:
-            assert second.fence == 2
+            assert second.fence == 3  # the operator held the lease with fence 2
             assert session.append(X).last_seq == 1
 
 
-def test_what_a_lost_block_started_writes_nothing_later(cache: SessionCache) -> None:
-    """Also when another's lease came and went; what a released one started writes plainly."""
+def test_task_of_lost_block_stays_refused(cache: SessionCache) -> None:
+    """A task that a block with a lost lease started stays refused, and a task of a released block writes plainly."""
     session = cache.create("a")
     lost = None
     with pytest.raises(LeaseLost), session.lease(ttl=60):
@@ -262,16 +269,16 @@ def test_what_a_lost_block_started_writes_nothing_later(cache: SessionCache) -> 
 
 
 @pytest.mark.parametrize("owner", ["007", "--5", "²", "a%d-é"])
-def test_a_holder_is_called_what_it_says(cache: SessionCache, owner: str) -> None:
-    """Whatever it looks like."""
+def test_holder_name_is_returned_unchanged(cache: SessionCache, owner: str) -> None:
+    """A refusal names the holder as given, whatever the name looks like."""
     session = cache.create("a")
-    with session.lease(ttl=5, owner=owner), pytest.raises(SessionLocked) as told:
+    with session.lease(ttl=5, owner=owner), pytest.raises(SessionLocked) as refused:
         elsewhere(lambda: cache.session("a").append(X))
-    assert told.value.holder == owner
+    assert refused.value.holder == owner
 
 
-def test_one_lease_object_is_not_two_turns(cache: SessionCache) -> None:
-    """What the first block started does not write under the second."""
+def test_task_of_first_block_does_not_write_under_second(cache: SessionCache) -> None:
+    """A task that the first block of a lease object started does not write under the second block."""
     session = cache.create("a")
     lease = session.lease(ttl=5)
     with lease:

@@ -1,4 +1,4 @@
-"""Compaction: the oldest messages become one that sums them up; and conversations that are formed anew after silence."""
+"""Compaction of the oldest messages into a summary, and conversations that are formed after inactivity."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from redis_sessions import InvalidInput, MessageTooLarge, RangeMoved, SessionCache
-from tests.trees.test_spawn import X
+from redis_sessions import CompactionConflict, InvalidInput, MessageTooLarge, SessionCache
+from tests.trees.children import X
 
 
-def test_a_range_becomes_its_summary(cache: SessionCache) -> None:
-    """In the place of its last message; seqs, counts and turns go on, tokens are of what is retained."""
+def test_compacted_range_becomes_its_summary(cache: SessionCache) -> None:
+    """The summary has the seq of the last replaced message, the counts go on, and the tokens are those of retained messages."""
     session = cache.create()
     for n in range(4):
         session.append({"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"})
@@ -30,8 +30,8 @@ def test_a_range_becomes_its_summary(cache: SessionCache) -> None:
     assert [m.seq for m in session.history()] == [6, 7, 8, 9]
 
 
-def test_a_pinned_message_stays(cache: SessionCache) -> None:
-    """In its place, beside the summary."""
+def test_pinned_message_survives_compaction(cache: SessionCache) -> None:
+    """A pinned message keeps its place before the summary."""
     session = cache.create()
     session.append(X, X, X, X)
     session.pin(2)
@@ -41,19 +41,19 @@ def test_a_pinned_message_stays(cache: SessionCache) -> None:
     assert session.info().count == 4
 
 
-def test_a_range_that_is_not_there_is_refused(cache: SessionCache) -> None:
-    """Moved by the cap, beyond the end, before a tool result, or ending in a pinned message: nothing changes."""
+def test_range_that_is_not_retained_is_refused(cache: SessionCache) -> None:
+    """A range that moved, ends past the last message, splits a tool call, or ends in a pin is refused and changes nothing."""
     session = cache.create(max_messages=4)
     session.append(X, X, X, X, X)
     for up_to, begin in ((1, None), (6, None), (3, 1), (4, 3)):
-        with pytest.raises(RangeMoved, match="retains seqs 2 to 5"):
+        with pytest.raises(CompactionConflict, match="seqs 2 to 5 are retained"):
             session.compact(up_to, "sum", from_seq=begin)
     session.pin(3)
-    with pytest.raises(RangeMoved):
+    with pytest.raises(CompactionConflict):
         session.compact(3, "sum")
     session.append({"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]})
     session.append({"role": "tool", "tool_call_id": "c", "content": "t"})
-    with pytest.raises(RangeMoved):
+    with pytest.raises(CompactionConflict):
         session.compact(6, "sum")
     with pytest.raises(InvalidInput):
         session.compact(2, "sum", from_seq=3)
@@ -62,19 +62,19 @@ def test_a_range_that_is_not_there_is_refused(cache: SessionCache) -> None:
     assert session.info().count == 4
 
 
-def test_a_summary_has_a_size(cache: SessionCache) -> None:
-    """Like any message."""
+def test_too_large_summary_is_refused(cache: SessionCache) -> None:
+    """A summary above the message limit is refused."""
     session = cache.create(max_message_bytes=100)
     session.append(X)
     with pytest.raises(MessageTooLarge):
         session.compact(1, "x" * 100)
 
 
-def test_a_channel_keeps_its_session_until_it_is_idle(cache: SessionCache) -> None:
-    """Then the next one is formed, and names it; also when it ended or was deleted."""
+def test_idle_channel_forms_next_session(cache: SessionCache) -> None:
+    """A channel forms its next session after inactivity, an end or a deletion, and the next session names the previous one."""
     first = cache.conversation("mia", inactivity=0.3, user_id="mia")
     first.append(X)
-    assert cache.conversation("mia", inactivity=0.3).id == first.id
+    assert cache.conversation("mia", inactivity=60).id == first.id
     formation = first.info().formation
     assert (formation.kind, formation.threshold, formation.previous_id) == ("inactivity", timedelta(seconds=0.3), None)
     time.sleep(0.4)
@@ -83,17 +83,17 @@ def test_a_channel_keeps_its_session_until_it_is_idle(cache: SessionCache) -> No
     assert second.info().formation.previous_id == first.id
     assert second.info().user_id == "mia"
     second.complete()
-    third = cache.conversation("mia", inactivity=10)
+    third = cache.conversation("mia", inactivity=60)
     assert third.info().formation.previous_id == second.id
     third.delete()
-    assert cache.conversation("mia", inactivity=10).info().formation.previous_id == third.id
-    assert cache.conversation("tom", inactivity=10).info().formation.previous_id is None
+    assert cache.conversation("mia", inactivity=60).info().formation.previous_id == third.id
+    assert cache.conversation("tom", inactivity=60).info().formation.previous_id is None
     assert cache.create().info().formation.kind == "explicit"
     assert cache.create(formation="first_loop").info().formation.kind == "first_loop"
 
 
-def test_of_many_who_ask_one_forms_it(cache: SessionCache) -> None:
-    """All get the same."""
+def test_racing_callers_get_same_conversation(cache: SessionCache) -> None:
+    """Many callers that ask for a conversation at once get the same session."""
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda _: cache.conversation("mia", inactivity=60).id, range(32)))
     assert len(set(found)) == 1

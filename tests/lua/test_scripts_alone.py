@@ -1,4 +1,4 @@
-"""Each script on its own, called as any language would: what it returns, the errors it can give, the lifetimes it sets."""
+"""Each script on its own, called as any language would: its replies, its refusals, the lifetimes it sets."""
 
 from __future__ import annotations
 
@@ -8,192 +8,265 @@ from typing import Any
 import pytest
 import redis
 
-from redis_sessions._core.scripts import names, script
-from tests.servers import Server
+from redis_sessions._core.protocol.scripts import names, script
+from tests.support.servers import Server
 
 KEYS = ["ns:{t}:session:a", "ns:{t}:messages:a"]
-MORE = [*KEYS, *[f"ns:{{t}}:{kind}" for kind in ("session:b", "messages:b", "queue:x", "due:x", "workers:x")]]
-CREATE = {"life": "L1", "get": "", "rules": "3 tool_safe 100", "ttl": "60000", "lifetime": "0"}
+MORE = [*KEYS, *[f"ns:{{t}}:{kind}" for kind in ("session:b", "messages:b", "queue:x", "check_at:x", "workers:x")]]
+CREATE = {"incarnation": "L1", "on_existing": "error", "caps": "3 tool_safe 100", "ttl_ms": "60000", "lifetime_ms": "0"}
 
 
 class Scripts:
-    """Calls a script by the names of its arguments."""
+    """Call a script by the names of its arguments."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
     def __call__(self, name: str, *rest: str, **arguments: str) -> Any:
         found = script(name)
-        wanted = found.arguments[:-1] if found.takes_rest else found.arguments
-        values = [arguments.get(argument, "") for argument in wanted]
-        assert set(arguments) <= set(wanted)
+        assert set(arguments) <= set(found.fixed_arguments)
+        values = [arguments.get(argument, "") for argument in found.fixed_arguments]
         return self.client.eval(found.source, len(found.keys), *MORE[: len(found.keys)], *values, *rest)
 
     def create(self, *fields: str, **changed: str) -> Any:
+        """Create the session."""
         return self("sessions/create", *fields, **{**CREATE, **changed})
 
     def append(self, *entries: str, **changed: str) -> Any:
-        return self("messages/append", *entries, **{"batch": "b", "seen": "0", **changed})
+        """Append a batch to the session."""
+        return self("messages/append", *entries, **{"operation_id": "b", "seen": "0", **changed})
 
-    def refused(self, word: str, name: str, *rest: str, **arguments: str) -> None:
-        assert word in script(name).errors
+    def refused(self, refusal: str, name: str, *rest: str, **arguments: str) -> None:
+        """Call a script that must refuse with a declared word and leave the session as it was."""
+        assert refusal in script(name).errors
         before = self.client.dump(KEYS[0]), self.client.lrange(KEYS[1], 0, -1)
-        with pytest.raises(redis.ResponseError, match=f"^{word} "):
+        with pytest.raises(redis.ResponseError, match=f"^{refusal} "):
             self(name, *rest, **arguments)
         assert (self.client.dump(KEYS[0]), self.client.lrange(KEYS[1], 0, -1)) == before
 
 
 @pytest.fixture
 def scripts(server: Server) -> Iterator[Scripts]:
+    """Yield the scripts on each real server."""
     yield Scripts(server.client)
     server.client.flushall()
 
 
-def test_append_returns_what_it_did(scripts: Scripts) -> None:
-    """'life duplicate first last rev count dropped limit-state', and both keys expire together."""
+def test_append_returns_place_and_state(scripts: Scripts) -> None:
+    """An append replies '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'."""
     scripts.create()
     assert scripts.append("u@1 b {}", "a@2 b {}") == b"L1 0 1 2 1 2 0 ok"
     assert scripts.append("u@1 b {}") == b"L1 1 1 2 1 2 0 ok"
-    lives = [scripts.client.pttl(key) for key in KEYS]
-    assert all(59_000 < life <= 60_000 for life in lives)
+    ttls_ms = [scripts.client.pttl(key) for key in KEYS]
+    assert all(59_000 < ttl_ms <= 60_000 for ttl_ms in ttls_ms)
     element = scripts.client.lrange(KEYS[1], 0, 0)[0]
     assert element[13:] == b"u@1 b {}"
     assert element[:13].isdigit()
 
 
-# Something for every argument that may not be empty.
-VALUES = {"seen": "0", "after": "0", "below": "0", "limit": "1", "sets": "0", "most": "9", "number": "1", "scan": "9"}
-VALUES |= {"batch": "new", "seq": "1", "amount": "1", "entry": "u@1 new {}"}
-VALUES |= {"nonce": "n1", "owner": "me", "ttl": "5000", "wait": "0", "channel": "ns:wake:p", "counted": "1"}
+# A value for every argument that must not be empty.
+VALUES = {
+    "seen": "0",
+    "after": "0",
+    "below": "0",
+    "limit": "1",
+    "set_count": "0",
+    "merge_count": "0",
+    "max_fields": "9",
+}
+VALUES |= {"operation_id": "new", "seq": "1", "amount": "1", "entry": "u@1 new {}", "number": "1", "max_scanned": "9"}
+VALUES |= {"nonce": "n1", "owner": "me", "ttl_ms": "5000", "wait_ms": "0", "channel": "ns:wake:p"}
+VALUES |= {"counts_receivers": "1", "max_waiters": "9", "fence": "0"}
 
 
 def values(name: str, **changed: str) -> dict[str, str]:
-    found = script(name)
-    fixed = found.arguments[:-1] if found.takes_rest else found.arguments
-    return {argument: (VALUES | changed).get(argument, "") for argument in fixed}
+    """Return a value for each fixed argument of a script."""
+    return {argument: (VALUES | changed).get(argument, "") for argument in script(name).fixed_arguments}
 
 
 def entries(name: str) -> list[str]:
+    """Return the messages that a call of a script needs."""
     return ["u@1 new {}"] if name == "messages/append" else []
 
 
-@pytest.mark.parametrize("name", [name for name in names() if "NOT_FOUND" in script(name).errors])
-def test_without_a_session_nothing_is_made(scripts: Scripts, name: str) -> None:
-    """NOT_FOUND, and no key appears: no ghost sessions."""
-    scripts.refused("NOT_FOUND", name, *entries(name), **values(name))
+@pytest.mark.parametrize("name", [name for name in names() if "SESSION_NOT_FOUND" in script(name).errors])
+def test_missing_session_is_refused_and_not_created(scripts: Scripts, name: str) -> None:
+    """A script that needs a session refuses with SESSION_NOT_FOUND and creates no key."""
+    scripts.refused("SESSION_NOT_FOUND", name, *entries(name), **values(name))
     assert scripts.client.keys() == []
 
 
-@pytest.mark.parametrize("name", [name for name in names() if "REPLACED" in script(name).errors])
-def test_another_life_is_refused(scripts: Scripts, name: str) -> None:
-    """REPLACED, and nothing changes."""
+@pytest.mark.parametrize("name", [name for name in names() if "SESSION_REPLACED" in script(name).errors])
+def test_other_incarnation_is_refused(scripts: Scripts, name: str) -> None:
+    """A script refuses with SESSION_REPLACED when the caller knows another incarnation, and changes nothing."""
     scripts.create()
     scripts.append("u@1 b {}")
-    scripts.refused("REPLACED", name, *entries(name), **values(name, life="other"))
+    scripts.refused("SESSION_REPLACED", name, *entries(name), **values(name, incarnation="other"))
+
+
+CHECKED = [
+    name for name in names() if {"operation_id", "INVALID_INPUT"} <= {*script(name).arguments, *script(name).errors}
+]
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_operation_id_with_space_is_refused(scripts: Scripts, name: str) -> None:
+    """A script refuses an operation ID with a space, because results are stored as words."""
+    scripts.create()
+    scripts.append("u@1 b {}")
+    scripts.refused("INVALID_INPUT", name, *entries(name), **values(name, operation_id="a b"))
 
 
 @pytest.mark.parametrize("name", ["messages/clear", "messages/pin", "sessions/patch", "state/clear", "state/add"])
-def test_a_change_is_made_once_for_a_batch_id(scripts: Scripts, name: str) -> None:
-    """Repeated, it answers what it answered then, even when the expected rev has passed."""
+def test_repeated_write_returns_first_result(scripts: Scripts, name: str) -> None:
+    """A repeated write returns its first result, even when the expected rev has passed."""
     scripts.create()
     scripts.append("u@1 b {}", "u@1 b {}")
-    given = values(name, pinned="1", prefix="state.", field="state.n", expected="1")
+    given = values(name, pinned="1", prefix="state.", field="state.n", expected_rev="1")
     first = scripts(name, **given)
-    scripts.append("u@1 c {}", batch="c")
+    scripts.append("u@1 c {}", operation_id="c")
     assert scripts(name, **given) == first
     assert scripts.client.llen(KEYS[1]) == (1 if name == "messages/clear" else 3)
 
 
-def test_append_refuses_in_this_order(scripts: Scripts) -> None:
-    """Life, known batch, status, rev, regress, size: the first that applies is told."""
+def test_append_with_several_faults_refuses_by_first(scripts: Scripts) -> None:
+    """An append checks incarnation, known batch, status, rev, lost messages and size in this order."""
     scripts.create()
     scripts.append("u@1 b {}")
-    bad = {"batch": "new", "expected": "9", "seen": "7"}
+    bad = {"operation_id": "new", "expected_rev": "9", "seen": "7"}
     large = "u@1 new " + "x" * 101
-    scripts.refused("REPLACED", "messages/append", large, life="other", **bad)
-    assert scripts.append(large, **{**bad, "batch": "b"}).split()[1] == b"1"
-    scripts("sessions/status", status="paused")
-    scripts.refused("NOT_ACTIVE", "messages/append", large, **bad)
-    scripts("sessions/status", status="active")
-    scripts.refused("REVISION", "messages/append", large, **bad)
-    scripts.refused("REGRESSED", "messages/append", large, **{**bad, "expected": ""})
-    scripts.refused("TOO_LARGE", "messages/append", "u@1 new {}", large, batch="new", seen="0")
+    scripts.refused("SESSION_REPLACED", "messages/append", large, incarnation="other", **bad)
+    assert scripts.append(large, **{**bad, "operation_id": "b"}).split()[1] == b"1"
+    scripts("sessions/set_status", status="paused")
+    scripts.refused("SESSION_NOT_ACTIVE", "messages/append", large, **bad)
+    scripts("sessions/set_status", status="active")
+    scripts.refused("REVISION_CONFLICT", "messages/append", large, **bad)
+    scripts.refused("SESSION_REGRESSED", "messages/append", large, **{**bad, "expected_rev": ""})
+    scripts.refused("MESSAGE_TOO_LARGE", "messages/append", "u@1 new {}", large, operation_id="new", seen="0")
 
 
-def test_append_holds_limits(scripts: Scripts) -> None:
-    """LIMIT says which, where it would be, and how much is allowed."""
+def test_append_beyond_limit_is_refused(scripts: Scripts) -> None:
+    """A refused append names the limit, the value that it would reach, the maximum and the action."""
     scripts.create("limits", "- 1 - error")
     scripts.append("u@1 b {}")
-    with pytest.raises(redis.ResponseError, match=r"^LIMIT entries 2 1 error"):
-        scripts.append("u@1 c {}", batch="c")
+    with pytest.raises(redis.ResponseError, match=r"^LIMIT_EXCEEDED entries 2 1 error"):
+        scripts.append("u@1 c {}", operation_id="c")
 
 
-def test_a_repeated_batch_is_found_among_the_messages(scripts: Scripts) -> None:
-    """After its record left the window; and when the cap dropped everything since, nobody can tell."""
-    scripts.create(rules="0 tool_safe 100")
-    scripts.append("u@1 old {}", "u@1 old {}", batch="old")
+def test_repeated_batch_outside_window_is_found_in_transcript(scripts: Scripts) -> None:
+    """A batch that left the window is found among the messages, unless the cap dropped all messages since."""
+    scripts.create(caps="0 tool_safe 100")
+    scripts.append("u@1 old {}", "u@1 old {}", operation_id="old")
     for number in range(200):
-        scripts.append(f"u@1 n{number} {{}}", batch=f"n{number}")
-    assert scripts.append("u@1 old {}", batch="old", elapsed="5000").split()[1:4] == [b"1", b"1", b"2"]
-    assert scripts.append("u@1 new {}", batch="new", elapsed="5000").split()[1] == b"0"
+        scripts.append(f"u@1 n{number} {{}}", operation_id=f"n{number}")
+    repeated = scripts.append("u@1 old {}", operation_id="old", elapsed_ms="5000")
+    assert repeated.split()[1:4] == [b"1", b"1", b"2"]
+    assert scripts.append("u@1 new {}", operation_id="new", elapsed_ms="5000").split()[1] == b"0"
     scripts.client.delete(*KEYS)
     scripts.create()
     for number in range(200):
-        scripts.append(f"u@1 n{number} {{}}", batch=f"n{number}")
-    with pytest.raises(redis.ResponseError, match=r"^UNSETTLED lost"):
-        scripts.append("u@1 lost {}", batch="lost", elapsed="5000")
+        scripts.append(f"u@1 n{number} {{}}", operation_id=f"n{number}")
+    with pytest.raises(redis.ResponseError, match=r"^OUTCOME_UNKNOWN lost"):
+        scripts.append("u@1 lost {}", operation_id="lost", elapsed_ms="5000")
 
 
-def test_a_session_that_lost_its_messages_is_gone(scripts: Scripts) -> None:
-    """Evicted messages leave a torn session: appends refuse it, create replaces it."""
+def test_session_without_its_messages_is_replaced_by_create(scripts: Scripts) -> None:
+    """An append refuses a session whose messages were evicted, and `create` replaces the session."""
     scripts.create()
     scripts.append("u@1 b {}")
     scripts.client.delete(KEYS[1])
-    with pytest.raises(redis.ResponseError, match=r"^NOT_FOUND"):
-        scripts.append("u@1 c {}", batch="c")
-    assert scripts.create(life="L2") == [1, b"L2"]
+    with pytest.raises(redis.ResponseError, match=r"^SESSION_NOT_FOUND"):
+        scripts.append("u@1 c {}", operation_id="c")
+    assert scripts("sessions/find")[0] == b""
+    assert scripts.create(incarnation="L2") == [1, b"L2"]
 
 
-def test_create_is_repeatable_and_refuses(scripts: Scripts) -> None:
-    """The same life twice is one creation; another is refused, or handed the existing one."""
-    assert scripts.create() == [1, b"L1"]
-    assert scripts.create() == [1, b"L1"]
-    scripts.refused("EXISTS", "sessions/create", **{**CREATE, "life": "L2"})
-    assert scripts.create(life="L2", get="too") == [0, b"L1"]
-    assert scripts.create(life="L2", get="only") == [0, b"L1"]
+def test_repeated_create_returns_same_session_and_another_is_refused(scripts: Scripts) -> None:
+    """A creation with the same incarnation is a repetition, and another one is refused or returns the existing session."""
+    fields = ["max_tokens", "7", "max_inbox", "8"]
+    assert scripts.create(*fields) == [1, b"L1"]
+    assert scripts.create(*fields) == [1, b"L1"]
+    scripts.refused("SESSION_EXISTS", "sessions/create", **{**CREATE, "incarnation": "L2"})
+    existing = [b"L1", b"3 tool_safe 100 60000 -", b"", b"", b"", b"7", b"8", scripts.client.hget(KEYS[0], "created")]
+    returned = scripts.create(incarnation="L2", on_existing="return")
+    assert returned[0] == 0
+    assert [value or b"" for value in returned[1:]] == existing
+    assert [value or b"" for value in scripts("sessions/find")] == existing
     scripts.client.delete(*KEYS)
-    assert scripts.create(life="L2", get="only") == [0, b""]
+    assert [value or b"" for value in scripts("sessions/find")] == [b""] * 8
     assert scripts.client.exists(*KEYS) == 0
 
 
-def test_a_lifetime_becomes_a_deadline(scripts: Scripts) -> None:
-    """In the rules, absolute, and never passed by the idle ttl."""
-    scripts.create(ttl="60000", lifetime="1000")
+def test_lifetime_is_stored_as_deadline(scripts: Scripts) -> None:
+    """A lifetime becomes an absolute deadline in the settings, which the idle ttl never exceeds."""
+    scripts.create(ttl_ms="60000", lifetime_ms="1000")
     scripts.append("u@1 b {}")
     assert all(0 < scripts.client.pttl(key) <= 1000 for key in KEYS)
-    rules = scripts.client.hget(KEYS[0], "rules")
-    assert rules is not None
-    assert rules.split()[-1].isdigit()
+    settings = scripts.client.hget(KEYS[0], "settings")
+    assert settings is not None
+    assert settings.split()[-1].isdigit()
 
 
-def test_other_refusals(scripts: Scripts) -> None:
-    """Every other error word, and what was there stays."""
+def test_refused_write_leaves_session_as_it_was(scripts: Scripts) -> None:
+    """A refused pin, addition, patch, clear or status change leaves the session as it was."""
     scripts.create()
     scripts.append("u@1 b {}")
-    scripts.refused("NO_MESSAGE", "messages/pin", seq="9", pinned="1")
-    scripts.refused("NOT_A_NUMBER", "state/add", batch="x", field="status", amount="1")
-    scripts.refused("LIMIT", "sessions/patch", "state.a", "1", sets="1", most="3")
-    for name in ("messages/clear", "sessions/status", "sessions/patch", "state/clear"):
-        numbers = {"sets": "0", "most": "9", "status": "completed", "prefix": "state."}
+    scripts.refused("MESSAGE_NOT_FOUND", "messages/pin", seq="9", pinned="1")
+    scripts.refused("NOT_AN_INTEGER", "state/add", operation_id="x", field="status", amount="1")
+    scripts.refused("LIMIT_EXCEEDED", "sessions/patch", "state.a", "1", set_count="1", merge_count="0", max_fields="3")
+    for name in ("messages/clear", "sessions/set_status", "sessions/patch", "state/clear"):
+        numbers = {"set_count": "0", "merge_count": "0", "max_fields": "9", "status": "completed", "prefix": "state."}
         fixed = {key: value for key, value in numbers.items() if key in script(name).arguments}
-        scripts.refused("REVISION", name, expected="99", **fixed)
-    scripts("sessions/status", status="completed")
-    scripts.refused("TRANSITION", "sessions/status", status="active")
-    scripts.refused("NOT_ACTIVE", "messages/clear")
+        scripts.refused("REVISION_CONFLICT", name, expected_rev="99", **fixed)
+    scripts("sessions/set_status", status="completed")
+    scripts.refused("INVALID_TRANSITION", "sessions/set_status", status="active")
+    scripts.refused("SESSION_NOT_ACTIVE", "messages/clear")
 
 
-def test_a_deletion_takes_the_json_first(scripts: Scripts) -> None:
-    """1 for what was there, 0 for nothing; the next name is as it was."""
+def test_patch_merges_words_of_packed_records(scripts: Scripts) -> None:
+    """A merge replaces the named words of a record, keeps the words with '*', and removes the last fields."""
+    scripts.create("user", "mia")
+    reply = scripts(
+        "sessions/patch",
+        *("name", "n"),
+        *("settings", "", "9 * * 5000 *"),
+        *("limits", "- - - error", "4 * * *"),
+        "user",
+        **values("sessions/patch", set_count="1", merge_count="2", max_fields="99"),
+    )
+    assert reply == [b"L1", b"1"]
+    stored = scripts.client.hgetall(KEYS[0])
+    assert (stored[b"name"], b"user" in stored) == (b"n", False)
+    assert (stored[b"settings"], stored[b"limits"]) == (b"9 tool_safe 100 5000 -", b"4 - - error")
+    assert 0 < scripts.client.pttl(KEYS[0]) <= 60_000
+
+
+def test_lease_is_acquired_renewed_and_released_once(scripts: Scripts) -> None:
+    """A repeated acquire or release returns its first result, and an acquire after the release is refused."""
+    scripts.create()
+    acquire = values("leases/acquire", nonce="n1")
+    assert [scripts("leases/acquire", **acquire) for _ in range(2)] == [[b"L1", 1, 5000], [b"L1", 1, 5000]]
+    scripts.refused("SESSION_LOCKED", "leases/acquire", **values("leases/acquire", nonce="n2"))
+    assert scripts("leases/renew", lease="1 n1", ttl_ms="9000") == [b"L1", 9000]
+    release = {"operation_id": "n1", "lease": "1 n1"}
+    assert [scripts("leases/release", **release) for _ in range(2)] == [[b"L1", b""], [b"L1", b""]]
+    scripts.refused("LEASE_LOST", "leases/acquire", **acquire)
+    scripts.refused("LEASE_LOST", "leases/renew", lease="1 n1", ttl_ms="9000")
+
+
+def test_taken_over_lease_refuses_its_former_holder(scripts: Scripts) -> None:
+    """A takeover grants the lease with the next fence, and refuses a fence that the lease does not have."""
+    scripts.create()
+    scripts("leases/acquire", **values("leases/acquire", nonce="n1"))
+    scripts.refused("LEASE_LOST", "leases/take_over", nonce="op", owner="me", fence="9")
+    for _ in range(2):
+        assert scripts("leases/take_over", nonce="op", owner="me", fence="1") == [b"L1", 2]
+    scripts.refused("LEASE_LOST", "messages/append", "u@1 b {}", operation_id="b", seen="0", lease="1 n1")
+    assert scripts("leases/release", operation_id="op", lease="2 op") == [b"L1", b""]
+
+
+def test_deletion_of_document_takes_its_json_form_first(scripts: Scripts) -> None:
+    """A deletion removes the JSON form of a document before its text form, and no other document."""
     documents = KEYS[0]
     scripts.client.hset(documents, mapping={"n.json": "1", "n.md": "x", "m.md": "y"})
     given = {"json": "n.json", "text": "n.md"}
@@ -201,11 +274,11 @@ def test_a_deletion_takes_the_json_first(scripts: Scripts) -> None:
     assert scripts.client.hgetall(documents) == {b"m.md": b"y"}
 
 
-def test_a_category_that_was_noted_lately_is_not_forgotten(scripts: Scripts) -> None:
-    """Others are; the index stays, without a TTL."""
+def test_recently_registered_category_is_not_removed(scripts: Scripts) -> None:
+    """A category that was registered within the grace time stays, and the index has no TTL."""
     ids = KEYS[0]
     scripts.client.zadd(ids, {"old": 5, "other": 5})
-    scripts("documents/note", category="new")
-    scripts("documents/forget", "old", "new", "unknown", age="60000")
+    scripts("documents/register_category", category="new")
+    scripts("documents/remove_categories", "old", "new", "unknown", grace_ms="60000")
     assert set(scripts.client.zrange(ids, 0, -1)) == {b"other", b"new"}
     assert scripts.client.pttl(ids) == -1

@@ -1,7 +1,9 @@
-"""Appending: atomic, exactly once, ordered, counted, limited."""
+"""Appends: atomic, exactly once, ordered, counted, limited."""
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -21,15 +23,17 @@ from redis_sessions import (
 
 
 def user(text: str = "x") -> dict[str, Any]:
+    """Return a user message."""
     return {"role": "user", "content": text}
 
 
 def assistant(text: str = "y") -> dict[str, Any]:
+    """Return an assistant message."""
     return {"role": "assistant", "content": text}
 
 
-def test_an_append_answers_where_it_landed(cache: SessionCache) -> None:
-    """Seqs are positions; the rev grows by one a batch."""
+def test_append_returns_seqs_and_rev(cache: SessionCache) -> None:
+    """An append returns the seqs of its batch, and the rev grows by one a batch."""
     session = cache.create()
     one = session.append(user())
     batch = session.append(assistant(), user(), assistant())
@@ -38,8 +42,8 @@ def test_an_append_answers_where_it_landed(cache: SessionCache) -> None:
     assert [message.seq for message in session.history()] == [1, 2, 3, 4]
 
 
-def test_payloads_come_back_equal_with_their_order(cache: SessionCache) -> None:
-    """Whatever the framework: nothing is decoded on the way."""
+def test_payload_is_returned_equal_and_in_order(cache: SessionCache) -> None:
+    """A payload of any JSON is returned with equal values and its keys in order."""
     payload = {"z": [], "role": "user", "a": {}, "big": 2**70, "text": "\u2028 \ud83d ✓", "f": 0.1, "content": None}
     session = cache.create()
     session.append(payload)
@@ -48,8 +52,8 @@ def test_payloads_come_back_equal_with_their_order(cache: SessionCache) -> None:
     assert list(back) == list(payload)
 
 
-def test_a_message_has_an_id_and_the_servers_time(cache: SessionCache) -> None:
-    """Ids are unique over sessions; times never go back."""
+def test_messages_have_unique_ids_and_server_times(cache: SessionCache) -> None:
+    """Message IDs are unique across sessions, and server times never go back."""
     session, other = cache.create(), cache.create()
     for each in (session, other):
         each.append(user(), user())
@@ -58,8 +62,8 @@ def test_a_message_has_an_id_and_the_servers_time(cache: SessionCache) -> None:
     assert found[0].timestamp_ms <= found[1].timestamp_ms
 
 
-def test_a_batch_id_is_appended_once(cache: SessionCache) -> None:
-    """The repeated batch returns its first result, whatever it carries, and writes nothing."""
+def test_repeated_batch_id_returns_first_result(cache: SessionCache) -> None:
+    """An append with a known batch ID returns the first result and writes nothing, even with other messages."""
     session = cache.create()
     first = session.append(user("a"), assistant("b"), batch_id="job-7")
     session.append(user("c"))
@@ -75,8 +79,8 @@ def test_a_batch_id_is_appended_once(cache: SessionCache) -> None:
     assert session.info().rev == 2
 
 
-def test_the_last_64_batches_are_remembered(cache: SessionCache) -> None:
-    """The window holds whatever the ids look like."""
+def test_last_64_batch_ids_are_recognised(cache: SessionCache) -> None:
+    """The results of the last 64 batches are recorded, whatever the batch IDs look like."""
     session = cache.create(max_messages=None)
     ids = [f"batch-{number}" if number % 3 else f"same-end-{number}-x" for number in range(200)]
     for id in ids:
@@ -85,16 +89,16 @@ def test_the_last_64_batches_are_remembered(cache: SessionCache) -> None:
     assert session.info().last_seq == 200
 
 
-def test_the_window_does_not_grow(cache: SessionCache) -> None:
-    """Records leave it: a session's hash is bounded however many batches there were."""
+def test_old_batch_ids_leave_window(cache: SessionCache) -> None:
+    """The results of older batches leave the session's hash, so the size of the hash is bounded."""
     session = cache.create(max_messages=1)
     for number in range(300):
         session.append(user(), batch_id=f"always-the-same-bucket-{number:04}-x")
     assert not session.append(user(), batch_id="always-the-same-bucket-0100-x").duplicate
 
 
-def test_an_ended_session_still_answers_a_repeated_batch(cache: SessionCache) -> None:
-    """The batch id is looked at before the status: a retry after the end learns that it was stored."""
+def test_repeated_batch_on_ended_session_returns_first_result(cache: SessionCache) -> None:
+    """A retry after the end returns the first result, because the batch ID is checked before the status."""
     session = cache.create()
     session.append(user(), batch_id="b")
     session.complete()
@@ -103,8 +107,8 @@ def test_an_ended_session_still_answers_a_repeated_batch(cache: SessionCache) ->
         session.append(user())
 
 
-def test_expected_rev_must_be_current(cache: SessionCache) -> None:
-    """Compare-and-set; the conflict carries the current rev."""
+def test_stale_expected_rev_raises_revision_conflict(cache: SessionCache) -> None:
+    """An append with a stale expected rev raises RevisionConflict with the current rev."""
     session = cache.create()
     rev = session.append(user()).rev
     session.append(assistant(), expected_rev=rev)
@@ -114,8 +118,8 @@ def test_expected_rev_must_be_current(cache: SessionCache) -> None:
     assert session.info().count == 2
 
 
-def test_an_append_never_creates(cache: SessionCache) -> None:
-    """A late writer cannot resurrect a deleted session."""
+def test_append_to_deleted_session_raises_session_not_found(cache: SessionCache) -> None:
+    """An append to a deleted session raises SessionNotFound and does not create the session."""
     session = cache.create("a")
     session.delete()
     for handle in (session, cache.session("a")):
@@ -124,8 +128,8 @@ def test_an_append_never_creates(cache: SessionCache) -> None:
     assert cache.get("a") is None
 
 
-def test_a_message_over_the_limit_is_refused_with_its_whole_batch(cache: SessionCache) -> None:
-    """Nothing is half written; the size is that of the payload's JSON."""
+def test_too_large_message_refuses_whole_batch(cache: SessionCache) -> None:
+    """A batch is refused as a whole when the JSON of one payload exceeds max_message_bytes."""
     session = cache.create(max_message_bytes=100)
     exact = user("x" * (100 - len('{"role":"user","content":""}')))
     session.append(exact)
@@ -139,8 +143,8 @@ def test_a_message_over_the_limit_is_refused_with_its_whole_batch(cache: Session
     "message",
     ["text", 5, None, {}, {"role": "king"}, {"role": 5}, {"content": "no role"}, {"role": "user", "x": {1}}],
 )
-def test_what_is_no_message_is_refused(cache: SessionCache, message: Any) -> None:
-    """Before anything is sent."""
+def test_invalid_message_is_refused(cache: SessionCache, message: Any) -> None:
+    """A value that is not a message raises InvalidInput before anything is sent."""
     session = cache.create()
     with pytest.raises(InvalidInput):
         session.append(message)
@@ -150,28 +154,28 @@ def test_what_is_no_message_is_refused(cache: SessionCache, message: Any) -> Non
 
 
 @pytest.mark.parametrize("batch_id", ["", "a b", "a\nb", "x" * 129])
-def test_bad_batch_ids_are_refused(cache: SessionCache, batch_id: str) -> None:
-    """They are ids."""
+def test_invalid_batch_id_is_refused(cache: SessionCache, batch_id: str) -> None:
+    """A batch ID raises InvalidInput when it is empty, has white space, or exceeds 128 characters."""
     with pytest.raises(InvalidInput):
         cache.create().append(user(), batch_id=batch_id)
 
 
-def test_an_empty_batch_is_refused(cache: SessionCache) -> None:
-    """There is nothing to be atomic about."""
+def test_empty_batch_is_refused(cache: SessionCache) -> None:
+    """An append without messages raises InvalidInput."""
     with pytest.raises(InvalidInput):
         cache.create().append()
 
 
-def test_a_large_batch_is_one_batch(cache: SessionCache) -> None:
-    """Beyond what fits Lua's stack at once."""
+def test_large_batch_is_appended_whole(cache: SessionCache) -> None:
+    """A batch of 9,000 messages is appended whole, although Lua's stack cannot hold them at once."""
     session = cache.create(max_messages=None)
     result = session.append(*[user(str(number)) for number in range(9000)])
     assert (result.first_seq, result.last_seq, result.count) == (1, 9000, 9000)
     assert [message.content for message in session.history()] == [str(number) for number in range(9000)]
 
 
-def test_counts_follow(cache: SessionCache) -> None:
-    """S1 0-12, S4 3-28: by role, exchanges, bytes, tokens, entries."""
+def test_append_updates_counts(cache: SessionCache) -> None:
+    """An append updates the counts by role, exchanges, bytes, tokens and entries (S1 0-12, S4 3-28)."""
     session = cache.create()
     session.append(user("a"), assistant("b"), user("c"), {"role": "tool", "tool_call_id": "t", "content": "d"})
     info = session.info()
@@ -184,8 +188,8 @@ def test_counts_follow(cache: SessionCache) -> None:
     ("kinds", "turns"),
     [("", 0), ("u", 0), ("ua", 1), ("uaua", 2), ("uua", 1), ("uaa", 1), ("a", 0), ("utstva", 1), ("auau", 1)],
 )
-def test_completed_turns_are_counted(cache: SessionCache, kinds: str, turns: int) -> None:
-    """S1 0-17, 0-18: a user message, or several, then an assistant message; others change nothing."""
+def test_user_messages_and_answer_count_as_one_turn(cache: SessionCache, kinds: str, turns: int) -> None:
+    """User messages in a row and the next assistant message are one turn, and no other message counts (S1 0-17, 0-18)."""
     made: dict[str, Any] = {
         "u": user(),
         "a": assistant(),
@@ -202,8 +206,8 @@ def test_completed_turns_are_counted(cache: SessionCache, kinds: str, turns: int
     assert session.info().turns == together.info().turns == turns
 
 
-def test_max_turns_refuses_the_message_that_would_open_one_more(cache: SessionCache) -> None:
-    """S1 0-20 to 0-23: at the limit is not over it; the user message of the next turn is refused, before a model is paid."""
+def test_user_message_beyond_max_turns_is_refused(cache: SessionCache) -> None:
+    """The user message that would open one turn too many is refused, before a model is paid (S1 0-20 to 0-23)."""
     session = cache.create(max_turns=2)
     assert session.check_limits() == LimitCheck("ok")
     session.append(user(), assistant())
@@ -217,16 +221,16 @@ def test_max_turns_refuses_the_message_that_would_open_one_more(cache: SessionCa
     assert (info.count, info.remaining_turns, info.status) == (4, 0, "active")
 
 
-def test_max_turns_0_is_at_its_limit_at_once(cache: SessionCache) -> None:
-    """S1 0-26."""
+def test_max_turns_of_0_refuses_first_user_message(cache: SessionCache) -> None:
+    """A session with max_turns=0 is at its limit from its creation (S1 0-26)."""
     session = cache.create(max_turns=0)
     assert session.check_limits() == LimitCheck("at_limit", "turns", 0, 0)
     with pytest.raises(LimitExceeded):
         session.append(user())
 
 
-def test_ignored_limits_are_reported(cache: SessionCache) -> None:
-    """S1 0-23: exceeded, with current and max; remaining turns never below 0."""
+def test_ignored_limit_is_reported_as_exceeded(cache: SessionCache) -> None:
+    """An append beyond an ignored limit is stored and reports the limit as exceeded (S1 0-23)."""
     session = cache.create(max_turns=2, limit_action="ignore")
     for _ in range(3):
         result = session.append(user(), assistant())
@@ -234,8 +238,8 @@ def test_ignored_limits_are_reported(cache: SessionCache) -> None:
     assert session.info().remaining_turns == 0
 
 
-def test_end_session_refuses_and_completes(cache: SessionCache) -> None:
-    """The message that would pass the limit is not stored, and the session ends in the same script."""
+def test_limit_with_end_session_refuses_append_and_completes_session(cache: SessionCache) -> None:
+    """The refusal of an append ends the session in the same script when limit_action is end_session."""
     session = cache.create(max_entries=2, limit_action="end_session")
     session.append(user(), assistant())
     assert session.check_limits() == LimitCheck("at_limit", "entries", 2, 2)
@@ -246,28 +250,26 @@ def test_end_session_refuses_and_completes(cache: SessionCache) -> None:
     assert info.finished_at is not None
 
 
-def test_the_check_answers_in_order_and_shows_all(cache: SessionCache) -> None:
-    """S1 0-29: turns at their limit answer before entries over theirs; `limits` has both."""
+def test_limit_check_returns_first_reached_limit(cache: SessionCache) -> None:
+    """A limit check returns turns at their limit before exceeded entries, and `limits` has both (S1 0-29)."""
     session = cache.create(max_turns=1, max_entries=1, limit_action="ignore")
     session.append(user(), assistant())
     assert session.check_limits() == LimitCheck("at_limit", "turns", 1, 1)
     assert [check.state for check in session.info().limits] == ["at_limit", "exceeded"]
 
 
-def test_max_duration_is_exceeded_only_when_passed(cache: SessionCache) -> None:
-    """S1 0-28: time runs out between two appends."""
+def test_append_after_max_duration_is_refused(cache: SessionCache) -> None:
+    """An append is refused only when max_duration has passed (S1 0-28)."""
     session = cache.create(max_duration=0.05)
     session.append(user())
-    import time
-
     time.sleep(0.08)
     with pytest.raises(LimitExceeded) as refused:
         session.append(user())
     assert refused.value.limit == "duration"
 
 
-def test_a_server_that_forgot_is_told_apart(cache: SessionCache) -> None:
-    """The handle was promised seq 2, the server knows less: it lost acknowledged writes, and says so."""
+def test_lost_acknowledged_messages_raise_session_regressed(cache: SessionCache) -> None:
+    """A handle raises SessionRegressed when the server knows fewer messages than it acknowledged."""
     session = cache.create("a")
     session.append(user(), user())
     session._seen = 5
@@ -279,8 +281,8 @@ def test_a_server_that_forgot_is_told_apart(cache: SessionCache) -> None:
     assert cache.open("a").append(user()).last_seq == 3
 
 
-def test_send_is_for_active_sessions(cache: SessionCache) -> None:
-    """S5 4-09: stored with role user; refused with the status otherwise, nothing stored."""
+def test_send_to_paused_session_is_refused(cache: SessionCache) -> None:
+    """A send stores a user message, and raises SessionNotActive when the session is paused (S5 4-09)."""
     session = cache.create()
     session.send("Hello")
     assert session.history()[0].payload == {"role": "user", "content": "Hello"}
@@ -288,21 +290,21 @@ def test_send_is_for_active_sessions(cache: SessionCache) -> None:
     with pytest.raises(SessionNotActive, match="paused"):
         session.send("again")
     assert session.info().count == 1
-    with pytest.raises(SessionNotFound, match="nobody"):
-        cache.session("nobody").send("x")
+    with pytest.raises(SessionNotFound, match="missing"):
+        cache.session("missing").send("x")
 
 
 @pytest.mark.parametrize("tokens", [-1, 10**20, True, 1.5, "3"])
-def test_impossible_token_counts_are_refused(cache: SessionCache, tokens: Any) -> None:
-    """Of a message, and of a counter; the session goes on."""
+def test_invalid_token_count_is_refused(cache: SessionCache, tokens: Any) -> None:
+    """A message with an impossible token count raises InvalidInput, and the session takes the next message."""
     session = cache.create()
     with pytest.raises(InvalidInput):
         session.append(Message("user", "x", tokens=tokens))
     assert session.append(user()).last_seq == 1
 
 
-def test_tool_results_in_a_user_message_open_no_turn(cache: SessionCache) -> None:
-    """They belong to the turn whose call they answer."""
+def test_user_message_with_tool_results_opens_no_turn(cache: SessionCache) -> None:
+    """A user message with tool results belongs to the turn whose call the results answer."""
     results = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}
     session = cache.create(max_turns=1)
     session.append(user(), results, assistant())
@@ -312,10 +314,8 @@ def test_tool_results_in_a_user_message_open_no_turn(cache: SessionCache) -> Non
     assert (message.role, message.payload) == ("tool", results)
 
 
-def test_threads_that_share_a_handle_are_not_told_of_losses(cache: SessionCache) -> None:
-    """What one thread was promised while another was reading is no regress."""
-    import threading
-
+def test_shared_handle_raises_no_false_session_regressed(cache: SessionCache) -> None:
+    """Threads that append and read with one handle do not meet SessionRegressed."""
     session = cache.create(max_messages=None)
     problems: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""The cap: what leaves, what stays."""
+"""The cap: the messages that it drops and keeps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ RESULT = {"role": "tool", "tool_call_id": "c", "content": "r"}
 
 
 def user(text: str = "u") -> dict[str, Any]:
+    """Return a user message."""
     return {"role": "user", "content": text}
 
 
 def contents(session: Session) -> list[Any]:
+    """Return the contents of the retained messages."""
     return [message.content for message in session.history()]
 
 
-def test_the_newest_are_kept(cache: SessionCache) -> None:
-    """S2 1-27, S5 4-10; seqs go on, dropped ones are counted."""
+def test_cap_keeps_newest_messages(cache: SessionCache) -> None:
+    """The cap keeps the newest messages, seqs go on, and dropped messages are counted (S2 1-27, S5 4-10)."""
     session = cache.create(max_messages=5)
     for number in range(10):
         result = session.append(user(str(number)))
@@ -30,45 +32,45 @@ def test_the_newest_are_kept(cache: SessionCache) -> None:
     assert [message.seq for message in session.history()] == [6, 7, 8, 9, 10]
 
 
-def test_a_batch_larger_than_the_cap_leaves_its_end(cache: SessionCache) -> None:
-    """All of it was appended; the cap holds at once."""
+def test_batch_larger_than_cap_keeps_its_last_messages(cache: SessionCache) -> None:
+    """A batch larger than the cap is appended whole, and the cap keeps its last messages."""
     session = cache.create(max_messages=3)
     result = session.append(*[user(str(number)) for number in range(10)])
     assert (result.first_seq, result.last_seq, result.count, result.dropped) == (1, 10, 3, 7)
 
 
-def test_the_system_prompt_is_outside_the_cap(cache: SessionCache) -> None:
-    """S2 1-28, decided on purpose: it neither counts nor goes."""
+def test_system_prompt_does_not_count_against_cap(cache: SessionCache) -> None:
+    """The system prompt does not count against the cap and is never dropped (S2 1-28)."""
     session = cache.create(max_messages=2, system_prompt="Be brief.")
     session.append(*[user(str(number)) for number in range(5)])
     assert [message.content for message in session.context()] == ["Be brief.", "3", "4"]
 
 
-def test_oldest_cuts_exactly(cache: SessionCache) -> None:
-    """The policy that looks at nothing."""
+def test_oldest_policy_retains_exactly_the_cap(cache: SessionCache) -> None:
+    """The policy `oldest` drops the oldest messages, whatever their roles."""
     session = cache.create(max_messages=2, cap_policy="oldest")
     session.append(CALL, RESULT, user())
     assert [message.role for message in session.history()] == ["tool", "user"]
 
 
-def test_tool_safe_drops_results_whose_call_went(cache: SessionCache) -> None:
-    """The default: an orphaned tool result never stands at the head."""
+def test_tool_safe_policy_drops_orphaned_tool_results(cache: SessionCache) -> None:
+    """The policy `tool_safe` drops tool results whose call was dropped."""
     session = cache.create(max_messages=3)
     result = session.append(user(), CALL, RESULT, RESULT, user("last"))
     assert contents(session) == ["last"]
     assert result.count == 1
 
 
-def test_tool_safe_knows_results_inside_user_messages(cache: SessionCache) -> None:
-    """Some providers carry tool results as blocks of a user message."""
+def test_tool_safe_policy_drops_orphaned_results_in_user_messages(cache: SessionCache) -> None:
+    """The policy `tool_safe` recognises tool results that are blocks of a user message."""
     blocks = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}
     session = cache.create(max_messages=2)
     session.append(CALL, blocks, user("last"))
     assert contents(session) == ["last"]
 
 
-def test_tool_safe_holds_when_the_call_went_with_everything_else(cache: SessionCache) -> None:
-    """A result that comes after the cap emptied the session is an orphan too."""
+def test_tool_result_after_emptied_transcript_is_dropped(cache: SessionCache) -> None:
+    """A tool result is dropped, too, when the cap dropped its call and all other messages before."""
     session = cache.create(max_messages=2)
     session.append(CALL, RESULT, RESULT)
     assert contents(session) == []
@@ -78,8 +80,8 @@ def test_tool_safe_holds_when_the_call_went_with_everything_else(cache: SessionC
     assert contents(session) == ["u"]
 
 
-def test_a_result_after_clear_stays(cache: SessionCache) -> None:
-    """Clearing is the caller's choice, not a cut."""
+def test_tool_result_after_clear_is_kept(cache: SessionCache) -> None:
+    """A tool result after `clear` is kept, because the caller chose to clear."""
     session = cache.create(max_messages=3)
     session.append(user())
     session.clear()
@@ -87,30 +89,30 @@ def test_a_result_after_clear_stays(cache: SessionCache) -> None:
     assert contents(session) == ["r"]
 
 
-def test_turn_cuts_at_the_next_user_message(cache: SessionCache) -> None:
-    """A transcript then begins with a turn."""
+def test_turn_policy_lets_user_message_stand_first(cache: SessionCache) -> None:
+    """The policy `turn` drops messages up to the next user message."""
     session = cache.create(max_messages=4, cap_policy="turn")
     session.append(user("1"), CALL, RESULT, user("2"), user("3"))
     assert contents(session) == ["2", "3"]
 
 
-def test_turn_falls_back_inside_a_giant_turn(cache: SessionCache) -> None:
-    """No user message ahead: as tool_safe."""
+def test_turn_policy_inside_one_turn_acts_as_tool_safe(cache: SessionCache) -> None:
+    """The policy `turn` acts as `tool_safe` when no user message follows."""
     session = cache.create(max_messages=3, cap_policy="turn")
     session.append(user(), CALL, RESULT, CALL, RESULT)
     assert [message.role for message in session.history()] == ["assistant", "tool"]
 
 
-def test_turn_does_not_begin_with_tool_results_of_a_user_message(cache: SessionCache) -> None:
-    """A user message that only answers a call starts no turn."""
+def test_turn_policy_drops_user_message_with_tool_results(cache: SessionCache) -> None:
+    """The policy `turn` does not let a user message stand first that only answers a call."""
     results = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}
     session = cache.create(max_messages=3, cap_policy="turn")
     session.append(user("q"), CALL, results, results, user("next"))
     assert contents(session) == ["next"]
 
 
-def test_pinned_messages_survive_and_are_read_in_their_place(cache: SessionCache) -> None:
-    """They move aside with their seq, and count against the cap."""
+def test_pinned_message_survives_cap_in_its_place(cache: SessionCache) -> None:
+    """A pinned message survives the cap, is read in its place, and counts against the cap."""
     session = cache.create(max_messages=4)
     session.append(Message("user", "pinned", pinned=True), user("1"))
     for number in range(2, 8):
@@ -126,8 +128,8 @@ def test_pinned_messages_survive_and_are_read_in_their_place(cache: SessionCache
     assert [message.seq for message in session.history(role="user", limit=4)] == [1, 6, 7, 8]
 
 
-def test_a_stored_message_can_be_pinned_and_let_go(cache: SessionCache) -> None:
-    """Unpinning one that only the pin kept drops it."""
+def test_unpinned_message_beyond_cap_is_dropped(cache: SessionCache) -> None:
+    """A stored message can be pinned, and unpinning drops the message when only the pin kept it."""
     session = cache.create(max_messages=4)
     session.append(user("a"), user("b"))
     rev = session.pin(1)
@@ -143,8 +145,8 @@ def test_a_stored_message_can_be_pinned_and_let_go(cache: SessionCache) -> None:
         session.pin(2)
 
 
-def test_pins_are_bounded(cache: SessionCache) -> None:
-    """At most half of the cap: something new always fits."""
+def test_pin_beyond_half_of_cap_is_refused(cache: SessionCache) -> None:
+    """A pin beyond half of the cap raises LimitExceeded, because a new message must always fit."""
     session = cache.create(max_messages=4)
     session.append(Message("user", "a", pinned=True), Message("user", "b", pinned=True))
     with pytest.raises(LimitExceeded) as refused:
@@ -157,8 +159,8 @@ def test_pins_are_bounded(cache: SessionCache) -> None:
     assert contents(session) == ["a", "b", "7", "8"]
 
 
-def test_retained_bytes_and_tokens_follow_the_cap(cache: SessionCache) -> None:
-    """They are of what is there, not of all there ever was."""
+def test_dropped_messages_leave_bytes_and_tokens(cache: SessionCache) -> None:
+    """The bytes and tokens of a session are those of its retained messages."""
     capped, plain = cache.create(max_messages=3), cache.create()
     capped.append(*[user("x" * 40) for _ in range(10)])
     plain.append(*[user("x" * 40) for _ in range(3)])
@@ -166,7 +168,7 @@ def test_retained_bytes_and_tokens_follow_the_cap(cache: SessionCache) -> None:
 
 
 def test_clear_keeps_prompt_and_state_and_resets_turns(cache: SessionCache) -> None:
-    """S2 1-30, 1-32."""
+    """A clear removes the messages and their counts, and keeps system prompt, state and seqs (S2 1-30, 1-32)."""
     session = cache.create(system_prompt="p", max_messages=4)
     session.append(
         Message("user", "a", pinned=True), *[user() for _ in range(5)], {"role": "assistant", "content": "b"}

@@ -1,4 +1,4 @@
-"""Creating, finding, describing and deleting sessions."""
+"""Sessions are created, found, described and deleted."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from redis_sessions import (
 )
 
 
-def test_a_new_session_is_active_and_empty(cache: SessionCache) -> None:
-    """S1 0-06, 0-07: active, no messages, created and updated at the same moment."""
+def test_new_session_is_active_and_empty(cache: SessionCache) -> None:
+    """A new session is active, has no messages, and was updated when it was created (S1 0-06, 0-07)."""
     info = cache.create("a", name="first").info()
     assert (info.status, info.name, info.count, info.rev, info.last_seq) == ("active", "first", 0, 0, 0)
     assert info.created_at == info.updated_at
     assert (info.tags, info.parent_id, info.metadata, info.system_prompt) == ([], None, {}, None)
 
 
-def test_create_refuses_an_id_in_use(cache: SessionCache) -> None:
-    """S2 1-47 decided on purpose: create never destroys a live session."""
+def test_create_with_id_in_use_raises_session_exists(cache: SessionCache) -> None:
+    """A create with an ID in use raises SessionExists and leaves the existing session (S2 1-47)."""
     cache.create("a").append({"role": "user", "content": "hi"})
     with pytest.raises(SessionExists):
         cache.create("a")
     assert cache.open("a").info().count == 1
 
 
-def test_get_answers_none_and_open_raises(cache: SessionCache) -> None:
-    """Same verb, same meaning."""
-    assert cache.get("nobody") is None
+def test_get_of_missing_session_returns_none_and_open_raises(cache: SessionCache) -> None:
+    """A missing session is None for `get` and SessionNotFound for `open`."""
+    assert cache.get("missing") is None
     with pytest.raises(SessionNotFound):
-        cache.open("nobody")
+        cache.open("missing")
 
 
-def test_get_or_create_hands_out_the_existing_one_as_it_is(cache: SessionCache) -> None:
-    """S2 1-48: also its settings; it does not move its updated time."""
+def test_get_or_create_leaves_existing_session_as_it_is(cache: SessionCache) -> None:
+    """An existing session keeps its settings and its updated time when `get_or_create` returns it (S2 1-48)."""
     made = cache.create("a", max_messages=7)
     before = made.info()
     found = cache.get_or_create("a", max_messages=9)
@@ -50,14 +50,14 @@ def test_get_or_create_hands_out_the_existing_one_as_it_is(cache: SessionCache) 
     assert found.info().updated_at == before.updated_at
 
 
-def test_get_or_create_creates_under_the_given_id(cache: SessionCache) -> None:
-    """S4 3-07; and S4 3-06 without an id."""
+def test_get_or_create_of_missing_session_creates_it(cache: SessionCache) -> None:
+    """A missing session is created with the given ID or a new one (S4 3-06, 3-07)."""
     assert cache.get_or_create("mine", user_id="mia").info().user_id == "mia"
     assert len(cache.get_or_create().id) == 36
 
 
-def test_everything_said_of_a_session_comes_back(cache: SessionCache) -> None:
-    """Names, type, tags in order with duplicates, parent, metadata of any JSON."""
+def test_info_returns_whole_description(cache: SessionCache) -> None:
+    """The info of a session returns names, type, tags in order, parent and metadata of any JSON."""
     metadata: dict[str, Any] = {"seed": None, "deep": {"a": [1, {}]}, "n": 1.5}
     session = cache.create(
         "a", user_id="mia", agent_id="concierge", kind="cron", name="n", parent_id="p",
@@ -69,8 +69,8 @@ def test_everything_said_of_a_session_comes_back(cache: SessionCache) -> None:
     assert (info.tags, info.metadata, info.system_prompt) == (["x", "y", "x"], metadata, "Be brief. é")
 
 
-def test_patch_replaces_what_is_given_and_merges_metadata(cache: SessionCache) -> None:
-    """S4 3-30: the updated time and the rev move; the rest stays."""
+def test_patch_replaces_given_values_and_merges_metadata(cache: SessionCache) -> None:
+    """A patch replaces the given values, merges metadata, and moves rev and updated time (S4 3-30)."""
     session = cache.create("a", name="old", metadata={"a": 1, "b": 2})
     rev = session.patch(name="new", metadata={"b": 3}, type={"type": "conversation", "purpose": "p"})
     info = session.info()
@@ -80,8 +80,8 @@ def test_patch_replaces_what_is_given_and_merges_metadata(cache: SessionCache) -
     assert session.info().metadata == {"b": 3}
 
 
-def test_delete_says_whether_there_was_one(cache: SessionCache) -> None:
-    """S4 3-03, 3-04."""
+def test_delete_returns_whether_session_existed(cache: SessionCache) -> None:
+    """A delete returns True for an existing session and False for a missing one (S4 3-03, 3-04)."""
     session = cache.create("a")
     session.append({"role": "user", "content": "x"})
     assert cache.delete("a") is True
@@ -89,8 +89,8 @@ def test_delete_says_whether_there_was_one(cache: SessionCache) -> None:
     assert cache.get("a") is None
 
 
-def test_a_handle_of_a_former_life_is_refused(cache: SessionCache) -> None:
-    """Deleted and created again under the same id: the old handle neither reads nor writes."""
+def test_handle_of_former_incarnation_raises_session_replaced(cache: SessionCache) -> None:
+    """A handle of a former incarnation neither reads nor writes the session that replaced it."""
     old = cache.create("a")
     light = cache.session("a")
     light.append({"role": "user", "content": "x"})
@@ -110,15 +110,15 @@ def test_a_handle_of_a_former_life_is_refused(cache: SessionCache) -> None:
     assert cache.open("a").info().count == 0
 
 
-def test_the_main_session_of_an_agent_is_one(cache: SessionCache) -> None:
-    """S5 4-01, 4-13: the same each time for one agent; another agent has its own."""
-    main = cache.main("researcher")
+def test_main_session_of_agent_is_the_same_each_time(cache: SessionCache) -> None:
+    """An agent has one main session, and another agent has another one (S5 4-01, 4-13)."""
+    main = cache.main_session("researcher")
     assert main.id == "agent:researcher:main"
     main.send("hello")
-    assert cache.main("researcher").info().count == 1
-    assert cache.main("writer").info().count == 0
+    assert cache.main_session("researcher").info().count == 1
+    assert cache.main_session("writer").info().count == 0
     with pytest.raises(InvalidInput):
-        cache.main("a:b")
+        cache.main_session("a:b")
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_the_main_session_of_an_agent_is_one(cache: SessionCache) -> None:
         {"no_such_option": 1},
     ],
 )
-def test_bad_options_are_refused_by_name(cache: SessionCache, options: dict[str, Any]) -> None:
-    """One clear error that names the option; nothing is created."""
+def test_invalid_option_is_refused_by_name(cache: SessionCache, options: dict[str, Any]) -> None:
+    """An invalid option raises InvalidInput with its name, and nothing is created."""
     with pytest.raises(InvalidInput) as refused:
         cache.create("a", **options)
     assert refused.value.name

@@ -1,4 +1,4 @@
-"""The system against a small model in memory: any sequence of operations leaves both the same."""
+"""The library against a small model in memory: any sequence of operations leaves both the same."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from redis_sessions import LimitExceeded, Message, MessageNotFound, SessionCache, SessionNotActive
-from tests.servers import Server
+from tests.support.servers import Server
 
 STEPS = (400, 60) if os.environ.get("REDIS_SESSIONS_SOAK") else (40, 40)
 ROLES = st.sampled_from(["user", "assistant", "tool", "system"])
 
 
 class Model:
-    """One session as it should be: every message ever, which of them are retained, what is pinned."""
+    """One session as it must be: its retained messages, its pins, its counts."""
 
     def __init__(self, cap: int, policy: str) -> None:
         self.cap, self.policy = cap, policy
         self.last = self.cleared = self.turns = self.users = 0
         self.pending = False
         self.kept: list[tuple[int, str, str, bool]] = []  # seq, role, text, pinned
-        self.aside: list[tuple[int, str, str, bool]] = []
+        self.pinned_trimmed: list[tuple[int, str, str, bool]] = []
         self.batches: dict[str, int] = {}
-        self.cut = 0
+        self.dropped = 0
 
     @property
     def retained(self) -> list[tuple[int, str, str, bool]]:
-        return self.aside + self.kept
+        return self.pinned_trimmed + self.kept
 
     def pins(self) -> int:
         return sum(pinned for *_, pinned in self.retained)
@@ -52,26 +52,26 @@ class Model:
                 self._trim(len(self.retained) - self.cap)
 
     def _trim(self, leaving: int) -> None:
-        if self.policy != "oldest" and (leaving or self.cut):
+        if self.policy != "oldest" and (leaving or self.dropped):
             ahead = [at for at in range(leaving, len(self.kept)) if self.kept[at][1] == "user"]
             if self.policy == "turn" and leaving and ahead:
                 leaving = ahead[0]
             else:
                 while leaving < len(self.kept) and self.kept[leaving][1] == "tool":
                     leaving += 1
-        self.cut += leaving
-        self.aside += [message for message in self.kept[:leaving] if message[3]]
+        self.dropped += leaving
+        self.pinned_trimmed += [message for message in self.kept[:leaving] if message[3]]
         self.kept = self.kept[leaving:]
 
     def clear(self) -> None:
-        self.kept, self.aside, self.cut = [], [], 0
+        self.kept, self.pinned_trimmed, self.dropped = [], [], 0
         self.turns = self.users = 0
         self.pending = False
         self.cleared = self.last
 
 
 class Sessions(RuleBasedStateMachine):
-    """Appends, repeats, pins, clears and state, on one session."""
+    """Run appends, repeats, pins, clears and state changes on one session."""
 
     cache: SessionCache
     batches = Bundle("batches")
@@ -131,7 +131,7 @@ class Sessions(RuleBasedStateMachine):
             change(seq)
             if found[0][3] != pinned:
                 self.rev += 1
-                self.model.aside = [message for message in self.model.aside if message[0] != seq]
+                self.model.pinned_trimmed = [message for message in self.model.pinned_trimmed if message[0] != seq]
                 at = [number for number, message in enumerate(self.model.kept) if message[0] == seq]
                 if at:
                     self.model.kept[at[0]] = (*found[0][:3], pinned)
@@ -177,8 +177,8 @@ class Sessions(RuleBasedStateMachine):
         assert (last.user_message.seq if last else None) == (retained_users[-1] if retained_users else None)
 
 
-def test_any_sequence_of_operations_leaves_what_the_model_says(server: Server, namespace: str) -> None:
-    """On each real engine."""
+def test_any_sequence_of_operations_matches_model(server: Server, namespace: str) -> None:
+    """Any sequence of operations leaves the session of each real engine as the model has it."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         machine = type("Machine", (Sessions,), {"cache": cache})
         run_state_machine_as_test(machine, settings=settings(max_examples=STEPS[0], stateful_step_count=STEPS[1]))

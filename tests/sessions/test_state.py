@@ -1,24 +1,26 @@
-"""State and variables."""
+"""The state and the variables of a session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import date
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from redis_sessions import InvalidInput, InvalidState, NotANumber, RevisionConflict, SessionCache
+from redis_sessions import InvalidInput, InvalidState, NotAnInteger, RevisionConflict, SessionCache
 
 
 class Plan(BaseModel):
+    """A value of the state."""
+
     step: int
     due: date
 
 
-def test_values_of_any_json_come_back(cache: SessionCache) -> None:
-    """S1 0-31, S4 3-33: a missing one is None, or the default."""
+def test_state_value_of_any_json_is_returned(cache: SessionCache) -> None:
+    """A state value of any JSON is returned, and a missing value is None or the default (S1 0-31, S4 3-33)."""
     state = cache.create().state
     values: dict[str, Any] = {"text": "a", "n": 2**60, "none": None, "list": [], "deep": {"a": [{}]}, "é ü": True}
     for name, value in values.items():
@@ -28,8 +30,8 @@ def test_values_of_any_json_come_back(cache: SessionCache) -> None:
     assert (state.get("other"), state.get("other", 5)) == (None, 5)
 
 
-def test_state_reads_like_a_dict(cache: SessionCache) -> None:
-    """In the sync client."""
+def test_state_of_sync_client_is_used_like_a_dict(cache: SessionCache) -> None:
+    """The state of the sync client is read, written and deleted like a dict."""
     state = cache.create().state
     state["plan"] = {"step": 2}
     assert state["plan"] == {"step": 2}
@@ -42,8 +44,50 @@ def test_state_reads_like_a_dict(cache: SessionCache) -> None:
         del state["plan"]
 
 
-def test_models_go_in_and_come_out(cache: SessionCache) -> None:
-    """S2 1-36: a wrong type is an error, not None; a missing one is None."""
+@pytest.mark.parametrize("kind", ["state", "variables"])
+def test_state_and_variables_are_mutable_mappings(cache: SessionCache, kind: str) -> None:
+    """The state and the variables of the sync client have all methods of a mutable mapping."""
+    session = cache.create()
+    values: MutableMapping[str, Any] = getattr(session, kind)
+    assert isinstance(values, MutableMapping)
+    assert (len(values), list(values), "a" in values) == (0, [], False)
+    values.update({"b": "2", "a": "1"}, c="3")
+    assert session.info().rev == 1
+    assert (len(values), list(values), "b" in values) == (3, ["a", "b", "c"], True)
+    assert (list(values.keys()), list(values.values())) == (["a", "b", "c"], ["1", "2", "3"])
+    assert list(values.items()) == [("a", "1"), ("b", "2"), ("c", "3")]
+    assert values == {"a": "1", "b": "2", "c": "3"}
+    assert (values.setdefault("a", "9"), values.setdefault("d", "4")) == ("1", "4")
+    assert (values.pop("a"), values.pop("a", "none")) == ("1", "none")
+    with pytest.raises(KeyError, match="a"):
+        values.pop("a")
+    assert values.popitem() == ("b", "2")
+    del values["c"]
+    assert dict(values) == {"d": "4"}
+    values.clear()
+    assert dict(values) == {}
+
+
+def test_none_in_state_is_a_value(cache: SessionCache) -> None:
+    """A state value of None is contained in the state, and is not a missing value."""
+    state = cache.create().state
+    state["none"] = None
+    assert "none" in state
+    assert (state["none"], state.get("none", 5), state.setdefault("none", 5), len(state)) == (None, None, None, 1)
+    assert state.pop("none", 5) is None
+    assert "none" not in state
+
+
+def test_update_of_state_with_invalid_value_writes_nothing(cache: SessionCache) -> None:
+    """An update is one atomic write, so one invalid value leaves the state as it was."""
+    state = cache.create().state
+    with pytest.raises(InvalidInput):
+        state.update({"good": 1, "bad": {1, 2}})
+    assert state.all() == {}
+
+
+def test_state_value_is_returned_as_model(cache: SessionCache) -> None:
+    """A value of the wrong type raises InvalidState, and a missing value is None (S2 1-36)."""
     state = cache.create().state
     plan = Plan(step=1, due=date(2026, 11, 21))
     state.put("plan", plan)
@@ -55,8 +99,8 @@ def test_models_go_in_and_come_out(cache: SessionCache) -> None:
     assert state.get("other", type=Plan) is None
 
 
-def test_variables_are_texts_apart_from_state(cache: SessionCache) -> None:
-    """S2 1-35, 1-36: separate maps."""
+def test_variables_are_separate_from_state(cache: SessionCache) -> None:
+    """Variables are text and separate from the state (S2 1-35, 1-36)."""
     session = cache.create()
     session.variables.put("a", "1")
     session.state.put("a", 2)
@@ -68,8 +112,8 @@ def test_variables_are_texts_apart_from_state(cache: SessionCache) -> None:
         session.variables.put("a", 5)
 
 
-def test_clearing_one_leaves_the_other(cache: SessionCache) -> None:
-    """It says how many there were."""
+def test_clear_of_state_leaves_variables(cache: SessionCache) -> None:
+    """A clear of the state returns the number of removed values, and leaves variables and metadata."""
     session = cache.create(metadata={"m": 1})
     session.state.patch({"a": 1, "b": 2})
     session.variables.put("a", "x")
@@ -79,8 +123,8 @@ def test_clearing_one_leaves_the_other(cache: SessionCache) -> None:
     assert session.info().metadata == {"m": 1}
 
 
-def test_changes_move_the_rev_and_can_be_conditional(cache: SessionCache) -> None:
-    """S1 0-32; compare-and-set on state."""
+def test_write_with_stale_expected_rev_raises_revision_conflict(cache: SessionCache) -> None:
+    """A write with a stale expected rev raises RevisionConflict and changes nothing (S1 0-32)."""
     session = cache.create()
     rev = session.state.put("a", 1)
     assert session.info().rev == rev
@@ -101,8 +145,8 @@ def test_changes_move_the_rev_and_can_be_conditional(cache: SessionCache) -> Non
     assert session.state.all() == {"a": 2}
 
 
-def test_add_counts_once_for_a_batch_id(cache: SessionCache) -> None:
-    """The repeated one answers the sum it made then."""
+def test_repeated_add_returns_first_sum(cache: SessionCache) -> None:
+    """An add with a known batch ID returns its first sum and changes nothing."""
     state = cache.create().state
     assert state.add("n", 5, batch_id="x") == 5
     assert state.add("n", -2) == 3
@@ -110,8 +154,8 @@ def test_add_counts_once_for_a_batch_id(cache: SessionCache) -> None:
     assert state.get("n") == 3
 
 
-def test_a_batch_id_is_of_one_operation(cache: SessionCache) -> None:
-    """The same id for an append and for two sums: each is carried out."""
+def test_same_batch_id_on_other_operations_is_carried_out(cache: SessionCache) -> None:
+    """A batch ID belongs to one operation, so an append and two sums with the same ID are carried out."""
     session = cache.create()
     session.append({"role": "user", "content": "x"}, batch_id="job-7")
     assert session.state.add("a b", 5, batch_id="job-7") == 5
@@ -120,14 +164,14 @@ def test_a_batch_id_is_of_one_operation(cache: SessionCache) -> None:
     assert session.state.all() == {"a b": 5, "c": 7}
 
 
-def test_add_refuses_what_is_no_whole_number(cache: SessionCache) -> None:
-    """Nothing is written."""
+def test_add_to_invalid_number_is_refused(cache: SessionCache) -> None:
+    """An add raises NotAnInteger for a value that is not a whole number below 2^53, and writes nothing."""
     state = cache.create().state
     state.put("t", "text")
-    with pytest.raises(NotANumber):
+    with pytest.raises(NotAnInteger):
         state.add("t")
     state.put("big", 2**53)
-    with pytest.raises(NotANumber):
+    with pytest.raises(NotAnInteger):
         state.add("big", 1)
     with pytest.raises(InvalidInput):
         state.add("n", 1.5)  # type: ignore[arg-type]
@@ -135,17 +179,17 @@ def test_add_refuses_what_is_no_whole_number(cache: SessionCache) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\n", "x" * 257])
-def test_bad_names_are_refused(cache: SessionCache, name: str) -> None:
-    """1 to 256 printable characters."""
+def test_invalid_state_name_is_refused(cache: SessionCache, name: str) -> None:
+    """A state name raises InvalidInput unless it has 1 to 256 printable characters."""
     with pytest.raises(InvalidInput):
         cache.create().state.put(name, 1)
 
 
-def test_state_cannot_reach_what_scripts_depend_on(cache: SessionCache) -> None:
-    """A name is never a field of its own."""
+def test_state_names_do_not_collide_with_script_fields(cache: SessionCache) -> None:
+    """A state value, a variable or metadata with the name of a stored field does not overwrite the field."""
     session = cache.create()
     session.append({"role": "user", "content": "x"})
-    for name in ("life", "counts", "rules", "status", "ops.1"):
+    for name in ("incarnation", "counters", "settings", "status", "results.1"):
         session.state.put(name, "broken")
         session.variables.put(name, "broken")
         session.patch(metadata={name: "broken"})

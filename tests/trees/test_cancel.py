@@ -1,35 +1,26 @@
-"""Cancelling a tree, a part of it, or asking it to stop; and what a parent's end does to its children."""
+"""Cancellation of a tree or a subtree, cancel requests, deletion, and the effect of an end on children."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from redis_sessions import Session, SessionCache, SessionNotActive
-from redis_sessions._core import sessions, trees
-from tests.leases.line import elsewhere
-from tests.trees.test_results import child_of
-from tests.trees.test_spawn import X
+from redis_sessions import SessionCache, SessionNotActive
+from redis_sessions._core.commands import sessions, trees
+from tests.support.lease_waiters import elsewhere
+from tests.trees.children import X, create_tree, spawn_child
 
 
-def grown(cache: SessionCache, **limits: Any) -> tuple[Session, list[Session]]:
-    """A root with two children, the first of which has two of its own."""
-    root = cache.create("root", **limits)
-    children = [child_of(root), child_of(root)]
-    own = [cache.session(child_of(children[0]).id) for _ in range(2)]
-    return root, [*children, *own]
-
-
-def test_a_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None:
-    """All at once, before any of them was marked; then all are marked, with the reason."""
-    root, below = grown(cache)
-    call = sessions.status(root._keys, "", "", "cancelled", "enough", None)
-    _, left = root._calls.run(call)
-    assert len(left) == 4
-    for session in below:
+def test_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None:
+    """A cancellation stops all members before the members are marked, and a second cancel marks them with the reason."""
+    root, descendants = create_tree(cache)
+    _, members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "enough"))
+    assert len(members) == 4
+    for session in descendants:
         writes: list[Callable[[], Any]] = [
             partial(session.append, X), partial(session.send, "x"), partial(session.patch, name="n"),
             partial(session.state.put, "a", 1), session.complete,
@@ -38,31 +29,31 @@ def test_a_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None
             with pytest.raises(SessionNotActive, match="cancelled"):
                 write()
         assert session.spawn("a").reason == "cancelled"
-        assert session.cancel_requested
+        assert session.is_cancel_requested()
         assert session.info().status == "active"
-    root.cancel()  # again, it does what was left to do
-    assert [(one.status, one.reason) for one in root.children(below=True)] == [("cancelled", "enough")] * 4
-    assert [session.info().status for session in below] == ["cancelled"] * 4
+    root.cancel()  # marks the members
+    assert [(one.status, one.reason) for one in root.children(recursive=True)] == [("cancelled", "enough")] * 4
+    assert [session.info().status for session in descendants] == ["cancelled"] * 4
 
 
-def test_a_part_of_a_tree_is_cancelled(cache: SessionCache) -> None:
-    """What is not below goes on, and has room again."""
-    root, (first, second, *own) = grown(cache, max_concurrent=4)
-    assert [child.id for child in first.children()] == [child.id for child in first.children(below=True)]
+def test_cancelled_subtree_leaves_rest_of_tree_active(cache: SessionCache) -> None:
+    """The cancellation of a child ends its descendants only, and makes room in the tree."""
+    root, (first, second, *own) = create_tree(cache, max_active=4)
+    assert [child.id for child in first.children()] == [child.id for child in first.children(recursive=True)]
     assert [child.id for child in first.children()] == [session.id for session in own]
-    assert root.spawn("a").reason == "max_concurrent"
+    assert root.spawn("a").reason == "max_active"
     first.cancel(reason="wrong way")
-    assert [one.status for one in root.children(below=True)] == ["cancelled", "active", "cancelled", "cancelled"]
+    assert [one.status for one in root.children(recursive=True)] == ["cancelled", "active", "cancelled", "cancelled"]
     second.append(X)
     assert root.spawn("a").accepted
     assert root.history()[0].content == "[a cancelled] wrong way"
 
 
 @pytest.mark.parametrize("policy", ["cancel", "detach", "request_cancel"])
-def test_a_parents_end_is_its_childrens_as_they_were_told(cache: SessionCache, policy: Any) -> None:
-    """Ended with it, going on, or asked to stop."""
+def test_end_of_parent_applies_policy_of_child(cache: SessionCache, policy: Any) -> None:
+    """The end of a parent cancels a child, detaches the child, or asks the child to stop."""
     root = cache.create()
-    child = child_of(root, on_parent_end=policy)
+    child = spawn_child(root, on_parent_end=policy)
     root.complete()
     if policy == "cancel":
         with pytest.raises(SessionNotActive):
@@ -70,52 +61,54 @@ def test_a_parents_end_is_its_childrens_as_they_were_told(cache: SessionCache, p
         assert child.info().status == "cancelled"
     else:
         child.append(X)
-        assert child.cancel_requested == (policy == "request_cancel")
+        assert child.is_cancel_requested() == (policy == "request_cancel")
         child.complete()
 
 
-def test_cancel_takes_detached_ones_too(cache: SessionCache) -> None:
-    """It is an order on all that are below."""
+def test_cancelled_parent_cancels_detached_child(cache: SessionCache) -> None:
+    """A cancellation reaches every session below the parent, whatever its policy."""
     root = cache.create()
-    child = child_of(root, on_parent_end="detach")
+    child = spawn_child(root, on_parent_end="detach")
     root.cancel()
     assert child.info().status == "cancelled"
 
 
-def test_a_session_can_be_asked_to_stop(cache: SessionCache) -> None:
-    """It, and all below it, see so, and go on."""
-    root, (first, second, third, _) = grown(cache)
-    assert not first.cancel_requested
+def test_cancel_request_is_seen_by_session_and_descendants(cache: SessionCache) -> None:
+    """A session and its descendants see a cancel request and can still write."""
+    root, (first, second, third, _) = create_tree(cache)
+    assert not first.is_cancel_requested()
     first.request_cancel(reason="please")
-    assert first.cancel_requested
-    assert third.cancel_requested
-    assert not second.cancel_requested
-    assert not root.cancel_requested
+    assert first.is_cancel_requested()
+    assert third.is_cancel_requested()
+    assert not second.is_cancel_requested()
+    assert not root.is_cancel_requested()
     third.append(X)
 
 
-def test_deleting_a_parent_deletes_all_below(cache: SessionCache) -> None:
-    """From the leaves' point of view it is a cancellation; nothing is left behind."""
-    root, below = grown(cache)
+def test_deleted_parent_deletes_all_descendants(cache: SessionCache) -> None:
+    """A deletion removes the session and all sessions below it, and no other session."""
+    root, descendants = create_tree(cache)
     other = cache.create()
-    assert below[0].delete()
-    assert [session.id for session in below if cache.get(session.id)] == [below[1].id]
+    assert descendants[0].delete()
+    assert [session.id for session in descendants if cache.get(session.id)] == [descendants[1].id]
     with pytest.raises(Exception, match="does not exist"):
-        below[2].append(X)
+        descendants[2].append(X)
     assert [one.status for one in root.children()] == ["cancelled", "active"]
     assert root.delete()
     assert not root.delete()
-    assert all(cache.get(session.id) is None for session in below)
+    assert all(cache.get(session.id) is None for session in descendants)
     assert cache.get(other.id) is not None
 
 
-def test_an_orphan_writes_nothing(cache: SessionCache) -> None:
-    """Whatever became of its root: a new session under the root's id is not its ancestor."""
+def test_child_of_deleted_root_writes_nothing(cache: SessionCache) -> None:
+    """A child of a deleted root is refused, also when a new session has the ID of the root."""
     root = cache.create("root")
-    child = child_of(root)
-    root._calls.run(trees.sweep(root._keys, cache.namespace, [], ""))
-    call = sessions.delete(root._keys, "", "")
-    root._calls.run(call)
+    child = spawn_child(root)
+    root._executor.run(trees.finalize_members(root._keys, cache.namespace, [], ""))
+    assert root._executor.run(sessions.delete(root._keys, "", "")).outcome == "open"
+    child.append(X)
+    root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "deleted"))
+    assert root._executor.run(sessions.delete(root._keys, "", "")).outcome == "parent"
     with pytest.raises(SessionNotActive):
         child.append(X)
     root.delete()
@@ -124,59 +117,109 @@ def test_an_orphan_writes_nothing(cache: SessionCache) -> None:
         child.append(X)
 
 
-def test_a_large_tree_is_cancelled_in_few_round_trips(cache: SessionCache) -> None:
-    """One, and one for each 400."""
-    root = cache.create(max_children=None, max_concurrent=None, max_descendants=1000)
+def test_large_tree_is_cancelled_in_few_round_trips(cache: SessionCache) -> None:
+    """A cancellation takes one round trip, and one for each 400 members."""
+    root = cache.create(max_children=None, max_active=None, max_descendants=1000)
     for _ in range(3):
-        child = child_of(root)
+        child = spawn_child(root)
         for _ in range(299):
             child.spawn("a")
-    trips = 0
-    attempt = root._calls._attempt
+    round_trips = 0
+    attempt = root._executor._attempt
 
     def counted(call: Any) -> Any:
-        nonlocal trips
-        trips += 1
+        nonlocal round_trips
+        round_trips += 1
         return attempt(call)
 
-    root._calls._attempt = counted  # type: ignore[method-assign]
+    root._executor._attempt = counted  # type: ignore[method-assign]
     root.cancel()
-    assert trips <= 1 + 900 / 200
-    assert {one.status for one in root.children(below=True)} == {"cancelled"}
+    assert round_trips <= 1 + math.ceil(903 / 400)
+    assert {one.status for one in root.children(recursive=True)} == {"cancelled"}
 
 
-def test_a_delete_that_was_cut_short_is_a_cancellation(cache: SessionCache) -> None:
-    """Whoever sweeps in between: room is free, the parent is told once, and deleting it again finishes."""
+def test_interrupted_delete_is_a_cancellation(cache: SessionCache) -> None:
+    """A delete that stops after the cancellation frees the room, gives the parent one result, and can be repeated."""
     root = cache.create(max_children=1)
-    middle = child_of(root)
-    below = child_of(middle)
-    root._calls.run(sessions.delete(middle._keys, "", ""))
-    root._home.queues.sweep_tree(below._keys)
+    middle = spawn_child(root)
+    grandchild = spawn_child(middle)
+    root._executor.run(sessions.set_status(middle._keys, "", "", "cancelled", "deleted"))
+    root._context.run_queues.finalize_members(grandchild._keys)
     assert root.spawn("a").accepted
     assert middle.delete()
     assert [m.content for m in root.history()] == ["[a cancelled] deleted"]
     assert cache.get(middle.id) is None
-    assert cache.get(below.id) is None
+    assert cache.get(grandchild.id) is None
 
 
-def test_a_sweep_of_a_former_tree_touches_no_other(cache: SessionCache) -> None:
-    """A root deleted and made again has members of its own."""
+def test_finalize_of_former_tree_changes_no_later_tree(cache: SessionCache) -> None:
+    """Members of a deleted tree do not match the members of a later tree with the same root ID."""
     root = cache.create("root")
-    child_of(root)
-    _, left = root._calls.run(sessions.status(root._keys, "", "", "cancelled", None, None))
+    spawn_child(root)
+    _, members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled"))
     root.delete()
     again = cache.create("root")
-    child = child_of(again)
-    root._home.queues.sweep_tree(root._keys, left)
+    child = spawn_child(again)
+    root._context.run_queues.finalize_members(root._keys, members)
     child.complete("kept")
     assert again.history()[0].content == "[a completed] kept"
 
 
-def test_what_waited_in_a_cancelled_childs_inbox_is_taken_in(cache: SessionCache) -> None:
-    """As when it is ended by itself."""
+def test_inbox_of_cancelled_child_enters_transcript(cache: SessionCache) -> None:
+    """The cancellation of a tree moves the inbox of a child into the transcript, as an end of the child does."""
     root = cache.create()
-    child = child_of(root)
+    child = spawn_child(root)
     with child.lease():
         elsewhere(lambda: child.send("hello"))
         root.cancel()
     assert [m.content for m in child.history()] == ["hello"]
+
+
+def test_deleted_session_of_tree_is_cancelled_first(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delete cancels the session, gives the parent one result, makes room, and takes three round trips for a leaf."""
+    root = cache.create(max_children=1)
+    child = spawn_child(root, label="x")
+    scripts: list[str] = []
+    attempt = root._executor._attempt
+
+    def recorded(call: Any) -> Any:
+        scripts.append(call.script.name if call.script else str(call.command[0]))
+        return attempt(call)
+
+    monkeypatch.setattr(root._executor, "_attempt", recorded)
+    assert child.delete()
+    monkeypatch.undo()
+    assert [name for name in scripts if name.startswith("sessions/")] == [
+        "sessions/delete", "sessions/set_status", "sessions/delete",
+    ]  # fmt: skip
+    assert [message.content for message in root.history()] == ["[x cancelled] deleted"]
+    (member,) = root.children()
+    assert (member.status, member.is_stored) == ("cancelled", False)
+    assert root.join(timeout=0)[0].status == "cancelled"
+    assert root.spawn("a", label="x").accepted
+    assert not child.delete()
+    assert root.info().count == 1
+
+
+def test_deleted_middle_of_tree_gives_parent_one_result(cache: SessionCache) -> None:
+    """A delete of a session with descendants gives its parent one result, and the rest of the tree stays active."""
+    root, (first, second, *grandchildren) = create_tree(cache)
+    first.send("hello")
+    assert first.delete()
+    assert [message.content for message in root.history()] == ["[a cancelled] deleted"]
+    assert [member.status for member in root.children(recursive=True)] == [
+        "cancelled", "active", "deleted", "deleted",
+    ]  # fmt: skip
+    assert all(cache.get(session.id) is None for session in (first, *grandchildren))
+    second.append(X)
+    assert root.info().status == "active"
+
+
+def test_delete_of_ended_child_adds_no_second_result(cache: SessionCache) -> None:
+    """A delete of a child that ended before leaves its result and its status as they are."""
+    root = cache.create()
+    child = spawn_child(root)
+    child.complete("x")
+    assert child.delete()
+    assert [message.content for message in root.history()] == ["[a completed] x"]
+    assert root.children()[0].status == "completed"

@@ -1,4 +1,4 @@
-"""How children end, and how their parents hear of it: once, in order, whoever holds what."""
+"""Ends of children and their results, which the parent receives once and in order; joins and replies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,6 +15,7 @@ from redis_sessions import (
     InvalidInput,
     InvalidTransition,
     JoinTimeout,
+    LeaseLost,
     LimitExceeded,
     Message,
     MessageTooLarge,
@@ -24,21 +25,18 @@ from redis_sessions import (
     SessionNotActive,
     SessionNotFound,
 )
-from redis_sessions._core import sessions
-from tests.leases.line import elsewhere
-from tests.trees.test_spawn import X, spawned
+from redis_sessions._core.commands import sessions
+from redis_sessions._core.commands.run_queues import POLL_INTERVAL_SECONDS
+from tests.support.lease_waiters import elsewhere
+from tests.support.servers import await_true
+from tests.trees.children import X, spawn_child
+from tests.trees.runs import DEADLINE_SECONDS
 
 
-def facts(message: Message) -> dict[str, Any]:
+def facts_of(message: Message) -> dict[str, Any]:
+    """Return what the message of a result says of the child."""
     found: dict[str, Any] = message.metadata["subagent"]
     return found
-
-
-def child_of(parent: Session, **options: Any) -> Session:
-    """A handle on a new child."""
-    home = parent._home
-    names = [spawned(parent.spawn("a", **options)), parent.id, *parent._keys.ancestors]
-    return Session(home, home.queues.keys_of(" ".join(names)), "")
 
 
 @pytest.mark.parametrize(
@@ -52,18 +50,18 @@ def child_of(parent: Session, **options: Any) -> Session:
         (lambda child: child.delete(), "cancelled", "[bags cancelled] deleted"),
     ],
 )
-def test_a_result_is_a_message_of_the_parents(
+def test_end_of_child_appends_result_to_parent(
     cache: SessionCache, end: Callable[[Session], Any], status: str, text: str
 ) -> None:
-    """Readable for a model, with the facts as metadata; ended twice the same way, it is there once."""
+    """The parent receives one user message with the result, and metadata with the facts of the run."""
     parent = cache.create()
-    child = child_of(parent, label="bags")
+    child = spawn_child(parent, label="bags")
     end(child)
     (message,) = parent.history()
     assert (message.role, message.content) == ("user", text)
-    found = facts(message)
+    found = facts_of(message)
     assert (found["session"], found["label"], found["status"]) == (child.id, "bags", status)
-    assert 0 <= found["runtime"] < 10
+    assert 0 <= found["runtime"] < 60
     if status == "completed" and "{" in text:
         assert found["result"] == {"at": [1, 2]}
     if parent.children()[0].is_stored:
@@ -72,52 +70,48 @@ def test_a_result_is_a_message_of_the_parents(
         assert parent.info().tokens == len(text.encode()) // 4 + 1
 
 
-def test_ended_another_way_it_is_refused(cache: SessionCache) -> None:
-    """And nothing is told twice."""
+def test_second_end_of_another_kind_is_refused(cache: SessionCache) -> None:
+    """A child that ended refuses another end, and its parent receives one result."""
     parent = cache.create()
-    child = child_of(parent)
+    child = spawn_child(parent)
     child.complete("x")
     with pytest.raises(InvalidTransition):
         child.fail()
     assert parent.info().count == 1
 
 
-def test_under_a_lease_results_wait_in_the_inbox(cache: SessionCache) -> None:
-    """In the order of the ends; the holder receives them."""
+def test_results_wait_in_inbox_of_leased_parent(cache: SessionCache) -> None:
+    """Results wait in the inbox of a leased parent, in the order of the ends, until the holder receives them."""
     parent = cache.create()
-    children = [child_of(parent) for _ in range(3)]
+    children = [spawn_child(parent) for _ in range(3)]
     with parent.lease() as lease:
         for n, child in enumerate(children):
             elsewhere(partial(child.complete, str(n)))
-        assert parent.info().inbox == 3
+        assert parent.info().inbox_size == 3
         parent.append(X)
         assert [m.content for m in lease.receive()] == [f"[a completed] {n}" for n in range(3)]
     assert [m.seq for m in parent.history()] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("options", [{"max_turns": 0}, {"max_inbox": 1}])
-def test_no_limit_of_the_parents_loses_a_result(cache: SessionCache, options: dict[str, Any]) -> None:
-    """What its transcript does not take waits in its inbox, however full that is."""
+def test_result_over_a_limit_of_parent_waits_in_inbox(cache: SessionCache, options: dict[str, Any]) -> None:
+    """A result that a limit keeps out of the transcript waits in the inbox, even when the inbox is full."""
     parent = cache.create(**options)
+    children = [spawn_child(parent) for _ in range(2)]
     if "max_inbox" in options:
         parent.pause()
-    for n in range(2):
-        cache.session(parent.id).resume() if n == 0 and "max_inbox" in options else None
-        child = child_of(parent)
-        if "max_inbox" in options:
-            parent.pause()
+    for n, child in enumerate(children):
         child.complete(n)
-        if "max_inbox" in options:
-            parent.resume()
-            parent.pause()
-            parent.resume()
-    assert parent.info().inbox + parent.info().count == 2
+    assert parent.info().inbox_size == 2
+    if "max_inbox" in options:
+        parent.resume()
+    assert parent.info().inbox_size + parent.info().count == 2
 
 
-def test_a_parent_that_ended_is_told_nothing(cache: SessionCache) -> None:
-    """The result stays with the child."""
+def test_ended_parent_receives_no_result(cache: SessionCache) -> None:
+    """The result of a child stays with the child when the parent ended before."""
     parent = cache.create()
-    child = child_of(parent, on_parent_end="detach")
+    child = spawn_child(parent, on_parent_end="detach")
     parent.complete()
     child.append(X)
     child.complete("x")
@@ -125,89 +119,89 @@ def test_a_parent_that_ended_is_told_nothing(cache: SessionCache) -> None:
     assert parent.children()[0].result == "x"
 
 
-def test_a_result_has_a_size(cache: SessionCache) -> None:
-    """Over the parent's limit of a message it is refused whole: the child goes on."""
+def test_too_large_result_is_refused(cache: SessionCache) -> None:
+    """A result above the message limit of the parent is refused, and the child stays active."""
     parent = cache.create(max_message_bytes=500)
-    child = child_of(parent)
+    child = spawn_child(parent)
     with pytest.raises(MessageTooLarge, match="500"):
         child.complete("x" * 600)
     assert (child.info().status, parent.info().count) == ("active", 0)
     child.complete("x" * 100)
 
 
-def test_a_child_that_is_not_kept_goes_with_its_result(cache: SessionCache) -> None:
-    """The result is delivered, the session is gone, the tree remembers how it ended; repeated by the library, it is the same."""
+def test_child_with_cleanup_is_deleted_after_its_result(cache: SessionCache) -> None:
+    """A child with cleanup is deleted after its result was delivered, and a repeated end returns the same revision."""
     parent = cache.create()
-    child = child_of(parent, cleanup="delete")
+    child = spawn_child(parent, cleanup="delete")
     child.append(X)
-    call = sessions.status(child._keys, "", "", "completed", None, "x")
-    rev = parent._calls.run(call)
-    assert parent._calls.run(call) == rev
+    call = sessions.set_status(child._keys, "", "", "completed", None, "x")
+    rev = parent._executor.run(call)
+    assert parent._executor.run(call) == rev
     with pytest.raises(SessionNotFound):
         child.info()
     with pytest.raises(SessionNotFound):
         child.complete("x")
-    (message,), (left,) = parent.history(), parent.children()
+    (message,), (member,) = parent.history(), parent.children()
     assert message.content == "[a completed] x"
-    assert (left.status, left.is_stored) == ("completed", False)
+    assert (member.status, member.is_stored) == ("completed", False)
 
 
-def test_a_limit_ends_a_child_for_its_parent_too(cache: SessionCache) -> None:
-    """`end_session` counts as its completion, by the writer whose message was refused."""
+def test_limit_that_ends_child_delivers_result(cache: SessionCache) -> None:
+    """A limit with end_session completes the child, and the parent receives the result."""
     parent = cache.create()
-    child = child_of(parent, max_entries=1, limit_action="end_session")
+    child = spawn_child(parent, max_entries=1, limit_action="end_session")
     child.append(X)
     with pytest.raises(Exception, match="entries"):
         child.append(X)
-    assert parent.join(timeout=5)[0].status == "completed"
+    assert parent.join(timeout=DEADLINE_SECONDS)[0].status == "completed"
     assert parent.history()[0].content == "[a completed] limit entries 2 1"
 
 
-def test_the_child_takes_its_inbox_in_before_it_ends(cache: SessionCache) -> None:
-    """Nothing that was sent to it is lost."""
-    child = child_of(cache.create())
+def test_inbox_of_child_enters_transcript_before_its_end(cache: SessionCache) -> None:
+    """A message that waits in the inbox of a child enters the transcript when the child ends."""
+    child = spawn_child(cache.create())
     with child.lease():
         elsewhere(lambda: child.send("wait"))
         child.complete("x")
     assert [m.content for m in child.history()] == ["wait"]
 
 
-def later(seconds: float, function: Callable[[], Any]) -> threading.Timer:
+def run_later(seconds: float, function: Callable[[], Any]) -> threading.Timer:
+    """Call a function in a thread after some seconds."""
     timer = threading.Timer(seconds, function)
     timer.start()
     return timer
 
 
-def test_join_waits_for_some_or_all(cache: SessionCache) -> None:
-    """Woken by the ends; it answers those that have ended, in the order of spawning."""
+def test_join_returns_ended_children_in_spawn_order(cache: SessionCache) -> None:
+    """A join waits for any, a number, or all of the children, and the end of a child wakes the join."""
     parent = cache.create()
-    children = [child_of(parent) for _ in range(3)]
+    children = [spawn_child(parent) for _ in range(3)]
     assert cache.create().join(timeout=0) == []
-    timers = [later(0.2 + 0.2 * n, partial(children[2 - n].complete, n)) for n in range(3)]
-    began = time.monotonic()
-    assert [one.result for one in parent.join("any", timeout=5)] == [0]
-    assert [one.result for one in parent.join(2, timeout=5)] == [1, 0]
-    assert [one.result for one in parent.join(timeout=5)] == [2, 1, 0]
-    assert time.monotonic() - began < 2
-    for timer in timers:
+    wanted: list[Literal["any", "all"] | int] = ["any", 2, "all"]
+    for n, number in enumerate(wanted):
+        began = time.monotonic()
+        timer = run_later(0.2, partial(children[2 - n].complete, n))
+        assert [one.result for one in parent.join(number, timeout=DEADLINE_SECONDS)] == list(range(n, -1, -1))
+        assert time.monotonic() - began < POLL_INTERVAL_SECONDS
         timer.join()
 
 
-def test_a_join_has_a_deadline(cache: SessionCache) -> None:
-    """Then it says who had ended and who had not."""
+def test_join_past_its_timeout_names_open_children(cache: SessionCache) -> None:
+    """A join that times out raises an error with the ended and the open children."""
     parent = cache.create()
-    first, second = child_of(parent), child_of(parent)
+    first, second = spawn_child(parent), spawn_child(parent)
     first.complete()
-    with pytest.raises(JoinTimeout) as told:
+    with pytest.raises(JoinTimeout) as raised:
         parent.join(timeout=0.2)
-    assert (told.value.ended, told.value.waiting) == ([first.id], [second.id])
+    assert (raised.value.ended, raised.value.waiting) == ([first.id], [second.id])
     for bad in ("some", 0, 1.5):
         with pytest.raises(InvalidInput):
             parent.join(bad)  # type: ignore[arg-type]
 
 
-def test_send_and_wait_for_the_reply(cache: SessionCache) -> None:
-    """The first answer that calls no tool, also when what was sent waits for a holder."""
+def test_wait_for_reply_returns_first_answer_without_tool_calls(cache: SessionCache) -> None:
+    """The first answer without tool calls is returned, also when the sent message waits for a lease holder."""
     session = cache.create()
     sent = session.send("hi")
 
@@ -216,31 +210,31 @@ def test_send_and_wait_for_the_reply(cache: SessionCache) -> None:
         session.append({"role": "tool", "tool_call_id": "c", "content": "t"})
         session.append({"role": "assistant", "content": "hello"})
 
-    timer = later(0.2, answer)
-    assert session.wait_for_reply(sent, timeout=5).content == "hello"
+    timer = run_later(0.2, answer)
+    assert session.wait_for_reply(sent, timeout=DEADLINE_SECONDS).content == "hello"
     timer.join()
     with session.lease():
         queued = elsewhere(lambda: session.send("more"))
         session.append({"role": "assistant", "content": "to another"})
     assert queued.seq is None
-    timer = later(0.2, lambda: session.append({"role": "assistant", "content": "here"}))
-    assert session.wait_for_reply(queued, timeout=5).content == "here"
+    timer = run_later(0.2, lambda: session.append({"role": "assistant", "content": "here"}))
+    assert session.wait_for_reply(queued, timeout=DEADLINE_SECONDS).content == "here"
     timer.join()
     with pytest.raises(ReplyTimeout):
         session.wait_for_reply(session.info().last_seq, timeout=0.1)
 
 
-@pytest.mark.parametrize("how", ["append", "send", "receive", "release"])
-def test_whatever_passes_a_limit_that_ends_a_child_ends_it_for_its_tree(cache: SessionCache, how: str) -> None:
-    """In the script itself: counted, delivered, those below it cancelled."""
-    parent = cache.create(max_concurrent=2)
-    child = child_of(parent, max_entries=1, limit_action="end_session", label="x")
-    below = child_of(child)
+@pytest.mark.parametrize("how", ["append", "send", "receive"])
+def test_write_past_end_session_limit_ends_child_in_tree(cache: SessionCache, how: str) -> None:
+    """A write past an end_session limit counts the end in the tree, delivers the result and cancels the descendants."""
+    parent = cache.create(max_active=2)
+    child = spawn_child(parent, max_entries=1, limit_action="end_session", label="x")
+    grandchild = spawn_child(child)
     child.append(X)
-    if how in ("receive", "release"):
-        with suppress(LimitExceeded, SessionNotActive), child.lease() as lease:
+    if how == "receive":
+        with suppress(SessionNotActive, LeaseLost), child.lease() as lease:
             elsewhere(lambda: child.send("y"))
-            if how == "receive":
+            with pytest.raises(LimitExceeded):
                 lease.receive()
     else:
         with pytest.raises(LimitExceeded):
@@ -248,30 +242,44 @@ def test_whatever_passes_a_limit_that_ends_a_child_ends_it_for_its_tree(cache: S
     assert parent.history()[0].content == "[x completed] limit entries 2 1"
     assert [one.status for one in parent.children()] == ["completed"]
     with pytest.raises(SessionNotActive):
-        below.append(X)
+        grandchild.append(X)
 
 
-def test_a_result_does_not_end_its_parent_by_a_limit(cache: SessionCache) -> None:
-    """It waits in the inbox."""
-    root = cache.create()
-    middle = child_of(root, max_entries=0, limit_action="end_session")
-    child_of(middle).complete("x")
-    assert (middle.info().status, middle.info().inbox) == ("active", 1)
-
-
-def test_a_join_hears_of_the_end_of_its_own_session(cache: SessionCache) -> None:
-    """Its children end with it; nobody waits for the heartbeat."""
+def test_release_past_end_session_limit_leaves_inbox_and_child(cache: SessionCache) -> None:
+    """A release does not end the session by a limit: the child stays active and its inbox stays."""
     parent = cache.create()
-    child_of(parent)
-    timer = later(0.2, parent.cancel)
+    child = spawn_child(parent, max_entries=1, limit_action="end_session")
+    child.append(X)
+    with child.lease():
+        elsewhere(lambda: child.send("y"))
+    info = child.info()
+    assert (info.status, info.inbox_size, info.lease) == ("active", 1, None)
+    assert parent.history() == []
+    child.complete("x")
+    assert [one.result for one in parent.join(timeout=DEADLINE_SECONDS)] == ["x"]
+
+
+def test_result_never_ends_its_parent_by_a_limit(cache: SessionCache) -> None:
+    """A result that an end_session limit refuses waits in the inbox of an active parent."""
+    root = cache.create()
+    middle = spawn_child(root, max_entries=0, limit_action="end_session")
+    spawn_child(middle).complete("x")
+    assert (middle.info().status, middle.info().inbox_size) == ("active", 1)
+
+
+def test_join_is_woken_by_end_of_its_own_session(cache: SessionCache) -> None:
+    """A cancellation of the parent ends its children, and wakes a join of the parent at once."""
+    parent = cache.create()
+    spawn_child(parent)
+    timer = run_later(0.2, parent.cancel)
     began = time.monotonic()
-    assert [one.status for one in parent.join(timeout=10)] == ["cancelled"]
-    assert time.monotonic() - began < 3
+    assert [one.status for one in parent.join(timeout=DEADLINE_SECONDS)] == ["cancelled"]
+    assert time.monotonic() - began < POLL_INTERVAL_SECONDS
     timer.join()
 
 
-def test_a_batch_id_is_of_one_kind(cache: SessionCache) -> None:
-    """Used for a spawn it is no append's, and the other way round."""
+def test_batch_id_of_another_operation_is_refused(cache: SessionCache) -> None:
+    """A batch ID of a spawn is refused for an append, and a batch ID of an append is refused for a spawn."""
     parent = cache.create()
     parent.append(X, batch_id="1")
     parent.spawn("a", batch_id="2")
@@ -286,3 +294,19 @@ def test_a_batch_id_is_of_one_kind(cache: SessionCache) -> None:
         parent.append(X)
     assert parent.spawn("a", batch_id="2").accepted
     assert len(parent.children()) == 1
+
+
+def test_interrupted_limit_end_is_finished_by_recovery(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that dies between the refusal and its effects leaves a run whose parent receives the result later."""
+    parent = cache.create(max_active=1)
+    child = spawn_child(parent, max_entries=1, limit_action="end_session")
+    child.append(X)
+    monkeypatch.setattr(child._context.run_queues, "finish_limit_end", lambda *_: None)
+    with pytest.raises(LimitExceeded):
+        child.append(X)
+    monkeypatch.undo()
+    assert (child.info().status, parent.history()) == ("completed", [])
+    assert cache.claim("a") is None
+    await_true(lambda: bool(parent.history()), DEADLINE_SECONDS)
+    assert [message.content for message in parent.history()] == ["[a completed] limit entries 2 1"]
+    assert parent.spawn("a").accepted

@@ -1,4 +1,4 @@
-"""Watching: order, gaps, resumption, ends, what is not stored."""
+"""Watches of one session: order, gaps, resumption, ends, and deltas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache, SessionNotFound, SessionReplaced
+from redis_sessions._sync.services.history import read_history
 from tests.conftest import Engines
-from tests.indexes.agreement import clients
-from tests.watching.watcher import Watcher, X, kinds, until
+from tests.support.index_agreement import clients
+from tests.support.watcher import Watcher, X, kinds, until
 
 
-def test_messages_and_statuses_come_in_order(cache: SessionCache) -> None:
-    """What was there, what comes, whoever writes it and however; and the end ends it."""
+def test_watch_yields_messages_and_statuses_in_order(cache: SessionCache) -> None:
+    """A watch yields stored and new messages and statuses in order, and ends with the session."""
     session = cache.create("a")
     session.append(X)
     watcher = Watcher(cache.session("a").watch())
@@ -26,7 +27,7 @@ def test_messages_and_statuses_come_in_order(cache: SessionCache) -> None:
     session.send("hello")
     with session.lease() as lease:
         threading.Thread(target=lambda: cache.session("a").send("waits")).start()
-        watcher.until(lambda _: session.info().inbox == 1)
+        watcher.until(lambda _: session.info().inbox_size == 1)
         lease.receive()
         session.append(X)
     session.complete("done")
@@ -39,8 +40,8 @@ def test_messages_and_statuses_come_in_order(cache: SessionCache) -> None:
     assert all(event.at is not None and event.is_stored for event in events)
 
 
-def test_it_goes_on_where_it_was(cache: SessionCache) -> None:
-    """From a seq and a change; from now on, with None; an ended session gives what there is and ends."""
+def test_watch_resumes_behind_given_position(cache: SessionCache) -> None:
+    """A watch begins behind a seq and a status change, or with new events, and yields the rest of an ended session."""
     session = cache.create("a")
     session.append(X, X, X)
     session.pause()
@@ -57,8 +58,8 @@ def test_it_goes_on_where_it_was(cache: SessionCache) -> None:
     assert list(session.watch(None, timeout=0.1)) == []
 
 
-def test_what_the_cap_dropped_is_a_gap(cache: SessionCache) -> None:
-    """Said, with its bounds; pinned messages come in their place."""
+def test_dropped_messages_are_yielded_as_gap(cache: SessionCache) -> None:
+    """A gap names the messages that the cap dropped, and pinned messages keep their places."""
     session = cache.create("a", max_messages=4)
     session.append(X, X, X)
     session.pin(2)
@@ -73,8 +74,8 @@ def test_what_the_cap_dropped_is_a_gap(cache: SessionCache) -> None:
     assert kinds(list(session.watch(11, timeout=0.1))) == ["gap 13"]
 
 
-def test_a_long_history_is_read_in_parts(cache: SessionCache) -> None:
-    """Every message once, in order."""
+def test_long_history_is_yielded_once_in_order(cache: SessionCache) -> None:
+    """A watch of a history longer than one page yields every message once, in order."""
     session = cache.create("a", max_messages=None)
     for _ in range(5):
         session.append(*[X] * 500)
@@ -82,10 +83,10 @@ def test_a_long_history_is_read_in_parts(cache: SessionCache) -> None:
     assert [event.seq for event in events] == list(range(1, 2501))
 
 
-def test_what_is_published_is_not_stored(cache: SessionCache) -> None:
-    """It reaches who watches now, in its place; and it is bounded."""
+def test_published_delta_reaches_watchers_and_is_not_stored(cache: SessionCache) -> None:
+    """A delta reaches present watchers in its place, is not stored, and has at most 65,536 bytes."""
     session = cache.create("a")
-    session.publish({"nobody": "hears"})
+    session.publish({"unheard": True})
     watcher = Watcher(cache.session("a").watch())
     session.append(X)
     watcher.until(lambda events: len(events) == 1)
@@ -105,11 +106,11 @@ def test_what_is_published_is_not_stored(cache: SessionCache) -> None:
     with pytest.raises(InvalidInput):
         session.publish(object())
     with pytest.raises(SessionNotFound):
-        cache.session("nobody").publish("x")
+        cache.session("unknown").publish("x")
 
 
-def test_a_session_that_goes_ends_it(cache: SessionCache) -> None:
-    """With `deleted`; one that was never there is refused."""
+def test_deleted_session_ends_watch(cache: SessionCache) -> None:
+    """A watch of a deleted session ends with `deleted`, and a session that does not exist is refused."""
     session = cache.create("a")
     watcher = Watcher(session.watch())
     session.append(X)
@@ -123,15 +124,15 @@ def test_a_session_that_goes_ends_it(cache: SessionCache) -> None:
         next(iter(session.watch()))
 
 
-def test_an_expired_session_ends_it(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it is next asked for, though nobody says so."""
-    monkeypatch.setattr("redis_sessions._sync.watching.RENEWED", 0.1)
+def test_expired_session_ends_watch(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch of an expired session ends with `deleted` at the next renewal."""
+    monkeypatch.setattr("redis_sessions._sync.services.watcher.RENEW_SECONDS", 0.1)
     watcher = Watcher(cache.create("a", ttl=0.2).watch())
     assert kinds(watcher.end()) == ["deleted 0"]
 
 
-def test_a_large_message_is_read(cache: SessionCache) -> None:
-    """What is too much to be told is fetched, in its place."""
+def test_large_message_is_yielded_in_its_place(cache: SessionCache) -> None:
+    """A message that is too large for a notification is read from the session, in order."""
     session = cache.create("a")
     watcher = Watcher(session.watch())
     session.append(X)
@@ -146,9 +147,9 @@ def test_a_large_message_is_read(cache: SessionCache) -> None:
     watcher.end()
 
 
-def test_a_slow_watcher_misses_nothing(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit in what waits for it is read again; nobody else waits for it."""
-    monkeypatch.setattr("redis_sessions._sync.watching._MOST", 5)
+def test_slow_watcher_misses_no_message(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watcher with more notifications than its queue holds reads the messages from the session."""
+    monkeypatch.setattr("redis_sessions._sync.services.watcher._MAX_QUEUED", 5)
     session = cache.create("a", max_messages=None)
     events = session.watch(timeout=1)
     session.append(X)
@@ -160,8 +161,8 @@ def test_a_slow_watcher_misses_nothing(cache: SessionCache, monkeypatch: pytest.
     assert seen == list(range(1, 102))
 
 
-def test_many_watch_one_session(cache: SessionCache) -> None:
-    """Each sees all; the server is told of one listener."""
+def test_several_watchers_of_one_session_see_all_events(cache: SessionCache) -> None:
+    """Each watcher of a session in one process yields all its events."""
     session = cache.create("a")
     watchers = [Watcher(cache.session("a").watch()) for _ in range(5)]
     session.append(X)
@@ -172,8 +173,8 @@ def test_many_watch_one_session(cache: SessionCache) -> None:
     assert [kinds(watcher.end()) for watcher in watchers] == [["message 1", "message 2", "status completed"]] * 5
 
 
-def test_more_changes_of_status_than_are_kept(cache: SessionCache) -> None:
-    """The last of them are told, whole and in order, behind a gap."""
+def test_dropped_status_changes_are_yielded_as_gap(cache: SessionCache) -> None:
+    """The last status changes follow a gap, in order, if there were more than the session keeps."""
     session = cache.create("a")
     for _ in range(40):
         session.pause()
@@ -187,37 +188,37 @@ def test_more_changes_of_status_than_are_kept(cache: SessionCache) -> None:
     assert [event.status for event in events[-3:]] == ["paused", "active", "completed"]
 
 
-def test_a_change_is_never_told_behind_a_later_message(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though both come between the two reads of who catches up."""
+def test_status_change_precedes_later_message(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status change that comes between two reads of a watcher precedes the messages after the change."""
     session = cache.create("a")
     session.append(X)
-    read = session.history
     writes: list[Callable[[], object]] = [session.pause, session.resume, lambda: session.append(X)]
 
-    def history(**bounds: Any) -> Any:
+    def write_then_read(*arguments: Any, **bounds: Any) -> Any:
         while writes:
             writes.pop(0)()
-        return read(**bounds)
+        return read_history(*arguments, **bounds)
 
-    monkeypatch.setattr(session, "history", history)
+    monkeypatch.setattr("redis_sessions._sync.services.watcher.read_history", write_then_read)
     events = list(session.watch(timeout=0.3))
+    assert writes == []
     assert kinds(events) == ["message 1", "status paused", "status active", "message 2"]
 
 
-def test_another_session_of_that_id_is_not_taken_for_it(cache: SessionCache) -> None:
-    """It expired and was created again, and nobody said so: the one that was watched is gone."""
+def test_new_incarnation_ends_watch_of_old_one(cache: SessionCache) -> None:
+    """A watch ends with `deleted` when its session expired and another one was created with the ID."""
     session = cache.create("a", ttl=0.5)
     session.append(X)
     watcher = Watcher(session.watch())
     watcher.until(lambda events: len(events) == 1)
     until(lambda: cache.get("a") is None)
     cache.create("a").append(X)
-    cache._home.watches._renew()
+    cache._context.watcher._renew()
     assert kinds(watcher.end()) == ["message 1", "deleted 1"]
 
 
-def test_ids_that_look_alike_are_told_apart(cache: SessionCache) -> None:
-    """These two have the same CRC-32."""
+def test_sessions_with_equal_crc_are_watched_apart(cache: SessionCache) -> None:
+    """Two IDs with one CRC-32 are watched apart."""
     alice, bob = cache.create("chat-e170d7b0aa41edc"), cache.create("chat-7aa78056bd65b86")
     watchers = [Watcher(session.watch()) for session in (alice, bob)]
     for session, watcher in zip((alice, bob), watchers, strict=True):
@@ -232,42 +233,43 @@ def test_ids_that_look_alike_are_told_apart(cache: SessionCache) -> None:
         assert events[0].message.content == f"for {session.id}"
 
 
-def test_a_server_that_forgot_its_watchers_is_told_again(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines
-) -> None:
-    """As after a failover that lost the registration; what came meanwhile is read."""
+def test_lost_subscription_is_renewed(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
+    """A watch continues after the server lost its subscription, as after a failover, and reads what it missed."""
     session = cache.create("a")
     watcher = Watcher(session.watch())
     session.append(X)
     watcher.until(lambda events: len(events) == 1)
     for server in clients(cache, engine, engines):
         for key in server.scan_iter(match=f"{namespace}:*:session:a"):
-            assert server.hdel(key, "readers") == 1
+            assert server.hdel(key, "subscribers") == 1
     session.append(X)
-    cache._home.watches._renew()
+    cache._context.watcher._renew()
     watcher.until(lambda events: len(events) == 2)
     session.complete()
     assert kinds(watcher.end())[-1] == "status completed"
 
 
-def test_who_left_is_not_told(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
-    """However often one comes and goes, a session has no more listeners than listen."""
+def test_ended_watches_leave_no_subscription(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines
+) -> None:
+    """A session keeps one subscription for each process that watches it, however many watches have ended."""
     session = cache.create("a")
     for _ in range(5):
         assert list(session.watch(None, timeout=0.01)) == []
     servers = clients(cache, engine, engines)
 
-    def readers() -> bytes:
+    def subscribers() -> bytes:
         keys = [(server, key) for server in servers for key in server.scan_iter(match=f"{namespace}:*:session:a")]
-        return b"".join(server.hget(key, "readers") or b"" for server, key in keys)
+        return b"".join(server.hget(key, "subscribers") or b"" for server, key in keys)
 
-    until(lambda: readers() == b"")
+    until(lambda: subscribers() == b"")
     watchers = [Watcher(session.watch()) for _ in range(3)]
-    until(lambda: readers() != b"")
+    until(lambda: subscribers() != b"")
     session.append(X)
     for watcher in watchers:
         watcher.until(lambda events: len(events) == 1)
-    assert readers().count(b"~") == 1
+    assert len([record for record in subscribers().splitlines() if record.endswith(b" watch")]) == 1
+    assert len(subscribers().splitlines()) == 1
     session.complete()
     for watcher in watchers:
         watcher.end()

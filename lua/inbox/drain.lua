@@ -1,0 +1,35 @@
+-- Move the messages of the inbox into the transcript, for the holder of the lease: once, in order, all or none.
+-- Returns {incarnation, seq of the first, messages}; the same operation again returns the same, as far as it is retained.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED INVALID_INPUT
+-- Index: touches
+--- include: tail results_field load_session check_operation find_result parse_counters touch_for_wait read_clock
+--- include: check_ancestors check_lease drain_inbox extend_ancestors
+local session       = KEYS[1]       -- hash
+local messages      = KEYS[2]       -- list
+local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]
+local lease         = ARGV[3]       -- '<fence> <nonce>' of the caller's lease
+
+local field = results_field(operation_id)
+local loaded, refusal = load_session(session, incarnation, field)
+refusal = refusal or check_operation(operation_id)
+if refusal then return refusal end
+local found, result, entries = loaded.incarnation, find_result(loaded.results, operation_id), nil
+if result then
+  local first, last = string.match(result, '^(%d+) (%d+)')
+  local dropped = parse_counters(loaded.counters).dropped
+  touch_for_wait(session, found)
+  if last - dropped <= 0 then return {found, 0, {}} end
+  first = math.max(first, dropped + 1)
+  return {found, first, redis.call('LRANGE', messages, first - dropped - 1, last - dropped - 1)}
+end
+local now_ms, now_us = read_clock()
+refusal = check_ancestors(ancestor_keys, loaded.lineage) or check_lease(loaded.lease, lease, now_ms)
+if refusal then return refusal end
+if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
+if not loaded.inbox then return {found, 0, {}} end
+result, entries = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
+if not result then return entries end
+extend_ancestors(ancestor_keys, now_ms)
+return {found, string.match(result, '^%d+') + 0, entries}

@@ -1,0 +1,20 @@
+-- End a session by its plan (prepare_end), with all that follows: the sessions below it, its record in its tree, its result to
+-- its parent. A child that is not to be kept is deleted. A second call does what was left to do. Return whether the session was
+-- deleted.
+--- include: set_status apply_on_parent_end notify_waiters record_child_end deliver_result_to_parent
+local function apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan)
+  local fields = plan.fields
+  if not fields.finished then
+    set_status(session, now_ms, status, plan.reason)
+    if plan.result ~= '' then redis.call('HSET', session, 'result', plan.result) end
+  end
+  if fields.children and (status == 'cancelled' or not string.find(fields.children, ' 0$')) then
+    apply_on_parent_end(plan.root, plan.number, status == 'cancelled', plan.reason)
+  end
+  if fields.join_waiters then notify_waiters(fields.join_waiters, 'ask', '0 0') end
+  if not plan.entry then return end
+  record_child_end(plan.root, ancestor_keys[1], plan.number, status, now_ms)
+  deliver_result_to_parent(ancestor_keys, plan.entry, plan.batch, now_ms, now_us)
+  if fields.cleanup == 'delete' then redis.call('DEL', session, messages) end
+  return fields.cleanup == 'delete'
+end

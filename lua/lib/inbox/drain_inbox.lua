@@ -1,0 +1,18 @@
+-- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
+-- load_session returns. Return the result of append_entries and all messages, or nil and the refusal.
+--- include: read_inbox append_entries enforce_limits
+local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
+  local entries, fields = read_inbox(session, loaded.inbox)
+  for _, entry in ipairs(own) do entries[#entries + 1] = entry end
+  local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields,
+    enforce_limits)
+  if refusal then return nil, refusal end
+  if #fields > 0 then redis.call('HDEL', session, 'inbox', unpack(fields)) end
+  local subscribers = redis.call('HGET', session, 'subscribers')
+  if subscribers then
+    --- include: notify_subscribers encode_message_event
+    local _, last_seq = string.match(result, '^(%d+) (%d+)')
+    notify_subscribers(session, subscribers, now_ms, encode_message_event(entries, last_seq))
+  end
+  return result, entries
+end

@@ -1,6 +1,0 @@
--- A text as a JSON string.
-local function quote(text)
-  return '"' .. string.gsub(text, '[%c"\\]', function(char)
-    return string.format('\\u%04x', string.byte(char))
-  end) .. '"'
-end

@@ -1,0 +1,7 @@
+-- The header of an entry, which is a message before it has its time: '<kind><flags><tokens> <batch ID> <payload>'.
+-- Return the kind and the flags as bytes, the tokens, and the position of the space before the batch ID.
+local function parse_entry(entry)
+  local space = string.find(entry, ' ', 3, true)
+  local kind, flags = string.byte(entry, 1, 2)
+  return kind, flags, string.sub(entry, 3, space - 1), space
+end

@@ -1,0 +1,10 @@
+-- Give both keys of a session one absolute expiry: `ttl_ms` from now, never past the deadline. A session with neither keeps
+-- no expiry.
+local function expire_session(session, messages, now_ms, ttl_ms, deadline_ms)
+  local at = ttl_ms > 0 and now_ms + ttl_ms or deadline_ms
+  if not at then return end
+  if deadline_ms and deadline_ms < at then at = deadline_ms end
+  at = string.format('%d', at)
+  redis.call('PEXPIREAT', session, at)
+  redis.call('PEXPIREAT', messages, at)
+end

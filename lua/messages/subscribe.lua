@@ -1,0 +1,30 @@
+-- Register a process that must hear of the session's next message once, or of everything that happens. Registering again
+-- renews it.
+-- Returns {incarnation, last seq}.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Index: none
+--- include: check_incarnation read_clock without_waiter format_waiter
+local session          = KEYS[1]           -- hash
+local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''
+local nonce            = ARGV[2]           -- of the subscriber
+local wait_ms          = tonumber(ARGV[3]) -- how long it listens; 0 ends the subscription
+local counts_receivers = ARGV[4]           -- '1' if PUBLISH returning 0 proves that the subscriber is gone
+local channel          = ARGV[5]           -- on which it hears
+local purpose          = ARGV[6]           -- 'message' or 'watch'
+
+local found, counters, subscribers = unpack(redis.call('HMGET', session, 'incarnation', 'counters', 'subscribers'))
+local refusal = check_incarnation(found, incarnation)
+if refusal then return refusal end
+local now_ms = read_clock()
+local others = without_waiter(subscribers or '', nonce, now_ms)
+if wait_ms > 0 then
+  others = others .. format_waiter({
+    nonce = nonce, until_ms = now_ms + wait_ms, counts_receivers = counts_receivers, channel = channel, detail = purpose,
+  })
+end
+if others ~= '' then
+  redis.call('HSET', session, 'subscribers', others)
+elseif subscribers then
+  redis.call('HDEL', session, 'subscribers')
+end
+return {found, string.match(counters, '^%d+ (%d+)') + 0}

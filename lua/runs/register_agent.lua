@@ -1,0 +1,11 @@
+-- Register an agent that has runs, so that `recover` checks them. An agent that was not registered for 30 days leaves.
+-- Returns nothing.
+-- Index: none
+--- include: read_clock
+local ids   = KEYS[1] -- zset: agents by the time of their last registration, in ms
+local agent  = ARGV[1]
+
+local now_ms = read_clock()
+redis.call('ZADD', ids, string.format('%d', now_ms), agent)
+redis.call('ZREMRANGEBYSCORE', ids, '-inf', string.format('(%d', now_ms - 2592000000))
+redis.call('PEXPIREAT', ids, string.format('%d', now_ms + 2592000000))

@@ -1,0 +1,42 @@
+-- Read a tree's records of one session's children, or of all sessions below it. With a nonce, also register a process that must
+-- hear when enough of its children have ended.
+-- Returns {incarnation, number, status, now in ms, '<total> <active>' of the tree, its limits or '', '<number> <record>' …}.
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
+-- Index: none
+--- include: tail check_incarnation check_ancestors read_clock parse_lineage parse_spawn_counts without_waiter format_waiter
+--- include: read_tree_members parse_member
+local session          = KEYS[1]           -- hash
+local messages         = KEYS[2]           -- list
+local ancestor_keys    = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''
+local is_recursive     = ARGV[2] == '1'    -- not only children, but all sessions below
+local nonce            = ARGV[3]           -- of the join waiter, or ''
+local wait_ms          = tonumber(ARGV[4]) -- that it waits
+local target           = ARGV[5]           -- how many children must have ended; 0 for all there are
+local counts_receivers = ARGV[6]           -- '1' if PUBLISH returning 0 proves that the waiter is gone
+local channel          = ARGV[7]           -- on which it hears
+
+local found, status, lineage, join_waiters, children =
+  unpack(redis.call('HMGET', session, 'incarnation', 'status', 'lineage', 'join_waiters', 'children'))
+local refusal = check_incarnation(found, incarnation)
+if refusal then return refusal end
+local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
+if is_incomplete then return cancelled end
+local now_ms, root, number = read_clock(), ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(lineage).number
+if nonce ~= '' then
+  if target == '0' then target = string.format('%d', parse_spawn_counts(children).total) end
+  local waiter = {
+    nonce = nonce, until_ms = now_ms + wait_ms, counts_receivers = counts_receivers, channel = channel, detail = target,
+  }
+  redis.call('HSET', session, 'join_waiters', without_waiter(join_waiters or '', nonce, now_ms) .. format_waiter(waiter))
+end
+local tree, tree_limits = unpack(redis.call('HMGET', root, 'tree', 'tree_limits'))
+local inside = {[number + 0] = true}
+local shown = {found, number, status, string.format('%d', now_ms), tree or '0 0', tree_limits or ''}
+for at, record in ipairs(read_tree_members(root)) do
+  if inside[parse_member(record).parent + 0] then
+    shown[#shown + 1] = at .. ' ' .. record
+    inside[at] = is_recursive or nil
+  end
+end
+return shown

@@ -1,0 +1,360 @@
+"""The session cache: it creates, finds and deletes sessions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from ..._core.commands import conversations, sessions, trees
+from ..._core.commands.session_fields import description_fields
+from ..._core.protocol.codec import estimate_tokens
+from ..._core.protocol.ids import check_namespace, new_id, new_incarnation
+from ..._core.protocol.keys import channel_keys, session_keys
+from ..._durations import Duration, milliseconds, whole
+from ...engines import Engine, from_client, from_url
+from ...errors import InvalidInput, SessionExists, SessionNotFound
+from ...models.transfer import ImportResult, OnConflict
+from ...settings import (
+    MAX_WIRE_BYTES,
+    CacheOptions,
+    Description,
+    NewSession,
+    SessionSettings,
+    TokenCounter,
+    checked_names,
+)
+from ..services import export_import
+from ..services.context import CacheContext
+from ..services.document_categories import DocumentCategories
+from ..services.indexer import Indexer
+from ..services.listing import SessionLister
+from ..services.run_queues import RunQueues
+from ..services.watcher import Watcher
+from ..transport import primitives, tasks
+from ..transport.executor import Executor
+from ..transport.notifications import NotificationHub
+from ..transport.router import Router
+from .cache_queries import AsyncCacheQueries
+from .run import AsyncRun
+from .session import AsyncSession
+from .worker import Handler, Worker, claim_run
+
+_log = logging.getLogger("redis_sessions")
+
+
+class AsyncSessionCache(AsyncCacheQueries):
+    """The sessions of one namespace on one server or cluster. All workers that name the same share them.
+
+    `from_url` makes its own connections. The constructor copies the connection settings of a redis-py client, and never uses
+    or closes the client itself. Close a cache, or use it in a `with` block. One cache serves a whole process: all its tasks
+    and threads.
+    """
+
+    def __init__(self, client: Any, **options: Unpack[CacheOptions]) -> None:
+        """Make a cache with the connection settings of a redis-py client. See `from_url` for the options."""
+        self._set_up(from_client(client), **options)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
+        """Make a cache for a URL. Nothing is sent yet.
+
+        Args:
+            url: redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, embedded://[path] or fake://.
+            namespace: the deployment or tenant. Default "sessions".
+            timeout: bounds one attempt of a call. Default 5 s.
+            retry_for: bounds a call with all its retries. Default 10 s.
+            max_connections: connections to each node, for threads. Default 50. A thread waits for a free one.
+            acks: replicas that must acknowledge each write, 0 to 100. Default 0. Fewer within half of `timeout` raise
+                NotReplicated.
+            token_counter: counts the tokens of a payload when it is appended. Default: a quarter of its bytes.
+            touch_on_read: let `history` extend a session's life. Default False.
+            max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
+            **options: the defaults for new sessions. See SessionSettings.
+
+        Raises:
+            InvalidInput: the URL or an option is not valid.
+        """
+        cache = cls.__new__(cls)
+        cache._set_up(from_url(url), **options)
+        return cache
+
+    def _set_up(
+        self,
+        engine: Engine,
+        *,
+        namespace: str = "sessions",
+        timeout: Duration = 5.0,
+        retry_for: Duration = 10.0,
+        max_connections: int = 50,
+        token_counter: TokenCounter = estimate_tokens,
+        touch_on_read: bool = False,
+        acks: int = 0,
+        max_document_bytes: int = 1024 * 1024,
+        **settings: Any,
+    ) -> None:
+        checked_names(settings, CacheOptions)
+        self.namespace = check_namespace(namespace)
+        self.settings = SessionSettings.of(settings)
+        """The defaults for new sessions."""
+        self.engine = engine
+        self.where = engine.where
+        """The server, as errors name it: the URL without its password."""
+        self._count = token_counter
+        bound = milliseconds(retry_for, "retry_for") / 1000
+        attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
+        self._router = Router(engine, attempt, whole(max_connections, "max_connections", minimum=1))
+        if whole(acks, "acks", maximum=100) and engine.where.startswith(("fake://", "embedded://")):
+            raise InvalidInput(name="acks", detail=f"must be 0, because {engine.where} has no replicas")
+        self._executor = Executor(self._router, engine.where, namespace, bound, acks, round(attempt * 500))
+        self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
+        self._categories = DocumentCategories(self._executor, namespace)
+        self._hub = NotificationHub(self._router, namespace)
+        indexer = Indexer(self._executor, namespace, is_separate=self._router.is_cluster)
+        self._executor.observer = indexer
+        self._context = CacheContext(
+            executor=self._executor,
+            hub=self._hub,
+            run_queues=RunQueues(self._executor, self._hub, indexer, namespace),
+            indexer=indexer,
+            watcher=Watcher(self._executor, self._hub),
+            namespace=namespace,
+            settings=self.settings,
+            count=token_counter,
+            touch_on_read=touch_on_read,
+        )
+        self._lister = SessionLister(self._context)
+
+    def session(self, id: str) -> AsyncSession:
+        """Return a handle on a session, whether it exists or not. No round trip."""
+        return self._handle(id, "")
+
+    async def create(self, id: str | None = None, **given: Unpack[NewSession]) -> AsyncSession:
+        """Create a session.
+
+        Args:
+            id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one.
+            **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), and
+                its options, which override the cache's defaults. See SessionSettings.
+
+        Raises:
+            SessionExists: a session has this ID.
+            InvalidInput: an argument is not valid.
+
+        Cost: one round trip, atomic.
+        """
+        return await self._create(id, given)
+
+    async def get_or_create(self, id: str | None = None, **given: Unpack[NewSession]) -> AsyncSession:
+        """Return the session with an ID as it is, or create it. Takes the arguments of `create`.
+
+        If the session exists with other options than given, the handle's `unapplied_options` says which, and a warning is logged.
+
+        Cost: one round trip. Two when the session is created. Atomic.
+        """
+        return await self._get_or_create(id, given)
+
+    async def main_session(self, agent_id: str, /, **given: Unpack[NewSession]) -> AsyncSession:
+        """Return the main session of an agent, `agent:<agent_id>:main`, or create it. See `get_or_create`."""
+        trees.check_agent(agent_id)
+        given["agent_id"], given["kind"] = agent_id, "main"
+        return await self._get_or_create(f"agent:{agent_id}:main", given)
+
+    async def conversation(
+        self, channel: str, *, inactivity: Duration = 1800.0, **given: Unpack[NewSession]
+    ) -> AsyncSession:
+        """Return the session that a channel, such as a user or a chat thread, talks in. Form the next one if need be.
+
+        The next session is formed when the current one was idle for `inactivity`, has ended, or is gone. It names the session
+        before (`info().formation`). Of many callers at once, one forms it.
+
+        Args:
+            channel: 1 to 256 printable characters without white space and braces.
+            inactivity: the idle time after which the next session is formed.
+            **given: the arguments of `create`, for the next session.
+
+        Cost: two round trips. Three when a session is formed. Atomic.
+        """
+        keys = channel_keys(self.namespace, channel)
+        fields, settings = self._split(given)
+        idle_ms = milliseconds(inactivity, "inactivity")
+        current_id = await self._executor.run(conversations.current_id(keys))
+        may_form = not current_id
+        while True:
+            current = session_keys(self.namespace, current_id) if current_id else None
+            following = session_keys(self.namespace, new_id(keys.tag))
+            call = conversations.get_or_create(
+                keys, current, following, new_incarnation(), idle_ms, settings, fields, may_form=may_form
+            )
+            if may_form:
+                call.hints = self._context.indexer.prepare_creation(following, fields, settings.ttl_ms)
+            reply = await self._executor.run(call)
+            if may_form and reply.verdict != "formed":
+                self._context.indexer.check_later([following.id])
+            if reply.verdict == "current":
+                return self._handle(current_id, reply.value)
+            if reply.verdict == "formed":
+                return self._handle(following.id, reply.value)
+            may_form = reply.verdict == "idle" or not reply.value
+            current_id = reply.value
+
+    async def get(self, id: str) -> AsyncSession | None:
+        """Return a handle on an existing session, or None. One round trip."""
+        incarnation = await self._executor.run(sessions.incarnation_of(session_keys(self.namespace, id)))
+        return None if incarnation is None else self._handle(id, incarnation)
+
+    async def open(self, id: str) -> AsyncSession:
+        """Return a handle on an existing session. One round trip. Raises SessionNotFound."""
+        found = await self.get(id)
+        if found is None:
+            raise SessionNotFound(session_id=id)
+        return found
+
+    async def by_label(self, label: str, *, root: str) -> AsyncSession | None:
+        """Return the session that has a label in the tree of a root, or had it last, or None. One round trip.
+
+        Raises SessionNotFound when the root does not exist.
+        """
+        found = await self._executor.run(trees.find_by_label(session_keys(self.namespace, root), label))
+        return None if found is None else self._handle(found, "")
+
+    async def claim(
+        self, agent_id: str, *, wait: Duration = 0.0, ttl: Duration = 30.0, owner: str | None = None
+    ) -> AsyncRun | None:
+        """Claim the run of an agent that has waited longest, with its lease, for exactly one worker.
+
+        Args:
+            agent_id: the agent.
+            wait: how long to wait for a run, 0 or more.
+            ttl: how long the lease outlives a worker that dies, 0.1 s to a day. It is renewed while the run is held.
+            owner: the name that others see as the holder. Default: '<host>:<process ID>'.
+
+        Returns:
+            The run, or None when there is none within `wait`.
+
+        Cost: two round trips, one when a waiting worker is woken. Waiting costs one command in 5 s, which also recovers runs
+        whose worker died.
+        """
+        return await claim_run(self._context, agent_id, wait, ttl, owner)
+
+    async def worker(
+        self,
+        agent_id: str,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        ttl: Duration = 30.0,
+        grace: Duration = 30.0,
+        owner: str | None = None,
+        stop: tasks.Waitable | None = None,
+    ) -> None:
+        """Handle an agent's runs until SIGTERM, SIGINT, or `stop` is set.
+
+        What the handler returns is the run's result. When the handler raises, the run is given back and tried again after 0.5 s,
+        then twice that, at most 60 s. The error of the last attempt is the reason why the run failed. After the stop no run is
+        claimed, and those that are not over after `grace` are given back.
+
+        Args:
+            agent_id: the agent.
+            handler: called with each run.
+            concurrency: runs at once, 1 to 1,000.
+            ttl: how long a run's lease outlives this worker, 0.1 s to a day.
+            grace: how long the present runs may take after the stop.
+            owner: the name that others see as the holder. Default: '<host>:<process ID>'.
+            stop: an event that stops the worker.
+        """
+        worker = Worker(self._context, agent_id, handler, concurrency, ttl, grace, owner)
+        if stop is not None:
+            tasks.spawn(_call_when_set, stop, worker.stop)
+        await worker.work()
+
+    async def import_sessions(self, lines: primitives.Lines, *, on_conflict: OnConflict = "error") -> ImportResult:
+        """Import what `session.export()` yielded: all its sessions at once, or nothing. It can be repeated.
+
+        The sessions keep their IDs, seqs, times, state, ledger and fences. Each lives for its idle ttl from now, and not past its
+        deadline. Runs that wait for a worker can be claimed.
+
+        Args:
+            lines: the lines, with or without newlines, such as an open file.
+            on_conflict: what happens if one of the sessions exists. error: SessionExists. skip: nothing is imported. replace: the
+                sessions, with their whole tree, are replaced.
+
+        Raises:
+            InvalidInput: a line is not valid, or the whole life of a session is over. Nothing was written.
+            SessionExists: a session exists, with `on_conflict="error"`.
+            ConcurrentModification: the tree to be replaced changed too fast.
+
+        Cost: one round trip for each session and each line of messages, two for each run, one to move all.
+        """
+        return await export_import.import_sessions(self._context, lines, on_conflict)
+
+    async def delete(self, id: str) -> bool:
+        """Delete a session with everything it owns, and all sessions below it. Return whether it existed.
+
+        See `Session.delete`.
+        """
+        return await self.session(id).delete()
+
+    async def close(self) -> None:
+        """Close the connections of this cache. A redis-py client that it was made with stays as it is."""
+        await self._context.indexer.close()
+        await self._hub.close()
+        await self._router.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _create(self, id: str | None, given: NewSession) -> AsyncSession:
+        fields, settings = self._split(given)
+        keys = session_keys(self.namespace, new_id() if id is None else id)
+        call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
+        call.hints = self._context.indexer.prepare_creation(keys, fields, settings.ttl_ms)
+        try:
+            found = await self._executor.run(call)
+        except SessionExists:
+            self._context.indexer.check_later([keys.id])
+            raise
+        return self._handle(keys.id, found.incarnation)
+
+    async def _get_or_create(self, id: str | None, given: NewSession) -> AsyncSession:
+        fields, settings = self._split(given)
+        keys = session_keys(self.namespace, new_id() if id is None else id)
+        found = await self._executor.run(sessions.find(keys))
+        if found is None:
+            call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="return")
+            call.hints = self._context.indexer.prepare_creation(keys, fields, settings.ttl_ms)
+            found = await self._executor.run(call)
+            if not found.is_created:
+                self._context.indexer.check_later([keys.id])
+        unapplied = found.options.differences(given) if found.options is not None else {}
+        if unapplied:
+            _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)
+        return self._handle(keys.id, found.incarnation, unapplied)
+
+    def _split(self, given: NewSession) -> tuple[dict[str, Any], SessionSettings]:
+        """Return the fields of what a session says of itself, and its settings. Raises InvalidInput."""
+        checked_names(given, NewSession)
+        described: dict[str, Any] = {
+            name: value for name, value in given.items() if name in Description.__annotations__
+        }
+        options = {name: value for name, value in given.items() if name not in described}
+        return dict(description_fields(self._count, **described)), SessionSettings.of(options, self.settings)
+
+    def _handle(self, id: str, incarnation: str, unapplied: Mapping[str, Any] | None = None) -> AsyncSession:
+        keys = session_keys(self.namespace, id)
+        keys.set_ancestors(self._executor.ancestors(id))
+        return AsyncSession(self._context, keys, incarnation, unapplied=unapplied)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.where!r}, namespace={self.namespace!r})"
+
+
+async def _call_when_set(event: tasks.Waitable, function: Callable[[], None]) -> None:
+    await event.wait()
+    function()

@@ -1,0 +1,213 @@
+"""Methods of a cache on all its sessions: lists, counts, watches, leases, recovery, pruning, and on its documents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from typing import Unpack
+
+from ..._core.commands import leases, list_query, trees, watch_progress
+from ..._core.protocol.keys import index_keys, session_keys
+from ..._durations import Duration, milliseconds, whole
+from ...errors import InvalidInput
+from ...models.events import SessionEvent
+from ...models.leases import LeaseInfo
+from ...models.pages import Page
+from ...models.summaries import SessionSummary
+from ...settings import Filters, checked_names
+from ..services.context import CacheContext
+from ..services.document_categories import DocumentCategories
+from ..services.listing import SessionLister
+from ..services.pruner import Pruner
+from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
+from ..transport.executor import Executor
+from .documents import AsyncDocuments
+
+
+class AsyncCacheQueries:
+    """All sessions and documents of one namespace."""
+
+    namespace: str
+    """The deployment or tenant."""
+    _context: CacheContext
+    _executor: Executor
+    _lister: SessionLister
+    _categories: DocumentCategories
+    _max_document_bytes: int
+
+    async def list(
+        self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]
+    ) -> Page[SessionSummary]:
+        """Return a page of sessions, newest first.
+
+        Each session is read as it is now. Pages are in exact order, and each begins where the page before ended, whatever is
+        written in between. Where filters combine, a page may hold fewer sessions than `limit`: the cursor says whether there are
+        more.
+
+        Args:
+            limit: sessions of the page, 0 to 1,000.
+            cursor: the cursor of the page before, with the same filters and order.
+            **filters: they combine.
+                user_id, agent_id (or user, agent), label: sessions with this value.
+                tags: sessions with all of these tags.
+                kinds: sessions of any of these kinds (main, subagent, cron).
+                active_only: only sessions that take messages. Paused ones do not.
+                order: updated (last change first) or created (last creation first).
+
+        Raises:
+            InvalidInput: a filter or the cursor is not valid.
+
+        Cost: at most three round trips. One index is read, whose size does not matter.
+        """
+        return await self._lister.page(_query(limit, filters), cursor)
+
+    def iter_sessions(self, **filters: Unpack[Filters]) -> AsyncIterator[SessionSummary]:
+        """Yield all sessions that `list` pages through."""
+        return self._lister.iterate(_query(200, filters))
+
+    async def count(self, **filters: Unpack[Filters]) -> int:
+        """Return how many sessions there are.
+
+        With at most one filter the index is counted: changes of the last second by other processes may be missing, expired
+        sessions count until they are met or recovered, and paused sessions count as active.
+
+        Cost: one round trip with at most one filter. Where filters combine, the sessions are listed.
+        """
+        return await self._lister.count(_query(1000, filters))
+
+    async def leases(self, limit: int = 50, cursor: str | None = None) -> Page[LeaseInfo]:
+        """Return a page of leases that are held, those that run out first before the others.
+
+        A lease is listed from 0.1 s after it was acquired. A lease that is renewed between two pages may come again.
+
+        Args:
+            limit: leases of the page, 1 to 1,000.
+            cursor: the cursor of the page before.
+
+        Cost: two round trips.
+        """
+        whole(limit, "limit", minimum=1, maximum=1000)
+        page = await self._executor.run(leases.list_page(index_keys(self.namespace, "leases"), limit, cursor))
+        calls = [leases.info(session_keys(self.namespace, id), "") for id in page.items]
+        found = await self._executor.run_many(calls)
+        held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
+        return Page(held, page.cursor)
+
+    def documents(self, category: str) -> AsyncDocuments:
+        """Return a handle on the documents of a category, such as `notes` or `notes/2026`. No round trip.
+
+        Raises InvalidInput for a category that is empty, longer than 256 characters, not printable, begins or ends with '/', or
+        contains '//', '..', a backslash or braces.
+        """
+        keys = self._categories.keys_of(category)
+        return AsyncDocuments(self._executor, self._categories, keys, self._max_document_bytes)
+
+    async def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
+        """Return a page of categories that hold documents, ascending.
+
+        Args:
+            limit: categories of the page, 1 to 1,000.
+            cursor: the cursor of the page before.
+
+        Cost: two round trips on one server, and one for each batch of empty categories. All names are read.
+        """
+        return await self._categories.page(limit, cursor)
+
+    async def recover(self, agent_id: str | None = None) -> int:
+        """Check the runs whose worker died or whose time is over and, without an agent, the indexes, too.
+
+        Workers do so for their agent while they wait. Each run is acted on once, by whichever process checks it first.
+
+        Args:
+            agent_id: only the runs of this agent.
+
+        Returns:
+            How many runs and sessions were checked.
+        """
+        if agent_id is not None:
+            trees.check_agent(agent_id)
+        checked = 0
+        for agent in [agent_id] if agent_id is not None else await self._context.run_queues.agents():
+            while (count := await self._context.run_queues.recover(agent)) > 0:
+                checked += count
+        return checked + (await self._context.indexer.recover() if agent_id is None else 0)
+
+    def watch(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        tree: str | None = None,
+        after: Mapping[str, int | tuple[int, int]] | None = None,
+        timeout: Duration | None = None,
+    ) -> AsyncIterator[SessionEvent]:
+        """Yield what happens in all sessions of a user or an agent, or of a tree, also in those that are created later.
+
+        The events of each session are in order, each once, as `session.watch` has them. An end of one session ends no other's
+        events: that session yields `deleted` or `regressed`. New sessions are found within a second.
+
+        Args:
+            user_id: watch the sessions of this user (short: `user`).
+            agent_id: watch the sessions of this agent (short: `agent`).
+            tree: watch the session with this ID and all sessions below it.
+            after: where to begin, by session ID: a seq, or a seq and a change. Sessions that are not named begin with what comes
+                from now on. Name sessions that were created while nothing watched with 0.
+            timeout: end the watch when nothing happens for this time. Default: never.
+
+        Raises:
+            InvalidInput: not exactly one of user_id, agent_id and tree is given, or they have more than 1,000 active sessions.
+            SessionNotFound: the root of the tree does not exist.
+            StoreUnavailable: the server did not answer for `retry_for`.
+        """
+        user_id = list_query.one_of("user_id", user_id, "user", user)
+        agent_id = list_query.one_of("agent_id", agent_id, "agent", agent)
+        if sum(one is not None for one in (user_id, agent_id, tree)) != 1:
+            raise InvalidInput(name="watch", detail="needs exactly one of user_id, agent_id and tree")
+        seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
+        positions = watch_progress.parse_positions(after or {})
+        source: MemberSource
+        source = ListedMembers(self._lister, user_id, agent_id) if tree is None else TreeMembers(self._context, tree)
+        return watch_many(self._context, source, positions, seconds)
+
+    async def prune(
+        self,
+        max_sessions: int = 0,
+        max_age: Duration = 0,
+        *,
+        cooldown: Duration = 0,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Delete sessions that were updated longer ago than `max_age`, then the oldest ones beyond `max_sessions`.
+
+        A tree is deleted as a whole, by its root. A root with active children, or whose lease is held, stays. A session that is
+        written in between stays, too.
+
+        Args:
+            max_sessions: roots to keep. 0 for any number.
+            max_age: time since the last update. 0 for any.
+            cooldown: return 0 if a process of the fleet pruned within its cooldown.
+            dry_run: delete nothing, and return how many would be deleted.
+            progress: called with how many were deleted so far.
+
+        Returns:
+            How many roots were deleted.
+
+        Cost: about six round trips for each 100 deletions. With `max_sessions` all sessions are read.
+        """
+        most = whole(max_sessions, "max_sessions")
+        age_ms, cooldown_ms = (
+            milliseconds(value, name, minimum=0, bounds="0 or more")
+            for value, name in ((max_age, "max_age"), (cooldown, "cooldown"))
+        )
+        pruner = Pruner(self._context, self._lister)
+        if (most == 0 and age_ms == 0) or (not dry_run and not await pruner.may_begin(cooldown_ms)):
+            return 0
+        return await pruner.run(most, age_ms, dry_run, progress)
+
+
+def _query(limit: int, filters: Filters) -> list_query.Query:
+    checked_names(filters, Filters)
+    return list_query.query(limit=limit, **filters)

@@ -1,0 +1,58 @@
+"""The base of every group of session methods: the session's keys, its incarnation, and the lease it writes under."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import SessionKeys
+from ...errors import LeaseLost
+from ..services import lease_context
+from ..services.context import CacheContext
+from ..services.lease_context import HeldLease
+
+T = TypeVar("T")
+
+
+class AsyncSessionBase:
+    """One session of a cache."""
+
+    def __init__(
+        self, context: CacheContext, keys: SessionKeys, incarnation: str, *, under: HeldLease | None = None
+    ) -> None:
+        self._context = context
+        self._executor = context.executor
+        self._keys = keys
+        self._incarnation = incarnation
+        self._count = context.count
+        self._seen = 0
+        self._address = (id(context.executor), keys.session)
+        self._under = under
+
+    @property
+    def id(self) -> str:
+        """The session's ID."""
+        return self._keys.id
+
+    def _writer(self) -> tuple[str, str]:
+        """Return the incarnation that this handle knows, and '<fence> <nonce>' of the lease it writes under or ''.
+
+        Raises LeaseLost when this handle belongs to a lease that was released.
+        """
+        if self._under is None:
+            return self._incarnation, lease_context.write_token(self._address)
+        if not self._under.is_open:
+            fence = int(self._under.token.split()[0])
+            raise LeaseLost(session_id=self.id, fence=fence, holder="-", detail="it was released")
+        return self._incarnation, self._under.token
+
+    async def _run(self, call: Call[T]) -> T:
+        """Run a call. A refusal for the lease marks that lease as lost."""
+        try:
+            return await self._executor.run(call)
+        except LeaseLost:
+            self._mark_lease_lost()
+            raise
+
+    def _mark_lease_lost(self) -> None:
+        lease_context.mark_lost(self._under or lease_context.current_lease(self._address))

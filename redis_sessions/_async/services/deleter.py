@@ -1,0 +1,29 @@
+"""Delete a session with all sessions below it."""
+
+from __future__ import annotations
+
+from ..._core.commands import sessions
+from ..._core.protocol.keys import SessionKeys
+from .context import CacheContext
+
+
+async def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
+    """Delete a session. Return whether it existed.
+
+    A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
+    deleted, 400 a round trip, and the session last.
+    """
+    existed = False
+    while True:
+        deletion = await context.executor.run(sessions.delete(keys, incarnation, lease))
+        existed = existed or deletion.outcome in ("deleted", "open", "parent")
+        if deletion.outcome == "open":
+            _, members = await context.executor.run(
+                sessions.set_status(keys, incarnation, lease, "cancelled", "deleted")
+            )
+            if members:
+                await context.run_queues.finalize_members(keys, members)
+        elif deletion.outcome == "parent":
+            await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
+        else:
+            return existed

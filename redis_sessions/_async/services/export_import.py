@@ -1,0 +1,187 @@
+"""Export and import: sessions leave as lines of text, and come back all at once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from tempfile import SpooledTemporaryFile
+
+from ..._core.commands import import_staging, sessions, trees
+from ..._core.commands.export_format import Writer
+from ..._core.commands.import_reader import Archive, Reader
+from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging
+from ..._core.protocol.keys import SessionKeys, session_keys
+from ...errors import (
+    ConcurrentModification,
+    InvalidInput,
+    SessionExists,
+    SessionNotFound,
+    SessionsError,
+    StoreError,
+)
+from ...models.transfer import ImportResult, OnConflict
+from ..transport import primitives
+from .context import CacheContext
+
+_MEMORY_BYTES = 8 * 1024 * 1024
+"""The maximum size in bytes that an import keeps in memory. The rest is in a temporary file."""
+_BATCH = 1000
+
+
+class _Vanished(Exception):
+    """A session that was exported in part is gone."""
+
+
+async def export(context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool) -> AsyncIterator[str]:
+    """Yield the lines of a session, or of its tree. Begin again at the root when a session was spawned or ended in between."""
+    writer = Writer(keys.id)
+    if not tree:
+        async for line in _session_lines(context, keys, incarnation, writer):
+            yield line
+        yield writer.end()
+        return
+    for _ in range(MAX_ATTEMPTS):
+        before = await context.executor.run(trees.list_members(keys, incarnation, recursive=True))
+        with suppress(_Vanished):
+            async for line in _session_lines(context, keys, before.incarnation, writer):
+                yield line
+            for member in before.members:
+                async for line in _member_lines(context, member, writer):
+                    yield line
+            after = await context.executor.run(trees.list_members(keys, before.incarnation))
+            if after.tree == before.tree:
+                yield writer.end()
+                return
+    raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
+
+
+async def _member_lines(context: CacheContext, member: trees.Member, writer: Writer) -> AsyncIterator[str]:
+    """Yield the lines of a session below the root. None if it is gone."""
+    is_begun = False
+    try:
+        keys = context.run_queues.keys_of(member.id)
+        async for line in _session_lines(context, keys, member.run_id, writer):
+            is_begun = True
+            yield line
+    except SessionNotFound:
+        if is_begun:
+            raise _Vanished from None
+
+
+async def _session_lines(
+    context: CacheContext, keys: SessionKeys, incarnation: str, writer: Writer
+) -> AsyncIterator[str]:
+    """Yield the lines of one session. Begin again when messages that were not read yet have left or changed."""
+    for _ in range(MAX_ATTEMPTS):
+        page = await context.executor.run(import_staging.read(keys, incarnation))
+        first, incarnation = page, page.incarnation
+        for line in writer.session(keys.id, page.now_ms, page.ttl_ms, page.fields):
+            yield line
+        seq, pins = first.counters.dropped, import_staging.count_pinned_trimmed(page)
+        last = first.counters.last_seq
+        while True:
+            pins += import_staging.count_pinned(page)
+            for line in writer.messages(keys.id, page.elements):
+                yield line
+            seq += len(page.elements)
+            if seq == last or not page.elements:
+                break
+            page = await context.executor.run(import_staging.read(keys, incarnation, after=seq, last=last))
+        is_same = page.counters.rev == first.counters.rev or pins == import_staging.stated_pins(first)
+        if seq == last and is_same:
+            return
+    raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
+
+
+async def import_sessions(context: CacheContext, lines: primitives.Lines, on_conflict: OnConflict) -> ImportResult:
+    """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged."""
+    import_staging.checked_on_conflict(on_conflict)
+    with SpooledTemporaryFile(_MEMORY_BYTES) as spool:
+        reader = Reader(spool)
+        async for line in primitives.each(lines):
+            reader.add(line)
+        return await _import(context, reader.finish(), on_conflict)
+
+
+async def _import(context: CacheContext, archive: Archive, on_conflict: OnConflict) -> ImportResult:
+    existing = None if on_conflict == "replace" else await _find_existing(context, list(archive.entries))
+    if existing is not None:
+        return _conflict(archive, existing, on_conflict)
+    staging = Staging(context.namespace, archive, secrets.token_hex(8))
+    runs, verdict = archive.runs(), ""
+    try:
+        await _stage(context, staging)
+        for run, claimable in runs:
+            await context.run_queues.reserve_import(run, claimable=claimable)
+        verdict, number = await _move(context, staging, archive, on_conflict == "replace")
+    finally:
+        if verdict != "moved":
+            with suppress(SessionsError):  # else the staged sessions expire in an hour
+                for call in staging.discard():
+                    await context.executor.run(call)
+    if verdict == "exists":
+        return _conflict(archive, staging.entries[number - 1].id, on_conflict)
+    for run, claimable in runs:
+        await context.run_queues.confirm_import(run, claimable=claimable)
+    await context.indexer.repair_all([entry.id for entry in staging.entries])
+    messages = sum(entry.messages for entry in staging.entries)
+    return ImportResult(len(staging.entries) - number, 0, number, messages)
+
+
+def _conflict(archive: Archive, id: str, on_conflict: OnConflict) -> ImportResult:
+    if on_conflict == "error":
+        raise SessionExists(session_id=id)
+    return ImportResult(0, len(archive.entries), 0, 0)
+
+
+async def _find_existing(context: CacheContext, ids: list[str]) -> str | None:
+    """Return the first session that exists, so that nothing is staged in vain. The move checks again."""
+    for first in range(0, len(ids), _BATCH):
+        batch = ids[first : first + _BATCH]
+        calls = [sessions.incarnation_of(session_keys(context.namespace, id)) for id in batch]
+        for id, incarnation in zip(batch, await context.executor.get_many(calls), strict=True):
+            if incarnation is not None:
+                return id
+    return None
+
+
+async def _stage(context: CacheContext, staging: Staging) -> None:
+    for entry in staging.entries:
+        for call in staging.stage(entry):
+            if not await context.executor.run(call):
+                raise _staging_lost(context)
+
+
+async def _move(
+    context: CacheContext, staging: Staging, archive: Archive, may_replace: bool
+) -> tuple[import_staging.Verdict, int]:
+    root = session_keys(context.namespace, archive.root)
+    for _ in range(MAX_ATTEMPTS):
+        tree_total, others = await _present_tree(context, root, archive) if may_replace else (0, [])
+        move = staging.move(may_replace, tree_total, others)
+        ids = [*[entry.id for entry in staging.entries], *others]
+        move.hints = [context.indexer.mark_dirty(root, ids, may_relist=True)]
+        verdict, number = await context.executor.run(move)
+        if verdict == "lost":
+            raise _staging_lost(context)
+        if verdict == "expired":
+            id = staging.entries[number - 1].id
+            raise InvalidInput(name="lines", detail=f"the max_lifetime of session {id!r} is over")
+        if verdict != "changed":
+            return verdict, number
+    raise ConcurrentModification(session_id=root.id, tries=MAX_ATTEMPTS)
+
+
+async def _present_tree(context: CacheContext, root: SessionKeys, archive: Archive) -> tuple[int, list[str]]:
+    """Return how many sessions the tree to be replaced has spawned, and those that are deleted, not replaced."""
+    try:
+        found = await context.executor.run(trees.list_members(root, "", recursive=True))
+    except SessionNotFound:
+        return 0, []
+    others = [member.id for member in found.members if member.id not in archive.entries]
+    return found.tree.total if found.number == 0 else 0, others
+
+
+def _staging_lost(context: CacheContext) -> StoreError:
+    return StoreError(where=context.executor.where, detail="staged sessions of an import are gone: import again")

@@ -1,0 +1,213 @@
+"""Follow sessions: one subscription of the process serves all watchers in it, and what a watcher missed is read."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from ..._core.commands import messages, watch_progress
+from ..._core.commands.messages import SessionPosition
+from ..._core.commands.watch_progress import CHUNK_MESSAGES, WatchProgress
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import SessionKeys
+from ..._core.protocol.notifications import ASK, Notification
+from ..._fork import run_in_child
+from ...errors import SessionNotFound, SessionRegressed, SessionsError, StoreUnavailable
+from ...models.events import SessionEvent
+from ..transport import primitives, tasks
+from ..transport.executor import Executor
+from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS, NotificationHub
+from .history import read_history
+
+RENEW_SECONDS = 10.0
+"""The pause between two renewals of a process's subscriptions."""
+_SUBSCRIPTION_MS = 35_000
+"""The time for which a server keeps a subscription that is not renewed."""
+_MAX_QUEUED = 256
+"""Notifications that wait for a slow watcher. With more, the watcher reads the messages itself."""
+_GONE = Notification("gone")
+
+
+class WatchNotice(NamedTuple):
+    """A notification for a watcher of several sessions."""
+
+    id: str
+    """The session. '' for all sessions of the watcher."""
+    notification: Notification
+
+
+class WatchedSession:
+    """One session that is watched in this process, and the queues of its watchers."""
+
+    def __init__(self, keys: SessionKeys) -> None:
+        self.keys = keys
+        self.nonce = secrets.token_hex(8)
+        self.queues: list[tasks.Queue[WatchNotice]] = []
+
+    def put(self, item: Notification) -> None:
+        """Hand a notification to every watcher. A delta is dropped for a slow watcher. Any other notification makes it read."""
+        for queue in list(self.queues):
+            if len(queue) < _MAX_QUEUED:
+                queue.put(WatchNotice(self.keys.id, item))
+            elif item.word != "delta":
+                queue.clear()
+                queue.put(WatchNotice("", ASK))
+
+
+class WatchTarget(NamedTuple):
+    """A session, and how far its watcher has seen it."""
+
+    keys: SessionKeys
+    progress: WatchProgress
+
+
+class Watcher:
+    """The watched sessions of this process. Each session is subscribed to once, however many watch it."""
+
+    def __init__(self, executor: Executor, hub: NotificationHub) -> None:
+        self._executor = executor
+        self._hub = hub
+        self._reset()
+        run_in_child(self._reset)
+
+    def _reset(self) -> None:
+        self._watched: dict[str, WatchedSession] = {}
+        self._is_renewing = False
+        self._changing = primitives.Lock()
+
+    async def join(self, keys: SessionKeys, queue: tasks.Queue[WatchNotice]) -> None:
+        """Hand the notifications of a session to a queue, until `leave`."""
+        async with self._changing:
+            watched = self._watched.get(keys.id)
+            if watched is None:
+                watched = self._watched[keys.id] = WatchedSession(keys)
+                self._hub.attach(watched.nonce, watched)
+            watched.queues.append(queue)
+            if not self._is_renewing:
+                self._is_renewing = True
+                tasks.later(RENEW_SECONDS, self._renew)
+
+    async def leave(self, keys: SessionKeys, queue: tasks.Queue[WatchNotice]) -> None:
+        """Stop handing notifications to a queue. The server hears of it in the background."""
+        async with self._changing:
+            watched = self._watched.get(keys.id)
+            if watched is not None and queue in watched.queues:
+                watched.queues.remove(queue)
+                if not watched.queues:
+                    del self._watched[keys.id]
+                    self._hub.unregister(watched.nonce)
+                    tasks.spawn(self._unsubscribe, watched)
+
+    async def _unsubscribe(self, watched: WatchedSession) -> None:
+        with suppress(SessionsError):
+            await self._executor.run(self._subscribe_call(watched, "", 0))
+
+    def _subscribe_call(
+        self, watched: WatchedSession, incarnation: str, wait_ms: int = _SUBSCRIPTION_MS
+    ) -> Call[SessionPosition]:
+        hub = self._hub
+        return messages.subscribe(
+            watched.keys, incarnation, watched.nonce, wait_ms, hub.channel, hub.counts_receivers, "watch"
+        )
+
+    async def _renew(self) -> None:
+        """Renew all subscriptions in one round trip. Each watcher hears the session's position, or that it is gone."""
+        self._is_renewing = bool(self._watched)
+        if not self._is_renewing:
+            return
+        watched = list(self._watched.values())
+        with suppress(SessionsError):
+            results = await self._executor.try_many([self._subscribe_call(one, "") for one in watched])
+            for one, result in zip(watched, results, strict=True):
+                if isinstance(result, SessionNotFound):
+                    one.put(_GONE)
+                elif isinstance(result, SessionPosition):
+                    one.put(Notification("position", data=f"{result.incarnation} {result.last_seq}".encode()))
+        tasks.later(RENEW_SECONDS, self._renew)
+
+    async def begin_one_of_many(self, target: WatchTarget) -> AsyncIterator[SessionEvent]:
+        """Begin as `begin` does, and yield an event where that raises, so that the other sessions go on."""
+        try:
+            async for event in self.begin(target):
+                yield event
+        except SessionNotFound:
+            yield target.progress.deleted()
+        except SessionRegressed as problem:
+            yield target.progress.regressed(problem.known)
+
+    async def begin(self, target: WatchTarget) -> AsyncIterator[SessionEvent]:
+        """Subscribe, then yield what was missed. While the server does not answer, wait for `retry_for` seconds."""
+        keys, progress = target
+        due = time.monotonic() + self._executor.retry_for
+        while not await self._hub.try_subscribe(self._executor.where):
+            if time.monotonic() >= due:
+                waited, detail = self._executor.retry_for, "the subscription could not be opened"
+                raise StoreUnavailable(where=self._executor.where, waited=waited, detail=detail)
+            await primitives.sleep(RETRY_SUBSCRIBE_SECONDS)
+        try:
+            await self._executor.run(self._subscribe_call(self._watched[keys.id], progress.incarnation))
+            while True:
+                snapshot = await self._executor.run(watch_progress.snapshot(keys, progress.incarnation))
+                progress.check(snapshot)
+                upper = min(max(snapshot.dropped, progress.seq + CHUNK_MESSAGES), snapshot.last_seq)
+                found = []
+                if snapshot.last_seq > progress.seq:
+                    found = await read_history(
+                        self._executor, keys, progress.incarnation, after=progress.seq, below=upper + 1
+                    )
+                for event in progress.catch_up(snapshot, found, upper):
+                    yield event
+                if snapshot.last_seq <= upper:
+                    return
+        except SessionNotFound:
+            if not progress.is_begun:
+                raise
+            yield progress.deleted()
+
+    async def follow(
+        self,
+        targets: dict[str, WatchTarget],
+        queue: tasks.Queue[WatchNotice],
+        seconds: float,
+        *,
+        is_alone: bool = False,
+    ) -> AsyncIterator[SessionEvent]:
+        """Yield the next events of sessions that were begun. None when nothing happens for `seconds`."""
+        notice = await queue.get(seconds)
+        if notice is None:
+            return
+        for id in [notice.id] if notice.id else list(targets):
+            if id in targets and not targets[id].progress.is_over:
+                found = targets[id].progress.apply(notice.notification)
+                if found is None:
+                    begin = self.begin if is_alone else self.begin_one_of_many
+                    async for event in begin(targets[id]):
+                        yield event
+                else:
+                    for event in found:
+                        yield event
+
+
+async def watch(
+    watcher: Watcher, keys: SessionKeys, progress: WatchProgress, seconds: float | None
+) -> AsyncIterator[SessionEvent]:
+    """Yield what happens in one session, until it has ended or nothing happens for `seconds`."""
+    queue: tasks.Queue[WatchNotice] = tasks.Queue()
+    target = WatchTarget(keys, progress)
+    await watcher.join(keys, queue)
+    try:
+        async for event in watcher.begin(target):
+            yield event
+        heard = time.monotonic()
+        while not progress.is_over:
+            left = RENEW_SECONDS if seconds is None else heard + seconds - time.monotonic()
+            if left <= 0:
+                return
+            async for event in watcher.follow({keys.id: target}, queue, left, is_alone=True):
+                yield event
+                heard = time.monotonic()
+    finally:
+        await watcher.leave(keys, queue)

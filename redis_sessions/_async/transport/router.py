@@ -1,0 +1,326 @@
+"""Send a command to the node that serves its slot, and follow a cluster's redirections and a Sentinel service's failovers."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+)
+
+from ..._core.protocol.call import Argument, Call, Command
+from ..._core.protocol.scripts import Script
+from ..._core.protocol.transport_errors import (
+    ConnectFailed,
+    ConnectionLost,
+    ConnectionRejected,
+    ServerNotReady,
+    TransportError,
+)
+from ..._fork import run_in_child
+from ...engines import Engine
+from . import primitives, tasks
+from .connect import connector
+from .sentinel import CHECK_SECONDS, Address, SentinelResolver
+
+_MAX_REDIRECTIONS = 5
+
+
+class Router:
+    """The clients of an engine's nodes: one for a single server or the master of a Sentinel service, one a node of a cluster."""
+
+    def __init__(self, engine: Engine, timeout: float, max_connections: int) -> None:
+        self._engine = engine
+        self._timeout = timeout
+        self._max_connections = max_connections
+        self._sentinel = SentinelResolver(engine) if engine.sentinels else None
+        self._master: Address | None = None
+        self._single = None if engine.nodes or engine.sentinels else self._new_client(None)
+        self._clients: dict[Address, primitives.NodeClient] = {}
+        self._slots: dict[int, Address] = {}
+        self._failed_at: dict[Address, float] = {}
+        self._loaded_at: tuple[primitives.NodeClient | None, int] = (None, 0)
+        self._loaded: set[Script] = set()
+        self._subscription: primitives.Subscription | None = None
+        self._closed = tasks.Event()
+        self._reset()
+        run_in_child(self._reset)
+
+    def _reset(self) -> None:
+        self._discovering = primitives.Lock()
+        self._is_checking_master = False
+
+    @property
+    def is_cluster(self) -> bool:
+        """True if there can be more than one node."""
+        return bool(self._engine.nodes)
+
+    async def send(
+        self,
+        route: str,
+        command: Command,
+        script: Script | None = None,
+        wait: Command | None = None,
+        hints: Sequence[Call[Any]] = (),
+    ) -> list[Any]:
+        """Return the reply to a command, and behind it the reply to `wait`. Errors of the server are values.
+
+        Args:
+            route: text that is hashed to the slot.
+            script: loaded if the server does not know it.
+            wait: a command, such as WAIT, that must follow on the same connection.
+            hints: calls that precede the command. Not for a cluster.
+
+        Raises ConnectFailed, ConnectionLost, ConnectionRejected, ServerNotReady.
+        """
+        if self.is_cluster:
+            return await self._send_to_slot(route, command, script, wait)
+        client = await self._master_client() if self._sentinel is not None else self._server()
+        try:
+            if hints:
+                replies = await self._send_with_hints(client, hints, command, wait)
+            else:
+                replies = await client.send(command, wait=wait)
+            if isinstance(replies[0], NoScriptError) and script is not None:
+                replies = (await client.send(("SCRIPT", "LOAD", script.source), command, wait=wait))[1:]
+        except (ConnectFailed, ConnectionLost):
+            await self._check_master()
+            raise
+        if isinstance(replies[0], ReadOnlyError):
+            await self._check_master()
+        return replies
+
+    async def send_many(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        """Return the replies to commands with their routes, in order. Errors of servers and of the transport are values.
+
+        Cost: one round trip to each node, one node after the other, first to that of the first command.
+        """
+        groups: dict[primitives.NodeClient, list[int]] = {}
+        for at, (route, _) in enumerate(commands):
+            if self.is_cluster:
+                client = self._client_of(await self._node_of(key_slot(route.encode())))
+            else:
+                client = await self._master_client() if self._sentinel is not None else self._server()
+            groups.setdefault(client, []).append(at)
+        replies: list[Any] = [None] * len(commands)
+        for client, positions in groups.items():
+            try:
+                found = await client.send(*[commands[at][1] for at in positions])
+            except (ConnectFailed, ConnectionLost) as problem:
+                self._slots.clear()  # discover again: other nodes may serve the slots now
+                found = [problem] * len(positions)
+            for at, reply in zip(positions, found, strict=True):
+                replies[at] = reply
+        return replies
+
+    async def _send_with_hints(
+        self, client: primitives.NodeClient, hints: Sequence[Call[Any]], command: Command, wait: Command | None
+    ) -> list[Any]:
+        """Send hints and a command together, in this order.
+
+        The scripts of hints are loaded before their first use on a new connection. Only after a SCRIPT FLUSH on an open
+        connection can a hint meet NOSCRIPT. It is then sent again, behind the command.
+        """
+        unknown = {hint.script for hint in hints if hint.script is not None} - self._loaded_on(client)
+        if unknown:
+            await self._load_scripts(client, unknown)
+        replies = await client.send(*[hint.command for hint in hints], command, wait=wait)
+        missing = [hint for hint, reply in zip(hints, replies, strict=False) if isinstance(reply, NoScriptError)]
+        if missing:
+            await self._load_scripts(client, {hint.script for hint in missing if hint.script is not None})
+            await client.send(*[hint.command for hint in missing])
+        return replies[len(hints) :]
+
+    def _loaded_on(self, client: primitives.NodeClient) -> set[Script]:
+        """Return the scripts that were loaded since the client's last connection opened: a restart empties the server's cache."""
+        if self._loaded_at != (client, client.connections_opened):
+            self._loaded_at, self._loaded = (client, client.connections_opened), set()
+        return self._loaded
+
+    async def _load_scripts(self, client: primitives.NodeClient, scripts: set[Script]) -> None:
+        await client.send(*[("SCRIPT", "LOAD", script.source) for script in scripts])
+        self._loaded_on(client).update(scripts)
+
+    # -- a single server, or the master of a Sentinel service --------------------------------------------------------
+
+    def _server(self) -> primitives.NodeClient:
+        assert self._single is not None
+        return self._single
+
+    async def _master_client(self) -> primitives.NodeClient:
+        """Return the client of the master. From the first call on the sentinels are asked twice a second."""
+        if not self._is_checking_master:
+            self._is_checking_master = True
+            tasks.spawn(self._keep_checking_master)
+        if self._single is None:
+            await self._check_master(must_find=True)
+        return self._server()
+
+    async def _keep_checking_master(self) -> None:
+        while not await self._closed.wait(CHECK_SECONDS):
+            await self._check_master()
+
+    async def _check_master(self, *, must_find: bool = False) -> None:
+        """Switch to the master that the sentinels name. Calls in flight to another one are lost, and retried there."""
+        if self._sentinel is None:
+            return
+        try:
+            master = await self._sentinel.find()
+        except (TransportError, RedisError):
+            if must_find:
+                raise
+            return  # the known master may serve on
+        before = None
+        async with self._discovering:
+            if master != self._master:
+                before, self._single, self._master = self._single, self._new_client(master), master
+        if before is not None:
+            await before.abandon()
+            if self._subscription is not None:
+                await self._subscription.close()  # waiters ask the new master
+
+    # -- a cluster ---------------------------------------------------------------------------------------------------
+
+    async def _send_to_slot(
+        self, route: str, command: Command, script: Script | None, wait: Command | None
+    ) -> list[Any]:
+        slot = key_slot(route.encode())
+        node = await self._node_of(slot)
+        before: tuple[Command, ...] = ()
+        for _ in range(_MAX_REDIRECTIONS):
+            try:
+                client = self._client_of(node)
+                replies = (await client.send(*before, command, wait=wait))[len(before) :]
+                if isinstance(replies[0], NoScriptError) and script is not None:
+                    load = ("SCRIPT", "LOAD", script.source)
+                    replies = (await client.send(load, *before, command, wait=wait))[len(before) + 1 :]
+            except (ConnectFailed, ConnectionLost):
+                self._slots.clear()  # a node is gone: discover again who serves what
+                self._failed_at[node] = time.monotonic()
+                raise
+            reply = replies[0]
+            if isinstance(reply, AskError):
+                node, before = reply.node_addr, (("ASKING",),)
+            elif isinstance(reply, MovedError):
+                self._slots[slot] = reply.node_addr
+                node, before = reply.node_addr, ()
+            else:
+                return replies
+        raise ServerNotReady("the cluster redirected too often")
+
+    async def _node_of(self, slot: int) -> Address:
+        node = self._slots.get(slot)
+        if node is None:
+            async with self._discovering:
+                node = self._slots.get(slot)
+                if node is None:
+                    self._slots = await self._discover()
+                    node = self._slots.get(slot)
+        if node is None:
+            raise ServerNotReady(f"no node of the cluster serves slot {slot}")
+        return node
+
+    async def _discover(self) -> dict[int, Address]:
+        """Return which master serves each slot, from the first node that answers."""
+        problem: Exception = ConnectFailed("no node is known")
+        nodes = dict.fromkeys([*self._engine.nodes, *self._clients])
+        for node in sorted(nodes, key=lambda node: self._failed_at.get(node, 0.0)):
+            try:
+                (reply,) = await self._client_of(node).send(("CLUSTER", "SLOTS"))
+            except (ConnectFailed, ConnectionLost) as found:
+                problem = found
+                self._failed_at[node] = time.monotonic()
+                continue
+            if isinstance(reply, AuthenticationError | NoPermissionError):
+                raise reply
+            if isinstance(reply, Exception):
+                if "cluster support disabled" in str(reply):
+                    raise ConnectionRejected(f"{reply}. For a single server use redis://")
+                problem = reply
+                continue
+            return {
+                slot: ((master[0] or node[0].encode()).decode(), int(master[1]))
+                for first, last, master, *_ in reply
+                for slot in range(first, last + 1)
+            }
+        raise ConnectFailed(f"no node of the cluster answers ({problem})")
+
+    # -- all nodes ---------------------------------------------------------------------------------------------------
+
+    async def subscribe(self, channel: str) -> primitives.Subscription:
+        """Return an open subscription. In a cluster any node serves it, because each hears what is published at any."""
+        nodes: list[Address | None] = [None]
+        if self._sentinel is not None:
+            await self._master_client()
+            nodes = [self._master]
+        elif self.is_cluster:
+            await self._node_of(0)
+            nodes = [*dict.fromkeys(self._slots.values())]
+            random.shuffle(nodes)
+        problem: Exception = ConnectFailed("no node is known")
+        for node in nodes:
+            connect = connector(self._engine, self._timeout, node, is_idle=True)
+            subscription = primitives.Subscription(connect, self._timeout, channel)
+            try:
+                await subscription.open()
+            except ConnectFailed as found:
+                problem = found
+                continue
+            self._subscription = subscription
+            return subscription
+        raise problem
+
+    async def send_to_all(self, command: Command) -> list[Any]:
+        """Return the reply of every node."""
+        if not self.is_cluster:
+            return await self.send("", command)
+        return [(await client.send(command))[0] for client in await self._masters()]
+
+    async def scan(self, pattern: str) -> AsyncIterator[bytes]:
+        """Yield the keys of every node that match a pattern, some perhaps twice. Reads the whole keyspace: for repairs only."""
+        if self.is_cluster:
+            clients = await self._masters()
+        else:
+            clients = [await self._master_client() if self._sentinel is not None else self._server()]
+        for client in clients:
+            cursor: Argument = 0
+            while True:
+                (reply,) = await client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+                if isinstance(reply, Exception):
+                    raise reply
+                cursor, keys = reply
+                for key in keys:
+                    yield key
+                if int(cursor) == 0:
+                    break
+
+    async def _masters(self) -> list[primitives.NodeClient]:
+        await self._node_of(0)
+        return [self._client_of(node) for node in sorted(set(self._slots.values()))]
+
+    async def close(self) -> None:
+        """Close all connections for good."""
+        self._closed.set()
+        for client in [self._single, self._sentinel, *self._clients.values()]:
+            if client is not None:
+                await client.close()
+        self._engine.release()
+
+    def _new_client(self, node: Address | None) -> primitives.NodeClient:
+        connect = connector(self._engine, self._timeout, node)
+        return primitives.NodeClient(connect, self._timeout, self._max_connections)
+
+    def _client_of(self, node: Address) -> primitives.NodeClient:
+        if node not in self._clients:
+            self._clients[node] = self._new_client(node)
+        return self._clients[node]

@@ -1,0 +1,1 @@
+"""One noun a file: functions that turn arguments into a `Call` with a reader for its reply."""

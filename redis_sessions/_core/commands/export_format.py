@@ -1,0 +1,87 @@
+"""The format of an export: JSON Lines that hold sessions as they are stored, so that nothing is lost.
+
+    {"format": "redis-sessions", "version": 2, "root": "a", "exported_at": 1763700000000}
+    {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
+    {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
+    {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
+
+The checksum covers all lines before, each with its newline. A session that changed while it was read is written again: its first
+line replaces everything of it before, and the root's first line replaces all sessions before.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from typing import Any
+
+FORMAT = "redis-sessions"
+VERSION = 2
+MAX_LINE_MESSAGES = 100
+MAX_LINE_BYTES = 1024 * 1024
+WAITER_FIELDS = {b"lease_waiters", b"join_waiters", b"subscribers"}
+"""Fields that are not exported: they name processes that wait."""
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_SEPARATORS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})  # splitlines() cuts there
+
+
+class Writer:
+    """Make the lines of one export."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._checksum = sha256()
+        self._messages: dict[str, int] = {}
+
+    def session(self, id: str, now: int, ttl: int | None, fields: Mapping[bytes, bytes]) -> Iterator[str]:
+        """Yield the first line of a session. Before the first session, also the header."""
+        if not self._messages:
+            yield self._line({"format": FORMAT, "version": VERSION, "root": self._root, "exported_at": now})
+        if id == self._root:
+            self._messages.clear()
+        self._messages[id] = 0
+        kept = {
+            name.decode(): _text(_exported(name, value)) for name, value in fields.items() if name not in WAITER_FIELDS
+        }
+        yield self._line({"session": id, "ttl": ttl, "fields": kept})
+
+    def messages(self, id: str, elements: Iterable[bytes]) -> Iterator[str]:
+        """Yield lines with the next messages of a session."""
+        some: list[str | dict[str, str]] = []
+        size = 0
+        for element in elements:
+            if some and (len(some) == MAX_LINE_MESSAGES or size + len(element) > MAX_LINE_BYTES):
+                yield self._some(id, some)
+                some, size = [], 0
+            some.append(_text(element))
+            size += len(element)
+        if some:
+            yield self._some(id, some)
+
+    def _some(self, id: str, some: list[str | dict[str, str]]) -> str:
+        self._messages[id] += len(some)
+        return self._line({"session": id, "messages": some})
+
+    def end(self) -> str:
+        """Return the last line."""
+        counts = {"sessions": len(self._messages), "messages": sum(self._messages.values())}
+        return _dumps({"end": {**counts, "sha256": self._checksum.hexdigest()}})
+
+    def _line(self, line: dict[str, Any]) -> str:
+        text = _dumps(line).translate(_SEPARATORS)
+        self._checksum.update(text.encode() + b"\n")
+        return text
+
+
+def _exported(name: bytes, value: bytes) -> bytes:
+    """Return a field as it is exported: a lease keeps only its fence, as if it was released."""
+    return value.split(b" ", 1)[0] + b" - 0 -" if name == b"lease" else value
+
+
+def _text(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}

@@ -1,0 +1,134 @@
+"""Calls of exports and imports: read a session as it is stored, stage one, and move all staged sessions into place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+from ...models.transfer import OnConflict
+from ..protocol.call import Argument, Call, invoke
+from ..protocol.codec import PINNED_FLAG
+from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
+from ..protocol.records import Counters
+from ..protocol.scripts import script
+from .export_format import MAX_LINE_BYTES
+from .import_reader import Archive, Entry
+from .session_fields import checked_choice
+
+MAX_ATTEMPTS = 5
+"""The maximum number of times that an export or import begins again because the sessions changed."""
+PAGE = 1000
+PAGE_BYTES = 4 * MAX_LINE_BYTES
+STAGED_TTL_MS = 3600 * 1000
+"""The time for which staged sessions of a broken import stay."""
+_FIELDS_PER_CALL = 1000
+_SESSIONS_PER_CALL = 500
+Verdict = Literal["moved", "exists", "expired", "lost", "changed"]
+
+
+class Page(NamedTuple):
+    """Some messages of a session as they are stored. The first page also has its fields."""
+
+    incarnation: str
+    now_ms: int
+    counters: Counters
+    ttl_ms: int | None
+    elements: list[bytes]
+    fields: dict[bytes, bytes]
+
+
+def read(keys: SessionKeys, incarnation: str, *, after: int = -1, last: int = 0) -> Call[Page]:
+    """Read the first page, or the page behind a seq, up to a last seq."""
+
+    def page(reply: Any) -> Page:
+        found, now_ms, counters, left, elements, fields = reply
+        by_name = dict(zip(fields[::2], fields[1::2], strict=True))
+        ttl_ms = left if left >= 0 else None
+        return Page(found.decode(), int(now_ms), Counters.parse(counters), ttl_ms, elements, by_name)
+
+    return invoke(
+        script("transfer/read"), keys, page, incarnation=incarnation, after=after, last=last, limit=PAGE,
+        max_bytes=PAGE_BYTES, writes=False,
+    )  # fmt: skip
+
+
+def count_pinned(page: Page) -> int:
+    """Return how many messages of a page are pinned."""
+    return sum(element[14] & PINNED_FLAG for element in page.elements)
+
+
+def count_pinned_trimmed(first: Page) -> int:
+    """Return the number of pinned messages that the hash holds."""
+    return len(first.fields.get(b"pinned_trimmed", b"").split())
+
+
+def stated_pins(first: Page) -> int:
+    """Return how many messages are pinned, as the session says."""
+    return int(first.fields.get(b"pins", b"0"))
+
+
+def checked_on_conflict(on_conflict: str) -> None:
+    """Raise InvalidInput for an unknown word."""
+    checked_choice(on_conflict, "on_conflict", get_args(OnConflict))
+
+
+class Staging:
+    """One import: its sessions are staged under a nonce until all are there."""
+
+    def __init__(self, namespace: str, archive: Archive, nonce: str) -> None:
+        self.keys: ImportKeys = import_keys(namespace, archive.root, nonce)
+        self.entries = list(archive.entries.values())
+        self._archive = archive
+        self._namespace = namespace
+        self._nonce = nonce
+
+    def stage(self, entry: Entry) -> Iterator[Call[bool]]:
+        """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
+        keys = staged_keys(self._namespace, entry.id, self._nonce)
+        fields, batches = self._archive.read(entry)
+        pairs = list(fields.items())
+        for first in range(0, len(pairs), _FIELDS_PER_CALL):
+            yield _stage(keys, 0, pairs[first : first + _FIELDS_PER_CALL], [])
+        at = 0
+        for elements in batches:
+            yield _stage(keys, at, [], elements)
+            at += len(elements)
+
+    def move(self, may_replace: bool, tree_total: int, others: Sequence[str]) -> Call[tuple[Verdict, int]]:
+        """Move all staged sessions into place, and delete `others`. The result is the verdict, and how many were replaced or
+        which session is the reason."""
+        named: list[str] = []
+        for entry in self.entries:
+            staged, keys = self._staged(entry.id), session_keys(self._namespace, entry.id)
+            named += [staged.fields, staged.elements, keys.session, keys.messages]
+        for id in others:
+            keys = session_keys(self._namespace, id)
+            named += [keys.session, keys.messages]
+        return invoke(
+            script("transfer/move"),
+            self.keys,
+            lambda reply: (reply[0].decode(), reply[1]),
+            rest_keys=named,
+            may_replace=int(may_replace),
+            tree_total=tree_total,
+            keep_ms=STAGED_TTL_MS,
+            rest=[f"{entry.incarnation} {entry.fields} {entry.messages}" for entry in self.entries],
+        )
+
+    def discard(self) -> Iterator[Call[None]]:
+        """Yield the calls that delete what is staged."""
+        for first in range(0, len(self.entries), _SESSIONS_PER_CALL):
+            staged = [self._staged(entry.id) for entry in self.entries[first : first + _SESSIONS_PER_CALL]]
+            named = [key for keys in staged for key in (keys.fields, keys.elements)]
+            yield Call(("DEL", *named), self.keys, lambda reply: None)
+
+    def _staged(self, id: str) -> StagedKeys:
+        return staged_keys(self._namespace, id, self._nonce)
+
+
+def _stage(keys: StagedKeys, at: int, pairs: Sequence[tuple[bytes, bytes]], elements: Iterable[bytes]) -> Call[bool]:
+    rest: list[Argument] = [part for pair in pairs for part in pair]
+    return invoke(
+        script("transfer/stage"), keys, lambda reply: reply == 1, ttl_ms=STAGED_TTL_MS, staged=at,
+        set_count=len(pairs), rest=[*rest, *elements],
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""Calls that read pages of sessions: entries of an index, the dirty sessions, and the sessions themselves.
+
+An entry has the time of its session, unless the session is dirty. So a page reads enough entries and all dirty sessions, asks
+each session for its own time, and ends at the time of the last entry: no session that was not read can be newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ..._durations import moment, moment_of
+from ...models.summaries import LastMessage, SessionSummary
+from ..protocol import records
+from ..protocol.call import Call, invoke
+from ..protocol.codec import decode, from_json
+from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys, ShardKeys
+from ..protocol.scripts import script
+from .index_entries import WRITER_GRACE_MS
+from .list_query import START, Position, Query, Row
+
+T = TypeVar("T")
+_FIELDS = (
+    "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
+    "task", "tags", "parent", "lineage", "pinned_trimmed", "lease", "tree", "inbox",
+)  # fmt: skip
+_TEXT_FIELDS = {
+    "user_id": "user",
+    "agent_id": "agent",
+    "name": "name",
+    "label": "label",
+    "task": "task",
+    "parent_id": "parent",
+}
+_MAX_DIRTY = 100_000
+MAX_LAST_MESSAGE_BYTES = 4096
+"""A longer last message is shown by its time alone."""
+
+
+class IndexEntry(NamedTuple):
+    """An index entry: the session and its time in microseconds."""
+
+    time: int
+    id: str
+
+
+class IndexSlice(NamedTuple):
+    """A part of an index."""
+
+    entries: list[IndexEntry]
+    floor: int | None
+    """The time below which there are more entries. None when there are none."""
+    now_us: int
+
+
+class DirtySessions(NamedTuple):
+    """Sessions whose entries may be behind, and dirty marks of writers that died."""
+
+    ids: list[str]
+    due: list[str]
+
+
+def scan(query: Query, indexes: Sequence[EntryKeys], below: Position) -> Call[IndexSlice]:
+    """Read entries of indexes in one slot, newest first."""
+
+    def read(reply: list[Any]) -> IndexSlice:
+        pairs = zip(reply[2::2], reply[3::2], strict=True)
+        entries = [IndexEntry(int(float(at)), id.decode()) for id, at in pairs]
+        return IndexSlice(sorted(entries, reverse=True), int(reply[1]) if reply[1] else None, int(reply[0]))
+
+    return invoke(
+        script("indexes/scan"),
+        indexes[0],
+        read,
+        upper="+inf" if below is START else str(int(below.time)),
+        limit=query.entries_per_page,
+        rest_keys=[zset for index in indexes for zset in query.zsets(index)],
+        writes=False,
+    )
+
+
+def list_dirty(query: Query, shard: ShardKeys) -> Call[DirtySessions]:
+    """Read the dirty sessions of a shard that a list may have to show."""
+
+    def read(reply: list[list[bytes]]) -> DirtySessions:
+        ids, due = [[one.decode() for one in some] for some in reply]
+        return DirtySessions(ids, due)
+
+    return invoke(
+        script("indexes/list_dirty"), shard, read, text=query.record_text, grace_ms=WRITER_GRACE_MS, limit=_MAX_DIRTY,
+        writes=False,
+    )  # fmt: skip
+
+
+def begin_prune(keys: IndexKeys, cooldown_ms: int) -> Call[bool]:
+    """Claim the pruning for a cooldown. The result is False when another process claimed it within its cooldown."""
+    return Call(("SET", keys.ids, "1", "NX", "PX", cooldown_ms), keys, lambda reply: reply is not None)
+
+
+def count_entries(zset: str, index: EntryKeys) -> Call[int]:
+    """Count the entries of a zset."""
+    return Call(("ZCARD", zset), index, int, writes=False)
+
+
+def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) -> list[Call[list[Row | None]]]:
+    """Read sessions as a list shows them, None for one that is gone: many in one call, unless each has its own server."""
+
+    def read(ids: list[str], found: list[Any]) -> list[Row | None]:
+        return [read_row(id, one[0], one[1], one[2], now_us) for id, one in zip(ids, found, strict=True)]
+
+    return [_read(some, _FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
+
+
+def read_times(query: Query, keys: Sequence[SessionKeys]) -> list[Call[list[int]]]:
+    """Read the times by which sessions on one server are ordered, 0 for one that is gone."""
+    field = "counters" if query.order == "updated" else "created"
+
+    def read(_: list[str], found: list[Any]) -> list[int]:
+        return [time(values[0]) if values and values[0] else 0 for values, _, _ in found]
+
+    def time(value: bytes) -> int:
+        return records.Counters.parse(value).updated_us if field == "counters" else int(value)
+
+    return [_read(some, (field,), 0, read) for some in _parts(keys, 1000)]
+
+
+def _parts(keys: Sequence[SessionKeys], size: int) -> list[Sequence[SessionKeys]]:
+    return [keys[first : first + size] for first in range(0, len(keys), size)]
+
+
+def _read(
+    keys: Sequence[SessionKeys], fields: Sequence[str], max_bytes: int, read: Callable[[list[str], list[Any]], T]
+) -> Call[T]:
+    ids = [one.id for one in keys]
+    return invoke(
+        script("indexes/read_sessions"),
+        keys[0],
+        lambda reply: read(ids, reply),
+        max_bytes=max_bytes,
+        rest=fields,
+        rest_keys=[key for one in keys for key in (one.session, one.messages)],
+        writes=False,
+    )
+
+
+def read_row(
+    id: str, values: Sequence[bytes | None], metadata: Sequence[bytes], message: bytes, now_us: int
+) -> Row | None:
+    """Return one session, or None when it is gone or damaged: one such session must not stop the list of the others."""
+    try:
+        found = {name: value for name, value in zip(_FIELDS, values, strict=False) if value is not None}
+        return _read_row(id, found, metadata, message, now_us) if "counters" in found else None
+    except (LookupError, ValueError, TypeError):
+        return None
+
+
+def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int) -> Row:
+    counters = records.Counters.parse(found["counters"])
+    incarnation = found["incarnation"].decode()
+    optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXT_FIELDS.items() if field in found}
+    if "tags" in found:
+        optional["tags"] = from_json(found["tags"])
+    if "finished" in found:
+        optional["finished_at"] = moment(found["finished"])
+    if "lineage" in found:
+        optional["root_id"] = records.Lineage.parse(found["lineage"]).ancestors[-1]
+    lease = records.LeaseRecord.parse(found.get("lease"))
+    if lease.nonce != "-" and lease.deadline_ms > now_us // 1000:
+        optional["holder"] = lease.owner
+    if message:
+        optional["last_message"] = _last_message(message, counters.last_seq, incarnation)
+    summary = SessionSummary(
+        id=id,
+        status=found["status"].decode(),
+        rev=counters.rev,
+        kind=found.get("kind", b"main").decode(),
+        metadata={
+            name.decode()[5:]: from_json(value) for name, value in zip(metadata[::2], metadata[1::2], strict=True)
+        },
+        created_at=moment_of(found["created"]),
+        updated_at=moment_of(counters.updated_us),
+        count=counters.last_seq - counters.dropped + len(found.get("pinned_trimmed", b"").split()),
+        last_seq=counters.last_seq,
+        user_messages=counters.user_messages,
+        assistant_messages=counters.assistant_messages,
+        turns=counters.turns,
+        tokens=counters.tokens,
+        inbox_size=records.inbox_size(found.get("inbox")),
+        active_descendants=records.SpawnCounts.parse(found.get("tree")).active,
+        **optional,
+    )
+    return Row(summary, incarnation, int(found["created"]), counters.updated_us)
+
+
+def _last_message(element: bytes, seq: int, incarnation: str) -> LastMessage:
+    """Return the last message. Only its time when the script cut it after the time."""
+    at = moment(element[:13])
+    if len(element) == 13:
+        return LastMessage(seq=seq, at=at)
+    message = decode(element, seq, incarnation)
+    return LastMessage(seq=seq, at=at, role=message.role, text=message.text)
+
+
+def is_recent(entry: IndexEntry, now_us: int) -> bool:
+    """Return whether an entry may belong to a session that is just being created."""
+    return entry.time > now_us - WRITER_GRACE_MS * 1000

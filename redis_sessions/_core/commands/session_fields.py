@@ -1,0 +1,118 @@
+"""The descriptive fields of a session's hash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from ...errors import InvalidInput
+from ...models.sessions import Kind, SessionType, session_type
+from ...settings import TokenCounter
+from ..protocol.call import Argument
+from ..protocol.codec import to_json
+from ..protocol.ids import check_id
+
+KINDS: tuple[str, ...] = get_args(Kind)
+FORMATIONS = ("explicit", "first_loop")
+MAX_METADATA_KEYS = 1000
+MAX_TAGS = 64
+_FIELD_OF = {
+    "user_id": ("user",),
+    "agent_id": ("agent",),
+    "parent_id": ("parent",),
+    "name": ("name",),
+    "type": ("type",),
+    "tags": ("tags",),
+    "system_prompt": ("system", "system_tokens"),
+}
+"""The fields of each description that `patch` can unset."""
+
+
+def description_fields(
+    count: TokenCounter,
+    *,
+    user_id: str | None = None,
+    agent_id: str | None = None,
+    kind: str | None = None,
+    name: str | None = None,
+    type: SessionType | Mapping[str, Any] | None = None,
+    tags: Sequence[str] | None = None,
+    parent_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    system_prompt: str | None = None,
+    formation: str | None = None,
+) -> dict[str, Argument]:
+    """Return the fields of a description. A value of None has no field. Raises InvalidInput."""
+    fields: dict[str, Argument] = {}
+    for field, id in (("user", user_id), ("agent", agent_id), ("parent", parent_id)):
+        if id is not None:
+            fields[field] = check_id(id, f"{field}_id")
+    if kind is not None:
+        fields["kind"] = checked_choice(kind, "kind", KINDS)
+    if formation is not None:
+        fields["formation"] = checked_choice(formation, "formation", FORMATIONS)
+    if name is not None:
+        fields["name"] = checked_text(name, "name")
+    if type is not None:
+        fields["type"] = _type(type)
+    if tags is not None:
+        fields["tags"] = to_json(checked_tags(tags), "tags")
+    if system_prompt is not None:
+        fields["system"] = checked_text(system_prompt, "system_prompt")
+        fields["system_tokens"] = count({"role": "system", "content": system_prompt})
+    if metadata:
+        if len(metadata) > MAX_METADATA_KEYS:
+            raise InvalidInput(
+                name="metadata", detail=f"must have at most {MAX_METADATA_KEYS} keys, got {len(metadata)}"
+            )
+        fields["has_metadata"] = 1
+        for key, value in metadata.items():
+            fields[f"meta.{checked_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
+    return fields
+
+
+def unset_fields(given: Mapping[str, Any]) -> list[str]:
+    """Return the fields that a patch removes: those of the descriptions that are given as None. Raises InvalidInput."""
+    names = [name for name, value in given.items() if value is None]
+    for name in names:
+        if name not in _FIELD_OF:
+            raise InvalidInput(name=name, detail="must not be None: it cannot be unset")
+    return [field for name in names for field in _FIELD_OF[name]]
+
+
+def checked_choice(value: str, name: str, allowed: Sequence[str]) -> str:
+    """Return a value that is one of some words. Raises InvalidInput."""
+    if value not in allowed:
+        raise InvalidInput(name=name, detail=f"must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def checked_tags(tags: Sequence[str]) -> list[str]:
+    """Return tags that are a list of text, with at most 64 different ones. Raises InvalidInput."""
+    if isinstance(tags, str) or not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+        raise InvalidInput(name="tags", detail=f"must be a list of text, got {tags!r}")
+    if len(set(tags)) > MAX_TAGS:
+        raise InvalidInput(name="tags", detail=f"must have at most {MAX_TAGS} different tags, got {len(set(tags))}")
+    return list(tags)
+
+
+def checked_text(value: str, name: str) -> str:
+    """Return text that UTF-8 can encode. Raises InvalidInput."""
+    if not isinstance(value, str):
+        raise InvalidInput(name=name, detail=f"must be text, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        raise InvalidInput(name=name, detail=f"must be valid Unicode text: {problem.reason}") from None
+    return value
+
+
+def _type(value: SessionType | Mapping[str, Any]) -> str:
+    try:
+        checked = session_type.validate_python(value if isinstance(value, BaseModel) else dict(value))
+    except (ValidationError, TypeError, ValueError) as problem:
+        reason = problem.errors()[0]["msg"] if isinstance(problem, ValidationError) else str(problem)
+        raise InvalidInput(name="type", detail=f"must be a session type, got {value!r}: {reason}") from None
+    return checked.model_dump_json()

@@ -1,0 +1,295 @@
+"""Calls that create, find, describe, change and end a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple
+
+from ..._durations import Duration, milliseconds, moment, moment_of
+from ...errors import InvalidState
+from ...models.sessions import Formation, SessionInfo
+from ...models.trees import SpawnRef
+from ...settings import MICROS, SessionSettings
+from ..protocol import records
+from ..protocol.call import Argument, Call, invoke
+from ..protocol.codec import from_json, to_json
+from ..protocol.keys import SessionKeys
+from ..protocol.scripts import script
+from .guarded_write import MAX_FIELDS, guarded_write, new_rev
+from .index_entries import RECORD_FIELDS
+from .leases import read_lease
+from .option_fields import StoredOptions, new_session_fields, option_merges
+from .session_fields import checked_text
+
+Members = list[tuple[int, str]]
+"""Members of a tree that are not finalized yet: their numbers and IDs."""
+
+
+class Found(NamedTuple):
+    """A session that exists already, or was just created."""
+
+    incarnation: str
+    is_created: bool = False
+    options: StoredOptions | None = None
+    """The stored options of a session that existed."""
+
+
+def find(keys: SessionKeys) -> Call[Found | None]:
+    """Find a session that has all its messages."""
+
+    def read(reply: list[bytes]) -> Found | None:
+        incarnation, *options = reply
+        return Found(incarnation.decode(), options=StoredOptions(*options)) if incarnation else None
+
+    return invoke(script("sessions/find"), keys, read, writes=False)
+
+
+def create(
+    keys: SessionKeys,
+    incarnation: str,
+    settings: SessionSettings,
+    fields: Mapping[str, Argument],
+    *,
+    on_existing: Literal["error", "return"],
+) -> Call[Found]:
+    """Create a session, or return the existing one."""
+
+    def read(reply: list[Any]) -> Found:
+        is_created, found, *options = reply
+        return Found(found.decode(), is_created == 1, StoredOptions(*options) if options else None)
+
+    return invoke(
+        script("sessions/create"),
+        keys,
+        read,
+        incarnation=incarnation,
+        on_existing=on_existing,
+        caps=settings.caps,
+        ttl_ms=settings.ttl_ms,
+        lifetime_ms=settings.max_lifetime_ms,
+        rest=new_session_fields(settings, fields),
+    )
+
+
+def incarnation_of(keys: SessionKeys) -> Call[str | None]:
+    """Read the incarnation of a session, or None when the session does not exist."""
+    return Call(
+        ("HGET", keys.session, "incarnation"), keys, lambda reply: reply.decode() if reply else None, writes=False
+    )
+
+
+def info(keys: SessionKeys, incarnation: str) -> Call[SessionInfo]:
+    """Read everything about a session but its messages and state."""
+    return invoke(
+        script("sessions/read_info"),
+        keys,
+        lambda reply: read_info(keys.id, reply),
+        incarnation=incarnation,
+        writes=False,
+    )
+
+
+def read_info(id: str, reply: Sequence[bytes]) -> SessionInfo:
+    """Return a SessionInfo from names and values of fields. Raises InvalidState when a field is damaged."""
+    try:
+        return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
+    except (LookupError, ValueError, TypeError) as problem:
+        raise InvalidState(name=id, detail=f"the stored session is damaged: {problem}") from None
+
+
+_TEXT_FIELDS = {
+    "user_id": "user",
+    "agent_id": "agent",
+    "name": "name",
+    "parent_id": "parent",
+    "reason": "reason",
+    "label": "label",
+    "task": "task",
+    "model": "model",
+}
+_JSON_FIELDS = ("type", "tags", "result")
+
+
+def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
+    pinned_trimmed = len(found.get("pinned_trimmed", b"").split())
+    limits = records.Limits.parse(found.get("limits"))
+    counters = records.Counters.parse(found["counters"])
+    settings = records.Settings.parse(found["settings"])
+    now_ms, left_ms = int(found["now"]), int(found["left"])
+    lease, waiters, inbox = (found.get(name) for name in ("lease", "lease_waiters", "inbox"))
+    optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXT_FIELDS.items() if field in found}
+    optional |= {name: from_json(found[name]) for name in _JSON_FIELDS if name in found}
+    if "system" in found:
+        optional["system_prompt"] = found["system"].decode() or None
+    if "finished" in found:
+        optional["finished_at"] = moment(found["finished"])
+    if "spent" in found:
+        spent_tokens, spent_cost = map(int, found["spent"].split())
+        optional |= {"spent_tokens": spent_tokens, "spent_cost": spent_cost / MICROS}
+    if "lineage" in found:
+        optional["root_id"] = records.Lineage.parse(found["lineage"]).ancestors[-1]
+    if "spawned_by" in found:
+        optional["spawned_by"] = SpawnRef(**from_json(found["spawned_by"]))
+    if "run" in found:
+        run = records.RunRecord.parse(found["run"])
+        optional |= {"attempt": run.attempts, "max_attempts": run.max_attempts}
+        optional["run_deadline"] = None if run.deadline_ms is None else moment(run.deadline_ms)
+    return SessionInfo(
+        id=id,
+        incarnation=found["incarnation"].decode(),
+        status=found["status"].decode(),
+        rev=counters.rev,
+        kind=found.get("kind", b"main").decode(),
+        metadata={name[5:]: from_json(value) for name, value in found.items() if name.startswith("meta.")},
+        formation=_formation(found),
+        created_at=moment_of(found["created"]),
+        updated_at=moment_of(counters.updated_us),
+        read_at=moment(now_ms),
+        count=int(found["count"]) + pinned_trimmed,
+        dropped=counters.dropped - pinned_trimmed,
+        last_seq=counters.last_seq,
+        entries=counters.last_seq - int(found.get("cleared", 0)),
+        user_messages=counters.user_messages,
+        assistant_messages=counters.assistant_messages,
+        turns=counters.turns,
+        bytes=counters.bytes,
+        tokens=counters.tokens + int(found.get("system_tokens", 0)),
+        ttl=timedelta(milliseconds=settings.ttl_ms) if settings.ttl_ms else None,
+        expires_in=timedelta(milliseconds=left_ms) if left_ms >= 0 else None,
+        max_messages=settings.max_messages or None,
+        cap_policy=settings.cap_policy,
+        max_turns=limits.max_turns,
+        max_entries=limits.max_entries,
+        max_duration=None if limits.max_duration_ms is None else timedelta(milliseconds=limits.max_duration_ms),
+        limit_action=limits.action,
+        max_message_bytes=settings.max_message_bytes,
+        max_tokens=int(found["max_tokens"]),
+        max_inbox=int(found["max_inbox"]),
+        inbox_size=records.inbox_size(inbox),
+        lease=read_lease(id, now_ms, lease, waiters, inbox),
+        **optional,
+    )
+
+
+def _formation(found: Mapping[str, bytes]) -> Formation:
+    kind, threshold, previous = (found.get("formation", b"explicit - -").decode() + " - -").split()[:3]
+    return Formation(
+        kind=kind,
+        at=moment_of(found["created"]),
+        threshold=None if threshold == "-" else timedelta(milliseconds=int(threshold)),
+        previous_id=None if previous == "-" else previous,
+    )
+
+
+def patch(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    sets: Mapping[str, Argument],
+    removed: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    expected_rev: int | None,
+) -> Call[int]:
+    """Change what a session says of itself, and its options. The result is the new revision."""
+    merges, option_fields = option_merges(options)
+    fields = {**sets, **option_fields}
+    call = guarded_write(
+        script("sessions/patch"),
+        keys,
+        incarnation,
+        lease,
+        expected_rev,
+        new_rev,
+        set_count=len(fields),
+        merge_count=len(merges),
+        max_fields=MAX_FIELDS,
+        rest=[
+            *[part for pair in fields.items() for part in pair],
+            *[part for merge in merges for part in merge],
+            *removed,
+        ],
+    )
+    if not {*fields, *removed} & {*RECORD_FIELDS}:
+        call.index_effect = "may_end" if "ttl" in options else "touches"
+    return call
+
+
+def set_status(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    status: str,
+    reason: str | None = None,
+    result: Any = None,
+    *,
+    expected_rev: int | None = None,
+) -> Call[tuple[int, Members]]:
+    """Change the status. The result is the new revision, and members that are cancelled and not marked so yet.
+
+    `completed` and `failed` are said by the worker, so they need the lease that is held. Any other status is an order.
+    """
+    return guarded_write(
+        script("sessions/set_status"),
+        keys,
+        incarnation,
+        lease,
+        expected_rev,
+        lambda reply: (new_rev(reply), read_members(reply[2]) if len(reply) > 2 else []),
+        is_order=int(status not in ("completed", "failed")),
+        status=status,
+        reason=checked_text(reason or "", "reason"),
+        result="" if result is None else to_json(result, "result"),
+    )
+
+
+def finish_limit_end(keys: SessionKeys, incarnation: str) -> Call[tuple[int, Members]]:
+    """Apply the effects of an end that a limit caused: to its tree, its parent, its children."""
+    call = set_status(keys, incarnation, "", "completed")
+    call.arguments["is_order"] = 1
+    return call
+
+
+def read_members(reply: Sequence[bytes]) -> Members:
+    """Return numbers and IDs from '<number> <id>' …."""
+    return [(int(number), id) for number, id in (one.decode().split() for one in reply)]
+
+
+def touch(keys: SessionKeys, incarnation: str, ttl: Duration | None) -> Call[timedelta | None]:
+    """Extend the life of a session. The result is the life left, or None for a persistent session."""
+    return invoke(
+        script("sessions/touch"),
+        keys,
+        lambda reply: timedelta(milliseconds=reply[1]) if reply[1] >= 0 else None,
+        incarnation=incarnation,
+        ttl_ms="" if ttl is None else milliseconds(ttl, "ttl"),
+    )
+
+
+class Deletion(NamedTuple):
+    """The outcome of a deletion."""
+
+    outcome: Literal["deleted", "missing", "kept", "open", "parent"]
+    """open: the session must end first. parent: `members` must be deleted first. kept: it moved on or is in use."""
+    number: str
+    members: Members
+
+
+def delete(keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None) -> Call[Deletion]:
+    """Delete a session. With the time of its last update it is deleted only if nothing happened since."""
+
+    def read(reply: list[bytes]) -> Deletion:
+        outcome, number, *members = reply
+        return Deletion(outcome.decode(), number.decode(), read_members(members))  # type: ignore[arg-type]
+
+    call = invoke(
+        script("sessions/delete"),
+        keys,
+        read,
+        incarnation=incarnation,
+        lease=lease,
+        updated_us="" if updated_us is None else updated_us,
+    )
+    call.idempotent = bool(incarnation)  # repeated by ID alone, it could delete a session that was created since
+    return call

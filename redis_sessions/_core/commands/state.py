@@ -1,0 +1,93 @@
+"""Calls on a session's variables (text) and its state (JSON)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..._durations import whole
+from ...errors import InvalidInput
+from ..protocol.call import Argument, Call, invoke
+from ..protocol.ids import check_id, new_operation_id
+from ..protocol.keys import SessionKeys
+from ..protocol.scripts import script
+from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev, result_number
+
+
+def field(prefix: str, name: str) -> str:
+    """Return the field of the session's hash that holds a name. Raises InvalidInput."""
+    if not isinstance(name, str) or not 1 <= len(name) <= 256 or not name.isprintable():
+        raise InvalidInput(name="name", detail=f"must be 1 to 256 printable characters, got {name!r}")
+    return prefix + name
+
+
+def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[bytes | None]:
+    """Read one stored value, or None."""
+
+    def read(reply: list[bytes | None]) -> bytes | None:
+        check_incarnation(keys, reply[0], incarnation)
+        return reply[1]
+
+    return Call(("HMGET", keys.session, "incarnation", field(prefix, name)), keys, read, writes=False)
+
+
+def get_all(keys: SessionKeys, incarnation: str, prefix: str) -> Call[dict[str, bytes]]:
+    """Read all stored values by name."""
+
+    def read(reply: list[bytes]) -> dict[str, bytes]:
+        return {name.decode(): value for name, value in zip(reply[1::2], reply[2::2], strict=True)}
+
+    return invoke(script("state/read"), keys, read, incarnation=incarnation, prefix=prefix, writes=False)
+
+
+def patch(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    sets: Mapping[str, Argument],
+    removed: Sequence[str] = (),
+    *,
+    expected_rev: int | None,
+) -> Call[tuple[int, int]]:
+    """Set and remove values. The result is the new revision, and how many of the removed were there."""
+    return guarded_write(
+        script("state/patch"),
+        keys,
+        incarnation,
+        lease,
+        expected_rev,
+        lambda reply: (new_rev(reply), result_number(reply)),
+        set_count=len(sets),
+        max_fields=MAX_FIELDS,
+        rest=[*[part for pair in sets.items() for part in pair], *removed],
+    )
+
+
+def clear(keys: SessionKeys, incarnation: str, lease: str, prefix: str, expected_rev: int | None) -> Call[int]:
+    """Remove all values. The result is how many there were."""
+    return guarded_write(script("state/clear"), keys, incarnation, lease, expected_rev, result_number, prefix=prefix)
+
+
+def add(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    name: str,
+    amount: int,
+    batch_id: str | None,
+    expected_rev: int | None,
+) -> Call[int]:
+    """Add to a whole number. The result is the sum."""
+    operation = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    return guarded_write(
+        script("state/add"),
+        keys,
+        incarnation,
+        lease,
+        expected_rev,
+        result_number,
+        batch=f"{{{name.encode().hex()}}}{operation}",  # no ID has braces: an append may use the same batch ID
+        operation=operation,
+        field=field("state.", name),
+        amount=whole(amount, "amount", minimum=-(2**53)),
+        max_fields=MAX_FIELDS,
+    )

@@ -1,0 +1,1 @@
+"""The protocol with the server: calls as values, keys, ids, message encoding, stored records, scripts."""

@@ -1,0 +1,115 @@
+"""A call as a value: what to send, where, and how to read the reply. Nothing here waits or talks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from .keys import AnyKeys, SessionKeys
+from .scripts import IndexEffect, Script
+
+Argument: TypeAlias = str | bytes | int
+Command: TypeAlias = tuple[Argument, ...]
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """One command or script call, routed by the hash tag of its keys."""
+
+    __slots__ = ("_plain", "arguments", "fixed_keys", "hints", "idempotent", "index_effect", "keys", "operation", "read", "rest",
+                 "rest_keys", "script", "writes")  # fmt: skip
+
+    def __init__(
+        self,
+        command: Command,
+        keys: AnyKeys,
+        read: Callable[[Any], T],
+        *,
+        writes: bool = True,
+    ) -> None:
+        """A plain command. `invoke` makes the call of a script.
+
+        Args:
+            read: turns the reply into the result.
+            writes: False if the command only reads.
+        """
+        self._plain = command
+        self.keys = keys
+        self.read = read
+        self.writes = writes
+        self.script: Script | None = None
+        self.operation = ""
+        """The ID with which a caller can repeat the call after OutcomeUnknown, or ''."""
+        self.idempotent = True
+        """False if the call must not be retried after its outcome became unknown."""
+        self.index_effect: IndexEffect = "none"
+        """The effect that the script's header states, or a smaller one if the arguments exclude the rest."""
+        self.hints: Sequence[Call[Any]] = ()
+        """Calls that must precede this one, such as the index entry of a session to be created. Their replies do not matter."""
+        self.fixed_keys: Sequence[str] = ()
+        self.rest_keys: Sequence[str] | None = None
+        self.arguments: dict[str, Argument] = {}
+        self.rest: Sequence[Argument] = ()
+
+    @property
+    def command(self) -> Command:
+        """The command as it is sent."""
+        script = self.script
+        if script is None:
+            return self._plain
+        keys: Sequence[str] = self.fixed_keys
+        if script.rest_keys:
+            rest_keys = getattr(self.keys, "ancestor_keys", ()) if self.rest_keys is None else self.rest_keys
+            keys = [*keys, *rest_keys]
+        arguments = self.arguments
+        given = [arguments[name] for name in script.fixed_arguments]
+        return ("EVALSHA", script.sha, len(keys), *keys, *given, *self.rest)
+
+    def mark_retry(self, elapsed_ms: int) -> None:
+        """Tell the script how long ago the call was first tried, if the script has a use for that."""
+        if "elapsed_ms" in self.arguments:
+            self.arguments["elapsed_ms"] = elapsed_ms
+
+    def add_ancestors(self, ancestors: Sequence[str]) -> None:
+        """Name the ancestors that the script asked for (NEED_ANCESTORS), so that the next attempt declares their keys."""
+        assert isinstance(self.keys, SessionKeys)
+        self.keys.set_ancestors(ancestors)
+
+
+def invoke(
+    script: Script,
+    keys: AnyKeys,
+    read: Callable[[Any], T],
+    *,
+    rest: Sequence[Argument] = (),
+    other_keys: Mapping[str, str] | None = None,
+    rest_keys: Sequence[str] | None = None,
+    operation: str = "",
+    writes: bool = True,
+    **arguments: Argument,
+) -> Call[T]:
+    """Return the call of a script, with arguments by the names of its binding block.
+
+    Args:
+        keys: its attributes give the script's fixed keys by name, and `ancestor_keys` the keys behind them.
+        read: turns the reply into the result.
+        rest: the values of the script's last argument, if that takes any number of them.
+        other_keys: fixed keys by name that `keys` does not have.
+        rest_keys: the keys behind the fixed ones, instead of the ancestors' keys.
+        operation: the ID with which a caller can repeat the call.
+        writes: False if the script only reads.
+    """
+    if len(arguments) != len(script.fixed_arguments):
+        raise TypeError(f"{script.name} takes {', '.join(script.fixed_arguments)}; got {', '.join(arguments)}")
+    call = Call((), keys, read, writes=writes)
+    call.script = script
+    call.index_effect = script.index
+    call.operation = operation
+    call.arguments = arguments
+    call.rest = rest
+    call.rest_keys = rest_keys
+    if other_keys is None:
+        call.fixed_keys = [getattr(keys, name) for name in script.keys]
+    else:
+        call.fixed_keys = [other_keys[name] if name in other_keys else getattr(keys, name) for name in script.keys]
+    return call

@@ -1,0 +1,229 @@
+"""The only place that builds a key.
+
+    <namespace>:meta                      string   schema version of the namespace
+    <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
+    <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
+    <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
+    <namespace>:{<tag>}:queue:<agent>     zset     runs that wait for a worker, by the time at which they are available
+    <namespace>:{<tag>}:check_at:<agent>  zset     runs of the agent, by the time at which they must be checked
+    <namespace>:{<tag>}:workers:<agent>   string   workers that wait for a run
+    <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>   a session that is being imported
+    <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
+    <namespace>:{index-<n>}:records       hash     the values that each session is listed under, for a sixteenth of the sessions
+    <namespace>:{index-<n>}:check_at      zset     those sessions, by the time of the next check of their entries
+    <namespace>:{index-<n>}:dirty         zset     dirty marks: those sessions that are being written, by time
+    <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
+                                          zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:index:leases              zset     sessions whose leases are held, by deadline (advisory)
+    <namespace>:index:agents              zset     agents that have runs
+    <namespace>:index:documents           zset     categories that hold documents
+    <namespace>:index:pruned              string   pruning ran within its cooldown
+    <namespace>:documents:<category>      hash     documents by name and extension, no TTL
+    <namespace>:wake:<process>            channel  on which a process hears notifications
+
+The type comes before the ID, so no ID can form the key of another session. `tag` is `hash_tag(id)`: both keys of a session, and
+of a whole tree, share a slot. An agent's keys have the tag of the agent's ID. Each category of documents has its own slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+from zlib import crc32
+
+from ...errors import InvalidInput
+from .hash_tag import hash_tag
+from .ids import check_category, check_id
+
+SCHEMA_VERSION = "2"
+SHARDS = 16
+
+
+class SessionKeys:
+    """The keys of one session, and of its ancestors as far as they are known: a child's writes declare those, too."""
+
+    __slots__ = ("_prefix", "ancestor_keys", "ancestors", "id", "messages", "session", "tag")
+
+    def __init__(self, namespace: str, id: str) -> None:
+        self.id = check_id(id)
+        self.tag = hash_tag(id)
+        self._prefix = f"{namespace}:{{{self.tag}}}:"
+        self.session = f"{self._prefix}session:{id}"
+        self.messages = f"{self._prefix}messages:{id}"
+        self.set_ancestors(())
+
+    def set_ancestors(self, ancestors: Sequence[str]) -> None:
+        """Name the ancestors, the parent first. They never change."""
+        self.ancestors = tuple(ancestors)
+        self.ancestor_keys = tuple(
+            f"{self._prefix}{kind}:{id}" for id in self.ancestors for kind in ("session", "messages")
+        )
+
+
+class AgentKeys(NamedTuple):
+    """The keys that the workers of an agent share."""
+
+    id: str
+    tag: str
+    queue: str
+    check_at: str
+    workers: str
+
+
+class ChannelKeys(NamedTuple):
+    """The key that names the session of a channel. That session has the channel's tag."""
+
+    id: str
+    tag: str
+    channel: str
+
+
+class StagedKeys(NamedTuple):
+    """The keys that hold one session of an import until all sessions are there."""
+
+    id: str
+    tag: str
+    fields: str
+    elements: str
+
+
+class ImportKeys(NamedTuple):
+    """The key that holds the outcome of an import, in the slot of its sessions."""
+
+    id: str
+    tag: str
+    record: str
+
+
+class IndexKeys(NamedTuple):
+    """The key of an index with a slot of its own: the key is its own tag."""
+
+    id: str
+    tag: str
+    ids: str
+
+
+class DocumentKeys(NamedTuple):
+    """The key of a category of documents. Like an index it has a slot of its own."""
+
+    id: str
+    tag: str
+    documents: str
+
+
+class ShardKeys(NamedTuple):
+    """The keys of the index upkeep for a sixteenth of the sessions. A whole tree is in one shard."""
+
+    id: str
+    tag: str
+    check_at: str
+    records: str
+    dirty: str
+
+
+class EntryKeys(NamedTuple):
+    """The zsets of one index value, for sessions of one kind."""
+
+    id: str
+    tag: str
+    active_created: str
+    active_updated: str
+    ended_created: str
+    ended_updated: str
+
+
+AnyKeys: TypeAlias = (
+    SessionKeys | AgentKeys | ChannelKeys | StagedKeys | ImportKeys | IndexKeys | ShardKeys | EntryKeys | DocumentKeys
+)
+
+
+def session_keys(namespace: str, id: str) -> SessionKeys:
+    """Return the keys of a session. Raises InvalidInput for a bad ID."""
+    return SessionKeys(namespace, id)
+
+
+def agent_keys(namespace: str, agent: str) -> AgentKeys:
+    """Return the keys of an agent's queue."""
+    tag = hash_tag(agent)
+    return AgentKeys(
+        agent, tag, *[f"{namespace}:{{{tag}}}:{kind}:{agent}" for kind in ("queue", "check_at", "workers")]
+    )
+
+
+def channel_keys(namespace: str, channel: str) -> ChannelKeys:
+    """Return the key of a channel. Raises InvalidInput for a bad ID."""
+    tag = hash_tag(check_id(channel, "channel"))
+    return ChannelKeys(channel, tag, f"{namespace}:{{{tag}}}:channel:{channel}")
+
+
+def staged_keys(namespace: str, id: str, nonce: str) -> StagedKeys:
+    """Return the keys where the import under a nonce stages a session."""
+    tag = hash_tag(id)
+    kinds = ("import-session", "import-messages")
+    return StagedKeys(id, tag, *[f"{namespace}:{{{tag}}}:{kind}:{nonce}:{id}" for kind in kinds])
+
+
+def import_keys(namespace: str, root: str, nonce: str) -> ImportKeys:
+    """Return the key of the outcome of the import under a nonce."""
+    tag = hash_tag(root)
+    return ImportKeys(root, tag, f"{namespace}:{{{tag}}}:import:{nonce}")
+
+
+def shard_keys(namespace: str, shard: int) -> ShardKeys:
+    """Return the keys of one shard of the index upkeep, 0 to 15."""
+    tag = f"index-{shard}"
+    return ShardKeys(tag, tag, *[f"{namespace}:{{{tag}}}:{kind}" for kind in ("check_at", "records", "dirty")])
+
+
+def shard_of(tag: str) -> int:
+    """Return the shard of the sessions with a hash tag."""
+    return int(tag, 16) % SHARDS
+
+
+def entry_keys(namespace: str, index: str, kind: str, value: str, tag: str = "") -> EntryKeys:
+    """Return the zsets of an index value. Without a tag they have a slot of their own."""
+    tag = tag or f"{crc32(f'{index}:{value}'.encode()):08x}"
+    prefix = f"{namespace}:{{{tag}}}:{index}:{kind}"
+    zsets = [f"{prefix}:{group}:{order}:{value}" for group in ("active", "ended") for order in ("created", "updated")]
+    return EntryKeys(f"{index} {value}", tag, *zsets)
+
+
+def index_keys(namespace: str, name: str) -> IndexKeys:
+    """Return the key of an index of the namespace: leases, agents, documents or pruned."""
+    key = f"{namespace}:index:{name}"
+    return IndexKeys(name, key, key)
+
+
+def document_keys(namespace: str, category: str) -> DocumentKeys:
+    """Return the key of a category of documents. Raises InvalidInput for a bad category."""
+    key = f"{namespace}:documents:{check_category(category)}"
+    return DocumentKeys(category, key, key)
+
+
+def meta_key(namespace: str) -> str:
+    """Return the key of the schema version."""
+    return f"{namespace}:meta"
+
+
+def wake_channel(namespace: str, process: str) -> str:
+    """Return the channel on which a process hears notifications."""
+    return f"{namespace}:wake:{process}"
+
+
+def every_session(namespace: str) -> str:
+    """Return the pattern that the keys of all sessions match, for SCAN."""
+    return f"{namespace}:{{*}}:session:*"
+
+
+def every_document(namespace: str) -> str:
+    """Return the pattern that the keys of all categories match, for SCAN."""
+    return f"{namespace}:documents:*"
+
+
+def session_id_of(namespace: str, key: bytes) -> str | None:
+    """Return the ID of the session at a key, or None when `session_keys` does not make that key."""
+    id = key.decode(errors="replace").partition("}:session:")[2]
+    try:
+        return id if session_keys(namespace, id).session.encode() == key else None
+    except InvalidInput:
+        return None

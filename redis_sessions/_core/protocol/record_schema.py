@@ -1,0 +1,181 @@
+"""The words of each packed record of a session's hash: the schema that the scripts, `records.py` and the storage reference share.
+
+A record is one field of words separated by a space. Lua parses and formats each record in one file of `lua/lib/records`, Python
+in one class of `records.py`. A test compares both with `SCHEMA`. To add a word, change all three.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Word(NamedTuple):
+    """One word of a record."""
+
+    name: str
+    type: str
+    """number, text, or digits: a number that scripts keep as text. With a question mark: or '-' for none."""
+    meaning: str
+
+
+class Record(NamedTuple):
+    """One packed record: the field that holds it, and its words in order."""
+
+    field: str
+    words: tuple[Word, ...]
+    note: str = ""
+
+
+def _words(*rows: tuple[str, str, str]) -> tuple[Word, ...]:
+    return tuple(Word(*row) for row in rows)
+
+
+SCHEMA: dict[str, Record] = {
+    "counters": Record(
+        "counters",
+        _words(
+            ("rev", "number", "changes so far"),
+            ("last_seq", "number", "the highest seq"),
+            ("dropped", "number", "messages that left the list"),
+            ("user_messages", "number", "user messages since the last clear"),
+            ("assistant_messages", "number", "assistant messages since the last clear"),
+            ("turns", "number", "turns that an assistant message completed"),
+            ("pending_turn", "number", "1 while a user message waits for its answer, else 0"),
+            ("bytes", "number", "bytes of the retained messages, as stored"),
+            ("tokens", "number", "tokens of the retained messages"),
+            ("operations", "number", "operations so far; numbers the recorded results"),
+            ("updated_us", "number", "time of the last change, µs since the epoch"),
+        ),
+    ),
+    "settings": Record(
+        "settings",
+        _words(
+            ("max_messages", "number", "the cap, 0 for none"),
+            ("cap_policy", "text", "oldest, tool_safe or turn"),
+            ("max_message_bytes", "number", "largest payload in bytes"),
+            ("ttl_ms", "number", "idle life, 0 for none"),
+            ("deadline_ms", "number?", "end of the whole life, ms since the epoch"),
+        ),
+    ),
+    "limits": Record(
+        "limits",
+        _words(
+            ("max_turns", "number?", ""),
+            ("max_entries", "number?", ""),
+            ("max_duration_ms", "number?", ""),
+            ("action", "text", "error, end_session or ignore"),
+        ),
+        "absent without limits",
+    ),
+    "lease": Record(
+        "lease",
+        _words(
+            ("fence", "number", "grows with every grant"),
+            ("nonce", "text", "of the holder's request, '-' when the lease is free"),
+            ("deadline_ms", "number", "ms since the epoch"),
+            ("owner", "text", "name of the holder"),
+        ),
+        "the last grant; absent before the first",
+    ),
+    "waiter": Record(
+        "lease_waiters, join_waiters, subscribers; workers:<agent>",
+        _words(
+            ("nonce", "text", "of the waiter"),
+            ("until_ms", "number", "end of the wait, ms since the epoch"),
+            ("counts_receivers", "text", "1 if PUBLISH returning 0 proves that the waiter is gone"),
+            ("channel", "text", "on which the waiter hears"),
+            (
+                "detail",
+                "text",
+                "lease: '<ttl_ms> <owner>'; join: '<target>'; subscriber: message or watch; worker: '-'",
+            ),
+        ),
+        "several records, each ends in a newline; the detail is the rest of the line",
+    ),
+    "lineage": Record(
+        "lineage",
+        _words(
+            ("number", "digits", "in the tree, from 1"),
+            ("root_incarnation", "text", ""),
+            ("path", "text", "/0/3/7/: the numbers from the root to the session"),
+            ("id", "text", "of the session"),
+            ("ancestors", "text", "IDs, the parent's first; the rest of the record"),
+        ),
+        "of a child",
+    ),
+    "run": Record(
+        "run",
+        _words(
+            ("attempts", "number", "claims so far"),
+            ("max_attempts", "digits?", "none when no worker may claim it"),
+            ("deadline_ms", "number?", "of the run, ms since the epoch"),
+        ),
+        "of a child",
+    ),
+    "spawn_counts": Record(
+        "children, tree",
+        _words(("total", "number", "ever spawned"), ("active", "number", "not ended")),
+        "children: of one parent; tree: of the root, for all below it",
+    ),
+    "member": Record(
+        "member.<number>",
+        _words(
+            ("id", "text", ""),
+            ("parent", "digits", "number of its parent"),
+            ("status", "text", "a status, or deleted"),
+            ("on_parent_end", "text", "c (cancel), d (detach) or r (request_cancel)"),
+            ("incarnation", "text", "the run ID"),
+            ("reference", "text", "JSON of the tool call that spawned it, or '-'; the rest of the record"),
+        ),
+        "of the root",
+    ),
+    "loop": Record(
+        "loop.<id>",
+        _words(
+            ("status", "text", "pending, running, completed, rejected or aborted"),
+            ("created", "digits", "ms since the epoch"),
+            ("started", "digits?", "ms since the epoch"),
+            ("finished", "digits?", "ms since the epoch"),
+            ("events", "number", ""),
+            ("turns", "number", ""),
+            ("usage", "text", "a usage record; the rest of this one"),
+        ),
+    ),
+    "inbox": Record(
+        "inbox",
+        _words(("first", "number", "number of the first message"), ("last", "number", "number of the last")),
+        "absent when the inbox is empty",
+    ),
+    "usage": Record(
+        "usage, step.<loop> <step>",
+        _words(
+            *[
+                (name, "number", "tokens")
+                for name in ("input", "output", "reasoning", "cache_read", "cache_write", "total")
+            ],
+            ("cost", "number", "in millionths"),
+        ),
+    ),
+    "tree_limits": Record(
+        "tree_limits",
+        _words(*[(name, "number?", "") for name in ("max_depth", "max_children", "max_active", "max_descendants")]),
+        "of a root; absent for the defaults",
+    ),
+    "budget": Record(
+        "budget",
+        _words(
+            ("tokens", "number?", ""), ("cost", "number?", "in millionths"), ("enforcement", "text", "spawn or append")
+        ),
+    ),
+    "spent": Record("spent", _words(("tokens", "number", ""), ("cost", "number", "in millionths"))),
+    "status_log": Record(
+        "status_log",
+        _words(
+            ("number", "number", "of the change, from 1"),
+            ("last_seq", "number", "the highest seq then"),
+            ("at_ms", "number", "ms since the epoch"),
+            ("status", "text", "the new status"),
+        ),
+        "the records of the last 1,000 bytes, each ends in a newline",
+    ),
+}

@@ -1,0 +1,220 @@
+"""The packed records of a session's hash, parsed. `record_schema.py` says what each word means."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+Bytes: TypeAlias = bytes
+
+
+class Counters(NamedTuple):
+    """The session's counters."""
+
+    rev: int
+    last_seq: int
+    dropped: int
+    user_messages: int
+    assistant_messages: int
+    turns: int
+    pending_turn: int
+    bytes: int
+    tokens: int
+    operations: int
+    updated_us: int
+
+    @classmethod
+    def parse(cls, text: Bytes) -> Counters:
+        """Read the record. Raises ValueError when it is damaged."""
+        return cls._make(map(int, text.split()))
+
+
+class Settings(NamedTuple):
+    """The settings that every write needs."""
+
+    max_messages: int
+    cap_policy: str
+    max_message_bytes: int
+    ttl_ms: int
+    deadline_ms: int | None
+
+    @classmethod
+    def parse(cls, text: bytes) -> Settings:
+        """Read the record. Raises ValueError when it is damaged."""
+        max_messages, cap_policy, max_message_bytes, ttl_ms, deadline_ms = text.decode().split()
+        return cls(int(max_messages), cap_policy, int(max_message_bytes), int(ttl_ms), optional_number(deadline_ms))
+
+
+class Limits(NamedTuple):
+    """The session's limits. None switches a limit off."""
+
+    max_turns: int | None
+    max_entries: int | None
+    max_duration_ms: int | None
+    action: str
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Limits:
+        """Read the record. No record means no limits. Raises ValueError when it is damaged."""
+        *limits, action = (text or b"- - - error").decode().split()
+        return cls(*map(optional_number, limits), action)  # type: ignore[call-arg,arg-type]
+
+    def __str__(self) -> str:
+        return join_words(*self)
+
+
+class LeaseRecord(NamedTuple):
+    """The last grant of a session's lease."""
+
+    fence: int
+    nonce: str
+    deadline_ms: int
+    owner: str
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> LeaseRecord:
+        """Read the record. No record means that the lease was never granted. Raises ValueError when it is damaged."""
+        fence, nonce, deadline_ms, owner = (text or b"0 - 0 -").decode().split(" ", 3)
+        return cls(int(fence), nonce, int(deadline_ms), owner)
+
+
+class Waiter(NamedTuple):
+    """A waiter of any kind."""
+
+    nonce: str
+    until_ms: int
+    counts_receivers: str
+    channel: str
+    detail: str
+
+    @classmethod
+    def parse_all(cls, text: bytes | None) -> list[Waiter]:
+        """Read all records of a field. Raises ValueError when one is damaged."""
+        found = []
+        for line in (text or b"").decode().splitlines():
+            nonce, until_ms, counts_receivers, channel, detail = line.split(" ", 4)
+            found.append(cls(nonce, int(until_ms), counts_receivers, channel, detail))
+        return found
+
+
+class Lineage(NamedTuple):
+    """The place of a child in its tree."""
+
+    number: int
+    root_incarnation: str
+    path: str
+    id: str
+    ancestors: list[str]
+
+    @classmethod
+    def parse(cls, text: bytes) -> Lineage:
+        """Read the record. Raises ValueError when it is damaged."""
+        number, root_incarnation, path, id, *ancestors = text.decode().split()
+        if not ancestors:
+            raise ValueError("a lineage names no ancestor")
+        return cls(int(number), root_incarnation, path, id, ancestors)
+
+
+class RunRecord(NamedTuple):
+    """The run of a child."""
+
+    attempts: int
+    max_attempts: int | None
+    deadline_ms: int | None
+
+    @classmethod
+    def parse(cls, text: bytes) -> RunRecord:
+        """Read the record. Raises ValueError when it is damaged."""
+        attempts, max_attempts, deadline_ms = text.decode().split()
+        return cls(int(attempts), optional_number(max_attempts), optional_number(deadline_ms))
+
+
+class SpawnCounts(NamedTuple):
+    """The number of sessions that were ever spawned, and of those that are active."""
+
+    total: int
+    active: int
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> SpawnCounts:
+        """Read the record. No record means none. Raises ValueError when it is damaged."""
+        return cls._make(map(int, (text or b"0 0").split()))
+
+
+class MemberRecord(NamedTuple):
+    """A tree's record of one spawned session."""
+
+    id: str
+    parent: int
+    status: str
+    on_parent_end: str
+    incarnation: str
+    reference: str
+
+    @classmethod
+    def parse(cls, text: str) -> MemberRecord:
+        """Read the record. Raises ValueError when it is damaged."""
+        id, parent, status, on_parent_end, incarnation, reference = text.split(" ", 5)
+        return cls(id, int(parent), status, on_parent_end, incarnation, reference)
+
+
+class LoopRecord(NamedTuple):
+    """A loop of the ledger."""
+
+    status: str
+    created: str
+    started: str
+    finished: str
+    events: int
+    turns: int
+    usage: str
+
+    @classmethod
+    def parse(cls, text: str) -> LoopRecord:
+        """Read the record. Raises ValueError when it is damaged."""
+        status, created, started, finished, events, turns, usage = text.split(" ", 6)
+        return cls(status, created, started, finished, int(events), int(turns), usage)
+
+
+class StatusChange(NamedTuple):
+    """One change of a session's status."""
+
+    number: int
+    last_seq: int
+    at_ms: int
+    status: str
+
+    @classmethod
+    def parse(cls, text: str) -> StatusChange:
+        """Read one record of the status log. Raises ValueError when it is damaged."""
+        number, last_seq, at_ms, status = text.split()
+        return cls(int(number), int(last_seq), int(at_ms), status)
+
+
+class Budget(NamedTuple):
+    """The budget of a session and of all its descendants."""
+
+    tokens: int | None
+    cost: int | None
+    enforcement: str
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Budget:
+        """Read the record. No record means no budget. Raises ValueError when it is damaged."""
+        tokens, cost, enforcement = (text or b"- - spawn").decode().split()
+        return cls(optional_number(tokens), optional_number(cost), enforcement)
+
+
+def inbox_size(text: bytes | None) -> int:
+    """Return how many messages wait in an inbox, from its record '<first> <last>'."""
+    first, last = (text or b"1 0").split()
+    return int(last) - int(first) + 1
+
+
+def optional_number(word: str) -> int | None:
+    """Return the number of a word, or None for '-'."""
+    return None if word == "-" else int(word)
+
+
+def join_words(*values: int | str | None) -> str:
+    """Return a record of words: '-' for None."""
+    return " ".join("-" if value is None else str(value) for value in values)

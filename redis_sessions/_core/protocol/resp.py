@@ -1,0 +1,26 @@
+"""Encode a command for the wire (RESP): with hiredis where it is installed, else in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .call import Command
+
+
+def _pack(command: Command) -> bytes:
+    parts = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        data = argument if isinstance(argument, bytes) else str(argument).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+pack: Callable[[Command], bytes] = _pack
+try:
+    import hiredis
+except ImportError:
+    pass
+else:
+    hiredis_pack: Any = hiredis.pack_command
+    pack = hiredis_pack

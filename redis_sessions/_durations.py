@@ -1,0 +1,78 @@
+"""Durations and whole numbers: the only place that checks and converts them.
+
+A public duration is a number of seconds, a timedelta, or text such as "90", "1.5s", "30m", "12h" or "7d". Inside the
+package a duration is a whole number of milliseconds, and its name ends in `_ms`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from .errors import InvalidInput
+
+Duration: TypeAlias = float | timedelta | str
+MAX_DURATION_MS = 100 * 365 * 24 * 3600 * 1000
+_TEXT = re.compile(r"(\d+\.?\d*|\.\d+) ?(ms|s|m|h|d|w)?", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+def milliseconds(
+    duration: Duration,
+    name: str,
+    *,
+    minimum: int = 1,
+    maximum: int = MAX_DURATION_MS,
+    bounds: str = "at least 1 ms and at most 100 years",
+) -> int:
+    """Return a duration as whole milliseconds.
+
+    Args:
+        duration: seconds, a timedelta, or text with a unit: ms, s, m, h, d or w. Text without a unit is seconds.
+        name: the argument that an error names.
+        minimum: the least that is allowed, in ms.
+        maximum: the most that is allowed, in ms.
+        bounds: the bounds as an error says them.
+
+    Raises InvalidInput.
+    """
+    seconds = _seconds(duration)
+    if seconds is None or not math.isfinite(seconds):
+        raise InvalidInput(
+            name=name, detail=f"must be seconds, a timedelta, or text such as '90s' or '7d', got {duration!r}"
+        )
+    ms = round(seconds * 1000)
+    if not minimum <= ms <= maximum:
+        raise InvalidInput(name=name, detail=f"must be {bounds}, got {duration!r}")
+    return ms
+
+
+def _seconds(duration: object) -> float | None:
+    """Return the seconds of a duration, or None when the value is not a duration."""
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
+    if isinstance(duration, str):
+        found = _TEXT.fullmatch(duration)
+        return float(found[1]) * _SECONDS[found[2] or "s"] if found else None
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
+        return None
+    return duration
+
+
+def whole(value: int, name: str, *, minimum: int = 0, maximum: int = 2**53) -> int:
+    """Return a whole number within its bounds. Raises InvalidInput that names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        raise InvalidInput(name=name, detail=f"must be a whole number from {minimum} to {maximum}, got {value!r}")
+    return value
+
+
+def moment(ms: int | bytes | str) -> datetime:
+    """Return a point in time (UTC) from milliseconds since the epoch."""
+    return datetime.fromtimestamp(int(ms) / 1000, UTC)
+
+
+def moment_of(micros: int | bytes | str) -> datetime:
+    """Return a point in time (UTC), to the millisecond, from microseconds since the epoch."""
+    return moment(int(micros) // 1000)

@@ -1,0 +1,95 @@
+# Generated from _async/api/documents.py by tools/mirror.py; edit that file.
+"""Documents: text and JSON by category and name. They stay until they are deleted."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, overload
+
+from ..._core.commands import documents
+from ..._core.protocol.keys import DocumentKeys
+from ...models.pages import Page
+from ..services.document_categories import DocumentCategories
+from ..transport.executor import Executor
+from .session_state import validated
+
+T = TypeVar("T")
+
+
+class Documents:
+    """The documents of one category, as markdown or JSON by name.
+
+    A name is 1 to 256 printable characters without '/', backslash, '..' and braces. One name can have both forms: only `list`
+    and `delete` treat them together. Each method is one round trip and raises InvalidInput for a bad name.
+    """
+
+    def __init__(self, executor: Executor, categories: DocumentCategories, keys: DocumentKeys, max_bytes: int) -> None:
+        self._executor = executor
+        self._categories = categories
+        self._keys = keys
+        self._max_bytes = max_bytes
+        self.category = keys.id
+        """The category."""
+
+    def put(self, name: str, text: str) -> None:
+        """Store a text. It replaces the present one: readers see the old or the new text.
+
+        Raises InvalidInput when it has more than `max_document_bytes` bytes of UTF-8.
+
+        Cost: one round trip. Two when this process did not write the category within the hour.
+        """
+        call = documents.put(self._keys, name, text, self._max_bytes)
+        self._categories.register(self.category)
+        self._executor.run(call)
+
+    def put_json(self, name: str, value: Any) -> None:
+        """Store a JSON value, or a pydantic model as JSON. See `put`."""
+        call = documents.put_json(self._keys, name, value, self._max_bytes)
+        self._categories.register(self.category)
+        self._executor.run(call)
+
+    def get(self, name: str) -> str | None:
+        """Return the text of a name, or None. Raises InvalidState when the stored bytes are not UTF-8."""
+        return self._executor.run(documents.get(self._keys, name))
+
+    @overload
+    def get_json(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
+
+    @overload
+    def get_json(self, name: str, default: T, *, type: type[T]) -> T: ...
+
+    @overload
+    def get_json(self, name: str, default: Any = None) -> Any: ...
+
+    def get_json(self, name: str, default: Any = None, *, type: type[T] | None = None) -> Any:
+        """Return the JSON value of a name, or the default when there is none.
+
+        Args:
+            name: the document.
+            default: returned when the document does not exist.
+            type: a pydantic model or any other type. The value is returned as that type.
+
+        Raises:
+            InvalidState: the stored bytes are not JSON, or the value does not fit the type.
+        """
+        missing = object()
+        value = self._executor.run(documents.get_json(self._keys, name, missing))
+        return default if value is missing else validated(value, type, name)
+
+    def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
+        """Return a page of names, ascending. A name with two forms is listed once.
+
+        Args:
+            limit: names of the page, 1 to 1,000.
+            cursor: the cursor of the page before.
+
+        Cost: one round trip that reads all names of the category.
+        """
+        return self._executor.run(documents.list_page(self._keys, limit, cursor))
+
+    def delete(self, name: str) -> bool:
+        """Delete the JSON form of a name, or the text if it has no JSON form. Return whether there was one.
+
+        The call is not retried, because a second call could delete the other form. Raises OutcomeUnknown when the connection
+        broke before the answer.
+        """
+        return self._executor.run(documents.delete(self._keys, name))

@@ -1,0 +1,390 @@
+# Generated from _async/api/session.py by tools/mirror.py; edit that file.
+"""The handle on one session."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar, Unpack
+
+from pydantic import BaseModel
+
+from ..._core.commands import inbox, messages, sessions, watch_progress
+from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
+from ..._core.commands.watch_progress import WatchProgress
+from ..._core.protocol.keys import SessionKeys
+from ..._durations import Duration, milliseconds, whole
+from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
+from ...models.events import SessionEvent
+from ...models.limits import LimitCheck
+from ...models.messages import Message
+from ...models.results import AppendResult, SendResult
+from ...models.sessions import SessionInfo, Status
+from ...settings import Description, SessionPatch, checked_names
+from ..services import deleter, export_import
+from ..services.context import CacheContext
+from ..services.lease_context import HeldLease
+from ..services.watcher import watch
+from ..transport import primitives
+from .lease import Lease
+from .session_children import SessionChildren
+from .session_loops import SessionLoops
+from .session_messages import SessionMessages
+from .session_state import State, Variables
+
+T = TypeVar("T")
+
+
+class Session(SessionMessages, SessionChildren, SessionLoops):
+    """A handle on one session, by its ID. A handle costs no round trip.
+
+    A handle from `create` or `open` knows the incarnation of the session. A handle from `session(id)` learns it with the first
+    append. From then on the handle refuses a session that was deleted and created again (SessionReplaced). Every method raises
+    SessionNotFound when the session is gone. Each method is one atomic round trip unless it says otherwise.
+    """
+
+    def __init__(
+        self,
+        context: CacheContext,
+        keys: SessionKeys,
+        incarnation: str,
+        *,
+        under: HeldLease | None = None,
+        unapplied: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(context, keys, incarnation, under=under)
+        self.state = State(keys, self._run, self._writer)
+        """Named JSON values and pydantic models."""
+        self.variables = Variables(keys, self._run, self._writer)
+        """Named text."""
+        self.unapplied_options: dict[str, Any] = dict(unapplied or {})
+        """Options that `get_or_create` or `main_session` asked for and the existing session does not have.
+
+        The values are those of the session, a duration as a timedelta. `patch` can change all but `max_lifetime`.
+        """
+
+    def _under_lease(self, lease: HeldLease) -> Session:
+        return Session(self._context, self._keys, self._incarnation, under=lease)
+
+    # -- messages ------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        *batch: Message | dict[str, Any] | BaseModel,
+        batch_id: str | None = None,
+        expected_rev: int | None = None,
+    ) -> AppendResult:
+        """Append messages in order: all or none, and exactly once for a `batch_id`.
+
+        Then the cap drops the oldest messages, by the session's policy.
+
+        Args:
+            *batch: 1 to 10,000 messages, as dicts, Message or pydantic models.
+            batch_id: an ID among the session's last 64 operations returns its first result and writes nothing, so that an
+                append can be repeated. 1 to 128 characters. Default: a new one.
+            expected_rev: refuse the append unless the session has this revision.
+
+        Returns:
+            The place of the batch, and the state of the session after it.
+
+        Raises:
+            SessionNotFound, SessionReplaced: the session is gone.
+            SessionNotActive: the session is paused or has ended.
+            SessionLocked, LeaseLost: another worker holds the session's lease.
+            RevisionConflict: the session does not have the expected revision.
+            LimitExceeded, MessageTooLarge: a limit of the session refuses the batch.
+            SessionRegressed: a failover lost messages that this handle was told.
+            OutcomeUnknown: no answer came within `retry_for`. The error has the batch ID, with which the append can be repeated.
+            InvalidInput: a message is not valid.
+
+        Cost: one round trip, atomic. It does not grow with the length of the session.
+        """
+        call = messages.append(
+            self._keys,
+            *self._writer(),
+            batch,
+            self._count,
+            batch_id=batch_id,
+            expected_rev=expected_rev,
+            seen=self._seen,
+        )
+        try:
+            result, self._incarnation = self._executor.run(call)
+        except LeaseLost:
+            self._mark_lease_lost()
+            raise
+        except LimitExceeded as problem:
+            self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
+            raise
+        if result.last_seq > self._seen:
+            self._seen = result.last_seq
+        return result
+
+    def send(self, message: str | Message | dict[str, Any], *, batch_id: str | None = None) -> SendResult:
+        """Send one message. It never waits, and never comes between the messages of a lease holder.
+
+        While another worker holds the lease, the message waits in the session's inbox, in order. Otherwise it is appended,
+        behind the messages that still wait there.
+
+        Args:
+            message: text, which becomes a user message, or a message.
+            batch_id: makes the send happen once, however often it is repeated. See `append`.
+
+        Raises:
+            SessionNotActive: the session is paused or has ended.
+            MessageTooLarge: the message exceeds `max_message_bytes`.
+            LimitExceeded: a limit of the session refuses the message, or `max_inbox` messages wait.
+            OutcomeUnknown: no answer came within `retry_for`.
+
+        Cost: one round trip, atomic.
+        """
+        one = Message("user", message) if isinstance(message, str) else message
+        call = inbox.send(self._keys, *self._writer(), one, self._count, batch_id)
+        try:
+            result, self._incarnation = self._run(call)
+        except LimitExceeded as problem:
+            self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
+            raise
+        self._seen = max(self._seen, result.seq or 0)
+        return result
+
+    def lease(self, ttl: Duration = 30.0, wait: Duration = 10.0, *, owner: str | None = None) -> Lease[Session]:
+        """Return the lease of this session, for `with session.lease() as lease:`. No round trip.
+
+        Args:
+            ttl: how long the lease outlives a holder that dies, 0.1 s to a day. It is renewed while it is held.
+            wait: how long to wait for the lease, 0 to a day.
+            owner: the name that others see as the holder. Default: '<host>:<process ID>'.
+        """
+        return Lease(self, self._under_lease, ttl, wait, owner)
+
+    def retry_on_conflict(self, function: Callable[[SessionInfo], T], *, attempts: int = 10) -> T:
+        """Call a function with the session's info, and again when its write met a RevisionConflict.
+
+        Args:
+            function: writes with `expected_rev=info.rev`.
+            attempts: how often the function is called, 1 to 1,000.
+
+        Returns:
+            The result of the function.
+
+        Raises:
+            RevisionConflict: every attempt met one.
+        """
+        for attempt in range(1, whole(attempts, "attempts", minimum=1, maximum=1000) + 1):
+            try:
+                return function(self.info())
+            except RevisionConflict:
+                if attempt == attempts:
+                    raise
+                primitives.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.2)))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def pin(self, seq: int, *, expected_rev: int | None = None) -> int:
+        """Keep a message whatever the cap drops. At most half of the cap may be pinned. Return the new revision.
+
+        Raises MessageNotFound, LimitExceeded.
+        """
+        return self._run(messages.pin(self._keys, *self._writer(), seq, True, expected_rev=expected_rev))
+
+    def unpin(self, seq: int, *, expected_rev: int | None = None) -> int:
+        """End a pin. A message that only the pin kept is dropped. Return the new revision.
+
+        Raises MessageNotFound.
+        """
+        return self._run(messages.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
+
+    def clear(self, *, expected_rev: int | None = None) -> int:
+        """Remove all messages and reset their counts. Seqs go on. The system prompt and the state stay.
+
+        Returns:
+            The new revision.
+        """
+        return self._run(messages.clear(self._keys, *self._writer(), expected_rev=expected_rev))
+
+    def watch(
+        self, after_seq: int | None = 0, *, after_change: int = 0, timeout: Duration | None = None
+    ) -> Iterator[SessionEvent]:
+        """Yield what happens in the session as it happens: messages and status changes in order, each once.
+
+        The watch goes on over disconnects and failovers, as long as a call is retried. What it missed is read. Messages that the
+        cap dropped unseen are a `gap`. The watch ends after the session's end, when the session is gone, or after a silence of
+        `timeout`. A slow watcher delays no other. To resume, give the `seq` and the `change` of the last event.
+
+        Args:
+            after_seq: begin with the message after this one. None to begin with what comes from now on.
+            after_change: begin with the status change after this one.
+            timeout: end the watch when nothing happens for this time. Default: never.
+
+        Raises:
+            SessionNotFound: the session does not exist.
+            SessionRegressed: a failover lost messages that were yielded.
+            StoreUnavailable: the server did not answer for `retry_for`.
+        """
+        seq = None if after_seq is None else whole(after_seq, "after_seq")
+        seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
+        progress = WatchProgress(self.id, seq, whole(after_change, "after_change"), self._incarnation)
+        return watch(self._context.watcher, self._keys, progress, seconds)
+
+    def publish(self, data: Any) -> None:
+        """Tell the present watchers a JSON value of at most 64 KiB. It is not stored."""
+        self._executor.run(watch_progress.publish(self._keys, self._incarnation, data))
+
+    # -- the session itself --------------------------------------------------------------------------------------
+
+    def info(self) -> SessionInfo:
+        """Return everything about the session but its messages and state, as of one moment."""
+        info = self._executor.run(sessions.info(self._keys, self._incarnation))
+        if info.last_seq < self._seen:
+            raise SessionRegressed(session_id=self.id, known=info.last_seq, seen=self._seen)
+        return info
+
+    def check_limits(self) -> LimitCheck:
+        """Return the first of turns, entries and duration that is reached or exceeded, else ok."""
+        return (self.info()).check_limits()
+
+    def patch(
+        self,
+        *,
+        expected_rev: int | None = None,
+        remove_metadata: Sequence[str] = (),
+        **changes: Unpack[SessionPatch],
+    ) -> int:
+        """Change what the session says of itself, and its options.
+
+        Args:
+            expected_rev: refuse the patch unless the session has this revision.
+            remove_metadata: metadata keys to remove.
+            **changes: descriptions and options, as in `create`. `metadata` is merged key by key. None unsets user_id, agent_id,
+                parent_id, name, type, tags and system_prompt. A lower cap takes effect with the next append. Bounds of a tree can
+                be changed at its root. `kind`, `formation` and `max_lifetime` are set at creation only.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            RevisionConflict: the session does not have the expected revision.
+            InvalidInput: a change is not valid. Nothing was written.
+        """
+        checked_names(changes, SessionPatch)
+        for name in ("kind", "formation", "max_lifetime"):
+            if name in changes:
+                raise InvalidInput(name=name, detail="is set at the creation of a session and cannot be changed")
+        described: dict[str, Any] = {
+            name: value for name, value in changes.items() if name in Description.__annotations__
+        }
+        options = {name: value for name, value in changes.items() if name not in described}
+        removed = [f"meta.{checked_text(key, 'remove_metadata')}" for key in remove_metadata]
+        sets = description_fields(
+            self._count, **{name: value for name, value in described.items() if value is not None}
+        )
+        call = sessions.patch(
+            self._keys, *self._writer(), sets, [*unset_fields(described), *removed], options,
+            expected_rev=expected_rev,
+        )  # fmt: skip
+        return self._run(call)
+
+    def touch(self, ttl: Duration | None = None) -> timedelta | None:
+        """Extend the session's life. Never shorten it, never pass `max_lifetime`, and change nothing else.
+
+        Args:
+            ttl: the idle life from now. Default: the session's own.
+
+        Returns:
+            The life left. None for a persistent session.
+        """
+        return self._executor.run(sessions.touch(self._keys, self._incarnation, ttl))
+
+    def pause(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """Pause an active session: it takes no messages until `resume`. Return the new revision."""
+        return self._set_status("paused", reason, None, expected_rev)
+
+    def resume(self, *, expected_rev: int | None = None) -> int:
+        """Make a paused session active again. Return the new revision."""
+        return self._set_status("active", None, None, expected_rev)
+
+    def complete(self, result: Any = None, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """End the session as completed. The result of a child goes to its parent as a message.
+
+        An end is final: the same end again changes nothing, and another one raises InvalidTransition.
+
+        Args:
+            result: a JSON value, or a pydantic model.
+            reason: why it ends.
+            expected_rev: refuse the end unless the session has this revision.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            InvalidTransition: the session ended otherwise before.
+            MessageTooLarge: the result exceeds the parent's `max_message_bytes`.
+        """
+        return self._set_status("completed", reason, result, expected_rev)
+
+    def fail(self, *, reason: str | None = None, result: Any = None, expected_rev: int | None = None) -> int:
+        """End the session as failed. Return the new revision. See `complete`."""
+        return self._set_status("failed", reason, result, expected_rev)
+
+    def cancel(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """End the session as cancelled, and all sessions below it: from then on none of them writes or spawns.
+
+        `pause`, `resume`, `cancel`, `time_out` and `delete` do not need the lease. Inside a block whose lease was lost they raise
+        LeaseLost.
+
+        Returns:
+            The new revision.
+
+        Cost: one round trip, and one for each 400 sessions below it.
+        """
+        return self._set_status("cancelled", reason, None, expected_rev)
+
+    def time_out(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """End the session as timed_out. Return the new revision."""
+        return self._set_status("timed_out", reason, None, expected_rev)
+
+    def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
+        call = sessions.set_status(self._keys, *self._writer(), status, reason, result, expected_rev=expected_rev)
+        rev, members = self._run(call)
+        if members:
+            self._context.run_queues.finalize_members(self._keys, members)
+        if self._keys.ancestors and status not in ("active", "paused"):
+            self._context.run_queues.remove(self._keys)
+        return rev
+
+    def delete(self) -> bool:
+        """Delete the session with everything it owns, and all sessions below it. Return whether it existed.
+
+        A session of a tree is cancelled first, so that from then on no session below it writes.
+
+        Cost: one round trip for a session without a tree, three for a child without children. Otherwise at most six, and one for
+        each 400 sessions below it.
+        """
+        try:
+            existed = deleter.delete_session(self._context, self._keys, *self._writer())
+        except LeaseLost:
+            self._mark_lease_lost()
+            raise
+        if self._keys.ancestors:
+            self._context.run_queues.remove(self._keys)
+        return existed
+
+    def export(self, *, tree: bool = True) -> Iterator[str]:
+        """Yield the lines of an export (JSON Lines, without newlines), for `cache.import_sessions`.
+
+        Each session is exported as of one moment. Nothing is locked: a session that changes during the export is read again,
+        at most 5 times.
+
+        Args:
+            tree: export all sessions below this one, too.
+
+        Raises:
+            ConcurrentModification: the sessions changed too fast. Pause the session, then export again.
+
+        Cost: one round trip for each 1,000 messages or 4 MB, which is also the most that is in memory.
+        """
+        return export_import.export(self._context, self._keys, self._incarnation, tree)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"

@@ -1,0 +1,248 @@
+# Generated from _async/api/session_children.py by tools/mirror.py; edit that file.
+"""Methods on a session's children: spawn, list, join, and the request to stop."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack
+
+from ..._core.commands import messages, run_queues, sessions, trees
+from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
+from ..._core.commands.session_fields import description_fields
+from ..._core.protocol.keys import session_keys
+from ..._durations import Duration, milliseconds, whole
+from ...errors import InvalidInput, JoinTimeout, ReplyTimeout
+from ...models.messages import Message
+from ...models.results import AppendResult, SendResult
+from ...models.trees import ChildInfo, SpawnRef, SpawnResult
+from ...settings import Description, SessionOptions, check_child_options, checked_names
+from ..services.history import read_history
+from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
+from .session_base import SessionBase
+
+_ACTIVE = ("active", "paused")
+
+
+class SessionChildren(SessionBase):
+    """A session with its parent and its children."""
+
+    def spawn(
+        self,
+        agent_id: str,
+        *,
+        task: str | None = None,
+        label: str | None = None,
+        model: str | None = None,
+        mode: trees.Mode = "run",
+        context: trees.Context = "isolated",
+        cleanup: trees.Cleanup = "keep",
+        on_parent_end: trees.OnParentEnd = "cancel",
+        run_timeout: Duration | None = None,
+        max_attempts: int = 3,
+        token_budget: int | None = None,
+        cost_budget: float | None = None,
+        spawned_by: SpawnRef | Mapping[str, Any] | None = None,
+        batch_id: str | None = None,
+        description: Description | None = None,
+        **options: Unpack[SessionOptions],
+    ) -> SpawnResult:
+        """Spawn a child session for an agent, with the ID `agent:<agent_id>:subagent:<uuid>`.
+
+        The child lives no longer than this session, and not past its deadlines. It belongs to this session's user, unless the
+        description names another. Its result comes to this session as a message.
+
+        Args:
+            agent_id: the agent whose workers claim the child, 1 to 128 characters without ':'.
+            task: the task, for the worker.
+            label: a name that is unique among the active sessions of the tree.
+            model: the model, for the worker.
+            mode: run: a worker claims the child, and it ends with its result. session: it stays until it is ended.
+            context: isolated: the child starts empty. fork: it starts with the messages that this session retains.
+            cleanup: keep, or delete: the child is deleted when its result was delivered.
+            on_parent_end: cancel, detach or request_cancel: what happens to the child when this session ends. A cancellation of
+                this session is always one of the child.
+            run_timeout: time after which the child ends as timed_out.
+            max_attempts: how often workers may claim the child, 1 to 1,000.
+            token_budget: tokens that the child and all sessions below it may spend.
+            cost_budget: cost that the child and all sessions below it may spend.
+            spawned_by: the tool call that spawns the child.
+            batch_id: makes the spawn happen once, however often it is repeated.
+            description: what the child says of itself, such as its name, tags and metadata.
+            **options: limits and lifetimes of the child. See SessionSettings.
+
+        Returns:
+            Whether the child was accepted, and why not. A refusal is a value. `raise_if_refused()` makes it an error.
+
+        Raises:
+            SessionNotFound, SessionReplaced: this session is gone.
+            SessionLocked, LeaseLost: another worker holds this session's lease.
+            InvalidInput: an argument is not valid.
+
+        Cost: one round trip, atomic. Two in a cluster, where run queues have slots of their own.
+        """
+        shared = self._context
+        check_child_options(options)
+        request = trees.spawn_request(
+            self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
+            on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
+            batch_id=batch_id,
+        )  # fmt: skip
+        budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
+        settings = shared.settings.for_child({**options, **budgets})
+        fields = self._child_fields(description)
+        inherits_user = "user_id" not in (description or {})
+        queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
+        call = trees.spawn(
+            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, batch_id,
+            inherits_user=inherits_user,
+        )  # fmt: skip
+        child = session_keys(shared.namespace, request.id)
+        hints = shared.indexer.prepare_creation(
+            child, {**fields, **request.fields}, settings.ttl_ms, may_relist=inherits_user
+        )
+        if queue is not None:
+            call.hints = hints
+        shared.run_queues.reserve(agent_id, self._keys, request.id, claimable=mode == "run", hints=hints)
+        result = self._run(call)
+        if result.session_key is None or batch_id is not None or inherits_user:
+            shared.indexer.check_later([request.id])
+        lineage = (self.id, *self._keys.ancestors)
+        if result.session_key is not None:
+            shared.executor.remember_ancestors(result.session_key, lineage)
+        if queue is None:
+            keys = shared.run_queues.keys_of(" ".join([request.id, *lineage]))
+            shared.run_queues.confirm_spawn(keys, is_created=result.session_key == request.id, claimable=mode == "run")
+        return result
+
+    def _child_fields(self, description: Description | None) -> dict[str, Any]:
+        given: dict[str, Any] = dict(description or {})
+        checked_names(given, Description)
+        return dict(description_fields(self._count, **given))
+
+    def children(self, *, recursive: bool = False) -> list[ChildInfo]:
+        """Return the state of each child: status, tokens, last activity, lease holder, attempt.
+
+        Args:
+            recursive: all sessions below this one, not only its children.
+
+        Returns:
+            The children in the order of their spawns.
+
+        Cost: two round trips.
+        """
+        call = trees.list_members(self._keys, self._incarnation, recursive=recursive)
+        return self._child_infos((self._executor.run(call)).members)
+
+    def _child_infos(self, members: list[trees.Member]) -> list[ChildInfo]:
+        calls = [sessions.info(self._context.run_queues.keys_of(member.id), "") for member in members]
+        found = self._executor.run_many(calls)
+        return [trees.child_info(member, info) for member, info in zip(members, found, strict=True)]
+
+    def join(self, wanted: Literal["all", "any"] | int = "all", *, timeout: Duration = 60.0) -> list[ChildInfo]:
+        """Wait until children have ended.
+
+        Args:
+            wanted: all children, any child, or a number of them.
+            timeout: how long to wait, 0 or more.
+
+        Returns:
+            The children that have ended, in the order of their spawns.
+
+        Raises:
+            JoinTimeout: fewer children ended in time.
+
+        Cost: two round trips. The wait is ended by the children's ends. Every 5 s it also checks for children whose worker died.
+        """
+        target = {"all": 0, "any": 1}.get(wanted) if isinstance(wanted, str) else whole(wanted, "wanted", minimum=1)
+        if target is None:
+            raise InvalidInput(name="wanted", detail=f"must be 'all', 'any' or a number, got {wanted!r}")
+        due = time.monotonic() + milliseconds(timeout, "timeout", minimum=0, bounds="0 or more") / 1000
+        hub, nonce = self._context.hub, secrets.token_hex(8)
+        queue = hub.register(nonce)
+        try:
+            while True:
+                can_hear = hub.try_subscribe(self._executor.where)
+                left = max(due - time.monotonic(), 0)
+                found = self._executor.run(
+                    trees.list_members(
+                        self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
+                        counts_receivers=hub.counts_receivers, channel=hub.channel,
+                    )
+                )  # fmt: skip
+                ended = [member for member in found.members if member.status not in _ACTIVE]
+                if len(ended) >= (target or len(found.members)):
+                    return self._child_infos(ended)
+                if left == 0:
+                    waiting = [member.id for member in found.members if member.status in _ACTIVE]
+                    raise JoinTimeout(
+                        session_id=self.id, ended=[member.id for member in ended], waiting=waiting,
+                        detail=f"{len(ended)} of {len(found.members)} children had ended when the time was over",
+                    )  # fmt: skip
+                is_waking = can_hear and found.status == "active"  # the children of an ended parent end now
+                pause = POLL_INTERVAL_SECONDS if is_waking else RETRY_SUBSCRIBE_SECONDS
+                if queue.get(min(left, pause)) is None:
+                    self._recover_runs(found.members)
+        finally:
+            hub.unregister(nonce)
+
+    def _recover_runs(self, members: list[trees.Member]) -> None:
+        for agent in {run_queues.agent_of(member.id) for member in members if member.status in _ACTIVE}:
+            if agent is not None:
+                self._context.run_queues.recover(agent)
+
+    def wait_for_reply(self, sent: SendResult | AppendResult | int, *, timeout: Duration = 60.0) -> Message:
+        """Wait for the first assistant message without tool calls after a message.
+
+        Args:
+            sent: the result of `send` or `append`, also when the message waits in the inbox, or a seq.
+            timeout: how long to wait, 0 or more.
+
+        Raises:
+            ReplyTimeout: no reply came in time. The sent message stays sent.
+
+        Cost: two round trips, and two for each message that comes before the reply.
+        """
+        ms = milliseconds(timeout, "timeout", minimum=0, bounds="0 or more")
+        due = time.monotonic() + ms / 1000
+        batch_id = None if isinstance(sent, int) else sent.batch_id
+        last = sent.last_seq if isinstance(sent, AppendResult) else sent.seq if isinstance(sent, SendResult) else sent
+        hub, nonce = self._context.hub, secrets.token_hex(8)
+        queue = hub.register(nonce)
+        try:
+            while True:
+                can_hear = hub.try_subscribe(self._executor.where)
+                left = max(due - time.monotonic(), 0)
+                call = messages.subscribe(
+                    self._keys, self._incarnation, nonce, round(left * 1000), hub.channel, hub.counts_receivers,
+                    "message",
+                )  # fmt: skip
+                newest = (self._executor.run(call)).last_seq
+                if last is None or newest > last:
+                    limit = None if last is not None else 1000
+                    new = read_history(
+                        self._executor, self._keys, self._incarnation, limit, after=last or 0, seen=self._seen
+                    )
+                    reply = messages.find_reply(new, batch_id if last is None else None)
+                    if reply is not None:
+                        return reply
+                if left == 0:
+                    raise ReplyTimeout(session_id=self.id, seq=last or newest, waited=ms / 1000)
+                queue.get(min(left, POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS))
+        finally:
+            hub.unregister(nonce)
+
+    def request_cancel(self, *, reason: str | None = None) -> None:
+        """Ask this session, and all sessions below it, to stop. They see it with `is_cancel_requested`.
+
+        Cost: one round trip, atomic.
+        """
+        self._executor.run(trees.request_cancel(self._keys, self._incarnation, reason))
+
+    def is_cancel_requested(self) -> bool:
+        """Return whether this session was asked to stop, or is cancelled, by itself or with an ancestor.
+
+        Cost: one round trip.
+        """
+        return self._executor.run(trees.read_cancel(self._keys, self._incarnation)) != ""

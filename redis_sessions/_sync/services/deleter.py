@@ -1,0 +1,28 @@
+# Generated from _async/services/deleter.py by tools/mirror.py; edit that file.
+"""Delete a session with all sessions below it."""
+
+from __future__ import annotations
+
+from ..._core.commands import sessions
+from ..._core.protocol.keys import SessionKeys
+from .context import CacheContext
+
+
+def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
+    """Delete a session. Return whether it existed.
+
+    A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
+    deleted, 400 a round trip, and the session last.
+    """
+    existed = False
+    while True:
+        deletion = context.executor.run(sessions.delete(keys, incarnation, lease))
+        existed = existed or deletion.outcome in ("deleted", "open", "parent")
+        if deletion.outcome == "open":
+            _, members = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            if members:
+                context.run_queues.finalize_members(keys, members)
+        elif deletion.outcome == "parent":
+            context.run_queues.finalize_members(keys, deletion.members, deletion.number)
+        else:
+            return existed

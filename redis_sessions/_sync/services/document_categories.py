@@ -1,0 +1,52 @@
+# Generated from _async/services/document_categories.py by tools/mirror.py; edit that file.
+"""The categories that hold documents. Their index is a hint: it is written before the documents, and checked by lists."""
+
+from __future__ import annotations
+
+import time
+
+from ..._core.commands import documents
+from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
+from ..._durations import whole
+from ...models.pages import Page
+from ..transport.executor import Executor
+
+_MAX_REMEMBERED = 10_000
+
+
+class DocumentCategories:
+    """The categories of one namespace."""
+
+    def __init__(self, executor: Executor, namespace: str) -> None:
+        self._executor = executor
+        self._namespace = namespace
+        self._index = index_keys(namespace, "documents")
+        self._registered: dict[str, float] = {}
+
+    def keys_of(self, category: str) -> DocumentKeys:
+        """Return the keys of a category. Raises InvalidInput for a bad one."""
+        return document_keys(self._namespace, category)
+
+    def register(self, category: str) -> None:
+        """Register a category before a document is written there. A process does so once an hour."""
+        lasts = documents.REGISTERED_SECONDS
+        if time.monotonic() - self._registered.get(category, -lasts) < lasts:
+            return
+        self._executor.run(documents.register_category(self._index, category))
+        if len(self._registered) >= _MAX_REMEMBERED:
+            self._registered.pop(next(iter(self._registered)), None)
+        self._registered[category] = time.monotonic()
+
+    def page(self, limit: int, cursor: str | None) -> Page[str]:
+        """Return a page of categories that hold documents. Empty ones leave the index, unless they were registered lately."""
+        whole(limit, "limit", minimum=1, maximum=documents.MAX_PAGE_NAMES)
+        names = self._executor.run(documents.registered_categories(self._index, cursor))
+        found: list[str] = []
+        while names and len(found) <= limit:
+            batch, names = names[: limit + 1], names[limit + 1 :]
+            results = self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in batch])
+            found += [name for name, holds in zip(batch, results, strict=True) if holds]
+            empty = [name for name, holds in zip(batch, results, strict=True) if not holds]
+            if empty:
+                self._executor.run(documents.remove_categories(self._index, empty))
+        return documents.name_page(found, limit)

@@ -1,0 +1,80 @@
+# Generated from _async/services/pruner.py by tools/mirror.py; edit that file.
+"""Delete sessions that are old, or too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ..._core.commands import list_pages, sessions
+from ..._core.commands.list_query import Position, Row, query
+from ..._core.protocol.keys import index_keys, session_keys
+from ...errors import SessionsError
+from .context import CacheContext
+from .deleter import delete_session
+from .listing import SessionLister
+
+_BATCH = 100
+
+
+class Pruner:
+    """One pass over the sessions of a cache, newest first: what is beyond the limits is deleted."""
+
+    def __init__(self, context: CacheContext, lister: SessionLister) -> None:
+        self._context = context
+        self._lister = lister
+
+    def may_begin(self, cooldown_ms: int) -> bool:
+        """Return whether no process of the fleet pruned within its cooldown, and begin a new cooldown if so."""
+        keys = index_keys(self._context.namespace, "pruned")
+        return cooldown_ms == 0 or self._context.executor.run(list_pages.begin_prune(keys, cooldown_ms))
+
+    def run(self, max_sessions: int, max_age_ms: int, dry_run: bool, progress: Callable[[int], None] | None) -> int:
+        """Delete, or only count with `dry_run`. Return how many roots."""
+        removed = 0
+        batch: list[Row] = []
+        for row in self._beyond_limits(max_sessions, max_age_ms):
+            batch.append(row)
+            if len(batch) == _BATCH:
+                removed += len(batch) if dry_run else self._delete(batch)
+                batch = []
+                if progress is not None:
+                    progress(removed)
+        removed += len(batch) if dry_run else self._delete(batch)
+        if progress is not None:
+            progress(removed)
+        return removed
+
+    def _beyond_limits(self, max_sessions: int, max_age_ms: int) -> Iterator[Row]:
+        """Yield the roots that are beyond the limits and not in use."""
+        now_us = self._lister.server_time()
+        cutoff_us = now_us - max_age_ms * 1000 if max_age_ms else 0
+        all_sessions = query(limit=_BATCH * 2)
+        cursor = all_sessions.cursor(Position(cutoff_us, "")) if max_sessions == 0 else None
+        kept = 0
+        for row in self._lister.rows(all_sessions, cursor):
+            if row.summary.root_id is not None:
+                continue  # it is deleted with its root
+            if row.updated_us >= cutoff_us and (max_sessions == 0 or kept < max_sessions):
+                kept += 1
+            elif row.summary.holder is None and row.summary.active_descendants == 0:
+                yield row
+
+    def _delete(self, rows: Sequence[Row]) -> int:
+        """Delete the sessions that did not change since they were read, with all below them. Return how many roots."""
+        if not rows:
+            return 0
+        context = self._context
+        keys = [session_keys(context.namespace, row.summary.id) for row in rows]
+        context.executor.run_many([context.indexer.mark_dirty(one, [one.id]) for one in keys])
+        calls = [sessions.delete(one, row.incarnation, "", row.updated_us) for one, row in zip(keys, rows, strict=True)]
+        results = context.executor.run_many(calls)
+        removed = 0
+        for one, row, result in zip(keys, rows, results, strict=True):
+            if isinstance(result, SessionsError):
+                continue  # replaced since, or out of reach: the next pass meets it
+            if result.outcome in ("open", "parent"):
+                removed += delete_session(context, one, row.incarnation, "")
+            else:
+                removed += result.outcome == "deleted"
+        context.indexer.repair_all([one.id for one in keys])
+        return removed

@@ -1,0 +1,160 @@
+# Generated from _async/services/watch_many.py by tools/mirror.py; edit that file.
+"""Follow many sessions at once: those of a user, of an agent, or of a tree, also those that are created later."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+
+from ..._core.commands import trees
+from ..._core.commands.list_query import query
+from ..._core.commands.watch_progress import WatchProgress
+from ..._core.protocol.keys import session_keys
+from ...errors import InvalidInput, SessionNotFound
+from ...models.events import SessionEvent
+from ..transport import tasks
+from .context import CacheContext
+from .listing import SessionLister
+from .watcher import WatchNotice, WatchTarget
+
+_OPEN = ("active", "paused")
+_SEARCH_SECONDS = 1.0
+"""The pause between two searches for new sessions."""
+_LATE_US = 20_000_000
+"""The maximum delay between a session's creation and its index entry, and the maximum difference between servers' clocks."""
+MAX_WATCHED = 1000
+
+
+class MemberSource(ABC):
+    """Finds the sessions that are watched."""
+
+    is_over = False
+    """True if no session can join any more."""
+
+    @abstractmethod
+    def first(self) -> list[str]:
+        """Return the IDs of the sessions that exist and have not ended. It may stop after `MAX_WATCHED`."""
+
+    @abstractmethod
+    def joined(self, limit: int) -> list[str]:
+        """Return up to `limit` session IDs that joined since the last call, oldest first. The others come with a later call."""
+
+    @abstractmethod
+    def forget(self, id: str) -> None:
+        """Take note that a session is gone, so that another session with this ID can join."""
+
+
+class TreeMembers(MemberSource):
+    """The root of a tree and all sessions below it."""
+
+    def __init__(self, context: CacheContext, root: str) -> None:
+        self._context = context
+        self._root = session_keys(context.namespace, root)
+        self._known: set[str] = set()
+
+    def first(self) -> list[str]:
+        members = self._members()
+        self._known = {self._root.id, *[member.id for member in members]}
+        return [self._root.id, *[member.id for member in members if member.status in _OPEN]]
+
+    def joined(self, limit: int) -> list[str]:
+        try:
+            members = self._members()
+        except SessionNotFound:  # and with the root all sessions below it
+            self.is_over = True
+            return []
+        found = [member.id for member in members if member.id not in self._known][:limit]
+        self._known.update(found)
+        return found
+
+    def forget(self, id: str) -> None:
+        """Do nothing: a child's ID is not used twice, and a root that is created again has another tree."""
+
+    def _members(self) -> list[trees.Member]:
+        call = trees.list_members(self._root, "", recursive=True)
+        return (self._context.executor.run(call)).members
+
+
+class ListedMembers(MemberSource):
+    """The sessions of a user or an agent, by the indexes."""
+
+    def __init__(self, lister: SessionLister, user_id: str | None, agent_id: str | None) -> None:
+        self._lister = lister
+        self._query = query(user_id=user_id, agent_id=agent_id, order="created", limit=200)
+        self._since_us = 0
+        self._known: dict[str, int] = {}
+
+    def first(self) -> list[str]:
+        self._since_us = self._lister.server_time() - _LATE_US
+        for row in self._lister.rows(self._query):
+            if row.created_us < self._since_us:
+                break
+            self._known[row.summary.id] = row.created_us
+        found: dict[str, int] = {}
+        for row in self._lister.rows(self._query._replace(active_only=True, statuses=_OPEN)):
+            found[row.summary.id] = row.created_us
+            if len(found) > MAX_WATCHED:
+                break
+        self._known |= found
+        return [*found]
+
+    def joined(self, limit: int) -> list[str]:
+        now_us, found = self._lister.server_time(), []
+        for row in self._lister.rows(self._query):
+            if row.created_us < self._since_us:
+                break
+            if row.summary.id not in self._known:
+                found.append(row)
+        oldest = found[::-1][:limit]
+        self._known |= {row.summary.id: row.created_us for row in oldest}
+        if len(oldest) == len(found):
+            self._since_us = max(self._since_us, now_us - _LATE_US)
+            self._known = {id: created for id, created in self._known.items() if created >= self._since_us}
+        return [row.summary.id for row in oldest]
+
+    def forget(self, id: str) -> None:
+        self._known.pop(id, None)
+
+
+def watch_many(
+    context: CacheContext, source: MemberSource, after: Mapping[str, tuple[int, int]], seconds: float | None
+) -> Iterator[SessionEvent]:
+    """Yield what happens in all sessions of a source, until nothing happens for `seconds`."""
+    queue: tasks.Queue[WatchNotice] = tasks.Queue()
+    targets: dict[str, WatchTarget] = {}
+    try:
+        heard = searched = time.monotonic()
+        ids = list(dict.fromkeys([*source.first(), *after]))
+        if len(ids) > MAX_WATCHED:
+            raise InvalidInput(
+                name="watch", detail=f"must cover at most {MAX_WATCHED} active sessions, and there are more"
+            )
+        begins: dict[str, tuple[int | None, int]] = dict.fromkeys(ids, (None, 0))
+        begins |= after
+        while True:
+            for id in ids:
+                keys = session_keys(context.namespace, id)
+                targets[id] = WatchTarget(keys, WatchProgress(id, *begins.pop(id, (0, 0))))
+                context.watcher.join(keys, queue)
+                for event in context.watcher.begin_one_of_many(targets[id]):
+                    yield event
+                    heard = time.monotonic()
+            pause = max(searched + _SEARCH_SECONDS - time.monotonic(), 0)
+            for event in context.watcher.follow(targets, queue, pause):
+                yield event
+                heard = time.monotonic()
+                if event.kind == "deleted":
+                    source.forget(event.session_id)
+            for id in [id for id, target in targets.items() if target.progress.is_over]:
+                context.watcher.leave(targets.pop(id).keys, queue)
+            is_silent = seconds is not None and time.monotonic() - heard >= seconds
+            if is_silent or (source.is_over and not targets):
+                return
+            ids = []
+            if time.monotonic() - searched >= _SEARCH_SECONDS:
+                searched = time.monotonic()
+                ids = [id for id in source.joined(MAX_WATCHED - len(targets)) if id not in targets]
+    finally:
+        for target in targets.values():
+            context.watcher.leave(target.keys, queue)

@@ -1,0 +1,77 @@
+# Generated from _async/transport/connect.py by tools/mirror.py; edit that file.
+"""Make connections for an engine, with the client library's classes for TCP, TLS and Unix sockets."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from redis.connection import Connection, ConnectionInterface, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from ...engines import Engine, connection_options
+from ...errors import InvalidInput
+from . import primitives
+
+_CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
+
+
+def connector(
+    engine: Engine, timeout: float, node: tuple[str, int] | None = None, *, is_idle: bool = False
+) -> Callable[[], ConnectionInterface]:
+    """Return a function that makes one connection, not yet open, to the engine's server or to a node.
+
+    `is_idle`: nothing may be sent for long, so the operating system checks whether the peer is still there.
+    Raises InvalidInput for an option that does not exist, or a client that does not fit the cache.
+    """
+    options = connection_options(engine, timeout, Retry)
+    options["socket_timeout"] = None if primitives.ASYNC else timeout  # a shared connection has its own timer
+    if is_idle and engine.transport in ("tcp", "tls") and "path" not in options and hasattr(socket, "TCP_KEEPIDLE"):
+        options["socket_keepalive"] = True
+        options["socket_keepalive_options"] = {
+            socket.TCP_KEEPIDLE: 5,
+            socket.TCP_KEEPINTVL: 5,
+            socket.TCP_KEEPCNT: 3,
+        }
+    if engine.service and node is not None:
+        options["redis_connect_func"] = _check_is_master
+    if node is not None:
+        options["host"], options["port"] = node
+    kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
+
+    try:
+        is_right_kind = inspect.iscoroutinefunction(kind(**options).connect) is primitives.ASYNC
+    except (TypeError, ValueError) as problem:
+        detail = str(problem).rpartition("got an unexpected keyword argument ")
+        reason = f"there is no option {detail[2]}" if detail[1] else str(problem)
+        raise InvalidInput(name="url", detail=f"{engine.where}: {reason}") from None
+    if not is_right_kind:
+        raise InvalidInput(
+            name="client",
+            detail="SessionCache needs an asyncio client of redis-py, SessionCache needs a plain one",
+        )
+
+    def connect() -> ConnectionInterface:
+        engine.prepare()
+        connection: ConnectionInterface = kind(**options)
+        return connection
+
+    return connect
+
+
+def _check_is_master(connection: Any) -> None:
+    """Refuse a server that is not a master: its data may be old, or missing."""
+    connection.on_connect()
+    connection.send_command("ROLE")
+    role = connection.read_response()
+    if role[0] not in (b"master", "master"):
+        raise RedisConnectionError(f"{connection.host}:{connection.port} is not a master")
+
+
+def _fake_class() -> Any:
+    from fakeredis import FakeRedisConnection
+
+    return FakeRedisConnection

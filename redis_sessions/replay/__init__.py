@@ -1,1 +1,0 @@
-"""Replays conversations through a fleet of worker processes and proves that nothing was lost, doubled or reordered."""

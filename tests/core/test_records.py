@@ -1,0 +1,108 @@
+"""The packed records: Lua, Python and the schema agree on the words, their order and their types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lupa.lua51
+import pytest
+
+from redis_sessions._core.protocol import records
+from redis_sessions._core.protocol.record_schema import SCHEMA, Word
+from redis_sessions._core.protocol.scripts import library
+
+PYTHON: dict[str, Any] = {
+    "counters": records.Counters,
+    "settings": records.Settings,
+    "limits": records.Limits,
+    "lease": records.LeaseRecord,
+    "waiter": records.Waiter,
+    "lineage": records.Lineage,
+    "run": records.RunRecord,
+    "spawn_counts": records.SpawnCounts,
+    "member": records.MemberRecord,
+    "loop": records.LoopRecord,
+    "budget": records.Budget,
+    "status_log": records.StatusChange,
+}
+"""The class that reads each record. Those without one are read by scripts only."""
+OF_TEXT = ("member", "loop", "status_log")
+"""The records that are read as text, because they come in replies as parts of a line."""
+LUA = sorted(name for name in SCHEMA if f"parse_{name}" in library())
+LUA_RUNTIME = lupa.lua51.LuaRuntime()
+SAMPLES = {"counts_receivers": "1", "on_parent_end": "c"}
+
+
+def sample(word: Word, number: int) -> str:
+    """Return a value of a word that differs from the values of the other words."""
+    if word.name in SAMPLES:
+        return SAMPLES[word.name]
+    return f"text{number}" if word.type == "text" else str(number)
+
+
+def sample_record(name: str) -> tuple[str, dict[str, str]]:
+    """Return a record and its words by name."""
+    values = {word.name: sample(word, 1000 + at) for at, word in enumerate(SCHEMA[name].words)}
+    ending = "\n" if name in ("waiter", "status_log") else ""
+    return " ".join(values.values()) + ending, values
+
+
+def lua_function(name: str) -> Any:
+    """Return a library function with everything that it includes."""
+    sources: list[str] = []
+
+    def load(function: str) -> None:
+        text = library()[function]
+        for line in text.splitlines():
+            if line.startswith("--- include:"):
+                for other in line.removeprefix("--- include:").split():
+                    if library()[other] not in sources:
+                        load(other)
+        if text not in sources:
+            sources.append(text)
+
+    load(name)
+    return LUA_RUNTIME.execute("\n".join([*sources, f"return {name}"]))
+
+
+def test_lua_reads_all_records_that_scripts_write() -> None:
+    """The records without a Lua pair are those that a script copies or adds up as a whole."""
+    assert set(SCHEMA) - set(LUA) <= {"usage", "tree_limits", "budget", "spent", "status_log"}
+
+
+@pytest.mark.parametrize("name", LUA)
+def test_lua_record_has_the_words_of_the_schema(name: str) -> None:
+    """The Lua parser returns every word under its name and with its type."""
+    text, values = sample_record(name)
+    found = lua_function(f"parse_{name}")(*((text, 1) if name == "waiter" else (text,)))
+    found = dict((found[0] if isinstance(found, tuple) else found).items())
+    for word in SCHEMA[name].words:
+        expected = int(values[word.name]) if word.type.startswith("number") else values[word.name]
+        assert found[word.name] == expected, word
+
+
+@pytest.mark.parametrize("name", [name for name in LUA if f"format_{name}" in library()])
+def test_lua_record_survives_a_round_trip(name: str) -> None:
+    """Formatting what was parsed gives the same text."""
+    text, _ = sample_record(name)
+    found = lua_function(f"parse_{name}")(*((text, 1) if name == "waiter" else (text,)))
+    assert lua_function(f"format_{name}")(found[0] if isinstance(found, tuple) else found) == text
+
+
+def read(name: str, text: str) -> Any:
+    """Return what Python reads in a record."""
+    if name == "waiter":
+        return records.Waiter.parse_all(text.encode())[0]
+    return PYTHON[name].parse(text if name in OF_TEXT else text.encode())
+
+
+@pytest.mark.parametrize("name", list(PYTHON))
+def test_python_record_has_the_words_of_the_schema(name: str) -> None:
+    """The Python class has the same words in the same order, and reads each at its place."""
+    text, values = sample_record(name)
+    assert list(PYTHON[name]._fields) == [word.name for word in SCHEMA[name].words]
+    found = read(name, text)
+    for word in SCHEMA[name].words:
+        text = values[word.name]
+        accepted = (text, [text]) if word.type == "text" else (text, int(text))
+        assert getattr(found, word.name) in accepted, word

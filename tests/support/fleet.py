@@ -1,0 +1,64 @@
+"""Worker processes for tests. They start quickly, because they are forked from a process with all modules loaded."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any
+
+from redis_sessions import Run, SessionCache
+
+CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.support.fleet"])
+
+
+def answer(run: Run) -> Any:
+    """Append a message, wait up to 4 ms, and return a result."""
+    run.append({"role": "assistant", "content": "working"})
+    time.sleep(random.uniform(0, 0.004))
+    return f"did {run.task}"
+
+
+def work(url: str, namespace: str, agent: str, concurrency: int, ttl: float) -> None:
+    """Run a worker until the process is killed."""
+    with SessionCache.from_url(url, namespace=namespace, retry_for=20) as cache:
+        cache.worker(agent, answer, concurrency=concurrency, ttl=ttl)
+
+
+class Fleet:
+    """A constant number of processes. A killed process is replaced."""
+
+    def __init__(self, size: int, target: Callable[..., None], *arguments: Any) -> None:
+        self.target = target
+        self.arguments = arguments
+        self.killed = 0
+        self.processes: list[ForkServerProcess] = [self._start() for _ in range(size)]
+
+    def _start(self) -> ForkServerProcess:
+        process = CONTEXT.Process(target=self.target, args=self.arguments, daemon=True)
+        process.start()
+        return process
+
+    def kill_one(self) -> None:
+        """Kill a random process with SIGKILL, and start another process in its place."""
+        index = random.randrange(len(self.processes))
+        self.processes[index].kill()
+        self.processes[index].join()
+        self.processes[index] = self._start()
+        self.killed += 1
+
+
+@contextmanager
+def fleet(size: int, target: Callable[..., None], *arguments: Any) -> Iterator[Fleet]:
+    """Start a fleet, and kill it at the end of the block."""
+    fleet = Fleet(size, target, *arguments)
+    try:
+        yield fleet
+    finally:
+        for process in fleet.processes:
+            process.kill()
+            process.join()

@@ -1,0 +1,78 @@
+"""The worker of an agent on every engine: results, retries, the stop, and many quick runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from redis_sessions import Run, SessionCache
+from redis_sessions._async.api.worker import _log
+from tests.trees.children import X
+from tests.trees.runs import DEADLINE_SECONDS, claim_run, spawn_runs
+
+
+def test_worker_handles_runs_until_it_is_stopped(cache: SessionCache) -> None:
+    """A worker stores results, retries failures, fails a run with its last error, and finishes its runs after a stop."""
+    parent = cache.create(max_children=None, max_active=None)
+    spawn_runs(parent, "ok", "twice", "never", max_attempts=2)
+    stop, seen = threading.Event(), []
+
+    def handler(run: Run) -> Any:
+        seen.append((run.task, run.attempt))
+        run.append(X)
+        if run.task == "never" or (run.task == "twice" and run.attempt == 1):
+            raise ValueError("no luck")
+        return {"task": run.task}
+
+    _log.disabled = True
+    try:
+        worker = threading.Thread(
+            target=cache.worker, args=("a", handler), kwargs={"concurrency": 2, "stop": stop}, daemon=True
+        )
+        worker.start()
+        ended = {one.task: one for one in parent.join(timeout=DEADLINE_SECONDS)}
+        stop.set()
+        worker.join(DEADLINE_SECONDS)
+    finally:
+        _log.disabled = False
+    assert not worker.is_alive()
+    assert (ended["ok"].result, ended["twice"].result, ended["twice"].attempt) == ({"task": "ok"}, {"task": "twice"}, 2)
+    assert (ended["never"].status, ended["never"].reason) == ("failed", "ValueError: no luck")
+    assert sorted(seen) == [("never", 1), ("never", 2), ("ok", 1), ("twice", 1), ("twice", 2)]
+
+
+def test_stopped_worker_releases_unfinished_run(cache: SessionCache) -> None:
+    """A stopped worker releases a run that is unfinished after the grace."""
+    spawn_runs(cache.create(), "t")
+    stop, began, release = threading.Event(), threading.Event(), threading.Event()
+
+    def handler(run: Run) -> None:
+        began.set()
+        release.wait(2 * DEADLINE_SECONDS)
+
+    worker = threading.Thread(
+        target=cache.worker, args=("a", handler), kwargs={"grace": 0.1, "stop": stop}, daemon=True
+    )
+    worker.start()
+    assert began.wait(DEADLINE_SECONDS)
+    stop.set()
+    worker.join(DEADLINE_SECONDS)
+    assert not worker.is_alive()
+    run = claim_run(cache)
+    assert run.attempt == 2
+    release.set()
+
+
+def test_quick_runs_leave_no_worker_slot_occupied(cache: SessionCache) -> None:
+    """A worker handles 150 runs whose handlers may end before the worker recorded their start."""
+    parent = cache.create(max_children=None, max_active=None, max_descendants=200)
+    spawn_runs(parent, *[str(n) for n in range(150)])
+    stop = threading.Event()
+    worker = threading.Thread(
+        target=cache.worker, args=("a", lambda run: run.task), kwargs={"concurrency": 2, "stop": stop}, daemon=True
+    )
+    worker.start()
+    assert len(parent.join(timeout=2 * DEADLINE_SECONDS)) == 150
+    stop.set()
+    worker.join(DEADLINE_SECONDS)
+    assert not worker.is_alive()

@@ -1,0 +1,137 @@
+"""Facts of the reference that the code does not hold as values: units, advice, and who writes a key.
+
+`write_reference.py` fails when a key, an option or an error has no entry here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_DURATION = "duration"
+UNITS = {
+    "ttl": _DURATION,
+    "max_lifetime": _DURATION,
+    "max_messages": "messages",
+    "cap_policy": "word",
+    "max_turns": "turns",
+    "max_entries": "messages",
+    "max_duration": _DURATION,
+    "limit_action": "word",
+    "max_message_bytes": "bytes",
+    "max_tokens": "tokens",
+    "max_inbox": "messages",
+    "max_depth": "levels",
+    "max_children": "sessions",
+    "max_active": "sessions",
+    "max_descendants": "sessions",
+    "token_budget": "tokens",
+    "cost_budget": "cost",
+    "budget_enforcement": "word",
+    "namespace": "text, 1 to 64 characters",
+    "timeout": _DURATION,
+    "retry_for": _DURATION,
+    "max_connections": "connections, 1 or more",
+    "token_counter": "function",
+    "touch_on_read": "bool",
+    "acks": "replicas, 0 to 100",
+    "max_document_bytes": "bytes",
+}
+
+ADVICE = {
+    "SessionsError": "Catch it to handle every error of this package.",
+    "AccessDenied": "Check the user, the password and the ACL."
+    " See [rights of a server user](../guides/operations.md#rights-of-a-server-user).",
+    "CompactionConflict": "Read the history again, choose a range that begins at the first retained message, and compact that.",
+    "ConcurrentModification": "Pause the root session, repeat the export or import, then resume the session.",
+    "InvalidInput": "Correct the argument that `name` names. A repetition fails again.",
+    "InvalidState": "Read the stored value. Repair it, or delete it, because the library does not overwrite it.",
+    "InvalidTransition": "Treat the session as ended. Create another session to go on.",
+    "JoinTimeout": "Call `join` again, or look at `children()` for the sessions in `waiting`.",
+    "LeaseLost": "Stop the work. Read the session again before another attempt, because another worker may have written.",
+    "LimitExceeded": "Look at `limit`. Raise the limit with `patch`, make room, or end the session.",
+    "LoopConflict": "Read the ledger. Use another loop ID, or leave the ended loop as it is.",
+    "LoopNotFound": "Start the loop with `start_loop` before you record anything for it.",
+    "MessageNotFound": "Read the history for the seqs that are retained.",
+    "MessageTooLarge": "Shorten the message, or raise `max_message_bytes`, at most 64 MiB.",
+    "NotAnInteger": "Set the value to a whole number first.",
+    "NotReplicated": "Repeat the call with `batch_id`. Check the replicas if the error stays.",
+    "OutcomeUnknown": "Repeat the call with `batch_id`. If there is none, read what is stored first.",
+    "ReplyTimeout": "Call `wait_for_reply` again with the same argument. The sent message stays sent.",
+    "RevisionConflict": "Read the session again and repeat the change with the new revision, or use `retry_on_conflict`.",
+    "SchemaMismatch": "Use the version of the library that wrote the namespace, or another namespace.",
+    "SessionExists": "Use another ID, `get_or_create`, or `on_conflict` for an import.",
+    "SessionLocked": "Wait for the lease, `send` the message to the inbox, or write with `lease.session`.",
+    "SessionNotActive": "Resume a paused session. Create another session when this one has ended.",
+    "SessionNotFound": "Create the session. If it expired too early, raise `ttl`.",
+    "SessionRegressed": "Open the session again, compare the history with your own record, and append what is missing.",
+    "SessionReplaced": "Open the session again. The former content is gone.",
+    "SpawnRefused": "Look at `reason`. Wait for children, raise the bound at the root, or go on without the child.",
+    "StoreError": "Read the server's text. It names a fault of the server or of its configuration.",
+    "StoreFull": "Raise `maxmemory` or free memory, then repeat the call.",
+    "StoreUnavailable": "Check that the server runs and that the URL is right. The call can be repeated.",
+}
+
+
+class KeyFacts(NamedTuple):
+    """The facts of one key in the reference, without its meaning."""
+
+    ttl: str
+    writers: str
+    kind: str = ""
+    """The type, if the docstring of `keys.py` does not say it."""
+
+
+_INDEX_TTL = "at least the longest session TTL written to it, plus 30 days; 10 years for a persistent session"
+KEY_FACTS = {
+    "<namespace>:meta": KeyFacts("none", "the first call of a cache (SET NX)"),
+    "<namespace>:{<tag>}:session:<id>": KeyFacts(
+        "idle TTL from the last write, not past the deadline; none for a persistent session",
+        "every write to the session",
+    ),
+    "<namespace>:{<tag>}:messages:<id>": KeyFacts(
+        "the same instant as the session", "append, send, drain, clear, compact, pin, spawn with `fork`, import"
+    ),
+    "<namespace>:{<tag>}:channel:<id>": KeyFacts(
+        "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
+    ),
+    "<namespace>:{<tag>}:queue:<agent>": KeyFacts(
+        "30 days from the last write", "`runs/schedule`, `runs/dequeue`, `trees/spawn`"
+    ),
+    "<namespace>:{<tag>}:check_at:<agent>": KeyFacts(
+        "30 days from the last write", "`runs/schedule`, `runs/dequeue`, `trees/spawn`"
+    ),
+    "<namespace>:{<tag>}:workers:<agent>": KeyFacts(
+        "60 s from the last request of a worker", "`runs/dequeue`, `runs/schedule`"
+    ),
+    "<namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>": KeyFacts(
+        "1 hour", "`transfer/stage`; `transfer/move` renames both", "hash, list"
+    ),
+    "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
+    "<namespace>:{index-<n>}:records": KeyFacts(_INDEX_TTL, "`indexes/put_records`"),
+    "<namespace>:{index-<n>}:check_at": KeyFacts(_INDEX_TTL, "`indexes/put_records`"),
+    "<namespace>:{index-<n>}:dirty": KeyFacts(_INDEX_TTL, "`indexes/mark_dirty`, `indexes/put_records`"),
+    "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
+        _INDEX_TTL, "`indexes/upsert_entries`"
+    ),
+    "<namespace>:index:leases": KeyFacts("1 day from the last write", "`leases/update_index`"),
+    "<namespace>:index:agents": KeyFacts("30 days from the last write", "`runs/register_agent`"),
+    "<namespace>:index:documents": KeyFacts("none", "`documents/register_category`, `documents/remove_categories`"),
+    "<namespace>:index:pruned": KeyFacts("the cooldown of `prune`", "`prune` (SET NX PX)"),
+    "<namespace>:documents:<category>": KeyFacts("none", "`documents.put`, `documents.put_json`, `documents/delete`"),
+    "<namespace>:wake:<process>": KeyFacts("not stored", "scripts that notify (PUBLISH)"),
+}
+
+SCRIPT_FOLDERS = {
+    "conversations": "The session that a channel talks in.",
+    "documents": "Documents by category and name. They have no TTL.",
+    "inbox": "Messages that wait for the holder of a lease.",
+    "indexes": "The entries, records and dirty marks by which sessions are listed.",
+    "leases": "The exclusive right to write a session.",
+    "loops": "The ledger of a session: loops, steps, events and turns.",
+    "messages": "The transcript of a session, and its subscribers.",
+    "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",
+    "sessions": "The session itself: create, read, patch, end, delete.",
+    "state": "The state (JSON) and the variables (text) of a session.",
+    "transfer": "Export and import.",
+    "trees": "Spawn, members, labels and cancellation of a tree.",
+}
