@@ -3,8 +3,7 @@
 -- Returns {incarnation, fence, ms that the lease lasts}, or {incarnation, 0, ms after which to ask again} for a waiter.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST LIMIT_EXCEEDED INVALID_INPUT
 -- Index: none
---- include: results_field check_incarnation parse_lease find_result read_clock grant_lease extend_session without_waiter
---- include: format_waiter grant_next_waiter remove_lease_waiter save_lease_waiters
+--- include: results_field check_incarnation parse_lease find_result read_clock grant_lease extend_session
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
 local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -37,6 +36,7 @@ if holder.nonce == nonce or (is_free and waiters == '') then
   return {found, fence, ttl_ms}
 end
 
+--- include: without_waiter format_waiter grant_next_waiter remove_lease_waiter save_lease_waiters
 if not string.find('\n' .. waiters, '\n' .. nonce .. ' ', 1, true) then
   if #waiters > max_waiters * 20 then -- no record is that short
     waiters = without_waiter(waiters, '', now_ms)
