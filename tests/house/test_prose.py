@@ -11,7 +11,16 @@ from typing import Any
 import pydantic
 
 import redis_sessions
-from tests.support.prose import DIALECT, QUESTION_OPENINGS, ROOT, all_prose, docstrings, python_files
+from tests.support.prose import (
+    DIALECT,
+    QUESTION_OPENINGS,
+    ROOT,
+    all_prose,
+    comments,
+    docstrings,
+    lua_files,
+    python_files,
+)
 
 PACKAGE_FILES = [path for path in python_files() if path.is_relative_to(ROOT / "redis_sessions")]
 VERBS_WITH_S = ("Pass", "Process", "Access", "Address", "Express", "Compress", "Discuss", "Focus", "Press", "Guess")
@@ -23,6 +32,17 @@ def test_no_docstring_opens_like_a_question() -> None:
         prose.place
         for path in python_files()
         for prose in docstrings(path)
+        if re.match(rf"({'|'.join(QUESTION_OPENINGS)})\b", prose.text)
+    ]
+    assert found == []
+
+
+def test_no_comment_above_lua_code_opens_like_a_question() -> None:
+    """A Lua function is described by a verb or a noun, too."""
+    found = [
+        prose.place
+        for path in lua_files()
+        for prose in comments(path)
         if re.match(rf"({'|'.join(QUESTION_OPENINGS)})\b", prose.text)
     ]
     assert found == []

@@ -8,3 +8,8 @@ end
 local function join_counters(...)
   return string.format('%d %d %d %d %d %d %d %d %d %d %d', ...)
 end
+
+-- Return the counters of a session that was just created.
+local function new_counters(now_us)
+  return string.format('0 0 0 0 0 0 0 0 0 0 %.0f', now_us)
+end
