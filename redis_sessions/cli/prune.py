@@ -86,7 +86,7 @@ def prune(
 
 
 def _ask(run: partial[int], cache: SessionCache) -> None:
-    """Return if the user agrees to the deletion; else exit with 1."""
+    """Return if the user agrees to the deletion. Otherwise exit with 1."""
     with show_progress("sessions") as progress:
         found = run(dry_run=True, progress=progress)
     sessions = count_of(found, "session")

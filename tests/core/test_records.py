@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import lupa.lua51
 import pytest
 
+from redis_sessions import SessionInfo
+from redis_sessions._core.commands.export_format import VERSION
 from redis_sessions._core.protocol import records
+from redis_sessions._core.protocol.keys import SCHEMA_VERSION
 from redis_sessions._core.protocol.record_schema import SCHEMA, Word
 from redis_sessions._core.protocol.scripts import library
+from tests.support.prose import ROOT
 
 PYTHON: dict[str, Any] = {
     "counters": records.Counters,
@@ -63,6 +68,22 @@ def lua_function(name: str) -> Any:
 
     load(name)
     return LUA_RUNTIME.execute("\n".join([*sources, f"return {name}"]))
+
+
+def test_schema_has_version_of_its_words() -> None:
+    """A change of the words raises both versions: then enter the new digest and the new versions here."""
+    words = repr([(name, record.field, [word[:2] for word in record.words]) for name, record in SCHEMA.items()])
+    digest = hashlib.sha256(words.encode()).hexdigest()[:16]
+    assert (digest, SCHEMA_VERSION, VERSION) == ("5b18d37c133de794", "2", 2)
+    page = (ROOT / "docs" / "reference" / "storage.md").read_text(encoding="utf-8")
+    assert f"**schema version `{SCHEMA_VERSION}`**" in page
+
+
+def test_every_counter_is_public_or_internal() -> None:
+    """A counter that no field of SessionInfo shows is named here."""
+    internal = {"dropped", "pending_turn", "bytes", "tokens", "operations", "updated_us"}
+    shown = {*SessionInfo.model_fields, *(name for name in dir(SessionInfo) if not name.startswith("_"))}
+    assert {word.name for word in SCHEMA["counters"].words} - shown <= internal
 
 
 def test_lua_reads_all_records_that_scripts_write() -> None:

@@ -80,3 +80,11 @@ def test_source_files_stay_short() -> None:
         assert code_lines(path) <= 300, path
     for path in (ROOT / "lua").rglob("*.lua"):
         assert code_lines(path) <= 80, path
+
+
+def test_every_command_module_is_imported() -> None:
+    """`cli/commands.py` imports each module that adds a command to the app."""
+    imported = (PACKAGE / "cli" / "commands.py").read_text(encoding="utf-8")
+    for path in (PACKAGE / "cli").glob("*.py"):
+        if re.search(r"^@\w+\.command\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert re.search(rf"\b{path.stem}\b", imported), path

@@ -1,7 +1,7 @@
 """The words of each packed record of a session's hash: the schema that the scripts, `records.py` and the storage reference share.
 
 A record is one field of words separated by a space. Lua parses and formats each record in one file of `lua/lib/records`, Python
-in one class of `records.py`. A test compares both with `SCHEMA`. To add a word, change all three.
+in one class of `records.py`. A test compares both with `SCHEMA`. CONTRIBUTING.md lists the files that a new word takes.
 """
 
 from __future__ import annotations
