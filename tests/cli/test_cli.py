@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import gzip
 import json
 import re
@@ -230,10 +231,14 @@ def test_lease_show_says_why_a_session_is_locked(own_server: Server) -> None:
                 with cache.session("a").lease(wait=30, owner=owner):
                     pass
 
+            def has_waiters(number: int) -> bool:
+                lease = cache.session("a").info().lease
+                return lease is not None and len(lease.waiters) == number
+
             waits = []
             for number, owner in enumerate(("worker-8", "worker-9"), 1):
                 waits.append(pool.submit(contextvars.Context().run, wait, owner))
-                await_true(lambda count=number: len(cache.session("a").info().lease.waiters) == count)  # type: ignore
+                await_true(functools.partial(has_waiters, number))
             pool.submit(contextvars.Context().run, lambda: cache.session("a").send("x")).result()
             for command in (("lease", "show", "a"), ("show", "a")):
                 shown = run(*command, "--url", own_server.url).stdout

@@ -34,11 +34,6 @@ GUARANTEES = ROOT / "docs" / "guides" / "guarantees.md"
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 GUIDES = [README, ROOT / "docs" / "index.md", ROOT / "docs" / "quickstart.md", TROUBLESHOOTING]
 GUIDES += sorted((ROOT / "docs" / "guides").glob("*.md"))
-UNWANTED = re.compile(
-    r"\b(?:somebody|nobody|whoever|anew|befall\w*|meanwhile|beside|likewise|so many|for so long|is told|are told|looks? after"
-    r"|be had|is no [a-z]+)\b",
-    re.IGNORECASE,
-)
 SHELL = ["bash", "-euo", "pipefail", "-c"]
 FENCE = re.compile(r"^( *)```(\w+)(?: title=\"([^\"]*)\")?\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
@@ -167,11 +162,6 @@ def test_shell_block_runs(block: Block, shell: dict[str, str], tmp_path: Path) -
         assert process.returncode == 0, f"{block.name}: {line}: exit {process.returncode}\n{output}"
 
 
-def test_readme_fits_on_150_lines() -> None:
-    """The README has at most 150 lines."""
-    assert len(README.read_text().splitlines()) <= 150
-
-
 def test_links_of_readme_lead_to_files() -> None:
     """Every relative link of the README names a file or a folder of the repository."""
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README.read_text()):
@@ -180,7 +170,6 @@ def test_links_of_readme_lead_to_files() -> None:
 
 def test_site_builds_without_warnings(tmp_path: Path) -> None:
     """The documentation site builds in strict mode, so every link and anchor leads somewhere."""
-    pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -189,10 +178,9 @@ def test_site_builds_without_warnings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_page_is_plain_english(page: Path) -> None:
-    """A page has short lines, hardly any semicolons, and none of the words that the prose rules exclude."""
+    """A page has short lines and hardly any semicolons."""
     text = page.read_text()
     prose = re.sub(r"`[^`\n]*`", "X", FENCE.sub("", text))
-    assert sorted(set(UNWANTED.findall(prose))) == []
     assert prose.count(";") <= max(1, 2 * len(prose.split()) / 1000)
     long = [line for line in FENCE.sub("", text).splitlines() if len(line) > 130 and not line.startswith("|")]
     assert long == []
