@@ -20,6 +20,7 @@ from redis_sessions import (
     StoreUnavailable,
 )
 from redis_sessions._core.commands import leases
+from redis_sessions._core.protocol.scripts import HINT_SCRIPTS, script
 from tests.support.lease_waiters import FREE, elsewhere
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server, await_true, free_port
@@ -79,6 +80,17 @@ def test_flushed_script_is_loaded_again(server: Server, namespace: str) -> None:
             server.client.script_flush()
             session.append(X)
         assert session.info().count == 20
+    server.client.flushall()
+
+
+def test_scripts_of_hints_are_known_with_any_write(server: Server, namespace: str) -> None:
+    """After a SCRIPT FLUSH the first write loads the scripts of hints, too, so no other client's hint runs behind its write."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        session = cache.create("a")
+        session.append(X)
+        server.client.script_flush()
+        session.append(X)
+        assert server.client.script_exists(*[script(name).sha for name in HINT_SCRIPTS]) == [True] * len(HINT_SCRIPTS)
     server.client.flushall()
 
 

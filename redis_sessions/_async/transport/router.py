@@ -19,7 +19,7 @@ from redis.exceptions import (
 )
 
 from ..._core.protocol.call import Argument, Call, Command
-from ..._core.protocol.scripts import Script
+from ..._core.protocol.scripts import Script, load_commands
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectionLost,
@@ -49,8 +49,7 @@ class Router:
         self._clients: dict[Address, primitives.NodeClient] = {}
         self._slots: dict[int, Address] = {}
         self._failed_at: dict[Address, float] = {}
-        self._loaded_at: tuple[primitives.NodeClient | None, int] = (None, 0)
-        self._loaded: set[Script] = set()
+        self._hints_loaded: tuple[primitives.NodeClient | None, int] = (None, 0)
         self._subscription: primitives.Subscription | None = None
         self._closed = tasks.Event()
         self._reset()
@@ -88,11 +87,13 @@ class Router:
         client = await self._master_client() if self._sentinel is not None else self._server()
         try:
             if hints:
-                replies = await self._send_with_hints(client, hints, command, wait)
-            else:
-                replies = await client.send(command, wait=wait)
-            if isinstance(replies[0], NoScriptError) and script is not None:
-                replies = (await client.send(("SCRIPT", "LOAD", script.source), command, wait=wait))[1:]
+                await self._load_hints(client)
+            before = [hint.command for hint in hints]
+            replies = await client.send(*before, command, wait=wait)
+            if isinstance(replies[len(before)], NoScriptError) and script is not None:
+                before = [*load_commands(script), *before]
+                replies = await client.send(*before, command, wait=wait)
+            replies = replies[len(before) :]
         except (ConnectFailed, ConnectionLost):
             await self._check_master()
             raise
@@ -123,33 +124,14 @@ class Router:
                 replies[at] = reply
         return replies
 
-    async def _send_with_hints(
-        self, client: primitives.NodeClient, hints: Sequence[Call[Any]], command: Command, wait: Command | None
-    ) -> list[Any]:
-        """Send hints and a command together, in this order.
+    async def _load_hints(self, client: primitives.NodeClient) -> None:
+        """Load the scripts of hints, once for each connection that is opened, because the server may be a new one.
 
-        The scripts of hints are loaded before their first use on a new connection. Only after a SCRIPT FLUSH on an open
-        connection can a hint meet NOSCRIPT. It is then sent again, behind the command.
+        After a SCRIPT FLUSH on an open connection the write meets NOSCRIPT, too, until some client has loaded the hints again.
         """
-        unknown = {hint.script for hint in hints if hint.script is not None} - self._loaded_on(client)
-        if unknown:
-            await self._load_scripts(client, unknown)
-        replies = await client.send(*[hint.command for hint in hints], command, wait=wait)
-        missing = [hint for hint, reply in zip(hints, replies, strict=False) if isinstance(reply, NoScriptError)]
-        if missing:
-            await self._load_scripts(client, {hint.script for hint in missing if hint.script is not None})
-            await client.send(*[hint.command for hint in missing])
-        return replies[len(hints) :]
-
-    def _loaded_on(self, client: primitives.NodeClient) -> set[Script]:
-        """Return the scripts that were loaded since the client's last connection opened: a restart empties the server's cache."""
-        if self._loaded_at != (client, client.connections_opened):
-            self._loaded_at, self._loaded = (client, client.connections_opened), set()
-        return self._loaded
-
-    async def _load_scripts(self, client: primitives.NodeClient, scripts: set[Script]) -> None:
-        await client.send(*[("SCRIPT", "LOAD", script.source) for script in scripts])
-        self._loaded_on(client).update(scripts)
+        if self._hints_loaded != (client, client.connections_opened):
+            await client.send(*load_commands())
+            self._hints_loaded = (client, client.connections_opened)
 
     # -- a single server, or the master of a Sentinel service --------------------------------------------------------
 
@@ -202,8 +184,8 @@ class Router:
                 client = self._client_of(node)
                 replies = (await client.send(*before, command, wait=wait))[len(before) :]
                 if isinstance(replies[0], NoScriptError) and script is not None:
-                    load = ("SCRIPT", "LOAD", script.source)
-                    replies = (await client.send(load, *before, command, wait=wait))[len(before) + 1 :]
+                    loads = load_commands(script)
+                    replies = (await client.send(*loads, *before, command, wait=wait))[len(loads) + len(before) :]
             except (ConnectFailed, ConnectionLost):
                 self._slots.clear()  # a node is gone: discover again who serves what
                 self._failed_at[node] = time.monotonic()

@@ -20,6 +20,8 @@ from typing import Literal
 from .minify import minify
 
 IndexEffect = Literal["none", "touches", "may_end", "may_relist"]
+HINT_SCRIPTS = ("indexes/mark_dirty", "indexes/put_records", "indexes/upsert_entries")
+"""The scripts of hints. A client loads them before any other script, so a server that knows a write knows its hints."""
 _INCLUDE = re.compile(r"^( *)--- include:(.*)$")
 _BINDING = re.compile(r"^local (\w+)\s*= .*?\b(KEYS\[(\d+)\]|KEYS, \d+|ARGV\[(\d+)\]|ARGV, (\d+))", re.MULTILINE)
 _ERRORS = re.compile(r"^-- Errors: (.*(?:\n--   .*)*)", re.MULTILINE)
@@ -57,6 +59,13 @@ def folder() -> Path:
     package = Path(__file__).parent.parent.parent
     inside = package / "lua"
     return inside if inside.is_dir() else package.parent / "lua"
+
+
+@cache
+def load_commands(wanted: Script | None = None) -> tuple[tuple[str, str, str], ...]:
+    """Return the commands that load the scripts of hints, and then the wanted script: a hint must run before its write."""
+    wanted_last = [wanted] if wanted is not None else []
+    return tuple(("SCRIPT", "LOAD", one.source) for one in [*map(script, HINT_SCRIPTS), *wanted_last])
 
 
 @cache
