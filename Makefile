@@ -38,7 +38,8 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.run --json bench.json
 
 soak: $(READY)
-	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/sessions/test_model.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-sdks.txt
+	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/sessions/test_model.py tests/transcripts
 
 clean:
 	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """Distributed sessions for fleets of agents: Redis hashes and lists, changed atomically by Lua, through a thin client."""
 
+from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
@@ -7,7 +8,7 @@ from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
-from ._core.protocol.codec import estimate_tokens
+from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
@@ -19,6 +20,7 @@ from .errors import (
     AccessDenied,
     CompactionConflict,
     ConcurrentModification,
+    EditConflict,
     InvalidInput,
     InvalidState,
     InvalidTransition,
@@ -43,11 +45,13 @@ from .errors import (
     SessionReplaced,
     SessionsError,
     SpawnRefused,
+    StateConflict,
     StoreError,
     StoreFull,
     StoreUnavailable,
 )
 from .models.events import SessionEvent
+from .models.formats import Facts, MessageFormat, register_format
 from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
 from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
@@ -68,6 +72,7 @@ from .models.summaries import SessionSummary
 from .models.transfer import ImportResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
+from .models.windows import Window
 from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
 
 __version__ = "0.1.0"
@@ -89,7 +94,9 @@ __all__ = [
     "ConcurrentModification",
     "Conversation",
     "Documents",
+    "EditConflict",
     "Evaluation",
+    "Facts",
     "Formation",
     "ImportResult",
     "InvalidInput",
@@ -110,6 +117,7 @@ __all__ = [
     "LoopNotFound",
     "LoopTurn",
     "Message",
+    "MessageFormat",
     "MessageNotFound",
     "MessageTooLarge",
     "NewSession",
@@ -143,6 +151,7 @@ __all__ = [
     "SpawnRefused",
     "SpawnResult",
     "State",
+    "StateConflict",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -150,5 +159,7 @@ __all__ = [
     "Turn",
     "Usage",
     "Variables",
+    "Window",
     "estimate_tokens",
+    "register_format",
 ]

@@ -37,6 +37,7 @@ class Description(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     system_prompt: str | None
     formation: Literal["explicit", "first_loop"] | None
+    format: str | None
 
 
 class SessionOptions(TypedDict, total=False):
@@ -74,7 +75,8 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     timeout: Duration
     retry_for: Duration
     max_connections: int
-    token_counter: TokenCounter
+    token_counter: TokenCounter | None
+    image_tokens: int
     touch_on_read: bool
     acks: int
     max_document_bytes: int
@@ -112,11 +114,15 @@ class SessionSettings(BaseModel):
     max_lifetime: Duration | None = None
     """The maximum lifetime from the creation. The session is gone after it, however busy it is."""
     max_messages: int | None = Field(default=100, ge=1)
-    """The cap: retained messages, pinned ones included. The system prompt does not count."""
+    """The cap: retained messages, pinned ones included. The system prompt does not count.
+
+    A single group of messages, such as a call with its results, may exceed the cap. `AppendResult.over_cap` says by how much.
+    """
     cap_policy: CapPolicy = "tool_safe"
     """The kinds of messages that may stand first after the cap dropped messages.
 
-    oldest: any message, so exactly the cap is retained. tool_safe: no tool result whose call was dropped. turn: a user message.
+    oldest: any message, so exactly the cap is retained. tool_safe: a message that no earlier tool call or reasoning item needs.
+    turn: a user message. tool_safe and turn keep the newest user message as long as its turn goes on.
     """
     max_turns: int | None = Field(default=None, ge=0)
     """Turns of the session, 0 or more."""

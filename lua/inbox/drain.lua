@@ -2,7 +2,7 @@
 -- Returns {incarnation, seq of the first, messages}; the same operation again returns the same, as far as it is retained.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail results_field load_session check_operation find_result parse_counters touch_for_wait read_clock
+--- include: tail results_field load_session check_operation find_result parse_counters parse_layout list_index list_seq touch_for_wait read_clock
 --- include: check_ancestors check_lease drain_inbox extend_ancestors
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
@@ -18,11 +18,11 @@ if refusal then return refusal end
 local found, result, entries = loaded.incarnation, find_result(loaded.results, operation_id), nil
 if result then
   local first, last = string.match(result, '^(%d+) (%d+)')
-  local dropped = parse_counters(loaded.counters).dropped
+  local dropped, gaps = parse_counters(loaded.counters).dropped, parse_layout(loaded.layout).gaps
   touch_for_wait(session, found)
-  if last - dropped <= 0 then return {found, 0, {}} end
-  first = math.max(first, dropped + 1)
-  return {found, first, redis.call('LRANGE', messages, first - dropped - 1, last - dropped - 1)}
+  local low, high = math.max(list_index(first + 0, dropped, gaps), 0), list_index(last + 1, dropped, gaps) - 1
+  if high < low then return {found, 0, {}} end
+  return {found, list_seq(low, dropped, gaps), redis.call('LRANGE', messages, low, high)}
 end
 local now_ms, now_us = read_clock()
 refusal = check_ancestors(ancestor_keys, loaded.lineage) or check_lease(loaded.lease, lease, now_ms)

@@ -15,7 +15,7 @@ local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]       -- the batch ID
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is sent under, or ''
 local elapsed_ms    = ARGV[4]       -- since the first attempt, or '' for the first attempt
-local entry         = ARGV[5]       -- '<kind><flags><tokens> <batch ID> <payload>'
+local entry         = ARGV[5]       -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'
 
 local field = results_field(operation_id)
 local loaded, refusal = load_session(session, incarnation, field)

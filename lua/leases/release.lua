@@ -36,7 +36,7 @@ if loaded.status == 'active' and loaded.inbox and not cancelled then
   loaded.never_ends = true
   result, refusal = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
   loaded.counters = redis.call('HGET', session, 'counters')
-  if not loaded.counters then return refusal end -- its messages were evicted
+  if not loaded.counters then return refusal end --
 end
 if not result then
   result = ''

@@ -14,11 +14,12 @@ local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is 
 local expected_rev  = ARGV[4]           -- the revision that must be current, or ''
 local seen          = tonumber(ARGV[5]) -- the highest seq that the caller was told, or 0
 local elapsed_ms    = ARGV[6]           -- since the first attempt, or '' for the first attempt
-local entries       = tail(ARGV, 7)     -- messages: '<kind><flags><tokens> <batch ID> <payload>'
+local format        = ARGV[7]           -- the message format, if the session has none that is known, or ''
+local entries       = tail(ARGV, 8)     -- messages: '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'
 
 local field = results_field(operation_id)
-local found, status, counters, settings, limits, pinned_trimmed, results, held, lineage, subscribers = unpack(redis.call(
-  'HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'limits', 'pinned_trimmed', field, 'lease', 'lineage',
+local found, status, counters, settings, limits, layout, results, held, lineage, subscribers = unpack(redis.call(
+  'HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'limits', 'layout', field, 'lease', 'lineage',
   'subscribers'))
 if not found or (incarnation ~= '' and incarnation ~= found) or string.find(operation_id, '%s') then
   --- include: check_incarnation check_operation
@@ -26,7 +27,7 @@ if not found or (incarnation ~= '' and incarnation ~= found) or string.find(oper
 end
 local now_ms, now_us = read_clock()
 local loaded = {
-  incarnation = found, counters = counters, settings = settings, limits = limits, pinned_trimmed = pinned_trimmed,
+  incarnation = found, counters = counters, settings = settings, limits = limits, layout = layout ~= '' and layout,
   results = results or '', expected_rev = tonumber(expected_rev), seen = seen,
 }
 local before = results and find_result(results, operation_id)
@@ -42,6 +43,10 @@ end
 local is_unlocked = not held or string.find(held, ' - 0 -', 1, true)
 if lease ~= '' then is_unlocked = held and string.match(held, '^%d+ %S+') == lease end
 local result, refusal
+if loaded.layout or string.byte(entries[1], 2) > 65 then
+  --- include: group_call
+  loaded.group = group_call
+end
 if status == 'active' and is_unlocked and not (lineage or limits or subscribers) then
   -- Most appends go here. Defining a function takes time, so this block must define none.
   result, refusal = append_entries(session, messages, loaded, entries, field, operation_id, now_ms, now_us, 0)
@@ -69,4 +74,6 @@ else
     notify_subscribers(session, subscribers, now_ms, encode_message_event(entries, string.match(result, '^%d+ (%d+)')))
   end
 end
-return result and found .. ' 0 ' .. result or refusal
+if not result then return refusal end
+if format ~= '' then redis.call('HSETNX', session, 'format', format) end
+return found .. ' 0 ' .. result

@@ -1,9 +1,11 @@
--- Replace the messages up to a seq by one summary, which takes the last one's seq. Pinned messages stay in their places.
+-- Replace the messages up to a seq by one summary, which takes the last one's seq. Pinned messages stay in their places. The range
+-- must end with a group. An older summary is replaced.
 -- Returns {incarnation, '<rev> <first>'}: the seq that the range began with. The same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: touches
---- include: tail begin_write parse_settings is_pinned message_kind pop_oldest_messages commit_write
+--- include: tail begin_write parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind
+--- include: check_boundary pop_oldest_messages save_layout log_change commit_write
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
@@ -22,18 +24,35 @@ if write.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' 
 local max_bytes = parse_settings(write.settings).max_message_bytes
 if size > max_bytes then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_bytes)) end
 local counters = write.counters
-local start, at = counters.dropped + 1, last - counters.dropped - 1
-local message = at >= 0 and redis.call('LINDEX', messages, at)
-local following = message and redis.call('LINDEX', messages, at + 1)
-if not message or (first > 0 and first ~= start) or is_pinned(message)
-  or (following and message_kind(following) == 't') then
-  return redis.error_reply(string.format('COMPACTION_CONFLICT %d %d %d %d', first > 0 and first or math.min(start, last), last, start,
-    counters.last_seq))
+local dropped, length = counters.dropped, counters.last_seq - counters.dropped
+local layout = parse_layout(redis.call('HGET', session, 'layout'))
+local gaps = layout.gaps
+local start, at = list_seq(0, dropped, gaps), list_index(last, dropped, gaps)
+local message = at >= 0 and at < length and list_seq(at, dropped, gaps) == last and redis.call('LINDEX', messages, at)
+local is_boundary, before, after = false, 0, 0
+if length > 0 then is_boundary, before, after = check_boundary(messages, math.max(at, 0), length, layout, dropped) end
+if not message or (first > 0 and first ~= start) or is_pinned(message) or not is_boundary then
+  return redis.error_reply(string.format('COMPACTION_CONFLICT %d %d %d %d %d %d',
+    first > 0 and first or math.min(start, last), last, start, counters.last_seq, before or 0, after or 0))
 end
-local pinned_trimmed = redis.call('HGET', session, 'pinned_trimmed') or ''
-local _, bytes, tokens = pop_oldest_messages(session, messages, at + 1, counters.dropped, pinned_trimmed)
-redis.call('LPUSH', messages, string.format('%d', write.now_ms) .. entry)
-counters.dropped = last - 1
+local bytes, tokens = pop_oldest_messages(session, messages, at + 1, dropped, layout)
+local aside = {}
+for _, seq in ipairs(layout.aside) do -- an older summary and the task are part of what the new summary says
+  local field = 'kept.' .. seq
+  local kept = redis.call('HGET', session, field)
+  if is_pinned(kept) then
+    aside[#aside + 1] = seq
+  else
+    redis.call('HDEL', session, field)
+    bytes, tokens = bytes + #kept, tokens + message_tokens(kept)
+  end
+end
+layout.aside, layout.task, layout.gaps = aside, 0, gaps_behind(last, gaps)
+redis.call('LPUSH', messages, set_flags(string.format('%d', write.now_ms) .. entry, 72)) -- a summary
+save_layout(session, layout)
+counters.dropped = counters.last_seq - length + at
+if counters.user_seq <= last then counters.user_seq = last end
 counters.bytes = counters.bytes - bytes + #entry + 13
 counters.tokens = counters.tokens - tokens + string.match(entry, '^..(%d+)')
+log_change(session, write.now_ms, string.format('edited:%d', start))
 return commit_write(session, messages, write, operation_id, string.format('%d', start))

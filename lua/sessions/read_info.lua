@@ -18,10 +18,9 @@ for at = 1, #fields, 2 do
 end
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local added = {
-  count = redis.call('LLEN', messages), left = redis.call('PTTL', session), now = string.format('%d', (read_clock())),
-}
-for name, value in pairs(added) do
-  shown[#shown + 1], shown[#shown + 2] = name, tostring(value)
+for _, part in ipairs({
+  'count', redis.call('LLEN', messages), 'left', redis.call('PTTL', session), 'now', string.format('%d', (read_clock())),
+}) do
+  shown[#shown + 1] = tostring(part)
 end
 return shown

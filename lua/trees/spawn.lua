@@ -33,7 +33,8 @@ local inherits_user   = ARGV[15] == '1' -- it belongs to the parent's user
 local max_attempts    = ARGV[16]      -- how often it may be claimed, '-' when no worker may claim it
 local run_timeout_ms  = tonumber(ARGV[17]) -- or 0
 local is_queued       = ARGV[18] == '1' -- the agent's queue is written, too
-local fields          = tail(ARGV, 19) -- of the child: name, value, … as the storage reference lists them
+local reports         = ARGV[19]      -- templates of the child's result: '<format> <template>' lines, '-' for any other format; or ''
+local fields          = tail(ARGV, 20) -- of the child: name, value, … as the storage reference lists them
 local field = results_field(operation_id)
 local found, status, settings, lineage_text, children, run_text, results, held, counters, user = unpack(redis.call('HMGET',
   session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'lease', 'counters', 'user'))
@@ -81,6 +82,11 @@ local lineage = {
 }
 redis.call('HSET', child, 'incarnation', run_id, 'parent', parent_id, 'lineage', format_lineage(lineage),
   'run', format_run({attempts = 0, max_attempts = max_attempts, deadline_ms = deadline_ms}))
+if reports ~= '' then
+  --- include: choose_report
+  local report = choose_report(reports, redis.call('HGET', session, 'format'))
+  if report then redis.call('HSET', child, 'report', report) end
+end
 if inherits_user and user then redis.call('HSET', child, 'user', user) end
 init_child_session(child, child_messages, now_ms, now_us, settings, caps, ttl_ms, lifetime_ms, child_counters, fields)
 redis.call('HSET', session, 'children', format_spawn_counts(child_counts))

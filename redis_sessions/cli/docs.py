@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .._core.protocol.codec import from_json
+from .._core.protocol.json_values import from_json
 from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
 from .app import (

@@ -130,6 +130,8 @@ def _line(event: SessionEvent, is_one: bool) -> Text:
         return Text.assemble(*head, (f"a failover lost the messages after {event.seq}", "yellow"))
     if event.kind == "gap":
         return Text.assemble(*head, (f"messages {event.first_seq} to {event.seq} are gone", "yellow"))
+    if event.kind == "edit":
+        return Text.assemble(*head, (f"messages from {event.first_seq} on were edited", "bold"))
     if event.kind == "deleted":
         return Text.assemble(*head, ("the session is gone", "bold"))
     text = event.data if isinstance(event.data, str) else json.dumps(event.data, ensure_ascii=False)
@@ -148,7 +150,7 @@ def _fields(event: SessionEvent) -> dict[str, Any]:
         fields |= {"id": one.id, "role": one.role, "type": one.type, "pinned": one.pinned, "payload": one.payload}
     elif event.kind == "status":
         fields["status"] = event.status
-    elif event.kind == "gap":
+    elif event.kind in ("gap", "edit"):
         fields["first_seq"] = event.first_seq
     elif event.kind == "delta":
         fields["data"] = event.data

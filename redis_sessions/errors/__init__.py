@@ -9,6 +9,7 @@ from .base import InvalidInput, InvalidState, SessionsError
 from .sessions import (
     CompactionConflict,
     ConcurrentModification,
+    EditConflict,
     InvalidTransition,
     LeaseLost,
     LimitExceeded,
@@ -22,6 +23,7 @@ from .sessions import (
     SessionNotFound,
     SessionRegressed,
     SessionReplaced,
+    StateConflict,
 )
 from .store import AccessDenied, NotReplicated, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnRefused
@@ -30,6 +32,7 @@ __all__ = [
     "AccessDenied",
     "CompactionConflict",
     "ConcurrentModification",
+    "EditConflict",
     "InvalidInput",
     "InvalidState",
     "InvalidTransition",
@@ -54,6 +57,7 @@ __all__ = [
     "SessionReplaced",
     "SessionsError",
     "SpawnRefused",
+    "StateConflict",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",

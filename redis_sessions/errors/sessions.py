@@ -129,7 +129,7 @@ class LimitExceeded(SessionsError):
     template = "session {session_id!r} would exceed its limit of {limit}: {current}, at most {max}"
     session_id: str
     limit: str
-    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget or cost_budget."""
+    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget, cost_budget or gap_bytes (edits)."""
     current: int
     max: int
     action: str
@@ -167,15 +167,68 @@ class NotAnInteger(SessionsError):
 
 
 class CompactionConflict(SessionsError):
-    """The range of messages cannot be compacted: it moved, ends in a pinned message, or ends before a tool result."""
+    """The range of messages cannot be compacted: it moved, ends in a pinned message, or ends inside a group."""
 
-    reply = ("first", "last", "first_seq", "last_seq")
+    reply = ("first", "last", "first_seq", "last_seq", "before", "after")
     template = (
         "seqs {first} to {last} of session {session_id!r} cannot be compacted. The range must begin at the first retained"
-        " message, must not end in a pinned message or before a tool result, and seqs {first_seq} to {last_seq} are retained"
+        " message and end with a group, not in a pinned message. Seqs {first_seq} to {last_seq} are retained;"
+        " the nearest groups end with seq {before} and {after} (0 for none)"
     )
     session_id: str
     first: int
     last: int
     first_seq: int
     last_seq: int
+    before: int
+    """The nearest lower seq that a range may end with, or 0."""
+    after: int
+    """The nearest higher seq that a range may end with, or 0."""
+
+
+class EditConflict(SessionsError):
+    """Messages cannot be edited, or copied into a fork, at this seq. Nothing was written."""
+
+    reply = ("reason", "seq", "last_seq", "before", "after")
+    template = "seq {seq} of session {session_id!r} cannot be the place of this edit: {detail}"
+    session_id: str
+    reason: str
+    """beyond_end, moved, other_calls or in_group."""
+    seq: int
+    last_seq: int
+    """The highest seq of the session."""
+    before: int
+    """For in_group: the nearest lower seq with which a group ends, or 0."""
+    after: int
+    """For in_group: the nearest higher seq with which a group ends, or 0."""
+    detail: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error with an explanation of its reason."""
+        seq, last_seq, before, after = map(int, words[1:])
+        detail = {
+            "beyond_end": f"the highest seq is {last_seq}",
+            "moved": f"other messages came or left, and the highest seq is {last_seq}. Read the session again, then retry",
+            "other_calls": "the new message must have the role of the old one, and make and answer the same tool calls",
+            "in_group": f"a tool call stands on one side and its results on the other. The nearest groups end with"
+            f" seq {before} and {after} (0 for none)",
+        }[words[0]]
+        facts = {"reason": words[0], "seq": seq, "last_seq": last_seq, "before": before, "after": after}
+        return cls(session_id=session_id, detail=detail, **facts)
+
+
+class StateConflict(SessionsError):
+    """A value of the state is not the one that `if_state` names. Nothing was written."""
+
+    reply = ("field",)
+    template = (
+        "{name!r} in the state of session {session_id!r} has another value than if_state names: read it, then retry"
+    )
+    session_id: str
+    name: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error with the name in the state."""
+        return cls(session_id=session_id, name=" ".join(words).removeprefix("state."))

@@ -12,11 +12,12 @@ from .sessions import Status
 class SessionEvent(NamedTuple):
     """Something that happened in a session."""
 
-    kind: Literal["message", "status", "gap", "delta", "deleted", "regressed"]
+    kind: Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed"]
     """The kind of event.
 
     - message: a message was appended.
     - status: the status changed.
+    - edit: messages from `first_seq` on were removed or replaced. New messages follow as `message` events.
     - gap: messages from `first_seq` to `seq` are gone unseen. Without `first_seq`: changes of the status up to `change` are.
     - delta: a caller published `data`, which is not stored.
     - deleted: the session is gone, or has another incarnation.
@@ -27,19 +28,19 @@ class SessionEvent(NamedTuple):
     seq: int
     """The seq of the message, or of the last message before the event."""
     change: int
-    """The number of status changes so far."""
+    """The number of status changes and edits so far."""
     message: Message | None = None
     """The message of a `message` event."""
     status: Status | None = None
     """The new status of a `status` event."""
     at: datetime | None = None
-    """Server time (UTC) of a message or a status change."""
+    """Server time (UTC) of a message, a status change or an edit."""
     first_seq: int | None = None
-    """The first lost message of a `gap`."""
+    """The first lost message of a `gap`, or the first changed message of an `edit`."""
     data: Any = None
     """The value of a `delta`."""
 
     @property
     def is_stored(self) -> bool:
         """True if a later watch yields this event again."""
-        return self.kind in ("message", "status")
+        return self.kind in ("message", "status", "edit")

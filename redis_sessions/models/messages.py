@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic import BaseModel
 
 from .._durations import moment
 from ..errors import InvalidInput
+from .formats import Facts, format_of, recognise
+from .wire_forms import wire_form
 
 # The kind of a message is one letter in the store: a role, or an entry type.
 KINDS: dict[str, tuple[str, str]] = {
@@ -22,25 +25,12 @@ KINDS: dict[str, tuple[str, str]] = {
     "k": ("tool", "skill_execution"),
     "e": ("system", "evaluation_result"),
     "v": ("system", "system_event"),
+    "r": ("assistant", "reasoning"),
+    "x": ("system", "unknown"),
 }
 KIND_OF_ROLE = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
 KIND_OF_TYPE = {type: kind for kind, (_, type) in KINDS.items()}
 TOOL_KINDS = "tc"
-
-# Names that frameworks use for these roles, and for items that have a type instead of a role.
-_FOREIGN_ROLES = {"developer": "s", "human": "u", "ai": "a", "model": "a", "function": "t"}
-_FOREIGN_TYPES = {
-    "system": "s",
-    "human": "u",
-    "user": "u",
-    "ai": "a",
-    "assistant": "a",
-    "tool": "t",
-    "function_call": "c",
-    "function_call_output": "t",
-}
-_OF_ROLE = KIND_OF_ROLE | _FOREIGN_ROLES
-_OF_TYPE = KIND_OF_TYPE | _FOREIGN_TYPES
 
 
 class Message:
@@ -50,7 +40,18 @@ class Message:
     `timestamp`, and `batch_id` names the append that wrote it. The payload comes back equal, key order included.
     """
 
-    __slots__ = ("_incarnation", "_ms", "batch_id", "kind", "payload", "pinned", "seq", "tokens")
+    __slots__ = (
+        "_incarnation",
+        "_ms",
+        "batch_id",
+        "continues_group",
+        "facts",
+        "kind",
+        "payload",
+        "pinned",
+        "seq",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -67,30 +68,33 @@ class Message:
         """Make a message from `role` and `content`, or from a `payload`.
 
         Args:
-            role: system, user, assistant or tool. With a payload: the role if the payload has none.
+            role: system, user, assistant or tool, or an entry type such as tool_call. Required without a payload.
             content: text, or any JSON value.
             name: the payload's `name`.
             tool_call_id: the ID of the call that a tool message answers.
             metadata: the payload's `metadata`.
-            payload: a JSON object, or a pydantic model, that is the whole payload.
+            payload: a JSON object, or an SDK's object, that is the whole payload. With a `role` the role wins.
             pinned: keep the message whatever the cap drops.
             tokens: its tokens, instead of the token counter's estimate.
 
         Raises:
-            InvalidInput: the message has no role that is known.
+            InvalidInput: the role is not known, or the payload is not a JSON object.
         """
+        given: Any = payload
         if payload is None:
-            payload = {"role": role, "content": content}
+            given = {"role": role, "content": content}
             optional = {"name": name, "tool_call_id": tool_call_id, "metadata": dict(metadata) if metadata else None}
-            payload.update({key: value for key, value in optional.items() if value is not None})
-        elif isinstance(payload, BaseModel):
-            payload = payload.model_dump(mode="json")
-        self.payload: dict[str, Any] = payload  # type: ignore[assignment]
-        self.kind = kind_of(payload, role)
+            given.update({key: value for key, value in optional.items() if value is not None})
+        elif not isinstance(payload, dict):
+            given = wire_form(payload, "message")
+        self.payload: dict[str, Any] = given
+        self.kind = _explicit_kind(role) if role is not None else kind_of(self.payload)
         self.pinned = pinned
         self.tokens = tokens
         self.seq = 0
         self.batch_id = ""
+        self.facts = ""
+        self.continues_group = False
         self._ms = 0
         self._incarnation = ""
 
@@ -155,6 +159,21 @@ class Message:
         return f"{self._incarnation}-{self.seq}" if self._incarnation else ""
 
     @property
+    def is_late(self) -> bool:
+        """True if the message holds a result of a call that was not open: abandoned, dropped, or never made."""
+        return "?" in self.facts
+
+    @property
+    def has_results(self) -> bool:
+        """True if the message holds results of tool calls."""
+        return "-" in self.facts or "?" in self.facts
+
+    @property
+    def has_abandoned_call(self) -> bool:
+        """True if the message makes a call that was abandoned without a result."""
+        return "!" in self.facts
+
+    @property
     def timestamp_ms(self) -> int:
         """Server time when it was stored, in ms since the epoch. 0 before."""
         return self._ms
@@ -171,8 +190,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The content as text: the text itself, its `text`, the text of its blocks, or its JSON."""
-        return text_of(self.content)
+        """The text that a person reads, by the message's format. Of a message without such text: its content as text."""
+        return format_of(self.payload).text(self.payload) or text_of(self.content)
 
     @property
     def name(self) -> str | None:
@@ -190,6 +209,14 @@ class Message:
         found = self.payload.get("metadata")
         return found if isinstance(found, dict) else {}
 
+    def with_payload(self, payload: dict[str, Any]) -> Message:
+        """Return the message with another payload. The message itself if the payload is the same object."""
+        if payload is self.payload:
+            return self
+        changed = copy(self)
+        changed.payload = payload
+        return changed
+
     def __eq__(self, other: object) -> bool:
         """Compare payload and ID."""
         return isinstance(other, Message) and (self.payload, self.id) == (other.payload, other.id)
@@ -200,27 +227,23 @@ class Message:
         return f"Message(seq={self.seq}, role={self.role!r}, content={self.text[:60]!r})"
 
 
-def kind_of(payload: Any, role: str | None = None) -> str:
-    """Return the kind letter of a payload: by its role, else by its type, else by the given role. Raises InvalidInput."""
+def _explicit_kind(role: str) -> str:
+    kind = KIND_OF_ROLE.get(role) or KIND_OF_TYPE.get(role)
+    if kind is None:
+        raise InvalidInput(name="message", detail=f"role must be one of system, user, assistant, tool, got {role!r}")
+    return kind
+
+
+def kind_of(payload: Any) -> str:
+    """Return the kind letter of a payload, by its format. 'x' if no format knows the payload. Raises InvalidInput."""
     if not isinstance(payload, dict):
         raise InvalidInput(name="message", detail=f"must be a JSON object (dict), got a {type(payload).__name__}")
-    own = payload.get("role")
-    if own == "user" and isinstance(payload.get("content"), list) and _carries_tool_results(payload["content"]):
-        return "t"  # some providers have tool results as blocks of a user message
-    if isinstance(own, str) and own in KIND_OF_ROLE:
-        return KIND_OF_ROLE[own]
-    for word, table in ((own, _OF_ROLE), (payload.get("type"), _OF_TYPE), (role, _OF_ROLE)):
-        if isinstance(word, str) and word in table:
-            return table[word]
-    raise InvalidInput(
-        name="message",
-        detail=f"role must be one of system, user, assistant, tool, got {own if own is not None else role!r};"
-        " for a payload without a role use Message(role='user', payload={…})",
-    )
+    return kind_of_facts(recognise(payload)[1])
 
 
-def _carries_tool_results(content: list[Any]) -> bool:
-    return any(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
+def kind_of_facts(facts: Facts | None) -> str:
+    """Return the kind letter of facts. 'x' without facts, or for a kind that is not known."""
+    return "x" if facts is None else KIND_OF_TYPE.get(facts.kind, "x")
 
 
 def text_of(content: Any) -> str:
@@ -239,7 +262,16 @@ def text_of(content: Any) -> str:
 
 
 def stored_message(
-    payload: dict[str, Any], kind: str, seq: int, ms: int, incarnation: str, batch_id: str, pinned: bool, tokens: int
+    payload: dict[str, Any],
+    kind: str,
+    seq: int,
+    ms: int,
+    incarnation: str,
+    batch_id: str,
+    pinned: bool,
+    tokens: int,
+    facts: str = "",
+    continues_group: bool = False,
 ) -> Message:
     """Return a message as the store has it."""
     message = Message.__new__(Message)
@@ -249,6 +281,8 @@ def stored_message(
     message.tokens = tokens
     message.seq = seq
     message.batch_id = batch_id
+    message.facts = facts
+    message.continues_group = continues_group
     message._ms = ms
     message._incarnation = incarnation
     return message

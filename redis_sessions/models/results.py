@@ -20,13 +20,17 @@ class AppendResult:
     count: int
     """Messages that the session retains."""
     dropped: int
-    """Messages that the cap has dropped so far."""
+    """Messages that are not retained: the cap dropped them, or an edit removed them."""
     limit: LimitCheck
     """The position of the session against its limits."""
     duplicate: bool
     """True if this batch ID was appended before: nothing was written, and the other fields are those of that append."""
     batch_id: str
     """The batch ID, the library's if the caller gave none."""
+    over_cap: int = 0
+    """Retained messages above `max_messages`, because the cap policy keeps the newest group whole."""
+    abandoned: int = 0
+    """Tool calls without a result that were abandoned because the cap needed their place."""
 
 
 @dataclass(slots=True)

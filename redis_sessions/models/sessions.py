@@ -113,6 +113,8 @@ class SessionInfo(_Frozen):
     """Its tags."""
     parent_id: str | None = None
     """The session that spawned it, or the parent that `create` was given."""
+    format: str | None = None
+    """Its message format: given at `create`, or that of the first message with a format of its own."""
     root_id: str | None = None
     """The root of the tree it was spawned in. None for a root."""
     label: str | None = None

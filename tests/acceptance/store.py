@@ -7,6 +7,7 @@ from typing import Any
 from redis_sessions import SessionCache
 from redis_sessions._core.protocol.call import Argument, Call
 from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.protocol.records import Counters
 
 
 def command(cache: SessionCache, id: str, name: str, *arguments: Argument) -> Any:
@@ -17,7 +18,7 @@ def command(cache: SessionCache, id: str, name: str, *arguments: Argument) -> An
 
 def make_old(cache: SessionCache, id: str, hours: float) -> None:
     """Set the last update of a session to a number of hours ago."""
-    *others, updated = command(cache, id, "HGET", "counters").decode().split()
-    before = int(updated) - round(hours * 3600 * 1_000_000)
-    command(cache, id, "HSET", "counters", " ".join([*others, str(before)]))
+    counters = Counters.parse(command(cache, id, "HGET", "counters"))
+    before = counters._replace(updated_us=counters.updated_us - round(hours * 3600 * 1_000_000))
+    command(cache, id, "HSET", "counters", " ".join(map(str, before)))
     cache._context.indexer.repair_all([id])

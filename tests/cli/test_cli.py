@@ -69,13 +69,13 @@ def test_replay_of_plain_and_gzip_file_equals_the_input(tmp_path: Path, server: 
     server.client.flushall()
 
 
-def test_capped_replay_drops_a_tool_result_without_its_call(tmp_path: Path, server: Server) -> None:
-    """A capped session retains no more than its cap, and does not begin with a tool result whose call was dropped."""
+def test_capped_replay_drops_a_tool_result_with_its_call(tmp_path: Path, server: Server) -> None:
+    """A capped session retains no more than its cap: the task and the answer, without the call and its result."""
     file = write_lines(tmp_path / "c.jsonl", CONVERSATION)
     done = launch("replay", str(file), "--url", server.url, "--max-messages", "2", "--json")
     assert done.returncode == 0, done.stderr
     with SessionCache.from_url(server.url) as cache:
-        assert [message.role for message in cache.open("c1").history()] == ["assistant"]
+        assert [message.role for message in cache.open("c1").history()] == ["user", "assistant"]
     server.client.flushall()
 
 
@@ -86,7 +86,7 @@ def test_capped_replay_drops_a_tool_result_without_its_call(tmp_path: Path, serv
         "[]\n",
         "\udcff\n",
         '{"id": "a b", "messages": []}\n',
-        '{"id": "x", "messages": [{"role": "king"}]}\n',
+        '{"id": "x", "messages": ["text"]}\n',
     ],
 )
 def test_broken_line_stops_the_replay_or_is_skipped(tmp_path: Path, own_server: Server, broken: str) -> None:

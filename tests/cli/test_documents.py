@@ -76,7 +76,7 @@ def test_wrong_name_cursor_or_file_exits_with_2(own_server: Server, tmp_path: Pa
         ("Is a directory", ("put", "a", "n", str(tmp_path))),
         ("must be UTF-8", ("put", "a", "n", str(tmp_path / "binary"))),
         ("must be JSON", ("put", "a", "n", str(tmp_path / "text"), "--json")),
-        ("must be a JSON value", ("put", "a", "n", str(tmp_path / "nan"), "--json")),
+        ("must be a finite number", ("put", "a", "n", str(tmp_path / "nan"), "--json")),
         ("must be JSON", ("put", "a", "n", str(tmp_path / "deep"), "--json")),
         ("got 1048577", ("put", "a", "n", str(tmp_path / "large"))),
     ):

@@ -79,6 +79,19 @@ def test_watch_of_a_user_includes_new_sessions(own_server: Server) -> None:
         assert run("watch", "--tree", "old", "--timeout", "0.3", "--url", own_server.url).stdout == ""
 
 
+def test_edits_are_printed_with_their_first_seq(own_server: Server) -> None:
+    """An edit names the first message that it changed, as text and as JSON."""
+    with SessionCache.from_url(own_server.url) as cache:
+        session = cache.create("a")
+        session.append(X, X)
+        session.pop()
+        session.complete()
+    lines = run("watch", "a", "--after-seq", "2", "--url", own_server.url).stdout.splitlines()
+    assert [one[9:] for one in lines] == ["messages from 2 on were edited", "status completed"]
+    edit = json.loads(run("watch", "a", "--after-seq", "2", "--json", "--url", own_server.url).stdout.splitlines()[0])
+    assert (edit["kind"], edit["seq"], edit["first_seq"], edit["change"]) == ("edit", 2, 2, 1)
+
+
 def test_ctrl_c_ends_the_watch_with_0(own_server: Server) -> None:
     """A watch that is interrupted prints nothing on standard error."""
     with SessionCache.from_url(own_server.url) as cache:

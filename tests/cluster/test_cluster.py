@@ -58,6 +58,22 @@ def test_concurrent_appends_keep_the_order_of_each_session(
     asyncio.run(main())
 
 
+def test_fork_and_edits_stay_in_the_slot(engines: Engines, nodes: list[Server], namespace: str) -> None:
+    """Sessions on all nodes are edited and forked, and a fork has the slot of its source."""
+    with SessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
+        for _ in range(20):
+            session = cache.create()
+            session.append(X, X, X)
+            session.pop()
+            session.replace(X, X, after_seq=1)
+            branch = session.fork(4).fork()
+            slots = {key_slot(session_keys(namespace, one.id).session.encode()) for one in (session, branch)}
+            assert len(slots) == 1
+            assert [message.seq for message in branch.history()] == [1, 4]
+            assert branch.append(X).first_seq == 5
+            assert [message.seq for message in session.history()] == [1, 4, 5]
+
+
 def test_given_cluster_client_stays_open(engines: Engines, nodes: list[Server], namespace: str) -> None:
     """A cache takes the nodes from a given cluster client, and leaves the client open."""
     client = redis.RedisCluster(host="127.0.0.1", port=nodes[0].port)

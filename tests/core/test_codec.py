@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redis_sessions import InvalidInput, Message, estimate_tokens
-from redis_sessions._core.protocol.codec import decode, encode, from_json, to_json
+from redis_sessions._core.protocol.codec import call_hash, decode, encode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -21,7 +21,19 @@ JSON = st.recursive(
 
 def stored_and_read(payload: dict[str, Any]) -> Message:
     """Return the message of a payload that was encoded and decoded."""
-    return decode(b"1763700000000" + encode(payload, "b", estimate_tokens), 7, "incarnation")
+    return decode(b"1763700000000" + encode(payload, "b", estimate_tokens).entry, 7, "incarnation")
+
+
+def header(message: Any) -> bytes:
+    """Return the entry of a message without its payload."""
+    return encode(message, "b", lambda _: 1).entry.partition(b"{")[0]
+
+
+def assistant_call(*ids: str) -> dict[str, Any]:
+    """Return an assistant message that makes calls with the given IDs."""
+    function = {"name": "find", "arguments": "{}"}
+    calls = [{"id": id, "type": "function", "function": function} for id in ids]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
 
 
 @given(st.dictionaries(st.text(), JSON))
@@ -70,8 +82,64 @@ def test_payload_that_contains_itself_is_refused() -> None:
 
 def test_stored_message_begins_with_readable_header() -> None:
     """A stored message begins with time, kind, flags and tokens, as lua/README.md describes."""
-    element = b"1763700000000" + encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens)
-    assert element == b'1763700000000uA3 job-7 {"role":"user","content":"Hello world"}'
+    encoded = encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens)
+    assert b"1763700000000" + encoded.entry == b'1763700000000uA3 job-7 {"role":"user","content":"Hello world"}'
+    assert encoded.format == ""
+
+
+@pytest.mark.parametrize(
+    ("id", "hash"), [("", "da39a3ee"), ("call_1", "d2d32a15"), ("ü 日本", "18dc7f7c"), ("\ud800", "10db70ec")]
+)
+def test_call_id_has_fixed_hash(id: str, hash: str) -> None:
+    """The hash of a call ID is 8 lower case letters and digits, and never changes, because messages are stored with the hash."""
+    assert call_hash(id) == hash
+
+
+def test_calls_and_results_are_facts_of_the_header() -> None:
+    """A header has the hash of each call that the message makes or answers, once, and flag 2 says so."""
+    one, two = call_hash("c1").encode(), call_hash("c2").encode()
+    assert header(assistant_call("c1", "c2", "c1")) == b"aB1 b +" + one + b"+" + two + b" "
+    assert header({"role": "tool", "tool_call_id": "c1", "content": "x"}) == b"tB1 b -" + one + b" "
+    results = [{"type": "tool_result", "tool_use_id": id, "content": "x"} for id in ("c1", "c2")]
+    assert header({"role": "user", "content": results}) == b"tB1 b -" + one + b"-" + two + b" "
+    text = {"type": "text", "text": "go on"}
+    assert header({"role": "user", "content": [*results, text]}) == b"uB1 b -" + one + b"-" + two + b" "
+    assert header({"id": "rs_1", "type": "reasoning", "summary": []}) == b"rB1 b ~ "
+    assert header(Message(payload=assistant_call("c1"), pinned=True)) == b"aC1 b +" + one + b" "
+
+
+def test_result_without_call_id_continues_the_group() -> None:
+    """A tool message that names no call has flag 4, because it answers whatever call precedes it."""
+    assert header(Message("tool", "x")) == b"tD1 b "
+    assert header(Message.tool_call("find")) == b"c@1 b "
+
+
+def test_payload_of_one_vendor_has_its_format() -> None:
+    """An encoded message names its format, and has no name for a message that many vendors share."""
+    formats = [
+        encode(payload, "b", estimate_tokens).format
+        for payload in (assistant_call("c1"), {"type": "reasoning", "id": "rs_1", "summary": []}, {"role": "user"}, {})
+    ]
+    assert formats == ["openai_chat", "openai_responses", "", ""]
+
+
+def test_message_with_too_many_calls_is_refused() -> None:
+    """A message with 257 calls raises InvalidInput, and a message with 256 calls does not."""
+    encode(assistant_call(*map(str, range(256))), "b", estimate_tokens)
+    with pytest.raises(InvalidInput, match="opens 257 tool calls, a message may have at most 256"):
+        encode(assistant_call(*map(str, range(257))), "b", estimate_tokens)
+
+
+def test_stored_marks_are_read() -> None:
+    """A message that was read knows its facts, and whether the message continues a group, is late, or has an abandoned call."""
+    payload = b'{"role":"tool","content":"a b"}'
+    late = decode(b"1763700000000tG12 b ?aaaaaaaa-bbbbbbbb " + payload, 7, "i")
+    assert (late.facts, late.continues_group, late.pinned, late.tokens) == ("?aaaaaaaa-bbbbbbbb", True, True, 12)
+    assert (late.is_late, late.has_abandoned_call, late.content) == (True, False, "a b")
+    abandoned = decode(b"1763700000000aB1 b !aaaaaaaa " + payload, 7, "i")
+    assert (abandoned.is_late, abandoned.has_abandoned_call, abandoned.continues_group) == (False, True, False)
+    summary = decode(b"1763700000000uH1 b " + payload, 7, "i")
+    assert (summary.facts, summary.continues_group, summary.pinned) == ("", False, False)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +169,19 @@ def test_role_of_other_framework_gives_same_kind(payload: dict[str, Any], role: 
     assert (message.role, message.type, message.payload) == (role, type, payload)
 
 
-def test_payload_without_role_needs_role_of_message() -> None:
-    """A payload without a role raises InvalidInput, and the error says how to give a role."""
-    with pytest.raises(InvalidInput, match="Message\\(role="):
-        encode({"parts": []}, "b", estimate_tokens)
-    assert Message("user", payload={"parts": []}).role == "user"
+def test_payload_that_no_format_knows_is_stored_as_unknown() -> None:
+    """A payload without a known role or type is stored with the role system and the type unknown."""
+    message = stored_and_read({"parts": []})
+    assert (message.role, message.type, message.payload) == ("system", "unknown", {"parts": []})
+    for payload in ("text", ["a"], 7, None):
+        with pytest.raises(InvalidInput, match="message"):
+            encode(payload, "b", estimate_tokens)
 
 
-def test_json_helpers_are_inverse() -> None:
-    """A value that to_json wrote is returned by from_json."""
-    assert from_json(to_json({"a": [1.5, None]}, "x")) == {"a": [1.5, None]}
+def test_role_of_message_wins_over_role_of_payload() -> None:
+    """A role that the caller names wins over the role and the type of the payload."""
+    payloads: list[dict[str, Any]] = [{"parts": []}, {"role": "user"}, {"type": "tool_call"}]
+    for payload in payloads:
+        assert Message("assistant", payload=payload).type == "assistant_message"
+        assert header(Message("assistant", payload=payload)) == b"a@1 b "
+    assert Message("reasoning", payload={}).role == "assistant"

@@ -92,7 +92,7 @@ def test_python_block_runs(program: list[Block], tmp_path: Path, monkeypatch: py
     try:
         for block in program:
             code = "\n" * (block.line - 1) + block.code
-            exec(compile(code, str(block.page), "exec"), names)
+            exec(compile(code, str(block.page), "exec", dont_inherit=True), names)
     finally:
         for value in names.values():
             if isinstance(value, SessionCache) and not isinstance(value, AsyncSessionCache):
@@ -266,6 +266,13 @@ def call_every_operation(cache: SessionCache) -> None:
     thread.join()
     session.lease().release(force=True)
     session.send("x")
+    session.abandon_calls()
+    session.append(message, message, state={"k": 1}, if_state={"k": None}, remove_state=["n"])
+    session.replace(session.info().last_seq, message)
+    session.replace(message, after_seq=session.info().last_seq - 1)
+    assert session.fork(batch_id="branch").history()
+    session.pop(group=True)
+    cache.create().import_messages([message])
     session.clear()
     loop = session.start_loop("l")
     loop.record_usage("s", {"total": 1})
@@ -289,7 +296,7 @@ def call_every_operation(cache: SessionCache) -> None:
     cache.documents("other").put("n", "x")
     assert cache.documents("other").delete("n")
     assert cache.categories().items == ["notes"]
-    assert next(iter(session.watch())).kind in ("gap", "message")
+    assert next(iter(session.watch())).kind in ("edit", "gap", "message")
     session.publish("x")
     cache.create("listed", user_id="mia", tags=["t"])
     assert [one.id for one in cache.list(user="mia").items] == ["listed"]

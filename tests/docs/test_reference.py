@@ -27,7 +27,8 @@ TERMS = re.findall(r"^\*\*([^*]+)\.\*\*", GLOSSARY, re.MULTILINE)
 REQUIRED_TERMS = """session, incarnation, message, batch, seq, rev, turn, lease, fence, holder, waiter, inbox, tree, root, parent,
 child, member, run, attempt, claim, worker, handler, run queue, loop, ledger, step, event, state, variable, document, category,
 channel, conversation, namespace, hash tag, label, index entry, dirty mark, repair, recover, subscriber, watcher, notification,
-nonce, operation id, result, counters, settings, limits, cap, cap policy, pinned, trim, export, import, staged"""
+nonce, operation id, result, counters, settings, limits, cap, cap policy, pinned, trim, export, import, staged, group, task,
+window, format, facts, layout, late result, open call, abandoned call, gap, fork, edit"""
 FIELD_READS = re.compile(
     r"redis\.call\('H(?:MGET|GET|SET|DEL|EXISTS)',\s*\w+(?:\[[^\]]*\])?,\s*((?:[^()]|\([^()]*\))*)\)"
 )
@@ -77,7 +78,7 @@ def test_stored_fields_are_in_the_storage_reference() -> None:
     values = {"active"}
     assert len(used) > 40
     assert used - known - values == set()
-    assert {"cancelled", "state.", "var.", "meta.", "results.", "pinned."} <= known
+    assert {"cancelled", "state.", "var.", "meta.", "results.", "kept.", "layout"} <= known
 
 
 def test_records_are_in_the_storage_reference() -> None:

@@ -126,10 +126,15 @@ def test_text_is_not_stored_from_a_model(cache: SessionCache) -> None:
         cache.documents("plans").put("lisbon", PLAN)  # type: ignore[arg-type]
 
 
-def test_model_inside_a_value_is_refused(cache: SessionCache) -> None:
-    """A model below the top of a value is refused with its path, because only a whole value is converted."""
-    with pytest.raises(InvalidInput, match=r"value\.plan.*Plan"):
-        cache.documents("plans").put_json("lisbon", {"plan": PLAN})
+def test_model_inside_a_value_is_stored_as_its_object(cache: SessionCache) -> None:
+    """A model below the top of a value is stored as its JSON object, and bytes there are refused with their path."""
+    documents = cache.documents("plans")
+    documents.put_json("lisbon", {"plan": PLAN})
+    found = documents.get_json("lisbon")
+    assert Plan.model_validate(found["plan"]) == PLAN
+    with pytest.raises(InvalidInput, match=r"value\.plan\[0\].*bytes"):
+        documents.put_json("lisbon", {"plan": [b"x"]})
+    assert documents.get_json("lisbon") == found
 
 
 def test_model_larger_than_maximum_is_refused(url: str, namespace: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache
+from redis_sessions import AsyncSessionCache, Message, OutcomeUnknown, SessionCache
 from tests.support.history import disable_idempotency
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
@@ -103,9 +103,10 @@ def test_tasks_on_a_broken_connection_write_once(server: Server, namespace: str,
 
 
 def test_change_with_a_lost_reply_happens_once(own_server: Server, namespace: str) -> None:
-    """The server recognises the retry of a state change, patch, pin and clear, so each raises the revision by one."""
+    """The server recognises the retry of a change of the state, the options or the transcript, so each happens once."""
     losses = Losses(0, 0)
-    message = {"role": "user", "content": "x"}
+    message, other_message = {"role": "user", "content": "x"}, {"role": "user", "content": "y"}
+    popped: list[list[Message]] = []
     with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
         url = f"redis://127.0.0.1:{port}"
         with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
@@ -115,14 +116,38 @@ def test_change_with_a_lost_reply_happens_once(own_server: Server, namespace: st
                 lambda: session.state.put("k", 1, expected_rev=rev),
                 lambda: session.patch(name="n", expected_rev=rev + 1),
                 lambda: session.pin(1, expected_rev=rev + 2),
-                lambda: session.clear(expected_rev=rev + 3),
+                lambda: session.append(message, state={"k": 2}, if_state={"k": 1}, expected_rev=rev + 3),
+                lambda: session.replace(2, other_message, expected_rev=rev + 4),
+                lambda: popped.append(session.pop(expected_rev=rev + 5)),
+                lambda: session.replace(message, message, after_seq=1, expected_rev=rev + 6),
+                lambda: session.abandon_calls(expected_rev=rev + 7),
+                lambda: session.clear(expected_rev=rev + 8),
             ]
             for change in changes:
                 losses.replies = 1.0
                 threading.Timer(0.2, lambda: setattr(losses, "replies", 0.0)).start()
                 change()
             other.append(message)
-            assert (session.info().rev, session.info().count) == (rev + 5, 1)
+            assert (session.info().rev, session.info().count, session.info().last_seq) == (rev + 10, 1, 5)
+            assert [[one.content for one in batch] for batch in popped] == [["y"]]
+
+
+def test_fork_with_a_lost_reply_copies_once(own_server: Server, namespace: str) -> None:
+    """The server recognises the retry of a fork, so that one new session exists, and its batch ID finds that session."""
+    losses = Losses(0, 0)
+    with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
+        url = f"redis://127.0.0.1:{port}"
+        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
+            session = cache.create("a")
+            session.append({"role": "user", "content": "x"})
+            forks = []
+            for batch_id in (None, "branch", "branch"):
+                losses.replies = 1.0
+                threading.Timer(0.2, lambda: setattr(losses, "replies", 0.0)).start()
+                forks.append(session.fork(batch_id=batch_id))
+            assert len({fork.id for fork in forks}) == 2
+            assert [fork.append({"role": "user", "content": "y"}).last_seq for fork in forks] == [2, 2, 3]
+        assert len(list(direct.iter_sessions())) == 3
 
 
 def test_delete_with_a_lost_reply_raises_outcome_unknown(own_server: Server, namespace: str) -> None:

@@ -81,6 +81,12 @@ def test_script_declares_exactly_the_refusals_that_it_can_return(name: str) -> N
 
 
 @pytest.mark.parametrize("name", names())
+def test_refusal_has_a_word_and_a_fact(name: str) -> None:
+    """A refusal of a single word would reach the client as 'ERR <word>', because newer servers take it for a message."""
+    assert not re.findall(r"error_reply\('[^' ]*'\)", script(name).source)
+
+
+@pytest.mark.parametrize("name", names())
 def test_script_uses_no_undeclared_global(name: str) -> None:
     """A misspelt name would be nil without an error."""
     found = globals_of(script(name).source)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from redis_sessions import CompactionConflict, InvalidInput, MessageTooLarge, SessionCache
+from redis_sessions import CompactionConflict, InvalidInput, Message, MessageTooLarge, SessionCache
 from tests.trees.children import X
 
 
@@ -46,20 +46,53 @@ def test_range_that_is_not_retained_is_refused(cache: SessionCache) -> None:
     session = cache.create(max_messages=4)
     session.append(X, X, X, X, X)
     for up_to, begin in ((1, None), (6, None), (3, 1), (4, 3)):
-        with pytest.raises(CompactionConflict, match="seqs 2 to 5 are retained"):
+        with pytest.raises(CompactionConflict, match="Seqs 2 to 5 are retained"):
             session.compact(up_to, "sum", from_seq=begin)
     session.pin(3)
     with pytest.raises(CompactionConflict):
         session.compact(3, "sum")
     session.append({"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]})
     session.append({"role": "tool", "tool_call_id": "c", "content": "t"})
-    with pytest.raises(CompactionConflict):
+    with pytest.raises(CompactionConflict) as refused:
         session.compact(6, "sum")
+    assert (refused.value.before, refused.value.after) == (5, 7)
     with pytest.raises(InvalidInput):
         session.compact(2, "sum", from_seq=3)
     with pytest.raises(InvalidInput):
         session.compact(5, "")
     assert session.info().count == 4
+
+
+def test_compact_with_function_keeps_newest_whole_groups(cache: SessionCache) -> None:
+    """The function gets the messages that the summary replaces. More messages stay than asked if a group would be cut."""
+    session = cache.create()
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
+    session.append(X, X, call, {"role": "tool", "tool_call_id": "c", "content": "t"}, X)
+    asked: list[list[int]] = []
+
+    def summary(messages: list[Message]) -> str:
+        asked.append([message.seq for message in messages])
+        return f"summary of {len(messages)}"
+
+    assert session.compact(keep=2, summary=summary) == 1
+    assert [(m.seq, m.content) for m in session.history()][:2] == [(2, "summary of 2"), (3, None)]
+    assert session.compact(keep=9, summary=summary) == 0
+    session.append(*[X] * 3)
+    assert session.compact(keep=1, summary=summary) == 2
+    assert [m.seq for m in session.history()] == [7, 8]
+    assert asked == [[1, 2], [2, 3, 4, 5, 6, 7]]
+
+
+def test_summary_stays_when_cap_drops_its_neighbours(cache: SessionCache) -> None:
+    """The cap keeps a summary in its place, and the next compaction replaces the summary."""
+    session = cache.create(max_messages=4)
+    session.append(X, X, X)
+    session.compact(2, "first")
+    session.append(*[X] * 6)
+    assert [(m.seq, m.content) for m in session.history()] == [(2, "first"), (7, "x"), (8, "x"), (9, "x")]
+    session.compact(8, "second")
+    assert [(m.seq, m.content) for m in session.history()] == [(8, "second"), (9, "x")]
+    assert session.info().tokens == sum(m.tokens or 0 for m in session.history())
 
 
 def test_too_large_summary_is_refused(cache: SessionCache) -> None:

@@ -2,54 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import time
 
 import pytest
 import redis
 
 from redis_sessions._core.protocol.scripts import names, script
-from tests.support.servers import Server
-
-KEYS = ["ns:{t}:session:a", "ns:{t}:messages:a"]
-MORE = [*KEYS, *[f"ns:{{t}}:{kind}" for kind in ("session:b", "messages:b", "queue:x", "check_at:x", "workers:x")]]
-CREATE = {"incarnation": "L1", "on_existing": "error", "caps": "3 tool_safe 100", "ttl_ms": "60000", "lifetime_ms": "0"}
-
-
-class Scripts:
-    """Call a script by the names of its arguments."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-
-    def __call__(self, name: str, *rest: str, **arguments: str) -> Any:
-        found = script(name)
-        assert set(arguments) <= set(found.fixed_arguments)
-        values = [arguments.get(argument, "") for argument in found.fixed_arguments]
-        return self.client.eval(found.source, len(found.keys), *MORE[: len(found.keys)], *values, *rest)
-
-    def create(self, *fields: str, **changed: str) -> Any:
-        """Create the session."""
-        return self("sessions/create", *fields, **{**CREATE, **changed})
-
-    def append(self, *entries: str, **changed: str) -> Any:
-        """Append a batch to the session."""
-        return self("messages/append", *entries, **{"operation_id": "b", "seen": "0", **changed})
-
-    def refused(self, refusal: str, name: str, *rest: str, **arguments: str) -> None:
-        """Call a script that must refuse with a declared word and leave the session as it was."""
-        assert refusal in script(name).errors
-        before = self.client.dump(KEYS[0]), self.client.lrange(KEYS[1], 0, -1)
-        with pytest.raises(redis.ResponseError, match=f"^{refusal} "):
-            self(name, *rest, **arguments)
-        assert (self.client.dump(KEYS[0]), self.client.lrange(KEYS[1], 0, -1)) == before
-
-
-@pytest.fixture
-def scripts(server: Server) -> Iterator[Scripts]:
-    """Yield the scripts on each real server."""
-    yield Scripts(server.client)
-    server.client.flushall()
+from tests.lua.calls import CREATE, KEYS, Scripts, entries, values
 
 
 def test_append_returns_place_and_state(scripts: Scripts) -> None:
@@ -62,31 +21,6 @@ def test_append_returns_place_and_state(scripts: Scripts) -> None:
     element = scripts.client.lrange(KEYS[1], 0, 0)[0]
     assert element[13:] == b"u@1 b {}"
     assert element[:13].isdigit()
-
-
-# A value for every argument that must not be empty.
-VALUES = {
-    "seen": "0",
-    "after": "0",
-    "below": "0",
-    "limit": "1",
-    "set_count": "0",
-    "merge_count": "0",
-    "max_fields": "9",
-}
-VALUES |= {"operation_id": "new", "seq": "1", "amount": "1", "entry": "u@1 new {}", "number": "1", "max_scanned": "9"}
-VALUES |= {"nonce": "n1", "owner": "me", "ttl_ms": "5000", "wait_ms": "0", "channel": "ns:wake:p"}
-VALUES |= {"counts_receivers": "1", "max_waiters": "9", "fence": "0"}
-
-
-def values(name: str, **changed: str) -> dict[str, str]:
-    """Return a value for each fixed argument of a script."""
-    return {argument: (VALUES | changed).get(argument, "") for argument in script(name).fixed_arguments}
-
-
-def entries(name: str) -> list[str]:
-    """Return the messages that a call of a script needs."""
-    return ["u@1 new {}"] if name == "messages/append" else []
 
 
 @pytest.mark.parametrize("name", [name for name in names() if "SESSION_NOT_FOUND" in script(name).errors])
@@ -117,16 +51,16 @@ def test_operation_id_with_space_is_refused(scripts: Scripts, name: str) -> None
     scripts.refused("INVALID_INPUT", name, *entries(name), **values(name, operation_id="a b"))
 
 
-@pytest.mark.parametrize("name", ["messages/clear", "messages/pin", "sessions/patch", "state/clear", "state/add"])
+@pytest.mark.parametrize("name", ["messages/edit", "messages/pin", "sessions/patch", "state/clear", "state/add"])
 def test_repeated_write_returns_first_result(scripts: Scripts, name: str) -> None:
-    """A repeated write returns its first result, even when the expected rev has passed."""
+    """A repeated write returns its first result, marked as repeated, even when the expected rev has passed."""
     scripts.create()
     scripts.append("u@1 b {}", "u@1 b {}")
     given = values(name, pinned="1", prefix="state.", field="state.n", expected_rev="1")
     first = scripts(name, **given)
     scripts.append("u@1 c {}", operation_id="c")
-    assert scripts(name, **given) == first
-    assert scripts.client.llen(KEYS[1]) == (1 if name == "messages/clear" else 3)
+    assert scripts(name, **given) == [*first, 1]
+    assert scripts.client.llen(KEYS[1]) == (1 if name == "messages/edit" else 3)
 
 
 def test_append_with_several_faults_refuses_by_first(scripts: Scripts) -> None:
@@ -208,19 +142,18 @@ def test_lifetime_is_stored_as_deadline(scripts: Scripts) -> None:
 
 
 def test_refused_write_leaves_session_as_it_was(scripts: Scripts) -> None:
-    """A refused pin, addition, patch, clear or status change leaves the session as it was."""
+    """A refused pin, addition, patch, edit or status change leaves the session as it was."""
     scripts.create()
     scripts.append("u@1 b {}")
     scripts.refused("MESSAGE_NOT_FOUND", "messages/pin", seq="9", pinned="1")
     scripts.refused("NOT_AN_INTEGER", "state/add", operation_id="x", field="status", amount="1")
     scripts.refused("LIMIT_EXCEEDED", "sessions/patch", "state.a", "1", set_count="1", merge_count="0", max_fields="3")
-    for name in ("messages/clear", "sessions/set_status", "sessions/patch", "state/clear"):
-        numbers = {"set_count": "0", "merge_count": "0", "max_fields": "9", "status": "completed", "prefix": "state."}
-        fixed = {key: value for key, value in numbers.items() if key in script(name).arguments}
-        scripts.refused("REVISION_CONFLICT", name, expected_rev="99", **fixed)
+    for name in ("messages/edit", "sessions/set_status", "sessions/patch", "state/clear"):
+        fixed = values(name, status="completed", prefix="state.", expected_rev="99")
+        scripts.refused("REVISION_CONFLICT", name, **fixed)
     scripts("sessions/set_status", status="completed")
     scripts.refused("INVALID_TRANSITION", "sessions/set_status", status="active")
-    scripts.refused("SESSION_NOT_ACTIVE", "messages/clear")
+    scripts.refused("SESSION_NOT_ACTIVE", "messages/edit", **values("messages/edit"))
 
 
 def test_patch_merges_words_of_packed_records(scripts: Scripts) -> None:
@@ -252,6 +185,18 @@ def test_lease_is_acquired_renewed_and_released_once(scripts: Scripts) -> None:
     assert [scripts("leases/release", **release) for _ in range(2)] == [[b"L1", b""], [b"L1", b""]]
     scripts.refused("LEASE_LOST", "leases/acquire", **acquire)
     scripts.refused("LEASE_LOST", "leases/renew", lease="1 n1", ttl_ms="9000")
+
+
+def test_call_behind_messages_of_inbox_is_appended(scripts: Scripts) -> None:
+    """An append after the end of a lease takes the inbox first, and groups a tool call behind the messages of the inbox."""
+    scripts.create("max_inbox", "9")
+    scripts("leases/acquire", **values("leases/acquire", nonce="n1", ttl_ms="200"))
+    for id in ("i", "j"):
+        scripts("inbox/send", **values("inbox/send", operation_id=id, entry=f"u@1 {id} {{}}"))
+    time.sleep(0.25)
+    assert scripts.append("aB1 b +aaaaaaaa {}") == b"L1 0 3 3 1 3 0 ok"
+    assert [element[13:16] for element in scripts.client.lrange(KEYS[1], 0, -1)] == [b"u@1", b"u@1", b"aB1"]
+    assert scripts.client.hget(KEYS[0], "layout") == b"aaaaaaaa:3 3 - - 0 -"
 
 
 def test_taken_over_lease_refuses_its_former_holder(scripts: Scripts) -> None:

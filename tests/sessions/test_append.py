@@ -141,7 +141,15 @@ def test_too_large_message_refuses_whole_batch(cache: SessionCache) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["text", 5, None, {}, {"role": "king"}, {"role": 5}, {"content": "no role"}, {"role": "user", "x": {1}}],
+    [
+        "text",
+        5,
+        None,
+        ["x"],
+        {1: "x"},
+        {"role": "user", "x": {1}},
+        Message(payload={"role": "user", "x": float("nan")}),
+    ],
 )
 def test_invalid_message_is_refused(cache: SessionCache, message: Any) -> None:
     """A value that is not a message raises InvalidInput before anything is sent."""
@@ -151,6 +159,28 @@ def test_invalid_message_is_refused(cache: SessionCache, message: Any) -> None:
     with pytest.raises(InvalidInput):
         session.append(user(), message)
     assert session.info().count == 0
+
+
+@pytest.mark.parametrize("payload", [{}, {"role": "king"}, {"role": 5}, {"content": "no role"}])
+def test_payload_of_unknown_format_is_stored(cache: SessionCache, payload: dict[str, Any]) -> None:
+    """A payload that no format knows is stored as it is, counts as no turn, and is in no window."""
+    session = cache.create()
+    session.append(payload, user())
+    unknown, known = session.history()
+    assert (unknown.payload, unknown.type, unknown.role) == (payload, "unknown", "system")
+    assert session.context() == [known]
+    assert (session.info().current_turn, session.info().count) == (1, 2)
+
+
+def test_explicit_role_wins_over_role_of_payload(cache: SessionCache) -> None:
+    """A role that the caller gives with a payload decides, and the payload stays as it is."""
+    session = cache.create()
+    session.append(Message("user", payload={"role": "king", "content": "x"}))
+    session.append(Message("system", payload=user()))
+    assert [message.role for message in session.history()] == ["user", "system"]
+    assert session.info().user_messages == 1
+    with pytest.raises(InvalidInput, match="role"):
+        Message("king", payload=user())
 
 
 @pytest.mark.parametrize("batch_id", ["", "a b", "a\nb", "x" * 129])

@@ -53,12 +53,12 @@ def test_oldest_policy_retains_exactly_the_cap(cache: SessionCache) -> None:
     assert [message.role for message in session.history()] == ["tool", "user"]
 
 
-def test_tool_safe_policy_drops_orphaned_tool_results(cache: SessionCache) -> None:
-    """The policy `tool_safe` drops tool results whose call was dropped."""
+def test_tool_safe_policy_drops_result_with_its_call(cache: SessionCache) -> None:
+    """The policy `tool_safe` drops the results of a call together with the call."""
     session = cache.create(max_messages=3)
-    result = session.append(user(), CALL, RESULT, RESULT, user("last"))
-    assert contents(session) == ["last"]
-    assert result.count == 1
+    result = session.append(user(), CALL, RESULT, user("before"), user("last"))
+    assert contents(session) == ["before", "last"]
+    assert (result.count, result.over_cap, result.abandoned) == (2, 0, 0)
 
 
 def test_tool_safe_policy_drops_orphaned_results_in_user_messages(cache: SessionCache) -> None:
@@ -69,15 +69,78 @@ def test_tool_safe_policy_drops_orphaned_results_in_user_messages(cache: Session
     assert contents(session) == ["last"]
 
 
-def test_tool_result_after_emptied_transcript_is_dropped(cache: SessionCache) -> None:
-    """A tool result is dropped, too, when the cap dropped its call and all other messages before."""
+def test_second_result_of_call_is_late(cache: SessionCache) -> None:
+    """A result whose call was answered and dropped before is kept, marked as late, and in no window."""
     session = cache.create(max_messages=2)
     session.append(CALL, RESULT, RESULT)
-    assert contents(session) == []
-    session.append(RESULT)
-    assert contents(session) == []
+    assert [(message.seq, message.is_late) for message in session.history()] == [(3, True)]
     session.append(user())
-    assert contents(session) == ["u"]
+    assert contents(session) == ["r", "u"]
+    assert session.context().payloads == [user()]
+    session.append(user("2"))
+    assert contents(session) == ["u", "2"]
+
+
+def test_newest_group_exceeds_cap_instead_of_being_cut(cache: SessionCache) -> None:
+    """A call whose results alone exceed the cap stays whole, with the task, and the result says by how much it is over."""
+    calls = {"role": "assistant", "content": None, "tool_calls": [{"id": str(number)} for number in range(4)]}
+    results = [{"role": "tool", "tool_call_id": str(number), "content": str(number)} for number in range(4)]
+    session = cache.create(max_messages=4)
+    session.append(user("old"), user("task"), calls)
+    over = [session.append(result).over_cap for result in results]
+    assert over == [0, 0, 1, 2]
+    assert contents(session) == ["task", None, "0", "1", "2", "3"]
+    assert (session.info().count, session.info().dropped) == (6, 1)
+    after = session.append(user("next"))
+    assert (after.over_cap, after.abandoned) == (0, 0)
+    assert contents(session) == ["next"]
+
+
+def test_call_without_result_is_abandoned_for_cap(cache: SessionCache) -> None:
+    """A call that was never answered is abandoned when the cap needs its place, and its result is late from then on."""
+    session = cache.create(max_messages=3)
+    session.append(user("task"), CALL)
+    abandoned = [session.append(user(str(number))).abandoned for number in range(4)]
+    assert sum(abandoned) == 1
+    assert contents(session) == ["1", "2", "3"]
+    assert session.info().count == 3
+    session.append(RESULT)
+    assert session.history()[-1].is_late
+    assert [message.content for message in session.context()] == ["2", "3"]
+
+
+def test_task_stays_while_its_turn_goes_on(cache: SessionCache) -> None:
+    """The newest user message stays for as long as the model calls tools, and leaves with the next user message."""
+    session = cache.create(max_messages=4)
+    session.append(user("task"))
+    for number in range(5):
+        session.append({**CALL, "tool_calls": [{"id": str(number)}]}, {**RESULT, "tool_call_id": str(number)})
+    assert [message.seq for message in session.history()] == [1, 10, 11]
+    assert session.context()[0].content == "task"
+    last = session.last_turn()
+    assert last is not None
+    assert [message.seq for message in last.entries] == [1, 10, 11]
+    assert (last.number, session.turn(1)) == (1, last)
+    session.append(user("next"), user("more"))
+    assert [message.content for message in session.history()] == ["next", "more"]
+    assert session.info().tokens == sum(message.tokens or 0 for message in session.history())
+
+
+def test_turn_of_dropped_user_message_is_none(cache: SessionCache) -> None:
+    """A pinned user message from before does not stand for a newer one that the cap dropped."""
+    session = cache.create(max_messages=2, cap_policy="oldest")
+    session.append(Message("user", "a", pinned=True), user("b"), {"role": "assistant", "content": "c"})
+    assert contents(session) == ["a", "c"]
+    assert (session.last_turn(), session.turn(1), session.turn(2)) == (None, None, None)
+
+
+def test_cap_of_pins_and_task_leaves_call_with_result(cache: SessionCache) -> None:
+    """A call keeps its result even if a pin and the task take all places of the cap."""
+    session = cache.create(max_messages=2)
+    result = session.append(Message("user", "pinned", pinned=True), user("task"), CALL, RESULT)
+    assert (contents(session), result.over_cap) == (["pinned", "task", None, "r"], 2)
+    with pytest.raises(LimitExceeded):
+        session.pin(2)
 
 
 def test_tool_result_after_clear_is_kept(cache: SessionCache) -> None:
@@ -97,10 +160,10 @@ def test_turn_policy_lets_user_message_stand_first(cache: SessionCache) -> None:
 
 
 def test_turn_policy_inside_one_turn_acts_as_tool_safe(cache: SessionCache) -> None:
-    """The policy `turn` acts as `tool_safe` when no user message follows."""
+    """The policy `turn` acts as `tool_safe` when no user message follows, so the task of the turn stays."""
     session = cache.create(max_messages=3, cap_policy="turn")
     session.append(user(), CALL, RESULT, CALL, RESULT)
-    assert [message.role for message in session.history()] == ["assistant", "tool"]
+    assert [message.seq for message in session.history()] == [1, 4, 5]
 
 
 def test_turn_policy_drops_user_message_with_tool_results(cache: SessionCache) -> None:

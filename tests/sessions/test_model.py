@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import hypothesis.strategies as st
 import pytest
@@ -14,7 +15,33 @@ from redis_sessions import LimitExceeded, Message, MessageNotFound, SessionCache
 from tests.support.servers import Server
 
 STEPS = (400, 60) if os.environ.get("REDIS_SESSIONS_SOAK") else (40, 40)
-ROLES = st.sampled_from(["user", "assistant", "tool", "system"])
+KINDS = st.sampled_from(["user", "assistant", "call", "system"])
+Drawn: TypeAlias = list[tuple[str, str, bool]]
+"""Kind, text and pin. A call comes with its result."""
+_numbers = itertools.count()
+
+
+class Stored(NamedTuple):
+    """A message as it must be stored."""
+
+    seq: int
+    role: str
+    text: str
+    pinned: bool
+
+
+def messages_of(drawn: Drawn) -> list[Message]:
+    """Return the messages of a batch. A call and its result follow each other."""
+    found = []
+    for kind, text, pinned in drawn:
+        if kind == "call":
+            id = f"call-{next(_numbers)}"
+            call = {"role": "assistant", "content": text, "tool_calls": [{"id": id}]}
+            result = {"role": "tool", "tool_call_id": id, "content": text}
+            found += [Message(payload=call, pinned=pinned), Message(payload=result, pinned=pinned)]
+        else:
+            found.append(Message(kind, text, pinned=pinned))
+    return found
 
 
 class Model:
@@ -22,52 +49,76 @@ class Model:
 
     def __init__(self, cap: int, policy: str) -> None:
         self.cap, self.policy = cap, policy
-        self.last = self.cleared = self.turns = self.users = 0
+        self.last = self.turns = self.users = self.user_seq = self.task = 0
         self.pending = False
-        self.kept: list[tuple[int, str, str, bool]] = []  # seq, role, text, pinned
-        self.pinned_trimmed: list[tuple[int, str, str, bool]] = []
+        self.listed: list[Stored] = []
+        self.aside: list[Stored] = []
+        """Messages that the cap would drop, but that are pinned or the task."""
         self.batches: dict[str, int] = {}
-        self.dropped = 0
 
     @property
-    def retained(self) -> list[tuple[int, str, str, bool]]:
-        return self.pinned_trimmed + self.kept
+    def retained(self) -> list[Stored]:
+        return self.aside + self.listed
 
     def pins(self) -> int:
-        return sum(pinned for *_, pinned in self.retained)
+        return sum(one.pinned for one in self.retained)
 
-    def append(self, batch: list[tuple[str, str, bool]]) -> None:
-        empty = not self.kept
-        for role, text, pinned in batch:
+    def append(self, batch: list[Message]) -> None:
+        for message in batch:
             self.last += 1
-            self.kept.append((self.last, role, text, pinned))
-            if role == "user":
-                self.users, self.pending = self.users + 1, True
-            elif role == "assistant":
+            self.listed.append(Stored(self.last, message.role, message.content, message.pinned))
+            if message.role == "user":
+                self.users, self.pending, self.user_seq = self.users + 1, True, self.last
+            elif message.role == "assistant":
                 self.turns, self.pending = self.turns + self.pending, False
-        excess = len(self.retained) - self.cap
-        if excess > 0 or empty:
-            self._trim(max(excess, 0))
-            while len(self.retained) > self.cap:
-                self._trim(len(self.retained) - self.cap)
+        while leaving := self._leaving(len(self.retained) - self.cap):
+            popped, self.listed = self.listed[:leaving], self.listed[leaving:]
+            self.aside += [one for one in popped if one.pinned]
+            if self.policy != "oldest":
+                self._keep_task(popped)
 
-    def _trim(self, leaving: int) -> None:
-        if self.policy != "oldest" and (leaving or self.dropped):
-            ahead = [at for at in range(leaving, len(self.kept)) if self.kept[at][1] == "user"]
-            if self.policy == "turn" and leaving and ahead:
-                leaving = ahead[0]
-            else:
-                while leaving < len(self.kept) and self.kept[leaving][1] == "tool":
-                    leaving += 1
-        self.dropped += leaving
-        self.pinned_trimmed += [message for message in self.kept[:leaving] if message[3]]
-        self.kept = self.kept[leaving:]
+    def _leaving(self, excess: int) -> int:
+        """Return how many messages the cap drops next: whole groups, and never the newest one."""
+        if excess <= 0 or self.policy == "oldest":
+            return max(min(excess, len(self.listed) - 1), 0)
+        starts = [at for at, one in enumerate(self.listed) if one.role != "tool"]
+        later = [at for at in starts if at >= excess]
+        users = [at for at in later if self.listed[at].role == "user"]
+        if self.policy == "turn" and users:
+            return users[0]
+        return (later or starts[-1:])[0]
+
+    def _keep_task(self, popped: list[Stored]) -> None:
+        """Keep the newest user message while the transcript does not begin with another one."""
+        if 0 < self.user_seq < self.listed[0].seq:
+            self.task = self.user_seq
+        elif self.listed[0].role == "user":
+            self.task = 0
+        self.aside += [one for one in popped if one.seq == self.task and not one.pinned]
+        self.aside = sorted(one for one in self.aside if one.pinned or one.seq == self.task)
+
+    def group(self, seq: int) -> list[Stored]:
+        """Return the message with a seq, and the other message of its group. [] if it is not retained."""
+        for part in (self.aside, self.listed):
+            found = {one.seq: one for one in part}
+            if seq in found:
+                first = seq - 1 if found[seq].role == "tool" and seq - 1 in found else seq
+                others = [found[first + 1]] if first + 1 in found and found[first + 1].role == "tool" else []
+                return [found[first], *others]
+        return []
+
+    def set_pin(self, group: list[Stored], pinned: bool) -> None:
+        seqs = {one.seq for one in group}
+        self.listed, self.aside = (
+            [one._replace(pinned=pinned) if one.seq in seqs else one for one in part]
+            for part in (self.listed, self.aside)
+        )
+        self.aside = [one for one in self.aside if one.pinned or one.seq == self.task]
 
     def clear(self) -> None:
-        self.kept, self.pinned_trimmed, self.dropped = [], [], 0
-        self.turns = self.users = 0
+        self.listed, self.aside = [], []
+        self.turns = self.users = self.user_seq = self.task = 0
         self.pending = False
-        self.cleared = self.last
 
 
 class Sessions(RuleBasedStateMachine):
@@ -90,13 +141,13 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(
         target=batches,
-        messages=st.lists(st.tuples(ROLES, st.text(max_size=5), st.booleans()), min_size=1, max_size=6),
+        drawn=st.lists(st.tuples(KINDS, st.text(max_size=5), st.booleans()), min_size=1, max_size=6),
         id=st.uuids().map(str),
     )
-    def append(self, messages: list[tuple[str, str, bool]], id: str) -> tuple[str, list[tuple[str, str, bool]]]:
+    def append(self, drawn: Drawn, id: str) -> tuple[str, Drawn]:
         if self.model is not None:
-            batch = [Message(role, text, pinned=pinned) for role, text, pinned in messages]
-            pins = sum(pinned for *_, pinned in messages)
+            batch = messages_of(drawn)
+            pins = sum(message.pinned for message in batch)
             if pins and self.model.pins() + pins > self.model.cap / 2:
                 with pytest.raises(LimitExceeded):
                     self.session.append(*batch, batch_id=id)
@@ -104,15 +155,16 @@ class Sessions(RuleBasedStateMachine):
                 result = self.session.append(*batch, batch_id=id)
                 self.model.batches[id] = result.first_seq
                 assert result.first_seq == self.model.last + 1
-                self.model.append(messages)
+                self.model.append(batch)
+                assert result.over_cap == max(len(self.model.retained) - self.model.cap, 0)
                 self.rev += 1
-        return id, messages
+        return id, drawn
 
     @rule(batch=batches)
-    def repeat(self, batch: tuple[str, list[tuple[str, str, bool]]]) -> None:
-        id, messages = batch
+    def repeat(self, batch: tuple[str, Drawn]) -> None:
+        id, drawn = batch
         if self.model is not None and id in self.model.batches:
-            result = self.session.append(*[Message(role, text) for role, text, _ in messages], batch_id=id)
+            result = self.session.append(*messages_of(drawn), batch_id=id)
             assert (result.duplicate, result.first_seq) == (True, self.model.batches[id])
 
     @rule(seq=st.integers(1, 40), pinned=st.booleans())
@@ -120,21 +172,18 @@ class Sessions(RuleBasedStateMachine):
         if self.model is None:
             return
         change = self.session.pin if pinned else self.session.unpin
-        found = [message for message in self.model.retained if message[0] == seq]
-        if not found:
+        group = self.model.group(seq)
+        if not group:
             with pytest.raises(MessageNotFound):
                 change(seq)
-        elif found[0][3] != pinned and pinned and self.model.pins() + 1 > self.model.cap / 2:
+        elif group[0].pinned != pinned and pinned and self.model.pins() + len(group) > self.model.cap / 2:
             with pytest.raises(LimitExceeded):
                 change(seq)
         else:
             change(seq)
-            if found[0][3] != pinned:
+            if group[0].pinned != pinned:
                 self.rev += 1
-                self.model.pinned_trimmed = [message for message in self.model.pinned_trimmed if message[0] != seq]
-                at = [number for number, message in enumerate(self.model.kept) if message[0] == seq]
-                if at:
-                    self.model.kept[at[0]] = (*found[0][:3], pinned)
+                self.model.set_pin(group, pinned)
 
     @rule()
     def clear(self) -> None:
@@ -170,11 +219,10 @@ class Sessions(RuleBasedStateMachine):
             len(self.model.retained), self.model.last, self.model.turns, self.model.users, self.rev,
         )  # fmt: skip
         assert info.tokens == sum(one.tokens or 0 for one in stored)
-        assert info.count <= self.model.cap
         assert self.session.state.all() == self.state
         last = self.session.last_turn()
-        retained_users = [seq for seq, role, *_ in self.model.kept if role == "user"]
-        assert (last.user_message.seq if last else None) == (retained_users[-1] if retained_users else None)
+        is_retained = any(one.seq == self.model.user_seq for one in self.model.retained)
+        assert (last.user_message.seq if last else None) == (self.model.user_seq if is_retained else None)
 
 
 def test_any_sequence_of_operations_matches_model(server: Server, namespace: str) -> None:

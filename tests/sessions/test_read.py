@@ -103,10 +103,14 @@ def test_context_is_prompt_and_newest_messages_that_fit(cache: SessionCache) -> 
 
 
 def test_context_has_prompt_beyond_budget(cache: SessionCache) -> None:
-    """The system prompt is part of the context, whatever the budget is (S2 1-24)."""
+    """The system prompt and the newest message are part of the context, whatever the budget is (S2 1-24)."""
     session = cache.create(system_prompt="x" * 100)
-    session.append(user("a"))
-    assert [message.role for message in session.context(3)] == ["system"]
+    session.append(user("a"), user("b"))
+    window = session.context(3)
+    assert [message.content for message in window] == ["x" * 100, "b"]
+    assert (window.tokens, window.over_budget, window.truncated, window.system) == (27, True, True, "x" * 100)
+    window = session.context(28)
+    assert (len(window), window.tokens, window.over_budget, window.truncated) == (3, 28, False, False)
     assert cache.create().context(0) == []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from redis_sessions import SessionCache
 from redis_sessions._core.commands.index_entries import RECORD_FIELDS, IndexRecord
 from redis_sessions._core.protocol.keys import entry_keys, session_keys, shard_keys, shard_of
+from redis_sessions._core.protocol.records import Counters
 from tests.conftest import Engines, fake_client
 
 
@@ -64,7 +65,7 @@ def rewrite_times(
 ) -> None:
     """Set the time of a session's last update, and the time of its entries in the indexes of `values` (microseconds)."""
     keys = session_keys(namespace, id)
-    counters = server.hget(keys.session, "counters").rsplit(b" ", 1)[0]
-    server.hset(keys.session, "counters", counters + f" {updated}".encode())
+    counters = Counters.parse(server.hget(keys.session, "counters"))._replace(updated_us=updated)
+    server.hset(keys.session, "counters", " ".join(map(str, counters)))
     for index, value in values.items():
         server.zadd(entry_keys(namespace, index, kind, value).active_updated, {id: entry})

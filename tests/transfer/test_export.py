@@ -36,10 +36,10 @@ def test_imported_sessions_equal_exported_sessions(cache: SessionCache, other: S
 
 
 def test_header_names_format_version_and_root(cache: SessionCache) -> None:
-    """The first line of an export names its format, its version 2, the root and the server's time."""
+    """The first line of an export names its format, its version 3, the root and the server's time."""
     session = create_full_session(cache)
     header = json.loads(next(iter(session.export())))
-    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 2, "root")
+    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 3, "root")
     assert abs(header["exported_at"] - session.history()[-1].timestamp_ms) < 60_000
 
 
@@ -72,14 +72,21 @@ def test_session_is_exported_alone_or_with_its_tree(cache: SessionCache, other: 
         list(cache.session("none").export())
 
 
-@pytest.mark.parametrize("change", ["append", "clear", "compact", "pin", "drop"])
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}],
+}
+
+
+@pytest.mark.parametrize("change", ["append", "clear", "compact", "pin", "drop", "abandon", "pop", "replace"])
 def test_session_written_during_export_is_exported_as_of_one_moment(
     cache: SessionCache, other: SessionCache, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Later messages are omitted, and the session is exported again when unread messages have left or changed."""
     monkeypatch.setattr(import_staging, "PAGE", 100)
     session = cache.create("root", max_messages=300, cap_policy="oldest")
-    session.append(*[{"role": "user", "content": str(n)} for n in range(300)])
+    session.append(*[{"role": "user", "content": str(n)} for n in range(299)], CALL)
     lines, is_changed = [], False
     for line in session.export():
         lines.append(line)
@@ -94,6 +101,12 @@ def test_session_written_during_export_is_exported_as_of_one_moment(
             elif change == "pin":
                 session.pin(150)
                 session.pin(250)
+            elif change == "abandon":
+                session.abandon_calls()
+            elif change == "pop":
+                session.pop()
+            elif change == "replace":
+                session.replace(200, X)
             else:
                 session.append(*[X] * 150)
     attempts = len([line for line in lines if '"fields"' in line])
@@ -101,12 +114,13 @@ def test_session_written_during_export_is_exported_as_of_one_moment(
     other.import_sessions(lines)
     imported, now = other.open("root"), session.info()
     if change == "append":
-        assert [message.content for message in imported.history()] == [str(n) for n in range(300)]
+        assert [message.content for message in imported.history()] == [*map(str, range(299)), None]
+        assert [message.facts[:1] for message in imported.history(1)] == ["+"]
     else:
         info = imported.info()
         assert (info.rev, info.count, info.bytes) == (now.rev, now.count, now.bytes)
-        assert [(message.seq, message.payload, message.pinned) for message in imported.history()] == [
-            (message.seq, message.payload, message.pinned) for message in session.history()
+        assert [(message.seq, message.payload, message.pinned, message.facts) for message in imported.history()] == [
+            (message.seq, message.payload, message.pinned, message.facts) for message in session.history()
         ]
 
 

@@ -18,6 +18,7 @@ from redis_sessions import (
     SessionCache,
     SessionInfo,
     SessionSummary,
+    Window,
 )
 
 X = {"role": "user", "content": "x"}
@@ -36,6 +37,18 @@ def test_sync_calls_have_precise_types() -> None:
         assert_type(cache.get("a"), Session | None)
         assert_type(session.append(X), AppendResult)
         assert_type(session.history(), list[Message])
+        window = assert_type(session.context(), Window)
+        assert_type(window[0], Message)
+        assert_type(window.payloads, list[dict[str, Any]])
+        assert_type(window.tokens, int)
+        assert_type(session.replace(1, X), AppendResult)
+        assert_type(session.replace(X, after_seq=0), AppendResult)
+        assert_type(session.abandon_calls(), int)
+        branch = assert_type(session.fork(), Session)
+        assert_type(branch.pop(), list[Message])
+        branch.clear()
+        assert_type(cache.create().import_messages([X]), AppendResult)
+        assert_type(branch.append(X, state={"a": 1}, if_state={"a": None}), AppendResult)
         assert_type(session.info(), SessionInfo)
         assert_type(session.lease().info(), LeaseInfo | None)
         assert_type(cache.list(user_id="mia"), Page[SessionSummary])
@@ -60,6 +73,13 @@ def test_async_calls_have_precise_types() -> None:
             assert_type(await cache.get("a"), AsyncSession | None)
             assert_type(await session.append(X), AppendResult)
             assert_type(await session.history(), list[Message])
+            assert_type(await session.context(), Window)
+            assert_type(await session.replace(1, X), AppendResult)
+            assert_type(await session.replace(X, after_seq=0), AppendResult)
+            assert_type(await session.abandon_calls(), int)
+            branch = assert_type(await session.fork(), AsyncSession)
+            assert_type(await branch.pop(), list[Message])
+            assert_type(await (await cache.create()).import_messages([X]), AppendResult)
             assert_type(await session.info(), SessionInfo)
             assert_type(await cache.list(user_id="mia"), Page[SessionSummary])
             await session.state.put("bag", Bag(colour="red"))

@@ -71,7 +71,34 @@ def test_dropped_messages_are_yielded_as_gap(cache: SessionCache) -> None:
     ]
     assert [event.seq for event in events if event.kind == "message"] == [2, 11, 12, 13]
     session.clear()
-    assert kinds(list(session.watch(11, timeout=0.1))) == ["gap 13"]
+    assert kinds(list(session.watch(11, timeout=0.1))) == ["gap 13", "edit 13"]
+
+
+def test_edits_are_yielded_with_their_first_seq(cache: SessionCache) -> None:
+    """A present watcher and a later one get an edit for each clear, compact, pop and replace, then the new messages."""
+    session = cache.create("a")
+    session.append(X, X, X, {"role": "assistant", "content": "a"})
+    watcher = Watcher(session.watch(None))
+    while not watcher.events:
+        session.publish("begun")
+    session.replace(2, {"role": "user", "content": "[redacted]"})
+    session.pop()
+    session.replace(X, after_seq=2)
+    session.compact(2, "sum")
+    session.clear()
+    session.append(X)
+    session.complete()
+    events = [event for event in watcher.end() if event.kind != "delta"]
+    assert [(event.kind, event.seq, event.first_seq, event.change) for event in events] == [
+        ("edit", 4, 2, 1), ("edit", 4, 4, 2), ("edit", 4, 3, 3), ("message", 5, None, 3), ("edit", 5, 1, 4),
+        ("edit", 5, 1, 5), ("message", 6, None, 5), ("status", 6, None, 6),
+    ]  # fmt: skip
+    assert all(event.is_stored and event.at is not None for event in events)
+    later = [event for event in session.watch(4) if event.kind != "gap"]
+    assert [(event.kind, event.first_seq) for event in later] == [
+        *[("edit", seq) for seq in (2, 4, 3, 1, 1)], ("message", None), ("status", None),
+    ]  # fmt: skip
+    assert kinds(list(session.watch(5, after_change=3))) == ["edit 5", "edit 5", "message 6", "status completed"]
 
 
 def test_long_history_is_yielded_once_in_order(cache: SessionCache) -> None:

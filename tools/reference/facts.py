@@ -32,6 +32,7 @@ UNITS = {
     "retry_for": _DURATION,
     "max_connections": "connections, 1 or more",
     "token_counter": "function",
+    "image_tokens": "tokens",
     "touch_on_read": "bool",
     "acks": "replicas, 0 to 100",
     "max_document_bytes": "bytes",
@@ -43,6 +44,8 @@ ADVICE = {
     " See [rights of a server user](../guides/operations.md#rights-of-a-server-user).",
     "CompactionConflict": "Read the history again, choose a range that begins at the first retained message, and compact that.",
     "ConcurrentModification": "Pause the root session, repeat the export or import, then resume the session.",
+    "EditConflict": "Read the history again. For `in_group`, take `before` or `after`."
+    " For `other_calls`, keep the role and the calls.",
     "InvalidInput": "Correct the argument that `name` names. A repetition fails again.",
     "InvalidState": "Read the stored value. Repair it, or delete it, because the library does not overwrite it.",
     "InvalidTransition": "Treat the session as ended. Create another session to go on.",
@@ -66,6 +69,7 @@ ADVICE = {
     "SessionRegressed": "Open the session again, compare the history with your own record, and append what is missing.",
     "SessionReplaced": "Open the session again. The former content is gone.",
     "SpawnRefused": "Look at `reason`. Wait for children, raise the bound at the root, or go on without the child.",
+    "StateConflict": "Read the state again, and repeat the call with the present value.",
     "StoreError": "Read the server's text. It names a fault of the server or of its configuration.",
     "StoreFull": "Raise `maxmemory` or free memory, then repeat the call.",
     "StoreUnavailable": "Check that the server runs and that the URL is right. The call can be repeated.",
@@ -89,7 +93,7 @@ KEY_FACTS = {
         "every write to the session",
     ),
     "<namespace>:{<tag>}:messages:<id>": KeyFacts(
-        "the same instant as the session", "append, send, drain, clear, compact, pin, spawn with `fork`, import"
+        "the same instant as the session", "append, send, drain, edits, compact, pin, fork, spawn with `fork`, import"
     ),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"

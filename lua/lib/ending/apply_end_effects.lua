@@ -14,7 +14,7 @@ local function apply_end_effects(session, messages, ancestor_keys, now_ms, now_u
   if fields.join_waiters then notify_waiters(fields.join_waiters, 'ask', '0 0') end
   if not plan.entry then return end
   record_child_end(plan.root, ancestor_keys[1], plan.number, status, now_ms)
-  deliver_result_to_parent(ancestor_keys, plan.entry, plan.batch, now_ms, now_us)
+  if plan.entry ~= '' then deliver_result_to_parent(ancestor_keys, plan.entry, plan.batch, now_ms, now_us) end
   if fields.cleanup == 'delete' then redis.call('DEL', session, messages) end
   return fields.cleanup == 'delete'
 end

@@ -1,7 +1,9 @@
--- Build the message that tells a parent of a child's end: a user message that a model can read, with the facts as metadata.
--- `child`: {incarnation, id, label, agent, created, usage}. Return the entry, its batch ID, and the size of its payload.
---- include: json_quote
+-- Build the message that tells a parent of a child's end, with the facts as metadata: from the child's own template
+-- '<kind><flags> <facts or -> <payload>', else a chat message of the user. An empty template builds nothing: ''.
+-- `child`: {incarnation, id, label, agent, created, usage, report}. Return the entry, its batch ID, and the size of its payload.
+--- include: json_quote fill_template
 local function build_result_message(child, status, reason, result, now_ms)
+  if child.report == '' then return '', '', 0 end
   local head = string.format('[%s %s]', child.label or child.agent or child.id, status)
   local text, length = result ~= '' and result or reason, nil
   if string.sub(result, 1, 1) == '"' then
@@ -23,7 +25,9 @@ local function build_result_message(child, status, reason, result, now_ms)
     end) .. '}'
   end
   if result ~= '' then facts = facts .. ',"result":' .. result end
-  local payload = '{"role":"user","content":' .. text .. ',"metadata":{"subagent":{' .. facts .. '}}}'
-  local batch = child.incarnation .. '.result'
-  return string.format('u@%d %s %s', math.floor(length / 4) + 1, batch, payload), batch, #payload
+  local batch, report = child.incarnation .. '.result', child.report or 'u@ - {"role":"user","content":"@text@","metadata":"@facts@"}'
+  local kind, result_facts, template = string.match(report, '^(..) (%S+) (.*)$')
+  local payload = fill_template(fill_template(template, '"@text@"', text), '"@facts@"', '{"subagent":{' .. facts .. '}}')
+  local head_facts = result_facts == '-' and ' ' or ' ' .. result_facts .. ' '
+  return string.format('%s%d %s', kind, math.floor(length / 4) + 1, batch) .. head_facts .. payload, batch, #payload
 end

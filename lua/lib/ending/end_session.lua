@@ -13,7 +13,7 @@ local function end_session(session, messages, ancestor_keys, now_ms, now_us, ope
   end
   local field = results_field(operation)
   local counters, settings, results = unpack(redis.call('HMGET', session, 'counters', 'settings', field))
-  if not counters then return nil, redis.error_reply('SESSION_NOT_FOUND its messages were evicted') end
+  if not counters then return nil, redis.error_reply('SESSION_NOT_FOUND -') end
   local rev = string.format('%d', parse_counters(counters).rev + 1)
   if apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan) then
     local parent_counters, parent_results = unpack(redis.call('HMGET', ancestor_keys[1], 'counters', field))

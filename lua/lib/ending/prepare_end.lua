@@ -4,7 +4,7 @@
 --- include: read_fields parse_lineage parse_member build_result_message parse_settings
 local function prepare_end(session, ancestor_keys, now_ms, status, reason, result)
   local fields = read_fields(session, {'incarnation', 'lineage', 'label', 'agent', 'created', 'usage', 'children', 'cleanup',
-    'finished', 'reason', 'result', 'join_waiters'})
+    'finished', 'reason', 'result', 'join_waiters', 'report'})
   if fields.finished then reason, result = fields.reason or '', fields.result or '' end
   local lineage, root = parse_lineage(fields.lineage), ancestor_keys[#ancestor_keys - 1] or session
   local plan = {fields = fields, number = lineage.number, root = root, reason = reason, result = result}

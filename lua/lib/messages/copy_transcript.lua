@@ -1,26 +1,55 @@
--- Copy what a session retains into a child, as far as the child's cap allows: messages with their seqs, pinned ones, and the
--- system prompt. `caps` is '<max_messages> <cap_policy> …' of the child. Return the child's counters, or nil and a refusal when
--- more than half of that cap would be pinned.
---- include: read_fields check_pin_limit parse_counters trim_transcript format_counters
-local function copy_transcript(session, messages, child, child_messages, caps, now_us)
-  local fields = read_fields(session, {'counters', 'pinned_trimmed', 'pins', 'system', 'system_tokens', 'cleared'})
+-- Copy what a session retains into a new session, as far as the new one's cap allows: messages with their seqs, kept ones, and the
+-- system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to
+-- the seq `up_to`, or nil and a refusal.
+-- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session.
+-- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
+--- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_facts plan_truncation
+--- include: trim_transcript save_layout format_counters
+local function copy_transcript(session, messages, child, child_messages, caps, now_us, boundary, up_to)
+  local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
+    'settings', 'pins'})
   local max_messages, cap_policy = string.match(caps, '^(%d+) (%S+)')
-  local _, refusal = check_pin_limit(session, 0, max_messages + 0)
-  if refusal then return nil, refusal end
-  for first = 0, redis.call('LLEN', messages) - 1, 1000 do
-    redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, first + 999)))
+  local pins, refusal = (fields.pins or 0) + 0, nil
+  if string.match(fields.settings, '^%d+') ~= max_messages then
+    pins, refusal = check_pin_limit(session, 0, max_messages + 0)
+    if refusal then return nil, refusal end
   end
-  for _, name in ipairs({'pinned_trimmed', 'pins', 'system', 'system_tokens', 'cleared'}) do
+  local counters, layout = parse_counters(fields.counters), parse_layout(fields.layout)
+  local dropped, last_seq = counters.dropped, counters.last_seq
+  local staying = last_seq - dropped
+  if boundary then
+    staying, refusal = boundary(messages, counters, layout)
+    if not staying then return nil, refusal end
+  else
+    local call = layout.open[#layout.open]
+    if call then staying = math.max(list_index(call[2], dropped, layout.gaps), 0) end
+    while staying > 0 and string.find(message_facts(redis.call('LINDEX', messages, staying - 1)), '~', 1, true) do
+      staying = staying - 1
+    end
+  end
+  if staying < last_seq - dropped then
+    local new_last = list_seq(math.max(staying - 1, 0), dropped, layout.gaps) - (staying > 0 and 0 or 1)
+    if staying == 0 and up_to then new_last = math.min(new_last, up_to) end
+    local _, _, unpinned = plan_truncation(session, messages, counters, layout, new_last)
+    layout.gaps = string.gsub(layout.gaps, ',?%d+%-' .. string.format('%.0f', last_seq) .. '$', '')
+    counters.last_seq, counters.dropped, pins = new_last, new_last - staying, pins - unpinned
+  end
+  layout.open, layout.binds_next = {}, false
+  for first = 0, staying - 1, 100 do
+    redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, math.min(first + 99, staying - 1))))
+  end
+  for _, seq in ipairs(layout.aside) do
+    local field = 'kept.' .. seq
+    redis.call('HSET', child, field, redis.call('HGET', session, field))
+  end
+  for _, name in ipairs({'system', 'system_tokens', 'cleared', 'format'}) do
     if fields[name] then redis.call('HSET', child, name, fields[name]) end
   end
-  for seq in string.gmatch(fields.pinned_trimmed or '', '%d+') do
-    redis.call('HSET', child, 'pinned.' .. seq, redis.call('HGET', session, 'pinned.' .. seq))
-  end
-  local counters = parse_counters(fields.counters)
-  local _, dropped, _, gone_bytes, gone_tokens = trim_transcript(child, child_messages,
-    counters.last_seq - counters.dropped, counters.dropped, fields.pinned_trimmed or '', max_messages + 0, cap_policy)
-  counters.rev, counters.operations, counters.updated_us = 0, 0, now_us
-  counters.dropped, counters.bytes = dropped, counters.bytes - gone_bytes
-  counters.tokens = counters.tokens - gone_tokens
+  if pins > 0 then redis.call('HSET', child, 'pins', pins) end
+  local _, new_dropped, gone_bytes, gone_tokens = trim_transcript(child, child_messages, staying, counters.dropped, layout,
+    max_messages + 0, cap_policy, counters.user_seq)
+  save_layout(child, layout)
+  counters.rev, counters.operations, counters.updated_us, counters.dropped = 0, 0, now_us, new_dropped
+  counters.bytes, counters.tokens = counters.bytes - gone_bytes, counters.tokens - gone_tokens
   return format_counters(counters)
 end

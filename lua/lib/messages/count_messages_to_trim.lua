@@ -1,15 +1,23 @@
--- Return how many messages must leave the head so that the cap policy holds: at least `excess`. The policy `turn` looks for a
--- user message among the next 256; without one, no tool result without its call stays at the head.
---- include: message_kind
-local function count_messages_to_trim(session, messages, count, excess, cap_policy, dropped)
-  if excess == 0 and dropped == (redis.call('HGET', session, 'cleared') or 0) + 0 then return 0 end
-  if cap_policy == 'turn' and excess > 0 then
-    for ahead, message in ipairs(redis.call('LRANGE', messages, excess, excess + 255)) do
-      if message_kind(message) == 'u' then return excess + ahead - 1 end
+-- Return how many messages must leave the head so that the cap holds: `excess`, or more so that the list begins with a group. When
+-- the newest group alone is longer than the cap, it is fewer, so that this group stays whole. The policy `turn` looks for a user
+-- message among the next 256.
+--- include: starts_group message_kind list_index find_group_start
+local function count_messages_to_trim(messages, count, excess, cap_policy, layout, dropped)
+  excess = math.max(math.min(excess, count - 1), 0)
+  if cap_policy == 'oldest' then return excess end
+  if layout.group > 0 and cap_policy ~= 'turn' then -- no group starts behind one that is open
+    local newest = list_index(layout.group, dropped, layout.gaps)
+    if newest < excess then return math.max(newest, 0) end
+  end
+  local first, size, start = excess, 1, nil
+  while first < count and not (start and first > excess + 255) do
+    for ahead, message in ipairs(redis.call('LRANGE', messages, first, first + size - 1)) do
+      if starts_group(message) then
+        start = start or first + ahead - 1
+        if cap_policy ~= 'turn' or message_kind(message) == 'u' then return first + ahead - 1 end
+      end
     end
+    first, size = first + size, 16
   end
-  while excess < count and message_kind(redis.call('LINDEX', messages, excess)) == 't' do
-    excess = excess + 1
-  end
-  return excess
+  return start or find_group_start(messages, excess - 1) or excess
 end

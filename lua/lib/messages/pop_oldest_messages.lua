@@ -1,17 +1,20 @@
--- Drop `count` messages from the head of the list. A pinned message moves into the session's hash, where it still counts.
--- Return the seqs of the moved messages, and the bytes and tokens that are gone.
---- include: is_pinned message_tokens
-local function pop_oldest_messages(session, messages, count, dropped, pinned_trimmed)
-  local bytes, tokens = 0, 0
-  local popped = {count == 1 and redis.call('LPOP', messages) or nil} -- one message comes faster without a list
-  if count > 1 then popped = redis.call('LPOP', messages, count) end
-  for at, message in ipairs(popped) do
-    if is_pinned(message) then
-      pinned_trimmed = pinned_trimmed .. ' ' .. dropped + at
-      redis.call('HSET', session, 'pinned.' .. dropped + at, message, 'pinned_trimmed', pinned_trimmed)
+-- Drop `count` messages from the head of the list. A pinned message or a summary moves into the session's hash, where it still
+-- counts; `layout` is changed. Return the bytes and tokens that are gone, and the last user message among those that left
+-- with its seq.
+--- include: is_kept message_kind message_tokens list_seq gaps_behind
+local function pop_oldest_messages(session, messages, count, dropped, layout)
+  local bytes, tokens, user, user_seq = 0, 0, nil, nil
+  for at, message in ipairs(redis.call('LPOP', messages, count)) do
+    if message_kind(message) == 'u' and string.byte(message, 15) % 4 < 2 then user, user_seq = message, at end
+    if is_kept(message) then
+      local seq = list_seq(at - 1, dropped, layout.gaps)
+      layout.aside[#layout.aside + 1] = seq
+      redis.call('HSET', session, 'kept.' .. seq, message)
     else
       bytes, tokens = bytes + #message, tokens + message_tokens(message)
     end
   end
-  return pinned_trimmed, bytes, tokens
+  if user then user_seq = list_seq(user_seq - 1, dropped, layout.gaps) end
+  if layout.gaps ~= '' then layout.gaps = gaps_behind(list_seq(count, dropped, layout.gaps), layout.gaps) end
+  return bytes, tokens, user, user_seq
 end

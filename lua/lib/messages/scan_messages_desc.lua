@@ -1,23 +1,29 @@
--- Visit messages from the newest with a seq of at most `high` to the oldest above `after`; pinned ones in the hash come
+-- Visit messages from the newest with a seq of at most `high` to the oldest above `after`; the ones outside of the list come
 -- last. Stop when `visit(seq, message)` returns true, or after `max_scanned` messages. Return the seq to go on below, or 0.
-local function scan_messages_desc(session, messages, dropped, pinned_trimmed, high, after, max_scanned, visit)
-  local low = math.max(dropped, after)
-  while high > low do
-    local first = math.max(high - 99, low + 1)
-    local page = redis.call('LRANGE', messages, first - dropped - 1, high - dropped - 1)
+--- include: list_index list_seq
+local function scan_messages_desc(session, messages, dropped, layout, high, after, max_scanned, visit)
+  local gaps, size, ranges = layout.gaps, 1, {}
+  local top, low = list_index(high + 1, dropped, gaps) - 1, math.max(list_index(after + 1, dropped, gaps), 0)
+  local seq = list_seq(top, dropped, gaps)
+  for first, last in string.gmatch(gaps, '(%d+)-(%d+)') do
+    if first + 0 <= seq then ranges[#ranges + 1] = {first - 1, last + 0} end
+  end
+  while top >= low do
+    local first = math.max(top - size + 1, low)
+    local page = redis.call('LRANGE', messages, first, top)
     for at = #page, 1, -1 do
-      if max_scanned == 0 then return first + at end
+      if max_scanned == 0 then return seq + 1 end
       max_scanned = max_scanned - 1
-      if visit(first + at - 1, page[at]) then return 0 end
+      if visit(seq, page[at]) then return 0 end
+      seq = seq - 1
+      local range = ranges[#ranges]
+      if range and range[2] == seq then seq, ranges[#ranges] = range[1], nil end
     end
-    high = first - 1
+    top, size = first - 1, #page[1] > 65536 and 1 or math.min(size * 2, 100)
   end
-  local seqs = {}
-  for seq in string.gmatch(pinned_trimmed, '%d+') do
-    if seq + 0 > after and seq + 0 <= high then seqs[#seqs + 1] = seq end
-  end
-  for at = #seqs, 1, -1 do
-    if visit(seqs[at] + 0, redis.call('HGET', session, 'pinned.' .. seqs[at])) then return 0 end
+  for at = #layout.aside, 1, -1 do
+    local kept = layout.aside[at]
+    if kept > after and kept <= high and visit(kept, redis.call('HGET', session, 'kept.' .. kept)) then return 0 end
   end
   return 0
 end

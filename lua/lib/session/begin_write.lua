@@ -1,6 +1,6 @@
 -- Check what every guarded write checks first. Return the write: {incarnation, status, counters (parsed), settings, results,
--- now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and the reply: the result of the same operation before, or the
--- refusal. An order (`is_order`) needs no lease, but a lease that it names must be held.
+-- now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and the reply: the result of the same operation before, with
+-- a third element that says so, or the refusal. An order (`is_order`) needs no lease, but a lease that it names must be held.
 --- include: results_field check_incarnation check_operation find_result touch_for_wait read_clock check_ancestors check_lease
 --- include: parse_counters
 local function begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation, is_order)
@@ -11,7 +11,7 @@ local function begin_write(session, ancestor_keys, incarnation, lease, expected_
   local before = find_result(results or '', operation)
   if before then
     touch_for_wait(session, found)
-    return nil, {found, before}
+    return nil, {found, before, 1}
   end
   local now_ms, now_us = read_clock()
   refusal = check_ancestors(ancestor_keys, lineage)

@@ -6,7 +6,7 @@ local function enforce_limits(session, messages, now_ms, now_us, loaded, last_se
   local limits = parse_limits(loaded.limits)
   if loaded.never_ends and limits.action == 'end_session' then limits.action = 'error' end
   local created_us, cleared, budget, spent = unpack(redis.call('HMGET', session, 'created', 'cleared', 'budget', 'spent'))
-  local entries, duration_ms = last_seq - (cleared or 0), now_ms - math.floor(created_us / 1000)
+  local entries, duration_ms = last_seq - (loaded.cleared or cleared or 0), now_ms - math.floor(created_us / 1000)
   local exceeded = evaluate_limits(limits, turns + pending_turn, entries, duration_ms)
   exceeded = exceeded or find_exceeded_budget(budget, spent)
   if not exceeded or limits.action == 'ignore' then

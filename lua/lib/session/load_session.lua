@@ -2,11 +2,11 @@
 -- when the session does not exist or has another incarnation. `results` is the field of the operation's results.
 --- include: check_incarnation
 local function load_session(session, incarnation, results)
-  local found = redis.call('HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'limits', 'pinned_trimmed',
+  local found = redis.call('HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'limits', 'layout',
     results, 'lease', 'lease_waiters', 'inbox', 'max_inbox', 'lineage')
   local loaded = {
     incarnation = found[1], status = found[2], counters = found[3], settings = found[4], limits = found[5],
-    pinned_trimmed = found[6], results = found[7] or '', lease = found[8], lease_waiters = found[9] or '',
+    layout = found[6] ~= '' and found[6], results = found[7] or '', lease = found[8], lease_waiters = found[9] or '',
     inbox = found[10] or nil, max_inbox = found[11], lineage = found[12],
   }
   return loaded, check_incarnation(loaded.incarnation, incarnation)

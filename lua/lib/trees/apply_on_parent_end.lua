@@ -12,7 +12,8 @@ local function apply_on_parent_end(root, number, is_cancel, reason)
       if numbers and member.parent == number and member.status == 'active' then numbers[#numbers + 1] = child end
     end
   end
-  for field, numbers in pairs({cancelled = cancelled, requested = requested}) do
+  for _, list in ipairs({{'cancelled', cancelled}, {'requested', requested}}) do
+    local field, numbers = unpack(list)
     if #numbers > 0 then
       local before = redis.call('HGET', root, field) or ''
       redis.call('HSET', root, field, before .. ' ' .. table.concat(numbers, ' '), field .. '_why', reason)

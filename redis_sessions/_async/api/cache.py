@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.session_fields import description_fields
-from ..._core.protocol.codec import estimate_tokens
 from ..._core.protocol.ids import check_namespace, new_id, new_incarnation
 from ..._core.protocol.keys import channel_keys, session_keys
+from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
 from ...engines import Engine, from_client, from_url
 from ...errors import InvalidInput, SessionExists, SessionNotFound
@@ -68,7 +69,9 @@ class AsyncSessionCache(AsyncCacheQueries):
             max_connections: connections to each node, for threads. Default 50. A thread waits for a free one.
             acks: replicas that must acknowledge each write, 0 to 100. Default 0. Fewer within half of `timeout` raise
                 NotReplicated.
-            token_counter: counts the tokens of a payload when it is appended. Default: a quarter of its bytes.
+            token_counter: counts the tokens of a payload when it is appended. Default: `estimate_tokens`, a quarter of the
+                bytes that a model sees.
+            image_tokens: what an image, a recording or a file costs in the default count, 0 to 1,000,000. Default 1,000.
             touch_on_read: let `history` extend a session's life. Default False.
             max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
             **options: the defaults for new sessions. See SessionSettings.
@@ -88,7 +91,8 @@ class AsyncSessionCache(AsyncCacheQueries):
         timeout: Duration = 5.0,
         retry_for: Duration = 10.0,
         max_connections: int = 50,
-        token_counter: TokenCounter = estimate_tokens,
+        token_counter: TokenCounter | None = None,
+        image_tokens: int = IMAGE_TOKENS,
         touch_on_read: bool = False,
         acks: int = 0,
         max_document_bytes: int = 1024 * 1024,
@@ -101,7 +105,9 @@ class AsyncSessionCache(AsyncCacheQueries):
         self.engine = engine
         self.where = engine.where
         """The server, as errors name it: the URL without its password."""
-        self._count = token_counter
+        whole(image_tokens, "image_tokens", maximum=1_000_000)
+        count = token_counter or partial(estimate_tokens, image_tokens=image_tokens)
+        self._count = count if token_counter or image_tokens != IMAGE_TOKENS else estimate_tokens
         bound = milliseconds(retry_for, "retry_for") / 1000
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         self._router = Router(engine, attempt, whole(max_connections, "max_connections", minimum=1))
@@ -121,7 +127,7 @@ class AsyncSessionCache(AsyncCacheQueries):
             watcher=Watcher(self._executor, self._hub),
             namespace=namespace,
             settings=self.settings,
-            count=token_counter,
+            count=self._count,
             touch_on_read=touch_on_read,
         )
         self._lister = SessionLister(self._context)

@@ -26,6 +26,7 @@ class AsyncSessionBase:
         self._incarnation = incarnation
         self._count = context.count
         self._seen = 0
+        self._knows_format = False
         self._address = (id(context.executor), keys.session)
         self._under = under
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from ..._core.commands import messages, sessions
+from typing import get_args
+
+from ..._core.commands import messages
+from ..._core.commands.session_fields import checked_choice
+from ..._core.commands.windows import AbandonedCalls, Start, SystemMessages
 from ..._durations import whole
 from ...models.messages import Message
 from ...models.turns import Turn
+from ...models.windows import Window
 from ...settings import TokenCounter
-from ..services.history import read_history, read_page
+from ..services.history import read_history, read_text_history, read_window
 from .session_base import AsyncSessionBase
 
 
@@ -22,6 +27,7 @@ class AsyncSessionMessages(AsyncSessionBase):
         before_seq: int | None = None,
         role: str | None = None,
         include_tools: bool = True,
+        skip_damaged: bool = False,
     ) -> list[Message]:
         """Return the newest messages of a range, oldest first.
 
@@ -32,65 +38,80 @@ class AsyncSessionMessages(AsyncSessionBase):
             after_seq: only messages with a higher seq.
             before_seq: only messages with a lower seq.
             role: system, user, assistant, tool, or an entry type such as tool_call.
-            include_tools: False leaves tool messages out. They do not count against `limit`.
+            include_tools: False leaves out calls and results, and keeps the text next to them. Messages without text do not
+                count against `limit`.
+            skip_damaged: True leaves out messages that cannot be decoded, for example because another program wrote them.
 
         Raises:
             SessionNotFound, SessionReplaced: the session is gone.
             SessionRegressed: a failover lost messages that this handle was told.
             InvalidInput: an argument is out of its bounds.
+            InvalidState: a message is damaged. The error names its seq.
+            ConcurrentModification: edits came between the pages of the history, again and again.
 
-        Cost: one round trip for each 1,000 messages.
+        Cost: one round trip for each 1,000 messages or 1 MiB.
         """
+        size = None if limit is None else whole(limit, "limit")
+        after = whole(after_seq, "after_seq")
+        below = 0 if before_seq is None else whole(before_seq, "before_seq", minimum=1)
+        if role is not None or not include_tools:
+            return await read_text_history(
+                self._executor, self._keys, self._incarnation, size, kinds=messages.kinds_of(role, include_tools),
+                after=after, below=below, include_tools=include_tools, seen=self._seen,
+                skip_damaged=skip_damaged,
+            )  # fmt: skip
         return await read_history(
-            self._executor,
-            self._keys,
-            self._incarnation,
-            None if limit is None else whole(limit, "limit"),
-            after=whole(after_seq, "after_seq"),
-            below=0 if before_seq is None else whole(before_seq, "before_seq", minimum=1),
-            kinds=messages.kinds_of(role, include_tools) if role is not None or not include_tools else "",
-            extend=self._context.touch_on_read,
-            seen=self._seen,
-        )
+            self._executor, self._keys, self._incarnation, size, after=after, below=below,
+            extend=self._context.touch_on_read, seen=self._seen, skip_damaged=skip_damaged,
+        )  # fmt: skip
 
-    async def context(self, max_tokens: int | None = None, *, counter: TokenCounter | None = None) -> list[Message]:
-        """Return the window for a model call: the system prompt, then the newest messages that fit, in order.
+    async def context(
+        self,
+        max_tokens: int | None = None,
+        *,
+        start: Start | None = None,
+        system: SystemMessages = "omit",
+        abandoned: AbandonedCalls = "omit",
+        counter: TokenCounter | None = None,
+        format: str | None = None,
+    ) -> Window:
+        """Return the window for a model call: the system prompt, then the newest messages that fit, valid for the vendor.
 
-        The system prompt counts first and is always part of the window. The first message that does not fit ends the
-        window. System messages of the transcript are never part of the window.
+        Tool calls and their results are one group, with the reasoning items that they need. A group is in the window as a
+        whole. Results stand directly behind their call, and what others appended between them stands behind the results. Late
+        results, and calls without a result, are left out. The newest group is part of the window even if it exceeds the budget.
 
         Args:
-            max_tokens: the budget. Default: the session's `max_tokens`.
+            max_tokens: the budget. Default: the session's `max_tokens`. The system prompt counts first.
+            start: user: begin with a user message, and put the newest user message first if no other fits. any: begin with any
+                group. Default: user for Anthropic, Bedrock and Gemini, which demand it, else any.
+            system: keep or omit the system messages of the transcript.
+            abandoned: omit a call that has no result, or answer the call with a synthetic result.
             counter: counts the tokens of each message here. Default: the counts that the writers stored.
+            format: the message format that the window is for. Default: the session's.
 
-        Cost: one round trip. With a `counter`, two and one more for each 200 messages.
+        Returns:
+            A list of messages with `tokens`, `truncated`, `over_budget`, `system`, and `payloads` for the API.
+
+        Raises:
+            SessionNotFound, SessionReplaced: the session is gone.
+            SessionRegressed: a failover lost messages that this handle was told.
+            InvalidInput: an argument is not valid.
+
+        Cost: one round trip, more for windows above 1 MiB, or if the call of the newest result lies outside of the budget.
         """
         if max_tokens is not None:
             whole(max_tokens, "max_tokens")
-        kinds = messages.WINDOW_KINDS
-        if counter is not None:
-            return await self._counted_window(max_tokens, counter, kinds)
-        page = await read_page(
-            self._executor, self._keys, self._incarnation, limit=-1, kinds=kinds, seen=self._seen,
-            budget="own" if max_tokens is None else max_tokens,
+        for value, name, words in (
+            (start or "any", "start", get_args(Start)),
+            (system, "system", get_args(SystemMessages)),
+            (abandoned, "abandoned", get_args(AbandonedCalls)),
+        ):
+            checked_choice(value, name, words)
+        return await read_window(
+            self._executor, self._keys, self._incarnation, max_tokens=max_tokens, counter=counter, start=start,
+            system=system, abandoned=abandoned, format=format, seen=self._seen,
         )  # fmt: skip
-        return [*_prompt_message(page.system_prompt), *page.messages]
-
-    async def _counted_window(self, max_tokens: int | None, counter: TokenCounter, kinds: str) -> list[Message]:
-        info = await self._executor.run(sessions.info(self._keys, self._incarnation))
-        prompt = next(iter(_prompt_message(info.system_prompt)), None)
-        budget = info.max_tokens if max_tokens is None else max_tokens
-        newest_first: list[Message] = []
-        below = 0
-        while True:
-            page = await read_page(
-                self._executor, self._keys, self._incarnation, limit=200, kinds=kinds, below=below, seen=self._seen
-            )
-            newest_first += reversed(page.messages)
-            window = messages.fit_window(prompt, newest_first, budget, counter)
-            if not page.below or len(window) - (prompt is not None) < len(newest_first):
-                return window
-            below = page.below
 
     async def turn(self, number: int) -> Turn | None:
         """Return a turn by its number, from 1. None when the turn does not exist, or the cap dropped its user message.
@@ -107,7 +128,3 @@ class AsyncSessionMessages(AsyncSessionBase):
         Cost: one round trip.
         """
         return await self._executor.run(messages.turn(self._keys, self._incarnation, 0))
-
-
-def _prompt_message(text: str | None) -> list[Message]:
-    return [] if text is None else [Message("system", text)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -50,6 +50,11 @@ async def each(lines: Lines) -> AsyncIterator[str | bytes]:
     else:
         for line in lines:
             yield line
+
+
+async def resolve(value: Any) -> Any:
+    """Return a value, or what an awaitable gives."""
+    return await value if isinstance(value, Awaitable) else value
 
 
 class Subscription:

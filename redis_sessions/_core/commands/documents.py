@@ -9,8 +9,8 @@ from ..._durations import whole
 from ...errors import InvalidInput, InvalidState
 from ...models.pages import Page
 from ..protocol.call import Call, invoke
-from ..protocol.codec import from_json, to_json
 from ..protocol.ids import check_category, check_document
+from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import DocumentKeys, IndexKeys
 from ..protocol.scripts import script
 from .session_fields import checked_text

@@ -13,13 +13,15 @@ from typing import IO, Any
 from ...errors import InvalidInput, InvalidState
 from ..protocol.hash_tag import hash_tag
 from ..protocol.ids import check_id
-from ..protocol.records import Counters, Lineage, MemberRecord
+from ..protocol.records import Counters, Layout, Lineage, MemberRecord
 from .export_format import FORMAT, VERSION, WAITER_FIELDS
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 
 MAX_TREE_SESSIONS = 5001
-_MESSAGE = re.compile(rb"\d{13}[suatckev][@A]\d{1,10} [^ ]+ ")
+_PLAIN = rb"[@ADEHILM]\d{1,10} [^ ]+ "
+_WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^ ]+ (([-+?!]\w{8})+~?|~) "
+_MESSAGE = re.compile(rb"\d{13}[suatckevrx](%b|%b)" % (_PLAIN, _WITH_FACTS))
 _NUMBER = re.compile(rb"\d{1,16}")
 _REQUIRED = {
     b"incarnation": re.compile(rb"[0-9a-f]{12}"),
@@ -180,6 +182,7 @@ class Reader:
         self._check_lineage(id, archive.root, lineage)
         self._check(not lineage or bool(_RUN.fullmatch(run)), f"field 'run' of session {id!r} is missing or damaged")
         self._check_readable(id, fields)
+        self._check_layout(id, fields)
         if id == archive.root and b"tree" in fields:
             archive.members.update(self._members(fields))
         status = fields[b"status"]
@@ -192,6 +195,18 @@ class Reader:
             run=lineage.split(" ", 3)[3] if lineage else "",
             is_open=status in (b"active", b"paused"),
             is_claimable=status == b"active" and bool(run) and run.split()[1] != "-",
+        )
+
+    def _check_layout(self, id: str, fields: Mapping[bytes, bytes]) -> None:
+        """Refuse a layout that names other kept messages than the session has."""
+        try:
+            aside = Layout.parse(fields.get(b"layout")).aside
+        except ValueError:
+            raise self._refusal(f"field 'layout' of session {id!r} is damaged") from None
+        kept = {name for name in fields if name.startswith(b"kept.")}
+        self._check(
+            kept == {b"kept.%d" % seq for seq in aside},
+            f"the kept messages of session {id!r} are not those of its layout",
         )
 
     def _check_readable(self, id: str, fields: Mapping[bytes, bytes]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.codec import PINNED_FLAG
+from ..protocol.codec import FACTS_FLAG, PINNED_FLAG
 from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
-from ..protocol.records import Counters
+from ..protocol.records import Counters, Layout
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
 from .import_reader import Archive, Entry
@@ -21,6 +22,7 @@ PAGE = 1000
 PAGE_BYTES = 4 * MAX_LINE_BYTES
 STAGED_TTL_MS = 3600 * 1000
 """The time for which staged sessions of a broken import stay."""
+_FACT = re.compile(rb"([-+?!])(\w{8})")
 _FIELDS_PER_CALL = 1000
 _SESSIONS_PER_CALL = 500
 Verdict = Literal["moved", "exists", "expired", "lost", "changed"]
@@ -35,16 +37,22 @@ class Page(NamedTuple):
     ttl_ms: int | None
     elements: list[bytes]
     fields: dict[bytes, bytes]
+    last_seq: int
+    """The seq of the last message of the page."""
+    change: int
+    """The number of the last status change or edit."""
 
 
 def read(keys: SessionKeys, incarnation: str, *, after: int = -1, last: int = 0) -> Call[Page]:
     """Read the first page, or the page behind a seq, up to a last seq."""
 
     def page(reply: Any) -> Page:
-        found, now_ms, counters, left, elements, fields = reply
+        found, now_ms, counters, left, elements, fields, last_seq, change = reply
         by_name = dict(zip(fields[::2], fields[1::2], strict=True))
         ttl_ms = left if left >= 0 else None
-        return Page(found.decode(), int(now_ms), Counters.parse(counters), ttl_ms, elements, by_name)
+        return Page(
+            found.decode(), int(now_ms), Counters.parse(counters), ttl_ms, elements, by_name, last_seq, int(change)
+        )
 
     return invoke(
         script("transfer/read"), keys, page, incarnation=incarnation, after=after, last=last, limit=PAGE,
@@ -52,19 +60,28 @@ def read(keys: SessionKeys, incarnation: str, *, after: int = -1, last: int = 0)
     )  # fmt: skip
 
 
-def count_pinned(page: Page) -> int:
-    """Return how many messages of a page are pinned."""
-    return sum(element[14] & PINNED_FLAG for element in page.elements)
+class MessageMarks:
+    """The pins and calls of the messages that were read, which a writer may have changed since the fields were read."""
 
+    def __init__(self, fields: Mapping[bytes, bytes]) -> None:
+        self._fields = fields
+        self._pins = 0
+        self._signs: dict[bytes, bytes] = {}
+        self.add(value for name, value in fields.items() if name.startswith(b"kept."))
 
-def count_pinned_trimmed(first: Page) -> int:
-    """Return the number of pinned messages that the hash holds."""
-    return len(first.fields.get(b"pinned_trimmed", b"").split())
+    def add(self, elements: Iterable[bytes]) -> None:
+        """Take the next messages, in order."""
+        for element in elements:
+            flags = element[14]
+            self._pins += flags & PINNED_FLAG
+            if flags & FACTS_FLAG:
+                self._signs |= {hash: sign for sign, hash in _FACT.findall(element.split(b" ", 3)[2])}
 
-
-def stated_pins(first: Page) -> int:
-    """Return how many messages are pinned, as the session says."""
-    return int(first.fields.get(b"pins", b"0"))
+    def agree_with_fields(self) -> bool:
+        """Return whether the fields count the same pins, and no open call of the fields was abandoned or answered."""
+        calls = [call.partition(":")[0].encode() for call in Layout.parse(self._fields.get(b"layout")).open.split(",")]
+        is_open = all(self._signs.get(call, b"+") == b"+" for call in calls)
+        return is_open and self._pins == int(self._fields.get(b"pins", b"0"))
 
 
 def checked_on_conflict(on_conflict: str) -> None:

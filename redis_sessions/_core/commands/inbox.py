@@ -40,7 +40,7 @@ def send(
         operation_id=batch,
         lease=lease,
         elapsed_ms="",
-        entry=encode(message, batch, count),
+        entry=encode(message, batch, count).entry,
         operation=batch,
     )
 

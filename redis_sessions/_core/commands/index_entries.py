@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.codec import from_json
+from ..protocol.json_values import from_json
 from ..protocol.keys import SHARDS, EntryKeys, SessionKeys, ShardKeys, entry_keys, shard_keys, shard_of
 from ..protocol.records import Counters
 from ..protocol.scripts import script

@@ -13,7 +13,8 @@ from ..._durations import moment, moment_of
 from ...models.summaries import LastMessage, SessionSummary
 from ..protocol import records
 from ..protocol.call import Call, invoke
-from ..protocol.codec import decode, from_json
+from ..protocol.codec import decode
+from ..protocol.json_values import from_json
 from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys, ShardKeys
 from ..protocol.scripts import script
 from .index_entries import WRITER_GRACE_MS
@@ -22,7 +23,7 @@ from .list_query import START, Position, Query, Row
 T = TypeVar("T")
 _FIELDS = (
     "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
-    "task", "tags", "parent", "lineage", "pinned_trimmed", "lease", "tree", "inbox",
+    "task", "tags", "parent", "lineage", "layout", "lease", "tree", "inbox",
 )  # fmt: skip
 _TEXT_FIELDS = {
     "user_id": "user",
@@ -156,6 +157,7 @@ def read_row(
 
 def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int) -> Row:
     counters = records.Counters.parse(found["counters"])
+    aside = records.Layout.parse(found.get("layout")).aside
     incarnation = found["incarnation"].decode()
     optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXT_FIELDS.items() if field in found}
     if "tags" in found:
@@ -179,7 +181,7 @@ def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], messa
         },
         created_at=moment_of(found["created"]),
         updated_at=moment_of(counters.updated_us),
-        count=counters.last_seq - counters.dropped + len(found.get("pinned_trimmed", b"").split()),
+        count=counters.last_seq - counters.dropped + len(aside),
         last_seq=counters.last_seq,
         user_messages=counters.user_messages,
         assistant_messages=counters.assistant_messages,

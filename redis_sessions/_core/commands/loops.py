@@ -15,8 +15,8 @@ from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, P
 from ...models.pages import Page
 from ...settings import MICROS
 from ..protocol.call import Call, invoke
-from ..protocol.codec import from_json, to_json
 from ..protocol.ids import check_id
+from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.records import LoopRecord
 from ..protocol.scripts import script

@@ -1,36 +1,67 @@
-"""Calls that append, read, pin and remove messages."""
+"""Calls that append, read, edit, pin and remove messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel
-
-from ..._durations import whole
-from ...errors import InvalidInput
+from ...errors import InvalidInput, InvalidState
+from ...models.formats import MessageFormat, format_named
 from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
 from ...models.turns import Turn
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
-from ..protocol.codec import decode, encode
+from ..protocol.codec import Encoded, decode, encode
 from ..protocol.ids import check_id, new_operation_id
 from ..protocol.keys import SessionKeys
+from ..protocol.records import parse_gaps, seqs_from
 from ..protocol.scripts import script
-from .guarded_write import expected_argument, guarded_write, new_rev, result_number
+from .guarded_write import expected_argument
+from .model_usage import output_tokens
 
-MessageLike: TypeAlias = Message | dict[str, Any] | BaseModel
+MessageLike: TypeAlias = Message | dict[str, Any] | Any
+"""A message, its payload, or an SDK's object that stands for it."""
 PAGE = 1000
 """Messages of one page of the history."""
 MAX_SCANNED_MESSAGES = 100_000
 """Messages that one filtered read looks at. The rest is read with the next call."""
 MAX_BATCH_MESSAGES = 10_000
-WINDOW_KINDS = "".join(kind for kind in KINDS if kind not in "sve")
-"""The kinds of messages that a window for a model contains."""
+PAGE_BYTES = 1024 * 1024
+"""Bytes at which a page of messages is full."""
+_WITHOUT_TOOLS = "".join(kind for kind in KINDS if kind not in "tcr")
 _OK = LimitCheck("ok")
 _APPEND = script("messages/append")
+
+
+def encode_batch(
+    messages: Iterable[MessageLike], batch_id: str | None, count: TokenCounter, *, minimum: int = 1, usage: Any = None
+) -> tuple[str, list[Encoded]]:
+    """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
+
+    Args:
+        usage: the usage of the model call whose answer is in the batch. It counts the tokens of the last assistant message.
+    """
+    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    if usage is not None:
+        messages = _with_usage(messages, usage)
+    encoded = [encode(message, batch, count) for message in messages]
+    if not minimum <= len(encoded) <= MAX_BATCH_MESSAGES:
+        detail = f"a batch must have {minimum} to {MAX_BATCH_MESSAGES} messages, got {len(encoded)}"
+        raise InvalidInput(name="messages", detail=detail)
+    return batch, encoded
+
+
+def _with_usage(messages: Iterable[MessageLike], usage: Any) -> list[MessageLike]:
+    listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]
+    for message in reversed(listed):
+        if message.role == "assistant":
+            if message.tokens is None:
+                message.tokens = output_tokens(usage)
+            return [*listed]
+    raise InvalidInput(name="usage", detail="needs an assistant message in the batch, got none")
 
 
 def append(
@@ -43,24 +74,27 @@ def append(
     batch_id: str | None = None,
     expected_rev: int | None = None,
     seen: int = 0,
+    knows_format: bool = False,
+    usage: Any = None,
 ) -> Call[tuple[AppendResult, str]]:
-    """Append one batch. The result is its place, and the incarnation that took it. Raises InvalidInput."""
-    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
-    entries = [encode(message, batch, count) for message in messages]
-    if not 1 <= len(entries) <= MAX_BATCH_MESSAGES:
-        raise InvalidInput(
-            name="messages", detail=f"a batch must have 1 to {MAX_BATCH_MESSAGES} messages, got {len(entries)}"
-        )
+    """Append one batch. The result is its place, and the incarnation that took it. Raises InvalidInput.
+
+    Args:
+        knows_format: the session's message format is stored already.
+    """
+    batch, encoded = encode_batch(messages, batch_id, count, usage=usage)
+    entries, format = [], ""
+    for entry, its_format in encoded:
+        entries.append(entry)
+        format = format or its_format
 
     def read(reply: Any) -> tuple[AppendResult, str]:
-        if b" queued " in reply or b" spawned " in reply:
-            raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for a send or a spawn already")
-        found, duplicate, first, last, rev, retained, dropped, *state = reply.split()
-        limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
-        result = AppendResult(
-            int(first), int(last), int(rev), int(retained), int(dropped), limit, duplicate == b"1", batch
-        )
-        return result, found.decode()
+        found, duplicate, result = reply.split(b" ", 2)
+        try:
+            return read_result(result, batch, duplicate=duplicate == b"1"), found.decode()
+        except (ValueError, IndexError):
+            detail = f"{batch!r} was used for a send or a spawn already"
+            raise InvalidInput(name="batch_id", detail=detail) from None
 
     return invoke(
         _APPEND,
@@ -72,8 +106,28 @@ def append(
         expected_rev="" if expected_rev is None else expected_argument(expected_rev),
         seen=seen,
         elapsed_ms="",
+        format="" if knows_format else format,
         rest=entries,
         operation=batch,
+    )
+
+
+def used_batch_id(batch: str) -> InvalidInput:
+    """Return the error for a batch ID that names another kind of operation."""
+    return InvalidInput(name="batch_id", detail=f"{batch!r} was used for another operation already")
+
+
+def read_result(text: bytes, batch: str, *, duplicate: bool = False) -> AppendResult:
+    """Return the result of an append from '<first> <last> <rev> <count> <dropped> [over <n>] [abandoned <n>] <limit state>'."""
+    first, last, rev, retained, dropped, *state = text.split()
+    over_cap = abandoned = 0
+    if state[0] == b"over":
+        over_cap, state = int(state[1]), state[2:]
+    if state[0] == b"abandoned":
+        abandoned, state = int(state[1]), state[2:]
+    limit = _OK if state == [b"ok"] else LimitCheck.parse(b" ".join(state).decode())
+    return AppendResult(
+        int(first), int(last), int(rev), int(retained), int(dropped), limit, duplicate, batch, over_cap, abandoned
     )
 
 
@@ -85,26 +139,54 @@ class Page(NamedTuple):
     """The seq to go on below. 0 when there is nothing older."""
     last_seq: int
     """The highest seq of the session."""
-    system_prompt: str | None = None
+    retained: int = 0
+    """All messages that the session retains."""
+    head: int = 0
+    """The seq from which on the messages are in the list. The cap kept others of before, such as pinned ones."""
+
+
+class WindowPage(NamedTuple):
+    """The newest messages, and what else a window needs."""
+
+    newest_first: list[Message]
+    below: int
+    """The seq to go on below. 0 when there is nothing older."""
+    last_seq: int
+    system_prompt: str | None
+    prompt_tokens: int
+    format: MessageFormat | None
+    max_tokens: int
+    user_message: Message | None
+    """The newest user message, if it is older than the messages."""
 
 
 def read(
-    keys: SessionKeys, incarnation: str, *, limit: int, after: int = 0, below: int = 0, extend: bool = False
+    keys: SessionKeys,
+    incarnation: str,
+    *,
+    limit: int,
+    after: int = 0,
+    below: int = 0,
+    extend: bool = False,
+    skip_damaged: bool = False,
 ) -> Call[Page]:
-    """Read the newest messages of a range, oldest first."""
+    """Read the newest messages of a range, oldest first. A damaged message raises InvalidState, or is skipped."""
 
     def page(reply: Any) -> Page:
-        found, last, _, low, listed, seqs, pinned = reply
-        incarnation = found.decode()
-        messages = [decode(element, low + at, incarnation) for at, element in enumerate(listed)]
-        if seqs:
-            beside = [decode(element, int(seq), incarnation) for seq, element in zip(seqs, pinned, strict=True)]
-            messages = beside + messages
-        return Page(messages, messages[0].seq if len(messages) == limit else 0, last)
+        found, last, dropped, low, listed, kept_seqs, kept, gaps, aside, is_full = reply
+        seqs: Sequence[int] = range(low, low + len(listed))
+        removed = parse_gaps(gaps.decode())
+        if removed:
+            seqs = seqs_from(low, len(listed), removed)
+        if kept_seqs:
+            seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
+        messages = _decode_all(seqs, listed, found.decode(), skip_damaged)
+        head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
+        return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + aside, head)
 
     return invoke(
         script("messages/read"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,
-        extend=int(extend), writes=False,
+        extend=int(extend), max_bytes=PAGE_BYTES, writes=False,
     )  # fmt: skip
 
 
@@ -113,35 +195,79 @@ def read_filtered(
     incarnation: str,
     *,
     kinds: str,
-    limit: int = -1,
+    limit: int,
     after: int = 0,
     below: int = 0,
-    budget: int | str = "",
+    skip_damaged: bool = False,
 ) -> Call[Page]:
-    """Read the newest messages of some kinds, within a token budget if there is one, oldest first."""
+    """Read the newest messages of some kinds, oldest first. A damaged message raises InvalidState, or is skipped."""
 
     def page(reply: Any) -> Page:
-        found, last, system, next_below, seqs, elements = reply
-        incarnation = found.decode()
-        messages = [decode(element, seq, incarnation) for seq, element in zip(seqs, elements, strict=True)]
-        if len(messages) == limit:
-            next_below = messages[-1].seq
-        return Page(messages[::-1], next_below, last, system.decode() or None)
+        found, last, next_below, seqs, elements = reply
+        if len(seqs) == limit:
+            next_below = seqs[-1]
+        return Page(_decode_all(seqs[::-1], elements[::-1], found.decode(), skip_damaged), next_below, last)
 
     return invoke(
         script("messages/read_filtered"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,
-        kinds=kinds, budget=budget, max_scanned=MAX_SCANNED_MESSAGES, writes=False,
+        kinds=kinds, max_scanned=MAX_SCANNED_MESSAGES, max_bytes=PAGE_BYTES, writes=False,
     )  # fmt: skip
 
 
+def _decode_all(seqs: Sequence[int], elements: Sequence[bytes], incarnation: str, skip_damaged: bool) -> list[Message]:
+    if not skip_damaged:
+        return [decode(element, seq, incarnation) for seq, element in zip(seqs, elements, strict=True)]
+    messages = []
+    for seq, element in zip(seqs, elements, strict=True):
+        with suppress(InvalidState):
+            messages.append(decode(element, seq, incarnation))
+    return messages
+
+
+def read_window(
+    keys: SessionKeys, incarnation: str, *, budget: int | None, below: int = 0, format: str | None = None
+) -> Call[WindowPage]:
+    """Read the newest messages until a budget of tokens is spent. None for the session's `max_tokens`."""
+    chosen = None if format is None else format_named(format)
+
+    def page(reply: Any) -> WindowPage:
+        found, last, system, prompt_tokens, stored, max_tokens, next_below, seqs, elements, user_seq, user = reply
+        incarnation = found.decode()
+        return WindowPage(
+            [decode(element, seq, incarnation) for seq, element in zip(seqs, elements, strict=True)],
+            next_below,
+            last,
+            system.decode() or None,
+            int(prompt_tokens),
+            chosen or (_stored_format(stored.decode()) if stored else None),
+            int(max_tokens),
+            decode(user, user_seq, incarnation) if user else None,
+        )
+
+    return invoke(
+        script("messages/read_window"), keys, page, incarnation=incarnation, below=below,
+        budget="" if budget is None else budget, max_bytes=PAGE_BYTES, max_scanned=MAX_SCANNED_MESSAGES, writes=False,
+    )  # fmt: skip
+
+
+def _stored_format(name: str) -> MessageFormat | None:
+    try:
+        return format_named(name)
+    except InvalidInput:  # a format of another process, which this one did not register
+        return None
+
+
 def turn(keys: SessionKeys, incarnation: str, number: int) -> Call[Turn | None]:
-    """Read one turn by its number, 0 for the last. None when there is none, or the cap dropped its user message."""
+    """Read one turn by its number, 0 for the last. None when there is none, or its user message is not retained."""
 
     def read_turn(reply: Any) -> Turn | None:
-        found, _, number, first, elements = reply
+        found, _, number, first, elements, *rest = reply
         if not number:
             return None
-        return Turn(number, [decode(element, first + at, found.decode()) for at, element in enumerate(elements)])
+        low, gaps = rest
+        listed = len(elements) - (low != first)
+        seqs = [*([first] if low != first else []), *seqs_from(low, listed, parse_gaps(gaps.decode()))]
+        return Turn(number, [decode(element, seq, found.decode()) for seq, element in zip(seqs, elements, strict=True)])
 
     return invoke(
         script("messages/read_turn"), keys, read_turn, incarnation=incarnation, number=number,
@@ -180,43 +306,14 @@ def subscribe(
 
 
 def find_reply(messages: list[Message], batch_id: str | None) -> Message | None:
-    """Return the first assistant message without tool calls, behind the message with a batch ID if one is given."""
+    """Return the first assistant message that makes no call, behind the message with a batch ID if one is given."""
     batches = [message.batch_id for message in messages]
     if batch_id is not None and batch_id not in batches:
         return None
     start = 0 if batch_id is None else batches.index(batch_id) + 1
-    replies = (one for one in messages[start:] if one.role == "assistant" and not one.payload.get("tool_calls"))
-    return next(replies, None)
-
-
-def pin(
-    keys: SessionKeys, incarnation: str, lease: str, seq: int, pinned: bool, *, expected_rev: int | None = None
-) -> Call[int]:
-    """Pin or unpin a message. The result is the new revision."""
-    return guarded_write(
-        script("messages/pin"), keys, incarnation, lease, expected_rev, new_rev,
-        seq=whole(seq, "seq", minimum=1), pinned=int(pinned),
-    )  # fmt: skip
-
-
-def clear(keys: SessionKeys, incarnation: str, lease: str, *, expected_rev: int | None = None) -> Call[int]:
-    """Remove all messages. The result is the new revision."""
-    return guarded_write(script("messages/clear"), keys, incarnation, lease, expected_rev, new_rev)
-
-
-def compact(
-    keys: SessionKeys, incarnation: str, lease: str, first: int, last: int, summary: str, count: TokenCounter
-) -> Call[int]:
-    """Replace a range by a summary. The result is the seq that the range began with."""
-    if not isinstance(summary, str) or not summary:
-        raise InvalidInput(name="summary", detail=f"must be text of at least one character, got {summary!r}")
-    facts = {"to_seq": last, **({"from_seq": first} if first else {})}
-    payload = {"role": "user", "content": summary, "metadata": {"compaction": facts}}
-    entry = encode(payload, new_operation_id(), count)
-    return guarded_write(
-        script("messages/compact"), keys, incarnation, lease, None, result_number,
-        first=first, last=last, entry=entry, size=len(entry.split(b" ", 2)[2]),
-    )  # fmt: skip
+    return next(
+        (one for one in messages[start:] if one.kind == "a" and "+" not in one.facts and "!" not in one.facts), None
+    )
 
 
 def kinds_of(role: str | None, include_tools: bool) -> str:
@@ -230,18 +327,4 @@ def kinds_of(role: str | None, include_tools: bool) -> str:
     else:
         names = ", ".join([*KIND_OF_ROLE, *KIND_OF_TYPE])
         raise InvalidInput(name="role", detail=f"must be one of {names}, got {role!r}")
-    return chosen if include_tools else chosen.replace("t", "").replace("c", "")
-
-
-def fit_window(
-    prompt: Message | None, newest_first: Iterable[Message], budget: int, count: TokenCounter
-) -> list[Message]:
-    """Return the window that a caller's counter allows: the prompt, then the newest messages that fit, in order."""
-    left = budget - (count(prompt.payload) if prompt else 0)
-    chosen: list[Message] = []
-    for message in newest_first:
-        left -= count(message.payload)
-        if left < 0:
-            break
-        chosen.append(message)
-    return [*([prompt] if prompt else []), *reversed(chosen)]
+    return chosen if include_tools else "".join(kind for kind in chosen if kind in _WITHOUT_TOOLS)

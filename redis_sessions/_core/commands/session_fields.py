@@ -8,11 +8,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ...errors import InvalidInput
+from ...models.formats import format_named
 from ...models.sessions import Kind, SessionType, session_type
 from ...settings import TokenCounter
 from ..protocol.call import Argument
-from ..protocol.codec import to_json
 from ..protocol.ids import check_id
+from ..protocol.json_values import to_json
 
 KINDS: tuple[str, ...] = get_args(Kind)
 FORMATIONS = ("explicit", "first_loop")
@@ -22,6 +23,7 @@ _FIELD_OF = {
     "user_id": ("user",),
     "agent_id": ("agent",),
     "parent_id": ("parent",),
+    "format": ("format",),
     "name": ("name",),
     "type": ("type",),
     "tags": ("tags",),
@@ -43,6 +45,7 @@ def description_fields(
     metadata: Mapping[str, Any] | None = None,
     system_prompt: str | None = None,
     formation: str | None = None,
+    format: str | None = None,
 ) -> dict[str, Argument]:
     """Return the fields of a description. A value of None has no field. Raises InvalidInput."""
     fields: dict[str, Argument] = {}
@@ -53,6 +56,8 @@ def description_fields(
         fields["kind"] = checked_choice(kind, "kind", KINDS)
     if formation is not None:
         fields["formation"] = checked_choice(formation, "formation", FORMATIONS)
+    if format is not None:
+        fields["format"] = format_named(format).name
     if name is not None:
         fields["name"] = checked_text(name, "name")
     if type is not None:

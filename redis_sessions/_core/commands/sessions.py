@@ -13,7 +13,7 @@ from ...models.trees import SpawnRef
 from ...settings import MICROS, SessionSettings
 from ..protocol import records
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.codec import from_json, to_json
+from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import MAX_FIELDS, guarded_write, new_rev
@@ -103,6 +103,7 @@ _TEXT_FIELDS = {
     "agent_id": "agent",
     "name": "name",
     "parent_id": "parent",
+    "format": "format",
     "reason": "reason",
     "label": "label",
     "task": "task",
@@ -112,7 +113,7 @@ _JSON_FIELDS = ("type", "tags", "result")
 
 
 def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
-    pinned_trimmed = len(found.get("pinned_trimmed", b"").split())
+    aside = len(records.Layout.parse(found.get("layout")).aside)
     limits = records.Limits.parse(found.get("limits"))
     counters = records.Counters.parse(found["counters"])
     settings = records.Settings.parse(found["settings"])
@@ -146,8 +147,8 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
         created_at=moment_of(found["created"]),
         updated_at=moment_of(counters.updated_us),
         read_at=moment(now_ms),
-        count=int(found["count"]) + pinned_trimmed,
-        dropped=counters.dropped - pinned_trimmed,
+        count=int(found["count"]) + aside,
+        dropped=counters.dropped - aside,
         last_seq=counters.last_seq,
         entries=counters.last_seq - int(found.get("cleared", 0)),
         user_messages=counters.user_messages,

@@ -14,11 +14,12 @@ from ...models.sessions import SessionInfo
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.codec import from_json
 from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
+from ..protocol.json_values import from_json
 from ..protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..protocol.records import MemberRecord, SpawnCounts
 from ..protocol.scripts import script
+from .forks import Report, reports
 from .session_fields import checked_choice, checked_text
 from .sessions import Members, read_members
 
@@ -49,6 +50,7 @@ class SpawnRequest(NamedTuple):
     on_parent_end: str
     reference: str
     is_fork: bool
+    reports: str
     max_attempts: int | str
     run_timeout_ms: int
     fields: dict[str, Argument]
@@ -69,6 +71,7 @@ def spawn_request(
     max_attempts: int,
     spawned_by: SpawnRef | Mapping[str, Any] | None,
     batch_id: str | None,
+    report: Report = "message",
 ) -> SpawnRequest:
     """Check the arguments of `spawn`, and give the child an ID in the slot of its parent. Raises InvalidInput."""
     checked_choice(mode, "mode", get_args(Mode))
@@ -95,6 +98,7 @@ def spawn_request(
         _LETTERS[on_parent_end],
         reference,
         context == "fork",
+        reports(report, None if reference == "-" else SpawnRef(**from_json(reference))),
         max_attempts if mode == "run" else "-",
         0 if run_timeout is None else milliseconds(run_timeout, "run_timeout"),
         fields,
@@ -172,6 +176,7 @@ def spawn(
         on_parent_end=request.on_parent_end,
         reference=request.reference,
         is_fork=int(request.is_fork),
+        reports=request.reports,
         inherits_user=int(inherits_user),
         max_attempts=request.max_attempts,
         run_timeout_ms=request.run_timeout_ms,

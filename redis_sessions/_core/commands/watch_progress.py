@@ -11,8 +11,9 @@ from ...models.events import SessionEvent
 from ...models.messages import Message
 from ...models.sessions import Status
 from ..protocol.call import Call, invoke
-from ..protocol.codec import decode, from_json, to_json
+from ..protocol.codec import decode
 from ..protocol.ids import check_id
+from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.notifications import Notification
 from ..protocol.records import Counters, StatusChange
@@ -126,6 +127,10 @@ class WatchProgress:
         for change in changes:
             if change.number > self.change:
                 self.change = change.number
+                if change.status.startswith("edited:"):
+                    first, at = int(change.status.removeprefix("edited:")), moment(change.at_ms)
+                    yield SessionEvent("edit", self.id, self.seq, change.number, at=at, first_seq=first)
+                    continue
                 self.is_over = self.is_over or change.status in _FINAL
                 status: Any = change.status
                 yield SessionEvent("status", self.id, self.seq, change.number, status=status, at=moment(change.at_ms))

@@ -1,154 +1,115 @@
-"""Encode and decode JSON values and messages.
+"""Encode and decode messages.
 
-A stored message is '<13 digits of ms><kind><flags><tokens> <batch ID> <payload as JSON>', for example
+A stored message is '<13 digits of ms><kind><flags><tokens> <batch ID> [<facts> ]<payload as JSON>', for example
 `1763700000000u@12 job-7 {"role":"user",…}`. Scripts read the header and never decode a payload.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable
-from typing import Any
-
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from functools import lru_cache
+from hashlib import sha1
+from typing import Any, NamedTuple
 
 from ..._durations import whole
-from ...errors import InvalidInput
-from ...models.messages import Message, kind_of, stored_message
+from ...errors import InvalidInput, InvalidState
+from ...models.formats import MAX_CALLS_PER_MESSAGE, Facts, recognise
+from ...models.messages import Message, kind_of_facts, stored_message
 from ...settings import MAX_WIRE_BYTES, TokenCounter
+from .json_values import from_json, to_json, to_payload
 
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
-_SCALARS = (str, int, float, type(None))
-_PLAIN = (str, int, float, dict, type(None))
 PINNED_FLAG = 1
+FACTS_FLAG = 2
+CONTINUES_FLAG = 4
 MAX_MESSAGE_TOKENS = 2**31
-MAX_JSON_DEPTH = 200
 
 
-def _reused_encoder() -> Callable[[Any], str]:
-    """Return CPython's C encoder, made once. `JSONEncoder.encode` makes one a value, which costs as much as a message."""
-    try:
-        make: Any = vars(json.encoder)["c_make_encoder"]
-        quote: Any = vars(json.encoder)["encode_basestring"]
-        chunks = make(None, _encoder.default, quote, None, ":", ",", False, False, False)
-        chunks({"probe": [None, "é", 1.5]}, 0)
-    except (KeyError, TypeError):  # another Python
-        return _encoder.encode
-    return lambda value: "".join(chunks(value, 0))
+class Encoded(NamedTuple):
+    """A message as scripts take it, and its format: '' for one that many vendors share."""
+
+    entry: bytes
+    format: str
 
 
-_encode = _reused_encoder()
+@lru_cache(maxsize=1024)
+def call_hash(call_id: str) -> str:
+    """Return the 8 hex digits by which scripts know a call. A call ID is text of a user, so it is not stored itself."""
+    return sha1(call_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
 
 
-def estimate_tokens(payload: dict[str, Any]) -> int:
-    """Return the default estimate: a quarter of the content's UTF-8 bytes, plus one. Other content than text counts as JSON."""
-    content = payload.get("content")
-    if content is None:
-        return 1
-    if not isinstance(content, str):
-        content = to_json(content, "content")
-    return (len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))) // 4 + 1
-
-
-def to_json(value: Any, name: str) -> str:
-    """Return compact JSON from which an equal value comes back.
-
-    A pydantic model, a dataclass, a named tuple or a Message becomes its JSON object, also in a list at the top. Raises
-    InvalidInput, with the path to it, for a value that JSON would give back changed.
-    """
-    try:
-        if not isinstance(value, str | int | float | dict | None):
-            value = to_plain(value)
-        _check(value, name)
-        text = _encode(value)
-        if not text.isascii():
-            text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
-        return _encode_ascii(value)
-    except (TypeError, ValueError, RecursionError) as problem:
-        if isinstance(problem, InvalidInput):
-            raise
-        raise InvalidInput(name=name, detail=f"must be a JSON value: {problem}") from None
-    return text
-
-
-def to_plain(value: Any) -> Any:
-    """Return the JSON value of a pydantic model, a dataclass, a named tuple or a Message, alone or in a list.
-
-    Any other value is returned as it is. Raises ValueError for a part that JSON does not have.
-    """
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
-    elif isinstance(value, list):
-        return [one if isinstance(one, _PLAIN) else to_plain(one) for one in value]
-    elif not (
-        isinstance(value, BaseModel | Message) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
-    ):
-        return value
-    return to_jsonable_python(value, by_alias=True, fallback=_payload)  # an alias is the name that validation accepts
-
-
-def _payload(value: Any) -> dict[str, Any]:
-    if isinstance(value, Message):
-        return value.payload
-    raise TypeError(f"a {type(value).__name__} is not a JSON value")
-
-
-def from_json(text: bytes | str) -> Any:
-    """Return the value of a JSON text. Raises ValueError."""
-    return _decode(text if isinstance(text, str) else text.decode())
-
-
-def _check(value: Any, path: str, depth: int = 0) -> None:
-    """Refuse what JSON would give back changed (keys other than text, tuples), and what nests too deep to be read."""
-    if depth > MAX_JSON_DEPTH:
-        raise InvalidInput(name=path[:80], detail=f"must not nest deeper than {MAX_JSON_DEPTH} levels")
-    if isinstance(value, dict):
-        for key, part in value.items():
-            if not isinstance(key, str):
-                raise InvalidInput(name=path, detail=f"keys must be text, got {key!r}")
-            if not isinstance(part, _SCALARS):
-                _check(part, f"{path}.{key}", depth + 1)
-    elif isinstance(value, list):
-        for at, part in enumerate(value):
-            if not isinstance(part, _SCALARS):
-                _check(part, f"{path}[{at}]", depth + 1)
-    elif not isinstance(value, _SCALARS):
-        hint = "; make it a list" if isinstance(value, tuple | set | frozenset) else ""
-        raise InvalidInput(name=path, detail=f"must be a JSON value, got {type(value).__name__}{hint}")
-
-
-def encode(message: Message | dict[str, Any] | BaseModel, batch_id: str, count: TokenCounter) -> bytes:
+def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
     """Return a message as the append script takes it: all of the stored form but the time. Raises InvalidInput."""
+    pinned, tokens, explicit = False, None, ""
     if isinstance(message, Message):
-        payload, kind, pinned, tokens = message.payload, message.kind, message.pinned, message.tokens
+        payload, pinned, tokens, explicit = to_payload(message.payload), message.pinned, message.tokens, message.kind
     else:
-        payload = message.model_dump(mode="json") if isinstance(message, BaseModel) else message
-        kind, pinned, tokens = kind_of(payload), False, None
+        payload = to_payload(message)
+    format, facts = recognise(payload)
+    kind = explicit or kind_of_facts(facts)
+    text = to_json(payload, "message")
     if tokens is None:
-        tokens = count(payload)
+        tokens = _counted(count, payload)
     whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
-    flags = chr(64 + (PINNED_FLAG if pinned else 0))
-    data = f"{kind}{flags}{tokens} {batch_id} {to_json(payload, 'message')}".encode()
+    flags = 64 + PINNED_FLAG if pinned else 64
+    words = "" if facts is None or (facts.opens == facts.closes == () and not facts.binds_next) else _words(facts)
+    if words:
+        flags, words = flags + FACTS_FLAG, words + " "
+    elif kind == "t":
+        flags += CONTINUES_FLAG  # a result that does not say of which call
+    data = f"{kind}{chr(flags)}{tokens} {batch_id} {words}{text}".encode()
     if len(data) > MAX_WIRE_BYTES:
         raise InvalidInput(name="message", detail=f"must have at most {MAX_WIRE_BYTES} bytes, got {len(data)}")
-    return data
+    return Encoded(data, "" if format is None else format.name)
+
+
+def _counted(count: TokenCounter, payload: dict[str, Any]) -> int:
+    try:
+        return count(payload)
+    except InvalidInput:
+        raise
+    except Exception as problem:
+        detail = f"must return the tokens of a payload, but raised {type(problem).__name__}: {problem}"
+        raise InvalidInput(name="token_counter", detail=detail) from problem
+
+
+def _words(facts: Facts) -> str:
+    """Return the facts as scripts read them: '-' and '+' with the hash of each call, and '~' if the next item is bound."""
+    _, opens, closes, binds_next = facts
+    if len(opens) + len(closes) == 1 and not binds_next:
+        return "+" + call_hash(opens[0]) if opens else "-" + call_hash(closes[0])
+    if len(opens) > MAX_CALLS_PER_MESSAGE or len(closes) > MAX_CALLS_PER_MESSAGE:
+        name, count = ("opens", len(opens)) if len(opens) > MAX_CALLS_PER_MESSAGE else ("closes", len(closes))
+        detail = f"{name} {count} tool calls, a message may have at most {MAX_CALLS_PER_MESSAGE}"
+        raise InvalidInput(name="message", detail=detail)
+    words = ["-" + call_hash(id) for id in closes] + ["+" + call_hash(id) for id in opens]
+    if len(words) > 1:
+        words = list(dict.fromkeys(words))
+    return "".join(words) + ("~" if binds_next else "")
 
 
 def decode(element: bytes, seq: int, incarnation: str) -> Message:
-    """Return the message of a stored element."""
+    """Return the message of a stored element. Raises InvalidState, which names the seq, when the element is damaged."""
+    try:
+        return _decode(element, seq, incarnation)
+    except (ValueError, IndexError, RecursionError) as problem:
+        raise InvalidState(name=f"message with seq {seq}", detail=f"the stored message is damaged: {problem}") from None
+
+
+def _decode(element: bytes, seq: int, incarnation: str) -> Message:
     head, batch_id, payload = element.split(b" ", 2)
+    flags = head[14]
+    facts = ""
+    if flags & FACTS_FLAG:
+        words, payload = payload.split(b" ", 1)
+        facts = words.decode()
     return stored_message(
-        _decode(payload.decode()),
+        from_json(payload),
         chr(head[13]),
         seq,
         int(head[:13]),
         incarnation,
         batch_id.decode(),
-        bool(head[14] & PINNED_FLAG),
+        bool(flags & PINNED_FLAG),
         int(head[15:]),
+        facts,
+        bool(flags & CONTINUES_FLAG),
     )

@@ -35,7 +35,7 @@ from ...errors import InvalidInput
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 SHARDS = 16
 
 

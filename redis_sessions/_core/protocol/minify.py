@@ -1,13 +1,19 @@
 """Shorten a Lua script before it is sent. Line N of the result is line N of the given source, so error positions hold.
 
-A server keeps the source of every script that it loaded. Comments, indentation and spaces are dropped, and local names become
-short ones. Fields, strings and global names stay.
+A server keeps the source of every script that it loaded. Comments, indentation and spaces are dropped. Names of locals and
+of fields of the script's own tables become short ones. Strings, global names, and fields that the script also names as text stay.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
+from string import ascii_letters, digits
 
+_KEYWORDS = {"do", "if", "in", "or"}
+_LIBRARIES = {"redis", "string", "table", "math"}
 _COMMENT = re.compile(r"('(?:\\.|[^'\\\n])*')|--[^\n]*")
 _TOKEN = re.compile(r"'(?:\\.|[^'\\\n])*'|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|[^\s]|\n")
 _DECLARATIONS = (
@@ -22,25 +28,59 @@ def minify(source: str) -> str:
     """Return a script that does the same. The source declares no name that it also uses as a global."""
     source = _COMMENT.sub(lambda found: found[1] or "", source)
     declared = {name for pattern in _DECLARATIONS for names in pattern.findall(source) for name in _names(names)}
-    short: dict[str, str] = {}
-    parts: list[str] = []
-    brackets: list[str] = []
     tokens = _TOKEN.findall(source)
-    before = ""
+    roles = _roles(tokens)
+    kept = {token[1:-1] for token in tokens if token[0] == "'"}
+    """Names that the script also has as text, so a field may be reached by them."""
+    words = [
+        f".{token}" if role == "field" and token not in kept else token if role == "" and token in declared else ""
+        for token, role in zip(tokens, roles, strict=True)
+    ]
+    short = _short_names([word for word in words if word])
+    parts: list[str] = []
+    for token, word in zip(tokens, words, strict=True):
+        part = short.get(word, token)
+        if parts and _needs_space(parts[-1], part):
+            parts.append(" ")
+        parts.append(part)
+    return "".join(parts)
+
+
+def _roles(tokens: list[str]) -> list[str]:
+    """Return for each token: field, for a name of the script's own tables; library, for one of Lua's or the server's; or ''."""
+    found: list[str] = []
+    brackets: list[str] = []
+    before = owner = ""
     for token, after in zip(tokens, [*tokens[1:], ""], strict=True):
         if token in ("(", "{", "["):
             brackets.append(token)
         elif token in (")", "}", "]"):
             brackets.pop()
-        is_table_key = after == "=" and before in ("{", ",") and brackets[-1:] == ["{"]
-        part = token
-        if token in declared and before not in (".", ":") and not is_table_key:
-            part = short.setdefault(token, f"v{len(short)}")
-        if parts and _needs_space(parts[-1], part):
-            parts.append(" ")
-        parts.append(part)
-        before = before if token == "\n" else token
-    return "".join(parts)
+        is_key = after == "=" and before in ("{", ",") and brackets[-1:] == ["{"]
+        if before == ".":
+            found.append("library" if owner in _LIBRARIES else "field")
+        else:
+            found.append("field" if is_key else "")
+        if token != "\n":
+            before, owner = token, before
+    return found
+
+
+def _short_names(words: list[str]) -> dict[str, str]:
+    """Return the shortest names for the most frequent words. Fields and locals are different words."""
+    counts = Counter(words)
+    short: dict[str, str] = {}
+    for prefix in ("", "."):
+        ranked = [word for word, _ in counts.most_common() if word.startswith(".") == bool(prefix)]
+        short |= dict(zip(ranked, _names_by_length(), strict=False))
+    return short
+
+
+def _names_by_length() -> Iterator[str]:
+    yield from ascii_letters
+    for first, second in product(ascii_letters, ascii_letters + digits):
+        if first + second not in _KEYWORDS:
+            yield first + second
 
 
 def _names(text: str) -> list[str]:

@@ -36,7 +36,7 @@ SCHEMA: dict[str, Record] = {
         _words(
             ("rev", "number", "changes so far"),
             ("last_seq", "number", "the highest seq"),
-            ("dropped", "number", "messages that left the list"),
+            ("dropped", "number", "the highest seq minus the messages in the list"),
             ("user_messages", "number", "user messages since the last clear"),
             ("assistant_messages", "number", "assistant messages since the last clear"),
             ("turns", "number", "turns that an assistant message completed"),
@@ -45,7 +45,24 @@ SCHEMA: dict[str, Record] = {
             ("tokens", "number", "tokens of the retained messages"),
             ("operations", "number", "operations so far; numbers the recorded results"),
             ("updated_us", "number", "time of the last change, µs since the epoch"),
+            ("user_seq", "number", "seq of the newest retained user message that starts a group, or 0"),
         ),
+    ),
+    "layout": Record(
+        "layout",
+        _words(
+            ("open", "text", "'<hash>:<seq>,…' of the calls without a result, or '-'"),
+            ("group", "number", "seq of the first message of the newest group while it is open, else 0"),
+            (
+                "marks",
+                "text",
+                "b: the newest message binds the next one. r: the newest call binds another. p: pinned. Or '-'",
+            ),
+            ("aside", "text", "'<seq>,…' of the messages that the hash holds, or '-'"),
+            ("task", "number", "seq of the user message that is kept for its turn, or 0"),
+            ("gaps", "text", "'<first>-<last>,…' of the removed seqs between retained messages, or '-'"),
+        ),
+        "absent for a plain list of complete messages",
     ),
     "settings": Record(
         "settings",
@@ -174,7 +191,7 @@ SCHEMA: dict[str, Record] = {
             ("number", "number", "of the change, from 1"),
             ("last_seq", "number", "the highest seq then"),
             ("at_ms", "number", "ms since the epoch"),
-            ("status", "text", "the new status"),
+            ("status", "text", "the new status, or edited:<seq> for messages from a seq on"),
         ),
         "the records of the last 1,000 bytes, each ends in a newline",
     ),

@@ -21,11 +21,29 @@ class Counters(NamedTuple):
     tokens: int
     operations: int
     updated_us: int
+    user_seq: int
 
     @classmethod
     def parse(cls, text: Bytes) -> Counters:
         """Read the record. Raises ValueError when it is damaged."""
         return cls._make(map(int, text.split()))
+
+
+class Layout(NamedTuple):
+    """The layout of a transcript that is more than a plain list of complete messages."""
+
+    open: str
+    group: int
+    marks: str
+    aside: list[int]
+    task: int
+    gaps: list[tuple[int, int]]
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Layout:
+        """Read the record. No record means a plain list. Raises ValueError when it is damaged."""
+        open, group, marks, aside, task, gaps = (text or b"- 0 - - 0 -").decode().split()
+        return cls(open, int(group), marks, _numbers(aside), int(task), parse_gaps("" if gaps == "-" else gaps))
 
 
 class Settings(NamedTuple):
@@ -202,6 +220,29 @@ class Budget(NamedTuple):
         """Read the record. No record means no budget. Raises ValueError when it is damaged."""
         tokens, cost, enforcement = (text or b"- - spawn").decode().split()
         return cls(optional_number(tokens), optional_number(cost), enforcement)
+
+
+def parse_gaps(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of removed seqs from '<first>-<last>,…'. Raises ValueError when it is damaged."""
+    return [(int(first), int(last)) for first, last in (part.split("-") for part in text.split(",") if part)]
+
+
+def seqs_from(first: int, count: int, gaps: list[tuple[int, int]]) -> list[int]:
+    """Return the seqs of `count` messages that follow each other in the list, from the first one's on."""
+    seqs: list[int] = []
+    seq = first
+    for gap_first, gap_last in gaps:
+        if gap_last < first:
+            continue
+        seqs += range(seq, min(gap_first, seq + count - len(seqs)))
+        if len(seqs) == count:
+            return seqs
+        seq = gap_last + 1
+    return [*seqs, *range(seq, seq + count - len(seqs))]
+
+
+def _numbers(text: str) -> list[int]:
+    return [] if text == "-" else [int(part) for part in text.split(",")]
 
 
 def inbox_size(text: bytes | None) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
-from pydantic import BaseModel
-
-from ..._core.commands import inbox, messages, sessions, watch_progress
+from ..._core.commands import edits, forks, inbox, messages, sessions, watch_progress
+from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.watch_progress import WatchProgress
-from ..._core.protocol.keys import SessionKeys
+from ..._core.protocol.ids import check_id, new_id, new_incarnation
+from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
 from ...models.events import SessionEvent
@@ -21,7 +21,7 @@ from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
 from ...models.sessions import SessionInfo, Status
-from ...settings import Description, SessionPatch, checked_names
+from ...settings import Description, NewSession, SessionPatch, SessionSettings, checked_names
 from ..services import deleter, export_import
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
@@ -29,6 +29,7 @@ from ..services.watcher import watch
 from ..transport import primitives
 from .lease import Lease
 from .session_children import SessionChildren
+from .session_edits import SessionEdits
 from .session_loops import SessionLoops
 from .session_messages import SessionMessages
 from .session_state import State, Variables
@@ -36,7 +37,7 @@ from .session_state import State, Variables
 T = TypeVar("T")
 
 
-class Session(SessionMessages, SessionChildren, SessionLoops):
+class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops):
     """A handle on one session, by its ID. A handle costs no round trip.
 
     A handle from `create` or `open` knows the incarnation of the session. A handle from `session(id)` learns it with the first
@@ -71,19 +72,28 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
 
     def append(
         self,
-        *batch: Message | dict[str, Any] | BaseModel,
+        *batch: MessageLike,
         batch_id: str | None = None,
         expected_rev: int | None = None,
+        state: Mapping[str, Any] | None = None,
+        remove_state: Sequence[str] = (),
+        if_state: Mapping[str, Any] | None = None,
+        usage: Any = None,
     ) -> AppendResult:
         """Append messages in order: all or none, and exactly once for a `batch_id`.
 
         Then the cap drops the oldest messages, by the session's policy.
 
         Args:
-            *batch: 1 to 10,000 messages, as dicts, Message or pydantic models.
+            *batch: 1 to 10,000 messages, as dicts, Message or objects of an SDK. With changes of the state also none.
             batch_id: an ID among the session's last 64 operations returns its first result and writes nothing, so that an
                 append can be repeated. 1 to 128 characters. Default: a new one.
             expected_rev: refuse the append unless the session has this revision.
+            state: values to set in the session's state, in the same step.
+            remove_state: names to remove from the state, in the same step.
+            usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
+                message of the batch, instead of the estimate.
+            if_state: refuse the append unless the state has these values. None for a name that the state must not have.
 
         Returns:
             The place of the batch, and the state of the session after it.
@@ -93,6 +103,7 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
             SessionNotActive: the session is paused or has ended.
             SessionLocked, LeaseLost: another worker holds the session's lease.
             RevisionConflict: the session does not have the expected revision.
+            StateConflict: the state has another value than `if_state` names.
             LimitExceeded, MessageTooLarge: a limit of the session refuses the batch.
             SessionRegressed: a failover lost messages that this handle was told.
             OutcomeUnknown: no answer came within `retry_for`. The error has the batch ID, with which the append can be repeated.
@@ -100,6 +111,8 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
 
         Cost: one round trip, atomic. It does not grow with the length of the session.
         """
+        if state is not None or remove_state or if_state is not None:
+            return self._append_with_state(batch, batch_id, expected_rev, state, remove_state, if_state, usage)
         call = messages.append(
             self._keys,
             *self._writer(),
@@ -108,6 +121,8 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
             batch_id=batch_id,
             expected_rev=expected_rev,
             seen=self._seen,
+            knows_format=self._knows_format,
+            usage=usage,
         )
         try:
             result, self._incarnation = self._executor.run(call)
@@ -119,9 +134,28 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
             raise
         if result.last_seq > self._seen:
             self._seen = result.last_seq
+        self._knows_format = self._knows_format or call.arguments["format"] != ""
         return result
 
-    def send(self, message: str | Message | dict[str, Any], *, batch_id: str | None = None) -> SendResult:
+    def _append_with_state(
+        self,
+        batch: tuple[MessageLike, ...],
+        batch_id: str | None,
+        expected_rev: int | None,
+        state: Mapping[str, Any] | None,
+        remove_state: Sequence[str],
+        if_state: Mapping[str, Any] | None,
+        usage: Any,
+    ) -> AppendResult:
+        call = edits.edit(
+            self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+            usage=usage, batch_id=batch_id, expected_rev=expected_rev,
+        )  # fmt: skip
+        result, self._incarnation = self._run(call)
+        self._seen = max(self._seen, result.last_seq)
+        return result
+
+    def send(self, message: str | MessageLike, *, batch_id: str | None = None) -> SendResult:
         """Send one message. It never waits, and never comes between the messages of a lease holder.
 
         While another worker holds the lease, the message waits in the session's inbox, in order. Otherwise it is appended,
@@ -159,6 +193,48 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
         """
         return Lease(self, self._under_lease, ttl, wait, owner)
 
+    def fork(
+        self, up_to_seq: int | None = None, *, batch_id: str | None = None, **given: Unpack[NewSession]
+    ) -> Session:
+        """Copy this session into a new one: a branch that goes on from one of its messages.
+
+        The new session gets the messages with their seqs, the system prompt, the state, the variables, the description and the
+        options. It is the root of a tree of its own, without lease, inbox, children and ledger. Its ID is new, in the same slot.
+
+        Args:
+            up_to_seq: the last message that is copied. A group must end with it. Default: all messages but a tool call that
+                still waits for its result.
+            batch_id: makes the fork happen once: the same batch ID returns the same session.
+            **given: descriptions and options that the new session has instead. See `create`.
+
+        Returns:
+            The handle on the new session.
+
+        Raises:
+            EditConflict: a group does not end with the message. The error has the nearest seqs with which one ends.
+            SessionNotFound, SessionReplaced: this session is gone.
+
+        Cost: two round trips. The copy is atomic.
+        """
+        checked_names(given, NewSession)
+        shared = self._context
+        described: dict[str, Any] = {
+            name: value for name, value in given.items() if name in Description.__annotations__
+        }
+        options = {name: value for name, value in given.items() if name not in described}
+        settings = SessionSettings.of(options, shared.settings)
+        info = self.info()
+        seed = None if batch_id is None else f"{self._keys.session} fork {check_id(batch_id, 'batch_id', 128)}"
+        new = session_keys(shared.namespace, new_id(self._keys.tag, seed))
+        incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
+        fields = dict(description_fields(self._count, **described))
+        call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
+        listed = forks.copied_index_fields(info) | fields
+        call.hints = shared.indexer.prepare_creation(new, listed, settings.ttl_ms, may_relist=True)
+        found = self._executor.run(call)
+        shared.indexer.check_later([new.id])
+        return Session(shared, new, found.incarnation)
+
     def retry_on_conflict(self, function: Callable[[SessionInfo], T], *, attempts: int = 10) -> T:
         """Call a function with the session's info, and again when its write met a RevisionConflict.
 
@@ -180,28 +256,6 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
                     raise
                 primitives.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.2)))
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def pin(self, seq: int, *, expected_rev: int | None = None) -> int:
-        """Keep a message whatever the cap drops. At most half of the cap may be pinned. Return the new revision.
-
-        Raises MessageNotFound, LimitExceeded.
-        """
-        return self._run(messages.pin(self._keys, *self._writer(), seq, True, expected_rev=expected_rev))
-
-    def unpin(self, seq: int, *, expected_rev: int | None = None) -> int:
-        """End a pin. A message that only the pin kept is dropped. Return the new revision.
-
-        Raises MessageNotFound.
-        """
-        return self._run(messages.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
-
-    def clear(self, *, expected_rev: int | None = None) -> int:
-        """Remove all messages and reset their counts. Seqs go on. The system prompt and the state stay.
-
-        Returns:
-            The new revision.
-        """
-        return self._run(messages.clear(self._keys, *self._writer(), expected_rev=expected_rev))
 
     def watch(
         self, after_seq: int | None = 0, *, after_change: int = 0, timeout: Duration | None = None
@@ -268,6 +322,7 @@ class Session(SessionMessages, SessionChildren, SessionLoops):
             InvalidInput: a change is not valid. Nothing was written.
         """
         checked_names(changes, SessionPatch)
+        self._knows_format = self._knows_format and "format" not in changes
         for name in ("kind", "formation", "max_lifetime"):
             if name in changes:
                 raise InvalidInput(name=name, detail="is set at the creation of a session and cannot be changed")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Unpack
 
 from ..._core.commands import messages, run_queues, sessions, trees
+from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import description_fields
 from ..._core.protocol.keys import session_keys
@@ -44,6 +45,7 @@ class SessionChildren(SessionBase):
         token_budget: int | None = None,
         cost_budget: float | None = None,
         spawned_by: SpawnRef | Mapping[str, Any] | None = None,
+        report: Report = "message",
         batch_id: str | None = None,
         description: Description | None = None,
         **options: Unpack[SessionOptions],
@@ -59,7 +61,8 @@ class SessionChildren(SessionBase):
             label: a name that is unique among the active sessions of the tree.
             model: the model, for the worker.
             mode: run: a worker claims the child, and it ends with its result. session: it stays until it is ended.
-            context: isolated: the child starts empty. fork: it starts with the messages that this session retains.
+            context: isolated: the child starts empty. fork: it starts with the messages that this session retains,
+                but not with a tool call that still waits for its result.
             cleanup: keep, or delete: the child is deleted when its result was delivered.
             on_parent_end: cancel, detach or request_cancel: what happens to the child when this session ends. A cancellation of
                 this session is always one of the child.
@@ -68,6 +71,8 @@ class SessionChildren(SessionBase):
             token_budget: tokens that the child and all sessions below it may spend.
             cost_budget: cost that the child and all sessions below it may spend.
             spawned_by: the tool call that spawns the child.
+            report: what this session gets when the child ends, in its own message format. message: a user message.
+                tool_result: the result of the call in `spawned_by`. False: nothing, so that `join` and `children` alone tell.
             batch_id: makes the spawn happen once, however often it is repeated.
             description: what the child says of itself, such as its name, tags and metadata.
             **options: limits and lifetimes of the child. See SessionSettings.
@@ -87,7 +92,7 @@ class SessionChildren(SessionBase):
         request = trees.spawn_request(
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
-            batch_id=batch_id,
+            batch_id=batch_id, report=report,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = shared.settings.for_child({**options, **budgets})

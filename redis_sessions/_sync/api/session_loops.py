@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ..._core.commands import loops, messages
-from ..._core.protocol.codec import to_plain
+from ..._core.commands import loops
 from ..._core.protocol.ids import check_id, new_id
-from ..._durations import whole
+from ..._core.protocol.json_values import to_plain
 from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopTurn, Usage
 from ...models.pages import Page
 from .session_base import SessionBase
@@ -64,28 +63,6 @@ class SessionLoops(SessionBase):
     def ledger(self) -> Ledger:
         """Return all loops with their status, configuration and usage."""
         return self._executor.run(loops.ledger(self._keys, self._incarnation))
-
-    def compact(self, up_to_seq: int, summary: str, *, from_seq: int | None = None) -> int:
-        """Replace the oldest messages, up to a seq, by one user message that sums them up.
-
-        The summary has the seq of the last replaced message, and `metadata["compaction"]`. Pinned messages stay. The counts of
-        messages and turns stay.
-
-        Args:
-            up_to_seq: the last message to replace.
-            summary: the text of the summary.
-            from_seq: the first message to replace. Refused when the retained messages do not begin there any more.
-
-        Returns:
-            The seq that the range began with.
-
-        Raises:
-            CompactionConflict: the range is not retained, ends in a pinned message, or ends before a tool result.
-            MessageTooLarge: the summary exceeds `max_message_bytes`.
-        """
-        first = 0 if from_seq is None else whole(from_seq, "from_seq", minimum=1)
-        last = whole(up_to_seq, "up_to_seq", minimum=max(first, 1))
-        return self._run(messages.compact(self._keys, *self._writer(), first, last, summary, self._count))
 
 
 class Loop:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..._core.commands import state
 from ..._core.commands.session_fields import checked_text
 from ..._core.protocol.call import Call
-from ..._core.protocol.codec import from_json, to_json
+from ..._core.protocol.json_values import from_json, to_json
 from ..._core.protocol.keys import SessionKeys
 from ...errors import InvalidInput, InvalidState
 from ..transport.primitives import MappingAccess

@@ -77,18 +77,18 @@ def _session_lines(context: CacheContext, keys: SessionKeys, incarnation: str, w
         first, incarnation = page, page.incarnation
         for line in writer.session(keys.id, page.now_ms, page.ttl_ms, page.fields):
             yield line
-        seq, pins = first.counters.dropped, import_staging.count_pinned_trimmed(page)
-        last = first.counters.last_seq
+        last, count = first.counters.last_seq, len(page.elements)
+        marks = import_staging.MessageMarks(first.fields)
         while True:
-            pins += import_staging.count_pinned(page)
+            marks.add(page.elements)
             for line in writer.messages(keys.id, page.elements):
                 yield line
-            seq += len(page.elements)
-            if seq == last or not page.elements:
+            if page.last_seq >= last or not page.elements:
                 break
-            page = context.executor.run(import_staging.read(keys, incarnation, after=seq, last=last))
-        is_same = page.counters.rev == first.counters.rev or pins == import_staging.stated_pins(first)
-        if seq == last and is_same:
+            page = context.executor.run(import_staging.read(keys, incarnation, after=page.last_seq, last=last))
+            count += len(page.elements)
+        is_same = page.counters.rev == first.counters.rev or marks.agree_with_fields()
+        if count == last - first.counters.dropped and page.change == first.change and is_same:
             return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 

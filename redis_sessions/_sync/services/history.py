@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 from ..._core.commands import messages
+from ..._core.commands.windows import AbandonedCalls, Arrangement, Selection, Start, SystemMessages, without_tools
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
-from ...errors import SessionRegressed
+from ...errors import ConcurrentModification, SessionRegressed
+from ...models.formats import MessageFormat, format_named, recognise
 from ...models.messages import Message
+from ...models.windows import Window
+from ...settings import TokenCounter
 from ..transport.executor import Executor
+
+_MAX_ATTEMPTS = 5
+"""The maximum number of times that a history is read because edits came between its pages."""
+_MAX_WINDOW_PAGES = 256
 
 
 def read_page(
@@ -20,28 +28,30 @@ def read_page(
     after: int = 0,
     below: int = 0,
     kinds: str = "",
-    budget: int | str = "",
     extend: bool = False,
     seen: int = 0,
+    skip_damaged: bool = False,
 ) -> messages.Page:
     """Return one page of the newest messages of a range, oldest first. One round trip.
 
     Args:
-        limit: messages of the page, or -1 for no bound.
+        limit: messages of the page, 0 or more.
         after: only messages with a seq above it.
         below: only messages with a seq below it, or 0.
         kinds: kind letters to select, or '' for all kinds.
-        budget: tokens of the page. 'own' for the session's `max_tokens`, '' for no bound.
         extend: extend the session's idle life.
         seen: the highest seq that this handle was told. SessionRegressed when the server knows less.
+        skip_damaged: leave out damaged messages. Else they raise InvalidState.
     """
     call: Call[messages.Page]
     if kinds:
         call = messages.read_filtered(
-            keys, incarnation, kinds=kinds, limit=limit, after=after, below=below, budget=budget
+            keys, incarnation, kinds=kinds, limit=limit, after=after, below=below, skip_damaged=skip_damaged
         )
     else:
-        call = messages.read(keys, incarnation, limit=limit, after=after, below=below, extend=extend)
+        call = messages.read(
+            keys, incarnation, limit=limit, after=after, below=below, extend=extend, skip_damaged=skip_damaged
+        )
     page = executor.run(call)
     if page.last_seq < seen:
         raise SessionRegressed(session_id=keys.id, known=page.last_seq, seen=seen)
@@ -56,20 +66,148 @@ def read_history(
     *,
     after: int = 0,
     below: int = 0,
-    kinds: str = "",
     extend: bool = False,
     seen: int = 0,
+    skip_damaged: bool = False,
 ) -> list[Message]:
-    """Return the newest `limit` messages of a range, oldest first. One round trip for each 1,000 messages."""
-    found: list[Message] = []
+    """Return the newest `limit` messages of a range as of one moment, oldest first. One round trip for each 1,000 messages.
+
+    Raises ConcurrentModification when messages were edited between the pages in each of 5 attempts.
+    """
     if limit == 0 or below == 1:
-        return found
-    while True:
-        size = messages.PAGE if limit is None else min(limit - len(found), messages.PAGE)
-        page = read_page(
-            executor, keys, incarnation, limit=size, after=after, below=below, kinds=kinds, extend=extend, seen=seen
-        )
-        found = page.messages + found
-        if not page.below or len(found) == limit:
+        return []
+    for _ in range(_MAX_ATTEMPTS):
+        found: list[Message] = []
+        upper = below
+        while True:
+            size = messages.PAGE if limit is None else min(limit - len(found), messages.PAGE)
+            page = read_page(
+                executor,
+                keys,
+                incarnation,
+                limit=size,
+                after=after,
+                below=upper,
+                extend=extend,
+                seen=seen,
+                skip_damaged=skip_damaged,
+            )
+            is_first = not found
+            found = page.messages + found
+            if not page.below or len(found) == limit:
+                break
+            upper = page.below
+        if is_first or limit is not None or after or below or skip_damaged:
             return found
+        # Several pages of the whole history: what came or left since the first page is brought up to the last moment.
+        while page.last_seq > found[-1].seq:
+            newer = read_page(executor, keys, incarnation, limit=messages.PAGE, after=found[-1].seq)
+            if newer.below:
+                newer = newer._replace(messages=read_history(executor, keys, incarnation, after=found[-1].seq))
+            found, page = found + newer.messages, newer
+            if not newer.messages:
+                break
+        if len(found) != page.retained:  # the cap dropped messages between the pages
+            older = read_page(executor, keys, incarnation, limit=messages.PAGE, below=page.head)
+            found = older.messages + [message for message in found if message.seq >= page.head]
+        if len(found) == page.retained:
+            return found
+    raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)
+
+
+def read_text_history(
+    executor: Executor,
+    keys: SessionKeys,
+    incarnation: str,
+    limit: int | None,
+    *,
+    kinds: str,
+    after: int,
+    below: int,
+    include_tools: bool,
+    seen: int,
+    skip_damaged: bool,
+) -> list[Message]:
+    """Return the newest messages of some kinds, oldest first. Without tools, messages that have nothing else do not count."""
+    found: list[Message] = []
+    while limit is None or len(found) < limit:
+        size = messages.PAGE if limit is None else limit - len(found)
+        page = read_page(
+            executor,
+            keys,
+            incarnation,
+            limit=size,
+            after=after,
+            below=below,
+            kinds=kinds,
+            seen=seen,
+            skip_damaged=skip_damaged,
+        )
+        kept = page.messages if include_tools else [without_tools(one) for one in page.messages]
+        found = [one for one in kept if one is not None] + found
+        if not page.below:
+            break
         below = page.below
+    return found
+
+
+def read_window(
+    executor: Executor,
+    keys: SessionKeys,
+    incarnation: str,
+    *,
+    max_tokens: int | None,
+    counter: TokenCounter | None,
+    start: Start | None,
+    system: SystemMessages,
+    abandoned: AbandonedCalls,
+    format: str | None,
+    seen: int,
+) -> Window:
+    """Return the window for a model call. One round trip, and more while a needed call lies further back."""
+    newest_first: list[Message] = []
+    below = 0
+    user_message: Message | None = None
+    for _ in range(_MAX_WINDOW_PAGES):
+        budget = max_tokens if counter is None else 2**53
+        page = executor.run(messages.read_window(keys, incarnation, budget=budget, below=below, format=format))
+        if below == 0:
+            first, user_message = page, page.user_message
+            if page.last_seq < seen:
+                raise SessionRegressed(session_id=keys.id, known=page.last_seq, seen=seen)
+        newest_first += page.newest_first
+        limit = first.max_tokens if max_tokens is None else max_tokens
+        selection = Selection(
+            Arrangement(reversed(newest_first), system=system, abandoned=abandoned),
+            limit,
+            _prompt_tokens(first, counter),
+            (lambda message: counter(message.payload))
+            if counter is not None
+            else (lambda message: message.tokens or 0),
+        )
+        chosen = first.format or _format_of(newest_first)
+        begins_with_user = (start or ("user" if chosen.starts_with_user else "any")) == "user"
+        older = [*newest_first, *([user_message] if user_message is not None else [])]
+        oldest = newest_first[-1] if newest_first else None
+        if not page.below or selection.is_complete(oldest, older if begins_with_user else None):
+            break
+        below = page.below
+    selection.truncated = selection.truncated or bool(page.below)
+    if begins_with_user:
+        selection.begin_with_user(older)
+    return selection.window(chosen, first.system_prompt)
+
+
+def _prompt_tokens(page: messages.WindowPage, counter: TokenCounter | None) -> int:
+    if page.system_prompt is None or counter is None:
+        return page.prompt_tokens
+    return counter({"role": "system", "content": page.system_prompt})
+
+
+def _format_of(newest_first: list[Message]) -> MessageFormat:
+    """Return the format of the newest message with a format of its own."""
+    for message in newest_first:
+        format, _ = recognise(message.payload)
+        if format is not None:
+            return format
+    return format_named("plain")

@@ -92,6 +92,11 @@ def each(lines: Lines) -> Lines:
     return lines
 
 
+def resolve(value: Any) -> Any:
+    """Return a value. An awaitable cannot be awaited here."""
+    return value
+
+
 class Subscription:
     """A connection that listens to one channel."""
 

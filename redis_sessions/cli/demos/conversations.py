@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..._core.protocol.codec import to_json
 from ..._core.protocol.ids import check_id
+from ..._core.protocol.json_values import to_json
 from ...errors import InvalidInput
 from ...models.messages import kind_of
 

@@ -221,6 +221,7 @@ def compare(cache: SessionCache, one: Conversation, report: Report) -> None:
         report.differences.append(f"{one.id}: {len(stored)} messages retained, {info.dropped} dropped")
     if info.dropped and stored and stored[0].role == "tool":
         report.differences.append(f"{one.id}: begins with a tool result whose call was dropped")
-    for message, expected in zip(stored, one.messages[info.dropped :], strict=False):
+    for message in stored:
+        expected = one.messages[message.seq - 1]
         if message.payload != expected or list(message.payload) != list(expected):
             report.differences.append(f"{one.id}: message {message.seq} differs from its input")

@@ -1,0 +1,41 @@
+-- Push a batch that needs more than a push: the groups of its messages, a cap that must drop more than one message, calls that hold
+-- the cap, a layout to be stored. Return the listed messages, or nil when messages were evicted; the seqs not in the list; the messages
+-- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep; and the
+-- new `user_seq`.
+--- include: parse_layout group_message rpush_chunked find_group_start set_group_pin abandon_for_cap list_index message_kind
+--- include: trim_transcript save_layout
+local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,
+    tokens, state)
+  if loaded.before_push then loaded.before_push() end
+  local layout, new_pins, pins_from, abandoned = parse_layout(loaded.layout), 0, nil, 0
+  for at, entry in ipairs(entries) do
+    local is_new_pin
+    entries[at], is_new_pin = group_message(entries[at], first + at - 1, layout)
+    if is_new_pin then new_pins = new_pins + 1 end
+    if message_kind(entries[at]) == 'u' and string.byte(entries[at], 15) % 8 < 2 then user_seq = first + at - 1 end
+    if string.byte(entry, 15) % 2 == 1 and not layout.is_pinned then pins_from = first + at - 1 end
+  end
+  if rpush_chunked(messages, entries) ~= count then return nil, dropped, 0, bytes, tokens, state end
+  if pins_from then -- a pinned message pins its whole group
+    local at = list_index(pins_from, dropped, layout.gaps)
+    new_pins = new_pins + set_group_pin(messages, find_group_start(messages, at) or at, true)
+    layout.is_pinned = layout.group > 0 and layout.group <= pins_from
+  end
+  if new_pins > 0 then redis.call('HINCRBY', session, 'pins', new_pins) end
+  local excess = count + #layout.aside - max_messages
+  if max_messages > 0 and excess > 0 then
+    if cap_policy ~= 'oldest' and #layout.open > 0 then
+      abandoned = abandon_for_cap(messages, count, layout, dropped, max_messages)
+      user_seq = math.max(user_seq, layout.user_seq or 0)
+    end
+    local gone_bytes, gone_tokens
+    count, dropped, gone_bytes, gone_tokens =
+      trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq)
+    bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
+    excess = count + #layout.aside - max_messages
+    if abandoned > 0 then state = 'abandoned ' .. abandoned .. ' ' .. state end
+    if excess > 0 then state = 'over ' .. excess .. ' ' .. state end
+  end
+  save_layout(session, layout)
+  return count, dropped, #layout.aside, bytes, tokens, state, user_seq
+end

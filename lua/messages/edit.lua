@@ -1,0 +1,104 @@
+-- Edit the tail of a transcript and the state in one step: abandon calls, remove the messages above a seq, append others, set and
+-- remove state. Or replace one message in its place. Without the messages above seq 0 the counts of messages and turns begin again.
+-- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without
+-- messages the first seq is that of what was removed. The same operation again returns its first result. A limit of the session refuses the edit and ends nothing.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
+--   SESSION_REGRESSED EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+-- Index: touches
+--- include: tail begin_write check_state parse_layout list_seq format_layout save_layout abandon_calls plan_truncation apply_truncation log_change
+--- include: format_counters save_counters append_entries enforce_limits results_field append_result extend_ancestors
+--- include: notify_subscribers encode_message_event
+local session       = KEYS[1]           -- hash
+local messages      = KEYS[2]           -- list
+local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]           -- the batch ID
+local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
+local expected_rev  = ARGV[4]           -- the revision that must be current, or ''
+local after_seq     = tonumber(ARGV[5]) -- messages above it are removed, or -1 to remove none
+local newest_seq    = ARGV[6]           -- the seq that the newest message must have, the highest seq of all if none is removed, or ''
+local check_count   = tonumber(ARGV[7]) -- how many fields must have a value
+local set_count     = tonumber(ARGV[8]) -- how many fields are set
+local remove_count  = tonumber(ARGV[9]) -- how many fields are removed
+local max_fields    = tonumber(ARGV[10])
+local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
+local abandoned     = ARGV[12]          -- '<hash> …' of call IDs to abandon, '*' for all open calls, or ''
+local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces in its place, or 0
+local rest          = tail(ARGV, 14)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+
+local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+if not write then return reply end
+if write.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. write.status) end
+local counters = write.counters
+local is_moved = newest_seq ~= '' and after_seq < 0 and newest_seq + 0 ~= counters.last_seq
+if is_moved or after_seq > counters.last_seq then
+  return redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f 0 0', is_moved and 'moved' or 'beyond_end',
+    is_moved and newest_seq or after_seq, counters.last_seq))
+end
+local set_from, refusal = check_state(session, rest, check_count, set_count, max_fields)
+if refusal then return refusal end
+local remove_from = set_from + set_count * 2
+local entries = tail(rest, remove_from + remove_count)
+local limits, text = unpack(redis.call('HMGET', session, 'limits', 'layout'))
+local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
+local length = counters.last_seq - counters.dropped
+if replaced_seq > 0 then
+  --- include: replace_message
+  return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
+end
+local abandoned_count = 0
+if newest_seq ~= '' and after_seq >= 0 then -- another pop leaves the highest seq as it is
+  local newest = length > 0 and list_seq(length - 1, counters.dropped, layout.gaps) or layout.aside[#layout.aside] or 0
+  if newest ~= newest_seq + 0 then
+    return redis.error_reply(string.format('EDIT_CONFLICT moved %.0f %.0f 0 0', newest_seq, counters.last_seq))
+  end
+end
+if abandoned ~= '' and #layout.open > 0 then
+  abandoned_count = abandon_calls(messages, layout, counters, abandoned)
+end
+if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq) end
+local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
+if is_cut and #layout.gaps > 16000 then
+  return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 16000 error')
+end
+local function remove()
+  if not is_cut then return end
+  apply_truncation(session, messages, staying, going, unpinned)
+  if after_seq == 0 then
+    redis.call('HSET', session, 'cleared', string.format('%.0f', counters.last_seq))
+    redis.call('HDEL', session, 'pins')
+  end
+  log_change(session, write.now_ms, string.format('edited:%d', after_seq + 1))
+end
+
+local result
+if #entries > 0 then
+  local loaded = {
+    counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
+    results = write.results, never_ends = true, before_push = remove,
+    cleared = after_seq == 0 and counters.last_seq,
+  }
+  result, refusal = append_entries(session, messages, loaded, entries, results_field(operation_id), operation_id,
+    write.now_ms, write.now_us, 0, enforce_limits)
+  if not result then return refusal end
+  local subscribers = redis.call('HGET', session, 'subscribers')
+  if subscribers then
+    notify_subscribers(session, subscribers, write.now_ms,
+      encode_message_event(entries, string.match(result, '^%d+ (%d+)')))
+  end
+else
+  remove()
+  save_layout(session, layout)
+  counters.operations = counters.operations + 1
+  save_counters(session, messages, write.now_ms, write.now_us, write.settings, counters)
+  result = string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
+    counters.last_seq - counters.dropped + #layout.aside, counters.dropped - #layout.aside, abandoned_count)
+  redis.call('HSET', session, results_field(operation_id),
+    append_result(write.results, operation_id, counters.operations, result))
+end
+for field = set_from, remove_from - 1, 2 do redis.call('HSET', session, rest[field], rest[field + 1]) end
+for field = remove_from, remove_from + remove_count - 1 do redis.call('HDEL', session, rest[field]) end
+if format ~= '' then redis.call('HSETNX', session, 'format', format) end
+extend_ancestors(ancestor_keys, write.now_ms)
+if write.expired_lease then redis.call('HSET', session, 'lease', write.expired_lease) end
+return {write.incarnation, result}

@@ -1,0 +1,255 @@
+"""Calls that edit a transcript: replace, abandon, compact, pin, import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..._durations import whole
+from ...errors import InvalidInput
+from ...models.formats import format_named
+from ...models.limits import LimitCheck
+from ...models.messages import Message
+from ...models.results import AppendResult
+from ...settings import TokenCounter
+from ..protocol.call import Argument, Call
+from ..protocol.codec import call_hash, encode
+from ..protocol.ids import new_operation_id
+from ..protocol.json_values import to_json
+from ..protocol.keys import SessionKeys
+from ..protocol.scripts import script
+from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev, result_number
+from .messages import MessageLike, encode_batch, read_result, used_batch_id
+from .state import field
+
+_EDIT_SCRIPT = script("messages/edit")
+_EDIT: dict[str, Argument] = {
+    "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0, "max_fields": MAX_FIELDS,
+    "format": "", "abandoned": "", "replaced_seq": 0,
+}  # fmt: skip
+"""The arguments of an edit that changes nothing."""
+
+
+def edit(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    messages: Iterable[MessageLike],
+    count: TokenCounter,
+    *,
+    after_seq: int | None = None,
+    newest_seq: int | None = None,
+    state: Mapping[str, Any] | None = None,
+    remove_state: Sequence[str] = (),
+    if_state: Mapping[str, Any] | None = None,
+    usage: Any = None,
+    batch_id: str | None = None,
+    expected_rev: int | None = None,
+) -> Call[tuple[AppendResult, str]]:
+    """Remove the messages above a seq, append others, and change the state. Raises InvalidInput.
+
+    Args:
+        after_seq: messages above it are removed. None removes none.
+        newest_seq: the seq of the newest message that must be current, or of the newest one ever if none is removed.
+        state: values to set by name.
+        remove_state: names to remove.
+        if_state: values that the state must have by name, None for a name that it must not have.
+    """
+    checks = {
+        field("state.", name): "" if value is None else to_json(value, f"if_state.{name}")
+        for name, value in (if_state or {}).items()
+    }
+    sets = {field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
+    removed = [field("state.", name) for name in remove_state]
+    return _edit(
+        keys, incarnation, lease, messages, count, after_seq=after_seq, newest_seq=newest_seq, checks=checks, sets=sets,
+        removed=removed, usage=usage, batch_id=batch_id, expected_rev=expected_rev,
+    )  # fmt: skip
+
+
+def _edit(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    messages: Iterable[MessageLike],
+    count: TokenCounter,
+    *,
+    after_seq: int | None,
+    newest_seq: int | None,
+    checks: Mapping[str, Argument] | None = None,
+    sets: Mapping[str, Argument] | None = None,
+    removed: Sequence[str] = (),
+    abandoned: str = "",
+    usage: Any = None,
+    batch_id: str | None = None,
+    expected_rev: int | None = None,
+) -> Call[tuple[AppendResult, str]]:
+    batch, encoded = encode_batch(messages, batch_id, count, minimum=0, usage=usage)
+    checks, sets = checks or {}, sets or {}
+
+    def read(reply: list[bytes]) -> tuple[AppendResult, str]:
+        try:
+            return read_result(reply[1], batch, duplicate=len(reply) > 2), reply[0].decode()
+        except (ValueError, IndexError):
+            raise used_batch_id(batch) from None
+
+    pairs = [part for fields in (checks, sets) for pair in fields.items() for part in pair]
+    arguments = _EDIT | {
+        "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
+        "newest_seq": "" if newest_seq is None else newest_seq,
+        "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
+        "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
+    }  # fmt: skip
+    return guarded_write(
+        _EDIT_SCRIPT, keys, incarnation, lease, expected_rev, read,
+        batch=batch if encoded else f"{{edit}}{batch}",  # no ID has braces: an append may use the same batch ID
+        operation=batch,
+        **arguments,
+        rest=[*pairs, *removed, *[one.entry for one in encoded]],
+    )  # fmt: skip
+
+
+def replace(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    seq: int,
+    message: MessageLike,
+    count: TokenCounter,
+    *,
+    batch_id: str | None = None,
+    expected_rev: int | None = None,
+) -> Call[AppendResult]:
+    """Replace one message in its place. The result is its place, which is the old one."""
+    batch, (encoded,) = encode_batch([message], batch_id, count)
+
+    def read(reply: list[bytes]) -> AppendResult:
+        try:
+            rev, retained, dropped = map(int, reply[1].split())
+        except ValueError:
+            raise used_batch_id(batch) from None
+        return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
+
+    arguments = _EDIT | {"replaced_seq": whole(seq, "seq", minimum=1)}
+    return guarded_write(
+        _EDIT_SCRIPT, keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
+        **arguments,
+    )  # fmt: skip
+
+
+def abandon_calls(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    call_ids: Sequence[str] | None,
+    count: TokenCounter,
+    *,
+    expected_rev: int | None,
+) -> Call[tuple[AppendResult, str]]:
+    """Give up open calls, all of them for None. The result says how many there were."""
+    if call_ids is not None and (isinstance(call_ids, str) or not all(isinstance(id, str) for id in call_ids)):
+        raise InvalidInput(name="call_ids", detail=f"must be a list of text, got {call_ids!r}")
+    hashes = "*" if call_ids is None else " ".join(map(call_hash, call_ids))
+    return _edit(
+        keys,
+        incarnation,
+        lease,
+        (),
+        count,
+        after_seq=None,
+        newest_seq=None,
+        abandoned=hashes,
+        expected_rev=expected_rev,
+    )
+
+
+def pin(
+    keys: SessionKeys, incarnation: str, lease: str, seq: int, pinned: bool, *, expected_rev: int | None = None
+) -> Call[int]:
+    """Pin or unpin a message. The result is the new revision."""
+    return guarded_write(
+        script("messages/pin"), keys, incarnation, lease, expected_rev, new_rev,
+        seq=whole(seq, "seq", minimum=1), pinned=int(pinned),
+    )  # fmt: skip
+
+
+def compact(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    first: int,
+    last: int,
+    summary: Any,
+    count: TokenCounter,
+    format: str | None = None,
+    summed_from: int = 0,
+) -> Call[int]:
+    """Replace a range by a summary in a message format. The result is the seq that the range began with.
+
+    Args:
+        first: the seq that the range must begin with, or 0.
+        summed_from: the first seq that the summary is about, if `first` is 0.
+    """
+    if not isinstance(summary, str) or not summary:
+        raise InvalidInput(name="summary", detail=f"must be text of at least one character, got {summary!r}")
+    from_seq = first or summed_from
+    facts = {"to_seq": last, **({"from_seq": from_seq} if from_seq else {})}
+    payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
+    entry = encode(Message("user", payload=payload), new_operation_id(), count).entry
+    return guarded_write(
+        script("messages/compact"), keys, incarnation, lease, None, result_number,
+        first=first, last=last, entry=entry, size=len(entry.split(b" ", 2)[2]),
+    )  # fmt: skip
+
+
+def compactable(found: list[Message], up_to_seq: int | None, keep: int | None) -> list[Message]:
+    """Return the messages that a summary replaces: up to a seq, or all but the newest `keep`, so that no group is cut."""
+    if up_to_seq is not None:
+        return [one for one in found if one.seq <= up_to_seq and not one.pinned]
+    end = len(found) - (keep or 0)
+    while 0 < end < len(found) and found[end].continues_group:
+        end -= 1
+    while end > 0 and (found[end - 1].pinned or (end == len(found) and "+" in found[end - 1].facts)):
+        end -= 1
+    return [one for one in found[: max(end, 0)] if not one.pinned]
+
+
+def import_messages(
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    messages: Sequence[MessageLike],
+    count: TokenCounter,
+    *,
+    batch_id: str | None = None,
+) -> Call[tuple[AppendResult, str]]:
+    """Fill an empty session. System messages that come first become its system prompt. Raises InvalidInput."""
+    prompts: list[str] = []
+    listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]
+    while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
+        prompts.append(listed[len(prompts)].text)
+    text = "\n\n".join(prompts)
+    fields: dict[str, Argument] = {"system": text, "system_tokens": count({"role": "system", "content": text})}
+    if not prompts:
+        fields = {}
+    return _edit(
+        keys,
+        incarnation,
+        lease,
+        listed[len(prompts) :],
+        count,
+        after_seq=None,
+        newest_seq=0,
+        sets=fields,
+        batch_id=batch_id,
+    )
+
+
+def message_format(keys: SessionKeys, incarnation: str) -> Call[str]:
+    """Read the name of the session's message format, '' if none is known."""
+
+    def read(reply: list[bytes | None]) -> str:
+        check_incarnation(keys, reply[0], incarnation)
+        return (reply[1] or b"").decode()
+
+    return Call(("HMGET", keys.session, "incarnation", "format"), keys, read, writes=False)

@@ -1,0 +1,119 @@
+"""Calls that copy a session into a new one, and the templates of what a child's end tells its parent."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from ..._durations import whole
+from ...errors import InvalidInput
+from ...models.formats import MessageFormat, format_named, format_names
+from ...models.messages import kind_of_facts
+from ...models.sessions import SessionInfo
+from ...models.trees import SpawnRef
+from ...settings import SessionSettings
+from ..protocol.call import Argument, Call, invoke
+from ..protocol.codec import call_hash
+from ..protocol.keys import SessionKeys
+from ..protocol.scripts import script
+from .session_fields import checked_choice
+
+Report = Literal["message", "tool_result", False]
+_COPIED_FIELDS = (
+    "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation"
+)
+_TEXT, _FACTS = "@text@", "@facts@"
+
+
+class Fork(NamedTuple):
+    """A new session that was copied from another."""
+
+    incarnation: str
+    last_seq: int
+
+
+def fork(
+    keys: SessionKeys,
+    incarnation: str,
+    new: SessionKeys,
+    new_incarnation: str,
+    up_to_seq: int | None,
+    given: dict[str, Any],
+    settings: SessionSettings,
+    fields: dict[str, Argument],
+) -> Call[Fork]:
+    """Copy a session into a new one of the same slot. Options that are not given are those of the session."""
+    caps = settings.caps if {"max_messages", "cap_policy", "max_message_bytes"} & set(given) else ""
+    own = {
+        name: value
+        for name, value in settings.fields().items()
+        if name in given or (name == "limits" and _has_limit(given))
+    }
+    return invoke(
+        script("sessions/fork"),
+        keys,
+        lambda reply: Fork(reply[0].decode(), reply[1]),
+        other_keys={"fork": new.session, "fork_messages": new.messages},
+        incarnation=incarnation,
+        new_incarnation=new_incarnation,
+        up_to=-1 if up_to_seq is None else whole(up_to_seq, "up_to_seq"),
+        caps=caps,
+        ttl_ms=settings.ttl_ms if "ttl" in given else -1,
+        lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else 0,
+        copied=_COPIED_FIELDS,
+        rest=[part for pair in (own | fields).items() for part in pair],
+    )
+
+
+def _has_limit(given: dict[str, Any]) -> bool:
+    return bool({"max_turns", "max_entries", "max_duration", "limit_action"} & set(given))
+
+
+def copied_index_fields(info: SessionInfo) -> dict[str, Argument]:
+    """Return the fields of a fork by which indexes list it."""
+    fields: dict[str, Argument] = {}
+    for name, value in (("user", info.user_id), ("agent", info.agent_id)):
+        if value is not None:
+            fields[name] = value
+    if info.tags:
+        fields["tags"] = json.dumps(info.tags)
+    return fields
+
+
+def reports(report: Report, spawned_by: SpawnRef | None) -> str:
+    """Return how the parent hears of the end of a child, a line for each message format of the parent. '' for the default.
+
+    message: a user message. tool_result: the result of the call that spawned the child. False: nothing.
+    """
+    if report is False:
+        return "- "
+    checked_choice(report, "report", ("message", "tool_result"))
+    if report == "message":
+        return _message_reports(tuple(format_names()))
+    if spawned_by is None or spawned_by.tool_call_id is None:
+        raise InvalidInput(name="report", detail="'tool_result' needs spawned_by with a tool_call_id")
+    call_id, tool = spawned_by.tool_call_id, spawned_by.tool_name or ""
+    lines = []
+    for name in ("-", *format_names()):
+        format = format_named("openai_chat" if name in ("-", "plain") else name)
+        lines.append(f"{name} {_template(format, format.call_result(call_id, tool, _TEXT), call_id)}")
+    return "\n".join(lines)
+
+
+@lru_cache(maxsize=4)
+def _message_reports(names: tuple[str, ...]) -> str:
+    default = _template(format_named("plain"), format_named("plain").user_message(_TEXT))
+    lines = []
+    for name in names:
+        template = _template(format_named(name), format_named(name).user_message(_TEXT))
+        if template != default:
+            lines.append(f"{name} {template}")
+    return "\n".join(lines)
+
+
+def _template(format: MessageFormat, payload: dict[str, Any], call_id: str | None = None) -> str:
+    """Return '<kind><flags> <facts or -> <payload>', with placeholders for the text and the metadata."""
+    text = json.dumps(payload | {"metadata": _FACTS}, ensure_ascii=False, separators=(",", ":"))
+    kind = "u" if call_id is None else kind_of_facts(format.facts(payload))
+    return f"{kind}@ - {text}" if call_id is None else f"{kind}B -{call_hash(call_id)} {text}"

@@ -1,0 +1,237 @@
+# Generated from _async/api/session_edits.py by tools/mirror.py; edit that file.
+"""Methods that edit a session's transcript: pin, clear, compact, pop, replace, abandon calls, fork, import messages."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..._core.commands import edits
+from ..._core.commands.messages import MessageLike
+from ..._core.protocol.ids import check_id, new_operation_id
+from ..._durations import whole
+from ...errors import EditConflict, InvalidInput
+from ...models.messages import Message
+from ...models.results import AppendResult
+from ..services.history import read_history, read_page
+from ..transport import primitives
+from .session_base import SessionBase
+
+
+class SessionEdits(SessionBase):
+    """The transcript of one session, as it is edited. Each edit is atomic, and happens once for a `batch_id`.
+
+    Seqs are never used twice: what an edit removes leaves a gap. A watcher gets an `edit` event.
+    """
+
+    def pin(self, seq: int, *, expected_rev: int | None = None) -> int:
+        """Keep a message and its group whatever the cap drops. At most half of the cap may be pinned. Return the new revision.
+
+        Raises MessageNotFound, LimitExceeded.
+        """
+        return self._run(edits.pin(self._keys, *self._writer(), seq, True, expected_rev=expected_rev))
+
+    def unpin(self, seq: int, *, expected_rev: int | None = None) -> int:
+        """End the pin of a message and its group. Messages that only the pin kept are dropped. Return the new revision.
+
+        Raises MessageNotFound.
+        """
+        return self._run(edits.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
+
+    def clear(self, *, expected_rev: int | None = None) -> int:
+        """Remove all messages and reset their counts. Seqs go on. The system prompt and the state stay.
+
+        Returns:
+            The new revision.
+        """
+        call = edits.edit(self._keys, *self._writer(), (), self._count, after_seq=0, expected_rev=expected_rev)
+        return (self._run(call))[0].rev
+
+    def pop(
+        self, *, group: bool = False, batch_id: str | None = None, expected_rev: int | None = None
+    ) -> list[Message]:
+        """Remove the newest message, or the newest group, and return what was removed.
+
+        Of several callers each gets other messages. A call whose result is popped waits for a result again.
+
+        Args:
+            group: remove the newest tool call with its results, or the newest message if it belongs to no call.
+            batch_id: makes the removal happen once. A repeated call removes nothing and returns [].
+            expected_rev: refuse the removal unless the session has this revision.
+
+        Returns:
+            The removed messages, oldest first. [] for a session without messages.
+
+        Raises:
+            EditConflict: other messages came, in each attempt of `retry_for` seconds.
+
+        Cost: two round trips, two more for each time that another writer came between.
+        """
+        batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+        due = time.monotonic() + self._executor.retry_for
+        while True:
+            page = read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
+            removed = page.messages
+            while group and removed and removed[0].continues_group:
+                older = read_page(
+                    self._executor, self._keys, self._incarnation, limit=len(removed) * 2 + 2,
+                    after=0, below=removed[0].seq,
+                )  # fmt: skip
+                if not older.messages:
+                    break
+                start = next((at for at, one in enumerate(older.messages[::-1]) if not one.continues_group), None)
+                removed = (older.messages if start is None else older.messages[-start - 1 :]) + removed
+            if not removed:
+                return []
+            call = edits.edit(
+                self._keys, *self._writer(), (), self._count, after_seq=removed[0].seq - 1, newest_seq=removed[-1].seq,
+                batch_id=batch, expected_rev=expected_rev,
+            )  # fmt: skip
+            try:
+                result, _ = self._run(call)
+            except EditConflict:
+                if time.monotonic() >= due:
+                    raise
+                primitives.sleep(random.uniform(0, 0.005))
+                continue
+            return removed if result.first_seq == removed[0].seq else []
+
+    def replace(
+        self,
+        *batch: MessageLike | int,
+        after_seq: int | None = None,
+        batch_id: str | None = None,
+        expected_rev: int | None = None,
+    ) -> AppendResult:
+        """Replace the messages above a seq by others, or one message in its place.
+
+        `replace(*messages)` replaces all messages. `replace(*messages, after_seq=7)` replaces those above seq 7, for
+        example to regenerate an answer. `replace(7, message)` replaces the message with seq 7, which redacts
+        it: its time, its pin, its role, and the tool calls that it makes or answers stay.
+
+        Args:
+            *batch: up to 10,000 messages, none to remove only. Or a seq and one message.
+            after_seq: the last message that stays. Default: 0, so that none stays.
+            batch_id: makes the edit happen once, however often it is repeated.
+            expected_rev: refuse the edit unless the session has this revision.
+
+        Returns:
+            The place of the new messages, and the state of the session after it.
+
+        Raises:
+            EditConflict: `after_seq` lies beyond the newest message, or the message for one place has another role or
+                other tool calls.
+            MessageNotFound: no message with this seq is retained.
+            RevisionConflict: the session does not have the expected revision.
+            LimitExceeded, MessageTooLarge: a limit of the session refuses the messages. Nothing was removed.
+
+        Cost: one round trip, atomic.
+        """
+        if batch and isinstance(batch[0], int) and not isinstance(batch[0], bool):
+            if len(batch) != 2 or after_seq is not None:
+                raise InvalidInput(name="batch", detail=f"must be a seq and one message, got {len(batch) - 1} messages")
+            return self._replace_one(batch[0], batch[1], batch_id, expected_rev)
+        call = edits.edit(
+            self._keys, *self._writer(), batch, self._count, after_seq=after_seq or 0, batch_id=batch_id,
+            expected_rev=expected_rev,
+        )  # fmt: skip
+        result, self._incarnation = self._run(call)
+        self._seen = max(self._seen, result.last_seq)
+        return result
+
+    def _replace_one(
+        self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
+    ) -> AppendResult:
+        call = edits.replace(
+            self._keys, *self._writer(), seq, message, self._count, batch_id=batch_id, expected_rev=expected_rev
+        )
+        return self._run(call)
+
+    def abandon_calls(self, call_ids: Sequence[str] | None = None, *, expected_rev: int | None = None) -> int:
+        """Give up tool calls that have no result yet, because their worker is gone.
+
+        Their group ends, so the cap can drop it. A result that comes later stays in the history, marked as `is_late`, and no
+        window contains it. The cap abandons calls by itself when it needs their place.
+
+        Args:
+            call_ids: the IDs of the calls. Default: all open calls.
+
+        Returns:
+            The number of calls that were open.
+
+        Cost: one round trip, atomic.
+        """
+        call = edits.abandon_calls(self._keys, *self._writer(), call_ids, self._count, expected_rev=expected_rev)
+        return (self._run(call))[0].abandoned
+
+    def compact(
+        self,
+        up_to_seq: int | None = None,
+        summary: str | Callable[[list[Message]], Any] | None = None,
+        *,
+        keep: int | None = None,
+        from_seq: int | None = None,
+    ) -> int:
+        """Replace the oldest messages by one user message that sums them up, in the session's message format.
+
+        The summary has the seq of the last replaced message. It replaces an older summary, and stays until the next one replaces
+        it, whatever the cap drops. Pinned messages stay. The counts of messages and turns stay.
+
+        Args:
+            up_to_seq: the last message to replace.
+            summary: the text of the summary, or a function that makes it from the messages to be replaced.
+            keep: instead of `up_to_seq`: how many of the newest messages stay, and more so that no group is cut.
+            from_seq: the first message to replace. Refused when the retained messages do not begin there any more.
+
+        Returns:
+            The seq that the range began with. 0 if `keep` leaves nothing to replace.
+
+        Raises:
+            CompactionConflict: the range is not retained any more, or ends in a pinned message or inside a group. The error has
+                the nearest seqs that a range may end with.
+            MessageTooLarge: the summary exceeds `max_message_bytes`.
+
+        Cost: two round trips. With `keep` or a function, one more for each page of the history.
+        """
+        if (up_to_seq is None) == (keep is None):
+            raise InvalidInput(name="up_to_seq", detail="give either up_to_seq or keep")
+        first = 0 if from_seq is None else whole(from_seq, "from_seq", minimum=1)
+        last = 0 if up_to_seq is None else whole(up_to_seq, "up_to_seq", minimum=max(first, 1))
+        summed_from = 0
+        if keep is not None or callable(summary):
+            found = read_history(self._executor, self._keys, self._incarnation, seen=self._seen)
+            listed = edits.compactable(found, up_to_seq, None if keep is None else whole(keep, "keep"))
+            if not listed:
+                return 0
+            last, summed_from = listed[-1].seq, listed[0].seq
+            if callable(summary):
+                summary = primitives.resolve(summary(listed))
+        format = self._executor.run(edits.message_format(self._keys, self._incarnation))
+        call = edits.compact(self._keys, *self._writer(), first, last, summary, self._count, format, summed_from)
+        return self._run(call)
+
+    def import_messages(self, batch: Iterable[MessageLike], *, batch_id: str | None = None) -> AppendResult:
+        """Fill an empty session with the messages of another store: all or none.
+
+        System and developer messages that come first become the system prompt. The others are stored as they are, so their own
+        IDs and times stay in their payloads. `Message.timestamp` is the time of the import.
+
+        Args:
+            batch: up to 10,000 messages in their order.
+            batch_id: makes the import happen once, however often it is repeated.
+
+        Returns:
+            The place of the messages.
+
+        Raises:
+            EditConflict: the session had messages before.
+            InvalidInput: a message is not valid.
+
+        Cost: one round trip, atomic.
+        """
+        call = edits.import_messages(self._keys, *self._writer(), list(batch), self._count, batch_id=batch_id)
+        result, self._incarnation = self._run(call)
+        self._seen = max(self._seen, result.last_seq)
+        return result

@@ -1,0 +1,149 @@
+"""Messages of the Anthropic Messages API: content blocks, with tool results as blocks of a user message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..models.formats import Facts, MessageFormat, Payload
+from ._blocks import distinct, id_of, text_of_blocks, type_of
+
+_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+_MARKS = _USES | {"tool_result", "redacted_thinking", "search_result", "container_upload"}
+
+
+class AnthropicFormat(MessageFormat):
+    """Messages with content blocks. The results of a message's calls stand first in the very next user message.
+
+    A call that the API itself runs usually has its result in the same message, and needs none from the caller.
+    """
+
+    name = "anthropic"
+    starts_with_user = True
+    has_system_messages = False
+
+    def facts(self, payload: Payload) -> Facts | None:
+        """Return the facts if the content has blocks that only this API knows."""
+        content, role = payload.get("content"), payload.get("role")
+        if not isinstance(content, list) or role not in ("user", "assistant") or payload.get("tool_calls"):
+            return None
+        types = [type_of(block) for block in content]
+        if not any(map(_is_mark, types, content)) and not _is_response(payload):
+            return None
+        called = distinct([id_of(block.get("id")) for block in content if type_of(block) in _USES])
+        answered = distinct([_answered(block) for block in content if _is_result(type_of(block))])
+        if role == "user":
+            return Facts("user_message" if set(types) != {"tool_result"} else "tool_message", closes=answered)
+        if types and _THINKING.issuperset(types):
+            return Facts("reasoning", binds_next=True)
+        opens, closes = _without(called, answered), _without(answered, called)
+        return Facts("assistant_message", opens, closes)
+
+    def text(self, payload: Payload) -> str:
+        """Return the text blocks, one a line."""
+        return text_of_blocks(payload.get("content"))
+
+    def user_message(self, text: str) -> Payload:
+        """Return a user message with a text."""
+        return {"role": "user", "content": text}
+
+    def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
+        """Return a user message with the result of one call."""
+        return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": text}]}
+
+    def keep(
+        self, payload: Payload, keeps_call: Callable[[str], bool], keeps_result: Callable[[str], bool]
+    ) -> Payload | None:
+        """Return the payload without some blocks. None if no block is left, or only thinking.
+
+        The API refuses a message that ends with thinking or a blank text, so these blocks leave, too.
+        """
+        facts = self.facts(payload) or Facts("")
+        calls = {id for id in facts.opens if not keeps_call(id)}
+        results = {id for id in facts.closes if not keeps_result(id)}
+        if not calls and not results:
+            return payload
+        left = [block for block in payload["content"] if not _is_dropped(block, calls, results)]
+        while left and _is_no_ending(left[-1]):
+            left.pop()
+        return {**payload, "content": left} if left else None
+
+    def join(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Return the payloads with a user message of results merged with the user messages directly behind it."""
+        found: list[Payload] = []
+        run: list[Payload] = []
+        for payload in payloads:
+            if self._continues(payload) if run else self._has_results(payload):
+                run.append(payload)
+                continue
+            found += [*_merged(run), payload]
+            run = []
+        return [*found, *_merged(run)]
+
+    def _has_results(self, payload: Payload) -> bool:
+        facts = self.facts(payload) if payload.get("role") == "user" else None
+        return facts is not None and any(type_of(block) == "tool_result" for block in payload["content"])
+
+    def _continues(self, payload: Payload) -> bool:
+        if payload.get("role") != "user":
+            return False
+        content = payload.get("content")
+        if isinstance(content, list) and all(type_of(block) == "text" for block in content):
+            return True
+        return isinstance(content, str) or self.facts(payload) is not None
+
+
+def _is_mark(kind: str, block: Any) -> bool:
+    if kind in _MARKS:
+        return True
+    if kind == "thinking":  # Mistral's thinking is a list of blocks
+        return isinstance(block.get("thinking"), str)
+    if kind in ("image", "document"):
+        return isinstance(block.get("source"), dict)
+    return kind.endswith("_tool_result") or (kind == "text" and "citations" in block)
+
+
+def _is_response(payload: Payload) -> bool:
+    return payload.get("type") == "message" and "stop_reason" in payload
+
+
+def _is_result(kind: str) -> bool:
+    return kind == "tool_result" or kind.endswith("_tool_result")
+
+
+def _answered(block: Payload) -> str:
+    return id_of(block.get("tool_use_id"))
+
+
+def _is_dropped(block: Any, calls: set[str], results: set[str]) -> bool:
+    kind = type_of(block)
+    if kind in _USES:
+        return id_of(block.get("id")) in calls
+    return _is_result(kind) and _answered(block) in results
+
+
+def _is_no_ending(block: Any) -> bool:
+    return type_of(block) in _THINKING or (type_of(block) == "text" and not text_of_blocks([block]).strip())
+
+
+def _without(ids: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    if not ids or not others:
+        return ids
+    left_out = set(others)
+    return tuple(id for id in ids if id not in left_out)
+
+
+def _merged(run: Sequence[Payload]) -> Iterable[Payload]:
+    """Return a run of user messages as one message with all results first. Nothing for an empty run."""
+    if not run:
+        return []
+    blocks = [block for payload in run for block in _blocks_of(payload["content"])]
+    ordered = sorted(blocks, key=lambda block: type_of(block) != "tool_result")
+    return [run[0]] if ordered == run[0]["content"] else [{**run[0], "content": ordered}]
+
+
+def _blocks_of(content: Any) -> list[Any]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content.strip() else []
+    return list(content)

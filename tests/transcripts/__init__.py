@@ -1,0 +1,1 @@
+"""Tests of transcripts: windows, groups, edits, and the rules of vendors."""
