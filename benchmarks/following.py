@@ -33,7 +33,7 @@ def _fill(client: redis.Redis, cache: SessionCache, first: int, last: int) -> No
     for number in range(first, last):
         id, now = f"s{number}", time.time_ns() // 1000 - (2_000_000 - number) * 1_000_000  # one a second, for weeks
         keys, user = session_keys(cache.namespace, id), f"u{number % (last // 500 or 1)}"
-        counters = f"0 0 0 0 0 0 0 0 0 0 {now}"
+        counters = f"0 0 0 0 0 0 0 0 0 0 {now} 0"
         fields: dict[Any, Any] = {
             "incarnation": "0" * 12, "status": "active", "counters": counters, "created": now, "user": user,
             "settings": "0 oldest 0 0 -",
