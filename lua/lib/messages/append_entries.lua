@@ -46,6 +46,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   if pins then redis.call('HSET', session, 'pins', pins) end
   local count, aside, popped, heads, message, layout = last_seq - dropped, 0, 0, nil, nil, nil
   if loaded.group and #entries == 1 and added_pins == 0 then message, layout = loaded.group(entries[1], first, loaded.layout) end
+  if message and string.byte(message, 15) % 8 > 1 then new_user_seq = user_seq + 0 end
   local is_simple, excess = message or not needs_layout, count - max_messages
   if is_simple and max_messages > 1 and excess > 0 and excess < 3 and cap_policy ~= 'turn' then
     -- Most sessions at their cap: a message or a short group leaves, and what follows may begin a transcript.
@@ -58,7 +59,6 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   end
   if is_simple and (max_messages == 0 or excess <= 0 or popped > 0) then
     if message then entries[1] = message end
-    if message and string.byte(message, 15) % 8 > 1 then new_user_seq = user_seq end
     if rpush_chunked(messages, entries) ~= count then count = nil end
     if popped > 0 then
       redis.call('LTRIM', messages, popped, -1)
