@@ -3,9 +3,9 @@
 -- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without
 -- messages the first seq is that of what was removed. The same operation again returns its first result. A limit of the session refuses the edit and ends nothing.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   SESSION_REGRESSED EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+--   SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail begin_write check_state parse_layout list_seq format_layout save_layout abandon_calls plan_truncation apply_truncation log_change
+--- include: tail begin_write check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls plan_truncation apply_truncation log_change
 --- include: format_counters save_counters append_entries enforce_limits results_field append_result extend_ancestors
 --- include: notify_subscribers encode_message_event
 local session       = KEYS[1]           -- hash
@@ -24,7 +24,9 @@ local max_fields    = tonumber(ARGV[10])
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
 local abandoned     = ARGV[12]          -- '<hash> …' of call IDs to abandon, '*' for all open calls, or ''
 local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces in its place, or 0
-local rest          = tail(ARGV, 14)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local newest_batch  = ARGV[14]          -- the batch ID of the newest message, if `newest_seq` is given
+local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for the first attempt
+local rest          = tail(ARGV, 16)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -39,22 +41,26 @@ local set_from, refusal = check_state(session, rest, check_count, set_count, max
 if refusal then return refusal end
 local remove_from = set_from + set_count * 2
 local entries = tail(rest, remove_from + remove_count)
-local limits, text = unpack(redis.call('HMGET', session, 'limits', 'layout'))
+local limits, text, pins = unpack(redis.call('HMGET', session, 'limits', 'layout', 'pins'))
 local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
 local length = counters.last_seq - counters.dropped
+if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
+  --- include: find_edit_in_transcript
+  reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text)
+  if reply then return reply end
+end
 if replaced_seq > 0 then
   --- include: replace_message
   return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
 end
 local abandoned_count = 0
-if newest_seq ~= '' and after_seq >= 0 then -- another pop leaves the highest seq as it is
-  local newest = length > 0 and list_seq(length - 1, counters.dropped, layout.gaps) or layout.aside[#layout.aside] or 0
-  if newest ~= newest_seq + 0 then
-    return redis.error_reply(string.format('EDIT_CONFLICT moved %.0f %.0f 0 0', newest_seq, counters.last_seq))
-  end
+if newest_seq ~= '' and after_seq >= 0 then
+  refusal = check_newest(session, messages, counters, layout, newest_seq, newest_batch)
+  if refusal then return refusal end
 end
 if abandoned ~= '' and #layout.open > 0 then
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)
+  counters.user_seq = math.max(counters.user_seq, layout.user_seq or 0)
 end
 if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq) end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
@@ -76,6 +82,7 @@ if #entries > 0 then
   local loaded = {
     counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
     results = write.results, never_ends = true, before_push = remove,
+    unpinned = after_seq == 0 and pins or unpinned,
     cleared = after_seq == 0 and counters.last_seq,
   }
   result, refusal = append_entries(session, messages, loaded, entries, results_field(operation_id), operation_id,
@@ -100,5 +107,5 @@ for field = set_from, remove_from - 1, 2 do redis.call('HSET', session, rest[fie
 for field = remove_from, remove_from + remove_count - 1 do redis.call('HDEL', session, rest[field]) end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, write.now_ms)
-if write.expired_lease then redis.call('HSET', session, 'lease', write.expired_lease) end
+end_expired_lease(session, write)
 return {write.incarnation, result}

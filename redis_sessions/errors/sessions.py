@@ -193,7 +193,7 @@ class EditConflict(SessionsError):
     template = "seq {seq} of session {session_id!r} cannot be the place of this edit: {detail}"
     session_id: str
     reason: str
-    """beyond_end, moved, other_calls or in_group."""
+    """beyond_end, moved, other_calls, dropped or in_group."""
     seq: int
     last_seq: int
     """The highest seq of the session."""
@@ -211,6 +211,7 @@ class EditConflict(SessionsError):
             "beyond_end": f"the highest seq is {last_seq}",
             "moved": f"other messages came or left, and the highest seq is {last_seq}. Read the session again, then retry",
             "other_calls": "the new message must have the role of the old one, and make and answer the same tool calls",
+            "dropped": "the message is not retained any more",
             "in_group": f"a tool call stands on one side and its results on the other. The nearest groups end with"
             f" seq {before} and {after} (0 for none)",
         }[words[0]]

@@ -52,7 +52,14 @@ def test_edit_replaces_tail_and_state_in_one_step(scripts: Scripts) -> None:
     scripts.create("state.old", "1", caps="0 tool_safe 100")
     scripts.append("u@1 b {}", "a@2 b {}", "u@4 b {}")
     scripts.client.pexpire(KEYS[0], 1000)
-    given = {"after_seq": "1", "newest_seq": "3", "check_count": "2", "set_count": "1", "remove_count": "1"}
+    given = {
+        "after_seq": "1",
+        "newest_seq": "3",
+        "newest_batch": "b",
+        "check_count": "2",
+        "set_count": "1",
+        "remove_count": "1",
+    }
     rest = ["state.old", "1", "state.none", "", "state.new", "2", "state.old", "a@8 new {}", "u@16 new {}"]
     for _ in range(2):
         reply = scripts("messages/edit", *rest, **values("messages/edit", **given))
@@ -176,7 +183,7 @@ def test_replaced_message_keeps_place_time_flags_and_calls(scripts: Scripts) -> 
     for _ in range(2):
         assert replace(scripts, 1, 'u@1 r {"x":1}')[:2] == [b"L1", b"2 4 0"]
     replace(scripts, 3, f'tB1 r -{ONE} {{"x":1}}', operation_id="r3")
-    assert listed(scripts) == ['uA1 r {"x":1}', CALLS, f'tF1 r -{ONE} {{"x":1}}', f"tF1 b -{TWO} {{}}"]
+    assert listed(scripts) == ['uA1 b {"x":1}', CALLS, f'tF1 b -{ONE} {{"x":1}}', f"tF1 b -{TWO} {{}}"]
     assert [element[:13] for element in scripts.client.lrange(KEYS[1], 0, -1)] == times
     counters = (field(scripts, "counters") or "").split()
     assert (int(counters[7]) - bytes_before, counters[8]) == (10, "4")
@@ -192,7 +199,7 @@ def test_replaced_message_keeps_abandoned_and_late_marks(scripts: Scripts) -> No
     scripts.append(RESULTS[0], operation_id="late")
     replace(scripts, 1, f'aB1 r +{ONE} {{"x":1}}', operation_id="r1")
     replace(scripts, 2, f'tB1 r -{ONE} {{"x":1}}', operation_id="r2")
-    assert listed(scripts) == [f'aB1 r !{ONE} {{"x":1}}', f'tB1 r ?{ONE} {{"x":1}}']
+    assert listed(scripts) == [f'aB1 b !{ONE} {{"x":1}}', f'tB1 b ?{ONE} {{"x":1}}']
 
 
 def test_kept_message_is_replaced_in_the_hash(scripts: Scripts) -> None:
@@ -201,7 +208,7 @@ def test_kept_message_is_replaced_in_the_hash(scripts: Scripts) -> None:
     scripts.append("uA1 b {}", "a@1 b {}", "u@1 b {}", "a@1 b {}")
     assert (field(scripts, "kept.1") or "")[13:] == "uA1 b {}"
     replace(scripts, 1, 'u@1 r {"x":1}')
-    assert (field(scripts, "kept.1") or "")[13:] == 'uA1 r {"x":1}'
+    assert (field(scripts, "kept.1") or "")[13:] == 'uA1 b {"x":1}'
 
 
 def test_replacement_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
@@ -290,7 +297,7 @@ def test_window_goes_on_when_many_messages_were_scanned(scripts: Scripts) -> Non
 
 def fork(scripts: Scripts, *fields: str, **changed: str) -> Any:
     """Copy the session."""
-    given = {"ttl_ms": "-1", "copied": "user name limits max_tokens", **changed}
+    given = {"caps": "* * *", "ttl_ms": "-1", "copied": "user name limits max_tokens", **changed}
     return scripts("sessions/fork", *fields, **values("sessions/fork", **given))
 
 
@@ -385,7 +392,9 @@ def test_fork_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
     scripts.append("uA1 b {}", CALLS, *RESULTS, "u@1 b {}")
 
     def refused(refusal: str, **changed: str) -> None:
-        scripts.refused(refusal, "sessions/fork", **values("sessions/fork", **{"ttl_ms": "-1", **changed}))
+        scripts.refused(
+            refusal, "sessions/fork", **values("sessions/fork", **{"caps": "* * *", "ttl_ms": "-1", **changed})
+        )
         assert scripts.client.exists(*FORK) == 0
 
     refused("EDIT_CONFLICT", up_to="2")

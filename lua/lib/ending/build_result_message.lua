@@ -1,7 +1,7 @@
 -- Build the message that tells a parent of a child's end, with the facts as metadata: from the child's own template
 -- '<kind><flags> <facts or -> <payload>', else a chat message of the user. An empty template builds nothing: ''.
 -- `child`: {incarnation, id, label, agent, created, usage, report}. Return the entry, its batch ID, and the size of its payload.
---- include: json_quote fill_template
+--- include: json_quote
 local function build_result_message(child, status, reason, result, now_ms)
   if child.report == '' then return '', '', 0 end
   local head = string.format('[%s %s]', child.label or child.agent or child.id, status)
@@ -27,7 +27,10 @@ local function build_result_message(child, status, reason, result, now_ms)
   if result ~= '' then facts = facts .. ',"result":' .. result end
   local batch, report = child.incarnation .. '.result', child.report or 'u@ - {"role":"user","content":"@text@","metadata":"@facts@"}'
   local kind, result_facts, template = string.match(report, '^(..) (%S+) (.*)$')
-  local payload = fill_template(fill_template(template, '"@text@"', text), '"@facts@"', '{"subagent":{' .. facts .. '}}')
+  local text_at, text_end = string.find(template, '"@text@"', 1, true)
+  local facts_at, facts_end = string.find(template, '"@facts@"', text_end + 1, true)
+  local payload = string.sub(template, 1, text_at - 1) .. text .. string.sub(template, text_end + 1, facts_at - 1)
+    .. '{"subagent":{' .. facts .. '}}' .. string.sub(template, facts_end + 1)
   local head_facts = result_facts == '-' and ' ' or ' ' .. result_facts .. ' '
   return string.format('%s%d %s', kind, math.floor(length / 4) + 1, batch) .. head_facts .. payload, batch, #payload
 end

@@ -33,17 +33,18 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     bytes, tokens = bytes + #entry + 13, tokens + entry_tokens
     entries[at] = time .. entry
   end
-  local first, state, refusal, pins = last_seq + 1, 'ok', nil, nil
+  local first, state, refusal, _ = last_seq + 1, 'ok', nil, nil
   rev, last_seq, operations = rev + 1, last_seq + #entries, operations + 1
   if added_pins > 0 then
     --- include: check_pin_limit
-    pins, refusal = check_pin_limit(session, added_pins, max_messages)
+    _, refusal = check_pin_limit(session, added_pins - (loaded.unpinned or 0), max_messages)
   end
   if loaded.limits and not refusal then
     state, refusal = enforce(session, messages, now_ms, now_us, loaded, last_seq, turns + 0, pending_turn + 0)
   end
   if refusal then return nil, refusal end
-  if pins then redis.call('HSET', session, 'pins', pins) end
+  if loaded.before_push then loaded.before_push() end
+  if added_pins > 0 then redis.call('HINCRBY', session, 'pins', added_pins) end
   local count, aside, popped, heads, message, layout = last_seq - dropped, 0, 0, nil, nil, nil
   if loaded.group and #entries == 1 and added_pins == 0 then message, layout = loaded.group(entries[1], first, loaded.layout) end
   if message and string.byte(message, 15) % 8 > 1 then new_user_seq = user_seq + 0 end
@@ -53,7 +54,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     heads = redis.call('LRANGE', messages, 0, excess + 1)
     for at, head in ipairs(heads) do
       local kind, flags = string.byte(head, 14, 15)
-      if at > excess and flags % 8 < 4 then popped = at - 1 end
+      if at > excess and (flags % 8 < 4 or cap_policy == 'oldest') then popped = at - 1 end
       if popped > 0 or flags % 2 > 0 or flags % 16 > 7 or (kind == 117 and new_user_seq - dropped <= at) then break end
     end
   end

@@ -3,7 +3,7 @@
 -- the seq `up_to`, or nil and a refusal.
 -- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session.
 -- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
---- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_facts plan_truncation
+--- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: trim_transcript save_layout format_counters
 local function copy_transcript(session, messages, child, child_messages, caps, now_us, boundary, up_to)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
@@ -23,7 +23,10 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   else
     local call = layout.open[#layout.open]
     if call then staying = math.max(list_index(call[2], dropped, layout.gaps), 0) end
-    while staying > 0 and string.find(message_facts(redis.call('LINDEX', messages, staying - 1)), '~', 1, true) do
+    while staying > 0 do -- parallel calls and their reasoning go together
+      local before = redis.call('LINDEX', messages, staying - 1)
+      local is_part = call and message_kind(before) == 'c' or string.find(message_facts(before), '~', 1, true)
+      if not is_part then break end
       staying = staying - 1
     end
   end

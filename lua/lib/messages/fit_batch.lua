@@ -6,7 +6,6 @@
 --- include: trim_transcript save_layout
 local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,
     tokens, state)
-  if loaded.before_push then loaded.before_push() end
   local layout, new_pins, pins_from, abandoned = parse_layout(loaded.layout), 0, nil, 0
   for at, entry in ipairs(entries) do
     local is_new_pin
@@ -21,7 +20,8 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     new_pins = new_pins + set_group_pin(messages, find_group_start(messages, at) or at, true)
     layout.is_pinned = layout.group > 0 and layout.group <= pins_from
   end
-  if new_pins > 0 then redis.call('HINCRBY', session, 'pins', new_pins) end
+  -- At most half of the cap may be pinned. A group that grows past it is not pinned further.
+  if new_pins > 0 and redis.call('HINCRBY', session, 'pins', new_pins) > max_messages / 2 then layout.is_pinned = false end
   local excess = count + #layout.aside - max_messages
   if max_messages > 0 and excess > 0 then
     if cap_policy ~= 'oldest' and #layout.open > 0 then

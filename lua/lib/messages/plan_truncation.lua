@@ -48,7 +48,8 @@ local function plan_truncation(session, messages, counters, layout, after_seq)
   layout.aside, layout.task, layout.open, layout.group, layout.binds_next = aside, layout.task, {}, 0, false
   if layout.task > after_seq then layout.task = 0 end
   if staying > 0 then
-    regroup_messages(messages, layout, dropped, find_group_start(messages, staying - 1) or 0, staying - 1)
+    regroup_messages(messages, layout, dropped, find_group_start(messages, staying - 1) or 0, staying - 1, nil,
+      true)
   end
   if staying == 0 then
     layout.gaps = ''

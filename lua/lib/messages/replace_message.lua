@@ -1,6 +1,6 @@
 -- Replace one message in its place, for a guarded write. Its time, its seq, its pin, its kind, and the tool calls that it makes or
 -- answers stay. Return the reply, or the refusal.
---- include: parse_settings parse_entry message_kind message_tokens message_facts set_facts set_flags list_index list_seq
+--- include: parse_settings parse_entry message_kind message_batch message_tokens message_facts set_facts set_flags list_index list_seq
 --- include: log_change commit_write
 local function replace_message(session, messages, write, operation_id, layout, seq, entry)
   local max_bytes = parse_settings(write.settings).max_message_bytes
@@ -12,7 +12,8 @@ local function replace_message(session, messages, write, operation_id, layout, s
   local is_listed = at >= 0 and seq <= counters.last_seq and list_seq(at, counters.dropped, layout.gaps) == seq
   local before = is_listed and redis.call('LINDEX', messages, at) or redis.call('HGET', session, field)
   if not before then return redis.error_reply(string.format('MESSAGE_NOT_FOUND %.0f', seq)) end
-  local message = string.sub(before, 1, 13) .. entry
+  local head, rest = string.match(entry, '^(%S+) %S+(.*)$') -- the batch ID stays, too, by which a repeated append is found
+  local message = string.sub(before, 1, 13) .. head .. ' ' .. message_batch(before) .. rest
   local facts, old_facts = message_facts(message), message_facts(before)
   local plain_facts = string.gsub(old_facts, '[!?]', {['!'] = '+', ['?'] = '-'})
   if message_kind(message) ~= message_kind(before) or plain_facts ~= facts then

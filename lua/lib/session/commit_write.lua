@@ -1,5 +1,5 @@
 -- Store what a guarded write changed, record its result under its operation ID, and return {incarnation, '<rev> <result>'}.
---- include: save_counters extend_ancestors results_field append_result
+--- include: end_expired_lease save_counters extend_ancestors results_field append_result
 local function commit_write(session, messages, write, operation, result)
   local counters = write.counters
   counters.operations = counters.operations + 1
@@ -8,6 +8,6 @@ local function commit_write(session, messages, write, operation, result)
   result = result == '' and tostring(counters.rev) or counters.rev .. ' ' .. result
   redis.call('HSET', session, results_field(operation),
     append_result(write.results, operation, counters.operations, result))
-  if write.expired_lease then redis.call('HSET', session, 'lease', write.expired_lease) end
+  end_expired_lease(session, write)
   return {write.incarnation, result}
 end

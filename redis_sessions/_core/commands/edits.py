@@ -25,7 +25,7 @@ from .state import field
 _EDIT_SCRIPT = script("messages/edit")
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0, "max_fields": MAX_FIELDS,
-    "format": "", "abandoned": "", "replaced_seq": 0,
+    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "",
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
 
@@ -39,6 +39,7 @@ def edit(
     *,
     after_seq: int | None = None,
     newest_seq: int | None = None,
+    newest_batch: str = "",
     state: Mapping[str, Any] | None = None,
     remove_state: Sequence[str] = (),
     if_state: Mapping[str, Any] | None = None,
@@ -60,9 +61,12 @@ def edit(
         for name, value in (if_state or {}).items()
     }
     sets = {field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
+    if isinstance(remove_state, str):
+        raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
     removed = [field("state.", name) for name in remove_state]
     return _edit(
-        keys, incarnation, lease, messages, count, after_seq=after_seq, newest_seq=newest_seq, checks=checks, sets=sets,
+        keys, incarnation, lease, messages, count, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
+        checks=checks, sets=sets,
         removed=removed, usage=usage, batch_id=batch_id, expected_rev=expected_rev,
     )  # fmt: skip
 
@@ -76,6 +80,7 @@ def _edit(
     *,
     after_seq: int | None,
     newest_seq: int | None,
+    newest_batch: str = "",
     checks: Mapping[str, Argument] | None = None,
     sets: Mapping[str, Argument] | None = None,
     removed: Sequence[str] = (),
@@ -96,7 +101,7 @@ def _edit(
     pairs = [part for fields in (checks, sets) for pair in fields.items() for part in pair]
     arguments = _EDIT | {
         "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
-        "newest_seq": "" if newest_seq is None else newest_seq,
+        "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch,
         "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
     }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import whole
@@ -44,7 +43,8 @@ def fork(
     fields: dict[str, Argument],
 ) -> Call[Fork]:
     """Copy a session into a new one of the same slot. Options that are not given are those of the session."""
-    caps = settings.caps if {"max_messages", "cap_policy", "max_message_bytes"} & set(given) else ""
+    words = zip(("max_messages", "cap_policy", "max_message_bytes"), settings.caps.split(), strict=True)
+    caps = " ".join(word if name in given else "*" for name, word in words)
     own = {
         name: value
         for name, value in settings.fields().items()
@@ -60,10 +60,17 @@ def fork(
         up_to=-1 if up_to_seq is None else whole(up_to_seq, "up_to_seq"),
         caps=caps,
         ttl_ms=settings.ttl_ms if "ttl" in given else -1,
-        lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else 0,
+        lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else -1,
         copied=_COPIED_FIELDS,
         rest=[part for pair in (own | fields).items() for part in pair],
     )
+
+
+def with_limits_of(info: SessionInfo, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options for a fork: if one limit is given, the others are those of the session."""
+    names = ("max_turns", "max_entries", "max_duration", "limit_action")
+    own = {name: getattr(info, name) for name in names} if _has_limit(options) else {}
+    return own | options
 
 
 def _has_limit(given: dict[str, Any]) -> bool:
@@ -94,26 +101,37 @@ def reports(report: Report, spawned_by: SpawnRef | None) -> str:
     if spawned_by is None or spawned_by.tool_call_id is None:
         raise InvalidInput(name="report", detail="'tool_result' needs spawned_by with a tool_call_id")
     call_id, tool = spawned_by.tool_call_id, spawned_by.tool_name or ""
+    if _TEXT in call_id or _FACTS in call_id:
+        raise InvalidInput(
+            name="spawned_by", detail=f"tool_call_id must not contain {_TEXT} or {_FACTS}, got {call_id!r}"
+        )
     lines = []
     for name in ("-", *format_names()):
         format = format_named("openai_chat" if name in ("-", "plain") else name)
-        lines.append(f"{name} {_template(format, format.call_result(call_id, tool, _TEXT), call_id)}")
+        template = _template(format, format.call_result(call_id, tool, _TEXT), call_id)
+        if template:
+            lines.append(f"{name} {template}")
     return "\n".join(lines)
 
 
-@lru_cache(maxsize=4)
 def _message_reports(names: tuple[str, ...]) -> str:
     default = _template(format_named("plain"), format_named("plain").user_message(_TEXT))
     lines = []
     for name in names:
         template = _template(format_named(name), format_named(name).user_message(_TEXT))
-        if template != default:
+        if template and template != default:
             lines.append(f"{name} {template}")
     return "\n".join(lines)
 
 
 def _template(format: MessageFormat, payload: dict[str, Any], call_id: str | None = None) -> str:
-    """Return '<kind><flags> <facts or -> <payload>', with placeholders for the text and the metadata."""
+    """Return '<kind><flags> <facts or -> <payload>', with placeholders for the text and the metadata.
+
+    '' for a format in which the text does not stand alone, or in which the payload does not answer the call.
+    """
     text = json.dumps(payload | {"metadata": _FACTS}, ensure_ascii=False, separators=(",", ":"))
-    kind = "u" if call_id is None else kind_of_facts(format.facts(payload))
-    return f"{kind}@ - {text}" if call_id is None else f"{kind}B -{call_hash(call_id)} {text}"
+    placeholders = (text.count(json.dumps(_TEXT)), text.count(json.dumps(_FACTS)))
+    facts = format.facts(payload)
+    if placeholders != (1, 1) or (call_id is not None and (facts is None or facts.closes != (call_id,))):
+        return ""
+    return f"u@ - {text}" if call_id is None else f"{kind_of_facts(facts)}B -{call_hash(call_id)} {text}"

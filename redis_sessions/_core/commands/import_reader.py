@@ -21,6 +21,11 @@ from .sessions import read_info
 MAX_TREE_SESSIONS = 5001
 _PLAIN = rb"[@ADEHILM]\d{1,10} [^ ]+ "
 _WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^ ]+ (([-+?!]\w{8})+~?|~) "
+_LAYOUT = re.compile(
+    rb"(-|[0-9a-f]{8}:\d+(,[0-9a-f]{8}:\d+)*) \d+ (-|[br]?p?) (-|\d+(,\d+)*) \d+ (-|\d+-\d+(,\d+-\d+)*)|"
+)
+_FORMAT = re.compile(rb"[A-Za-z0-9_-]{0,32}")
+_REPORT = re.compile(rb'[a-z][@-_] \S+ .*"@text@".*"@facts@".*|')
 _MESSAGE = re.compile(rb"\d{13}[suatckevrx](%b|%b)" % (_PLAIN, _WITH_FACTS))
 _NUMBER = re.compile(rb"\d{1,16}")
 _REQUIRED = {
@@ -203,7 +208,14 @@ class Reader:
             aside = Layout.parse(fields.get(b"layout")).aside
         except ValueError:
             raise self._refusal(f"field 'layout' of session {id!r} is damaged") from None
+        is_valid = b"layout" not in fields or _LAYOUT.fullmatch(fields[b"layout"])
+        self._check(bool(is_valid), f"field 'layout' of session {id!r} is damaged")
+        for name, pattern in ((b"format", _FORMAT), (b"report", _REPORT)):
+            self._check(
+                bool(pattern.fullmatch(fields.get(name, b""))), f"field {name.decode()!r} of session {id!r} is damaged"
+            )
         kept = {name for name in fields if name.startswith(b"kept.")}
+        self._check(all(_MESSAGE.match(fields[name]) for name in kept), f"a kept message of session {id!r} is damaged")
         self._check(
             kept == {b"kept.%d" % seq for seq in aside},
             f"the kept messages of session {id!r} are not those of its layout",

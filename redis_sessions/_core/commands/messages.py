@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ...errors import InvalidInput, InvalidState
@@ -55,7 +56,7 @@ def encode_batch(
 
 
 def _with_usage(messages: Iterable[MessageLike], usage: Any) -> list[MessageLike]:
-    listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]
+    listed = [copy(one) if isinstance(one, Message) else Message(payload=one) for one in messages]
     for message in reversed(listed):
         if message.role == "assistant":
             if message.tokens is None:

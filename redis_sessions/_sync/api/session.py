@@ -222,9 +222,9 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops):
             name: value for name, value in given.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in given.items() if name not in described}
-        settings = SessionSettings.of(options, shared.settings)
         info = self.info()
-        seed = None if batch_id is None else f"{self._keys.session} fork {check_id(batch_id, 'batch_id', 128)}"
+        settings = SessionSettings.of(forks.with_limits_of(info, options), shared.settings)
+        seed = None if batch_id is None else f"{info.incarnation} fork {check_id(batch_id, 'batch_id', 128)}"
         new = session_keys(shared.namespace, new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
         fields = dict(description_fields(self._count, **described))

@@ -12,7 +12,7 @@ from ..._core.commands import edits
 from ..._core.commands.messages import MessageLike
 from ..._core.protocol.ids import check_id, new_operation_id
 from ..._durations import whole
-from ...errors import EditConflict, InvalidInput
+from ...errors import EditConflict, InvalidInput, OutcomeUnknown
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
@@ -86,12 +86,25 @@ class SessionEdits(SessionBase):
             if not removed:
                 return []
             call = edits.edit(
-                self._keys, *self._writer(), (), self._count, after_seq=removed[0].seq - 1, newest_seq=removed[-1].seq,
+                self._keys, *self._writer(), (), self._count, after_seq=removed[0].seq - 1,
+                newest_seq=removed[-1].seq, newest_batch=removed[-1].batch_id,
                 batch_id=batch, expected_rev=expected_rev,
             )  # fmt: skip
             try:
                 result, _ = self._run(call)
-            except EditConflict:
+            except EditConflict as problem:
+                if call.arguments["elapsed_ms"] != "":  # a repeated attempt: the first one may have removed the message
+                    waited, detail = (
+                        self._executor.retry_for,
+                        "the reply was lost, and the newest message is another one now",
+                    )
+                    raise OutcomeUnknown(
+                        session_id=self.id,
+                        waited=waited,
+                        detail=detail,
+                        batch_id=batch,
+                        advice="Read the session",
+                    ) from problem
                 if time.monotonic() >= due:
                     raise
                 primitives.sleep(random.uniform(0, 0.005))
