@@ -5,10 +5,10 @@ The format is the fallback. It takes each payload with a known role or type that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from ..models.formats import Facts, MessageFormat, Payload
+from ..models.messages import text_of
 
 _KIND_OF_ROLE = {
     "system": "system_message",
@@ -63,16 +63,7 @@ class PlainFormat(MessageFormat):
 
     def text(self, payload: Payload) -> str:
         """Return the content as text: a string itself, the text of blocks, else JSON. '' for None."""
-        content = payload.get("content")
-        if isinstance(content, str):
-            return content
-        if content is None:
-            return ""
-        if isinstance(content, dict) and isinstance(content.get("text"), str):
-            return str(content["text"])
-        if isinstance(content, list) and all(isinstance(b, dict) and isinstance(b.get("text"), str) for b in content):
-            return "\n".join(block["text"] for block in content)
-        return json.dumps(content, ensure_ascii=False, default=str)
+        return text_of(payload.get("content"))
 
     def user_message(self, text: str) -> Payload:
         """Return a user message with a text."""

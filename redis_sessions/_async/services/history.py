@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..._core.commands import messages
 from ..._core.commands.windows import AbandonedCalls, Arrangement, Selection, Start, SystemMessages, without_tools
 from ..._core.protocol.call import Call
+from ..._core.protocol.codec import counted
 from ..._core.protocol.keys import SessionKeys
 from ...errors import ConcurrentModification, SessionRegressed
 from ...models.formats import MessageFormat, format_named, recognise
@@ -180,7 +181,7 @@ async def read_window(
             Arrangement(reversed(newest_first), system=system, abandoned=abandoned),
             limit,
             _prompt_tokens(first, counter),
-            (lambda message: counter(message.payload))
+            (lambda message: counted(counter, message.payload))
             if counter is not None
             else (lambda message: message.tokens or 0),
         )
@@ -200,7 +201,7 @@ async def read_window(
 def _prompt_tokens(page: messages.WindowPage, counter: TokenCounter | None) -> int:
     if page.system_prompt is None or counter is None:
         return page.prompt_tokens
-    return counter({"role": "system", "content": page.system_prompt})
+    return counted(counter, {"role": "system", "content": page.system_prompt})
 
 
 def _format_of(newest_first: list[Message]) -> MessageFormat:

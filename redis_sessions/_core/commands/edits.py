@@ -13,7 +13,7 @@ from ...models.messages import Message
 from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
-from ..protocol.codec import call_hash, encode
+from ..protocol.codec import call_hash, counted, encode
 from ..protocol.ids import new_operation_id
 from ..protocol.json_values import to_json
 from ..protocol.keys import SessionKeys
@@ -234,7 +234,7 @@ def import_messages(
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
         prompts.append(listed[len(prompts)].text)
     text = "\n\n".join(prompts)
-    fields: dict[str, Argument] = {"system": text, "system_tokens": count({"role": "system", "content": text})}
+    fields: dict[str, Argument] = {"system": text, "system_tokens": counted(count, {"role": "system", "content": text})}
     if not prompts:
         fields = {}
     return _edit(

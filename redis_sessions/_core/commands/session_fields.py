@@ -12,6 +12,7 @@ from ...models.formats import format_named
 from ...models.sessions import Kind, SessionType, session_type
 from ...settings import TokenCounter
 from ..protocol.call import Argument
+from ..protocol.codec import counted
 from ..protocol.ids import check_id
 from ..protocol.json_values import to_json
 
@@ -66,7 +67,7 @@ def description_fields(
         fields["tags"] = to_json(checked_tags(tags), "tags")
     if system_prompt is not None:
         fields["system"] = checked_text(system_prompt, "system_prompt")
-        fields["system_tokens"] = count({"role": "system", "content": system_prompt})
+        fields["system_tokens"] = counted(count, {"role": "system", "content": system_prompt})
     if metadata:
         if len(metadata) > MAX_METADATA_KEYS:
             raise InvalidInput(

@@ -47,8 +47,9 @@ def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
     kind = explicit or kind_of_facts(facts)
     text = to_json(payload, "message")
     if tokens is None:
-        tokens = _counted(count, payload)
-    whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
+        tokens = counted(count, payload)
+    else:
+        whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
     flags = 64 + PINNED_FLAG if pinned else 64
     words = "" if facts is None or (facts.opens == facts.closes == () and not facts.binds_next) else _words(facts)
     if words:
@@ -61,14 +62,16 @@ def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
     return Encoded(data, "" if format is None else format.name)
 
 
-def _counted(count: TokenCounter, payload: dict[str, Any]) -> int:
+def counted(count: TokenCounter, payload: dict[str, Any]) -> int:
+    """Return the tokens of a payload by a counter. Raises InvalidInput when the counter fails or returns something else."""
     try:
-        return count(payload)
+        tokens = count(payload)
     except InvalidInput:
         raise
     except Exception as problem:
         detail = f"must return the tokens of a payload, but raised {type(problem).__name__}: {problem}"
         raise InvalidInput(name="token_counter", detail=detail) from problem
+    return whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
 
 
 def _words(facts: Facts) -> str:
