@@ -107,7 +107,7 @@ def test_imported_transcript_goes_on_like_its_source(
         assert seen(imported) == seen(source)
         assert list(imported.context(10_000)) == list(source.context(10_000))
         one, two = source.info(), imported.info()
-        assert (one.count, one.bytes, one.tokens, one.turns) == (two.count, two.bytes, two.tokens, two.turns)
+        assert (one.count, one.tokens, one.turns) == (two.count, two.tokens, two.turns)  # bytes depend on batch IDs
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
