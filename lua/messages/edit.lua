@@ -1,12 +1,14 @@
 -- Edit the tail of a transcript and the state in one step: abandon calls, remove the messages above a seq, append others, set and
 -- remove state. Or replace one message in its place. Without the messages above seq 0 the counts of messages and turns begin again.
--- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without
--- messages the first seq is that of what was removed. The same operation again returns its first result. A limit of the session refuses the edit and ends nothing.
+-- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages the
+-- first seq is that of what was removed. Of a message that is replaced in its place: {incarnation, '<rev> <count> <dropped>'}. The same
+-- operation again returns its first result. A limit of the session refuses the edit and ends nothing.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+--   SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED
+--   INVALID_INPUT
 -- Index: touches
---- include: tail begin_write check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls plan_truncation apply_truncation log_change
---- include: format_counters save_counters append_entries enforce_limits results_field append_result extend_ancestors
+--- include: tail begin_write check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
+--- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries enforce_limits results_field append_result extend_ancestors
 --- include: notify_subscribers encode_message_event
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
@@ -26,7 +28,8 @@ local abandoned     = ARGV[12]          -- '<hash> …' of call IDs to abandon, 
 local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces in its place, or 0
 local newest_batch  = ARGV[14]          -- the batch ID of the newest message, if `newest_seq` is given
 local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for the first attempt
-local rest          = tail(ARGV, 16)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local seen          = tonumber(ARGV[16]) -- the highest seq that the caller was told, or 0
+local rest          = tail(ARGV, 17)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -81,7 +84,7 @@ local result
 if #entries > 0 then
   local loaded = {
     counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
-    results = write.results, never_ends = true, before_push = remove,
+    results = write.results, seen = seen, never_ends = true, before_push = remove,
     unpinned = after_seq == 0 and pins or unpinned,
     cleared = after_seq == 0 and counters.last_seq,
   }

@@ -51,7 +51,6 @@ class OpenAIResponsesFormat(MessageFormat):
     """Responses items. An output may stand anywhere behind its call. A reasoning item binds the item that follows it."""
 
     name = "openai_responses"
-    joins_results = False
 
     def facts(self, payload: Payload) -> Facts | None:
         """Return the facts by the type of the item. None for a message that other formats share."""

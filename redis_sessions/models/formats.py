@@ -5,6 +5,7 @@ The core knows formats by `MessageFormat` only. The package `formats` has one mo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ class Facts(NamedTuple):
     """True if the vendor refuses the payload without the item that follows it, such as a reasoning item."""
 
 
-class MessageFormat:
+class MessageFormat(ABC):
     """The message format of one vendor or framework. Subclass it and give an instance to `register_format` to add one's own.
 
     Every method is pure: it never changes its arguments. A payload that a method returns may share parts with the one it got.
@@ -40,33 +41,32 @@ class MessageFormat:
     """True if the vendor refuses a transcript that begins with another message than a user message."""
     has_system_messages: bool = True
     """False if the vendor takes the system prompt as a parameter of its own, not as a message."""
-    joins_results: bool = True
-    """True if the results of a call must directly follow the message that made it."""
 
+    @abstractmethod
     def facts(self, payload: Payload) -> Facts | None:
         """Return the facts of a payload, or None if the payload is not of this format."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, payload: Payload) -> str:
         """Return the text that a person reads: without calls, results, reasoning, images. '' if there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def user_message(self, text: str) -> Payload:
         """Return a user message with a text."""
-        raise NotImplementedError
 
     def system_message(self, text: str) -> Payload:
         """Return a system message with a text. Called only if `has_system_messages`."""
         return {"role": "system", "content": text}
 
+    @abstractmethod
     def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
         """Return a message with the result of one call."""
-        raise NotImplementedError
 
     def answer(self, payload: Payload, call_id: str, text: str) -> Payload:
         """Return a message with a synthetic result of one call that a payload makes."""
         return self.call_result(call_id, "", text)
 
+    @abstractmethod
     def keep(
         self, payload: Payload, keeps_call: Callable[[str], bool], keeps_result: Callable[[str], bool]
     ) -> Payload | None:
@@ -80,7 +80,6 @@ class MessageFormat:
         Returns:
             The same object if everything is kept.
         """
-        raise NotImplementedError
 
     def join(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return the payloads of a window as the vendor accepts them, for example with neighbours of one role merged.
@@ -149,8 +148,7 @@ def recognise(payload: Payload) -> tuple[MessageFormat | None, Facts | None]:
     The format is None for a message that many vendors share: a role and text. Both are None if no format knows the payload.
     """
     if not _own_formats and payload.keys() == _PLAIN_KEYS and type(payload["content"]) is str:
-        role = payload["role"]
-        facts = _PLAIN_FACTS.get(role) if type(role) is str else None
+        facts = _formats[-1].facts(payload)  # the plain format, which takes what the others leave
         if facts is not None:
             return None, facts
     shape = _shape(payload)

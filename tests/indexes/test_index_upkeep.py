@@ -14,7 +14,7 @@ from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import session_keys, shard_keys, shard_of
 from redis_sessions._core.protocol.transport_errors import ConnectFailed
 from redis_sessions._sync.transport import primitives
-from tests.conftest import Engines
+from tests.conftest import REAL_ENGINES, Engines
 from tests.support.index_agreement import clients, dirty_marks, disagreement, entries
 
 X = {"role": "user", "content": "x"}
@@ -64,12 +64,11 @@ def prepare_sessions(url: str, namespace: str) -> SessionCache:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("operation", list(OPERATIONS))
 @pytest.mark.parametrize("repair", ["recover", "touch"])
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server ends with its process
 def test_process_killed_between_two_commands_leaves_repairable_indexes(
     url: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch, operation: str, repair: str
 ) -> None:
     """After one recovery, or one touch of the sessions that are left, indexes and sessions agree."""
-    if engine == "fake":
-        pytest.skip("a fake server ends with its process")
     monkeypatch.setattr(index_entries, "WRITER_GRACE_MS", 0)
     servers = clients(SessionCache.from_url(url), engine, engines)
     for server in servers:

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import CompactionConflict, InvalidInput, InvalidState, Message, Session, SessionCache
+from redis_sessions import (
+    CompactionConflict,
+    InvalidInput,
+    InvalidState,
+    Message,
+    Session,
+    SessionCache,
+    SessionRegressed,
+)
 from redis_sessions._core.protocol.keys import session_keys
 from tests.support.servers import Server
 
@@ -330,4 +338,34 @@ def test_history_of_many_pages_is_of_one_moment(server: Server, namespace: str) 
         finally:
             stop.set()
             writer.join()
+    server.client.flushall()
+
+
+def test_pin_reaches_every_result_without_a_cap(cache: SessionCache) -> None:
+    """All results of a pinned call are pinned in a session without a cap, whichever append brings them."""
+    session = cache.create(max_messages=None)
+    session.append(Message(payload=call("a", "b"), pinned=True))
+    session.append(result("a"))
+    session.append(result("b"))
+    assert [message.pinned for message in session.history()] == [True, True, True]
+
+
+def test_fork_without_messages_has_no_pins(cache: SessionCache) -> None:
+    """A fork that ends before a pinned call has room for all the pins that its cap allows."""
+    session = cache.create(max_messages=2)
+    session.append(Message(payload=call("a"), pinned=True))
+    fork = session.fork()
+    assert fork.history() == []
+    fork.append(Message("user", "x", pinned=True))
+
+
+def test_append_with_state_notices_lost_messages(server: Server, namespace: str) -> None:
+    """An append with state is refused like any append when the server lost messages that the handle knows."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        session = cache.create()
+        session.append(user("a"), user("b"))
+        session._seen = 9
+        with pytest.raises(SessionRegressed):
+            session.append(user("c"), state={"k": 1})
+        assert dict(session.state) == {}
     server.client.flushall()

@@ -35,7 +35,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     if staying == 0 and up_to then new_last = math.min(new_last, up_to) end
     local _, _, unpinned = plan_truncation(session, messages, counters, layout, new_last)
     layout.gaps = string.gsub(layout.gaps, ',?%d+%-' .. string.format('%.0f', last_seq) .. '$', '')
-    counters.last_seq, counters.dropped, pins = new_last, new_last - staying, pins - unpinned
+    counters.last_seq, counters.dropped = new_last, new_last - staying
+    pins = new_last > 0 and pins - unpinned or 0
   end
   layout.open, layout.binds_next = {}, false
   for first = 0, staying - 1, 100 do

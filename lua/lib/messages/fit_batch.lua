@@ -21,7 +21,8 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     layout.is_pinned = layout.group > 0 and layout.group <= pins_from
   end
   -- At most half of the cap may be pinned. A group that grows past it is not pinned further.
-  if new_pins > 0 and redis.call('HINCRBY', session, 'pins', new_pins) > max_messages / 2 then layout.is_pinned = false end
+  local pins = new_pins > 0 and redis.call('HINCRBY', session, 'pins', new_pins) or 0
+  if max_messages > 0 and pins > max_messages / 2 then layout.is_pinned = false end
   local excess = count + #layout.aside - max_messages
   if max_messages > 0 and excess > 0 then
     if cap_policy ~= 'oldest' and #layout.open > 0 then

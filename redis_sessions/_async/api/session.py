@@ -88,7 +88,8 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
             batch_id: an ID among the session's last 64 operations returns its first result and writes nothing, so that an
                 append can be repeated. 1 to 128 characters. Default: a new one.
             expected_rev: refuse the append unless the session has this revision.
-            state: values to set in the session's state, in the same step.
+            state: values to set in the session's state, in the same step. A limit then refuses the append and does not end the
+                session.
             remove_state: names to remove from the state, in the same step.
             usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
                 message of the batch, instead of the estimate.
@@ -148,7 +149,7 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
     ) -> AppendResult:
         call = edits.edit(
             self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
-            usage=usage, batch_id=batch_id, expected_rev=expected_rev,
+            usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
         )  # fmt: skip
         result, self._incarnation = await self._run(call)
         self._seen = max(self._seen, result.last_seq)

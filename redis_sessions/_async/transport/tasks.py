@@ -115,6 +115,7 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     _stops.append(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
+        # Windows has no such handlers, and only a main thread may set them.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, _stop_all)
     try:

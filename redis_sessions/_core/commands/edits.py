@@ -25,7 +25,7 @@ from .state import field
 _EDIT_SCRIPT = script("messages/edit")
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0, "max_fields": MAX_FIELDS,
-    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "",
+    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0,
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
 
@@ -44,6 +44,7 @@ def edit(
     remove_state: Sequence[str] = (),
     if_state: Mapping[str, Any] | None = None,
     usage: Any = None,
+    seen: int = 0,
     batch_id: str | None = None,
     expected_rev: int | None = None,
 ) -> Call[tuple[AppendResult, str]]:
@@ -67,7 +68,7 @@ def edit(
     return _edit(
         keys, incarnation, lease, messages, count, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
         checks=checks, sets=sets,
-        removed=removed, usage=usage, batch_id=batch_id, expected_rev=expected_rev,
+        removed=removed, usage=usage, seen=seen, batch_id=batch_id, expected_rev=expected_rev,
     )  # fmt: skip
 
 
@@ -86,6 +87,7 @@ def _edit(
     removed: Sequence[str] = (),
     abandoned: str = "",
     usage: Any = None,
+    seen: int = 0,
     batch_id: str | None = None,
     expected_rev: int | None = None,
 ) -> Call[tuple[AppendResult, str]]:
@@ -101,7 +103,7 @@ def _edit(
     pairs = [part for fields in (checks, sets) for pair in fields.items() for part in pair]
     arguments = _EDIT | {
         "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
-        "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch,
+        "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch, "seen": seen,
         "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
     }  # fmt: skip
