@@ -39,7 +39,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-sdks.txt
-	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/sessions/test_model.py tests/transcripts
+	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/fleets tests/sessions/test_model.py tests/transcripts
 
 clean:
 	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .hypothesis

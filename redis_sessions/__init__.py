@@ -58,6 +58,8 @@ from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, Par
 from .models.messages import Message
 from .models.pages import Page
 from .models.results import AppendResult, SendResult
+from .models.run_control import GiveUp, Retry, RunParked
+from .models.runs import Attempt
 from .models.sessions import (
     AgentRun,
     Conversation,
@@ -73,6 +75,7 @@ from .models.transfer import ImportResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
+from .models.workers import WorkerInfo
 from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
 
 __version__ = "0.1.0"
@@ -88,6 +91,7 @@ __all__ = [
     "AsyncSessionCache",
     "AsyncState",
     "AsyncVariables",
+    "Attempt",
     "CacheOptions",
     "ChildInfo",
     "CompactionConflict",
@@ -98,6 +102,7 @@ __all__ = [
     "Evaluation",
     "Facts",
     "Formation",
+    "GiveUp",
     "ImportResult",
     "InvalidInput",
     "InvalidState",
@@ -128,8 +133,10 @@ __all__ = [
     "ParallelGroup",
     "Refinement",
     "ReplyTimeout",
+    "Retry",
     "RevisionConflict",
     "Run",
+    "RunParked",
     "SchemaMismatch",
     "SendResult",
     "Session",
@@ -160,6 +167,7 @@ __all__ = [
     "Usage",
     "Variables",
     "Window",
+    "WorkerInfo",
     "estimate_tokens",
     "register_format",
 ]

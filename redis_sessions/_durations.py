@@ -15,6 +15,7 @@ from .errors import InvalidInput
 
 Duration: TypeAlias = float | timedelta | str
 MAX_DURATION_MS = 100 * 365 * 24 * 3600 * 1000
+MAX_DELAY_MS = 30 * 24 * 3600 * 1000
 _TEXT = re.compile(r"(\d+\.?\d*|\.\d+) ?(ms|s|m|h|d|w)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -47,6 +48,11 @@ def milliseconds(
     if not minimum <= ms <= maximum:
         raise InvalidInput(name=name, detail=f"must be {bounds}, got {duration!r}")
     return ms
+
+
+def delay_milliseconds(duration: Duration, name: str) -> int:
+    """Return a time for which work waits as whole milliseconds, 0 to 30 days: so long it is kept. Raises InvalidInput."""
+    return milliseconds(duration, name, minimum=0, maximum=MAX_DELAY_MS, bounds="0 or more, and at most 30 days")
 
 
 def _seconds(duration: object) -> float | None:

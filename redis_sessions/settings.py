@@ -38,6 +38,9 @@ class Description(TypedDict, total=False):
     system_prompt: str | None
     formation: Literal["explicit", "first_loop"] | None
     format: str | None
+    answered_by: str | None
+    priority: int | None
+    fairness_key: str | None
 
 
 class SessionOptions(TypedDict, total=False):
@@ -63,6 +66,7 @@ class TreeOptions(TypedDict, total=False):
     max_children: int | None
     max_active: int | None
     max_descendants: int
+    max_spawned: int | None
     token_budget: int | None
     cost_budget: float | None
     budget_enforcement: BudgetEnforcement
@@ -140,7 +144,7 @@ class SessionSettings(BaseModel):
     max_tokens: int = Field(default=8192, ge=0)
     """The budget of `context()` when the call gives none."""
     max_inbox: int = Field(default=100, ge=1, le=1000)
-    """Sent messages that may wait while another worker holds the lease, 1 to 1,000."""
+    """Sent messages that may wait while another worker holds the lease, 1 to 1,000. Results of children do not count."""
     max_depth: int | None = Field(default=5, ge=0)
     """Levels of a tree below its root."""
     max_children: int | None = Field(default=5, ge=0)
@@ -148,7 +152,9 @@ class SessionSettings(BaseModel):
     max_active: int | None = Field(default=8, ge=0)
     """Active sessions of a tree, without its root."""
     max_descendants: int = Field(default=64, ge=0, le=5000)
-    """Sessions that a tree may ever have, without its root, 0 to 5,000."""
+    """Sessions of a tree that exist, ended ones included, without its root, 0 to 5,000."""
+    max_spawned: int | None = Field(default=None, ge=0)
+    """Sessions that a tree may ever have, without its root."""
     token_budget: int | None = Field(default=None, ge=0)
     """Recorded tokens of a session and all sessions below it, after which no child is spawned."""
     cost_budget: float | None = Field(default=None, ge=0, le=1e9)
@@ -189,8 +195,8 @@ class SessionSettings(BaseModel):
 
     @property
     def tree_limits(self) -> str:
-        """'<max_depth> <max_children> <max_active> <max_descendants>', '-' for None."""
-        return _words(self.max_depth, self.max_children, self.max_active, self.max_descendants)
+        """'<max_depth> <max_children> <max_active> <max_descendants> <max_spawned>', '-' for None."""
+        return _words(self.max_depth, self.max_children, self.max_active, self.max_descendants, self.max_spawned)
 
     @property
     def ttl_ms(self) -> int:

@@ -23,7 +23,23 @@ REAL_ENGINES = list(binaries())
 ENGINES = ["fake", *REAL_ENGINES, "cluster"]
 SLOW_TEST_ENGINES = [name for name in ("redis-6.2", "valkey-9", "path") if name in REAL_ENGINES] + ["cluster"]
 """The engines of a test that takes seconds."""
-ADVISORY_KEYS = {"queue", "check_at", "workers", "channel", "records", "dirty", "all", "user", "agent", "label", "tag"}
+ADVISORY_KEYS = {
+    "queue",
+    "check_at",
+    "workers",
+    "ready",
+    "ranks",
+    "running",
+    "channel",
+    "records",
+    "dirty",
+    "all",
+    "user",
+    "agent",
+    "label",
+    "tag",
+    "heard_at",
+}
 STAGED_KEYS = {"import", "import-session", "import-messages"}
 TTL_DIFFERENCE_MS = 50
 """Keys of one session may expire this many milliseconds apart."""
@@ -136,6 +152,8 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
         assert name.startswith(f"{namespace}:"), f"{name} is outside the namespace {namespace} of this test"
         if name == f"{namespace}:meta":
             continue
+        if re.match(rf"{namespace}:\{{\w+\}}:bound:", name):
+            continue  # the bound of an agent stays until it is removed
         if name == f"{namespace}:index:documents" or name.startswith(f"{namespace}:documents:"):
             assert client.pttl(key) == -1, f"{name} belongs to documents and must have no TTL"
             continue

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "redis_sessions"
-HAND_WRITTEN = {"transport/primitives.py", "transport/tasks.py", "__init__.py"}
+HAND_WRITTEN = {"transport/primitives.py", "transport/renewal_thread.py", "transport/tasks.py", "__init__.py"}
 HEADER = "# Generated from _async/{name} by tools/mirror.py; edit that file.\n"
 REPLACEMENTS = [
     (r"\basync (def|with|for)\b", r"\1"),

@@ -1,9 +1,10 @@
 -- Return the session that a channel talks in, or form the next one when the current one has ended, is gone, or was idle for too
--- long. The first caller decides: a caller that knows another current session gets the current one, and asks again.
+-- long. A session at work is not idle: its lease is held, a turn is open, or a child is active. The first caller decides: a caller that
+-- knows another current session gets the current one, and asks again.
 -- Returns {'current' or 'formed', incarnation}, {'other', ID of the current session}, or {'idle', its ID} when the next session
 -- must be formed.
 -- Index: none (the creation is announced before)
---- include: tail read_clock parse_counters create_session
+--- include: tail read_clock parse_counters parse_lease parse_spawn_counts create_session parse_run
 local channel     = KEYS[1]           -- string: the ID of its session
 local current     = KEYS[2]           -- hash: the session that the caller knows; the next one, if it knows none
 local session     = KEYS[3]           -- hash: the next session
@@ -22,13 +23,20 @@ local fields      = tail(ARGV, 10)    -- name, value, … as the storage referen
 local current_id = redis.call('GET', channel) or ''
 if current_id ~= known_id then return {'other', current_id} end
 local now_ms, now_us = read_clock()
-local found, status, counters
+local found, status, counters, held, children, run
 if current_id ~= '' then
-  found, status, counters = unpack(redis.call('HMGET', current, 'incarnation', 'status', 'counters'))
+  found, status, counters, held, children, run =
+    unpack(redis.call('HMGET', current, 'incarnation', 'status', 'counters', 'lease', 'children', 'run'))
 end
 redis.call('SET', channel, current_id ~= '' and current_id or id, 'PX', keep_ms)
-local is_open = found and (status == 'active' or status == 'paused')
-if is_open and now_ms - parse_counters(counters).updated_us / 1000 <= idle_ms then return {'current', found} end
+if found and (status == 'active' or status == 'paused') then
+  local lease = parse_lease(held)
+  local is_held = lease.nonce ~= '-' and lease.deadline_ms - now_ms > 0
+  run = parse_run(run or nil)
+  local has_turn = run.turn and run.turn > 0 and run.attempts < run.max_attempts + 0
+  local is_at_work = is_held or has_turn or parse_spawn_counts(children).active > 0
+  if is_at_work or now_ms - parse_counters(counters).updated_us / 1000 <= idle_ms then return {'current', found} end
+end
 if not may_form then return {'idle', current_id} end
 create_session(session, messages, now_ms, now_us, incarnation, caps, ttl_ms, lifetime_ms, fields)
 local previous = current_id ~= '' and current_id or '-'

@@ -29,6 +29,7 @@ refusal = check_ancestors(ancestor_keys, loaded.lineage) or check_lease(loaded.l
 if refusal then return refusal end
 if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
 if not loaded.inbox then return {found, 0, {}} end
+loaded.answered_by = nil -- the holder answers
 result, entries = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
 if not result then return entries end
 extend_ancestors(ancestor_keys, now_ms)

@@ -1,21 +1,32 @@
--- Send a message to a session. While another worker holds its lease the message waits in the inbox; else it is appended, behind
--- the messages that still wait there. A batch ID among the session's last 64 operations returns its first result.
+-- Send a message to a session, or append messages that ask for an answer. While another worker holds the lease, a sent message waits
+-- in the inbox; else the messages are appended, behind those that still wait there. A session that an agent answers gets an open
+-- turn in its agent's queue. A batch ID among the session's last 64 operations returns its first result.
 -- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>', or '<incarnation> <is_duplicate>
--- queued <messages that wait>'.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE LEASE_LOST OUTCOME_UNKNOWN MESSAGE_TOO_LARGE
---   LIMIT_EXCEEDED INVALID_INPUT
+-- queued <messages that wait> <ms until the lease runs out>'.
+-- Errors: NEED_ANCESTORS NEED_QUEUE SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail results_field load_session check_operation parse_inbox find_result touch_for_wait read_clock read_inbox
---- include: find_batch_in_transcript check_ancestors check_lease parse_entry parse_settings enqueue_inbox extend_ancestors
---- include: drain_inbox
-local session       = KEYS[1]       -- hash
-local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
-local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
-local operation_id  = ARGV[2]       -- the batch ID
-local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is sent under, or ''
-local elapsed_ms    = ARGV[4]       -- since the first attempt, or '' for the first attempt
-local entry         = ARGV[5]       -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'
+--- include: find_batch_in_transcript check_ancestors check_lease parse_entry parse_settings parse_lease parse_run enqueue_inbox
+--- include: extend_ancestors drain_inbox
+local session       = KEYS[1]           -- hash
+local messages      = KEYS[2]           -- list
+local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
+local check_at      = KEYS[4]           -- zset, as in runs/schedule
+local workers       = KEYS[5]           -- string, as in runs/schedule
+local ancestor_keys = tail(KEYS, 6)     -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]           -- the batch ID
+local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is sent under, or ''
+local elapsed_ms    = ARGV[4]           -- since the first attempt, or '' for the first attempt
+local id            = ARGV[5]           -- the session
+local agent         = ARGV[6]           -- whose queue the keys are, or in which a check was reserved; '' for none
+local is_queued     = ARGV[7] == '1'    -- the queue is written, too
+local is_append     = ARGV[8] == '1'    -- the messages are appended, never queued, and open a turn whatever they are
+local expected_rev  = ARGV[9]           -- the revision that must be current, or ''
+local seen          = tonumber(ARGV[10]) -- the highest seq that the caller was told, or 0
+local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
+local entries       = tail(ARGV, 12)    -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'; one to send
 
 local field = results_field(operation_id)
 local loaded, refusal = load_session(session, incarnation, field)
@@ -30,7 +41,7 @@ end
 local now_ms, now_us = read_clock()
 if elapsed_ms ~= '' then
   for _, other in ipairs(read_inbox(session, loaded.inbox)) do
-    if string.match(other, ' (%S+)') == operation_id then before = string.format('%s 1 queued %d', found, inbox.size) end
+    if string.match(other, ' (%S+)') == operation_id then before = string.format('%s 1 queued %d 0', found, inbox.size) end
   end
   before = before or find_batch_in_transcript(messages, loaded, operation_id, elapsed_ms, now_ms)
   if before then
@@ -41,22 +52,57 @@ end
 if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
 refusal = check_ancestors(ancestor_keys, loaded.lineage)
 if refusal then return refusal end
+if is_append and not loaded.answered_by then
+  return redis.error_reply('INVALID_INPUT request_turn needs a session with answered_by, because no agent would answer')
+end
 local locked, expired_lease = check_lease(loaded.lease, lease, now_ms)
-if locked and lease ~= '' then return locked end
+if locked and (is_append or lease ~= '') then return locked end
+local wanted = loaded.answered_by or ':inbox'
+if (loaded.answered_by or locked) and agent ~= wanted then return redis.error_reply('NEED_QUEUE ' .. wanted) end
+local function name_work()
+  --- include: format_work parse_lineage
+  local priority, fairness_key = unpack(redis.call('HMGET', session, 'priority', 'fairness_key'))
+  return format_work(id, parse_lineage(loaded.lineage).ancestors, priority, fairness_key)
+end
 if locked then
+  local entry = entries[1]
   local _, _, _, space = parse_entry(entry)
   local size, max_bytes = #entry - space - #operation_id - 1, parse_settings(loaded.settings).max_message_bytes
   if size > max_bytes then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_bytes)) end
-  if inbox.size + 1 > loaded.max_inbox + 0 then
-    return redis.error_reply(string.format('LIMIT_EXCEEDED inbox %d %s error', inbox.size + 1, loaded.max_inbox))
+  local sent = inbox.size - inbox.results + 1
+  if sent > loaded.max_inbox + 0 then
+    return redis.error_reply(string.format('LIMIT_EXCEEDED inbox %d %s error', sent, loaded.max_inbox))
   end
-  local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms)
+  local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms, 0)
   extend_ancestors(ancestor_keys, now_ms)
-  return string.format('%s 0 queued %d', found, count)
+  local deadline_ms = parse_lease(loaded.lease).deadline_ms
+  if is_queued then -- the check brings the message in, should the holder die
+    redis.call('ZADD', check_at, 'NX', string.format('%d', deadline_ms + 20), name_work())
+    redis.call('PEXPIREAT', check_at, string.format('%d', now_ms + 2592000000))
+  end
+  return string.format('%s 0 queued %d %d', found, count, deadline_ms - now_ms)
+end
+if is_append and lease ~= '' and parse_run(loaded.run or nil).fence == parse_lease(loaded.lease).fence then
+  return redis.error_reply('INVALID_INPUT request_turn cannot be used in a turn, whose end would answer the messages')
 end
 if lease ~= '' then loaded.inbox = nil end
-local result, reply = drain_inbox(session, messages, loaded, {entry}, field, operation_id, now_ms, now_us)
+local run = lease ~= '' and parse_run(loaded.run or nil)
+local is_own_turn = run and run.turn and run.turn > 0 and run.fence == parse_lease(loaded.lease).fence
+if is_own_turn or is_append then loaded.answered_by = nil end -- a turn answers what is sent under its lease
+loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev), seen, ancestor_keys
+local result, reply = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
 if not result then return reply end
+if is_append then
+  --- include: open_turn
+  open_turn(session, messages, loaded, entries, string.match(result, '^%d+ (%d+)') + 0, now_ms, true)
+end
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, now_ms)
+if loaded.has_turn and is_queued then -- also for a turn that was open, should its queue have lost it
+  --- include: schedule_run
+  local when, check = 'now', 'keep'
+  if lease ~= '' then when, check = 'keep', 'after' end -- the turn can be claimed when the lease ends
+  schedule_run(queue, check_at, workers, name_work(), when, 0, check, parse_lease(loaded.lease).deadline_ms - now_ms + 20)
+end
 return string.format('%s 0 %s', found, result)

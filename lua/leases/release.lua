@@ -1,10 +1,12 @@
 -- Release a lease: its inbox enters the transcript, and the next waiter holds the lease. An inbox that a limit or the session's
 -- end refuses stays as it is.
 -- Returns {incarnation, '<first> <last> <rev> <count> <dropped> <limit state>' of the messages that entered, or ''}. Released
--- again, it returns the same.
+-- again, it returns the same. The third element is 1 if workers can claim the session, so that the caller must advance it. The session
+-- lives for its idle ttl from now.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST INVALID_INPUT
 -- Index: touches
 --- include: tail results_field load_session check_operation find_result read_clock check_lease record_result parse_lease
+--- include: extend_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
@@ -20,7 +22,7 @@ local found, result = loaded.incarnation, find_result(loaded.results, operation_
 if result then
   --- include: touch_for_wait
   touch_for_wait(session, found)
-  return {found, result}
+  return {found, result, 0}
 end
 local now_ms, now_us = read_clock()
 refusal = check_lease(loaded.lease, lease, now_ms)
@@ -33,7 +35,7 @@ if loaded.lineage then
 end
 if loaded.status == 'active' and loaded.inbox and not cancelled then
   --- include: drain_inbox
-  loaded.never_ends = true
+  loaded.never_ends, loaded.ancestor_keys = true, ancestor_keys
   result, refusal = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
   loaded.counters = redis.call('HGET', session, 'counters')
   if not loaded.counters then return refusal end --
@@ -44,7 +46,8 @@ if not result then
 end
 local fence = parse_lease(loaded.lease).fence
 if loaded.lease_waiters == '' then
-  redis.call('HSET', session, 'lease', fence .. ' - 0 -')
+  --- include: free_lease
+  redis.call('HSET', session, 'lease', free_lease(fence))
 else
   --- include: grant_next_waiter
   grant_next_waiter(session, fence, loaded.lease_waiters, now_ms)
@@ -53,4 +56,15 @@ if loaded.lineage then
   --- include: extend_ancestors
   extend_ancestors(ancestor_keys, now_ms)
 end
-return {found, result}
+local has_work = false
+if loaded.run then
+  --- include: parse_run format_run
+  local run = parse_run(redis.call('HGET', session, 'run'))
+  has_work = run.max_attempts ~= '-' and run.turn ~= 0
+  if run.fence == fence then -- the holder of a claim releases the lease itself
+    run.fence, run.deadline_ms = 0, run.limit_ms
+    redis.call('HSET', session, 'run', format_run(run))
+  end
+end
+if not loaded.is_turn_opened then extend_session(session, messages, now_ms, loaded.settings) end
+return {found, result, has_work and 1 or 0}

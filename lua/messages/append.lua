@@ -40,7 +40,7 @@ if before or elapsed_ms ~= '' then
     return reply
   end
 end
-local is_unlocked = not held or string.find(held, ' - 0 -', 1, true)
+local is_unlocked = not held or string.find(held, ' - 0 0 0 - -', 1, true)
 if lease ~= '' then is_unlocked = held and string.match(held, '^%d+ %S+') == lease end
 local result, refusal
 if loaded.layout or string.byte(entries[1], 2) > 65 then
@@ -59,7 +59,9 @@ else
   if lease_refusal then return lease_refusal end
   if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
     --- include: drain_inbox
-    loaded.inbox = redis.call('HGET', session, 'inbox') or nil
+    local inbox, answered_by, run = unpack(redis.call('HMGET', session, 'inbox', 'answered_by', 'run'))
+    loaded.inbox, loaded.answered_by, loaded.run = inbox or nil, inbox and answered_by or nil, run
+    loaded.ancestor_keys = ancestor_keys
     result, refusal = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
   end
   if not result and not loaded.is_ended then

@@ -4,8 +4,8 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: touches
---- include: tail begin_write parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind
---- include: check_boundary pop_oldest_messages save_layout log_change commit_write
+--- include: tail begin_edit parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind
+--- include: check_boundary kept_seqs set_kept_seqs pop_oldest_messages save_layout log_change commit_write
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
@@ -18,9 +18,8 @@ local last          = tonumber(ARGV[6]) -- the seq that the range ends with
 local entry         = ARGV[7]           -- the summary: '<kind><flags><tokens> <batch ID> <payload>'
 local size          = tonumber(ARGV[8]) -- of its payload, in bytes
 
-local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
-if write.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. write.status) end
 local max_bytes = parse_settings(write.settings).max_message_bytes
 if size > max_bytes then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_bytes)) end
 local counters = write.counters
@@ -36,18 +35,19 @@ if not message or (first > 0 and first ~= start) or is_pinned(message) or not is
     first > 0 and first or math.min(start, last), last, start, counters.last_seq, before or 0, after or 0))
 end
 local bytes, tokens = pop_oldest_messages(session, messages, at + 1, dropped, layout)
-local aside = {}
-for _, seq in ipairs(layout.aside) do -- an older summary and the task are part of what the new summary says
+local seqs = {}
+for _, seq in ipairs(kept_seqs(session, layout)) do -- an older summary and the task are part of what the new summary says
   local field = 'kept.' .. seq
   local kept = redis.call('HGET', session, field)
   if is_pinned(kept) then
-    aside[#aside + 1] = seq
+    seqs[#seqs + 1] = seq
   else
     redis.call('HDEL', session, field)
     bytes, tokens = bytes + #kept, tokens + message_tokens(kept)
   end
 end
-layout.aside, layout.task, layout.gaps = aside, 0, gaps_behind(last, gaps)
+set_kept_seqs(session, layout, seqs)
+layout.task, layout.gaps = 0, gaps_behind(last, gaps)
 redis.call('LPUSH', messages, set_flags(string.format('%d', write.now_ms) .. entry, 72)) -- a summary
 save_layout(session, layout)
 counters.dropped = counters.last_seq - length + at

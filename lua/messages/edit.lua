@@ -7,7 +7,7 @@
 --   SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches
---- include: tail begin_write check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
+--- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
 --- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries enforce_limits results_field append_result extend_ancestors
 --- include: notify_subscribers encode_message_event
 local session       = KEYS[1]           -- hash
@@ -31,9 +31,8 @@ local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for th
 local seen          = tonumber(ARGV[16]) -- the highest seq that the caller was told, or 0
 local rest          = tail(ARGV, 17)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
-local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
-if write.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. write.status) end
 local counters = write.counters
 local is_moved = newest_seq ~= '' and after_seq < 0 and newest_seq + 0 ~= counters.last_seq
 if is_moved or after_seq > counters.last_seq then
@@ -72,7 +71,7 @@ if is_cut and #layout.gaps > 16000 then
 end
 local function remove()
   if not is_cut then return end
-  apply_truncation(session, messages, staying, going, unpinned)
+  apply_truncation(session, messages, layout, staying, going, unpinned)
   if after_seq == 0 then
     redis.call('HSET', session, 'cleared', string.format('%.0f', counters.last_seq))
     redis.call('HDEL', session, 'pins')
@@ -102,7 +101,7 @@ else
   counters.operations = counters.operations + 1
   save_counters(session, messages, write.now_ms, write.now_us, write.settings, counters)
   result = string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
-    counters.last_seq - counters.dropped + #layout.aside, counters.dropped - #layout.aside, abandoned_count)
+    counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept, abandoned_count)
   redis.call('HSET', session, results_field(operation_id),
     append_result(write.results, operation_id, counters.operations, result))
 end

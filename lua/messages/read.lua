@@ -3,7 +3,7 @@
 -- kept messages, gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
---- include: check_incarnation parse_counters list_index list_seq tail extend_session read_clock
+--- include: check_incarnation check_list parse_counters list_index list_seq tail extend_session read_clock
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -18,6 +18,8 @@ local found, counters, layout, settings =
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 counters = parse_counters(counters)
+refusal = check_list(messages, counters)
+if refusal then return refusal end
 local last_seq, dropped, gaps, seqs, pinned = counters.last_seq, counters.dropped, '', {}, {}
 if layout then
   --- include: parse_layout
@@ -30,12 +32,13 @@ limit = math.min(limit, math.max(math.floor(max_bytes * (last_seq - dropped + 1)
 local low = math.max(lowest, high - limit + 1)
 local listed = low <= high and redis.call('LRANGE', messages, low, high) or {}
 if layout then
-  for _, seq in ipairs(layout.aside) do
+  --- include: kept_seqs
+  for _, seq in ipairs(kept_seqs(session, layout)) do
     if seq > after and (below == 0 or seq < below) then seqs[#seqs + 1] = seq end
   end
   seqs = tail(seqs, math.max(#seqs + #listed - limit, 0) + 1)
   for at, seq in ipairs(seqs) do pinned[at] = redis.call('HGET', session, 'kept.' .. seq) end
 end
 if extend then extend_session(session, messages, read_clock(), settings) end
-return {found, last_seq, dropped, list_seq(low, dropped, gaps), listed, seqs, pinned, gaps, layout and #layout.aside or 0,
+return {found, last_seq, dropped, list_seq(low, dropped, gaps), listed, seqs, pinned, gaps, layout and layout.kept or 0,
   #seqs + #listed == limit and 1 or 0}

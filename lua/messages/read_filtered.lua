@@ -2,7 +2,7 @@
 -- Returns {incarnation, last seq, seq to go on below or 0, seqs, messages}, newest first.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
---- include: check_incarnation parse_counters parse_layout message_kind scan_messages_desc
+--- include: check_incarnation check_list parse_counters parse_layout message_kind scan_messages_desc
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -17,6 +17,8 @@ local found, counters, layout = unpack(redis.call('HMGET', session, 'incarnation
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 counters = parse_counters(counters)
+refusal = check_list(messages, counters)
+if refusal then return refusal end
 local seqs, chosen, bytes = {}, {}, 0
 
 local function visit(seq, message)

@@ -3,7 +3,7 @@
 -- of the first one in the list, gaps}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
---- include: check_incarnation parse_counters parse_layout message_kind scan_messages_desc list_index list_seq
+--- include: check_incarnation check_list parse_counters parse_layout message_kind scan_messages_desc list_index list_seq
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -14,6 +14,8 @@ local found, counters, layout = unpack(redis.call('HMGET', session, 'incarnation
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 counters, layout = parse_counters(counters), parse_layout(layout)
+refusal = check_list(messages, counters)
+if refusal then return refusal end
 local last_seq, dropped, turn = counters.last_seq, counters.dropped, counters.user_messages + 1
 if number == 0 then number = counters.user_messages end
 local first, next_turn, head = 0, last_seq + 1, list_seq(0, dropped, layout.gaps)

@@ -4,7 +4,7 @@
 -- seq of the newest user message, this message}, newest first. The user message is '' when it is among the messages, or gone.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
---- include: check_incarnation parse_counters parse_layout message_tokens scan_messages_desc list_index
+--- include: check_incarnation check_list parse_counters parse_layout message_tokens scan_messages_desc list_index
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -18,6 +18,8 @@ local found, counters, layout, system, system_tokens, max_tokens, format = unpac
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 counters, layout = parse_counters(counters), parse_layout(layout)
+refusal = check_list(messages, counters)
+if refusal then return refusal end
 local dropped, user_seq = counters.dropped, counters.user_seq
 local tokens_left = (budget == '' and max_tokens or budget) - (below == 0 and system_tokens or 0)
 local seqs, chosen, bytes = {}, {}, 0

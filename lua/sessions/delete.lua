@@ -6,7 +6,7 @@
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
 -- Index: may_end
 --- include: tail read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
---- include: list_descendants notify_subscribers notify_waiters
+--- include: list_descendants notify_subscribers notify_waiters notify_holder
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
@@ -33,6 +33,7 @@ local number = parse_lineage(lineage).number
 if (lineage or children) and not finished then return {'open', number} end
 local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or session, number, 400) or {}
 if #left > 0 then return {'parent', number, unpack(left)} end
+notify_holder(held or nil, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
 redis.call('DEL', session, messages)
 notify_waiters(lease_waiters or '', 'ask', '0 0')

@@ -3,7 +3,7 @@
 -- Returns {incarnation of the new session, its last seq}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none
---- include: tail merge_record check_incarnation read_clock list_index check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
+--- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
 local session         = KEYS[1]           -- hash: the session to be copied
 local messages        = KEYS[2]           -- list
 local fork            = KEYS[3]           -- hash: the new session
@@ -17,7 +17,8 @@ local lifetime_ms     = tonumber(ARGV[6]) -- whole life, 0 for none, or -1 for t
 local copied          = ' ' .. ARGV[7] .. ' ' -- the names of the fields that are copied
 local fields          = tail(ARGV, 8)     -- other fields of the new session: name, value, …
 
-local found, settings, created = unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'created'))
+local found, settings, created, idle_ttl =
+  unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'created', 'idle_ttl'))
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 local before, counters = unpack(redis.call('HMGET', fork, 'incarnation', 'counters'))
@@ -26,12 +27,12 @@ if before then return redis.error_reply('SESSION_EXISTS ' .. before) end
 local now_ms, now_us = read_clock()
 settings = parse_settings(settings)
 caps = merge_record(string.format('%d %s %d', settings.max_messages, settings.cap_policy, settings.max_message_bytes), caps)
-if ttl_ms < 0 then ttl_ms = settings.ttl_ms end
+if ttl_ms < 0 then ttl_ms = (idle_ttl or settings.ttl_ms) + 0 end
 if lifetime_ms < 0 then lifetime_ms = settings.deadline_ms and settings.deadline_ms - math.floor(created / 1000) or 0 end
 local function boundary(list, source, layout)
   local at = list_index(up_to + 1, source.dropped, layout.gaps) - 1
   local is_boundary, before_seq, after_seq = check_boundary(list, at, source.last_seq - source.dropped, layout, source.dropped)
-  local is_gone = at < 0 and up_to > 0 and not (layout.aside[1] and layout.aside[1] <= up_to)
+  local is_gone = at < 0 and up_to > 0 and (kept_seqs(session, layout)[1] or up_to + 1) > up_to
   if is_boundary and up_to <= source.last_seq and not is_gone then return math.max(at + 1, 0) end
   return nil, redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f %.0f %.0f',
     up_to > source.last_seq and 'beyond_end' or is_gone and 'dropped' or 'in_group', up_to, source.last_seq, before_seq or 0, after_seq or 0))

@@ -28,8 +28,20 @@ if set_count > 0 and total > max_fields then
 end
 for at = first_merge, first_removed - 1, 3 do
   if ancestor_keys[1] and fields[at] == 'tree_limits' then
-    return redis.error_reply('INVALID_INPUT options max_depth, max_children, max_active and max_descendants are options '
-      .. 'of the root of a tree')
+    return redis.error_reply('INVALID_INPUT options max_depth, max_children, max_active, max_descendants and max_spawned are '
+      .. 'options of the root of a tree')
+  end
+end
+for at = 1, set_count * 2, 2 do
+  if fields[at] == 'answered_by' then
+    --- include: parse_run format_run
+    local run = parse_run(redis.call('HGET', session, 'run') or nil)
+    if run.max_attempts ~= '-' and not run.turn then
+      return redis.error_reply('INVALID_INPUT answered_by cannot be set for a run: a worker claims it as a whole')
+    end
+    run.turn = run.turn or 0
+    if run.max_attempts == '-' then run.max_attempts = '3' end
+    redis.call('HSET', session, 'run', format_run(run))
   end
 end
 for at = 1, set_count * 2, 2 do
@@ -37,16 +49,28 @@ for at = 1, set_count * 2, 2 do
 end
 for at = first_merge, first_removed - 1, 3 do
   local name, default, changes = unpack(fields, at, at + 2)
+  local ttl = name == 'settings' and redis.call('HEXISTS', session, 'idle_ttl') == 1 and string.match(changes, '%S+ %S+ %S+ (%d+)')
+  if ttl then -- a session that waits returns to this ttl
+    redis.call('HSET', session, 'idle_ttl', ttl)
+    changes = string.gsub(changes, '^(%S+ %S+ %S+) %d+', '%1 *')
+  end
   local merged = merge_record(redis.call('HGET', session, name) or default, changes)
   redis.call('HSET', session, name, merged)
   if name == 'settings' then write.settings = merged end
 end
 for at = first_removed, #fields do redis.call('HDEL', session, fields[at]) end
 local settings = parse_settings(write.settings)
-local parent = ancestor_keys[1] and redis.call('HGET', ancestor_keys[1], 'settings')
+local parent, parent_idle_ttl
+if ancestor_keys[1] then
+  parent, parent_idle_ttl = unpack(redis.call('HMGET', ancestor_keys[1], 'settings', 'idle_ttl'))
+end
 if parent then -- a child lives no longer than its parent
-  local max_ttl_ms = parse_settings(parent).ttl_ms
-  if max_ttl_ms > 0 and (settings.ttl_ms == 0 or settings.ttl_ms > max_ttl_ms) then
+  local max_ttl_ms, idle_ttl = (parent_idle_ttl or parse_settings(parent).ttl_ms) + 0, redis.call('HGET', session, 'idle_ttl')
+  local own_ttl_ms = (idle_ttl or settings.ttl_ms) + 0
+  local is_too_long = max_ttl_ms > 0 and (own_ttl_ms == 0 or own_ttl_ms > max_ttl_ms)
+  if is_too_long and idle_ttl then
+    redis.call('HSET', session, 'idle_ttl', string.format('%d', max_ttl_ms))
+  elseif is_too_long then
     settings.ttl_ms = max_ttl_ms
     write.settings = format_settings(settings)
     redis.call('HSET', session, 'settings', write.settings)

@@ -12,7 +12,7 @@ for at = 1, #fields, 2 do
   local name = fields[at]
   if name == 'incarnation' then found = fields[at + 1] end
   local prefix = string.match(name, '^(%l+)%.')
-  if not prefix or prefix == 'meta' then
+  if (not prefix or prefix == 'meta') and name ~= 'kept_seqs' then
     shown[#shown + 1], shown[#shown + 2] = name, fields[at + 1]
   end
 end

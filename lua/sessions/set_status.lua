@@ -1,12 +1,14 @@
 -- Change a session's status. An ended session stays as it ended; the same status again changes nothing. At an end the inbox
 -- enters the transcript, unless a limit refuses it; the end counts in the tree, the result goes to the parent as a message, and
 -- the children end by their policies. A cancellation is of all sessions below.
--- Returns {incarnation, '<rev>', {'<number> <id>' …}}: up to 400 members that are cancelled and not marked so yet.
+-- Returns {incarnation, '<rev>', {'<number> <id>' …}, 1 if the parent must be advanced}: up to 400 members that are cancelled and
+-- not marked so yet.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT INVALID_TRANSITION
 --   SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
 --- include: tail find_result results_field list_cancelled_members check_ancestors touch_for_wait read_clock prepare_end
 --- include: apply_end_effects parse_counters begin_write set_status commit_write end_session
+--- include: count_waiting notify_holder
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
@@ -24,7 +26,7 @@ local found, current, counters, children, lineage, finished = unpack(redis.call(
 local root = ancestor_keys[#ancestor_keys - 1] or session
 if not found and ancestor_keys[1] then -- deleted with its end, which its parent recorded
   local before = find_result(redis.call('HGET', ancestor_keys[1], results_field(operation_id)) or '', operation_id)
-  if before then return {incarnation, before, {}} end
+  if before then return {incarnation, before, {}, 1} end
 end
 local function unmarked_members()
   return (children or lineage) and list_cancelled_members(root, 400) or {}
@@ -34,12 +36,13 @@ if is_incomplete then return cancelled end
 local is_done = current == status or (cancelled and status == 'cancelled')
 if is_done and (incarnation == '' or incarnation == found) then
   touch_for_wait(session, found)
+  local plan = {}
   if finished and (children or lineage) then -- a limit may have ended it, which its tree does not know yet
     local now_ms, now_us = read_clock()
-    local plan = prepare_end(session, ancestor_keys, now_ms, status, '', '')
+    plan = prepare_end(session, ancestor_keys, now_ms, status, '', '')
     apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan)
   end
-  return {found, string.format('%d', parse_counters(counters).rev), unmarked_members()}
+  return {found, string.format('%d', parse_counters(counters).rev), unmarked_members(), plan.wakes_parent and 1 or 0}
 end
 if finished then lease, is_order = '', true end -- an ended session refuses by its status, not by its lease
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id, is_order)
@@ -49,13 +52,18 @@ if write.status ~= 'active' and write.status ~= 'paused' then
 end
 if status == 'active' or status == 'paused' then
   set_status(session, write.now_ms, status, reason)
+  if status == 'paused' then
+    count_waiting(session, messages, ancestor_keys, write.now_ms, 1)
+    write.settings = redis.call('HGET', session, 'settings')
+  end
   return commit_write(session, messages, write, operation_id, '')
 end
+if is_order and lease == '' then notify_holder(redis.call('HGET', session, 'lease') or nil, 'lost', '0 0') end
 local ended, refusal = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
   result)
 if refusal then return refusal end
 if write.expired_lease and redis.call('EXISTS', session) == 1 then
   redis.call('HSET', session, 'lease', write.expired_lease)
 end
-ended[3] = unmarked_members()
+ended[4], ended[3] = ended[3] and 1 or 0, unmarked_members()
 return ended

@@ -3,7 +3,7 @@
 -- Returns {'moved', how many it replaced}, and the same when it is asked again; or, having done nothing, {verdict, which
 -- session}: 'exists', 'expired', 'lost' (not all is staged any more), 'changed' (the tree to be replaced has spawned).
 -- Index: none (the sessions are marked before)
---- include: tail parse_spawn_counts read_clock parse_settings parse_lease expire_session notify_waiters
+--- include: tail parse_spawn_counts read_clock parse_settings parse_lease free_lease expire_session notify_waiters
 local record      = KEYS[1]         -- string: the reply, for when it is asked again
 local keys        = tail(KEYS, 2)   -- of each session: staged hash, staged list, session, messages; then those to delete
 local may_replace = ARGV[1] == '1'
@@ -33,7 +33,7 @@ for at = 1, #staged * 4, 4 do
   local held, waiters = unpack(redis.call('HMGET', session, 'lease', 'lease_waiters'))
   local fence = parse_lease(held).fence
   if fence > parse_lease(redis.call('HGET', fields, 'lease')).fence then
-    redis.call('HSET', fields, 'lease', fence .. ' - 0 -')
+    redis.call('HSET', fields, 'lease', free_lease(fence))
   end
   redis.call('DEL', messages)
   redis.call('RENAME', fields, session)

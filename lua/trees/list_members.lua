@@ -33,10 +33,11 @@ end
 local tree, tree_limits = unpack(redis.call('HMGET', root, 'tree', 'tree_limits'))
 local inside = {[number + 0] = true}
 local shown = {found, number, status, string.format('%d', now_ms), tree or '0 0', tree_limits or ''}
-for at, record in ipairs(read_tree_members(root)) do
-  if inside[parse_member(record).parent + 0] then
-    shown[#shown + 1] = at .. ' ' .. record
-    inside[at] = is_recursive or nil
+local numbers, records = read_tree_members(root)
+for at, below in ipairs(numbers) do
+  if inside[parse_member(records[at]).parent + 0] then
+    shown[#shown + 1] = string.format('%d ', below) .. records[at]
+    inside[below] = is_recursive or nil
   end
 end
 return shown

@@ -6,7 +6,7 @@
 -- Index: touches
 --- include: tail results_field check_incarnation check_operation find_result parse_lineage touch_for_wait read_clock
 --- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
---- include: init_child_session format_spawn_counts format_member record_result extend_session extend_ancestors
+--- include: init_child_session record_spawn record_result extend_session extend_ancestors
 local session         = KEYS[1]       -- hash: the parent
 local messages        = KEYS[2]       -- list
 local child           = KEYS[3]       -- hash
@@ -24,7 +24,7 @@ local run_id          = ARGV[6]       -- the child's incarnation
 local caps            = ARGV[7]       -- of the child: '<max_messages> <cap_policy> <max_message_bytes>'
 local ttl_ms          = tonumber(ARGV[8]) -- of the child: idle life, or 0
 local lifetime_ms     = tonumber(ARGV[9]) -- of the child: whole life, or 0
-local tree_limits     = ARGV[10]      -- of a tree that has none of its own: '<depth> <children> <active> <descendants>'
+local tree_limits     = ARGV[10]      -- of a tree that has none of its own: '<depth> <children> <active> <descendants> <spawned>'
 local label           = ARGV[11]      -- or ''
 local on_parent_end   = ARGV[12]      -- 'c', 'd' or 'r'
 local reference       = ARGV[13]      -- JSON: the tool call that spawned it, or '-'
@@ -32,12 +32,16 @@ local is_fork         = ARGV[14] == '1' -- it starts with the parent's messages
 local inherits_user   = ARGV[15] == '1' -- it belongs to the parent's user
 local max_attempts    = ARGV[16]      -- how often it may be claimed, '-' when no worker may claim it
 local run_timeout_ms  = tonumber(ARGV[17]) -- or 0
-local is_queued       = ARGV[18] == '1' -- the agent's queue is written, too
-local reports         = ARGV[19]      -- templates of the child's result: '<format> <template>' lines, '-' for any other format; or ''
-local fields          = tail(ARGV, 20) -- of the child: name, value, … as the storage reference lists them
+local delay_ms        = tonumber(ARGV[18]) -- after which it may be claimed, or 0
+local run_at_ms       = tonumber(ARGV[19]) -- before which it must not be claimed, in ms since the epoch, or 0
+local queue_prefix    = ARGV[20]      -- '@<priority>/<fairness key> ' of its place in the queue, or ''
+local is_queued       = ARGV[21] == '1' -- the agent's queue is written, too
+local reports         = ARGV[22]      -- templates of the child's result: '<format> <template>' lines, '-' for any other format; or ''
+local fields          = tail(ARGV, 23) -- of the child: name, value, … as the storage reference lists them
 local field = results_field(operation_id)
-local found, status, settings, lineage_text, children, run_text, results, held, counters, user = unpack(redis.call('HMGET',
-  session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'lease', 'counters', 'user'))
+local found, status, settings, lineage_text, children, run_text, results, held, counters, user, idle_ttl = unpack(redis.call(
+  'HMGET', session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'lease', 'counters', 'user',
+  'idle_ttl'))
 local refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
 if refusal then return refusal end
 local spawned, made, made_lineage = find_result(results or '', operation_id), unpack(redis.call('HMGET', child,
@@ -73,38 +77,45 @@ for _, counts in ipairs({tree_counts, child_counts}) do
   counts.total, counts.active = counts.total + 1, counts.active + 1
 end
 local number = string.format('%d', tree_counts.total)
-local deadline_ms = parent_run.deadline_ms
-if run_timeout_ms > 0 then deadline_ms = math.min(now_ms + run_timeout_ms, deadline_ms or math.huge) end
+local is_answered = false
+for at = 1, #fields, 2 do is_answered = is_answered or fields[at] == 'answered_by' end
+local is_claimable = max_attempts ~= '-' and not is_answered
+local limit_ms, available_ms = parent_run.deadline_ms, math.max(run_at_ms, delay_ms > 0 and now_ms + delay_ms or 0)
 local ancestors = parent.ancestors ~= '' and parent_id .. ' ' .. parent.ancestors or parent_id
 local lineage = {
   number = number, root_incarnation = root_incarnation, path = parent.path .. number .. '/', id = child_id,
   ancestors = ancestors,
 }
 redis.call('HSET', child, 'incarnation', run_id, 'parent', parent_id, 'lineage', format_lineage(lineage),
-  'run', format_run({attempts = 0, max_attempts = max_attempts, deadline_ms = deadline_ms}))
+  'run', format_run({
+    attempts = 0, max_attempts = max_attempts, deadline_ms = limit_ms, limit_ms = limit_ms, timeout_ms = run_timeout_ms,
+    available_ms = available_ms, fence = 0, turn = is_answered and 0 or nil, retries = 0, has_died = '0',
+  }))
 if reports ~= '' then
   --- include: choose_report
   local report = choose_report(reports, redis.call('HGET', session, 'format'))
   if report then redis.call('HSET', child, 'report', report) end
 end
 if inherits_user and user then redis.call('HSET', child, 'user', user) end
-init_child_session(child, child_messages, now_ms, now_us, settings, caps, ttl_ms, lifetime_ms, child_counters, fields)
-redis.call('HSET', session, 'children', format_spawn_counts(child_counts))
-local member = {
+init_child_session(child, child_messages, now_ms, now_us, settings, idle_ttl, caps, ttl_ms, lifetime_ms, child_counters, fields)
+record_spawn(session, root, child_counts, tree_counts, number, {
   id = child_id, parent = parent.number, status = 'active', on_parent_end = on_parent_end, incarnation = run_id,
   reference = reference,
-}
-redis.call('HSET', root, 'tree', format_spawn_counts(tree_counts), 'member.' .. number, format_member(member))
-if label ~= '' then redis.call('HSET', root, 'label.' .. label, number) end
+}, label)
 spawned = string.format('spawned %s %s %s', number, child_id, run_id)
 record_result(session, counters, field, results or '', operation_id, spawned)
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
 extend_session(session, messages, now_ms, settings)
 extend_ancestors(ancestor_keys, now_ms)
+if is_claimable then
+  --- include: count_waiting
+  count_waiting(child, child_messages, {session, messages, unpack(ancestor_keys)}, now_ms, 1)
+end
 if is_queued then
   --- include: schedule_run
-  local check_ms = math.min(redis.call('PTTL', child) % 2^53, deadline_ms and deadline_ms - now_ms or 86400000) -- -1 is much
-  local when = max_attempts ~= '-' and 'after' or 'keep'
-  schedule_run(queue, check_at, workers, child_id .. ' ' .. ancestors, when, 0, 'after', check_ms)
+  local check_ms = math.min(redis.call('PTTL', child) % 2^53, limit_ms and limit_ms - now_ms or 86400000) -- -1 is much
+  local when = is_claimable and 'after' or 'keep'
+  local wait_ms = math.max(available_ms - now_ms, 0)
+  schedule_run(queue, check_at, workers, queue_prefix .. child_id .. ' ' .. ancestors, when, wait_ms, 'after', check_ms)
 end
 return {found, 'accepted', spawned}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from .._durations import MAX_DURATION_MS, milliseconds
 from ..errors import InvalidInput, SessionNotFound
@@ -40,7 +42,6 @@ Namespace = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text. Default: text.")]
-SessionId = Annotated[str, typer.Argument(help="ID of the session.", show_default=False)]
 Cursor = Annotated[
     str | None,
     typer.Option("--cursor", help="Cursor that the page before printed.", show_default="the first page"),
@@ -77,12 +78,20 @@ def escape_controls(text: str, keep: str = "") -> str:
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
-def shorten(text: str, width: int) -> str:
-    """Return text of at most `width` characters: a long text loses its middle, because IDs differ at both ends."""
+def shorten(text: str, width: int, least_end: int = 0) -> str:
+    """Return text of at most `width` characters. A long text loses its middle, and keeps `least_end` characters of its end."""
     if len(text) <= width:
         return text
-    tail = max((width - 1) // 2, 0)
+    tail = max((width - 1) // 2, min(least_end, width - 1), 0)
     return f"{text[: max(width - tail - 1, 0)]}…{text[len(text) - tail :]}"
+
+
+def print_result(facts: Mapping[str, Any], line: str, as_json: bool) -> None:
+    """Print what a command did: its facts as JSON, or one line. Text of several lines keeps them."""
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        out.print(Text(escape_controls(line, keep="\n")), soft_wrap=True)
 
 
 def print_notice(text: str) -> None:
@@ -101,6 +110,13 @@ def format_age(then: datetime, now: datetime) -> str:
     past = max(int((now - then).total_seconds()), 0)
     unit = next(unit for unit, seconds in _AGE_UNITS.items() if past >= seconds or unit == "s")
     return f"{past // _AGE_UNITS[unit]}{unit} ago"
+
+
+def format_span(seconds: float) -> str:
+    """Return a time in a unit that a person reads easily: 59.9 s, 5 min, 23.5 h."""
+    if seconds < 120:
+        return f"{max(seconds, 0):.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def count_of(number: int, noun: str) -> str:

@@ -1,10 +1,29 @@
 """All commands: each of these modules adds its commands to the app."""
 
-from . import demo, docs, doctor, lease, ls, prune, recover, replay, show, top, transfer, tree, watch
+from . import (
+    control,
+    demo,
+    docs,
+    doctor,
+    lease,
+    ls,
+    prune,
+    recover,
+    replay,
+    send,
+    show,
+    top,
+    transfer,
+    tree,
+    watch,
+    worker,
+    workers,
+)
 from .app import app, errors
 
 __all__ = [
     "app",
+    "control",
     "demo",
     "docs",
     "doctor",
@@ -14,11 +33,14 @@ __all__ = [
     "prune",
     "recover",
     "replay",
+    "send",
     "show",
     "top",
     "transfer",
     "tree",
     "watch",
+    "worker",
+    "workers",
 ]
 
 # The help lists commands by name, not in the order of the imports.

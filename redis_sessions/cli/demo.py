@@ -1,4 +1,4 @@
-"""`demo`: run a small fleet on shared sessions, kill a worker, and check that no message is lost or doubled."""
+"""`demo`: run a small fleet on shared sessions, kill workers, and check that nothing is lost, doubled or left unanswered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from rich.live import Live
 from rich.markup import escape
 
 from .._sync.api.cache import SessionCache
+from ..errors import InvalidInput
 from ..models.sessions import SessionInfo
 from ..models.trees import ChildInfo
 from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, out
+from .demo_chat import run_chat
 from .demos.conversations import made_up_conversations
 from .demos.fleet import replay_conversations
 from .demos.forest import grow
@@ -39,11 +41,22 @@ def demo(
             help="Grow a tree of agents with three levels instead, and kill two workers. Default: replay conversations.",
         ),
     ] = False,
+    as_chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat",
+            help="Run a chat service instead: clients ask, and workers are killed, stopped and ended. Default: see --tree.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a small fleet on shared sessions, kill a worker, and check every message. Exit 1 if a message is wrong."""
+    if as_tree and as_chat:
+        raise InvalidInput(name="--chat", detail="and --tree exclude each other: give one of them")
     if as_tree:
         _grow_tree(url, namespace, workers, as_json)
+    if as_chat:
+        run_chat(url, namespace, workers, as_json)
     conversations = list(made_up_conversations())
     total = sum(len(one.messages) for one in conversations)
     with shared_server(url) as url:

@@ -22,6 +22,8 @@ _MAX_READ = 200
 """Sessions and leases that are read for a frame."""
 _OPEN = ("active", "paused")
 _FAILED = ("failed", "timed_out")
+_ID_END = 8
+"""Characters of the end of an ID that are shown, because the IDs of one tree and agent differ at their ends only."""
 _GAP = 1
 """Columns of space between two table columns."""
 
@@ -143,8 +145,9 @@ def _table(frame: Frame, width: int, rows: int) -> Table:
         table.add_column(head, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for one, (id, who, holder), (_, count, rate, age) in zip(shown, names, others, strict=True):
         status = Text.from_markup(f"{MARKS[one.status]} {one.status}")
-        texts = [Text(shorten(text, room)) for text, room in zip((id, who, holder), widths, strict=True)]
-        table.add_row(texts[0], status, texts[1], Text(count), Text(rate), texts[2], age)
+        shown_id = Text(shorten(id, widths[0], _ID_END))
+        shown_who, shown_holder = Text(shorten(who, widths[1])), Text(shorten(holder, widths[2]))
+        table.add_row(shown_id, status, shown_who, Text(count), Text(rate), shown_holder, age)
     return table
 
 

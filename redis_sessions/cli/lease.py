@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .._core.commands import index_entries
+from .._durations import moment_of
 from .._sync.api.cache import SessionCache
 from ..models.leases import LeaseInfo
 from .app import (
@@ -19,21 +22,22 @@ from .app import (
     Cursor,
     Json,
     Namespace,
-    SessionId,
     Url,
     app,
     count_of,
     escape_controls,
+    format_span,
     out,
     print_notice,
     shared_url,
     shorten,
 )
+from .session_ids import Label, SessionId, find_session
 
 lease = typer.Typer(no_args_is_help=True, help="List and show leases (writer locks), and end a lease by force.")
 app.add_typer(lease, name="lease")
 _SHOWN_WAITERS = 10
-_NUMBERS_WIDTH = 40
+_NUMBERS_WIDTH = 47
 """The width of the columns with numbers, and of the space between columns."""
 
 
@@ -48,34 +52,40 @@ def list_leases(
     """List the leases that are held. The lease that expires first comes first."""
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         page = cache.leases(limit, cursor)
+        now_us = cache._executor.run(index_entries.server_time(cache.namespace))
     if as_json:
         print(json.dumps({"items": [one.model_dump(mode="json") for one in page.items], "cursor": page.cursor}))
         return
     if not page.items:
         out.print("no lease is held")
     else:
-        _print_table(page.items)
+        _print_table(page.items, moment_of(now_us))
     if page.cursor:
         print_notice(f"more: --cursor {shlex.quote(page.cursor)}")
 
 
 @lease.command("show")
 def show_lease(
-    id: SessionId, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE, as_json: Json = False
+    id: SessionId = None,
+    label: Label = None,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    as_json: Json = False,
 ) -> None:
     """Show why a session is locked: the holder, the fence, the time left, the waiters and the size of the inbox."""
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
-        info = cache.session(id).info()
+        info = find_session(cache, id, label).info()
     if as_json:
         print(json.dumps(info.lease and info.lease.model_dump(mode="json")))
         return
-    for line in describe_lease(id, info.lease, info.inbox_size):
+    for line in describe_lease(info.id, info.lease, info.inbox_size):
         out.print(Text(line), soft_wrap=True)
 
 
 @lease.command("release")
 def release_lease(
-    id: SessionId,
+    id: SessionId = None,
+    label: Label = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     fence: Annotated[
@@ -91,13 +101,14 @@ def release_lease(
     Exit 1 if no worker holds the lease.
     """
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
-        lease = cache.session(id).lease()
+        session = find_session(cache, id, label)
+        lease = session.lease()
         before = lease.info()
         taken = lease.release(force=True, fence=fence) if before else 0
     if as_json:
         print(json.dumps({"released": before and before.model_dump(mode="json"), "taken": taken}))
     elif before is None:
-        out.print(Text(f"no worker holds the lease of {escape_controls(id)}"), soft_wrap=True)
+        out.print(Text(f"no worker holds the lease of {escape_controls(session.id)}"), soft_wrap=True)
     else:
         moved = f"{count_of(taken, 'message')} moved from the inbox to the transcript"
         line = f"released: {escape_controls(before.owner)} held the lease (fence {before.fence}); {moved}"
@@ -110,14 +121,17 @@ def describe_lease(id: str, found: LeaseInfo | None, inbox_size: int) -> list[st
     if found is None:
         lines = [f"no worker holds the lease of {escape_controls(id)}"]
     else:
-        lines = [f"held by {escape_controls(found.owner)} (fence {found.fence}), {_describe_time_left(found)}"]
+        time_left = format_span(found.expires_in.total_seconds())
+        lines = [
+            f"held by {escape_controls(found.owner)} (fence {found.fence}), {time_left} left unless the holder renews the lease"
+        ]
         names = ", ".join(escape_controls(one) for one in found.waiters[:_SHOWN_WAITERS])
         more = f" and {len(found.waiters) - _SHOWN_WAITERS} more" if len(found.waiters) > _SHOWN_WAITERS else ""
         lines.append(f"{count_of(len(found.waiters), 'waiter')}{f': {names}{more}' if names else ''}")
     return [*lines, f"{count_of(inbox_size, 'message')} in the inbox"]
 
 
-def _print_table(leases: list[LeaseInfo]) -> None:
+def _print_table(leases: list[LeaseInfo], now: datetime) -> None:
     """Print leases. A terminal folds IDs and shortens long names in the middle. In a pipe each lease is one line."""
     ids = [escape_controls(one.session_id) for one in leases]
     owners = [escape_controls(one.owner) for one in leases]
@@ -125,28 +139,11 @@ def _print_table(leases: list[LeaseInfo]) -> None:
     owner_width = max(min(max(map(len, owners)), max(room - max(map(len, ids)), room * 2 // 5)), 8)
     table = Table(box=None, pad_edge=False)
     table.add_column("session", overflow="fold", max_width=max(room - owner_width, 8))
-    for name in ("holder", "fence", "time left", "waiters", "inbox"):
+    for name in ("holder", "fence", "held", "left", "waiters", "inbox"):
         table.add_column(name, no_wrap=True, justify="left" if name == "holder" else "right")
     for id, owner, one in zip(ids, owners, leases, strict=True):
-        numbers = (str(one.fence), _time_left(one), str(len(one.waiters)), str(one.inbox_size))
+        spans = ((now - one.held_since).total_seconds(), one.expires_in.total_seconds())
+        numbers = (str(one.fence), *map(format_span, spans), str(len(one.waiters)), str(one.inbox_size))
         table.add_row(Text(id), Text(shorten(owner, owner_width)), *numbers)
     console = out if out.is_terminal else Console(width=1000)
     console.print(table)
-
-
-def _describe_time_left(found: LeaseInfo) -> str:
-    if found.expires_in.total_seconds() > 0:
-        return f"{_time_left(found)} left unless the holder renews the lease"
-    return f"{_time_left(found)}: the next worker that asks gets the lease"
-
-
-def _time_left(found: LeaseInfo) -> str:
-    seconds = found.expires_in.total_seconds()
-    return _span(seconds) if seconds > 0 else f"expired {_span(-seconds)} ago"
-
-
-def _span(seconds: float) -> str:
-    """Return a time in a unit that a person reads easily: 59.9 s, 5 min, 23.5 h."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -19,7 +19,6 @@ from .app import (
     DEFAULT_URL,
     Json,
     Namespace,
-    SessionId,
     Url,
     app,
     count_of,
@@ -28,6 +27,7 @@ from .app import (
     shared_url,
 )
 from .lease import describe_lease
+from .session_ids import Label, SessionId, find_session
 
 COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
 _ROLE_WIDTH = 9
@@ -35,7 +35,7 @@ _ROLE_WIDTH = 9
 
 @app.command()
 def show(
-    id: SessionId,
+    id: SessionId = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     limit: Annotated[
@@ -47,11 +47,12 @@ def show(
             show_default="all retained messages",
         ),
     ] = None,
+    label: Label = None,
     as_json: Json = False,
 ) -> None:
     """Show a session: its status, limits, lease and inbox, then its transcript."""
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
-        session = cache.open(id)
+        session = find_session(cache, id, label)
         info, messages = session.info(), session.history(limit)
     if as_json:
         listed = [

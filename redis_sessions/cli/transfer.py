@@ -19,7 +19,6 @@ from .app import (
     DEFAULT_URL,
     Json,
     Namespace,
-    SessionId,
     Url,
     app,
     count_of,
@@ -27,11 +26,13 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .session_ids import Label, SessionId, find_session
 
 
 @app.command()
 def export(
-    id: SessionId,
+    id: SessionId = None,
+    label: Label = None,
     file: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="standard output")] = None,
     no_tree: Annotated[
         bool, typer.Option("--no-tree", help="Export the session alone. Default: with all its descendants.")
@@ -41,10 +42,11 @@ def export(
 ) -> None:
     """Export a session and all its descendants as lines of JSON, exactly as they are stored."""
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_writing(file) as target:
-        last = _write(cache.session(id).export(tree=not no_tree), target)
+        session = find_session(cache, id, label)
+        last = _write(session.export(tree=not no_tree), target)
     end = json.loads(last)["end"]
     sizes = f"{count_of(end['sessions'], 'session')}, {count_of(end['messages'], 'message')}"
-    print_notice(f"exported: {escape_controls(id)}, {sizes}")
+    print_notice(f"exported: {escape_controls(session.id)}, {sizes}")
 
 
 @app.command("import")

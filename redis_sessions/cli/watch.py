@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from .._durations import whole
 from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput, SessionNotFound
 from ..models.events import SessionEvent
@@ -26,6 +27,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .session_ids import Label, SessionId, find_session
 from .show import COLOURS, format_message
 
 _TEXT_WIDTH = 200
@@ -33,7 +35,8 @@ _TEXT_WIDTH = 200
 
 @app.command()
 def watch(
-    id: Annotated[str | None, typer.Argument(help="ID of the session to watch.", show_default=False)] = None,
+    id: SessionId = None,
+    label: Label = None,
     user: Annotated[
         str | None, typer.Option("--user", help="Watch all sessions of this user instead.", show_default="not given")
     ] = None,
@@ -43,7 +46,9 @@ def watch(
     tree: Annotated[
         str | None,
         typer.Option(
-            "--tree", help="Watch the session with this ID and all its descendants instead.", show_default="not given"
+            "--tree",
+            help="Watch the session with this ID or short ID, and all its descendants, instead.",
+            show_default="not given",
         ),
     ] = None,
     after_seq: Annotated[
@@ -73,18 +78,21 @@ def watch(
 ) -> None:
     """Watch a session, or all sessions of a user, an agent or a tree. Exit 1 if the session does not exist.
 
-    Give exactly one of ID, --user, --agent and --tree.
+    Give exactly one of ID, --user, --agent and --tree. With --label, ID can be left out.
     A watch of one session ends with the session. A watch of many sessions includes new sessions and ends with Ctrl-C.
     """
-    _check(id, user, agent, tree, after_seq, from_now)
+    is_one = id is not None or (label is not None and tree is None)
+    _check(is_one, user, agent, tree, after_seq, from_now)
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     try:
         with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
-            if id is None:
-                events = cache.watch(user=user, agent=agent, tree=tree, timeout=seconds)
+            if is_one:
+                found = cache.session(find_session(cache, id, label).id)
+                events = found.watch(None if from_now else after_seq or 0, timeout=seconds)
             else:
-                events = cache.session(id).watch(None if from_now else after_seq or 0, timeout=seconds)
-            _print_events(events, as_json, is_one=id is not None)
+                root = None if tree is None else find_session(cache, tree, label).id
+                events = cache.watch(user=user, agent=agent, tree=root, timeout=seconds)
+            _print_events(events, as_json, is_one)
     except SessionNotFound as problem:
         print_notice(describe_error(problem))
         raise typer.Exit(1) from None
@@ -93,17 +101,20 @@ def watch(
 
 
 def _check(
-    id: str | None, user: str | None, agent: str | None, tree: str | None, after_seq: int | None, from_now: bool
-) -> None:
-    given = sum(one is not None for one in (id, user, agent, tree))
+    is_one: bool, user: str | None, agent: str | None, tree: str | None, after_seq: int | None,
+    from_now: bool,
+) -> None:  # fmt: skip
+    given = sum(one is not None for one in (user, agent, tree)) + is_one
     if given != 1:
         raise InvalidInput(
             name="watch", detail=f"needs exactly one of ID, --user, --agent and --tree, got {given} of them"
         )
-    if id is None and (after_seq is not None or from_now):
+    if not is_one and (after_seq is not None or from_now):
         raise InvalidInput(name="watch", detail="--after-seq and --from-now need the ID of one session")
     if after_seq is not None and from_now:
         raise InvalidInput(name="watch", detail="takes --after-seq or --from-now, got both")
+    if after_seq is not None:
+        whole(after_seq, "after_seq")
 
 
 def _print_events(events: Iterator[SessionEvent], as_json: bool, is_one: bool) -> None:

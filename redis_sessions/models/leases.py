@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,8 +18,10 @@ class LeaseInfo(BaseModel):
     """The name of the holder."""
     fence: int
     """The fencing token of the grant."""
+    held_since: datetime
+    """The time of the grant, in UTC. Renewals keep it."""
     expires_in: timedelta
-    """Time until another worker may take the lease, unless it is renewed. Negative when it ran out."""
+    """Time until another worker may take the lease, unless it is renewed."""
     waiters: list[str]
     """The names of the workers that wait, the next one first."""
     inbox_size: int

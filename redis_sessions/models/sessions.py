@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from .leases import LeaseInfo
 from .limits import LimitAction, LimitCheck, check_limits
+from .runs import Attempt, WorkState
 from .trees import SpawnRef
 
 Status = Literal["active", "paused", "completed", "failed", "cancelled", "timed_out"]
@@ -125,12 +126,29 @@ class SessionInfo(_Frozen):
     """The model it was spawned for."""
     spawned_by: SpawnRef | None = None
     """The tool call that spawned it."""
+    answered_by: str | None = None
+    """The agent whose workers answer its messages in turns."""
+    priority: int = 0
+    """The priority of its run or its turns, -100 to 100. Higher is served first."""
+    fairness_key: str | None = None
+    """The key between which its agent's queue is fair. None for the root of its tree."""
+    work: WorkState | None = None
+    """The state of its run or its open turn: queued, delayed, running, parked, or failed (a turn). None when there is neither.
+
+    A paused session keeps the state.
+    """
+    turn_seq: int | None = None
+    """The seq of the first message that the open turn answers. None when no turn is open."""
     attempt: int = 0
-    """The number of claims by workers."""
+    """The number of attempts at its run or open turn that failed or whose worker died, plus 1 while a worker has it."""
     max_attempts: int | None = None
-    """The maximum number of claims by workers. None if workers may not claim it."""
+    """The maximum number of attempts that may fail. None if workers may not claim it."""
+    attempts: list[Attempt] = []
+    """The attempts at its run or open turn that failed or whose worker died, oldest first, at most ten."""
+    available_at: datetime | None = None
+    """The time before which no worker claims its run or turn (UTC)."""
     run_deadline: datetime | None = None
-    """When its run ends as timed_out (UTC)."""
+    """The time at which its run ends as timed_out (UTC): the deadline of the present claim, or of the parent."""
     metadata: dict[str, Any] = {}
     """Its metadata."""
     system_prompt: str | None = None
@@ -164,7 +182,7 @@ class SessionInfo(_Frozen):
     assistant_messages: int
     """Assistant messages since its creation or the last `clear`."""
     turns: int
-    """Completed turns. Several user messages in a row, answered by an assistant message, are one turn."""
+    """Completed transcript turns. Several user messages in a row, answered by an assistant message, are one of them."""
     bytes: int
     """Bytes of the retained messages, as stored."""
     tokens: int
@@ -176,7 +194,7 @@ class SessionInfo(_Frozen):
     """Recorded cost of its loops and of all sessions below it."""
 
     ttl: timedelta | None = None
-    """Its idle life. None for no bound."""
+    """Its idle life. None for no bound. A session that waits for a worker, or is paused, does not expire by it."""
     expires_in: timedelta | None = None
     """The life left when this was read. None for a persistent session."""
     max_messages: int | None
@@ -184,7 +202,7 @@ class SessionInfo(_Frozen):
     cap_policy: str
     """oldest, tool_safe or turn. See SessionSettings."""
     max_turns: int | None = None
-    """Limit of turns."""
+    """Limit of transcript turns."""
     max_entries: int | None = None
     """Limit of messages since its creation or the last `clear`."""
     max_duration: timedelta | None = None
@@ -205,7 +223,7 @@ class SessionInfo(_Frozen):
 
     @property
     def current_turn(self) -> int:
-        """The number of the turn that the last user message opened. 0 before the first."""
+        """The number of the transcript turn that the last user message opened. 0 before the first."""
         return self.user_messages
 
     @property
@@ -250,7 +268,7 @@ class SessionInfo(_Frozen):
 
     @property
     def remaining_turns(self) -> int | None:
-        """Turns left before `max_turns`, 0 or more. None without that limit."""
+        """Transcript turns left before `max_turns`, 0 or more. None without that limit."""
         return None if self.max_turns is None else max(self.max_turns - self.turns, 0)
 
     @property

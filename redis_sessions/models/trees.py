@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import SpawnRefused
 from .leases import LeaseInfo
+from .runs import Attempt, WorkState
 
 ChildStatus = Literal["active", "paused", "completed", "failed", "cancelled", "timed_out", "deleted"]
 
@@ -32,8 +33,8 @@ class SpawnResult(NamedTuple):
     status: Literal["accepted", "forbidden"]
     """True if a child was spawned."""
     reason: str | None
-    """Why it was refused: max_depth, max_children, max_active, max_descendants, token_budget, cost_budget, label_in_use,
-    cancelled, or parent_<status>. None if it was accepted."""
+    """Why it was refused: max_depth, max_children, max_active, max_descendants, max_spawned, token_budget, cost_budget,
+    label_in_use, cancelled, or parent_<status>. None if it was accepted."""
     run_id: str | None
     """The child's run ID, which is its incarnation. None if it was refused."""
     session_key: str | None
@@ -86,8 +87,12 @@ class ChildInfo(BaseModel):
     """The result that it ended with (JSON)."""
     tokens: int = 0
     """Tokens of its messages."""
+    work: WorkState | None = None
+    """The state of its run or its open turn: queued, delayed, running, parked, or failed (a turn)."""
     attempt: int = 0
-    """The number of claims by workers."""
+    """The number of attempts at its run that failed or whose worker died, plus 1 while a worker has it, and after its end."""
+    attempts: list[Attempt] = []
+    """The attempts that failed or whose worker died, oldest first, at most ten."""
     created_at: datetime | None = None
     """When it was spawned (UTC)."""
     updated_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""A turn: a user message up to the assistant message that answers it."""
+"""A transcript turn: a user message up to the assistant message that answers it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from .messages import TOOL_KINDS, Message
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of a session."""
+    """One transcript turn of a session: a user message up to the assistant message that answers it.
+
+    The turn that a worker claims is a `Run`.
+    """
 
     number: int
     """Its number, from 1."""

@@ -11,6 +11,7 @@ import pytest
 from redis_sessions import AsyncRun, AsyncSessionCache, LimitExceeded
 from redis_sessions._async.api.worker import _log
 from tests.conftest import Engines
+from tests.trees.runs import DEADLINE_SECONDS
 
 ENGINES = ["fake", "redis-6.2", "valkey-9", "cluster"]
 
@@ -100,7 +101,7 @@ def test_cancelled_worker_releases_its_runs(options: dict[str, Any]) -> None:
             await asyncio.gather(worker, return_exceptions=True)
             run = await cache.claim("a", wait=60)
             assert run is not None
-            assert run.attempt == 2
+            assert run.attempt == 1
 
     try:
         asyncio.run(main())
@@ -123,5 +124,30 @@ def test_limit_that_ends_child_delivers_result(options: dict[str, Any]) -> None:
             assert [message.content for message in await root.history()] == ["[a completed] limit entries 2 1"]
             assert [member.status for member in await root.children()] == ["completed"]
             assert (await child.info()).user_id == "mia"
+
+    asyncio.run(main())
+
+
+def test_waiting_spawn_is_woken_by_end_of_child(options: dict[str, Any]) -> None:
+    """A spawn that waits for room is accepted soon after a child ends, and can be cancelled."""
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url(**options) as cache:
+            root = await cache.create("root", max_active=1)
+            first = await root.spawn("a", cleanup="delete")
+            assert first.session_key is not None
+            waiting = asyncio.create_task(root.spawn("a", wait=DEADLINE_SECONDS))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            await cache.session(first.session_key).complete({"found": 1})
+            assert (await asyncio.wait_for(waiting, 5)).accepted
+            ended, _ = await root.children()
+            assert (ended.status, ended.result, ended.is_stored) == ("completed", {"found": 1}, False)
+            other = asyncio.create_task(root.spawn("a", wait=DEADLINE_SECONDS))
+            await asyncio.sleep(0.1)
+            other.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await other
+            assert len(await root.children()) == 2
 
     asyncio.run(main())

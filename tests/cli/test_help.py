@@ -12,7 +12,7 @@ import typer
 from redis_sessions.cli.commands import app
 from tests.support.command_line import run
 
-DURATIONS = {"--every", "--timeout", "--max-age", "--cooldown", "--ttl"}
+DURATIONS = {"--every", "--timeout", "--max-age", "--cooldown", "--ttl", "--grace", "--wait"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -36,7 +36,7 @@ def test_help_begins_with_an_imperative_and_names_every_default(path: tuple[str,
         if option.param_type_name == "argument":
             continue
         is_flag = option.default is False
-        has_default = isinstance(option.show_default, str) or option.default is not None
+        has_default = option.required or isinstance(option.show_default, str) or option.default is not None
         assert ("Default: " in option.help) if is_flag else has_default, (path, option.name)
         if DURATIONS & set(option.opts):
             assert re.search(r"[Dd]uration.* such as [\d.]+(ms|s|m|h|d)", option.help), (path, option.name)
@@ -45,7 +45,7 @@ def test_help_begins_with_an_imperative_and_names_every_default(path: tuple[str,
 def test_help_lists_all_commands_by_name() -> None:
     """The help of the program names the form of a duration and the exit codes."""
     shown = run("--help").stdout
-    listed = re.findall(r"^│ ([a-z]+)  ", shown, re.MULTILINE)
+    listed = re.findall(r"^│ ([a-z-]+)  ", shown, re.MULTILINE)
     assert listed == [*sorted(set(listed) - {"lease", "docs"}), "lease", "docs"]
     assert {"recover", "demo", "ls", "top", "export", "import"} <= set(listed)
     words = " ".join(shown.split())

@@ -8,6 +8,7 @@ import pytest
 
 from redis_sessions import Message, SessionCache
 from tests.cli.terminal import shown_lines
+from tests.cli.test_workers import add_worker
 from tests.support.servers import Server, await_true
 
 OWNER = "ip-10-0-12-33.eu-central-1.compute.internal:48213"
@@ -23,6 +24,7 @@ def url(own_server: Server) -> Iterator[str]:
         run = cache.claim("researcher", owner=OWNER, ttl=60)
         assert run is not None
         await_true(lambda: len(cache.leases().items) == 1)
+        add_worker(cache, "0123456789ab", OWNER, 3, run.id, run.id)
         yield own_server.url
 
 
@@ -34,6 +36,7 @@ def url(own_server: Server) -> Iterator[str]:
         ("show", "root"),
         ("lease", "ls"),
         ("lease", "show", "root"),
+        ("workers",),
         ("top", "--once"),
         ("doctor",),
         ("ls", "--help"),

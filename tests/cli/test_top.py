@@ -25,9 +25,9 @@ def test_pipe_gets_one_frame(own_server: Server) -> None:
         cache.create("held").append(X, X)
         cache.create("broken", agent_id="bot", name="\x1b[2J [bold]it").fail(reason="why")
         cache.create("done").complete()
-        cache.session("held").lease(ttl=60, owner="worker-7").acquire()
-        await_true(lambda: len(cache.leases().items) == 1 and cache.count(active_only=True) == 3)
-        done = run("top", "--url", own_server.url)
+        with cache.session("held").lease(ttl=60, owner="worker-7"):
+            await_true(lambda: len(cache.leases().items) == 1 and cache.count(active_only=True) == 3)
+            done = run("top", "--url", own_server.url)
     assert (done.returncode, done.stderr, "\x1b" in done.stdout) == (0, "", False)
     for part in (
         "namespace sessions",

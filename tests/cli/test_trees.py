@@ -23,6 +23,7 @@ def test_tree_is_drawn_with_tasks_and_holders(own_server: Server) -> None:
         assert "researcher (bags)" in done.stdout
         assert "[bold]it" in done.stdout
         assert "held by worker-1" in done.stdout
+        assert f" · ID …{claimed.id[-8:]}\n" in done.stdout
         assert "\x1b[2J" not in done.stdout
         assert "  └── ● reader deep active" in done.stdout.replace("\xa0", " ")
         found = json.loads(run("tree", "root", "--url", url, "--json").stdout)

@@ -88,7 +88,15 @@ def test_stored_message_begins_with_readable_header() -> None:
 
 
 @pytest.mark.parametrize(
-    ("id", "hash"), [("", "da39a3ee"), ("call_1", "d2d32a15"), ("ü 日本", "18dc7f7c"), ("\ud800", "10db70ec")]
+    ("id", "hash"),
+    [
+        ("", "da39a3ee"),
+        ("call_1", "d2d32a15"),
+        ("ü 日本", "18dc7f7c"),
+        ("\ud800", "10db70ec"),
+        ("call_1/3", "d2d32a17"),
+        ("a/1", "2cd25db4"),
+    ],
 )
 def test_call_id_has_fixed_hash(id: str, hash: str) -> None:
     """The hash of a call ID is 8 lower case letters and digits, and never changes, because messages are stored with the hash."""

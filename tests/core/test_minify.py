@@ -24,6 +24,10 @@ from redis_sessions._core.protocol.minify import minify
             "local function a(b,...)\nreturn b,...\nend\nreturn a(1,2)\n",
         ),
         ("for at, value in ipairs({1}) do return at - -value end\n", None),
+        (
+            "local t = {match = string.match('x', 'x')}\nreturn string.match('y', 'y') .. string.match('z', 'z') .. t.match\n",
+            "local a=string.match local b={a=a('x','x')}\nreturn a('y','y')..a('z','z')..b.a\n",
+        ),
     ],
 )
 def test_minified_source_is_shorter_and_compiles(source: str, shortened: str | None) -> None:
@@ -44,6 +48,7 @@ def test_minified_source_is_shorter_and_compiles(source: str, shortened: str | N
         "local s = 'it\\'s -- here'\nreturn #s\n",
         "local names, t = {'rev', 'seq'}, {}\nfor at, name in ipairs(names) do t[name] = at end\nreturn t.rev * 10 + t.seq\n",
         "local layout = {open = {7}, gaps = ''}\nlocal open = layout.open\nreturn #layout.gaps + open[1] + #open\n",
+        "local find = string.find\nreturn find('ab', 'b') + string.find('abc', 'c') + string.find('abcd', 'd')\n",
         "local t = {a = 1}\nt.b = 2\nt.c, t.d = 3, {e = 4}\nreturn t.a + t.b * 10 + t.c * 100 + t.d.e * 1000\n",
     ],
 )

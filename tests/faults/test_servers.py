@@ -20,6 +20,7 @@ from redis_sessions import (
     StoreUnavailable,
 )
 from redis_sessions._core.commands import leases
+from redis_sessions._core.protocol.records import LeaseRecord, Waiter
 from redis_sessions._core.protocol.scripts import HINT_SCRIPTS, script
 from tests.support.lease_waiters import FREE, elsewhere
 from tests.support.proxy import Losses, proxy
@@ -226,9 +227,9 @@ def test_full_server_grants_no_lease(own_server: Server, namespace: str) -> None
         with pytest.raises(StoreFull):
             elsewhere(lambda: cache.session("a").lease(5, 0).acquire())
         own_server.client.config_set("maxmemory", 0)
-        found = session.lease().info()
-        assert found is not None
-        assert (found.fence, found.waiters) == (1, ["first"])
+        stored: Any = own_server.client.hmget(session._keys.session, "lease", "lease_waiters")
+        assert LeaseRecord.parse(stored[0]).fence == 1
+        assert [waiter.nonce for waiter in Waiter.parse_all(stored[1])] == ["first"]
         assert cache._executor.run(waiter).fence == 2
 
 

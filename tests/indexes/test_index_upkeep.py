@@ -237,6 +237,30 @@ def test_dirty_mark_stays_while_write_is_under_way(
     assert disagreement(servers, namespace) == {}
 
 
+def test_repair_keeps_the_announcement_of_a_creation_under_way(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair that comes between the announcement and the creation leaves the entries, the record and the mark."""
+    cache.create("first")
+    cache._context.indexer.flush()
+    router, repairs = cache._context.executor._router, [cache._context.indexer.flush]
+    send = router.send
+
+    def send_after_repair(*arguments: Any) -> Any:
+        if repairs:
+            repairs.pop()()
+        return send(*arguments)
+
+    monkeypatch.setattr(router, "send", send_after_repair)
+    cache.create("a", user_id="mia")
+    monkeypatch.undo()
+    assert repairs == []
+    servers = clients(cache, engine, engines)
+    assert len(dirty_marks(servers, namespace, "a")) == 1
+    assert disagreement(servers, namespace) == {}
+    assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
+
+
 def test_late_repair_does_not_undo_newer_entries(
     cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +283,33 @@ def test_late_repair_does_not_undo_newer_entries(
     assert others == []
     assert disagreement(servers, namespace) == {}
     assert dirty_marks(servers, namespace, "a") == []
+
+
+def test_late_repair_is_checked_again_after_another_process_relisted_the_session(
+    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entries that a late repair restores are removed by the next repair, and not only when a list meets them."""
+    if engine == "fake":
+        pytest.skip("another process is needed")
+    session, servers = cache.create("a", user_id="mia"), clients(cache, engine, engines)
+    session.append(X)
+    run, others = cache._context.executor.try_many, [SessionCache.from_url(url, namespace=namespace)]
+
+    def relist_between(calls: Any) -> Any:
+        found = run(calls)
+        if others:
+            with others.pop() as other:
+                other.session("a").patch(user_id="bob")
+        return found
+
+    monkeypatch.setattr(cache._context.executor, "try_many", relist_between)
+    cache._context.indexer.flush()
+    assert others == []
+    assert dirty_marks(servers, namespace, "a") != []
+    cache._context.indexer.flush()
+    assert disagreement(servers, namespace) == {}
+    assert dirty_marks(servers, namespace, "a") == []
+    assert cache.count(user="mia") == 0
 
 
 def test_repair_removes_dirty_marks_of_its_own_process_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from redis_sessions._core.commands import leases
 from redis_sessions._sync.transport.executor import Executor
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import X, elsewhere, waiting
+from tests.support.servers import Server
 
 
 def test_each_grant_has_a_higher_fence(cache: SessionCache) -> None:
@@ -196,3 +198,16 @@ def test_dropped_lease_is_not_renewed(cache: SessionCache) -> None:
     gc.collect()
     with session.lease(ttl=5, wait=5) as lease:
         assert lease.fence == 2
+
+
+def test_error_of_the_server_does_not_delay_the_drop_of_a_handle(server: Server, namespace: str) -> None:
+    """A handle is dropped at once, although its acquisition met NOSCRIPT and no garbage is collected."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        cache.create("a")
+        server.client.script_flush()
+        gc.disable()
+        try:
+            handle = weakref.ref(cache.session("a").lease(60).acquire())
+            assert handle() is None
+        finally:
+            gc.enable()

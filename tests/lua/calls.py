@@ -66,7 +66,7 @@ VALUES |= {
     "up_to": "-1",
     "replaced_seq": "0",
 }
-VALUES |= {"lifetime_ms": "0"}
+VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}
 
 
 def values(name: str, **changed: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "max_children": (None, 2, None),
     "max_active": (1, 2, 1),
     "max_descendants": (1, 2, 1),
+    "max_spawned": (1, None, 1),
     "token_budget": (100, 200, 100),
     "budget_enforcement": ("append", "spawn", "append"),
 }

@@ -36,10 +36,10 @@ def test_imported_sessions_equal_exported_sessions(cache: SessionCache, other: S
 
 
 def test_header_names_format_version_and_root(cache: SessionCache) -> None:
-    """The first line of an export names its format, its version 3, the root and the server's time."""
+    """The first line of an export names its format, its version 4, the root and the server's time."""
     session = create_full_session(cache)
     header = json.loads(next(iter(session.export())))
-    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 3, "root")
+    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 4, "root")
     assert abs(header["exported_at"] - session.history()[-1].timestamp_ms) < 60_000
 
 
@@ -50,7 +50,7 @@ def test_held_lease_is_exported_free_with_its_inbox(cache: SessionCache, other: 
         elsewhere(lambda: cache.session("root").send("waits"))
         assert other.import_sessions(session.export()).imported == 1
         fields, elements = stored_session(client, cache.namespace, "root")
-        assert stored_session(client, other.namespace, "root") == ({**fields, b"lease": b"1 - 0 -"}, elements)
+        assert stored_session(client, other.namespace, "root") == ({**fields, b"lease": b"1 - 0 0 0 - -"}, elements)
     imported = other.open("root")
     assert (imported.info().inbox_size, imported.info().lease) == (1, None)
     imported.send("x")

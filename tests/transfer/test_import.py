@@ -46,7 +46,7 @@ def test_imported_session_continues_where_it_was(cache: SessionCache, other: Ses
         assert imported_lease.fence == lease.fence
 
 
-def test_runs_of_imported_tree_are_claimed_for_next_attempt(cache: SessionCache, other: SessionCache) -> None:
+def test_runs_of_imported_tree_are_claimed_again(cache: SessionCache, other: SessionCache) -> None:
     """A run that a worker held is claimed again after the import, its result reaches the root, and spawns are allowed."""
     session = create_full_session(cache)
     run = cache.claim("researcher")
@@ -54,7 +54,7 @@ def test_runs_of_imported_tree_are_claimed_for_next_attempt(cache: SessionCache,
     other.import_sessions(session.export())
     claimed = other.claim("researcher", wait=10)
     assert claimed is not None
-    assert (claimed.id, claimed.task, claimed.attempt, claimed.held.fence) == (run.id, "find it", 2, 2)
+    assert (claimed.id, claimed.task, claimed.attempt, claimed.held.fence) == (run.id, "find it", 1, 2)
     assert other.claim("reader") is None
     claimed.append({"role": "assistant", "content": "Looking."})
     claimed.complete("On belt 4.")
@@ -68,7 +68,7 @@ def test_runs_of_imported_tree_are_claimed_for_next_attempt(cache: SessionCache,
 def test_child_missing_from_export_frees_its_slot_after_import(cache: SessionCache, other: SessionCache) -> None:
     """A child that had expired before the export leaves the imported tree, so that its parent may spawn again."""
     root = cache.create("root", max_active=1)
-    expired = root.spawn("a", ttl=0.3).session_key
+    expired = root.spawn("a", max_lifetime=0.3).session_key
     assert expired is not None
     while cache.get(expired) is not None:
         time.sleep(0.02)

@@ -66,14 +66,17 @@ def test_cut_file_is_refused_at_every_line(cache: SessionCache, other: SessionCa
         (1, {"counters": "1 2"}, "'counters'"),
         (1, {"counters": "1 99 0 0 0 0 0 0 0 0 5 0"}, "counters say 99"),
         (1, {"settings": "1 2 3"}, "'settings'"),
-        (1, {"layout": "- 0 - - 0"}, "damaged"),
+        (1, {"layout": "- 0 - 0 0"}, "damaged"),
         (1, {"layout": "- 0 - x 0 -"}, "damaged"),
-        (1, {"layout": "- 0 - - 0 4"}, "damaged"),
+        (1, {"layout": "- 0 - 0 0 4"}, "damaged"),
+        (1, {"layout": "- 0 - 1 0 -"}, "kept messages"),
+        (1, {"layout": "- 0 - 1 0 -", "kept_seqs": "1"}, "kept messages"),
+        (1, {"kept_seqs": "1,,2"}, "damaged"),
         (1, {"created": {"base64": "//8="}}, "'created'"),
         (1, {"var.x": 7}, "not text"),
         (1, {"var.x": "\ud800"}, "not text"),
         (1, {"var.x": {"base64": "?"}}, "not text"),
-        (1, {"lease": "7 n 99 me"}, "lease"),
+        (1, {"lease": "7 n 99 9 0 - me"}, "lease"),
         (1, {"lease_waiters": "x"}, "wait"),
         (1, {"join_waiters": "x"}, "wait"),
         (1, {"subscribers": "x"}, "wait"),
@@ -139,23 +142,23 @@ def test_line_out_of_place_is_refused_before_anything_is_sent(unreachable: Sessi
 
 def test_version_1_export_is_refused_at_its_header(unreachable: SessionCache) -> None:
     """An export of version 1 is refused at its first line, and the error names both versions."""
-    expected = "lines: line 1 has version 1, and this package reads version 3"
+    expected = "lines: line 1 has version 1, and this package reads version 4"
     assert refusal(unreachable, VERSION_1) == expected
     assert refusal(unreachable, VERSION_1[:1]) == expected
 
 
-def test_version_1_session_under_version_3_header_is_refused(unreachable: SessionCache) -> None:
-    """The fields of version 1 are refused under a header of version 3, because their names and meaning differ."""
-    lines = with_checksum([VERSION_1[0].replace('"version":1', '"version":3'), *VERSION_1[1:]])
+def test_version_1_session_under_version_4_header_is_refused(unreachable: SessionCache) -> None:
+    """The fields of version 1 are refused under a header of version 4, because their names and meaning differ."""
+    lines = with_checksum([VERSION_1[0].replace('"version":1', '"version":4'), *VERSION_1[1:]])
     expected = "lines: line 2 field 'incarnation' of session 'trip' is missing or damaged"
     assert refusal(unreachable, lines) == expected
 
 
-@pytest.mark.parametrize("version", [0, 2, 4, "3", None, [3]])
+@pytest.mark.parametrize("version", [0, 3, 5, "4", None, [4]])
 def test_other_version_is_refused_at_its_header(unreachable: SessionCache, version: Any) -> None:
-    """A header without the version 3 is refused, and the error names the version that was found."""
+    """A header without the version 4 is refused, and the error names the version that was found."""
     with SessionCache.from_url("fake://") as cache:
         lines = list(cache.create("root").export())
     header = {**json.loads(lines[0]), "version": version}
-    expected = f"lines: line 1 has version {version!r}, and this package reads version 3"
+    expected = f"lines: line 1 has version {version!r}, and this package reads version 4"
     assert refusal(unreachable, with_checksum([json.dumps(header), *lines[1:]])) == expected

@@ -18,7 +18,7 @@ from tests.trees.children import X, create_tree, spawn_child
 def test_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None:
     """A cancellation stops all members before the members are marked, and a second cancel marks them with the reason."""
     root, descendants = create_tree(cache)
-    _, members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "enough"))
+    members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "enough")).members
     assert len(members) == 4
     for session in descendants:
         writes: list[Callable[[], Any]] = [
@@ -156,7 +156,7 @@ def test_finalize_of_former_tree_changes_no_later_tree(cache: SessionCache) -> N
     """Members of a deleted tree do not match the members of a later tree with the same root ID."""
     root = cache.create("root")
     spawn_child(root)
-    _, members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled"))
+    members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled")).members
     root.delete()
     again = cache.create("root")
     child = spawn_child(again)

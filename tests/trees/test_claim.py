@@ -42,6 +42,15 @@ def test_claims_return_runs_of_agent_oldest_first(cache: SessionCache) -> None:
     assert first.children()[1].lease is not None
 
 
+def test_runs_of_many_trees_are_claimed_in_turn(cache: SessionCache) -> None:
+    """The first runs of all trees are claimed oldest first, and the second run of a tree after the first of every other."""
+    roots = [cache.create() for _ in range(12)]
+    first = [spawn_runs(root, "t")[0] for root in roots]
+    second = [spawn_runs(root, "t")[0] for root in roots[:3]]
+    late = spawn_runs(cache.create(), "t")
+    assert [claim_run(cache).id for _ in range(16)] == first + late + second
+
+
 def test_waiting_claim_is_woken_by_spawn_or_times_out(cache: SessionCache) -> None:
     """A claim returns None after its wait, and a spawn wakes a claim that waits."""
     began = time.monotonic()
@@ -77,18 +86,18 @@ def test_racing_workers_claim_each_run_once(cache: SessionCache) -> None:
 
 
 def test_released_run_goes_to_next_worker(cache: SessionCache) -> None:
-    """A released run can be claimed at once or after its delay, the attempt counts, and the end of a block releases the run."""
+    """A released run can be claimed at once or after its delay, no attempt counts, and the end of a block releases the run."""
     (id,) = spawn_runs(cache.create(), "t")
     run = claim_run(cache)
     run.release()
     with pytest.raises(LeaseLost):
         run.append(X)
     run = claim_run(cache)
-    assert (run.id, run.attempt) == (id, 2)
+    assert (run.id, run.attempt) == (id, 1)
     began = time.monotonic()
     run.release(delay=0.5)
     with claim_run(cache) as run:
-        assert run.attempt == 3
+        assert run.attempt == 1
         assert time.monotonic() - began > 0.4
         cache.session(id).append(X)
     assert run.is_over
@@ -99,9 +108,9 @@ def test_run_without_attempts_left_fails(cache: SessionCache) -> None:
     parent = cache.create()
     spawn_runs(parent, "t", max_attempts=2)
     for _ in range(2):
-        claim_run(cache).release()
+        abandon(claim_run(cache, ttl=0.3))
+    await_true(lambda: cache.recover() >= 0 and bool(parent.history()), DEADLINE_SECONDS)
     assert cache.claim("a", wait=0.2) is None
-    await_true(lambda: bool(parent.history()), DEADLINE_SECONDS)
     assert parent.history()[0].content == "[a failed] 2 of 2 attempts ended without a result"
 
 
@@ -134,15 +143,18 @@ def test_held_run_is_renewed_and_can_be_extended(cache: SessionCache) -> None:
 
 
 def test_run_past_its_deadline_is_timed_out_once(cache: SessionCache) -> None:
-    """A run that is past its deadline is timed out once, whether a worker holds the run or not."""
+    """A claimed run past its deadline is timed out once, whether its worker lives or not, and a run waits until its claim."""
     parent = cache.create()
-    spawn_runs(parent, "1", "2", run_timeout=3)
-    run = claim_run(cache)
+    spawn_runs(parent, "1", "2", run_timeout=1.5)
+    (waiting,) = spawn_runs(parent, "3", run_timeout=0.1)
+    run, dead = claim_run(cache), claim_run(cache)
+    abandon(dead)
     await_true(lambda: cache.recover() >= 0 and len(parent.history()) == 2, DEADLINE_SECONDS)
     cache.recover()
     assert [m.content for m in parent.history()] == ["[a timed_out] run timeout"] * 2
     with pytest.raises(SessionNotActive, match="timed_out"):
         run.append(X)
+    assert claim_run(cache).id == waiting
     assert cache.claim("a") is None
 
 
@@ -162,6 +174,7 @@ def test_join_recovers_children_past_their_deadline(cache: SessionCache, monkeyp
     monkeypatch.setattr("redis_sessions._sync.api.session_children.POLL_INTERVAL_SECONDS", 0.2)
     parent = cache.create()
     spawn_runs(parent, "t", run_timeout=0.3)
+    abandon(claim_run(cache))
     assert parent.join(timeout=DEADLINE_SECONDS)[0].status == "timed_out"
 
 
@@ -193,7 +206,8 @@ def test_run_is_claimed_after_crash_between_any_two_commands(
     context = cache._context
     context.run_queues._reserved_ms = 1000  # in a cluster a reservation keeps workers from a run for this time
     no_tasks = SimpleNamespace(spawn=lambda *_: None, later=lambda *_: None)  # the process dies before they run
-    monkeypatch.setattr("redis_sessions._sync.services.run_queues.tasks", no_tasks)
+    for module in ("run_queues", "queue_hints"):
+        monkeypatch.setattr(f"redis_sessions._sync.services.{module}.tasks", no_tasks)
     queue = context.run_queues.queue_of("a")
     if crash == "hint":  # with separate queues the hint is sent before the spawn
         run_id = f"agent:a:subagent:x {parent.id}"
@@ -213,7 +227,7 @@ def test_run_is_claimed_after_crash_between_any_two_commands(
     assert cache.session(id).info().status == "completed"
 
     def is_empty() -> bool:
-        context.run_queues._check_all(cache._executor.run(run_queues.dequeue(queue, "check")).due)
+        context.run_queues._check_all("a", cache._executor.run(run_queues.dequeue(queue, "check")).due)
         return cache.claim("a") is None
 
     await_true(is_empty, DEADLINE_SECONDS)
@@ -245,12 +259,12 @@ def test_repeated_claim_is_the_same_attempt(cache: SessionCache) -> None:
     parent = cache.create()
     (id,) = spawn_runs(parent, "t", max_attempts=1)
     keys = cache._context.run_queues.keys_of(f"{id} {parent.id}")
-    call = run_queues.claim(keys, "run.1", "me", 5000)
+    call = run_queues.claim(keys, "run.1", "me", 5000, ["a"], "channel", True)
     first, again = cache._executor.run(call), cache._executor.run(call)
     assert (
         (first.verdict, first.fence, first.attempt) == (again.verdict, again.fence, again.attempt) == ("claimed", 1, 1)
     )
-    cache._context.run_queues.unclaim(f"0 {id} {parent.id}", "run.1")
+    cache._context.run_queues.unclaim(["a"], f"0 {id} {parent.id}", "run.1")
     claim_run(cache).complete()
     assert parent.join(timeout=DEADLINE_SECONDS)[0].attempt == 1
 
@@ -275,6 +289,15 @@ def test_children_of_failed_run_are_cancelled(cache: SessionCache) -> None:
     await_true(lambda: cache.recover() >= 0 and cache.session(child).info().status == "cancelled", DEADLINE_SECONDS)
     assert root.spawn("a").accepted
     assert root.spawn("a").accepted
+
+
+def test_work_that_must_be_checked_stays_due_when_worker_leaves(cache: SessionCache) -> None:
+    """A worker that leaves its place takes no work that must be checked, because it checks none."""
+    queue = cache._context.run_queues.queue_of("a")
+    cache._executor.run(run_queues.schedule(queue, "agent:a:subagent:x r", "keep", check="after", check_ms=0))
+    time.sleep(0.02)
+    assert cache._executor.run(run_queues.dequeue(queue, "leave", "nonce")).due == []
+    assert cache._executor.run(run_queues.dequeue(queue, "check")).due == ["agent:a:subagent:x r"]
 
 
 def test_worker_that_left_is_offered_no_run(cache: SessionCache) -> None:

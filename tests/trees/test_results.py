@@ -135,8 +135,8 @@ def test_child_with_cleanup_is_deleted_after_its_result(cache: SessionCache) -> 
     child = spawn_child(parent, cleanup="delete")
     child.append(X)
     call = sessions.set_status(child._keys, "", "", "completed", None, "x")
-    rev = parent._executor.run(call)
-    assert parent._executor.run(call) == rev
+    rev = parent._executor.run(call).rev
+    assert parent._executor.run(call).rev == rev
     with pytest.raises(SessionNotFound):
         child.info()
     with pytest.raises(SessionNotFound):

@@ -24,6 +24,7 @@ UNITS = {
     "max_children": "sessions",
     "max_active": "sessions",
     "max_descendants": "sessions",
+    "max_spawned": "sessions",
     "token_budget": "tokens",
     "cost_budget": "cost",
     "budget_enforcement": "word",
@@ -107,6 +108,10 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:workers:<agent>": KeyFacts(
         "60 s from the last request of a worker", "`runs/dequeue`, `runs/schedule`"
     ),
+    "<namespace>:{<tag>}:ready:<agent>": KeyFacts("30 days from the last write", "`runs/dequeue`, `runs/schedule`"),
+    "<namespace>:{<tag>}:ranks:<agent>": KeyFacts("30 days from the last write", "`runs/dequeue`"),
+    "<namespace>:{<tag>}:running:<agent>": KeyFacts("30 days from the last write", "`runs/dequeue`, `runs/schedule`"),
+    "<namespace>:{<tag>}:bound:<agent>": KeyFacts("none", "`runs/set_bound`"),
     "<namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>": KeyFacts(
         "1 hour", "`transfer/stage`; `transfer/move` renames both", "hash, list"
     ),
@@ -117,6 +122,8 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
         _INDEX_TTL, "`indexes/upsert_entries`"
     ),
+    "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
+    "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:index:leases": KeyFacts("1 day from the last write", "`leases/update_index`"),
     "<namespace>:index:agents": KeyFacts("30 days from the last write", "`runs/register_agent`"),
     "<namespace>:index:documents": KeyFacts("none", "`documents/register_category`, `documents/remove_categories`"),
@@ -138,4 +145,5 @@ SCRIPT_FOLDERS = {
     "state": "The state (JSON) and the variables (text) of a session.",
     "transfer": "Export and import.",
     "trees": "Spawn, members, labels and cancellation of a tree.",
+    "workers": "The registry of workers: what each works on, and when it was heard last.",
 }

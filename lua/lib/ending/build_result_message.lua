@@ -26,6 +26,7 @@ local function build_result_message(child, status, reason, result, now_ms)
   end
   if result ~= '' then facts = facts .. ',"result":' .. result end
   local batch, report = child.incarnation .. '.result', child.report or 'u@ - {"role":"user","content":"@text@","metadata":"@facts@"}'
+  if child.retries and child.retries > 0 then batch = batch .. '.' .. child.retries end
   local kind, result_facts, template = string.match(report, '^(..) (%S+) (.*)$')
   local text_at, text_end = string.find(template, '"@text@"', 1, true)
   local facts_at, facts_end = string.find(template, '"@facts@"', text_end + 1, true)

@@ -8,7 +8,7 @@ local function deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now
   if loaded.status ~= 'active' and loaded.status ~= 'paused' then return end
   if check_ancestors(tail(ancestor_keys, 3), loaded.lineage) then return end
   local is_locked, expired_lease = check_lease(loaded.lease, '', now_ms)
-  loaded.never_ends = true
+  loaded.never_ends, loaded.ancestor_keys = true, tail(ancestor_keys, 3)
   if not is_locked and loaded.status == 'active' then
     local result = drain_inbox(parent, messages, loaded, {entry}, field, batch, now_ms, now_us)
     if result and expired_lease then redis.call('HSET', parent, 'lease', expired_lease) end
@@ -16,5 +16,5 @@ local function deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now
     loaded = load_session(parent, '', field)
     if not loaded.incarnation then return end
   end
-  enqueue_inbox(parent, messages, loaded, entry, field, batch, now_ms)
+  enqueue_inbox(parent, messages, loaded, entry, field, batch, now_ms, 1)
 end

@@ -1,5 +1,5 @@
 -- End a session for good: move its inbox into the transcript, unless a limit refuses it, then apply the effects of the end.
--- Return {incarnation, '<rev>'}, or nil and the refusal. The parent records an end that deletes the session.
+-- Return {incarnation, '<rev>', whether the parent must be advanced}, or nil and the refusal. The parent records an end that deletes the session.
 --- include: prepare_end results_field load_session drain_inbox parse_counters apply_end_effects record_result commit_write
 local function end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, result)
   local plan, refusal = prepare_end(session, ancestor_keys, now_ms, status, reason, result)
@@ -7,22 +7,26 @@ local function end_session(session, messages, ancestor_keys, now_ms, now_us, ope
   local drain_operation = operation .. '.inbox'
   local drain_field = results_field(drain_operation)
   local loaded = load_session(session, '', drain_field)
+  loaded.answered_by = nil
   if loaded.inbox then
     loaded.never_ends = true
     drain_inbox(session, messages, loaded, {}, drain_field, drain_operation, now_ms, now_us)
   end
   local field = results_field(operation)
-  local counters, settings, results = unpack(redis.call('HMGET', session, 'counters', 'settings', field))
+  local counters, results = unpack(redis.call('HMGET', session, 'counters', field))
   if not counters then return nil, redis.error_reply('SESSION_NOT_FOUND -') end
   local rev = string.format('%d', parse_counters(counters).rev + 1)
   if apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan) then
     local parent_counters, parent_results = unpack(redis.call('HMGET', ancestor_keys[1], 'counters', field))
     if parent_counters then record_result(ancestor_keys[1], parent_counters, field, parent_results, operation, rev) end
-    return {loaded.incarnation, rev}
+    return {loaded.incarnation, rev, plan.wakes_parent}
   end
   local write = {
-    incarnation = loaded.incarnation, counters = parse_counters(counters), settings = settings, results = results or '',
+    incarnation = loaded.incarnation, counters = parse_counters(counters),
+    settings = redis.call('HGET', session, 'settings'), results = results or '',
     now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys,
   }
-  return commit_write(session, messages, write, operation, '')
+  local ended = commit_write(session, messages, write, operation, '')
+  ended[3] = plan.wakes_parent
+  return ended
 end

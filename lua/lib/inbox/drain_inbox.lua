@@ -1,5 +1,6 @@
 -- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
--- load_session returns. Return the result of append_entries and all messages, or nil and the refusal.
+-- load_session returns. With `loaded.answered_by` the messages open a turn. Return the result of append_entries and all messages, or
+-- nil and the refusal.
 --- include: read_inbox append_entries enforce_limits
 local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
   local entries, fields = read_inbox(session, loaded.inbox)
@@ -7,11 +8,17 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
   local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields,
     enforce_limits)
   if refusal then return nil, refusal end
-  if #fields > 0 then redis.call('HDEL', session, 'inbox', unpack(fields)) end
+  for first = 1, #fields, 1000 do
+    redis.call('HDEL', session, 'inbox', unpack(fields, first, math.min(first + 999, #fields)))
+  end
+  local last_seq = string.match(result, '^%d+ (%d+)') + 0
+  if loaded.answered_by then
+    --- include: open_turn
+    open_turn(session, messages, loaded, entries, last_seq, now_ms)
+  end
   local subscribers = redis.call('HGET', session, 'subscribers')
   if subscribers then
     --- include: notify_subscribers encode_message_event
-    local _, last_seq = string.match(result, '^(%d+) (%d+)')
     notify_subscribers(session, subscribers, now_ms, encode_message_event(entries, last_seq))
   end
   return result, entries

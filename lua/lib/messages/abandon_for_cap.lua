@@ -3,7 +3,7 @@
 -- cap is cut in any case, with the calls that were answered. Return how many calls were abandoned.
 --- include: list_index message_kind regroup_messages
 local function abandon_for_cap(messages, count, layout, dropped, max_messages)
-  local excess, from = count + #layout.aside - max_messages, list_index(layout.group, dropped, layout.gaps)
+  local excess, from = count + layout.kept - max_messages, list_index(layout.group, dropped, layout.gaps)
   local force, waiting = count - from > 2 * max_messages, {}
   if from >= excess or (not force and message_kind(redis.call('LINDEX', messages, -1)) == 't') then return 0 end
   local function leaves(seq) return list_index(seq, dropped, layout.gaps) < excess end

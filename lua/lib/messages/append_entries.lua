@@ -45,7 +45,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   if refusal then return nil, refusal end
   if loaded.before_push then loaded.before_push() end
   if added_pins > 0 then redis.call('HINCRBY', session, 'pins', added_pins) end
-  local count, aside, popped, heads, message, layout = last_seq - dropped, 0, 0, nil, nil, nil
+  local count, kept, popped, heads, message, layout = last_seq - dropped, 0, 0, nil, nil, nil
   if loaded.group and #entries == 1 and added_pins == 0 then message, layout = loaded.group(entries[1], first, loaded.layout) end
   if message and string.byte(message, 15) % 8 > 1 then new_user_seq = user_seq + 0 end
   local is_simple, excess = message or not needs_layout, count - max_messages
@@ -68,7 +68,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     end
   else
     --- include: fit_batch
-    layout, count, dropped, aside, bytes, tokens, state, new_user_seq = nil, fit_batch(session, messages, loaded, entries, first,
+    layout, count, dropped, kept, bytes, tokens, state, new_user_seq = nil, fit_batch(session, messages, loaded, entries, first,
       count, dropped, max_messages, cap_policy, user_seq + 0, bytes, tokens, state)
   end
   if not count then
@@ -76,7 +76,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     return nil, redis.error_reply('SESSION_NOT_FOUND -')
   end
   local result = string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
-    last_seq, rev, count + aside, dropped - aside, state)
+    last_seq, rev, count + kept, dropped - kept, state)
   local counters = join_counters(rev, last_seq, dropped, users, assistants, turns, pending_turn, bytes, tokens, operations, now_us,
     new_user_seq)
   local results = append_result(loaded.results, batch, operations, result)

@@ -4,7 +4,7 @@
 -- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session.
 -- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
---- include: trim_transcript save_layout format_counters
+--- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
 local function copy_transcript(session, messages, child, child_messages, caps, now_us, boundary, up_to)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
     'settings', 'pins'})
@@ -15,6 +15,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     if refusal then return nil, refusal end
   end
   local counters, layout = parse_counters(fields.counters), parse_layout(fields.layout)
+  refusal = check_list(messages, counters)
+  if refusal then return nil, refusal end
   local dropped, last_seq = counters.dropped, counters.last_seq
   local staying = last_seq - dropped
   if boundary then
@@ -42,7 +44,9 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   for first = 0, staying - 1, 100 do
     redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, math.min(first + 99, staying - 1))))
   end
-  for _, seq in ipairs(layout.aside) do
+  local seqs = kept_seqs(session, layout)
+  if #seqs > 0 then set_kept_seqs(child, layout, seqs) end
+  for _, seq in ipairs(seqs) do
     local field = 'kept.' .. seq
     redis.call('HSET', child, field, redis.call('HGET', session, field))
   end

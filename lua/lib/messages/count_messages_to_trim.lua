@@ -1,7 +1,7 @@
 -- Return how many messages must leave the head so that the cap holds: `excess`, or more so that the list begins with a group. When
 -- the newest group alone is longer than the cap, it is fewer, so that this group stays whole. The policy `turn` looks for a user
 -- message among the next 256.
---- include: starts_group message_kind list_index find_group_start
+--- include: starts_group message_kind list_index find_back
 local function count_messages_to_trim(messages, count, excess, cap_policy, layout, dropped)
   excess = math.max(math.min(excess, count - 1), 0)
   if cap_policy == 'oldest' then return excess end
@@ -19,5 +19,5 @@ local function count_messages_to_trim(messages, count, excess, cap_policy, layou
     end
     first, size = first + size, 16
   end
-  return start or find_group_start(messages, excess - 1) or excess
+  return start or find_back(messages, excess - 1, starts_group) or excess
 end

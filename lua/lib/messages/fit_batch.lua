@@ -2,28 +2,29 @@
 -- the cap, a layout to be stored. Return the listed messages, or nil when messages were evicted; the seqs not in the list; the messages
 -- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep; and the
 -- new `user_seq`.
---- include: parse_layout group_message rpush_chunked find_group_start set_group_pin abandon_for_cap list_index message_kind
+--- include: parse_layout group_message rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap list_index message_kind
 --- include: trim_transcript save_layout
 local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,
     tokens, state)
-  local layout, new_pins, pins_from, abandoned = parse_layout(loaded.layout), 0, nil, 0
+  local layout, new_pins, pins_from, abandoned = parse_layout(loaded.layout), 0, {}, 0
   for at, entry in ipairs(entries) do
     local is_new_pin
     entries[at], is_new_pin = group_message(entries[at], first + at - 1, layout)
     if is_new_pin then new_pins = new_pins + 1 end
     if message_kind(entries[at]) == 'u' and string.byte(entries[at], 15) % 8 < 2 then user_seq = first + at - 1 end
-    if string.byte(entry, 15) % 2 == 1 and not layout.is_pinned then pins_from = first + at - 1 end
+    if string.byte(entry, 15) % 2 == 1 and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
   end
   if rpush_chunked(messages, entries) ~= count then return nil, dropped, 0, bytes, tokens, state end
-  if pins_from then -- a pinned message pins its whole group
-    local at = list_index(pins_from, dropped, layout.gaps)
-    new_pins = new_pins + set_group_pin(messages, find_group_start(messages, at) or at, true)
-    layout.is_pinned = layout.group > 0 and layout.group <= pins_from
+  for _, seq in ipairs(pins_from) do -- a pinned message pins its whole group
+    local at = list_index(seq, dropped, layout.gaps)
+    new_pins = new_pins + set_group_pin(messages, find_back(messages, at, starts_group) or at,
+      find_next_group(messages, at, count), true)
+    layout.is_pinned = layout.group > 0 and layout.group <= seq
   end
   -- At most half of the cap may be pinned. A group that grows past it is not pinned further.
   local pins = new_pins > 0 and redis.call('HINCRBY', session, 'pins', new_pins) or 0
   if max_messages > 0 and pins > max_messages / 2 then layout.is_pinned = false end
-  local excess = count + #layout.aside - max_messages
+  local excess = count + layout.kept - max_messages
   if max_messages > 0 and excess > 0 then
     if cap_policy ~= 'oldest' and #layout.open > 0 then
       abandoned = abandon_for_cap(messages, count, layout, dropped, max_messages)
@@ -33,10 +34,10 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     count, dropped, gone_bytes, gone_tokens =
       trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq)
     bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
-    excess = count + #layout.aside - max_messages
+    excess = count + layout.kept - max_messages
     if abandoned > 0 then state = 'abandoned ' .. abandoned .. ' ' .. state end
     if excess > 0 then state = 'over ' .. excess .. ' ' .. state end
   end
   save_layout(session, layout)
-  return count, dropped, #layout.aside, bytes, tokens, state, user_seq
+  return count, dropped, layout.kept, bytes, tokens, state, user_seq
 end

@@ -3,7 +3,7 @@
 local function group_call(message, seq, text)
   local open, group = '', seq
   if text then
-    open, group = string.match(text, '^(%S+) (%d+) %- %- 0 %-$')
+    open, group = string.match(text, '^(%S+) (%d+) %- 0 0 %-$')
     if not open or #open > 8192 then return end -- the full rules bound the open calls
     open = open .. ','
   end
@@ -20,6 +20,7 @@ local function group_call(message, seq, text)
       if string.byte(facts, at) == 43 then -- '+'
         open = open .. hash .. ':' .. seq .. ','
       elseif not first then
+        if open ~= '' then return end -- it may answer another call of its function
         changed = string.sub(changed or facts, 1, at - 1) .. '?' .. string.sub(facts, at + 1)
       end
     end
@@ -32,5 +33,5 @@ local function group_call(message, seq, text)
   if continues and flags % 8 < 4 then
     message = string.sub(message, 1, 14) .. string.char(flags + 4) .. string.sub(message, 16)
   end
-  return message, open ~= '' and string.sub(open, 1, -2) .. ' ' .. (continues and group or seq) .. ' - - 0 -' or ''
+  return message, open ~= '' and string.sub(open, 1, -2) .. ' ' .. (continues and group or seq) .. ' - 0 0 -' or ''
 end

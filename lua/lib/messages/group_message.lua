@@ -24,9 +24,14 @@ local function group_message(message, seq, layout, is_abandoned)
       layout.abandoned = layout.abandoned + 1
       return '!' .. hash
     end
-    local at
+    local at, new_hash
     for position, call in ipairs(layout.open) do
       if call[1] == hash then at = position end
+    end
+    local nearest = 256 -- a result of Gemini without an ID answers the first open call of its function, as call_hash numbers them
+    for position, call in ipairs(sign == '-' and not at and layout.open or {}) do
+      local ahead = (tonumber(call[1], 16) - tonumber(hash, 16)) % 4294967296
+      if ahead < nearest then at, nearest, new_hash = position, ahead, call[1] end
     end
     if at then table.remove(layout.open, at) end
     if sign == '+' then
@@ -34,7 +39,7 @@ local function group_message(message, seq, layout, is_abandoned)
       if #layout.open > 1024 then table.remove(layout.open, 1) end
       return
     end
-    return (at and '-' or '?') .. hash
+    return (at and '-' or '?') .. (new_hash or hash)
   end)
   if new_facts ~= facts then message = set_facts(message, facts, new_facts) end
   return set_flags(message, flags), is_new_pin

@@ -2,7 +2,7 @@
 -- `user` the newest one that left, with its seq: it becomes the task, because a transcript must begin with a user message.
 -- An older task leaves, and so does a task once the list begins with a user message. Return the bytes and tokens that were added,
 -- which may be negative.
---- include: is_kept message_kind message_tokens list_seq
+--- include: is_kept message_kind message_tokens list_seq kept_seqs set_kept_seqs
 local function keep_task(session, messages, layout, dropped, user_seq, user, popped_seq)
   local head, task = redis.call('LINDEX', messages, 0), layout.task
   if user_seq < list_seq(0, dropped, layout.gaps) then
@@ -12,14 +12,14 @@ local function keep_task(session, messages, layout, dropped, user_seq, user, pop
   end
   if task == layout.task then return 0, 0 end
   local bytes, tokens, seqs = 0, 0, {}
-  for _, seq in ipairs(layout.aside) do
-    local message = redis.call('HGET', session, 'kept.' .. seq)
+  for _, seq in ipairs(kept_seqs(session, layout)) do
+    local message = seq == layout.task and redis.call('HGET', session, 'kept.' .. seq)
     if seq == task then user = nil end
-    if is_kept(message) or seq == task then
-      seqs[#seqs + 1] = seq
-    else
+    if message and not is_kept(message) then
       bytes, tokens = bytes - #message, tokens - message_tokens(message)
       redis.call('HDEL', session, 'kept.' .. seq)
+    else
+      seqs[#seqs + 1] = seq
     end
   end
   if task > 0 and user then
@@ -28,6 +28,7 @@ local function keep_task(session, messages, layout, dropped, user_seq, user, pop
     redis.call('HSET', session, 'kept.' .. task, user)
     bytes, tokens = bytes + #user, tokens + message_tokens(user)
   end
-  layout.aside, layout.task = seqs, task
+  layout.task = task
+  set_kept_seqs(session, layout, seqs)
   return bytes, tokens
 end

@@ -1,6 +1,6 @@
 -- Visit messages from the newest with a seq of at most `high` to the oldest above `after`; the ones outside of the list come
 -- last. Stop when `visit(seq, message)` returns true, or after `max_scanned` messages. Return the seq to go on below, or 0.
---- include: list_index list_seq
+--- include: list_index list_seq kept_seqs
 local function scan_messages_desc(session, messages, dropped, layout, high, after, max_scanned, visit)
   local gaps, size, ranges = layout.gaps, 1, {}
   local top, low = list_index(high + 1, dropped, gaps) - 1, math.max(list_index(after + 1, dropped, gaps), 0)
@@ -21,8 +21,8 @@ local function scan_messages_desc(session, messages, dropped, layout, high, afte
     end
     top, size = first - 1, #page[1] > 65536 and 1 or math.min(size * 2, 100)
   end
-  for at = #layout.aside, 1, -1 do
-    local kept = layout.aside[at]
+  for at = layout.kept, 1, -1 do
+    local kept = kept_seqs(session, layout)[at]
     if kept > after and kept <= high and visit(kept, redis.call('HGET', session, 'kept.' .. kept)) then return 0 end
   end
   return 0

@@ -4,7 +4,7 @@
 local function trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq)
   local bytes, tokens = 0, 0
   while max_messages > 0 and count > 0 do
-    local excess = count + #layout.aside - max_messages
+    local excess = count + layout.kept - max_messages
     local leaving = excess > 0 and count_messages_to_trim(messages, count, excess, cap_policy, layout, dropped) or 0
     if leaving == 0 then break end
     local popped_bytes, popped_tokens, user, popped_seq = pop_oldest_messages(session, messages, leaving, dropped, layout)

@@ -1,9 +1,14 @@
 -- The session's lease: the last grant. The nonce is '-' when the lease is free.
 local function parse_lease(text)
-  local fence, nonce, deadline_ms, owner = string.match(text or '0 - 0 -', '^(%d+) (%S+) (%d+) (%S+)$')
-  return {fence = fence + 0, nonce = nonce, deadline_ms = deadline_ms + 0, owner = owner}
+  local fence, nonce, deadline_ms, since_ms, counts_receivers, channel, owner =
+    string.match(text or '0 - 0 0 0 - -', '^(%d+) (%S+) (%d+) (%d+) (%d) (%S+) (%S+)$')
+  return {
+    fence = fence + 0, nonce = nonce, deadline_ms = deadline_ms + 0, since_ms = since_ms + 0,
+    counts_receivers = counts_receivers, channel = channel, owner = owner,
+  }
 end
 
 local function format_lease(lease)
-  return string.format('%d %s %d %s', lease.fence, lease.nonce, lease.deadline_ms, lease.owner)
+  return string.format('%d %s %d %d %s %s %s', lease.fence, lease.nonce, lease.deadline_ms, lease.since_ms,
+    lease.counts_receivers, lease.channel, lease.owner)
 end

@@ -1,28 +1,40 @@
 -- Finish a run whose time is over, whose attempts are used up, that ended unseen by its tree, or that is gone. Whichever
--- process calls it, each of that happens once. Return 'cancelled' when its tree has members to finalize, else 'over'.
+-- process calls it, each of that happens once. Return 'cancelled' when its tree has members to finalize, else 'over', and
+-- whether its parent must be advanced.
 --- include: read_tree_members parse_member build_result_message record_child_end deliver_result_to_parent apply_on_parent_end
---- include: prepare_end apply_end_effects end_session
-local function finish_run(session, messages, ancestor_keys, id, loaded, operation, now_ms, now_us)
-  local root, run = ancestor_keys[#ancestor_keys - 1], loaded.run
+--- include: prepare_end apply_end_effects end_session notify_holder count_waiting is_parent_waiting
+local function finish_run(session, messages, ancestor_keys, id, loaded, operation, now_ms, now_us, problem)
+  local root, run, wakes_parent = ancestor_keys[#ancestor_keys - 1], loaded.run, false
+  local is_timed_out = run.deadline_ms and run.deadline_ms <= now_ms
   if not loaded.incarnation then
-    for number, record in ipairs(root and read_tree_members(root) or {}) do
-      local member = parse_member(record)
-      if member.id == id and member.status == 'active' then
+    local numbers, records = read_tree_members(root or session)
+    for at, number in ipairs(numbers) do
+      local member = string.find(records[at], id, 1, true) == 1 and parse_member(records[at])
+      if member and member.id == id and member.status == 'active' then
         local child = {incarnation = member.incarnation, id = id, created = now_ms * 1000}
         local entry, batch = build_result_message(child, 'timed_out', 'it expired', '', now_ms)
+        number = string.format('%d', number)
+        count_waiting(session, messages, ancestor_keys, now_ms, -1, number)
         record_child_end(root, ancestor_keys[1], number, 'timed_out', now_ms)
         deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
-        apply_on_parent_end(root, string.format('%d', number), false, 'its parent expired')
+        wakes_parent = is_parent_waiting(ancestor_keys[1])
+        apply_on_parent_end(root, number, false, 'its parent expired')
       end
     end
   elseif not loaded.is_open and not loaded.is_cancelled then
     local plan = prepare_end(session, ancestor_keys, now_ms, loaded.status, '', '')
     apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, loaded.status, plan)
-  elseif loaded.is_open and loaded.is_overdue then
-    end_session(session, messages, ancestor_keys, now_ms, now_us, operation, 'timed_out', 'run timeout', '')
+    wakes_parent = plan.wakes_parent
   elseif loaded.is_open then
-    local reason = string.format('%d of %s attempts ended without a result', run.attempts, run.max_attempts)
-    end_session(session, messages, ancestor_keys, now_ms, now_us, operation, 'failed', reason, '')
+    local status, reason = 'failed', problem
+    if is_timed_out then
+      status, reason = 'timed_out', 'run timeout'
+    elseif problem == '' then
+      reason = string.format('%d of %s attempts ended without a result', run.attempts, run.max_attempts)
+    end
+    notify_holder(loaded.lease_text, 'lost', '0 0')
+    local ended = end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, '')
+    wakes_parent = ended and ended[3]
   end
-  return root and redis.call('HEXISTS', root, 'cancelled') == 1 and 'cancelled' or 'over'
+  return root and redis.call('HEXISTS', root, 'cancelled') == 1 and 'cancelled' or 'over', wakes_parent
 end

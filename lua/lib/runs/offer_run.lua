@@ -1,17 +1,33 @@
--- Offer a run to the first waiting worker that can hear it, reserved until a time: '<time> <run>'. Return whether one was told.
+-- Offer work to the first waiting worker that can hear it, reserved until a time: '<time> <work>'. The next worker hears to ask
+-- again after that, in case that the first one died. A worker of an agent with a bound hears to ask, and so is every worker when
+-- `work` is ''. Return whether a worker has the work.
 --- include: parse_waiter publish_to_waiter
-local function offer_run(workers, run, now_ms, reserved_until)
-  local waiters, at, is_told = redis.call('GET', workers) or '', 1, false
+local function offer_run(workers, work, now_ms, reserved_until)
+  local waiters, at, rest_at, is_told, has_work = redis.call('GET', workers) or '', 1, 1, false, false
   if waiters == '' then return false end
-  while at <= #waiters and not is_told do
+  while at <= #waiters do
     local worker
     worker, at = parse_waiter(waiters, at)
-    is_told = worker.until_ms - now_ms > 0 and publish_to_waiter(worker, 'run', reserved_until .. ' ' .. run)
+    local is_waiting = worker.until_ms - now_ms > 0
+    if is_told then
+      if is_waiting and publish_to_waiter(worker, 'held', '0 1050') then break end
+    elseif is_waiting then
+      has_work = work ~= '' and worker.detail ~= 'ask'
+      if has_work then
+        is_told = publish_to_waiter(worker, 'run', reserved_until .. ' ' .. work)
+      else
+        is_told = publish_to_waiter(worker, 'ask', '0 0')
+      end
+      has_work = has_work and is_told
+      rest_at = at
+    end
+    if is_told and not has_work then break end
   end
-  if at > #waiters then
+  if not is_told then rest_at = at end
+  if rest_at > #waiters then
     redis.call('DEL', workers)
   else
-    redis.call('SET', workers, string.sub(waiters, at), 'KEEPTTL')
+    redis.call('SET', workers, string.sub(waiters, rest_at), 'KEEPTTL')
   end
-  return is_told
+  return has_work
 end

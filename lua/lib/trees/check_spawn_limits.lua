@@ -1,14 +1,16 @@
 -- Return why a tree has no room for one more session below a parent, as '<reason> <current> <max>', or nil.
--- `tree_limits` is '<max_depth> <max_children> <max_active> <max_descendants>', '-' for no limit. `label_number` is the number
--- of the member that has the wanted label, or nil.
---- include: parse_spawn_counts parse_member
+-- `tree_limits` is '<max_depth> <max_children> <max_active> <max_descendants> <max_spawned>', '-' for no limit. `label_number` is
+-- the number of the member that has the wanted label, or nil.
+--- include: parse_spawn_counts parse_member count_pruned
 local function check_spawn_limits(session, ancestor_keys, root, tree, tree_limits, children, label_number)
-  local maxima = {string.match(tree_limits, '^(%S+) (%S+) (%S+) (%S+)$')}
+  local maxima = {string.match(tree_limits, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')}
   local of_tree, of_parent = parse_spawn_counts(tree), parse_spawn_counts(children)
-  local wanted = {#ancestor_keys / 2 + 1, of_parent.active + 1, of_tree.active + 1, of_tree.total + 1}
-  for at, name in ipairs({'max_depth', 'max_children', 'max_active', 'max_descendants'}) do
+  local spawned = of_tree.total + 1
+  local wanted = {#ancestor_keys / 2 + 1, of_parent.active + 1, of_tree.active + 1, spawned, spawned}
+  for at, name in ipairs({'max_depth', 'max_children', 'max_active', 'max_descendants', 'max_spawned'}) do
     if maxima[at] ~= '-' and wanted[at] > maxima[at] + 0 then
-      return string.format('%s %d %s', name, wanted[at], maxima[at])
+      if name == 'max_descendants' then wanted[at] = spawned - count_pruned(root) end
+      if wanted[at] > maxima[at] + 0 then return string.format('%s %d %s', name, wanted[at], maxima[at]) end
     end
   end
   for at = -1, #ancestor_keys, 2 do

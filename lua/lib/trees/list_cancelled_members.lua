@@ -4,8 +4,9 @@ local function list_cancelled_members(root, limit)
   local cancelled, found = {}, {}
   for number in string.gmatch(redis.call('HGET', root, 'cancelled') or '', '%d+') do cancelled[number + 0] = true end
   if not next(cancelled) then return found end
-  for number, record in ipairs(read_tree_members(root)) do
-    local member = parse_member(record)
+  local numbers, records = read_tree_members(root)
+  for at, number in ipairs(numbers) do
+    local member = parse_member(records[at])
     cancelled[number] = cancelled[number] or cancelled[member.parent + 0]
     if cancelled[number] and member.status == 'active' and #found < limit then
       found[#found + 1] = number .. ' ' .. member.id

@@ -1,13 +1,20 @@
--- Return the stored records of a tree's members, by number from 1.
+-- Return the numbers of a tree's members, ascending, and their stored records. The root's `pruned` has the ranges of the numbers
+-- whose records were removed: '<first>-<last>,…'.
 --- include: parse_spawn_counts
 local function read_tree_members(root)
-  local total, records = parse_spawn_counts(redis.call('HGET', root, 'tree')).total, {}
-  for first = 1, total, 1000 do
-    local fields = {}
-    for number = first, math.min(first + 999, total) do
-      fields[#fields + 1] = string.format('member.%d', number)
+  local tree, pruned = unpack(redis.call('HMGET', root, 'tree', 'pruned'))
+  local numbers, fields, records, first = {}, {}, {}, 1
+  local ranges = string.format('%s,%d-0', pruned or '', parse_spawn_counts(tree).total + 1)
+  for before, last in string.gmatch(ranges, '(%d+)-(%d+)') do
+    for number = first, before - 1 do
+      numbers[#numbers + 1], fields[#fields + 1] = number, string.format('member.%d', number)
     end
-    for _, record in ipairs(redis.call('HMGET', root, unpack(fields))) do records[#records + 1] = record end
+    first = last + 1
   end
-  return records
+  for at = 1, #fields, 1000 do
+    for _, record in ipairs(redis.call('HMGET', root, unpack(fields, at, math.min(at + 999, #fields)))) do
+      records[#records + 1] = record
+    end
+  end
+  return numbers, records
 end

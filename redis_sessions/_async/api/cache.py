@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..._core.commands import conversations, sessions, trees
-from ..._core.commands.session_fields import description_fields
+from ..._core.commands.retry_policy import Backoff, RetryOn
+from ..._core.commands.session_fields import check_agent, description_fields
 from ..._core.protocol.ids import check_namespace, new_id, new_incarnation
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
@@ -36,11 +37,13 @@ from ..services.watcher import Watcher
 from ..transport import primitives, tasks
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
+from ..transport.renewal_thread import RenewalConnections
 from ..transport.router import Router
 from .cache_queries import AsyncCacheQueries
+from .claimer import claim_run
 from .run import AsyncRun
 from .session import AsyncSession
-from .worker import Handler, Worker, claim_run
+from .worker import Handler, Worker
 
 _log = logging.getLogger("redis_sessions")
 
@@ -125,6 +128,7 @@ class AsyncSessionCache(AsyncCacheQueries):
             run_queues=RunQueues(self._executor, self._hub, indexer, namespace),
             indexer=indexer,
             watcher=Watcher(self._executor, self._hub),
+            renewals=RenewalConnections(self._executor),
             namespace=namespace,
             settings=self.settings,
             count=self._count,
@@ -163,7 +167,7 @@ class AsyncSessionCache(AsyncCacheQueries):
 
     async def main_session(self, agent_id: str, /, **given: Unpack[NewSession]) -> AsyncSession:
         """Return the main session of an agent, `agent:<agent_id>:main`, or create it. See `get_or_create`."""
-        trees.check_agent(agent_id)
+        check_agent(agent_id)
         given["agent_id"], given["kind"] = agent_id, "main"
         return await self._get_or_create(f"agent:{agent_id}:main", given)
 
@@ -172,8 +176,9 @@ class AsyncSessionCache(AsyncCacheQueries):
     ) -> AsyncSession:
         """Return the session that a channel, such as a user or a chat thread, talks in. Form the next one if need be.
 
-        The next session is formed when the current one was idle for `inactivity`, has ended, or is gone. It names the session
-        before (`info().formation`). Of many callers at once, one forms it.
+        The next session is formed when the current one was idle for `inactivity`, has ended, or is gone. A session is not idle
+        while its lease is held, or a child of it is active. The next session names the session before (`info().formation`). Of
+        many callers at once, one forms it.
 
         Args:
             channel: 1 to 256 printable characters without white space and braces.
@@ -184,6 +189,7 @@ class AsyncSessionCache(AsyncCacheQueries):
         """
         keys = channel_keys(self.namespace, channel)
         fields, settings = self._split(given)
+        await self._register_agent(fields)
         idle_ms = milliseconds(inactivity, "inactivity")
         current_id = await self._executor.run(conversations.current_id(keys))
         may_form = not current_id
@@ -194,8 +200,10 @@ class AsyncSessionCache(AsyncCacheQueries):
                 keys, current, following, new_incarnation(), idle_ms, settings, fields, may_form=may_form
             )
             if may_form:
-                call.hints = self._context.indexer.prepare_creation(following, fields, settings.ttl_ms)
-            reply = await self._executor.run(call)
+                with self._context.indexer.creation(following, fields, settings.ttl_ms) as call.hints:
+                    reply = await self._executor.run(call)
+            else:
+                reply = await self._executor.run(call)
             if may_form and reply.verdict != "formed":
                 self._context.indexer.check_later([following.id])
             if reply.verdict == "current":
@@ -226,54 +234,113 @@ class AsyncSessionCache(AsyncCacheQueries):
         return None if found is None else self._handle(found, "")
 
     async def claim(
-        self, agent_id: str, *, wait: Duration = 0.0, ttl: Duration = 30.0, owner: str | None = None
+        self,
+        agent_id: str | Sequence[str],
+        *,
+        wait: Duration = 0.0,
+        ttl: Duration = 30.0,
+        owner: str | None = None,
+        max_hold: Duration | None = None,
     ) -> AsyncRun | None:
-        """Claim the run of an agent that has waited longest, with its lease, for exactly one worker.
+        """Claim the next run or turn of an agent, with the lease of its session, for exactly one worker.
+
+        A higher priority is served first. At the same priority the fairness keys are served in turn, and the work of each key in
+        the order of its arrival. A claim counts no attempt.
 
         Args:
-            agent_id: the agent.
-            wait: how long to wait for a run, 0 or more.
+            agent_id: the agent, or several.
+            wait: how long to wait for a run or turn, 0 or more.
             ttl: how long the lease outlives a worker that dies, 0.1 s to a day. It is renewed while the run is held.
             owner: the name that others see as the holder. Default: '<host>:<process ID>'.
+            max_hold: the time after which the lease is not renewed any more, so that a worker that hangs loses the run.
 
         Returns:
-            The run, or None when there is none within `wait`.
+            The run or turn, or None when there is none within `wait`.
 
-        Cost: two round trips, one when a waiting worker is woken. Waiting costs one command in 5 s, which also recovers runs
-        whose worker died.
+        Raises:
+            InvalidInput: an argument is not valid.
+
+        Cost: two round trips, one when a waiting worker is woken. Waiting costs one command in 10 s for each agent. These
+        commands also recover work whose worker died.
         """
-        return await claim_run(self._context, agent_id, wait, ttl, owner)
+        return await claim_run(self._context, agent_id, wait, ttl, owner, max_hold)
 
     async def worker(
         self,
-        agent_id: str,
+        agent_id: str | Sequence[str],
         handler: Handler,
         *,
         concurrency: int = 1,
         ttl: Duration = 30.0,
-        grace: Duration = 30.0,
+        grace: Duration = 20.0,
         owner: str | None = None,
+        max_hold: Duration | None = None,
         stop: tasks.Waitable | None = None,
+        signals: bool | None = None,
+        backoff: Backoff = 0.5,
+        retry_on: RetryOn = Exception,
+        resumable: bool = True,
     ) -> None:
-        """Handle an agent's runs until SIGTERM, SIGINT, or `stop` is set.
+        """Handle the runs and turns of agents until SIGTERM, SIGINT, or `stop` is set.
 
-        What the handler returns is the run's result. When the handler raises, the run is given back and tried again after 0.5 s,
-        then twice that, at most 60 s. The error of the last attempt is the reason why the run failed. After the stop no run is
-        claimed, and those that are not over after `grace` are given back.
+        Each way out of the handler has one meaning:
+
+        - The handler returns: the value is the result of the run. A turn is finished.
+        - The handler raises, `SystemExit` included: the attempt failed. Workers can claim the run again after `backoff`, until
+          `max_attempts` attempts failed. Then the last error is the reason of the failure.
+        - The handler raises `Retry(after=)`: the run is given back. No attempt is counted.
+        - The handler raises `GiveUp(reason)`, or returns a value that is not JSON: the run fails at once.
+        - `run.wait_for(children)` leaves the handler: the run is parked until the children have ended.
+        - The run is cancelled, timed out, deleted or lost: the handler is stopped within a second. An asyncio handler is
+          cancelled, a thread sees `run.should_stop`. The slot is free at once, and what the handler still writes is refused.
+        - The worker stops: the handler has `grace` to end. Then it is stopped, and the run is given back 3 s later at most. No
+          attempt is counted.
+
+        A turn that fails stays open, and its session stays active. A run whose last worker died is handled alone, so that no
+        other run dies with it.
+
+        Args:
+            agent_id: the agent, or several.
+            handler: called with each run or turn.
+            concurrency: runs at once, 1 to 1,000.
+            ttl: how long a run's lease outlives this worker, 0.1 s to a day.
+            grace: how long the present runs may take after the stop, 0 or more. A second signal ends the grace.
+            owner: the name that others see as the holder. Default: '<host>:<process ID>'.
+            max_hold: the time after which the lease of a run is not renewed any more, so that a handler that hangs loses it.
+            stop: an event that stops the worker.
+            signals: whether SIGTERM and SIGINT stop the worker. Default: unless `stop` is given.
+            backoff: the pause after the first failed attempt, 0 or more. It doubles up to 60 s, and a random part of at most a
+                half is taken off. Or a function that takes the number of the attempt and returns the pause.
+            retry_on: errors that are worth another attempt: a class, a tuple of classes, or a function that takes the error.
+                Another error fails the run at once.
+            resumable: the handler can begin again after `run.wait_for`. With False the handler waits there and keeps its slot.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+
+        Cost: an idle worker sends one command in 5 s. With several agents it sends one in 10 s for each, and a heartbeat.
+        """
+        worker = Worker(
+            self._context, agent_id, handler, concurrency=concurrency, ttl=ttl, grace=grace, owner=owner,
+            max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
+        )  # fmt: skip
+        if stop is not None:
+            tasks.spawn(_call_when_set, stop, worker.stop)
+        await worker.work(signals=stop is None if signals is None else signals)
+
+    async def limit_agent(self, agent_id: str, *, max_running: int | None) -> None:
+        """Bound how many runs and turns of an agent are handled at once in the whole fleet, from now on.
+
+        A parked run does not count. A run whose worker died counts until its lease has run out.
 
         Args:
             agent_id: the agent.
-            handler: called with each run.
-            concurrency: runs at once, 1 to 1,000.
-            ttl: how long a run's lease outlives this worker, 0.1 s to a day.
-            grace: how long the present runs may take after the stop.
-            owner: the name that others see as the holder. Default: '<host>:<process ID>'.
-            stop: an event that stops the worker.
+            max_running: 1 to 1,000,000. None for no bound.
+
+        Cost: one round trip.
         """
-        worker = Worker(self._context, agent_id, handler, concurrency, ttl, grace, owner)
-        if stop is not None:
-            tasks.spawn(_call_when_set, stop, worker.stop)
-        await worker.work()
+        bound = None if max_running is None else whole(max_running, "max_running", minimum=1, maximum=1_000_000)
+        await self._context.run_queues.set_bound(check_agent(agent_id), bound)
 
     async def import_sessions(self, lines: primitives.Lines, *, on_conflict: OnConflict = "error") -> ImportResult:
         """Import what `session.export()` yielded: all its sessions at once, or nothing. It can be repeated.
@@ -305,6 +372,7 @@ class AsyncSessionCache(AsyncCacheQueries):
     async def close(self) -> None:
         """Close the connections of this cache. A redis-py client that it was made with stays as it is."""
         await self._context.indexer.close()
+        await self._context.renewals.close()
         await self._hub.close()
         await self._router.close()
 
@@ -318,11 +386,12 @@ class AsyncSessionCache(AsyncCacheQueries):
 
     async def _create(self, id: str | None, given: NewSession) -> AsyncSession:
         fields, settings = self._split(given)
+        await self._register_agent(fields)
         keys = session_keys(self.namespace, new_id() if id is None else id)
         call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
-        call.hints = self._context.indexer.prepare_creation(keys, fields, settings.ttl_ms)
         try:
-            found = await self._executor.run(call)
+            with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
+                found = await self._executor.run(call)
         except SessionExists:
             self._context.indexer.check_later([keys.id])
             raise
@@ -330,18 +399,24 @@ class AsyncSessionCache(AsyncCacheQueries):
 
     async def _get_or_create(self, id: str | None, given: NewSession) -> AsyncSession:
         fields, settings = self._split(given)
+        await self._register_agent(fields)
         keys = session_keys(self.namespace, new_id() if id is None else id)
         found = await self._executor.run(sessions.find(keys))
         if found is None:
             call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="return")
-            call.hints = self._context.indexer.prepare_creation(keys, fields, settings.ttl_ms)
-            found = await self._executor.run(call)
+            with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
+                found = await self._executor.run(call)
             if not found.is_created:
                 self._context.indexer.check_later([keys.id])
         unapplied = found.options.differences(given) if found.options is not None else {}
         if unapplied:
             _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)
         return self._handle(keys.id, found.incarnation, unapplied)
+
+    async def _register_agent(self, fields: Mapping[str, Any]) -> None:
+        """Register the agent that answers a new session, so that `recover` finds its turns. One round trip an hour."""
+        if "answered_by" in fields:
+            await self._context.run_queues.register_agent(fields["answered_by"])
 
     def _split(self, given: NewSession) -> tuple[dict[str, Any], SessionSettings]:
         """Return the fields of what a session says of itself, and its settings. Raises InvalidInput."""

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Unpack
 
-from ..._core.commands import leases, list_query, trees, watch_progress
+from ..._core.commands import leases, list_query, watch_progress
+from ..._core.commands.session_fields import check_agent
 from ..._core.protocol.keys import index_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
@@ -14,12 +15,14 @@ from ...models.events import SessionEvent
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
 from ...models.summaries import SessionSummary
+from ...models.workers import WorkerInfo
 from ...settings import Filters, checked_names
 from ..services.context import CacheContext
 from ..services.document_categories import DocumentCategories
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
+from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .documents import AsyncDocuments
 
@@ -93,6 +96,26 @@ class AsyncCacheQueries:
         held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
         return Page(held, page.cursor)
 
+    async def workers(
+        self, agent_id: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[WorkerInfo]:
+        """Return a page of the workers that run, those that are silent for longest before the others.
+
+        A worker that stops leaves the list. A worker that died stays for an hour, with `is_alive` False. A worker that is heard
+        again between two pages may come again.
+
+        Args:
+            agent_id: only workers of this agent.
+            limit: workers of the page, 1 to 1,000. A page whose workers hold very many sessions may have fewer.
+            cursor: the cursor of the page before.
+
+        Cost: one round trip. With an agent, one for each 1,000 workers that are read.
+        """
+        whole(limit, "limit", minimum=1, maximum=1000)
+        if agent_id is not None:
+            check_agent(agent_id)
+        return await list_workers(self._executor, self.namespace, agent_id, limit, cursor)
+
     def documents(self, category: str) -> AsyncDocuments:
         """Return a handle on the documents of a category, such as `notes` or `notes/2026`. No round trip.
 
@@ -114,18 +137,19 @@ class AsyncCacheQueries:
         return await self._categories.page(limit, cursor)
 
     async def recover(self, agent_id: str | None = None) -> int:
-        """Check the runs whose worker died or whose time is over and, without an agent, the indexes, too.
+        """Check the runs and turns whose worker died or whose time is over. Without an agent check all inboxes and indexes, too.
 
-        Workers do so for their agent while they wait. Each run is acted on once, by whichever process checks it first.
+        A check moves the inbox of a session whose holder died into the transcript. Workers check the work of their agents while
+        they wait. Each effect happens once, by the process that checks first.
 
         Args:
-            agent_id: only the runs of this agent.
+            agent_id: check only the runs and turns of this agent.
 
         Returns:
-            How many runs and sessions were checked.
+            The number of runs and sessions that were checked.
         """
         if agent_id is not None:
-            trees.check_agent(agent_id)
+            check_agent(agent_id)
         checked = 0
         for agent in [agent_id] if agent_id is not None else await self._context.run_queues.agents():
             while (count := await self._context.run_queues.recover(agent)) > 0:

@@ -12,7 +12,7 @@ from typing import Generic, Self, TypeVar
 from ..._core.commands import inbox, leases
 from ..._core.commands.lease_states import LeaseEvent, LeaseState
 from ..._core.commands.leases import Grant
-from ..._core.protocol.keys import index_keys
+from ..._core.commands.run_queues import agent_of
 from ..._durations import Duration, whole
 from ...errors import (
     InvalidInput,
@@ -46,24 +46,32 @@ class AsyncLease(Generic[S]):
     In the block, each write to the session by this task, or by tasks that it starts, carries the lease. The server
     refuses such a write with LeaseLost once another worker holds the lease, even when the task outlives the block.
     Other threads, and tasks that began before, write under the lease with `lease.session`. The writes of all other
-    workers are refused with SessionLocked. The lease is renewed in the background at a third of its ttl.
+    workers are refused with SessionLocked. A thread renews the lease at a third of its ttl, for as long as this object exists.
     """
 
     def __init__(
-        self, session: S, bind: Callable[[HeldLease], S], ttl: Duration, wait: Duration, owner: str | None
+        self,
+        session: S,
+        bind: Callable[[HeldLease], S],
+        ttl: Duration,
+        wait: Duration,
+        owner: str | None,
+        max_hold: Duration | None = None,
     ) -> None:
         self.owner = leases.owner_name(owner)
         """The name that other workers see as the holder."""
         self.fence = 0
         """The fencing token of the last grant. Each grant of a session has a higher one. 0 before the first grant."""
         self.lost = tasks.Event()
-        """Set when the server refuses a write or a renewal, and when the ttl elapses without an answer.
+        """Set when the server refuses a write or a renewal, when the ttl elapses without an answer, and after `max_hold`.
 
-        Cleared when a later renewal finds that no other worker took the lease.
+        A take-over, and the end or deletion of the session by another worker, set it within a second if this process listens
+        (as a worker does), else at the next renewal. Cleared when a later renewal finds that no other worker took the lease.
         """
         self._session = session
         self._bind = bind
-        self._ttl_ms = leases.lease_ttl(ttl)
+        self._max_hold_ms = leases.max_hold_ms(max_hold)
+        self._ttl_ms = min(leases.lease_ttl(ttl), self._max_hold_ms or leases.MAX_TTL_MS)
         self._wait_ms = leases.lease_wait(wait)
         self._held: HeldLease | None = None
         self._renewer: LeaseRenewer | None = None
@@ -115,21 +123,16 @@ class AsyncLease(Generic[S]):
         return self
 
     def _hold(self, grant: Grant, nonce: str) -> HeldLease:
+        grant = grant if grant.granted_at else grant._replace(granted_at=time.monotonic())
         session, token = self._session, f"{grant.fence} {nonce}"
         session._incarnation = grant.incarnation
         self.fence = grant.fence
         self._held = HeldLease(session._address, token)
         self.lost = self._held.lost
-        keys, incarnation = session._keys, grant.incarnation
         self._renewer = LeaseRenewer(
-            session._executor,
-            self._held,
-            lambda ttl_ms: leases.renew(keys, incarnation, token, ttl_ms),
-            index_keys(session._context.namespace, "leases"),
-            session.id,
-            self._ttl_ms,
+            session._context, session._keys, self._held, grant, self._ttl_ms, self._max_hold_ms
         )
-        self._renewer.start(grant.ms)
+        self._renewer.start(grant)
         return self._held
 
     async def _wait(self, nonce: str) -> Grant:
@@ -154,7 +157,7 @@ class AsyncLease(Generic[S]):
                 while (heard := await notifications.get(until - time.monotonic())) is not None and heard.word == "held":
                     until = min(due, time.monotonic() + heard.ms / 1000 + _CLOCK_MARGIN_SECONDS)
                 if heard is not None and heard.word == "granted" and not self._session._executor.acks:
-                    return Grant(heard.fence, heard.ms, grant.incarnation)
+                    return grant._replace(fence=heard.fence, ms=heard.ms, granted_at=time.monotonic())
         finally:
             hub.unregister(nonce)
 
@@ -170,7 +173,9 @@ class AsyncLease(Generic[S]):
             hub.channel,
             hub.counts_receivers,
         )
-        return await session._executor.run(call)
+        began = time.monotonic()
+        grant = await session._executor.run(call)
+        return grant._replace(granted_at=began)
 
     async def _withdraw(self, nonce: str) -> None:
         session = self._session
@@ -182,7 +187,8 @@ class AsyncLease(Generic[S]):
     async def renew(self) -> None:
         """Make the lease last its whole ttl from now. The background does so by itself at a third of the ttl.
 
-        Raises LeaseLost when another worker holds the lease, and SessionNotFound. Both set `lost`.
+        Raises LeaseLost when another worker holds the lease or `max_hold` is over, SessionNotFound, and SessionNotActive when
+        the session has ended. All set `lost`.
 
         Cost: one round trip.
         """
@@ -220,21 +226,26 @@ class AsyncLease(Generic[S]):
         self._renewer.stop()
         lease_context.pop(held)
         try:
-            taken = await session._executor.run(leases.release(session._keys, session._incarnation, held.token))
+            released = await session._executor.run(leases.release(session._keys, session._incarnation, held.token))
         except (LeaseLost, SessionNotFound):
             held.apply(LeaseEvent.REFUSED)
             self._held = None  # the end of the block does not release the lease again
             raise
         held.apply(LeaseEvent.RELEASED)
         self._renewer.remove_from_index()
-        return taken
+        if released.has_turn:
+            session._context.run_queues.advance_later(session._keys)
+        return released.taken
 
     async def _force_release(self, fence: int) -> int:
         """Take the lease from its holder, so that the holder's writes are refused, and release it."""
         keys, incarnation, executor = self._session._keys, self._session._incarnation, self._session._executor
         nonce = secrets.token_hex(8)
         token = await executor.run(leases.take_over(keys, incarnation, nonce, self.owner, fence))
-        return await executor.run(leases.release(keys, incarnation, token))
+        released = await executor.run(leases.release(keys, incarnation, token))
+        if released.has_turn or agent_of(keys.id):  # a run or turn that it held can be claimed by another worker
+            self._session._context.run_queues.advance_later(keys)
+        return released.taken
 
     def _end(self) -> None:
         """Stop renewing, because the session ended under the lease."""

@@ -11,15 +11,15 @@ from ..._core.commands import edits, forks, inbox, messages, sessions, watch_pro
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.watch_progress import WatchProgress
-from ..._core.protocol.ids import check_id, new_id, new_incarnation
-from ..._core.protocol.keys import SessionKeys, session_keys
+from ..._core.protocol.ids import check_id, new_id, new_incarnation, new_operation_id
+from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
 from ...models.events import SessionEvent
 from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
-from ...models.sessions import SessionInfo, Status
+from ...models.sessions import SessionInfo
 from ...settings import Description, NewSession, SessionPatch, SessionSettings, checked_names
 from ..services import deleter, export_import
 from ..services.context import CacheContext
@@ -31,12 +31,16 @@ from .session_children import AsyncSessionChildren
 from .session_edits import AsyncSessionEdits
 from .session_loops import AsyncSessionLoops
 from .session_messages import AsyncSessionMessages
-from .session_state import AsyncState, AsyncVariables
+from .session_status import AsyncSessionStatus
 
 T = TypeVar("T")
+_MAY_OPEN_TURN = {"answered_by", "max_turns", "max_entries", "max_duration", "limit_action"}
+"""A patch of these may let a worker claim a turn."""
 
 
-class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren, AsyncSessionLoops):
+class AsyncSession(
+    AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren, AsyncSessionLoops, AsyncSessionStatus
+):
     """A handle on one session, by its ID. A handle costs no round trip.
 
     A handle from `create` or `open` knows the incarnation of the session. A handle from `session(id)` learns it with the first
@@ -54,10 +58,6 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
         unapplied: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(context, keys, incarnation, under=under)
-        self.state = AsyncState(keys, self._run, self._writer)
-        """Named JSON values and pydantic models."""
-        self.variables = AsyncVariables(keys, self._run, self._writer)
-        """Named text."""
         self.unapplied_options: dict[str, Any] = dict(unapplied or {})
         """Options that `get_or_create` or `main_session` asked for and the existing session does not have.
 
@@ -78,6 +78,7 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
         remove_state: Sequence[str] = (),
         if_state: Mapping[str, Any] | None = None,
         usage: Any = None,
+        request_turn: bool = False,
     ) -> AppendResult:
         """Append messages in order: all or none, and exactly once for a `batch_id`.
 
@@ -91,6 +92,8 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
             state: values to set in the session's state, in the same step. A limit then refuses the append and does not end the
                 session.
             remove_state: names to remove from the state, in the same step.
+            request_turn: open a turn in the same step, so that a worker of the agent in `answered_by` answers the batch. Not
+                together with changes of the state. Two round trips with the first turn of a session in a process.
             usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
                 message of the batch, instead of the estimate.
             if_state: refuse the append unless the state has these values. None for a name that the state must not have.
@@ -111,6 +114,10 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
 
         Cost: one round trip, atomic. It does not grow with the length of the session.
         """
+        if request_turn:
+            if state is not None or remove_state or if_state is not None:
+                raise InvalidInput(name="request_turn", detail="and changes of the state exclude each other")
+            return await self._append_and_request_turn(batch, batch_id, expected_rev, usage)
         if state is not None or remove_state or if_state is not None:
             return await self._append_with_state(batch, batch_id, expected_rev, state, remove_state, if_state, usage)
         call = messages.append(
@@ -137,6 +144,22 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
         self._knows_format = self._knows_format or call.arguments["format"] != ""
         return result
 
+    async def _append_and_request_turn(
+        self, batch: tuple[MessageLike, ...], batch_id: str | None, expected_rev: int | None, usage: Any
+    ) -> AppendResult:
+        append = messages.append(
+            self._keys, *self._writer(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
+            knows_format=self._knows_format, usage=usage,
+        )  # fmt: skip
+        queues = self._context.run_queues
+
+        async def attempt(agent: str, queue: AgentKeys | None) -> tuple[AppendResult, str]:
+            return await self._run(inbox.append_and_request_turn(append, agent, queue))
+
+        result, self._incarnation = await queues.send(self._keys, attempt)
+        self._seen = max(self._seen, result.last_seq)
+        return result
+
     async def _append_with_state(
         self,
         batch: tuple[MessageLike, ...],
@@ -158,8 +181,12 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
     async def send(self, message: str | MessageLike, *, batch_id: str | None = None) -> SendResult:
         """Send one message. It never waits, and never comes between the messages of a lease holder.
 
-        While another worker holds the lease, the message waits in the session's inbox, in order. Otherwise it is appended,
-        behind the messages that still wait there.
+        While another worker holds the lease, the message waits in the session's inbox, in order. Otherwise the message is
+        appended, behind the messages that still wait there. If the holder dies, this process, a worker or `recover` moves the
+        inbox into the transcript within a second after the end of the lease.
+
+        If an agent answers the session (`answered_by`), a user message or a tool result opens a turn in the same step. A worker
+        of the agent claims the turn, at once or when the lease is free.
 
         Args:
             message: text, which becomes a user message, or a message.
@@ -169,22 +196,39 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
             SessionNotActive: the session is paused or has ended.
             MessageTooLarge: the message exceeds `max_message_bytes`.
             LimitExceeded: a limit of the session refuses the message, or `max_inbox` messages wait.
-            OutcomeUnknown: no answer came within `retry_for`.
+            OutcomeUnknown: no answer came within `retry_for`. Repeat the call with the batch ID of the error.
 
-        Cost: one round trip, atomic.
+        Cost: one round trip, atomic. Two with the first message of this process to a session that an agent answers. In a cluster
+        one more if an agent answers the session, or its lease is held.
         """
         one = Message("user", message) if isinstance(message, str) else message
-        call = inbox.send(self._keys, *self._writer(), one, self._count, batch_id)
+        batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+        queues = self._context.run_queues
+
+        async def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
+            return await self._run(
+                inbox.send(
+                    self._keys, *self._writer(), one, self._count, batch, agent, queue, knows_format=self._knows_format
+                )
+            )
+
         try:
-            result, self._incarnation = await self._run(call)
+            result, self._incarnation, left_ms = await queues.send(self._keys, attempt)
         except LimitExceeded as problem:
-            await self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
+            await queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
+        if left_ms > 0:
+            queues.watch_inbox(self._keys, left_ms)
         self._seen = max(self._seen, result.seq or 0)
         return result
 
     def lease(
-        self, ttl: Duration = 30.0, wait: Duration = 10.0, *, owner: str | None = None
+        self,
+        ttl: Duration = 30.0,
+        wait: Duration = 10.0,
+        *,
+        owner: str | None = None,
+        max_hold: Duration | None = None,
     ) -> AsyncLease[AsyncSession]:
         """Return the lease of this session, for `async with session.lease() as lease:`. No round trip.
 
@@ -192,8 +236,9 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
             ttl: how long the lease outlives a holder that dies, 0.1 s to a day. It is renewed while it is held.
             wait: how long to wait for the lease, 0 to a day.
             owner: the name that others see as the holder. Default: '<host>:<process ID>'.
+            max_hold: how long the lease is renewed at most, 0.1 s or more. It ends then, and `lost` is set. Default: no bound.
         """
-        return AsyncLease(self, self._under_lease, ttl, wait, owner)
+        return AsyncLease(self, self._under_lease, ttl, wait, owner, max_hold)
 
     async def fork(
         self, up_to_seq: int | None = None, *, batch_id: str | None = None, **given: Unpack[NewSession]
@@ -232,8 +277,8 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
         fields = dict(description_fields(self._count, **described))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
-        call.hints = shared.indexer.prepare_creation(new, listed, settings.ttl_ms, may_relist=True)
-        found = await self._executor.run(call)
+        with shared.indexer.creation(new, listed, settings.ttl_ms, may_relist=True) as call.hints:
+            found = await self._executor.run(call)
         shared.indexer.check_later([new.id])
         return AsyncSession(shared, new, found.incarnation)
 
@@ -322,6 +367,9 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
         Raises:
             RevisionConflict: the session does not have the expected revision.
             InvalidInput: a change is not valid. Nothing was written.
+
+        Cost: one round trip. Two more when `answered_by` changes, because an open turn moves to the queue of its agent, or when a
+        limit changes, because a message that the limit refused may enter from the inbox.
         """
         checked_names(changes, SessionPatch)
         self._knows_format = self._knows_format and "format" not in changes
@@ -340,7 +388,14 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
             self._keys, *self._writer(), sets, [*unset_fields(described), *removed], options,
             expected_rev=expected_rev,
         )  # fmt: skip
-        return await self._run(call)
+        if _MAY_OPEN_TURN.isdisjoint(changes):
+            return await self._run(call)
+        queues, agent = self._context.run_queues, changes.get("answered_by")
+        if agent is not None:
+            await queues.register_agent(agent)
+        rev = await self._run(call)
+        await queues.advance(self._keys)
+        return rev
 
     async def touch(self, ttl: Duration | None = None) -> timedelta | None:
         """Extend the session's life. Never shorten it, never pass `max_lifetime`, and change nothing else.
@@ -352,63 +407,6 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
             The life left. None for a persistent session.
         """
         return await self._executor.run(sessions.touch(self._keys, self._incarnation, ttl))
-
-    async def pause(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """Pause an active session: it takes no messages until `resume`. Return the new revision."""
-        return await self._set_status("paused", reason, None, expected_rev)
-
-    async def resume(self, *, expected_rev: int | None = None) -> int:
-        """Make a paused session active again. Return the new revision."""
-        return await self._set_status("active", None, None, expected_rev)
-
-    async def complete(self, result: Any = None, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """End the session as completed. The result of a child goes to its parent as a message.
-
-        An end is final: the same end again changes nothing, and another one raises InvalidTransition.
-
-        Args:
-            result: a JSON value, or a pydantic model.
-            reason: why it ends.
-            expected_rev: refuse the end unless the session has this revision.
-
-        Returns:
-            The new revision.
-
-        Raises:
-            InvalidTransition: the session ended otherwise before.
-            MessageTooLarge: the result exceeds the parent's `max_message_bytes`.
-        """
-        return await self._set_status("completed", reason, result, expected_rev)
-
-    async def fail(self, *, reason: str | None = None, result: Any = None, expected_rev: int | None = None) -> int:
-        """End the session as failed. Return the new revision. See `complete`."""
-        return await self._set_status("failed", reason, result, expected_rev)
-
-    async def cancel(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """End the session as cancelled, and all sessions below it: from then on none of them writes or spawns.
-
-        `pause`, `resume`, `cancel`, `time_out` and `delete` do not need the lease. Inside a block whose lease was lost they raise
-        LeaseLost.
-
-        Returns:
-            The new revision.
-
-        Cost: one round trip, and one for each 400 sessions below it.
-        """
-        return await self._set_status("cancelled", reason, None, expected_rev)
-
-    async def time_out(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
-        """End the session as timed_out. Return the new revision."""
-        return await self._set_status("timed_out", reason, None, expected_rev)
-
-    async def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
-        call = sessions.set_status(self._keys, *self._writer(), status, reason, result, expected_rev=expected_rev)
-        rev, members = await self._run(call)
-        if members:
-            await self._context.run_queues.finalize_members(self._keys, members)
-        if self._keys.ancestors and status not in ("active", "paused"):
-            self._context.run_queues.remove(self._keys)
-        return rev
 
     async def delete(self) -> bool:
         """Delete the session with everything it owns, and all sessions below it. Return whether it existed.
@@ -423,8 +421,7 @@ class AsyncSession(AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren
         except LeaseLost:
             self._mark_lease_lost()
             raise
-        if self._keys.ancestors:
-            self._context.run_queues.remove(self._keys)
+        self._end_of_work()
         return existed
 
     def export(self, *, tree: bool = True) -> AsyncIterator[str]:

@@ -10,6 +10,7 @@ from ...errors import LeaseLost
 from ..services import lease_context
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
+from .session_state import AsyncState, AsyncVariables
 
 T = TypeVar("T")
 
@@ -34,6 +35,17 @@ class AsyncSessionBase:
     def id(self) -> str:
         """The session's ID."""
         return self._keys.id
+
+    @property
+    def state(self) -> AsyncState:
+        """Named JSON values and pydantic models."""
+        # A handle that kept this object would be in a circle of references.
+        return AsyncState(self._keys, self._run, self._writer)
+
+    @property
+    def variables(self) -> AsyncVariables:
+        """Named text."""
+        return AsyncVariables(self._keys, self._run, self._writer)
 
     def _writer(self) -> tuple[str, str]:
         """Return the incarnation that this handle knows, and '<fence> <nonce>' of the lease it writes under or ''.

@@ -39,13 +39,19 @@ class AsyncSessionEdits(AsyncSessionBase):
         """
         return await self._run(edits.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
 
-    async def clear(self, *, expected_rev: int | None = None) -> int:
+    async def clear(self, *, batch_id: str | None = None, expected_rev: int | None = None) -> int:
         """Remove all messages and reset their counts. Seqs go on. The system prompt and the state stay.
+
+        Args:
+            batch_id: makes the removal happen once, however often it is repeated.
+            expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
             The new revision.
         """
-        call = edits.edit(self._keys, *self._writer(), (), self._count, after_seq=0, expected_rev=expected_rev)
+        call = edits.edit(
+            self._keys, *self._writer(), (), self._count, after_seq=0, batch_id=batch_id, expected_rev=expected_rev
+        )
         return (await self._run(call))[0].rev
 
     async def pop(
@@ -161,7 +167,9 @@ class AsyncSessionEdits(AsyncSessionBase):
         )
         return await self._run(call)
 
-    async def abandon_calls(self, call_ids: Sequence[str] | None = None, *, expected_rev: int | None = None) -> int:
+    async def abandon_calls(
+        self, call_ids: Sequence[str] | None = None, *, batch_id: str | None = None, expected_rev: int | None = None
+    ) -> int:
         """Give up tool calls that have no result yet, because their worker is gone.
 
         Their group ends, so the cap can drop it. A result that comes later stays in the history, marked as `is_late`, and no
@@ -169,13 +177,17 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Args:
             call_ids: the IDs of the calls. Default: all open calls.
+            batch_id: makes the edit happen once. A repeated call returns the first number.
+            expected_rev: refuse the edit unless the session has this revision.
 
         Returns:
             The number of calls that were open.
 
         Cost: one round trip, atomic.
         """
-        call = edits.abandon_calls(self._keys, *self._writer(), call_ids, self._count, expected_rev=expected_rev)
+        call = edits.abandon_calls(
+            self._keys, *self._writer(), call_ids, self._count, batch_id=batch_id, expected_rev=expected_rev
+        )
         return (await self._run(call))[0].abandoned
 
     async def compact(
@@ -185,6 +197,8 @@ class AsyncSessionEdits(AsyncSessionBase):
         *,
         keep: int | None = None,
         from_seq: int | None = None,
+        batch_id: str | None = None,
+        expected_rev: int | None = None,
     ) -> int:
         """Replace the oldest messages by one user message that sums them up, in the session's message format.
 
@@ -196,6 +210,8 @@ class AsyncSessionEdits(AsyncSessionBase):
             summary: the text of the summary, or a function that makes it from the messages to be replaced.
             keep: instead of `up_to_seq`: how many of the newest messages stay, and more so that no group is cut.
             from_seq: the first message to replace. Refused when the retained messages do not begin there any more.
+            batch_id: makes the compaction happen once. A repeated call returns the first result, but calls `summary` again.
+            expected_rev: refuse the compaction unless the session has this revision.
 
         Returns:
             The seq that the range began with. 0 if `keep` leaves nothing to replace.
@@ -221,7 +237,10 @@ class AsyncSessionEdits(AsyncSessionBase):
             if callable(summary):
                 summary = await primitives.resolve(summary(listed))
         format = await self._executor.run(edits.message_format(self._keys, self._incarnation))
-        call = edits.compact(self._keys, *self._writer(), first, last, summary, self._count, format, summed_from)
+        call = edits.compact(
+            self._keys, *self._writer(), first, last, summary, self._count, format, summed_from, batch_id=batch_id,
+            expected_rev=expected_rev,
+        )  # fmt: skip
         return await self._run(call)
 
     async def import_messages(self, batch: Iterable[MessageLike], *, batch_id: str | None = None) -> AppendResult:

@@ -6,7 +6,8 @@ from typing import get_args
 
 from ..._core.commands import messages
 from ..._core.commands.session_fields import checked_choice
-from ..._core.commands.windows import AbandonedCalls, Start, SystemMessages
+from ..._core.commands.window_blocks import AbandonedCalls, SystemMessages
+from ..._core.commands.windows import Start
 from ..._durations import whole
 from ...models.messages import Message
 from ...models.turns import Turn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..._core.commands import sessions
 from ..._core.protocol.keys import SessionKeys
+from ..transport import tasks
 from .context import CacheContext
 
 
@@ -18,11 +19,11 @@ async def delete_session(context: CacheContext, keys: SessionKeys, incarnation: 
         deletion = await context.executor.run(sessions.delete(keys, incarnation, lease))
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
-            _, members = await context.executor.run(
-                sessions.set_status(keys, incarnation, lease, "cancelled", "deleted")
-            )
-            if members:
-                await context.run_queues.finalize_members(keys, members)
+            change = await context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            if change.members:
+                await context.run_queues.finalize_members(keys, change.members)
+            if change.wakes_parent:
+                tasks.spawn(context.run_queues.advance_parent, keys)
         elif deletion.outcome == "parent":
             await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:

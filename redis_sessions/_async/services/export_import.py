@@ -112,8 +112,8 @@ async def _import(context: CacheContext, archive: Archive, on_conflict: OnConfli
     runs, verdict = archive.runs(), ""
     try:
         await _stage(context, staging)
-        for run, claimable in runs:
-            await context.run_queues.reserve_import(run, claimable=claimable)
+        for agent, run, claimable in runs:
+            await context.run_queues.reserve_import(agent, run, claimable=claimable)
         verdict, number = await _move(context, staging, archive, on_conflict == "replace")
     finally:
         if verdict != "moved":
@@ -122,8 +122,8 @@ async def _import(context: CacheContext, archive: Archive, on_conflict: OnConfli
                     await context.executor.run(call)
     if verdict == "exists":
         return _conflict(archive, staging.entries[number - 1].id, on_conflict)
-    for run, claimable in runs:
-        await context.run_queues.confirm_import(run, claimable=claimable)
+    for agent, run, claimable in runs:
+        await context.run_queues.confirm_import(agent, run, claimable=claimable)
     await context.indexer.repair_all([entry.id for entry in staging.entries])
     messages = sum(entry.messages for entry in staging.entries)
     return ImportResult(len(staging.entries) - number, 0, number, messages)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..._core.commands import messages
-from ..._core.commands.windows import AbandonedCalls, Arrangement, Selection, Start, SystemMessages, without_tools
+from ..._core.commands.window_blocks import AbandonedCalls, Arrangement, SystemMessages
+from ..._core.commands.windows import Selection, Start, without_tools
 from ..._core.protocol.call import Call
 from ..._core.protocol.codec import counted
 from ..._core.protocol.keys import SessionKeys

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..._core.commands import index_entries
@@ -55,6 +55,8 @@ class Indexer:
         """When the entries of a session must be repaired."""
         self._writing: dict[int, str] = {}
         """Writes that have begun and not ended, and their sessions."""
+        self._creating: list[str] = []
+        """Sessions whose creations have begun and not ended."""
         self._is_scheduled = False
         self._flushing = primitives.Lock()
 
@@ -70,6 +72,21 @@ class Indexer:
         return [
             *index_entries.announce(self._namespace, keys, record, ttl_ms or -1, writer, is_separate=self._is_separate)
         ]
+
+    @contextmanager
+    def creation(
+        self, keys: SessionKeys, fields: Mapping[str, Argument | None], ttl_ms: int, *, may_relist: bool = False
+    ) -> Iterator[list[Call[Any]]]:
+        """Yield the hints of `prepare_creation`. Until the block ends, repairs keep the announcement.
+
+        A repair that finds no session would else remove the entries and the mark of a creation that is under way.
+        """
+        hints = self.prepare_creation(keys, fields, ttl_ms, may_relist=may_relist)
+        self._creating.append(keys.id)
+        try:
+            yield hints
+        finally:
+            self._creating.remove(keys.id)
 
     def mark_dirty(self, keys: SessionKeys, ids: Sequence[str], *, may_relist: bool = False) -> Call[None]:
         """Return the hint that must precede changes of sessions of one tree. Their entries are repaired soon after."""
@@ -168,12 +185,14 @@ class Indexer:
 
         Returns:
             Other sessions that must be checked. A session that this process is writing keeps its mark, and is one of them.
+            A session that this process is creating keeps its announcement, and is one of them, too.
 
         Cost: two round trips, three in a cluster. Raises StoreUnavailable.
         """
         marks = [DirtyMark.parse(member, self._writer) for member in members]
         all_keys = [session_keys(self._namespace, mark.id) for mark in marks]
-        busy = {mark.id for mark in marks} & {*list(self._writing.values())}
+        creating = {mark.id for mark in marks} & {*list(self._creating)}
+        busy = creating | ({mark.id for mark in marks} & {*list(self._writing.values())})
         for mark in marks:
             self._marked_until.pop(mark.id, None)
         calls = [
@@ -183,6 +202,7 @@ class Indexer:
         ]
         found: list[Any] = await self._executor.try_many(calls)
         failures = [result for result in found if isinstance(result, StoreUnavailable)]
+        unsettled = set(members)
         updates: list[Call[Any]] = []
         puts: list[Call[Any]] = []
         for at, (keys, mark) in enumerate(zip(all_keys, marks, strict=True)):
@@ -191,6 +211,9 @@ class Indexer:
                 continue
             with suppress(ValueError):  # the entries of a damaged session stay as they are
                 stored, state = results[0], index_entries.read_state(results[1], results[2])
+                if keys.id in creating and not state.incarnation:
+                    continue
+                unsettled.discard(members[at])
                 is_own = mark.writer == self._writer
                 keeps_mark = is_own and (keys.id in busy or keys.id in self._marked_until)
                 writer = "" if keeps_mark else mark.writer
@@ -208,7 +231,7 @@ class Indexer:
         if failures:
             raise failures[0]
         due = {one for found in others if isinstance(found, list) for one in found}
-        return [*busy, *(due - set(members))]
+        return [*{*busy, *(due - unsettled)}]
 
     def _entry_updates(self, keys: SessionKeys, state: SessionIndexState, stored: StoredIndexRecord) -> list[Call[Any]]:
         """Return the calls that put a session where it belongs, and take it out where it was listed before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TypeAlias
 
@@ -16,7 +17,7 @@ Address: TypeAlias = tuple[int, str]
 class HeldLease:
     """One grant of a lease. The handle that acquired the lease, its renewer and the context variable share this object."""
 
-    __slots__ = ("address", "lost", "pid", "state", "token")
+    __slots__ = ("address", "lost", "on_lost", "pid", "state", "token")
 
     def __init__(self, address: Address, token: str) -> None:
         self.address = address
@@ -26,14 +27,28 @@ class HeldLease:
         self.state = LeaseState.HELD
         self.lost = tasks.Event()
         """Set while the state is LAPSED or LOST."""
+        self.on_lost: Callable[[], object] | None = None
+        """Called when the state becomes LOST."""
 
     def apply(self, event: LeaseEvent) -> None:
         """Move to the next state, and set or clear `lost` by it."""
         self.state = next_state(self.state, event)
         if self.state in (LeaseState.LAPSED, LeaseState.LOST):
             self.lost.set()
+            if self.state is LeaseState.LOST and self.on_lost is not None:
+                self.on_lost()
         elif self.state is LeaseState.HELD:
             self.lost.clear()
+
+    @property
+    def fence(self) -> int:
+        """The fencing token of the grant."""
+        return int(self.token.split()[0])
+
+    @property
+    def nonce(self) -> str:
+        """The nonce of the request that was granted."""
+        return self.token.split()[1]
 
     @property
     def is_open(self) -> bool:

@@ -2,59 +2,86 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import ref
 
 from ..._core.commands import leases
 from ..._core.commands.lease_states import RENEWABLE, LeaseEvent
+from ..._core.commands.leases import Grant
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import IndexKeys
-from ...errors import LeaseLost, SessionNotFound, SessionsError
-from ..transport import tasks
-from ..transport.executor import Executor
+from ..._core.protocol.keys import SessionKeys, index_keys
+from ..._core.protocol.notifications import Notification
+from ...errors import InvalidInput, LeaseLost, SessionNotActive, SessionNotFound, SessionsError
+from ..transport import renewal_thread, tasks
+from ..transport.notifications import NotificationHub
+from ..transport.renewal_thread import Home
+from .context import CacheContext
 from .lease_context import HeldLease
 
+_log = logging.getLogger("redis_sessions")
 _INDEX_AFTER_SECONDS = 0.1
 """A lease that is held for less is not written to the index of leases, so short turns cost the index nothing."""
+_MIN_PAUSE_SECONDS = 0.03
+"""The least pause between two renewals."""
+_REFUSALS = (LeaseLost, SessionNotFound, SessionNotActive)
 
 
 class LeaseRenewer:
     """Renew a lease at a third of its ttl, mark it lapsed when no answer comes in time, and keep the index of leases.
 
-    The timers hold the renewer weakly: a lease whose handle was dropped is not renewed any more.
+    Renewals run in the renewal thread, and their results reach the event loop of the lease from there. The timers hold the
+    renewer weakly: a lease whose handle was dropped is not renewed any more.
     """
 
     def __init__(
         self,
-        executor: Executor,
+        context: CacheContext,
+        keys: SessionKeys,
         lease: HeldLease,
-        renew_call: Callable[[int], Call[int]],
-        index: IndexKeys,
-        session_id: str,
+        grant: Grant,
         ttl_ms: int,
+        max_hold_ms: int | None,
     ) -> None:
-        self._executor = executor
-        self._lease = lease
-        self._renew_call = renew_call
-        self._index = index
-        self._session_id = session_id
         self.ttl_ms = ttl_ms
-        self._expires_at = 0.0
-        self._renewal: tasks.Cancellable | None = None
+        self._context = context
+        self._keys = keys
+        self._incarnation = grant.incarnation
+        self._lease = lease
+        self._index = index_keys(context.namespace, "leases")
+        self._home = Home()
+        self._lock = threading.Lock()
+        self._timer: tasks.Cancellable | None = None
         self._indexing: tasks.Cancellable | None = None
         self._is_indexed = False
+        self._is_stopped = False
+        self._has_lapsed = False
+        self._expires_at = 0.0
+        self._ends_at = math.inf if max_hold_ms is None else grant.granted_at + max_hold_ms / 1000
+        self._max_hold_ms = max_hold_ms
 
-    def start(self, ms: float) -> None:
-        """Begin with a lease that was granted for `ms` milliseconds."""
-        self._schedule(ms)
+    def start(self, grant: Grant) -> None:
+        """Begin with a lease that was granted."""
+        self._note_grant(grant.granted_at, grant.ms, grant.session_ttl_ms)
         self._indexing = tasks.later(_INDEX_AFTER_SECONDS, tasks.while_used(self._update_index))
+        _listen(self._context.hub, self._lease, self._home, self)
 
     def stop(self) -> None:
         """Stop renewing."""
-        for timer in (self._renewal, self._indexing):
-            if timer is not None:
-                timer.cancel()
+        with self._lock:
+            self._is_stopped = True
+            for timer in (self._timer, self._indexing):
+                if timer is not None:
+                    timer.cancel()
+        self._context.hub.unregister(self._lease.nonce)
+
+    def check(self) -> None:
+        """Ask the server, in the background, whether the lease is still held."""
+        self._renew_after(0)
 
     def remove_from_index(self) -> None:
         """Take the lease out of the index of leases, in the background, if it was written there."""
@@ -63,48 +90,111 @@ class LeaseRenewer:
 
     async def renew(self) -> None:
         """Renew the lease for its whole ttl. One round trip. Raises LeaseLost, SessionNotFound and transport errors."""
+        if self._ends_at <= time.monotonic():
+            self._end_by_max_hold(self._lease.apply)
+            detail = f"it was held for max_hold, {(self._max_hold_ms or 0) / 1000:g} s"
+            raise LeaseLost(session_id=self._keys.id, fence=self._lease.fence, holder="-", detail=detail)
         began = time.monotonic()
         try:
-            ms = await self._executor.run(self._renew_call(self.ttl_ms))
-        except (LeaseLost, SessionNotFound):
+            renewed = await self._context.executor.run(self._call(began))
+        except _REFUSALS:
             self._lease.apply(LeaseEvent.REFUSED)
             raise
         self._lease.apply(LeaseEvent.RENEWED)
-        self._schedule(ms - (time.monotonic() - began) * 1000)
+        self._note_grant(began, *renewed)
 
-    def _schedule(self, ms: float) -> None:
-        if self._lease.state not in RENEWABLE:
-            return
-        self._expires_at = time.monotonic() + ms / 1000
-        self._renew_after(max(ms, 0) / 3000)
+    def _call(self, now: float) -> Call[tuple[int, int]]:
+        left_ms = round(min((self._ends_at - now) * 1000, self.ttl_ms))
+        return leases.renew(self._keys, self._incarnation, self._lease.token, max(left_ms, 1))
+
+    def _note_grant(self, began: float, ms: int, session_ttl_ms: int) -> None:
+        """Plan the next renewal: at a third of the lease, or of the session's idle ttl, which the holder's writes set again."""
+        self._expires_at = began + ms / 1000
+        life_ms, now = min(ms, session_ttl_ms or ms), time.monotonic()
+        due = max(began + life_ms / 3000, now + _MIN_PAUSE_SECONDS)
+        if life_ms == ms and self._expires_at + _MIN_PAUSE_SECONDS >= self._ends_at:
+            due = self._ends_at  # the lease lasts until then
+        self._renew_after(max(min(due, self._ends_at) - now, 0))
 
     def _renew_after(self, seconds: float) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-        self._renewal = tasks.later(seconds, tasks.while_used(self._renew_in_background))
+        with self._lock:
+            if self._is_stopped or self._lease.state not in RENEWABLE:
+                return
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = renewal_thread.later(seconds, tasks.while_used(self._renew_in_background))
 
     async def _renew_in_background(self) -> None:
-        if self._lease.state not in RENEWABLE:
+        if self._is_stopped or self._lease.state not in RENEWABLE or self._home.is_closed:
             return
-        lapse = tasks.later(max(self._expires_at - time.monotonic(), 0), self._mark_lapsed)
+        now, tell = time.monotonic(), self._tell
+        if self._ends_at <= now:
+            self._end_by_max_hold(tell)
+            return
+        connections = self._context.renewals
+        connections.check_loop(self._home, self.ttl_ms)
+        lapse = renewal_thread.later(max(self._expires_at - now, 0), self._mark_lapsed)
         try:
-            await self.renew()
-        except (LeaseLost, SessionNotFound):
+            renewed = await connections.run(self._call(now))
+        except _REFUSALS:
+            tell(LeaseEvent.REFUSED)
             return
+        except InvalidInput:
+            return  # the cache is closed
         except SessionsError:
-            if self._lease.state in RENEWABLE:
-                self._renew_after(self.ttl_ms / 10_000)
+            self._renew_after(self.ttl_ms / 10_000)
             return
         finally:
             lapse.cancel()
-        await self._update_index()
+        if self._has_lapsed:
+            self._has_lapsed = False
+            tell(LeaseEvent.RENEWED)
+        self._note_grant(now, *renewed)
+        with suppress(SessionsError):
+            await connections.run(self._index_call())
+
+    def _tell(self, event: LeaseEvent) -> None:
+        self._home.call(self._lease.apply, event)
 
     async def _mark_lapsed(self) -> None:
-        self._lease.apply(LeaseEvent.TTL_ELAPSED)
+        self._has_lapsed = True
+        self._tell(LeaseEvent.TTL_ELAPSED)
+
+    def _end_by_max_hold(self, tell: Callable[[LeaseEvent], None]) -> None:
+        if self._lease.state in RENEWABLE and not self._is_stopped:
+            self._is_stopped = True
+            seconds = (self._max_hold_ms or 0) / 1000
+            _log.warning("the lease on session %s ends, because it was held for max_hold, %g s", self._keys.id, seconds)
+            tell(LeaseEvent.MAX_HOLD_ELAPSED)
 
     async def _update_index(self) -> None:
         """Write or remove the lease's entry. The index is advisory: it may be late, and this may fail."""
+        with suppress(SessionsError):
+            await self._context.executor.run(self._index_call())
+
+    def _index_call(self) -> Call[None]:
         ttl_ms = self.ttl_ms if self._lease.state in RENEWABLE else 0
         self._is_indexed = ttl_ms > 0
-        with suppress(SessionsError):
-            await self._executor.run(leases.update_index(self._index, self._session_id, ttl_ms))
+        return leases.update_index(self._index, self._keys.id, ttl_ms)
+
+
+class _LossListener:
+    """Hears that a lease was lost. It holds the renewer weakly, as the timers do."""
+
+    def __init__(self, renewer: ref[LeaseRenewer]) -> None:
+        self._renewer = renewer
+
+    def put(self, item: Notification) -> None:
+        renewer = self._renewer()
+        if renewer is not None and item.word == "lost":
+            renewer.check()
+
+
+def _listen(hub: NotificationHub, lease: HeldLease, home: Home, renewer: LeaseRenewer) -> None:
+    """Let a renewer hear of the loss of its lease, until it stops. A lease whose renewer was dropped lapses."""
+
+    def lapse(_: ref[LeaseRenewer]) -> None:
+        hub.unregister(lease.nonce)
+        home.call(lease.apply, LeaseEvent.TTL_ELAPSED)
+
+    hub.attach(lease.nonce, _LossListener(ref(renewer, lapse)))

@@ -31,6 +31,7 @@ from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectionRejected,
+    QueueNeeded,
     ServerNotReady,
     TransportError,
     error_word,
@@ -100,11 +101,20 @@ class Executor:
         self._namespace = namespace
         self.retry_for = retry_for
         self.acks = acks
+        self._wait_ms = wait_ms
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
         self._is_checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
         self.observer: WriteObserver | None = None
+
+    def twin(self) -> Executor:
+        """Return an executor with the same settings and connections of its own, which does not observe writes."""
+        return Executor(self._router.twin(), self.where, self._namespace, self.retry_for, self.acks, self._wait_ms)
+
+    async def close(self) -> None:
+        """Close the connections of this executor for good."""
+        await self._router.close()
 
     def ancestors(self, id: str) -> tuple[str, ...]:
         """Return the ancestors of a session, as far as this process knows them."""
@@ -152,9 +162,11 @@ class Executor:
                     found: T = await self.run(calls[at])
                     results[at] = found
                 except StoreUnavailable as problem:
-                    results[at] = gave_up = problem
+                    results[at] = gave_up = problem.with_traceback(
+                        None
+                    )  # with it, it would hold all callers' variables
                 except SessionsError as problem:
-                    results[at] = problem
+                    results[at] = problem.with_traceback(None)
         return results
 
     async def get_many(self, calls: Sequence[Call[T]]) -> list[T]:
@@ -187,7 +199,7 @@ class Executor:
                 else:
                     results.append(call.read(reply))
             except SessionsError as problem:
-                results.append(problem)
+                results.append(problem.with_traceback(None))
         return results
 
     async def _retry(self, call: Call[T], first: Exception, began: float) -> T:
@@ -241,6 +253,8 @@ class Executor:
                 call.add_ancestors(ancestors)
                 call.hints = ()
                 return await self._attempt(call)
+            if word == "NEED_QUEUE":
+                raise QueueNeeded(ancestors[0])
             raise self._error(call, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])

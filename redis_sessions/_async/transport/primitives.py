@@ -223,7 +223,7 @@ class _MultiplexedConnection:
                 try:
                     reply = await self._connection.read_response(disable_decoding=True, timeout=math.inf)
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
-                    reply = refusal
+                    reply = refusal.with_traceback(None)
                 future, _ = self._waiting.popleft()
                 if not future.done():
                     future.set_result(reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -11,6 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
 
 T = TypeVar("T")
+Cancelled = asyncio.CancelledError
+"""Raised in a task that was cancelled. Threads cannot be cancelled."""
 Job = Callable[[], Coroutine[Any, Any, None]]
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -33,6 +36,17 @@ def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -
     _tasks.add(task)  # the loop holds only a weak reference
     task.add_done_callback(_tasks.discard)
     return task
+
+
+def is_being_cancelled() -> bool:
+    """Return whether the present task is being cancelled. The error of another task that was cancelled does not count."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def result_of(value: Any) -> Any:
+    """Return what a function of a caller returned, or what it returns when it is awaited."""
+    return await value if inspect.isawaitable(value) else value
 
 
 def later(seconds: float, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> Cancellable:

@@ -13,12 +13,11 @@ from ...models.messages import Message
 from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
-from ..protocol.codec import call_hash, counted, encode
-from ..protocol.ids import new_operation_id
+from ..protocol.codec import call_hash, counted
 from ..protocol.json_values import to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
-from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev, result_number
+from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result, used_batch_id
 from .state import field
 
@@ -151,6 +150,7 @@ def abandon_calls(
     call_ids: Sequence[str] | None,
     count: TokenCounter,
     *,
+    batch_id: str | None = None,
     expected_rev: int | None,
 ) -> Call[tuple[AppendResult, str]]:
     """Give up open calls, all of them for None. The result says how many there were."""
@@ -166,6 +166,7 @@ def abandon_calls(
         after_seq=None,
         newest_seq=None,
         abandoned=hashes,
+        batch_id=batch_id,
         expected_rev=expected_rev,
     )
 
@@ -190,6 +191,9 @@ def compact(
     count: TokenCounter,
     format: str | None = None,
     summed_from: int = 0,
+    *,
+    batch_id: str | None = None,
+    expected_rev: int | None = None,
 ) -> Call[int]:
     """Replace a range by a summary in a message format. The result is the seq that the range began with.
 
@@ -202,10 +206,18 @@ def compact(
     from_seq = first or summed_from
     facts = {"to_seq": last, **({"from_seq": from_seq} if from_seq else {})}
     payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
-    entry = encode(Message("user", payload=payload), new_operation_id(), count).entry
+    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count)
+
+    def read(reply: list[bytes]) -> int:
+        try:
+            _, begin = map(int, reply[1].split())
+        except ValueError:
+            raise used_batch_id(batch) from None
+        return begin
+
     return guarded_write(
-        script("messages/compact"), keys, incarnation, lease, None, result_number,
-        first=first, last=last, entry=entry, size=len(entry.split(b" ", 2)[2]),
+        script("messages/compact"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
+        first=first, last=last, entry=encoded.entry, size=len(encoded.entry.split(b" ", 2)[2]),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The format of an export: JSON Lines that hold sessions as they are stored, so that nothing is lost.
 
-    {"format": "redis-sessions", "version": 3, "root": "a", "exported_at": 1763700000000}
+    {"format": "redis-sessions", "version": 4, "root": "a", "exported_at": 1763700000000}
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any
 
 FORMAT = "redis-sessions"
-VERSION = 3
+VERSION = 4
 MAX_LINE_MESSAGES = 100
 MAX_LINE_BYTES = 1024 * 1024
 WAITER_FIELDS = {b"lease_waiters", b"join_waiters", b"subscribers"}
@@ -76,8 +76,13 @@ class Writer:
 
 
 def _exported(name: bytes, value: bytes) -> bytes:
-    """Return a field as it is exported: a lease keeps only its fence, as if it was released."""
-    return value.split(b" ", 1)[0] + b" - 0 -" if name == b"lease" else value
+    """Return a field as it is exported: a lease keeps only its fence, and no worker has the run or turn."""
+    if name == b"lease":
+        return value.split(b" ", 1)[0] + b" - 0 0 0 - -"
+    if name == b"run":
+        attempts, max_attempts, _, limit, timeout, available, _, rest = value.split(b" ", 7)
+        return b" ".join([attempts, max_attempts, limit, limit, timeout, available, b"0", rest])
+    return value
 
 
 def _text(value: bytes) -> str | dict[str, str]:

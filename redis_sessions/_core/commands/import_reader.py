@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import IO, Any
 
-from ...errors import InvalidInput, InvalidState
+from ...errors import InvalidInput
 from ..protocol.hash_tag import hash_tag
-from ..protocol.ids import check_id
-from ..protocol.records import Counters, Layout, Lineage, MemberRecord
-from .export_format import FORMAT, VERSION, WAITER_FIELDS
-from .session_fields import KINDS, checked_choice, checked_tags
-from .sessions import read_info
+from ..protocol.records import MemberRecord
+from .export_format import FORMAT, VERSION
+from .import_fields import (
+    MESSAGE,
+    Damaged,
+    Entry,
+    checked_id,
+    read_entry,
+    read_fields,
+    read_members,
+    stored,
+    with_waits,
+)
+from .run_queues import INBOX_QUEUE, Work, agent_of
 
 MAX_TREE_SESSIONS = 5001
-_PLAIN = rb"[@ADEHILM]\d{1,10} [^ ]+ "
-_WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^ ]+ (([-+?!]\w{8})+~?|~) "
-_LAYOUT = re.compile(
-    rb"(-|[0-9a-f]{8}:\d+(,[0-9a-f]{8}:\d+)*) \d+ (-|[br]?p?) (-|\d+(,\d+)*) \d+ (-|\d+-\d+(,\d+-\d+)*)|"
-)
-_FORMAT = re.compile(rb"[A-Za-z0-9_-]{0,32}")
-_REPORT = re.compile(rb'[a-z][@-_] \S+ .*"@text@".*"@facts@".*|')
-_MESSAGE = re.compile(rb"\d{13}[suatckevrx](%b|%b)" % (_PLAIN, _WITH_FACTS))
-_NUMBER = re.compile(rb"\d{1,16}")
-_REQUIRED = {
-    b"incarnation": re.compile(rb"[0-9a-f]{12}"),
-    b"status": re.compile(rb"active|paused|completed|failed|cancelled|timed_out"),
-    b"counters": re.compile(rb"\d{1,16}( \d{1,16}){%d}" % (len(Counters._fields) - 1)),
-    b"settings": re.compile(rb"\d{1,16} (oldest|tool_safe|turn) \d{1,16} \d{1,16} (\d{1,16}|-)"),
-    b"created": _NUMBER,
-    b"max_tokens": _NUMBER,
-    b"max_inbox": _NUMBER,
-}
-_RELEASED_LEASE = re.compile(rb"\d{1,16} - 0 -")
-_RUN = re.compile(r"\d+ (\d+|-) (\d+|-)")
-_LINEAGE = re.compile(r"\d+ [0-9a-f]{12} /\S+/ \S+( \S+)+")
-
-
-@dataclass(slots=True)
-class Entry:
-    """One session of an export: where it begins, and what must be known of it before it is read again."""
-
-    id: str
-    incarnation: str
-    offset: int
-    fields: int
-    expected_messages: int
-    """The number of messages by its counters."""
-    run: str
-    """The run as queues name it, '' for a root."""
-    is_open: bool
-    is_claimable: bool
-    messages: int = 0
 
 
 @dataclass(slots=True)
@@ -73,23 +42,36 @@ class Archive:
         """Return the fields of a session, and its messages in batches."""
         self.spool.seek(entry.offset)
         fields = json.loads(self.spool.readline())["fields"]
-        return {name.encode(): _stored(value) for name, value in fields.items()}, self._batches(entry.messages)
+        by_name = with_waits({name.encode(): stored(value) for name, value in fields.items()}, self._waiting(entry))
+        return by_name, self._batches(entry.messages)
+
+    def _waiting(self, entry: Entry) -> list[int]:
+        """Return the numbers of the sessions that keep a session from expiring: itself, and all below a root."""
+        if entry.number == 0:
+            return [one.number for one in self.entries.values() if one.waits]
+        return [entry.number] if entry.waits else []
 
     def _batches(self, left: int) -> Iterator[list[bytes]]:
         while left:
-            batch = [_stored(value) for value in json.loads(self.spool.readline())["messages"]]
+            batch = [stored(value) for value in json.loads(self.spool.readline())["messages"]]
             left -= len(batch)
             yield batch
 
-    def runs(self) -> list[tuple[str, bool]]:
-        """Return the runs that have not ended, or whose end the tree does not know, and whether they wait for a worker.
+    def runs(self) -> list[tuple[str, str, bool]]:
+        """Return agent and name of each session that must be checked, in the order of the spawns, and whether it can be claimed.
 
-        They are in the order of their spawns.
+        These are runs and answered sessions that have not ended, or whose end the tree does not know, and inboxes.
         """
         named = [self._run_of(number) for number, member in sorted(self.members.items()) if member.status == "active"]
-        found = {run.split(" ", 1)[0]: run for run in named}
-        found |= {entry.id: entry.run for entry in self.entries.values() if entry.run and entry.is_open}
-        return [(run, id in self.entries and self.entries[id].is_claimable) for id, run in found.items()]
+        found = {Work.parse(run).id: run for run in named}
+        found |= {entry.id: entry.work for entry in self.entries.values() if entry.is_checked}
+        return [
+            (self._agent_of(id), run, id in self.entries and self.entries[id].is_claimable) for id, run in found.items()
+        ]
+
+    def _agent_of(self, id: str) -> str:
+        entry = self.entries.get(id)
+        return (entry.agent if entry else "") or agent_of(id) or INBOX_QUEUE
 
     def _run_of(self, number: int) -> str:
         chain: list[str] = []
@@ -123,7 +105,10 @@ class Reader:
             if isinstance(problem, InvalidInput):
                 raise
             raise self._refusal("is not JSON: the file was cut or changed") from None
-        self._take(found if isinstance(found, dict) else {})
+        try:
+            self._take(found if isinstance(found, dict) else {})
+        except Damaged as problem:
+            raise self._refusal(str(problem)) from None
         self._checksum.update(data + b"\n")
         self._spool.write(data + b"\n")
 
@@ -151,10 +136,10 @@ class Reader:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
         version = line.get("version")
         self._check(version == VERSION, f"has version {version!r}, and this package reads version {VERSION}")
-        self._archive = Archive(self._id(line.get("root")), self._spool)
+        self._archive = Archive(checked_id(line.get("root")), self._spool)
 
     def _session(self, archive: Archive, line: dict[str, Any]) -> None:
-        id, root = self._id(line.get("session")), archive.root
+        id, root = checked_id(line.get("session")), archive.root
         known = archive.entries.get(id)
         if id == root:
             archive.entries.clear()
@@ -164,98 +149,14 @@ class Reader:
             if self._entry is not None and self._entry.id != id:
                 self._check_complete(self._entry)
         self._check(hash_tag(id) == hash_tag(root), f"session {id!r} has another slot than the root, {root!r}")
-        entry = self._read_entry(id, archive, line.get("fields"))
+        fields = read_fields(id, line.get("fields"))
+        entry = read_entry(id, root, fields, self._spool.tell())
+        if id == root and b"tree" in fields:
+            archive.members.update(read_members(fields))
         is_same = known is None or known.incarnation == entry.incarnation
         self._check(is_same, f"session {id!r} has two incarnations")
         archive.entries[id] = self._entry = entry
         self._check(len(archive.entries) <= MAX_TREE_SESSIONS, f"a tree has at most {MAX_TREE_SESSIONS} sessions")
-
-    def _read_entry(self, id: str, archive: Archive, given: Any) -> Entry:
-        self._check(isinstance(given, dict), f"session {id!r} has no fields")
-        try:
-            fields = {name.encode(): _stored(value) for name, value in given.items()}
-        except ValueError:
-            raise self._refusal(f"a field of session {id!r} is not text") from None
-        for name, pattern in _REQUIRED.items():
-            is_valid = pattern.fullmatch(fields.get(name, b""))
-            self._check(bool(is_valid), f"field {name.decode()!r} of session {id!r} is missing or damaged")
-        lease = fields.get(b"lease")
-        self._check(not WAITER_FIELDS & fields.keys(), f"session {id!r} names processes that wait")
-        self._check(lease is None or bool(_RELEASED_LEASE.fullmatch(lease)), f"the lease of session {id!r} is held")
-        counters = Counters.parse(fields[b"counters"])
-        lineage, run = (fields.get(name, b"").decode("utf-8", "replace") for name in (b"lineage", b"run"))
-        self._check_lineage(id, archive.root, lineage)
-        self._check(not lineage or bool(_RUN.fullmatch(run)), f"field 'run' of session {id!r} is missing or damaged")
-        self._check_readable(id, fields)
-        self._check_layout(id, fields)
-        if id == archive.root and b"tree" in fields:
-            archive.members.update(self._members(fields))
-        status = fields[b"status"]
-        return Entry(
-            id=id,
-            incarnation=fields[b"incarnation"].decode(),
-            offset=self._spool.tell(),
-            fields=len(fields),
-            expected_messages=counters.last_seq - counters.dropped,
-            run=lineage.split(" ", 3)[3] if lineage else "",
-            is_open=status in (b"active", b"paused"),
-            is_claimable=status == b"active" and bool(run) and run.split()[1] != "-",
-        )
-
-    def _check_layout(self, id: str, fields: Mapping[bytes, bytes]) -> None:
-        """Refuse a layout that names other kept messages than the session has."""
-        try:
-            aside = Layout.parse(fields.get(b"layout")).aside
-        except ValueError:
-            raise self._refusal(f"field 'layout' of session {id!r} is damaged") from None
-        is_valid = b"layout" not in fields or _LAYOUT.fullmatch(fields[b"layout"])
-        self._check(bool(is_valid), f"field 'layout' of session {id!r} is damaged")
-        for name, pattern in ((b"format", _FORMAT), (b"report", _REPORT)):
-            self._check(
-                bool(pattern.fullmatch(fields.get(name, b""))), f"field {name.decode()!r} of session {id!r} is damaged"
-            )
-        kept = {name for name in fields if name.startswith(b"kept.")}
-        self._check(all(_MESSAGE.match(fields[name]) for name in kept), f"a kept message of session {id!r} is damaged")
-        self._check(
-            kept == {b"kept.%d" % seq for seq in aside},
-            f"the kept messages of session {id!r} are not those of its layout",
-        )
-
-    def _check_readable(self, id: str, fields: Mapping[bytes, bytes]) -> None:
-        """Refuse what could be stored, and would then be shown as damaged or listed under a value that no query can name."""
-        pairs = [part for pair in {**fields, b"left": b"-1", b"now": b"0", b"count": b"0"}.items() for part in pair]
-        try:
-            info = read_info(id, pairs)
-            for name, value in (("user_id", info.user_id), ("agent_id", info.agent_id), ("parent_id", info.parent_id)):
-                if value is not None:
-                    check_id(value, name)
-            checked_choice(info.kind, "kind", KINDS)
-            checked_tags(info.tags)
-        except (InvalidInput, InvalidState, ValueError) as problem:
-            raise self._refusal(f"session {id!r} cannot be stored: {problem}") from None
-
-    def _check_lineage(self, id: str, root: str, text: str) -> None:
-        if not text:
-            self._check(id == root, f"session {id!r} is not below the root, {root!r}")
-            return
-        self._check(bool(_LINEAGE.fullmatch(text)), f"field 'lineage' of session {id!r} is damaged")
-        lineage = Lineage.parse(text.encode())
-        self._check(lineage.id == id, f"field 'lineage' of session {id!r} names another session")
-        is_below = all(hash_tag(self._id(one)) == hash_tag(root) for one in lineage.ancestors)
-        self._check(
-            is_below and (id == root or root in lineage.ancestors), f"session {id!r} is not below the root, {root!r}"
-        )
-
-    def _members(self, fields: Mapping[bytes, bytes]) -> Iterator[tuple[int, MemberRecord]]:
-        for name, value in fields.items():
-            number = name.removeprefix(b"member.")
-            if name.startswith(b"member.") and number.isdigit():
-                try:
-                    member = MemberRecord.parse(value.decode())
-                except ValueError:
-                    raise self._refusal(f"field {name.decode()!r} is damaged") from None
-                self._id(member.id)
-                yield int(number), member
 
     def _messages(self, line: dict[str, Any]) -> None:
         entry, given = self._entry, line["messages"]
@@ -263,10 +164,10 @@ class Reader:
             raise self._refusal("has messages of another session than the line before")
         self._check(isinstance(given, list) and given != [], "has no messages")
         try:
-            elements = [_stored(value) for value in given]
+            elements = [stored(value) for value in given]
         except ValueError:
             raise self._refusal(f"a message of session {entry.id!r} is not text") from None
-        is_valid = all(_MESSAGE.match(element) for element in elements)
+        is_valid = all(MESSAGE.match(element) for element in elements)
         self._check(is_valid, f"the header of a message of session {entry.id!r} is damaged")
         entry.messages += len(elements)
 
@@ -289,24 +190,9 @@ class Reader:
             f"session {entry.id!r} has {entry.messages} messages, and its counters say {entry.expected_messages}",
         )
 
-    def _id(self, id: Any) -> str:
-        try:
-            return check_id(id)
-        except InvalidInput as problem:
-            raise self._refusal(f"an ID {problem.facts['detail']}") from None
-
     def _check(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise self._refusal(otherwise)
 
     def _refusal(self, detail: str) -> InvalidInput:
         return InvalidInput(name="lines", detail=f"line {self._number} {detail}")
-
-
-def _stored(value: Any) -> bytes:
-    """Return the bytes of a text, or of its base64. Raises ValueError."""
-    if isinstance(value, dict) and isinstance(value.get("base64"), str) and len(value) == 1:
-        return b64decode(value["base64"], validate=True)
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return value.encode()

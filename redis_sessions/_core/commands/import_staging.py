@@ -13,7 +13,8 @@ from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, se
 from ..protocol.records import Counters, Layout
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
-from .import_reader import Archive, Entry
+from .import_fields import Entry
+from .import_reader import Archive
 from .session_fields import checked_choice
 
 MAX_ATTEMPTS = 5
@@ -98,12 +99,14 @@ class Staging:
         self._archive = archive
         self._namespace = namespace
         self._nonce = nonce
+        self._field_counts: dict[str, int] = {}
 
     def stage(self, entry: Entry) -> Iterator[Call[bool]]:
         """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
         keys = staged_keys(self._namespace, entry.id, self._nonce)
         fields, batches = self._archive.read(entry)
         pairs = list(fields.items())
+        self._field_counts[entry.id] = len(pairs)
         for first in range(0, len(pairs), _FIELDS_PER_CALL):
             yield _stage(keys, 0, pairs[first : first + _FIELDS_PER_CALL], [])
         at = 0
@@ -129,7 +132,7 @@ class Staging:
             may_replace=int(may_replace),
             tree_total=tree_total,
             keep_ms=STAGED_TTL_MS,
-            rest=[f"{entry.incarnation} {entry.fields} {entry.messages}" for entry in self.entries],
+            rest=[f"{entry.incarnation} {self._field_counts[entry.id]} {entry.messages}" for entry in self.entries],
         )
 
     def discard(self) -> Iterator[Call[None]]:

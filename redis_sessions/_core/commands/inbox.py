@@ -1,48 +1,101 @@
-"""Calls on a session's inbox: send a message to the session, and drain the inbox into the transcript."""
+"""Calls on a session's inbox: send a message to the session, append messages that ask for an answer, and drain the inbox."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from ...errors import InvalidInput
 from ...models.messages import Message
-from ...models.results import SendResult
+from ...models.results import AppendResult, SendResult
 from ...settings import TokenCounter
-from ..protocol.call import Call, invoke
+from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import decode, encode
-from ..protocol.ids import check_id, new_operation_id
-from ..protocol.keys import SessionKeys
+from ..protocol.ids import new_operation_id
+from ..protocol.keys import AgentKeys, SessionKeys
 from ..protocol.scripts import script
 from .messages import MessageLike
+from .run_queues import queue_keys
+
+T = TypeVar("T")
+
+
+class Sent(NamedTuple):
+    """The outcome of a send."""
+
+    result: SendResult
+    incarnation: str
+    lease_left_ms: int
+    """Time until the lease runs out under which the message waits, or 0."""
 
 
 def send(
-    keys: SessionKeys, incarnation: str, lease: str, message: MessageLike, count: TokenCounter, batch_id: str | None
-) -> Call[tuple[SendResult, str]]:
-    """Send one message to the transcript or the inbox. The result is its place, and the incarnation that took it."""
-    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    message: MessageLike,
+    count: TokenCounter,
+    batch: str,
+    agent: str,
+    queue: AgentKeys | None,
+    *,
+    knows_format: bool,
+) -> Call[Sent]:
+    """Send one message to the transcript or the inbox.
+
+    Args:
+        queue: the queue of `agent`, or None where queues have slots of their own.
+    """
     if isinstance(message, Message) and message.pinned:
         raise InvalidInput(name="message", detail="a sent message cannot be pinned: pin it when the transcript has it")
 
-    def read(reply: Any) -> tuple[SendResult, str]:
+    def read(reply: Any) -> Sent:
         found, duplicate, *words = reply.split()
         if words[0] == b"spawned":
             raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for a spawn already")
         is_queued = words[0] == b"queued"
         seq, waiting = (None, int(words[1])) if is_queued else (int(words[1]), 0)
-        return SendResult(seq, waiting, duplicate == b"1", batch), found.decode()
+        left_ms = int(words[2]) if is_queued and len(words) > 2 else 0
+        return Sent(SendResult(seq, waiting, duplicate == b"1", batch), found.decode(), left_ms)
 
+    entry, format = encode(message, batch, count)
+    arguments: dict[str, Argument] = {
+        "incarnation": incarnation,
+        "operation_id": batch,
+        "lease": lease,
+        "elapsed_ms": "",
+        "expected_rev": "",
+        "seen": 0,
+        "format": "" if knows_format else format,
+    }
+    return _send(keys, read, [entry], arguments, agent, queue, is_append=False)
+
+
+def append_and_request_turn(
+    append: Call[tuple[AppendResult, str]], agent: str, queue: AgentKeys | None
+) -> Call[tuple[AppendResult, str]]:
+    """Return the call that does what an append does, and opens a turn for its messages."""
+    assert isinstance(append.keys, SessionKeys)
+    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, is_append=True)
+
+
+def _send(
+    keys: SessionKeys,
+    read: Callable[[Any], T],
+    entries: Sequence[Argument],
+    arguments: Mapping[str, Argument],
+    agent: str,
+    queue: AgentKeys | None,
+    *,
+    is_append: bool,
+) -> Call[T]:
+    names = ("incarnation", "operation_id", "lease", "elapsed_ms", "expected_rev", "seen", "format")
+    given: dict[str, Any] = {name: arguments[name] for name in names}
     return invoke(
-        script("inbox/send"),
-        keys,
-        read,
-        incarnation=incarnation,
-        operation_id=batch,
-        lease=lease,
-        elapsed_ms="",
-        entry=encode(message, batch, count).entry,
-        operation=batch,
-    )
+        script("inbox/send"), keys, read, other_keys=queue_keys(queue, keys), rest=entries,
+        operation=str(given["operation_id"]), id=keys.id, agent=agent, is_queued=int(queue is not None),
+        is_append=int(is_append), **given,
+    )  # fmt: skip
 
 
 def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[list[Message]]:

@@ -88,6 +88,8 @@ class StoredIndexRecord(NamedTuple):
     records: list[IndexRecord]
     check_at: str
     """The time of the next check, as it is stored, or ''."""
+    text: str
+    """The records, as they are stored, or ''."""
 
 
 class DirtyMark(NamedTuple):
@@ -136,7 +138,7 @@ def announce(
     namespace: str, keys: SessionKeys, record: IndexRecord, ttl_ms: int, writer: str, *, is_separate: bool
 ) -> list[Call[None]]:
     """Before a session is created: list it, mark it dirty, and have it checked in case it is never created."""
-    update = (keys.id, "announce", "", str(record), "", writer, "")
+    update = (keys.id, "announce", "", str(record), "", writer, "", "")
     return [
         _put_record(namespace, keys.tag, ttl_ms, update, _ignore),
         *upsert(namespace, [EntryUpdate(keys.id, keys.tag, "new")], record, ttl_ms, is_separate=is_separate),
@@ -183,7 +185,8 @@ def put_record(
 ) -> Call[list[str]]:
     """After the entries were repaired: store the record, and remove a writer's mark that is at least `grace_ms` old.
 
-    The result is other sessions that must be checked: IDs, or dirty marks.
+    When another process changed the record since it was read, both records and the mark stay, and the session is due again.
+    The result is sessions that must be checked: IDs, or dirty marks.
     """
     next_check = stored.now_us // 1000 + (state.ttl_ms + _CREATION_MARGIN_MS if state.ttl_ms >= 0 else _DAY_MS)
     update = (
@@ -194,6 +197,7 @@ def put_record(
         stored.check_at,
         writer,
         str(stored.now_us - grace_ms * 1000),
+        stored.text,
     )
     return _put_record(namespace, keys.tag, state.ttl_ms, update, _texts)
 
@@ -210,9 +214,8 @@ def get_record(namespace: str, keys: SessionKeys) -> Call[StoredIndexRecord]:
 
     def read(reply: list[bytes]) -> StoredIndexRecord:
         now_us, records, check_at = reply
-        return StoredIndexRecord(
-            int(now_us), [IndexRecord.parse(line) for line in records.splitlines()], check_at.decode()
-        )
+        parsed = [IndexRecord.parse(line) for line in records.splitlines()]
+        return StoredIndexRecord(int(now_us), parsed, check_at.decode(), records.decode())
 
     shard = shard_keys(namespace, shard_of(keys.tag))
     return invoke(script("indexes/get_record"), shard, read, id=keys.id, writes=False)

@@ -2,6 +2,7 @@
 
 HELD ──TTL_ELAPSED──▶ LAPSED ──RENEWED──▶ HELD
 HELD, LAPSED ──REFUSED──▶ LOST
+HELD, LAPSED ──MAX_HOLD_ELAPSED──▶ LOST
 HELD, LAPSED, LOST ──RELEASE_REQUESTED──▶ RELEASING ──RELEASED──▶ RELEASED
 RELEASING ──REFUSED──▶ LOST
 any ──SESSION_ENDED──▶ ENDED
@@ -20,7 +21,10 @@ class LeaseState(Enum):
     LAPSED = auto()
     """The ttl elapsed without an answer to a renewal. Another worker may hold the lease by now, or none."""
     LOST = auto()
-    """The server refused a write, a renewal or the release: the lease belongs to another worker, or to none."""
+    """The server refused a write, a renewal or the release: the lease belongs to another worker, or to none.
+
+    Or the lease was held for `max_hold`.
+    """
     RELEASING = auto()
     """The holder asked for the release. The lease is not renewed any more."""
     RELEASED = auto()
@@ -35,6 +39,7 @@ class LeaseEvent(Enum):
     RENEWED = auto()
     TTL_ELAPSED = auto()
     REFUSED = auto()
+    MAX_HOLD_ELAPSED = auto()
     RELEASE_REQUESTED = auto()
     RELEASED = auto()
     SESSION_ENDED = auto()
@@ -47,10 +52,12 @@ TRANSITIONS: dict[tuple[LeaseState, LeaseEvent], LeaseState] = {
     (_HELD, LeaseEvent.RENEWED): _HELD,
     (_HELD, LeaseEvent.TTL_ELAPSED): _LAPSED,
     (_HELD, LeaseEvent.REFUSED): _LOST,
+    (_HELD, LeaseEvent.MAX_HOLD_ELAPSED): _LOST,
     (_HELD, LeaseEvent.RELEASE_REQUESTED): _RELEASING,
     (_HELD, LeaseEvent.SESSION_ENDED): _ENDED,
     (_LAPSED, LeaseEvent.RENEWED): _HELD,
     (_LAPSED, LeaseEvent.REFUSED): _LOST,
+    (_LAPSED, LeaseEvent.MAX_HOLD_ELAPSED): _LOST,
     (_LAPSED, LeaseEvent.RELEASE_REQUESTED): _RELEASING,
     (_LAPSED, LeaseEvent.SESSION_ENDED): _ENDED,
     (_LOST, LeaseEvent.RELEASE_REQUESTED): _RELEASING,

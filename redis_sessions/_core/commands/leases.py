@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..._durations import Duration, milliseconds
+from ..._durations import Duration, milliseconds, moment
 from ...errors import InvalidInput
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
@@ -32,6 +32,10 @@ class Grant(NamedTuple):
     fence: int
     ms: int
     incarnation: str
+    session_ttl_ms: int = 0
+    """The session's idle ttl, 0 for none."""
+    granted_at: float = 0.0
+    """The time by `time.monotonic()` before which the lease was not granted. 0 for a grant of this moment."""
 
 
 def lease_ttl(ttl: Duration) -> int:
@@ -49,6 +53,11 @@ def _process_name(pid: int) -> str:
     return f"{platform.node().replace(' ', '-')[:100]}:{pid}"
 
 
+def max_hold_ms(max_hold: Duration | None) -> int | None:
+    """Return the longest hold of a lease in ms: 0.1 s or more. Raises InvalidInput."""
+    return None if max_hold is None else milliseconds(max_hold, "max_hold", minimum=MIN_TTL_MS, bounds="at least 0.1 s")
+
+
 def owner_name(owner: str | None) -> str:
     """Return the name of a holder: the given one, or '<host>:<process ID>'. Raises InvalidInput."""
     return _process_name(os.getpid()) if owner is None else check_id(owner, "owner", 128)
@@ -62,7 +71,7 @@ def acquire(
     return invoke(
         script("leases/acquire"),
         keys,
-        lambda reply: Grant(reply[1], reply[2], reply[0].decode()),
+        lambda reply: Grant(reply[1], reply[2], reply[0].decode(), reply[3]),
         incarnation=incarnation,
         nonce=nonce,
         owner=owner,
@@ -74,19 +83,34 @@ def acquire(
     )
 
 
-def renew(keys: SessionKeys, incarnation: str, lease: str, ttl_ms: int) -> Call[int]:
-    """Renew the lease. The result is the ms that it lasts."""
+def renew(keys: SessionKeys, incarnation: str, lease: str, ttl_ms: int) -> Call[tuple[int, int]]:
+    """Renew the lease. The result is the ms that it lasts, and the session's idle ttl in ms or 0."""
     return invoke(
-        script("leases/renew"), keys, lambda reply: int(reply[1]), incarnation=incarnation, lease=lease, ttl_ms=ttl_ms
+        script("leases/renew"),
+        keys,
+        lambda reply: (int(reply[1]), int(reply[2])),
+        incarnation=incarnation,
+        lease=lease,
+        ttl_ms=ttl_ms,
     )
 
 
-def release(keys: SessionKeys, incarnation: str, lease: str) -> Call[int]:
-    """Release the lease '<fence> <nonce>'. The result is how many messages left the inbox."""
+class Released(NamedTuple):
+    """The outcome of a release."""
 
-    def read(reply: Any) -> int:
+    taken: int
+    """Messages that left the inbox."""
+    has_turn: bool
+    """True if a turn is open, which the queue must hear of."""
+
+
+def release(keys: SessionKeys, incarnation: str, lease: str) -> Call[Released]:
+    """Release the lease '<fence> <nonce>'."""
+
+    def read(reply: Any) -> Released:
         found = reply[1].split()
-        return int(found[1]) - int(found[0]) + 1 if found else 0
+        taken = int(found[1]) - int(found[0]) + 1 if found else 0
+        return Released(taken, reply[2] == 1)
 
     return invoke(
         script("leases/release"), keys, read, incarnation=incarnation, operation_id=lease.split()[1], lease=lease
@@ -119,7 +143,7 @@ def _token(fence: int, nonce: str) -> str:
 
 
 def info(keys: SessionKeys, incarnation: str) -> Call[LeaseInfo | None]:
-    """Read the holder, the waiters and the inbox. None when the lease is free."""
+    """Read the holder, the waiters and the inbox. None when the lease is free or ran out."""
 
     def read(reply: Any) -> LeaseInfo | None:
         _, now_ms, lease, waiters, inbox = reply
@@ -131,14 +155,15 @@ def info(keys: SessionKeys, incarnation: str) -> Call[LeaseInfo | None]:
 def read_lease(
     id: str, now_ms: int, lease: bytes | None, waiters: bytes | None, inbox: bytes | None
 ) -> LeaseInfo | None:
-    """Return a LeaseInfo from fields of a session's hash. None when the lease is free. Raises ValueError."""
+    """Return a LeaseInfo from fields of a session's hash. None when the lease is free or ran out. Raises ValueError."""
     holder = LeaseRecord.parse(lease)
-    if holder.nonce == "-":
+    if holder.deadline_ms <= now_ms:
         return None
     return LeaseInfo(
         session_id=id,
         owner=holder.owner,
         fence=holder.fence,
+        held_since=moment(holder.since_ms),
         expires_in=timedelta(milliseconds=holder.deadline_ms - now_ms),
         waiters=[waiter.detail.split(" ", 1)[-1] for waiter in Waiter.parse_all(waiters)],
         inbox_size=inbox_size(inbox),

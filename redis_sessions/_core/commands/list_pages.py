@@ -157,7 +157,7 @@ def read_row(
 
 def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int) -> Row:
     counters = records.Counters.parse(found["counters"])
-    aside = records.Layout.parse(found.get("layout")).aside
+    kept = records.Layout.parse(found.get("layout")).kept
     incarnation = found["incarnation"].decode()
     optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXT_FIELDS.items() if field in found}
     if "tags" in found:
@@ -181,7 +181,7 @@ def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], messa
         },
         created_at=moment_of(found["created"]),
         updated_at=moment_of(counters.updated_us),
-        count=counters.last_seq - counters.dropped + len(aside),
+        count=counters.last_seq - counters.dropped + kept,
         last_seq=counters.last_seq,
         user_messages=counters.user_messages,
         assistant_messages=counters.assistant_messages,

@@ -174,7 +174,7 @@ def read(
     """Read the newest messages of a range, oldest first. A damaged message raises InvalidState, or is skipped."""
 
     def page(reply: Any) -> Page:
-        found, last, dropped, low, listed, kept_seqs, kept, gaps, aside, is_full = reply
+        found, last, dropped, low, listed, kept_seqs, kept, gaps, kept_count, is_full = reply
         seqs: Sequence[int] = range(low, low + len(listed))
         removed = parse_gaps(gaps.decode())
         if removed:
@@ -183,7 +183,7 @@ def read(
             seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
         messages = _decode_all(seqs, listed, found.decode(), skip_damaged)
         head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
-        return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + aside, head)
+        return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + kept_count, head)
 
     return invoke(
         script("messages/read"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,

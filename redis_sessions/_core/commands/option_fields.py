@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 from ...settings import MICROS, MergeRow, SessionSettings, StoredValue, stored_options
 from ..protocol import records
 from ..protocol.call import Argument
+from .session_fields import TURN_ATTEMPTS
 
-TREE_BOUNDS = ("max_depth", "max_children", "max_active", "max_descendants")
+NEW_TURNS = f"0 {TURN_ATTEMPTS} - - 0 0 0 0 0 0"
+"""The `run` record of a session that an agent answers, before its first turn."""
+TREE_BOUNDS = ("max_depth", "max_children", "max_active", "max_descendants", "max_spawned")
 
 
 class StoredOptions(NamedTuple):
@@ -69,7 +72,8 @@ def _as_given(name: str, value: StoredValue) -> Any:
 
 def new_session_fields(settings: SessionSettings, fields: Mapping[str, Argument]) -> list[Argument]:
     """Return names and values of a new session's fields, without those that the script writes itself."""
-    return [part for pair in (settings.fields() | dict(fields)).items() for part in pair]
+    own = {"run": NEW_TURNS} if "answered_by" in fields else {}
+    return [part for pair in (settings.fields() | dict(fields) | own).items() for part in pair]
 
 
 def option_merges(options: Mapping[str, Any]) -> tuple[list[MergeRow], dict[str, Argument]]:

@@ -1,8 +1,9 @@
-"""Calls by which workers get the runs of their agent."""
+"""Calls by which workers get the work of their agent: runs of spawned sessions, and turns of sessions that the agent answers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Call, invoke
@@ -12,11 +13,14 @@ from ..protocol.records import Waiter
 from ..protocol.scripts import script
 
 MAX_CHECKS = 20
-"""Runs that one call hands out to be checked."""
+"""Runs and turns that one call hands out to be checked."""
 POLL_INTERVAL_SECONDS = 5.0
 """A waiting worker asks the server after this time, even if it heard nothing."""
-When = Literal["keep", "now", "after", "confirm", "remove"]
+INBOX_QUEUE = ":inbox"
+"""The queue of sessions without an agent that must be checked, because messages wait in the inbox. No agent has this name."""
+When = Literal["keep", "now", "after", "confirm", "reserve", "remove"]
 Check = Literal["keep", "after", "remove"]
+Outcome = Literal["", "released", "failed", "given_up", "parked", "finished"]
 _AGENT_IN_ID = re.compile(r"agent:([^:]+):subagent:")
 
 
@@ -26,20 +30,47 @@ def agent_of(id: str) -> str | None:
     return found[1] if found else None
 
 
-def run_of(keys: SessionKeys) -> str:
-    """Return a run as queues name it: its ID and those of its ancestors."""
-    return " ".join([keys.id, *keys.ancestors])
+class Work(NamedTuple):
+    """A run or a turn as queues name it: the session, its ancestors, and its place in the line."""
+
+    id: str
+    ancestors: tuple[str, ...]
+    prefix: str = ""
+    """'@<priority>/<fairness key>', or '' for the default."""
+
+    @classmethod
+    def parse(cls, text: str) -> Work:
+        """Read '[@<priority>/<fairness key> ]<id> <parent> … <root>'."""
+        words = text.split()
+        prefix = words.pop(0) if words[0].startswith("@") else ""
+        return cls(words[0], tuple(words[1:]), prefix)
+
+    def __str__(self) -> str:
+        return " ".join([*([self.prefix] if self.prefix else []), self.id, *self.ancestors])
+
+
+def queue_prefix(id: str, ancestors: Sequence[str], priority: int | str | None, fairness_key: str | None) -> str:
+    """Return '@<priority>/<fairness key>' of work, or '' for the default: priority 0, and the root as key."""
+    if (priority is None or int(priority) == 0) and fairness_key is None:
+        return ""
+    return f"@{priority or 0}/{fairness_key or [id, *ancestors][-1]}"
+
+
+def queue_keys(queue: AgentKeys | None, keys: SessionKeys) -> dict[str, str]:
+    """Return the keys by which a session's script writes a queue, or the session's own where the queue has another slot."""
+    names = ("queue", "check_at", "workers", "ready", "running")
+    return {name: keys.session if queue is None else getattr(queue, name) for name in names}
 
 
 class DequeueReply(NamedTuple):
-    """Reply to a worker that asks for a run."""
+    """Reply to a worker that asks for work."""
 
     run: str
-    """'<time> <run>', reserved for the worker until then, or ''."""
+    """'<time> <work>', reserved for the worker until then, or ''."""
     next_ms: int
     """When there may be something to do; -1 for never."""
     due: list[str]
-    """Runs that the worker must check."""
+    """Work that the worker must check."""
 
 
 def dequeue(
@@ -50,7 +81,7 @@ def dequeue(
     channel: str = "",
     counts_receivers: bool = False,
 ) -> Call[DequeueReply]:
-    """Ask for a run, or a place among the waiting workers (claim). Leave that place (leave), or get due runs only (check)."""
+    """Ask for work, or a place among the waiting workers (claim). Leave that place (leave), or get due work only (check)."""
     return invoke(
         script("runs/dequeue"),
         agent,
@@ -66,83 +97,156 @@ def dequeue(
 
 def schedule(
     agent: AgentKeys,
-    run: str,
+    work: str,
     when: When,
     delay_ms: int = 0,
     *,
     check: Check = "keep",
     check_ms: int = 0,
     reserved_until: str = "",
+    running_ms: int = 0,
 ) -> Call[None]:
-    """Write a run into its agent's queue, and when it must be checked. `runs/schedule.lua` says what each word does."""
+    """Write work into its agent's queue, and when it must be checked. `runs/schedule.lua` says what each word does."""
     return invoke(
-        script("runs/schedule"), agent, lambda reply: None, run=run, when=when, delay_ms=delay_ms, check=check,
-        check_ms=check_ms, reserved_until=reserved_until,
+        script("runs/schedule"), agent, lambda reply: None, work=work, when=when, delay_ms=delay_ms, check=check,
+        check_ms=check_ms, reserved_until=reserved_until, running_ms=running_ms,
     )  # fmt: skip
 
 
 class ClaimReply(NamedTuple):
-    """Reply to a claim or a check of a run."""
+    """Reply to a claim, or to a call that advanced work."""
 
-    verdict: Literal["claimed", "free", "idle", "held", "finished", "over", "cancelled"]
+    verdict: Literal["claimed", "free", "idle", "held", "waiting", "parked", "unsettled", "over", "cancelled"]
     check_ms: int
-    """When the run must be checked again."""
+    """When the work must be checked again."""
     incarnation: str
+    answered_by: str | None
+    """The agent that answers the session."""
+    queue_as: tuple[str, str | None]
+    """Priority and fairness key."""
+    wakes_parent: bool = False
+    has_inbox: bool = False
+    is_scheduled: bool = False
+    """True if the queue was written in the same step."""
     fence: int = 0
     ttl_ms: int = 0
     attempt: int = 0
     max_attempts: int | None = None
     task: str | None = None
+    first_seq: int | None = None
+    """The first message that the turn answers. None for a run."""
+    left_ms: int = -1
+    """Time until the deadline, -1 for none."""
+    resumed: str = ""
+    """'done', or 'timeout <number>:<incarnation> …' of the children, when the run was parked before."""
+    has_died: bool = False
+    """True if the worker of the last attempt died."""
+    retries: int = 0
+    session_ttl_ms: int = 0
 
 
 def _read_claim(reply: Any) -> ClaimReply:
-    incarnation, verdict, check_ms, *rest = reply
-    if not rest:
-        return ClaimReply(verdict.decode(), int(check_ms), incarnation.decode())
-    fence, ttl_ms, attempt, max_attempts, task = rest
+    incarnation, verdict, check_ms, queue, *rest = reply
+    answered_by, priority, fairness_key = queue.decode().split()
+    common: dict[str, Any] = {
+        "verdict": verdict.decode(),
+        "check_ms": int(check_ms),
+        "incarnation": incarnation.decode(),
+        "answered_by": None if answered_by == "-" else answered_by,
+        "queue_as": (priority, None if fairness_key == "-" else fairness_key),
+    }
+    if common["verdict"] != "claimed":
+        wakes_parent, has_inbox, is_scheduled = rest or (0, 0, 0)
+        return ClaimReply(
+            **common, wakes_parent=wakes_parent == 1, has_inbox=has_inbox == 1, is_scheduled=is_scheduled == 1
+        )
+    fence, ttl_ms, attempt, max_attempts, task, first_seq, left_ms, resumed, has_died, retries, session_ttl_ms = rest
     return ClaimReply(
-        "claimed", int(check_ms), incarnation.decode(), int(fence), int(ttl_ms), int(attempt),
-        None if max_attempts == b"-" else int(max_attempts), task.decode() or None,
-    )  # fmt: skip
-
-
-def claim(keys: SessionKeys, nonce: str, owner: str, ttl_ms: int) -> Call[ClaimReply]:
-    """Claim a run."""
-    return invoke(script("runs/claim"), keys, _read_claim, nonce=nonce, owner=owner, ttl_ms=ttl_ms)
-
-
-def recover(keys: SessionKeys) -> Call[ClaimReply]:
-    """Check a run whose worker may have died or whose time may be over, and end the run if so."""
-    return invoke(script("runs/recover"), keys, _read_claim, id=keys.id, operation_id=new_operation_id())
-
-
-def unclaim(keys: SessionKeys, nonce: str, released_nonce: str) -> Call[str]:
-    """Withdraw a claim. The result is '<fence> <nonce>' of the lease to release, or '' when nothing was claimed."""
-    return invoke(
-        script("runs/unclaim"),
-        keys,
-        lambda reply: f"{reply[1]} {released_nonce}" if reply[1] else "",
-        incarnation="",
-        nonce=nonce,
-        released=released_nonce,
+        **common,
+        fence=int(fence),
+        ttl_ms=int(ttl_ms),
+        attempt=int(attempt),
+        max_attempts=None if max_attempts == b"-" else int(max_attempts),
+        task=task.decode() or None,
+        first_seq=None if first_seq == b"-" else int(first_seq),
+        left_ms=int(left_ms),
+        resumed=resumed.decode(),
+        has_died=has_died == 1,
+        retries=int(retries),
+        session_ttl_ms=int(session_ttl_ms),
     )
 
 
+def claim(
+    keys: SessionKeys,
+    nonce: str,
+    owner: str,
+    ttl_ms: int,
+    agents: Sequence[str],
+    channel: str,
+    counts_receivers: bool,
+) -> Call[ClaimReply]:
+    """Claim a run or a turn."""
+    return invoke(
+        script("runs/claim"), keys, _read_claim, nonce=nonce, owner=owner, ttl_ms=ttl_ms, agents=f" {' '.join(agents)} ",
+        channel=channel,
+        counts_receivers=int(counts_receivers),
+    )  # fmt: skip
+
+
+def advance(
+    keys: SessionKeys,
+    nonce: str = "",
+    outcome: Outcome = "",
+    *,
+    delay_ms: int = 0,
+    problem: str = "",
+    parked: str = "",
+    entries: Sequence[bytes] = (),
+    operation_id: str | None = None,
+    agent: str = "",
+    queue: AgentKeys | None = None,
+) -> Call[ClaimReply]:
+    """Give work back under the nonce of its claim, or check work whose worker may have died, or whose time may be over.
+
+    Args:
+        agent: the agent in whose queue the work is, if the queue has the slot of the session.
+        queue: the queue of `agent`.
+    """
+    return invoke(
+        script("runs/advance"), keys, _read_claim, other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
+        operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms, problem=problem,
+        parked=parked, agent=agent if queue is not None else "",
+    )  # fmt: skip
+
+
+def retry(keys: SessionKeys, incarnation: str) -> Call[ClaimReply]:
+    """Make a run that failed, or a turn that failed, available again."""
+    return invoke(script("runs/retry"), keys, _read_claim, incarnation=incarnation, operation_id=new_operation_id())
+
+
 def register_agent(agents: IndexKeys, agent: str) -> Call[None]:
-    """Register an agent that has runs."""
+    """Register an agent that has runs or turns."""
     return invoke(script("runs/register_agent"), agents, lambda reply: None, agent=agent)
 
 
+def set_bound(agent: AgentKeys, max_running: int | None) -> Call[None]:
+    """Bound how much work of an agent runs at once in the whole fleet."""
+    return invoke(
+        script("runs/set_bound"), agent, lambda reply: None, max_running="" if max_running is None else max_running
+    )
+
+
 class QueueSizes(NamedTuple):
-    """The runs that wait in an agent's queue."""
+    """The sizes of an agent's queue."""
 
     runs: int
     workers: int
 
 
-def count_runs(agent: AgentKeys) -> Call[int]:
-    """Count the runs in a queue."""
-    return Call(("ZCARD", agent.queue), agent, int, writes=False)
+def count_runs(agent: AgentKeys) -> list[Call[int]]:
+    """Count the runs and turns that arrived, and those that wait in the line."""
+    return [Call(("ZCARD", key), agent, int, writes=False) for key in (agent.queue, agent.ready)]
 
 
 def list_workers(agent: AgentKeys) -> Call[list[Waiter]]:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from ..._durations import whole
 from ...errors import InvalidInput
 from ...models.formats import format_named
 from ...models.sessions import Kind, SessionType, session_type
@@ -20,6 +21,11 @@ KINDS: tuple[str, ...] = get_args(Kind)
 FORMATIONS = ("explicit", "first_loop")
 MAX_METADATA_KEYS = 1000
 MAX_TAGS = 64
+MAX_REASON_BYTES = 4096
+"""Bytes of a reason, which the parent also gets in a message."""
+MAX_PRIORITY = 100
+TURN_ATTEMPTS = 3
+"""The number of attempts at a turn that may fail."""
 _FIELD_OF = {
     "user_id": ("user",),
     "agent_id": ("agent",),
@@ -29,6 +35,9 @@ _FIELD_OF = {
     "type": ("type",),
     "tags": ("tags",),
     "system_prompt": ("system", "system_tokens"),
+    "answered_by": ("answered_by",),
+    "priority": ("priority",),
+    "fairness_key": ("fairness_key",),
 }
 """The fields of each description that `patch` can unset."""
 
@@ -47,6 +56,9 @@ def description_fields(
     system_prompt: str | None = None,
     formation: str | None = None,
     format: str | None = None,
+    answered_by: str | None = None,
+    priority: int | None = None,
+    fairness_key: str | None = None,
 ) -> dict[str, Argument]:
     """Return the fields of a description. A value of None has no field. Raises InvalidInput."""
     fields: dict[str, Argument] = {}
@@ -59,6 +71,9 @@ def description_fields(
         fields["formation"] = checked_choice(formation, "formation", FORMATIONS)
     if format is not None:
         fields["format"] = format_named(format).name
+    if answered_by is not None:
+        fields["answered_by"] = check_agent(answered_by, "answered_by")
+    fields |= queue_fields(priority, fairness_key)
     if name is not None:
         fields["name"] = checked_text(name, "name")
     if type is not None:
@@ -77,6 +92,24 @@ def description_fields(
         for key, value in metadata.items():
             fields[f"meta.{checked_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
     return fields
+
+
+def queue_fields(priority: int | None, fairness_key: str | None) -> dict[str, Argument]:
+    """Return the fields of a session's place in its queue. Raises InvalidInput."""
+    fields: dict[str, Argument] = {}
+    if priority is not None:
+        fields["priority"] = whole(priority, "priority", minimum=-MAX_PRIORITY, maximum=MAX_PRIORITY)
+    if fairness_key is not None:
+        fields["fairness_key"] = check_id(fairness_key, "fairness_key", 128)
+    return fields
+
+
+def check_agent(agent_id: str, name: str = "agent_id") -> str:
+    """Return the ID of an agent: it is part of the IDs of its sessions, so it has no ':'. Raises InvalidInput."""
+    check_id(agent_id, name, 128)
+    if ":" in agent_id:
+        raise InvalidInput(name=name, detail=f"must not contain ':', got {agent_id!r}")
+    return agent_id
 
 
 def unset_fields(given: Mapping[str, Any]) -> list[str]:
@@ -113,6 +146,23 @@ def checked_text(value: str, name: str) -> str:
     except UnicodeEncodeError as problem:
         raise InvalidInput(name=name, detail=f"must be valid Unicode text: {problem.reason}") from None
     return value
+
+
+def reason_text(reason: str | None) -> str:
+    """Return a reason as it is stored: at most 4 KiB, with a mark where it was cut, and U+FFFD for what is not Unicode.
+
+    Raises InvalidInput when it is not text.
+    """
+    if reason is None:
+        return ""
+    if not isinstance(reason, str):
+        raise InvalidInput(name="reason", detail=f"must be text, got {reason!r}")
+    text = reason[: MAX_REASON_BYTES + 1].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    data = text.encode()
+    if len(data) <= MAX_REASON_BYTES:
+        return text
+    mark = f" … (cut, {len(reason):,} characters)"
+    return data[: MAX_REASON_BYTES - len(mark.encode())].decode(errors="ignore") + mark
 
 
 def _type(value: SessionType | Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ from .guarded_write import MAX_FIELDS, guarded_write, new_rev
 from .index_entries import RECORD_FIELDS
 from .leases import read_lease
 from .option_fields import StoredOptions, new_session_fields, option_merges
-from .session_fields import checked_text
+from .session_fields import reason_text
+from .work_info import work_info
 
 Members = list[tuple[int, str]]
 """Members of a tree that are not finalized yet: their numbers and IDs."""
@@ -108,15 +109,18 @@ _TEXT_FIELDS = {
     "label": "label",
     "task": "task",
     "model": "model",
+    "answered_by": "answered_by",
+    "fairness_key": "fairness_key",
 }
 _JSON_FIELDS = ("type", "tags", "result")
 
 
 def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
-    aside = len(records.Layout.parse(found.get("layout")).aside)
+    kept = records.Layout.parse(found.get("layout")).kept
     limits = records.Limits.parse(found.get("limits"))
     counters = records.Counters.parse(found["counters"])
     settings = records.Settings.parse(found["settings"])
+    ttl_ms = int(found.get("idle_ttl", settings.ttl_ms))
     now_ms, left_ms = int(found["now"]), int(found["left"])
     lease, waiters, inbox = (found.get(name) for name in ("lease", "lease_waiters", "inbox"))
     optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXT_FIELDS.items() if field in found}
@@ -133,9 +137,7 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
     if "spawned_by" in found:
         optional["spawned_by"] = SpawnRef(**from_json(found["spawned_by"]))
     if "run" in found:
-        run = records.RunRecord.parse(found["run"])
-        optional |= {"attempt": run.attempts, "max_attempts": run.max_attempts}
-        optional["run_deadline"] = None if run.deadline_ms is None else moment(run.deadline_ms)
+        optional |= work_info(found, now_ms)
     return SessionInfo(
         id=id,
         incarnation=found["incarnation"].decode(),
@@ -147,8 +149,8 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
         created_at=moment_of(found["created"]),
         updated_at=moment_of(counters.updated_us),
         read_at=moment(now_ms),
-        count=int(found["count"]) + aside,
-        dropped=counters.dropped - aside,
+        count=int(found["count"]) + kept,
+        dropped=counters.dropped - kept,
         last_seq=counters.last_seq,
         entries=counters.last_seq - int(found.get("cleared", 0)),
         user_messages=counters.user_messages,
@@ -156,7 +158,7 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
         turns=counters.turns,
         bytes=counters.bytes,
         tokens=counters.tokens + int(found.get("system_tokens", 0)),
-        ttl=timedelta(milliseconds=settings.ttl_ms) if settings.ttl_ms else None,
+        ttl=timedelta(milliseconds=ttl_ms) if ttl_ms else None,
         expires_in=timedelta(milliseconds=left_ms) if left_ms >= 0 else None,
         max_messages=settings.max_messages or None,
         cap_policy=settings.cap_policy,
@@ -217,6 +219,21 @@ def patch(
     return call
 
 
+class StatusChange(NamedTuple):
+    """The outcome of a change of the status."""
+
+    rev: int
+    members: Members
+    """Members that are cancelled and not marked so yet."""
+    wakes_parent: bool
+    """True if the parent may go on, so that its work must be advanced."""
+
+
+def _read_status_change(reply: list[Any]) -> StatusChange:
+    is_repeated = len(reply) < 4
+    return StatusChange(new_rev(reply), [] if is_repeated else read_members(reply[2]), is_repeated or reply[3] == 1)
+
+
 def set_status(
     keys: SessionKeys,
     incarnation: str,
@@ -226,8 +243,8 @@ def set_status(
     result: Any = None,
     *,
     expected_rev: int | None = None,
-) -> Call[tuple[int, Members]]:
-    """Change the status. The result is the new revision, and members that are cancelled and not marked so yet.
+) -> Call[StatusChange]:
+    """Change the status.
 
     `completed` and `failed` are said by the worker, so they need the lease that is held. Any other status is an order.
     """
@@ -237,15 +254,15 @@ def set_status(
         incarnation,
         lease,
         expected_rev,
-        lambda reply: (new_rev(reply), read_members(reply[2]) if len(reply) > 2 else []),
+        _read_status_change,
         is_order=int(status not in ("completed", "failed")),
         status=status,
-        reason=checked_text(reason or "", "reason"),
+        reason=reason_text(reason),
         result="" if result is None else to_json(result, "result"),
     )
 
 
-def finish_limit_end(keys: SessionKeys, incarnation: str) -> Call[tuple[int, Members]]:
+def finish_limit_end(keys: SessionKeys, incarnation: str) -> Call[StatusChange]:
     """Apply the effects of an end that a limit caused: to its tree, its parent, its children."""
     call = set_status(keys, incarnation, "", "completed")
     call.arguments["is_order"] = 1

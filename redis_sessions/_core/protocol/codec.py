@@ -32,7 +32,13 @@ class Encoded(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def call_hash(call_id: str) -> str:
-    """Return the 8 hex digits by which scripts know a call. A call ID is text of a user, so it is not stored itself."""
+    """Return the 8 hex digits by which scripts know a call. A call ID is text of a user, so it is not stored itself.
+
+    The hash of '<name>/<n>' is that of the name plus n - 1, so that a script finds the nth call of a name without IDs.
+    """
+    name, slash, number = call_id.rpartition("/")
+    if slash and name and number.isdecimal() and number.isascii() and 1 < int(number[:4]) <= MAX_CALLS_PER_MESSAGE:
+        return f"{(int(call_hash(name), 16) + int(number[:4]) - 1) % 2**32:08x}"
     return sha1(call_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
 
 
@@ -45,7 +51,7 @@ def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
         payload = to_payload(message)
     format, facts = recognise(payload)
     kind = explicit or kind_of_facts(facts)
-    text = to_json(payload, "message")
+    text = to_json(payload, "message", is_plain=True)
     if tokens is None:
         tokens = counted(count, payload)
     else:

@@ -51,7 +51,7 @@ def _reused_encoder() -> Callable[[Any], str]:
 _encode = _reused_encoder()
 
 
-def to_json(value: Any, name: str) -> str:
+def to_json(value: Any, name: str, *, is_plain: bool = False) -> str:
     """Return compact JSON from which an equal value comes back. The text never has surrogates.
 
     A pydantic model, a dataclass, a named tuple or a Message becomes its JSON object. Inside a payload, an object with
@@ -61,12 +61,13 @@ def to_json(value: Any, name: str) -> str:
     Args:
         value: the value.
         name: the name of the value, with which the path in an error begins.
+        is_plain: the value comes from `to_payload`, so its parts have types of JSON.
 
     Raises:
         InvalidInput: JSON would give a part of the value back changed. The error has the path to that part.
     """
     try:
-        text = _encode(value if _is_plain(value, 0) else _converted(value, name))
+        text = _encode(value if is_plain or _is_plain(value, 0) else _converted(value, name))
     except (TypeError, ValueError, RecursionError) as problem:
         if not isinstance(problem, InvalidInput):
             _converted(value, name)  # this raises for a number that JSON does not have, with its path

@@ -4,9 +4,13 @@
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
     <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
-    <namespace>:{<tag>}:queue:<agent>     zset     runs that wait for a worker, by the time at which they are available
-    <namespace>:{<tag>}:check_at:<agent>  zset     runs of the agent, by the time at which they must be checked
+    <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
+    <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
     <namespace>:{<tag>}:workers:<agent>   string   workers that wait for a run
+    <namespace>:{<tag>}:ready:<agent>     zset     runs and turns that wait for a worker, by rank
+    <namespace>:{<tag>}:ranks:<agent>     zset     the last rank of each fairness key, and of each priority
+    <namespace>:{<tag>}:running:<agent>   zset     with a bound, what runs, by the end of its lease
+    <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>   a session that is being imported
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
     <namespace>:{index-<n>}:records       hash     the values that each session is listed under, for a sixteenth of the sessions
@@ -14,6 +18,8 @@
     <namespace>:{index-<n>}:dirty         zset     dirty marks: those sessions that are being written, by time
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:{workers}:heard_at        zset     workers by the time at which they were heard last
+    <namespace>:{workers}:records         hash     the record of each of them (JSON)
     <namespace>:index:leases              zset     sessions whose leases are held, by deadline (advisory)
     <namespace>:index:agents              zset     agents that have runs
     <namespace>:index:documents           zset     categories that hold documents
@@ -35,7 +41,7 @@ from ...errors import InvalidInput
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 SHARDS = 16
 
 
@@ -68,6 +74,19 @@ class AgentKeys(NamedTuple):
     queue: str
     check_at: str
     workers: str
+    ready: str
+    ranks: str
+    running: str
+    bound: str
+
+
+class WorkerKeys(NamedTuple):
+    """The keys of the registry of workers. They have a slot of their own."""
+
+    id: str
+    tag: str
+    heard_at: str
+    records: str
 
 
 class ChannelKeys(NamedTuple):
@@ -133,7 +152,16 @@ class EntryKeys(NamedTuple):
 
 
 AnyKeys: TypeAlias = (
-    SessionKeys | AgentKeys | ChannelKeys | StagedKeys | ImportKeys | IndexKeys | ShardKeys | EntryKeys | DocumentKeys
+    SessionKeys
+    | AgentKeys
+    | WorkerKeys
+    | ChannelKeys
+    | StagedKeys
+    | ImportKeys
+    | IndexKeys
+    | ShardKeys
+    | EntryKeys
+    | DocumentKeys
 )
 
 
@@ -145,9 +173,12 @@ def session_keys(namespace: str, id: str) -> SessionKeys:
 def agent_keys(namespace: str, agent: str) -> AgentKeys:
     """Return the keys of an agent's queue."""
     tag = hash_tag(agent)
-    return AgentKeys(
-        agent, tag, *[f"{namespace}:{{{tag}}}:{kind}:{agent}" for kind in ("queue", "check_at", "workers")]
-    )
+    return AgentKeys(agent, tag, *[f"{namespace}:{{{tag}}}:{kind}:{agent}" for kind in AgentKeys._fields[2:]])
+
+
+def worker_keys(namespace: str) -> WorkerKeys:
+    """Return the keys of the registry of workers."""
+    return WorkerKeys("workers", "workers", *[f"{namespace}:{{workers}}:{kind}" for kind in ("heard_at", "records")])
 
 
 def channel_keys(namespace: str, channel: str) -> ChannelKeys:

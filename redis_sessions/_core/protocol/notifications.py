@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Word = Literal["granted", "held", "run", "ask", "new", "status", "delta", "gone", "position"]
+Word = Literal["granted", "held", "lost", "run", "ask", "new", "status", "delta", "gone", "position"]
 _WITH_DATA = frozenset([b"new", b"status", b"delta", b"gone"])
 
 
@@ -14,6 +14,7 @@ class Notification(NamedTuple):
     For a waiter:
         granted: the lease is the waiter's for `ms` unless it is renewed, with this `fence`.
         held: another worker holds the lease for `ms`, with this `fence`.
+        lost: the lease that this process held may be gone, so that its holder must ask the server.
         run: `run` is reserved for this worker to claim.
         ask: the waiter must ask the server again.
 

@@ -58,7 +58,7 @@ SCHEMA: dict[str, Record] = {
                 "text",
                 "b: the newest message binds the next one. r: the newest call binds another. p: pinned. Or '-'",
             ),
-            ("aside", "text", "'<seq>,…' of the messages that the hash holds, or '-'"),
+            ("kept", "number", "number of the messages that the hash holds"),
             ("task", "number", "seq of the user message that is kept for its turn, or 0"),
             ("gaps", "text", "'<first>-<last>,…' of the removed seqs between retained messages, or '-'"),
         ),
@@ -89,10 +89,13 @@ SCHEMA: dict[str, Record] = {
         _words(
             ("fence", "number", "grows with every grant"),
             ("nonce", "text", "of the holder's request, '-' when the lease is free"),
-            ("deadline_ms", "number", "ms since the epoch"),
-            ("owner", "text", "name of the holder"),
+            ("deadline_ms", "number", "ms since the epoch, 0 when the lease is free"),
+            ("since_ms", "number", "time of the grant, which renewals keep, ms since the epoch"),
+            ("counts_receivers", "text", "1 if PUBLISH returning 0 proves that the holder's process is gone"),
+            ("channel", "text", "on which the holder's process hears, or '-'"),
+            ("owner", "text", "name of the holder, '-' when the lease is free"),
         ),
-        "the last grant; absent before the first",
+        "the last grant; absent before the first; a free lease is '<fence> - 0 0 0 - -'",
     ),
     "waiter": Record(
         "lease_waiters, join_waiters, subscribers; workers:<agent>",
@@ -123,11 +126,18 @@ SCHEMA: dict[str, Record] = {
     "run": Record(
         "run",
         _words(
-            ("attempts", "number", "claims so far"),
+            ("attempts", "number", "attempts that failed, or whose worker died"),
             ("max_attempts", "digits?", "none when no worker may claim it"),
-            ("deadline_ms", "number?", "of the run, ms since the epoch"),
+            ("deadline_ms", "number?", "of the present claim, ms since the epoch"),
+            ("limit_ms", "number?", "the parent's deadline, ms since the epoch"),
+            ("timeout_ms", "number", "of each claim, 0 for none"),
+            ("available_ms", "number", "time before which no worker may claim it, ms since the epoch, or 0"),
+            ("fence", "number", "of the last claim"),
+            ("turn", "number?", "none for a run; seq of the first message of the open turn, or 0"),
+            ("retries", "number", "retries after the run had failed"),
+            ("has_died", "digits", "1 if the worker of the last attempt died"),
         ),
-        "of a child",
+        "of a child, and of a session that an agent answers",
     ),
     "spawn_counts": Record(
         "children, tree",
@@ -160,7 +170,11 @@ SCHEMA: dict[str, Record] = {
     ),
     "inbox": Record(
         "inbox",
-        _words(("first", "number", "number of the first message"), ("last", "number", "number of the last")),
+        _words(
+            ("first", "number", "number of the first message"),
+            ("last", "number", "number of the last"),
+            ("results", "number", "how many of them are results of children, which `max_inbox` does not count"),
+        ),
         "absent when the inbox is empty",
     ),
     "usage": Record(
@@ -175,7 +189,12 @@ SCHEMA: dict[str, Record] = {
     ),
     "tree_limits": Record(
         "tree_limits",
-        _words(*[(name, "number?", "") for name in ("max_depth", "max_children", "max_active", "max_descendants")]),
+        _words(
+            *[
+                (name, "number?", "")
+                for name in ("max_depth", "max_children", "max_active", "max_descendants", "max_spawned")
+            ]
+        ),
         "of a root; absent for the defaults",
     ),
     "budget": Record(

@@ -35,15 +35,15 @@ class Layout(NamedTuple):
     open: str
     group: int
     marks: str
-    aside: list[int]
+    kept: int
     task: int
     gaps: list[tuple[int, int]]
 
     @classmethod
     def parse(cls, text: bytes | None) -> Layout:
         """Read the record. No record means a plain list. Raises ValueError when it is damaged."""
-        open, group, marks, aside, task, gaps = (text or b"- 0 - - 0 -").decode().split()
-        return cls(open, int(group), marks, _numbers(aside), int(task), parse_gaps("" if gaps == "-" else gaps))
+        open, group, marks, kept, task, gaps = (text or b"- 0 - 0 0 -").decode().split()
+        return cls(open, int(group), marks, int(kept), int(task), parse_gaps("" if gaps == "-" else gaps))
 
 
 class Settings(NamedTuple):
@@ -86,13 +86,16 @@ class LeaseRecord(NamedTuple):
     fence: int
     nonce: str
     deadline_ms: int
+    since_ms: int
+    counts_receivers: str
+    channel: str
     owner: str
 
     @classmethod
     def parse(cls, text: bytes | None) -> LeaseRecord:
         """Read the record. No record means that the lease was never granted. Raises ValueError when it is damaged."""
-        fence, nonce, deadline_ms, owner = (text or b"0 - 0 -").decode().split(" ", 3)
-        return cls(int(fence), nonce, int(deadline_ms), owner)
+        fence, nonce, deadline_ms, since_ms, *rest = (text or b"0 - 0 0 0 - -").decode().split(" ", 6)
+        return cls(int(fence), nonce, int(deadline_ms), int(since_ms), *rest)
 
 
 class Waiter(NamedTuple):
@@ -133,17 +136,27 @@ class Lineage(NamedTuple):
 
 
 class RunRecord(NamedTuple):
-    """The run of a child."""
+    """The work of a session: its run, or its turns."""
 
     attempts: int
     max_attempts: int | None
     deadline_ms: int | None
+    limit_ms: int | None
+    timeout_ms: int
+    available_ms: int
+    fence: int
+    turn: int | None
+    retries: int
+    has_died: bool
 
     @classmethod
     def parse(cls, text: bytes) -> RunRecord:
         """Read the record. Raises ValueError when it is damaged."""
-        attempts, max_attempts, deadline_ms = text.decode().split()
-        return cls(int(attempts), optional_number(max_attempts), optional_number(deadline_ms))
+        attempts, max_attempts, deadline, limit, timeout, available, fence, turn, retries, died = text.decode().split()
+        return cls(
+            int(attempts), optional_number(max_attempts), optional_number(deadline), optional_number(limit), int(timeout),
+            int(available), int(fence), optional_number(turn), int(retries), died == "1",
+        )  # fmt: skip
 
 
 class SpawnCounts(NamedTuple):
@@ -241,13 +254,9 @@ def seqs_from(first: int, count: int, gaps: list[tuple[int, int]]) -> list[int]:
     return [*seqs, *range(seq, seq + count - len(seqs))]
 
 
-def _numbers(text: str) -> list[int]:
-    return [] if text == "-" else [int(part) for part in text.split(",")]
-
-
 def inbox_size(text: bytes | None) -> int:
-    """Return how many messages wait in an inbox, from its record '<first> <last>'."""
-    first, last = (text or b"1 0").split()
+    """Return how many messages wait in an inbox, from its record '<first> <last> <results>'."""
+    first, last, _ = (text or b"1 0 0").split()
     return int(last) - int(first) + 1
 
 

@@ -22,6 +22,8 @@ from .minify import minify
 IndexEffect = Literal["none", "touches", "may_end", "may_relist"]
 HINT_SCRIPTS = ("indexes/mark_dirty", "indexes/put_records", "indexes/upsert_entries")
 """The scripts of hints. A client loads them before any other script, so a server that knows a write knows its hints."""
+_FAST_SCRIPTS = ("messages/append",)
+"""Scripts that run for most calls, so that their speed counts more than their size."""
 _INCLUDE = re.compile(r"^( *)--- include:(.*)$")
 _BINDING = re.compile(r"^local (\w+)\s*= .*?\b(KEYS\[(\d+)\]|KEYS, \d+|ARGV\[(\d+)\]|ARGV, (\d+))", re.MULTILINE)
 _ERRORS = re.compile(r"^-- Errors: (.*(?:\n--   .*)*)", re.MULTILINE)
@@ -84,7 +86,7 @@ def script(name: str) -> Script:
         else:
             arguments[int(argument or rest)] = local
             takes_rest = takes_rest or bool(rest)
-    source = minify(_Linker(body).link())
+    source = minify(_Linker(body).link(), is_fast=name in _FAST_SCRIPTS)
     ordered = tuple(arguments[at] for at in sorted(arguments))
     errors, index = _ERRORS.search(body), _INDEX.search(body)
     return Script(

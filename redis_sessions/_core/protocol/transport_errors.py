@@ -41,3 +41,11 @@ def error_word(text: str) -> str:
             if f"-{known} " in text:
                 return known
     return words[0]
+
+
+class QueueNeeded(Exception):
+    """The call must name the queue of an agent (NEED_QUEUE), and is repeated then."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(agent)
+        self.agent = agent

@@ -11,6 +11,7 @@ from ...errors import LeaseLost
 from ..services import lease_context
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
+from .session_state import State, Variables
 
 T = TypeVar("T")
 
@@ -35,6 +36,17 @@ class SessionBase:
     def id(self) -> str:
         """The session's ID."""
         return self._keys.id
+
+    @property
+    def state(self) -> State:
+        """Named JSON values and pydantic models."""
+        # A handle that kept this object would be in a circle of references.
+        return State(self._keys, self._run, self._writer)
+
+    @property
+    def variables(self) -> Variables:
+        """Named text."""
+        return Variables(self._keys, self._run, self._writer)
 
     def _writer(self) -> tuple[str, str]:
         """Return the incarnation that this handle knows, and '<fence> <nonce>' of the lease it writes under or ''.

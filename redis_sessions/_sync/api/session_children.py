@@ -6,20 +6,24 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any, Literal, Unpack
 
-from ..._core.commands import messages, run_queues, sessions, trees
+from ..._core.commands import child_infos, messages, run_queues, sessions, spawns, trees
 from ..._core.commands.forks import Report
-from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
+from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS, Work
 from ..._core.commands.session_fields import description_fields
+from ..._core.protocol.call import Call
 from ..._core.protocol.keys import session_keys
-from ..._durations import Duration, milliseconds, whole
-from ...errors import InvalidInput, JoinTimeout, ReplyTimeout
+from ..._durations import Duration, milliseconds
+from ...errors import JoinTimeout, ReplyTimeout, SessionsError
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
-from ...settings import Description, SessionOptions, check_child_options, checked_names
+from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
 from ..services.history import read_history
+from ..services.tree_room import spawn_with_room
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
 from .session_base import SessionBase
 
@@ -36,10 +40,10 @@ class SessionChildren(SessionBase):
         task: str | None = None,
         label: str | None = None,
         model: str | None = None,
-        mode: trees.Mode = "run",
-        context: trees.Context = "isolated",
-        cleanup: trees.Cleanup = "keep",
-        on_parent_end: trees.OnParentEnd = "cancel",
+        mode: spawns.Mode = "run",
+        context: spawns.Context = "isolated",
+        cleanup: spawns.Cleanup = "keep",
+        on_parent_end: spawns.OnParentEnd = "cancel",
         run_timeout: Duration | None = None,
         max_attempts: int = 3,
         token_budget: int | None = None,
@@ -47,6 +51,11 @@ class SessionChildren(SessionBase):
         spawned_by: SpawnRef | Mapping[str, Any] | None = None,
         report: Report = "message",
         batch_id: str | None = None,
+        delay: Duration = 0.0,
+        run_at: datetime | None = None,
+        priority: int = 0,
+        fairness_key: str | None = None,
+        wait: Duration = 0.0,
         description: Description | None = None,
         **options: Unpack[SessionOptions],
     ) -> SpawnResult:
@@ -66,15 +75,25 @@ class SessionChildren(SessionBase):
             cleanup: keep, or delete: the child is deleted when its result was delivered.
             on_parent_end: cancel, detach or request_cancel: what happens to the child when this session ends. A cancellation of
                 this session is always one of the child.
-            run_timeout: time after which the child ends as timed_out.
-            max_attempts: how often workers may claim the child, 1 to 1,000.
+            run_timeout: time from each claim after which the child ends as timed_out. Time in the queue does not count.
+            max_attempts: the number of attempts that may fail, 1 to 1,000. The death of a worker counts, a run that is given back
+                does not.
             token_budget: tokens that the child and all sessions below it may spend.
             cost_budget: cost that the child and all sessions below it may spend.
             spawned_by: the tool call that spawns the child.
             report: what this session gets when the child ends, in its own message format. message: a user message.
                 tool_result: the result of the call in `spawned_by`. False: nothing, so that `join` and `children` alone tell.
-            batch_id: makes the spawn happen once, however often it is repeated.
-            description: what the child says of itself, such as its name, tags and metadata.
+            batch_id: makes the spawn happen once, however often it is repeated. Inside a run the default follows from the
+                attempt, the agent, the task, the label, and the number among equal spawns. So a handler that begins again after
+                `wait_for` gets the same children.
+            delay: the time after which workers can claim the child, 0 or more. Not together with `run_at`.
+            run_at: the time at which workers can claim the child, with a time zone. A time in the past is refused, unless the
+                spawn has a batch ID, because it can be a repetition.
+            priority: -100 to 100. Children of a higher priority are claimed first.
+            fairness_key: 1 to 128 characters. Workers serve the fairness keys of a queue in turn. Default: the root of the tree.
+            wait: how long to wait for room when max_children, max_active or max_descendants refuses the child, 0 or more.
+            description: what the child says of itself, such as its name, tags and metadata. With mode="session" it can name the
+                agent that answers the child (`answered_by`).
             **options: limits and lifetimes of the child. See SessionSettings.
 
         Returns:
@@ -85,41 +104,82 @@ class SessionChildren(SessionBase):
             SessionLocked, LeaseLost: another worker holds this session's lease.
             InvalidInput: an argument is not valid.
 
-        Cost: one round trip, atomic. Two in a cluster, where run queues have slots of their own.
+        Cost: one round trip, atomic. Two in a cluster, where run queues have slots of their own. A refusal for room costs two
+        more to find sessions that are gone. Their places are freed, and then the spawn is repeated. A wait is ended by the end of
+        a child, and repeats the spawn once a second.
         """
+        wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
         shared = self._context
         check_child_options(options)
-        request = trees.spawn_request(
+        if batch_id is None:
+            batch_id = self._spawn_batch_id(agent_id, task, label)
+        request = spawns.spawn_request(
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
-            batch_id=batch_id, report=report,
+            batch_id=batch_id, report=report, delay=delay, run_at=run_at, priority=priority, fairness_key=fairness_key,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = shared.settings.for_child({**options, **budgets})
         fields = self._child_fields(description)
+        if "answered_by" in fields:
+            shared.run_queues.register_agent(fields["answered_by"])
         inherits_user = "user_id" not in (description or {})
-        queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
-        call = trees.spawn(
-            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, batch_id,
+        attempt = partial(
+            self._spawn, agent_id, request, settings, fields, claimable=mode == "run", may_exist=batch_id is not None,
             inherits_user=inherits_user,
         )  # fmt: skip
-        child = session_keys(shared.namespace, request.id)
-        hints = shared.indexer.prepare_creation(
-            child, {**fields, **request.fields}, settings.ttl_ms, may_relist=inherits_user
-        )
-        if queue is not None:
-            call.hints = hints
-        shared.run_queues.reserve(agent_id, self._keys, request.id, claimable=mode == "run", hints=hints)
-        result = self._run(call)
-        if result.session_key is None or batch_id is not None or inherits_user:
-            shared.indexer.check_later([request.id])
+        try:
+            result = spawn_with_room(shared, self._keys, self._incarnation, attempt, wait_ms / 1000)
+        except BaseException:
+            self._take_back_spawn(agent_id, task, label)
+            raise
+        if not result.accepted:
+            self._take_back_spawn(agent_id, task, label)
         lineage = (self.id, *self._keys.ancestors)
         if result.session_key is not None:
             shared.executor.remember_ancestors(result.session_key, lineage)
-        if queue is None:
-            keys = shared.run_queues.keys_of(" ".join([request.id, *lineage]))
-            shared.run_queues.confirm_spawn(keys, is_created=result.session_key == request.id, claimable=mode == "run")
+        if shared.run_queues.is_separate:
+            work = Work(request.id, lineage, request.queue_as)
+            is_created = result.session_key == request.id
+            shared.run_queues.confirm_spawn(
+                agent_id, work, request.wait_ms, is_created=is_created, claimable=mode == "run"
+            )
         return result
+
+    def _spawn(
+        self,
+        agent_id: str,
+        request: spawns.SpawnRequest,
+        settings: SessionSettings,
+        fields: dict[str, Any],
+        *,
+        claimable: bool,
+        may_exist: bool,
+        inherits_user: bool,
+    ) -> SpawnResult:
+        shared = self._context
+        queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
+        call = spawns.spawn(
+            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user
+        )
+        child = session_keys(shared.namespace, request.id)
+        listed = {**fields, **request.fields}
+        with shared.indexer.creation(child, listed, settings.ttl_ms, may_relist=inherits_user) as hints:
+            if queue is not None:
+                call.hints = hints
+            work = Work(request.id, (), request.queue_as)
+            shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
+            result = self._run(call)
+        if result.session_key is None or may_exist or inherits_user:
+            shared.indexer.check_later([request.id])
+        return result
+
+    def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
+        """Return the batch ID of a spawn that was given none. A run names its spawns, so that they happen once."""
+        return None
+
+    def _take_back_spawn(self, agent_id: str, task: str | None, label: str | None) -> None:
+        """Forget the name of a spawn that made no child, so that the next one has the name."""
 
     def _child_fields(self, description: Description | None) -> dict[str, Any]:
         given: dict[str, Any] = dict(description or {})
@@ -141,9 +201,14 @@ class SessionChildren(SessionBase):
         return self._child_infos((self._executor.run(call)).members)
 
     def _child_infos(self, members: list[trees.Member]) -> list[ChildInfo]:
-        calls = [sessions.info(self._context.run_queues.keys_of(member.id), "") for member in members]
-        found = self._executor.run_many(calls)
-        return [trees.child_info(member, info) for member, info in zip(members, found, strict=True)]
+        if not members:
+            return []
+        root = session_keys(self._context.namespace, trees.root_id(self._keys))
+        calls: list[Call[Any]] = [sessions.info(self._context.run_queues.keys_of(one.id), "") for one in members]
+        *found, kept = self._executor.run_many([*calls, child_infos.member_results(root, members)])
+        if isinstance(kept, SessionsError):
+            raise kept
+        return [child_infos.child_info(*one) for one in zip(members, found, kept, strict=True)]
 
     def join(self, wanted: Literal["all", "any"] | int = "all", *, timeout: Duration = 60.0) -> list[ChildInfo]:
         """Wait until children have ended.
@@ -160,9 +225,7 @@ class SessionChildren(SessionBase):
 
         Cost: two round trips. The wait is ended by the children's ends. Every 5 s it also checks for children whose worker died.
         """
-        target = {"all": 0, "any": 1}.get(wanted) if isinstance(wanted, str) else whole(wanted, "wanted", minimum=1)
-        if target is None:
-            raise InvalidInput(name="wanted", detail=f"must be 'all', 'any' or a number, got {wanted!r}")
+        target = trees.wanted_number(wanted)
         due = time.monotonic() + milliseconds(timeout, "timeout", minimum=0, bounds="0 or more") / 1000
         hub, nonce = self._context.hub, secrets.token_hex(8)
         queue = hub.register(nonce)

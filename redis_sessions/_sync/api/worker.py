@@ -1,197 +1,315 @@
 # Generated from _async/api/worker.py by tools/mirror.py; edit that file.
-"""A worker: claims runs of an agent, several at once, and hands each to a function."""
+"""A worker: claims runs and turns of its agents, several at once, and hands each to a function."""
 
 from __future__ import annotations
 
 import logging
 import random
-import secrets
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from ..._core.commands.leases import lease_ttl, owner_name
-from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
-from ..._core.commands.trees import check_agent
-from ..._core.protocol.ids import check_id
+from ..._core.commands.retry_policy import Backoff, RetryOn, RetryPolicy
+from ..._core.commands.run_outcomes import StopReason, control_of, describe_error, is_run_over
+from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
+from ..._core.commands.session_fields import reason_text
+from ..._core.protocol.json_values import to_json
 from ..._durations import Duration, milliseconds, whole
-from ...errors import InvalidInput, LeaseLost, SessionNotActive, SessionNotFound, SessionsError
+from ...errors import InvalidInput, SessionsError
+from ...models.run_control import GiveUp, Retry, RunParked
 from ..services.context import CacheContext
+from ..services.worker_registry import WorkerRegistration
 from ..transport import primitives, tasks
-from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
+from .claimer import Claimer
 from .run import Run
 
 Handler = Callable[[Run], Any]
 _log = logging.getLogger("redis_sessions.worker")
-_MIN_PAUSE_SECONDS = 0.05
-"""The least pause between two requests of a waiting worker."""
 _CLAIM_WAIT_MS = 3600_000
-_MAX_BACKOFF_SECONDS = 60.0
-
-
-class Claimer:
-    """Claims runs of one agent."""
-
-    def __init__(self, context: CacheContext, agent_id: str, ttl: Duration, owner: str | None) -> None:
-        self._context = context
-        self._agent = check_agent(agent_id)
-        self._ttl = ttl
-        self._ttl_ms = lease_ttl(ttl)
-        self._owner = owner_name(owner)
-        self._nonce = secrets.token_hex(8)
-        self._notifications = context.hub.register(self._nonce)
-        self._is_waiting = False
-
-    def claim(self, wait_ms: int, is_stopped: Callable[[], bool] = lambda: False) -> Run | None:
-        """Return the next run, or None when there is none within `wait_ms`."""
-        hub, queues = self._context.hub, self._context.run_queues
-        due = time.monotonic() + wait_ms / 1000
-        while not is_stopped():
-            can_hear = wait_ms == 0 or hub.try_subscribe(self._context.executor.where)
-            left = max(due - time.monotonic(), 0)
-            place_ms = min(round(left * 1000), round(POLL_INTERVAL_SECONDS * 2000))
-            reply = queues.dequeue(self._agent, self._nonce, place_ms)
-            self._is_waiting = not reply.run and left > 0
-            if reply.run:
-                run = self._take(reply.run)
-                if run is not None:
-                    return run
-                continue
-            if left == 0:
-                return None
-            soon = max(reply.next_ms / 1000, _MIN_PAUSE_SECONDS) if reply.next_ms >= 0 else left
-            pause = min(left, POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS, soon)
-            notification = self._notifications.get(pause)
-            if notification is not None and notification.word == "run":
-                self._is_waiting = False
-                run = self._take(notification.run)
-                if run is not None:
-                    return run
-        return None
-
-    def _take(self, reserved: str) -> Run | None:
-        nonce = secrets.token_hex(8)
-        queues = self._context.run_queues
-        try:
-            keys, reply = queues.claim(reserved, nonce, self._owner, self._ttl_ms)
-        except BaseException:
-            tasks.spawn(queues.unclaim, reserved, nonce)  # cancelled or unanswered: the run goes to another worker
-            raise
-        if reply.verdict != "claimed":
-            return None
-        return Run(self._context, keys, reply, nonce, self._ttl, self._owner)
-
-    def wake(self) -> None:
-        """Let a waiting claim check whether it must stop."""
-        self._context.hub.wake(self._nonce)
-
-    def close(self) -> None:
-        """Leave the place among the waiting workers. A run that was reserved since goes to another worker."""
-        self._context.hub.unregister(self._nonce)
-        if self._is_waiting:
-            tasks.spawn(self._context.run_queues.stop_waiting, self._agent, self._nonce, self._notifications)
+_ALONE_SECONDS = 60.0
+"""The longest wait of a run that took its process down for the end of the worker's other runs, and of these for it."""
+_FIRST_ALONE_SECONDS = 2.0
+"""The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
+_PASSED_ON_SECONDS = 0.5
+_INBOX_CHECK_SECONDS = 30.0
+"""The pause between two checks of inboxes whose lease ran out, of sessions that no agent answers."""
+_TOLD_SECONDS = 3.0
+"""The time that handlers have to end after the grace, once `should_stop` is set. 20 s and 3 s fit into 30 s of Kubernetes."""
+_DEADLINE_MARGIN_SECONDS = 0.02
+_SAME_SIGNAL_SECONDS = 0.3
+"""A signal within this time is the first one again, because programs such as `timeout` pass on each signal twice."""
 
 
 class Worker:
-    """Handles runs until it is stopped, then waits for those that it has."""
+    """Claims and handles runs and turns until it is stopped, and then waits for the present handlers."""
 
     def __init__(
-        self, context: CacheContext, agent_id: str, handler: Handler, concurrency: int, ttl: Duration,
-        grace: Duration, owner: str | None,
+        self, context: CacheContext, agent_id: str | Sequence[str], handler: Handler, *, concurrency: int, ttl: Duration,
+        grace: Duration, owner: str | None, max_hold: Duration | None, backoff: Backoff, retry_on: RetryOn, resumable: bool,
     ) -> None:  # fmt: skip
-        self._claimer = Claimer(context, agent_id, ttl, owner)
+        self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
+        self._context = context
         self._queues = context.run_queues
-        self._agent = agent_id
         self._handler = handler
         self._concurrency = whole(concurrency, "concurrency", minimum=1, maximum=1000)
         self._grace = milliseconds(grace, "grace", minimum=0, bounds="0 or more") / 1000
+        self._policy = RetryPolicy(backoff, retry_on)
+        self._is_resumable = resumable
+        self._registration = WorkerRegistration(
+            context, self._claimer.agents, self._concurrency, self._claimer.ttl_ms, self._claimer.owner
+        )
         self._is_stopped = False
+        self._is_grace_over = False
+        self._stopped_at = 0.0
         self._done = tasks.Queue[str]()
         self._running: set[Run] = set()
+        self._passed_on: deque[str] = deque(maxlen=100)
+        self._inboxes_checked = time.monotonic()
 
     def stop(self) -> None:
-        """Claim no more runs. `work` returns when the present runs are over, or the grace is."""
+        """Claim no more runs. `work` returns when the present runs, or the grace, are over.
+
+        A second call, after more than 0.3 s, ends the grace.
+        """
+        now = time.monotonic()
+        if not self._is_stopped:
+            self._stopped_at = now
+        self._is_grace_over = self._is_grace_over or now - self._stopped_at > _SAME_SIGNAL_SECONDS
         self._is_stopped = True
         self._claimer.wake()
         self._done.put("")
 
-    def work(self) -> None:
-        """Handle runs until `stop`, SIGTERM or SIGINT."""
-        with tasks.signals(self.stop):
+    def work(self, *, signals: bool = True) -> None:
+        """Handle runs until `stop` is called. With `signals`, SIGTERM and SIGINT call it."""
+        with tasks.signals(self.stop) if signals else nullcontext():
+            self._registration.start()
             try:
                 while not self._is_stopped:
                     self._next()
             finally:
                 self._claimer.close()
-                self._wind_up()
+                try:
+                    self._wind_up()
+                finally:
+                    self._registration.stop()
+
+    # -- claims ----------------------------------------------------------------------------------------------------
 
     def _next(self) -> None:
         if len(self._running) >= self._concurrency:
+            self._check_inboxes()
+            self._claimer.leave()
             is_silent = self._done.get(POLL_INTERVAL_SECONDS) is None
             if is_silent and len(self._running) >= self._concurrency:
-                self._queues.recover(self._agent)
+                for agent in self._claimer.agents:
+                    self._queues.recover(agent)
             return
         try:
-            run = self._claimer.claim(_CLAIM_WAIT_MS, lambda: self._is_stopped)
+            run = self._claimer.claim(_CLAIM_WAIT_MS, lambda: self._is_stopped, self._check_inboxes)
         except InvalidInput:
             raise  # the cache is closed
         except SessionsError as problem:
-            _log.warning("a claim for agent %s failed, going on: %s", self._agent, problem)
+            _log.warning("a claim for agent %s failed, going on: %s", self._claimer.agents[0], problem)
             primitives.sleep(random.uniform(0.1, 1))
             return
         if run is not None:
-            self._running.add(run)  # before its handler can end
-            run._task = tasks.spawn(self._handle, run)
+            self._begin(run)
+
+    def _begin(self, run: Run) -> None:
+        self._running.add(run)  # before its handler can end
+        self._listen(run)
+        self._show_runs()
+        is_alone = True
+        if run.has_died:
+            self._claimer.leave()
+            is_alone = self._wait_until_alone(run)
+        if run.stop_reason is not None:
+            return
+        if self._is_stopped or not is_alone:
+            self._pass_on(run)
+            return
+        run._task = tasks.spawn(self._handle, run)
+        if run.has_died:
+            self._let_alone(run)
+
+    def _pass_on(self, run: Run) -> None:
+        """Give back a run whose handler was not called, for another worker."""
+        run._grant.on_lost = None
+        try:
+            run.release(delay=0 if self._is_stopped else _PASSED_ON_SECONDS)
+        except SessionsError as problem:
+            _log.warning("%s %s is left to other workers: %s", run.work, run.id, problem)
+        self._forget(run)
+
+    def _wait_until_alone(self, run: Run) -> bool:
+        """Wait for the end of the other runs, because the run may take the process down. Its ancestors may wait for it.
+
+        Return False when the run should go to another worker, which may be idle. The second time the run is handled here after
+        the wait, whatever else is at work.
+        """
+        is_new = run.id not in self._passed_on
+        due = time.monotonic() + (_FIRST_ALONE_SECONDS if is_new else _ALONE_SECONDS)
+        while not self._is_stopped and time.monotonic() < due and run.stop_reason is None:
+            others = [one for one in tuple(self._running) if one is not run and one.id not in run._keys.ancestors]
+            if not others:
+                return True
+            self._done.get(max(min(due - time.monotonic(), 1.0), 0))
+        if is_new:
+            self._passed_on.append(run.id)
+        return not is_new
+
+    def _let_alone(self, run: Run) -> None:
+        """Claim nothing for 60 s while a run is handled that may take the process down, unless the run waits for children."""
+        due = time.monotonic() + _ALONE_SECONDS
+        while run in self._running and not run._is_waiting and not self._is_stopped and time.monotonic() < due:
+            self._done.get(min(due - time.monotonic(), 1.0))
+
+    def _check_inboxes(self) -> None:
+        if time.monotonic() - self._inboxes_checked >= _INBOX_CHECK_SECONDS:
+            self._inboxes_checked = time.monotonic()
+            try:
+                self._queues.recover(INBOX_QUEUE)
+            except SessionsError as problem:
+                _log.debug("inboxes were not checked: %s", problem)
+
+    # -- a run -----------------------------------------------------------------------------------------------------
 
     def _handle(self, run: Run) -> None:
         try:
             with run:
                 try:
-                    result = self._handler(run)
-                    if not run.is_over and run.max_attempts is not None:
-                        run.complete(result)
-                except (LeaseLost, SessionNotActive, SessionNotFound) as problem:
-                    run.is_over = True  # cancelled, timed out, or another worker's by now
-                    _log.info("run %s is over: %s", run.id, problem)
-                except Exception as problem:
-                    self._fail(run, problem)
+                    self._end_well(run, tasks.result_of(self._handler(run)))
+                except BaseException as problem:
+                    self._left(run, control_of(problem))
         except SessionsError as problem:
-            _log.warning("run %s is left to other workers: %s", run.id, problem)
+            level = logging.INFO if is_run_over(problem, run.id) else logging.WARNING
+            _log.log(level, "%s %s is left to other workers: %s", run.work, run.id, problem)
         finally:
-            self._running.discard(run)
-            self._done.put("")
+            run._grant.on_lost = None
+            self._forget(run)
 
-    def _fail(self, run: Run, problem: Exception) -> None:
+    def _left(self, run: Run, problem: BaseException) -> None:
+        """Do what an error means that left the handler."""
+        if run.is_over and isinstance(problem, RunParked | Retry | GiveUp):
+            return
+        if isinstance(problem, RunParked):
+            run._park(problem)
+            _log.info("%s %s is parked: it %s", run.work, run.id, problem)
+        elif isinstance(problem, Retry):
+            run._give_back("released", delay_ms=problem.after_ms)
+            _log.info("%s %s is given back for %.1f s: %s", run.work, run.id, problem.after_ms / 1000, problem)
+        elif isinstance(problem, GiveUp):
+            self._fail(run, reason_text(str(problem)) or describe_error(problem), is_final=True)
+        elif isinstance(problem, tasks.Cancelled) and run.stop_reason is not None:
+            run.is_over = run.is_over or run.stop_reason != "shutdown"
+        elif isinstance(problem, KeyboardInterrupt) or (
+            isinstance(problem, tasks.Cancelled) and tasks.is_being_cancelled()
+        ):
+            raise problem  # the worker itself was stopped: the run is given back
+        else:
+            self._raised(run, problem)
+
+    def _end_well(self, run: Run, result: Any) -> None:
+        run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")
+        if run.is_over or run.max_attempts is None:
+            return
+        try:
+            text = None if result is None else to_json(result, "result")
+        except InvalidInput as problem:
+            raise GiveUp(f"the handler returned what is not JSON: {problem}") from None
+        if run.work == "turn":
+            if result is not None:
+                _log.warning(
+                    "the handler of turn %s returned a value, which is not used: give messages to finish()", run.id
+                )
+            run.finish()
+        else:
+            run.complete(result if text is not None else None)
+
+    def _raised(self, run: Run, problem: BaseException) -> None:
+        if run.stop_reason not in (None, "shutdown"):
+            run.is_over = True  # the log says so already
+        elif run.is_over:
+            _log.warning("the handler of %s %s raised after its end: %s", run.work, run.id, describe_error(problem))
+        elif is_run_over(problem, run.id):
+            self._tell(run)  # a paused session is not over: the run is given back
+            run.is_over = run.stop_reason is not None
+        else:
+            self._fail(run, describe_error(problem), is_final=not self._policy.is_retried(problem), trace=problem)
+
+    def _fail(self, run: Run, reason: str, *, is_final: bool, trace: BaseException | None = None) -> None:
         if run.is_over:
             return
-        reason = f"{type(problem).__name__}: {problem}"
-        _log.exception("attempt %d of %s at run %s failed", run.attempt, run.max_attempts, run.id)
-        if run.max_attempts is not None and run.attempt >= run.max_attempts:
-            run.fail(reason=reason)
-        else:
-            backoff = min(0.5 * 2 ** (run.attempt - 1), _MAX_BACKOFF_SECONDS)
-            run.release(delay=backoff * random.uniform(0.5, 1))
+        is_last = is_final or run.max_attempts is None or run.attempt >= run.max_attempts
+        delay_ms = 0 if is_last else self._policy.pause_ms(run.attempt)
+        _log.log(
+            logging.ERROR if is_last else logging.WARNING, "attempt %d of %s at %s %s failed%s: %s", run.attempt,
+            run.max_attempts, run.work, run.id, "" if is_last else f", again in {delay_ms / 1000:.1f} s", reason,
+            exc_info=trace,
+        )  # fmt: skip
+        run._give_back("given_up" if is_final else "failed", delay_ms=delay_ms, problem=reason)
+
+    # -- stops -----------------------------------------------------------------------------------------------------
+
+    def _listen(self, run: Run) -> None:
+        """Listen for the end of the run by another process: the loss of the lease, and the deadline."""
+        run.can_park = self._is_resumable
+        run._grant.on_lost = lambda: tasks.spawn(self._tell, run)
+        if run._deadline is not None:
+            left = max(run._deadline - time.monotonic(), 0) + _DEADLINE_MARGIN_SECONDS
+            run._timer = tasks.later(left, self._end_by_deadline, run)
+
+    def _end_by_deadline(self, run: Run) -> None:
+        if run in self._running and not run.is_over:
+            self._queues.advance(run._keys)  # ends the run
+            self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        """Stop the handler if its run is over or lost, free its slot, and log the reason. The handler can still be at work."""
+        if run.stop_reason is not None or run.is_over:
+            return
+        reason = run._find_stop_reason()
+        if reason is None or run.stop_reason is not None:
+            return
+        self._stop_run(run, reason)
+        level = logging.WARNING if reason == "lost" else logging.INFO
+        _log.log(level, "%s %s is over: %s", run.work, run.id, reason.replace("_", " "))
+
+    def _stop_run(self, run: Run, reason: StopReason) -> None:
+        run.stop_reason = reason
+        run.should_stop.set()
+        if run._task is not None:
+            run._task.cancel()
+        if reason != "shutdown":
+            self._forget(run)
+
+    def _forget(self, run: Run) -> None:
+        if run._timer is not None:
+            run._timer.cancel()
+        self._running.discard(run)
+        self._show_runs()
+        self._done.put("")
+
+    def _show_runs(self) -> None:
+        self._registration.update([run.id for run in tuple(self._running)])
 
     def _wind_up(self) -> None:
+        """Wait for the present runs. At the end of the grace stop their handlers, and then give the runs back."""
+        _log.info("stopping: no more runs are claimed, %d are waited for", len(self._running))
         due = time.monotonic() + self._grace
+        while self._running and time.monotonic() < due and not self._is_grace_over:
+            self._done.get(max(due - time.monotonic(), 0))
+        for run in list(self._running):
+            self._stop_run(run, "shutdown")
+        due = time.monotonic() + _TOLD_SECONDS
         while self._running and time.monotonic() < due:
             self._done.get(max(due - time.monotonic(), 0))
         for run in list(self._running):
-            if run._task is not None:
-                run._task.cancel()
             if not run.is_over:
                 try:
                     run.release()
+                    _log.info("%s %s is given back, its handler goes on", run.work, run.id)
                 except SessionsError as problem:
-                    _log.warning("run %s is left to other workers: %s", run.id, problem)
-
-
-def claim_run(context: CacheContext, agent_id: str, wait: Duration, ttl: Duration, owner: str | None) -> Run | None:
-    """Return one run, or None when there is none within `wait`."""
-    checked_owner = check_id(owner, "owner", 128) if owner is not None else None
-    wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
-    claimer = Claimer(context, agent_id, ttl, checked_owner)
-    try:
-        return claimer.claim(wait_ms)
-    finally:
-        claimer.close()
+                    _log.warning("%s %s is left to other workers: %s", run.work, run.id, problem)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ...settings import SessionSettings, TokenCounter
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
+from ..transport.renewal_thread import RenewalConnections
 from .indexer import Indexer
 from .run_queues import RunQueues
 from .watcher import Watcher
@@ -21,6 +22,7 @@ class CacheContext(NamedTuple):
     run_queues: RunQueues
     indexer: Indexer
     watcher: Watcher
+    renewals: RenewalConnections
     namespace: str
     settings: SessionSettings
     """The defaults for new sessions."""

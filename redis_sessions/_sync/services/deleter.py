@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..._core.commands import sessions
 from ..._core.protocol.keys import SessionKeys
+from ..transport import tasks
 from .context import CacheContext
 
 
@@ -19,9 +20,11 @@ def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, l
         deletion = context.executor.run(sessions.delete(keys, incarnation, lease))
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
-            _, members = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
-            if members:
-                context.run_queues.finalize_members(keys, members)
+            change = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            if change.members:
+                context.run_queues.finalize_members(keys, change.members)
+            if change.wakes_parent:
+                tasks.spawn(context.run_queues.advance_parent, keys)
         elif deletion.outcome == "parent":
             context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:

@@ -111,8 +111,8 @@ def _import(context: CacheContext, archive: Archive, on_conflict: OnConflict) ->
     runs, verdict = archive.runs(), ""
     try:
         _stage(context, staging)
-        for run, claimable in runs:
-            context.run_queues.reserve_import(run, claimable=claimable)
+        for agent, run, claimable in runs:
+            context.run_queues.reserve_import(agent, run, claimable=claimable)
         verdict, number = _move(context, staging, archive, on_conflict == "replace")
     finally:
         if verdict != "moved":
@@ -121,8 +121,8 @@ def _import(context: CacheContext, archive: Archive, on_conflict: OnConflict) ->
                     context.executor.run(call)
     if verdict == "exists":
         return _conflict(archive, staging.entries[number - 1].id, on_conflict)
-    for run, claimable in runs:
-        context.run_queues.confirm_import(run, claimable=claimable)
+    for agent, run, claimable in runs:
+        context.run_queues.confirm_import(agent, run, claimable=claimable)
     context.indexer.repair_all([entry.id for entry in staging.entries])
     messages = sum(entry.messages for entry in staging.entries)
     return ImportResult(len(staging.entries) - number, 0, number, messages)

@@ -1,235 +1,329 @@
 # Generated from _async/services/run_queues.py by tools/mirror.py; edit that file.
-"""The queues in which runs wait for workers of their agent, and the recovery of runs whose worker died or whose time is over.
-
-A queue is a hint: the run's own session decides what a claim gets. The hint is written before its run is created, and removed
-after the run's end.
-"""
+"""Hand runs and turns to workers, and advance those whose worker died or whose time is over."""
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from ..._core.commands import leases, run_queues, sessions, trees
-from ..._core.commands.run_queues import Check, ClaimReply, DequeueReply, QueueSizes, When
+from ..._core.commands import run_queues, sessions, trees
+from ..._core.commands.run_queues import (
+    INBOX_QUEUE,
+    ClaimReply,
+    DequeueReply,
+    Outcome,
+    When,
+    Work,
+    agent_of,
+    queue_prefix,
+)
 from ..._core.commands.sessions import Members
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
+from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..._core.protocol.notifications import Notification
-from ...errors import LimitExceeded, SessionsError
+from ..._core.protocol.transport_errors import QueueNeeded
+from ...errors import ConcurrentModification, LimitExceeded, SessionsError
 from ..transport import tasks
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 from .indexer import Indexer
+from .queue_hints import FIRST_CHECK_MS, UPDATE_PAUSE_SECONDS, QueueHints
 
-_REGISTERED_SECONDS = 3600.0
-"""The time for which a process relies on its registration of an agent."""
-_UPDATE_PAUSE_SECONDS = 0.02
-"""The pause before a queue hears what changes nothing for a worker that waits."""
-_FIRST_CHECK_MS = 1000
-"""The time after which a run that was created on another server than its hint is checked, to learn how long it lives."""
-_MAX_AGENTS = 10_000
+_INBOX_PAUSE_SECONDS = 0.05
+"""The time after the end of a lease at which a sender looks whether its message is in the transcript."""
+_OFFER_SECONDS = 0.1
+"""The time in which an offer arrives that was made before the place was left."""
+_RESERVED_CHECK_MS = 2000
+"""The time after which a session is checked whose turn was reserved, should the sender have died before it said more."""
+_RUNNING_MARGIN_MS = 10_000
+"""The time that work counts as running after its lease ran out, in which it is checked."""
+_RETRY_CHECK_SECONDS = 0.5
+"""The time after which retried work is checked, because the queue may have heard late that it had ended before."""
+_MAX_QUEUE_CHANGES = 5
+"""The number of times that a send follows a session whose answering agent changes at the same time."""
+_MAX_KNOWN_AGENTS = 10_000
+T = TypeVar("T")
 
 
-class RunQueues:
-    """The run queues of one namespace."""
+class RunQueues(QueueHints):
+    """Hands out the runs and turns of one namespace, and advances those whose worker died or whose time is over."""
 
     def __init__(self, executor: Executor, hub: NotificationHub, indexer: Indexer, namespace: str) -> None:
-        self._executor = executor
-        self._hub = hub
+        super().__init__(executor, hub, namespace)
         self._indexer = indexer
-        self._namespace = namespace
-        self._agents = index_keys(namespace, "agents")
-        self._reserved_ms = round(max(20.0, 2 * executor.retry_for) * 1000)  # longer than a spawn can take
-        self._registered: dict[str, float] = {}
+        self._answering: dict[str, str] = {}
+        self._watched: set[str] = set()
+        self._claim_updates: dict[str, tuple[tasks.Cancellable, str]] = {}
 
-    def queue_of(self, agent: str) -> AgentKeys:
-        """Return the keys of an agent's queue."""
-        return agent_keys(self._namespace, agent)
+    # -- around a send ---------------------------------------------------------------------------------------------
 
-    @property
-    def is_separate(self) -> bool:
-        """True if queues can be on other servers than the sessions, so that no script can write both (cluster)."""
-        return not self._hub.counts_receivers
+    def send(self, keys: SessionKeys, send: Callable[[str, AgentKeys | None], T]) -> T:
+        """Run a call that may open a turn, with the queue of the agent that answers the session.
 
-    def keys_of(self, run: str) -> SessionKeys:
-        """Return the keys of a run that a queue names: '<id> <parent> … <root>'."""
-        id, *ancestors = run.split()
-        keys = session_keys(self._namespace, id)
-        keys.set_ancestors(ancestors)
-        self._executor.remember_ancestors(id, ancestors)
-        return keys
+        The script asks for the queue when the call named another one (NEED_QUEUE). Where queues have slots of their own, a
+        check is reserved there before, so that no message stays unseen when the sender dies.
+        """
+        agent = self._answering.get(keys.id, "")
+        for _ in range(_MAX_QUEUE_CHANGES):
+            try:
+                if not self.is_separate:
+                    named = agent or INBOX_QUEUE
+                    return send(named, self.queue_of(named))
+                if agent:
+                    work = Work(keys.id, keys.ancestors)
+                    self.update(agent, work, "reserve", self._reserved_ms, "after", _RESERVED_CHECK_MS)
+                result = send(agent, None)
+                if agent not in ("", INBOX_QUEUE):
+                    self.advance_later(keys)
+                return result
+            except QueueNeeded as needed:
+                agent = needed.agent
+                if agent != INBOX_QUEUE:
+                    self._remember_agent(keys.id, agent)
+        raise ConcurrentModification(session_id=keys.id, tries=_MAX_QUEUE_CHANGES)
 
-    # -- around a spawn --------------------------------------------------------------------------------------------
+    def _remember_agent(self, id: str, agent: str) -> None:
+        if len(self._answering) >= _MAX_KNOWN_AGENTS:
+            self._answering.pop(next(iter(self._answering)), None)
+        self._answering[id] = agent
 
-    def reserve(self, agent: str, parent: SessionKeys, id: str, *, claimable: bool, hints: Sequence[Call[Any]]) -> None:
-        """Prepare a spawn: register the agent, and write the hint where the queue is separate. Send other hints with it."""
-        self._register_agent(agent)
-        if not self.is_separate:
-            return
-        if run_queues.agent_of(parent.id) and not parent.ancestors:
-            self._executor.run(trees.read_cancel(parent, ""))  # learns the parent's ancestors
-        run = " ".join([id, parent.id, *parent.ancestors])
-        hint = self._reservation(agent, run, claimable=claimable)
-        *_, result = self._executor.run_many([*hints, hint])  # the check of the index entry comes first
-        if isinstance(result, SessionsError):
-            raise result
+    def watch_inbox(self, keys: SessionKeys, left_ms: int) -> None:
+        """Bring the inbox of a session into its transcript, in the background, should the holder of the lease die."""
+        if keys.id not in self._watched:
+            self._watched.add(keys.id)
+            tasks.later(left_ms / 1000 + _INBOX_PAUSE_SECONDS, self._check_inbox, keys)
 
-    def confirm_spawn(self, keys: SessionKeys, *, is_created: bool, claimable: bool) -> None:
-        """Turn the hint of a reservation into an available run, or remove it, in the background."""
-        if is_created:
-            tasks.spawn(self._confirm, keys, claimable)
-        else:
-            tasks.spawn(self._remove, keys)
-
-    def reserve_import(self, run: str, *, claimable: bool) -> None:
-        """Prepare the import of a run: register the agent, and write the hint."""
-        agent = run_queues.agent_of(run)
-        if agent is not None:
-            self._register_agent(agent)
-            self._executor.run(self._reservation(agent, run, claimable=claimable))
-
-    def confirm_import(self, run: str, *, claimable: bool) -> None:
-        """Make an imported run available, in the order of the reservations."""
-        self._confirm(self.keys_of(run), claimable)
-
-    def _register_agent(self, agent: str) -> None:
-        if time.monotonic() - self._registered.get(agent, -_REGISTERED_SECONDS) >= _REGISTERED_SECONDS:
-            self._executor.run(run_queues.register_agent(self._agents, agent))
-            self._registered[agent] = time.monotonic()
-
-    def _reservation(self, agent: str, run: str, *, claimable: bool) -> Call[None]:
-        when: When = "after" if claimable else "keep"
-        return run_queues.schedule(
-            self.queue_of(agent), run, when, self._reserved_ms, check="after", check_ms=self._reserved_ms
-        )
-
-    def _confirm(self, keys: SessionKeys, claimable: bool) -> None:
-        when: When = "confirm" if claimable else "keep"
-        self._update(keys, when, self._reserved_ms, check="after", check_ms=_FIRST_CHECK_MS)
-
-    def _remove(self, keys: SessionKeys) -> None:
-        self._update(keys, "remove", check="remove")
+    def _check_inbox(self, keys: SessionKeys) -> None:
+        self._watched.discard(keys.id)
+        reply = self.advance(keys)
+        if reply is not None and reply.verdict == "held" and reply.has_inbox:
+            self.watch_inbox(keys, reply.check_ms)
 
     # -- claims ----------------------------------------------------------------------------------------------------
 
     def dequeue(self, agent: str, nonce: str, wait_ms: int) -> DequeueReply:
-        """Ask for the next run, or a place among the waiting workers. Runs that must be checked are checked in the background."""
+        """Ask for the next work, or a place among the waiting workers. Work that must be checked is checked in the background."""
         hub = self._hub
         reply = self._executor.run(
             run_queues.dequeue(self.queue_of(agent), "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
         )
         if reply.due:
-            tasks.spawn(self._check_all, reply.due)
+            tasks.spawn(self._check_due, agent, reply.due, nonce)
         return reply
 
-    def claim(self, reserved: str, nonce: str, owner: str, ttl_ms: int) -> tuple[SessionKeys, ClaimReply]:
-        """Claim a run that was reserved ('<time> <run>'). The queue hears of it in the background."""
-        reserved_until, _, run = reserved.partition(" ")
-        keys = self.keys_of(run)
-        reply = self._executor.run(run_queues.claim(keys, nonce, owner, ttl_ms))
-        if reply.verdict == "finished":
-            tasks.spawn(self._check, keys)
+    def claim(
+        self, agents: Sequence[str], reserved: str, nonce: str, owner: str, ttl_ms: int, *, source: str | None
+    ) -> tuple[SessionKeys, ClaimReply]:
+        """Claim work that was reserved ('<time> <work>'). The queue hears of it in the background.
+
+        Args:
+            agents: the agents of the worker.
+            source: the agent whose queue had the work. None if a notification offered the work.
+        """
+        reserved_until, _, work = reserved.partition(" ")
+        keys, hub = self.keys_of(work), self._hub
+        call = run_queues.claim(keys, nonce, owner, ttl_ms, agents, hub.channel, hub.counts_receivers)
+        reply = self._executor.run(call)
+        origin = (source or self.agent_of(keys, reply), work)
+        if reply.verdict == "unsettled":
+            self.advance_later(keys, origin)
         else:
-            tasks.later(_UPDATE_PAUSE_SECONDS, self._apply_verdict, keys, reply, reserved_until)
+            update = tasks.later(UPDATE_PAUSE_SECONDS, self._apply_claim, nonce, keys, reply, origin, reserved_until)
+            self._claim_updates[nonce] = update, reserved_until
         return keys, reply
 
-    def unclaim(self, reserved: str, nonce: str) -> None:
-        """Give back a run that may have been claimed, as if it had not been."""
-        reserved_until, _, run = reserved.partition(" ")
-        keys = self.keys_of(run)
-        with suppress(SessionsError):  # else its lease runs out by itself
-            token = self._executor.run(run_queues.unclaim(keys, nonce, secrets.token_hex(8)))
-            if token:
-                self._executor.run(leases.release(keys, "", token))
-            self._update(keys, "after", reserved_until=reserved_until)
-
-    def stop_waiting(self, agent: str, nonce: str, queue: tasks.Queue[Notification]) -> None:
-        """Leave the place among the waiting workers. A run that was reserved since goes to the next worker."""
-        with suppress(SessionsError):
-            self._executor.run(run_queues.dequeue(self.queue_of(agent), "leave", nonce))
-            while (notification := queue.get(0)) is not None:
-                if notification.run:
-                    reserved_until, _, run = notification.run.partition(" ")
-                    self._update(self.keys_of(run), "after", reserved_until=reserved_until)
-
-    def schedule(self, keys: SessionKeys, delay_ms: int) -> None:
-        """Make a run available after a delay."""
-        self._update(keys, "after", delay_ms)
-
-    def remove(self, keys: SessionKeys) -> None:
-        """Take a run that has ended out of its queue, in the background, else the next worker that meets it does."""
-        tasks.later(_UPDATE_PAUSE_SECONDS, self._remove, keys)
-
-    def _update(
-        self,
-        keys: SessionKeys,
-        when: When,
-        delay_ms: int = 0,
-        *,
-        check: Check = "keep",
-        check_ms: int = 0,
-        reserved_until: str = "",
+    def _apply_claim(
+        self, nonce: str, keys: SessionKeys, reply: ClaimReply, origin: tuple[str, str], reserved_until: str
     ) -> None:
-        agent = run_queues.agent_of(keys.id)
-        if agent is not None:
+        self._claim_updates.pop(nonce, None)
+        self._apply_verdict(keys, reply, origin, reserved_until)
+
+    def forget_claim(self, nonce: str) -> str:
+        """Leave out what the queue has not heard of a claim, because it hears the end of the work instead.
+
+        Return the time until which the work was reserved, or '' if the queue has heard of the claim.
+        """
+        update, reserved_until = self._claim_updates.pop(nonce, (None, ""))
+        if update is not None:
+            update.cancel()
+        return reserved_until
+
+    @staticmethod
+    def agent_of(keys: SessionKeys, reply: ClaimReply) -> str:
+        """Return the agent in whose queue the work of a session belongs."""
+        return reply.answered_by or agent_of(keys.id) or INBOX_QUEUE
+
+    def unclaim(self, agents: Sequence[str], reserved: str, nonce: str) -> None:
+        """Give back work that may have been claimed."""
+        _, _, work = reserved.partition(" ")
+        with suppress(SessionsError):  # else its lease runs out by itself
+            self._executor.run(self._advance_call(agents[0], self.keys_of(work), nonce, "released"))
+        self.hand_on(reserved, agents)
+
+    def stop_waiting(
+        self, places: Sequence[str], nonce: str, queue: tasks.Queue[Notification], agents: Sequence[str]
+    ) -> None:
+        """Leave the places among the waiting workers. Work that was offered before goes to the next worker."""
+        for agent in places:
             with suppress(SessionsError):
-                self._executor.run(
-                    run_queues.schedule(
-                        self.queue_of(agent), run_queues.run_of(keys), when, delay_ms, check=check,
-                        check_ms=check_ms, reserved_until=reserved_until,
-                    )
-                )  # fmt: skip
+                self._executor.run(run_queues.dequeue(self.queue_of(agent), "leave", nonce))
+        while (notification := queue.get(_OFFER_SECONDS)) is not None:
+            if notification.run:
+                self.hand_on(notification.run, agents)
+
+    def hand_on(self, reserved: str, agents: Sequence[str]) -> None:
+        """Make work available that was reserved for a worker that does not take it."""
+        reserved_until, _, work = reserved.partition(" ")
+        for agent in agents:  # the work is in one of the queues, and the others do not know the reservation
+            self.update(agent, work, "after", reserved_until=reserved_until)
+
+    def give_back(
+        self, agent: str, keys: SessionKeys, nonce: str, outcome: Outcome, *, delay_ms: int = 0, **details: Any
+    ) -> ClaimReply:
+        """Give claimed work back, and tell its queue. `details` are those of `advance`."""
+        call = self._advance_call(agent, keys, nonce, outcome, delay_ms=delay_ms, **details)
+        reply = self._executor.run(call)
+        reserved_until = self.forget_claim(nonce)
+        if reply.is_scheduled:
+            self._apply_verdict(keys, reply, None)
+        elif reply.verdict == "idle":  # a message may open the next turn now: the queue keeps what it hears of that
+            when: When = "remove" if reserved_until else "keep"
+            self.update(agent, self._work_of(keys, reply), when, reserved_until=reserved_until)
+        elif reply.verdict == "waiting" and delay_ms > 0 and outcome != "parked":
+            self.update(agent, self._work_of(keys, reply), "after", delay_ms, "after", delay_ms + FIRST_CHECK_MS)
+        else:
+            self._apply_verdict(keys, reply, None, is_handed_back=True)
+        return reply
 
     # -- recovery --------------------------------------------------------------------------------------------------
 
     def recover(self, agent: str) -> int:
-        """Check the runs of an agent whose time has come, up to 20. Return how many."""
+        """Check the work of an agent whose time has come, up to 20. Return how many."""
         due = (self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))).due
-        self._check_all(due)
+        self._check_all(agent, due)
         return len(due)
 
-    def agents(self) -> list[str]:
-        """Return the agents that have, or had, runs."""
-        return self._executor.run(run_queues.list_agents(self._agents, _MAX_AGENTS))
+    def _check_due(self, agent: str, due: list[str], nonce: str) -> None:
+        """Check work, and let the waiting worker ask when the next check is due."""
+        self._check_all(agent, due)
+        self._hub.wake(nonce)
 
-    def queue_sizes(self, now_ms: int) -> dict[str, QueueSizes]:
-        """Return what waits in the queue of each agent. Two round trips."""
-        agents = self.agents()
-        queues = [self.queue_of(agent) for agent in agents]
-        calls: list[Call[Any]] = [run_queues.count_runs(one) for one in queues]
-        calls += [run_queues.list_workers(one) for one in queues]
-        found = self._executor.get_many(calls)
-        runs, workers = found[: len(agents)], found[len(agents) :]
-        return {
-            agent: QueueSizes(count, sum(worker.until_ms > now_ms for worker in waiting))
-            for agent, count, waiting in zip(agents, runs, workers, strict=True)
-        }
+    def _check_all(self, agent: str, due: list[str]) -> None:
+        for work in due:
+            keys = self.keys_of(work)
+            reply = self.advance(keys, (agent, work))
+            if reply is not None and reply.verdict == "parked":
+                self._recover_children(keys)
 
-    def _check_all(self, due: list[str]) -> None:
-        for run in due:
-            self._check(self.keys_of(run))
+    def _recover_children(self, keys: SessionKeys) -> None:
+        """Check the agents of the children that a parked run waits for, should they have no worker of their own."""
+        with suppress(SessionsError):
+            members = (self._executor.run(trees.list_members(keys, ""))).members
+            for agent in {agent_of(member.id) for member in members if member.status == "active"}:
+                if agent is not None:
+                    due = (self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))).due
+                    for work in due:
+                        self.advance(self.keys_of(work), (agent, work))
 
-    def _check(self, keys: SessionKeys) -> None:
-        with suppress(SessionsError):  # the run is checked again in a moment
-            self._apply_verdict(keys, self._executor.run(run_queues.recover(keys)))
+    def advance_all(self, works: Sequence[str]) -> None:
+        """Check sessions, and end those that are gone or whose time is over."""
+        for work in works:
+            self.advance(self.keys_of(work))
 
-    def _apply_verdict(self, keys: SessionKeys, reply: ClaimReply, reserved_until: str = "") -> None:
-        """Tell a run's queue what the run's session said. A run that was handed out leaves it, unless it came back since."""
+    def advance(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> ClaimReply | None:
+        """Check a session whose worker may have died, or whose time may be over. Tell its queue what was found.
+
+        Args:
+            source: the agent and the work, as the queue names it that had the session checked.
+
+        Returns:
+            The reply, or None when the server did not answer. The session is then checked again in a moment.
+        """
+        try:
+            agent = source[0] if source else self._answering.get(keys.id) or agent_of(keys.id) or INBOX_QUEUE
+            reply = self._executor.run(self._advance_call(agent, keys))
+            self._apply_verdict(keys, reply, source)
+        except SessionsError:
+            return None
+        return reply
+
+    def _advance_call(
+        self, agent: str, keys: SessionKeys, nonce: str = "", outcome: Outcome = "", **details: Any
+    ) -> Call[ClaimReply]:
+        """Return the call of `advance`, with the queue of an agent where a script can write both."""
+        queue = None if self.is_separate else self.queue_of(agent)
+        return run_queues.advance(keys, nonce, outcome, agent=agent, queue=queue, **details)
+
+    def remove_ended(self, keys: SessionKeys) -> None:
+        """Take the work of a session that has ended out of its queue, in the background."""
+        if keys.ancestors or keys.id in self._answering:
+            tasks.later(UPDATE_PAUSE_SECONDS, self._advance, keys, None)
+
+    def advance_later(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> None:
+        """Check a session in the background. See `advance`."""
+        tasks.spawn(self._advance, keys, source)
+
+    def _advance(self, keys: SessionKeys, source: tuple[str, str] | None) -> None:
+        self.advance(keys, source)
+
+    def advance_parent(self, keys: SessionKeys) -> None:
+        """Advance the parent of a child that ended."""
+        if keys.ancestors:
+            self.advance(self.keys_of(Work(keys.ancestors[0], keys.ancestors[1:])))
+
+    def retry(self, keys: SessionKeys, incarnation: str) -> None:
+        """Make work that failed available again."""
+        agent = agent_of(keys.id)
+        if agent is not None:  # else the next message lets the queue hear of the turn
+            self.update(agent, Work(keys.id, keys.ancestors), "keep", 0, "after", FIRST_CHECK_MS)
+        reply = self._executor.run(run_queues.retry(keys, incarnation))
+        self._indexer.check_later([keys.id])
+        self._apply_verdict(keys, reply, None)
+        tasks.later(_RETRY_CHECK_SECONDS, self._advance, keys, None)
+
+    def _work_of(self, keys: SessionKeys, reply: ClaimReply) -> Work:
+        return Work(keys.id, keys.ancestors, queue_prefix(keys.id, keys.ancestors, *reply.queue_as))
+
+    def _apply_verdict(
+        self,
+        keys: SessionKeys,
+        reply: ClaimReply,
+        source: tuple[str, str] | None,
+        reserved_until: str = "",
+        *,
+        is_handed_back: bool = False,
+    ) -> None:
+        """Tell a queue what the session said.
+
+        Args:
+            reserved_until: the work leaves the queue if it has this time, that is, unless it came back since.
+            is_handed_back: the queue may still have the time until which the work was reserved.
+        """
+        agent, work = self.agent_of(keys, reply), str(self._work_of(keys, reply))
+        if source is not None and source != (agent, work):
+            self.update(*source, "remove", 0, "remove")
+        if reply.wakes_parent:
+            self.advance_parent(keys)
         if reply.verdict == "cancelled":
             with suppress(SessionsError):  # the next check goes on
                 self.finalize_members(keys)
         if reply.verdict in ("over", "cancelled"):
             self._indexer.check_later([keys.id, *keys.ancestors[:1]])
-            self._remove(keys)
+        if reply.is_scheduled:
+            return
+        if reply.verdict in ("over", "cancelled"):
+            self.update(agent, work, "remove", 0, "remove")
         elif reply.verdict == "free":
-            self._update(keys, "now", check="after", check_ms=reply.check_ms)
+            self.update(agent, work, "after" if is_handed_back else "now", 0, "after", reply.check_ms)
         else:
-            when: When = "remove" if reserved_until else "keep"
-            self._update(keys, when, check="after", check_ms=reply.check_ms, reserved_until=reserved_until)
+            when: When = "remove" if reserved_until or is_handed_back else "keep"
+            is_checked = reply.check_ms > 0
+            is_running = reply.verdict in ("claimed", "held")
+            self.update(
+                agent, work, when, 0, "after" if is_checked else "remove", reply.check_ms, reserved_until=reserved_until,
+                running_ms=reply.check_ms + _RUNNING_MARGIN_MS if is_running and is_checked else 0,
+            )  # fmt: skip
 
     def finalize_members(self, keys: SessionKeys, members: Members | None = None, top: str = "") -> None:
         """Mark all cancelled members of a tree, or delete those below `top`. 400 members a round trip."""
@@ -246,6 +340,8 @@ class RunQueues:
         """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""
         if problem.action == "end_session":
             with suppress(SessionsError):
-                _, members = self._executor.run(sessions.finish_limit_end(keys, incarnation))
-                if members:
-                    self.finalize_members(keys, members)
+                change = self._executor.run(sessions.finish_limit_end(keys, incarnation))
+                if change.members:
+                    self.finalize_members(keys, change.members)
+                if change.wakes_parent:
+                    tasks.spawn(self.advance_parent, keys)

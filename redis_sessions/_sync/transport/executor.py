@@ -32,6 +32,7 @@ from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectionRejected,
+    QueueNeeded,
     ServerNotReady,
     TransportError,
     error_word,
@@ -101,11 +102,20 @@ class Executor:
         self._namespace = namespace
         self.retry_for = retry_for
         self.acks = acks
+        self._wait_ms = wait_ms
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
         self._is_checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
         self.observer: WriteObserver | None = None
+
+    def twin(self) -> Executor:
+        """Return an executor with the same settings and connections of its own, which does not observe writes."""
+        return Executor(self._router.twin(), self.where, self._namespace, self.retry_for, self.acks, self._wait_ms)
+
+    def close(self) -> None:
+        """Close the connections of this executor for good."""
+        self._router.close()
 
     def ancestors(self, id: str) -> tuple[str, ...]:
         """Return the ancestors of a session, as far as this process knows them."""
@@ -153,9 +163,11 @@ class Executor:
                     found: T = self.run(calls[at])
                     results[at] = found
                 except StoreUnavailable as problem:
-                    results[at] = gave_up = problem
+                    results[at] = gave_up = problem.with_traceback(
+                        None
+                    )  # with it, it would hold all callers' variables
                 except SessionsError as problem:
-                    results[at] = problem
+                    results[at] = problem.with_traceback(None)
         return results
 
     def get_many(self, calls: Sequence[Call[T]]) -> list[T]:
@@ -188,7 +200,7 @@ class Executor:
                 else:
                     results.append(call.read(reply))
             except SessionsError as problem:
-                results.append(problem)
+                results.append(problem.with_traceback(None))
         return results
 
     def _retry(self, call: Call[T], first: Exception, began: float) -> T:
@@ -242,6 +254,8 @@ class Executor:
                 call.add_ancestors(ancestors)
                 call.hints = ()
                 return self._attempt(call)
+            if word == "NEED_QUEUE":
+                raise QueueNeeded(ancestors[0])
             raise self._error(call, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])

@@ -185,7 +185,7 @@ class NodeClient:
                 try:
                     replies.append(connection.read_response(disable_decoding=True))
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
-                    replies.append(refusal)
+                    replies.append(refusal.with_traceback(None))  # else it keeps the frames of all callers alive
         except BaseException as problem:
             self._discard(connection)
             is_abandoned = self._closed is not None and isinstance(problem, Exception)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis.crc import key_slot
@@ -59,6 +60,10 @@ class Router:
     def _reset(self) -> None:
         self._discovering = primitives.Lock()
         self._is_checking_master = False
+
+    def twin(self) -> Router:
+        """Return a router with the same settings and one connection of its own to each node."""
+        return Router(replace(self._engine, release=lambda: None), self._timeout, 1)
 
     @property
     def is_cluster(self) -> bool:

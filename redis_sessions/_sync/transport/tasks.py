@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 import itertools
 import os
 import queue
@@ -18,6 +19,12 @@ from weakref import WeakMethod
 
 Event = threading.Event
 T = TypeVar("T")
+
+
+class Cancelled(BaseException):
+    """Never raised, because a thread cannot be cancelled."""
+
+
 Job = Callable[[], None]
 
 
@@ -39,6 +46,19 @@ def spawn(function: Callable[..., None], *arguments: Any) -> Cancellable:
         return _Timer()
     threading.Thread(target=function, args=arguments, daemon=True, name="redis-sessions").start()
     return _Timer()
+
+
+def is_being_cancelled() -> bool:
+    """Return whether the present task was cancelled. A thread never is."""
+    return False
+
+
+def result_of(value: Any) -> Any:
+    """Return what a function of a caller returned. Raises TypeError for a coroutine, which no thread can await."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("the function is async: give it to an AsyncSessionCache")
+    return value
 
 
 class _Timer:

@@ -1,0 +1,32 @@
+-- Note that a session begins to wait (`delta` 1) for a worker, a time, children or its resume, or ends to wait (-1). What waits
+-- does not expire by its idle ttl: it lives for 30 days from now, and so does the root of its tree. Each of both has a field
+-- `waits.<number>` of the session, and the count of such fields. `idle_ttl` holds the ttl to which it returns. Noted twice, it
+-- counts once. `number` is given for a session that is gone.
+--- include: parse_lineage parse_settings format_settings expire_session
+local function count_waiting(session, messages, ancestor_keys, now_ms, delta, number)
+  local mark = 'waits.' .. (number or parse_lineage(redis.call('HGET', session, 'lineage')).number)
+  local keys = {session, messages, ancestor_keys[#ancestor_keys - 1], ancestor_keys[#ancestor_keys]}
+  for at = 1, #keys, 2 do
+    local hash = keys[at]
+    local text, idle_ttl = unpack(redis.call('HMGET', hash, 'settings', 'idle_ttl'))
+    local is_changed
+    if text and delta > 0 then
+      is_changed = redis.call('HSETNX', hash, mark, '1')
+    elseif text then
+      is_changed = redis.call('HDEL', hash, mark)
+    end
+    if is_changed == 1 then
+      local settings = parse_settings(text)
+      local count = redis.call('HINCRBY', hash, 'waiting', delta)
+      if count > 0 and not idle_ttl and settings.ttl_ms > 0 then
+        redis.call('HSET', hash, 'idle_ttl', string.format('%d', settings.ttl_ms))
+        settings.ttl_ms = math.max(settings.ttl_ms, 2592000000)
+      elseif count <= 0 then
+        redis.call('HDEL', hash, 'waiting', 'idle_ttl')
+        settings.ttl_ms = (idle_ttl or settings.ttl_ms) + 0
+      end
+      redis.call('HSET', hash, 'settings', format_settings(settings))
+      expire_session(hash, keys[at + 1], now_ms, settings.ttl_ms, settings.deadline_ms)
+    end
+  end
+end

@@ -1,0 +1,107 @@
+-- Advance the work of a session: after its holder gave it back, after its holder died, or when its time may be over. What the
+-- inbox holds enters the transcript. A run whose time is over, or whose attempts are used up, ends here. A run that is gone leaves
+-- its tree. A nonce gives back once: again, it only looks.
+-- The queue of the work hears in the same step, where it has the slot of the session. So it never hears an earlier state after a
+-- later one.
+-- Returns {incarnation, verdict, ms until the next check, queue, 1 if the parent must be advanced, too, 1 if messages wait in
+-- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim it), 'idle' (no worker may claim it, 0 ms: it
+-- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for children), 'over', or 'cancelled'
+-- (over, and its tree has members to finalize).
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE INVALID_INPUT
+-- Index: touches
+--- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
+--- include: load_session give_back_run end_claim tell_queue
+local session       = KEYS[1]           -- hash
+local messages      = KEYS[2]           -- list
+local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
+local check_at      = KEYS[4]           -- zset, as in runs/schedule
+local workers       = KEYS[5]           -- string, as in runs/schedule
+local ready         = KEYS[6]           -- zset, as in runs/dequeue
+local running       = KEYS[7]           -- zset, as in runs/dequeue
+local ancestor_keys = tail(KEYS, 8)     -- session and messages of each ancestor, the parent's first
+local id            = ARGV[1]           -- the session
+local operation_id  = ARGV[2]           -- for the end of the run, should it end, and for what the inbox holds
+local nonce         = ARGV[3]           -- of the claim that is given back, or '' to check
+local outcome       = ARGV[4]           -- 'released', 'failed', 'given_up' (failed for good), 'parked', 'finished' (a turn); or ''
+local delay_ms      = tonumber(ARGV[5]) -- after which it may be claimed again
+local problem       = ARGV[6]           -- the error of an attempt that failed, or ''
+local parked        = ARGV[7]           -- '<how many must end> <number>:<incarnation> …' of the children that it waits for, or ''
+local agent         = ARGV[8]           -- whose queue the keys are, or '' if the queue has a slot of its own
+local entries       = tail(ARGV, 9)     -- messages that finish a turn, as in messages/append
+
+local now_ms, now_us = read_clock()
+local loaded, refusal = load_run(session, ancestor_keys, now_ms)
+if not loaded then return refusal end
+local found, run, lease = loaded.incarnation, loaded.run, loaded.lease
+local root, is_given = ancestor_keys[#ancestor_keys - 1] or session, false
+if nonce ~= '' and found then
+  local before = find_result(redis.call('HGET', session, results_field(nonce)) or '', nonce)
+  local is_another = before and #entries > 0 and before ~= outcome .. ' ' .. operation_id
+  if is_another or (not before and lease.nonce ~= nonce) then
+    return redis.error_reply('LEASE_LOST ' .. lease.fence .. ' ' .. lease.owner)
+  end
+  is_given = not before
+  if is_given and #entries > 0 and (loaded.is_cancelled or not loaded.is_open) then
+    return redis.error_reply('SESSION_NOT_ACTIVE ' .. (loaded.is_cancelled and 'cancelled' or loaded.status))
+  end
+elseif nonce ~= '' and outcome == 'finished' then
+  return redis.error_reply('SESSION_NOT_FOUND no such session')
+end
+local given = {
+  nonce = nonce, outcome = outcome, delay_ms = delay_ms, problem = problem, parked = parked, entries = entries,
+  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id,
+}
+local function settle(verdict, check_ms, wakes_parent)
+  local keys = {queue = queue, check_at = check_at, workers = workers, ready = ready, running = running}
+  local is_written = tell_queue(keys, agent, id, loaded, given, verdict, check_ms)
+  local reply = {found or '', verdict, check_ms, describe_queue(loaded), wakes_parent and 1 or 0, loaded.inbox and 1 or 0}
+  reply[7] = is_written and 1 or 0
+  return reply
+end
+if is_given and loaded.is_open and not loaded.is_cancelled then
+  refusal = give_back_run(session, messages, loaded, given, now_ms, now_us)
+  if refusal then return refusal end
+end
+end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
+if is_finished_run(loaded, now_ms) then
+  local verdict, wakes_parent = finish_run(session, messages, ancestor_keys, id, loaded, given.operation_id, now_ms, now_us, problem)
+  loaded.inbox = nil
+  return settle(verdict, 0, wakes_parent)
+end
+if loaded.is_cancelled then return settle('cancelled', 0) end
+if loaded.inbox and loaded.status == 'active' and loaded.is_free then
+  --- include: drain_inbox
+  local field = results_field(given.operation_id)
+  local inbox = load_session(session, '', field)
+  inbox.never_ends, inbox.ancestor_keys = true, ancestor_keys
+  local taken, why = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
+  if redis.call('EXISTS', session) == 0 then return why end
+  if taken then loaded.inbox = nil end
+  run = parse_run(redis.call('HGET', session, 'run') or nil)
+end
+if loaded.is_free and loaded.lease_waiters ~= '' then
+  --- include: grant_next_waiter parse_lease
+  loaded.is_free = not grant_next_waiter(session, lease.fence, loaded.lease_waiters, now_ms)
+  lease = parse_lease(redis.call('HGET', session, 'lease'))
+end
+if not loaded.is_free or loaded.status == 'paused' then
+  local wait_ms = loaded.status == 'active' and lease.deadline_ms - now_ms or 60000
+  count_waiting(session, messages, ancestor_keys, now_ms, loaded.status == 'active' and -1 or 1)
+  local verdict = loaded.is_free and 'waiting' or 'held'
+  return settle(verdict, math.max(math.min(loaded.left_ms, wait_ms), 100))
+end
+local has_turn = run.turn and loaded.answered_by and run.turn > 0
+if run.max_attempts == '-' or (run.turn and not (has_turn and run.attempts < run.max_attempts + 0)) then
+  count_waiting(session, messages, ancestor_keys, now_ms, -1)
+  return settle('idle', loaded.lineage and loaded.left_ms or 0)
+end
+count_waiting(session, messages, ancestor_keys, now_ms, 1)
+if loaded.parked then
+  --- include: check_parked
+  local state, left_ms = check_parked(root, loaded.parked, now_ms)
+  if not state then return settle('parked', math.min(left_ms, 10000)) end
+  redis.call('HDEL', session, 'parked')
+  redis.call('HSET', session, 'resumed', state)
+end
+if run.available_ms > now_ms then return settle('waiting', run.available_ms - now_ms) end
+return settle('free', loaded.left_ms)

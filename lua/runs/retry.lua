@@ -1,0 +1,60 @@
+-- Make a run that failed or timed out available again, or a turn that failed, with new attempts. A run becomes active again in
+-- its tree, and its next result is a message of its own to its parent.
+-- Returns {incarnation, 'free', 0, queue, 0, 0, 0}, as runs/advance does.
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT
+-- Index: may_relist
+--- include: tail read_clock load_run describe_queue format_run check_incarnation count_waiting log_change save_counters
+--- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease
+local session       = KEYS[1]       -- hash
+local messages      = KEYS[2]       -- list
+local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
+local operation_id  = ARGV[2]       -- the same retry again changes nothing
+
+local now_ms, now_us = read_clock()
+local loaded, refusal = load_run(session, ancestor_keys, now_ms)
+if not loaded then return refusal end
+refusal = check_incarnation(loaded.incarnation, incarnation)
+if refusal then return refusal end
+local found, run, queue = loaded.incarnation, loaded.run, describe_queue(loaded)
+if redis.call('HGET', session, 'retried') == operation_id then return {found, 'free', loaded.left_ms, queue, 0, 0, 0} end
+if loaded.is_cancelled then return redis.error_reply('SESSION_NOT_ACTIVE cancelled') end
+local is_turn = loaded.is_open and run.turn and run.turn > 0
+if is_turn and run.attempts < run.max_attempts + 0 then
+  return redis.error_reply('INVALID_INPUT retry is for what failed; the turn is open and workers can claim it')
+end
+if not is_turn then
+  if run.max_attempts == '-' or run.turn then
+    return redis.error_reply('INVALID_INPUT retry is for a run or a turn that failed; the session has none')
+  end
+  if loaded.status ~= 'failed' and loaded.status ~= 'timed_out' then
+    return redis.error_reply('INVALID_TRANSITION ' .. loaded.status .. ' active')
+  end
+  if run.limit_ms and run.limit_ms <= now_ms then
+    return redis.error_reply('INVALID_INPUT retry came after the deadline of the parent')
+  end
+  local parent, root = ancestor_keys[1], ancestor_keys[#ancestor_keys - 1]
+  local status, children = unpack(redis.call('HMGET', parent, 'status', 'children'))
+  if status ~= 'active' and status ~= 'paused' then
+    return redis.error_reply('SESSION_NOT_ACTIVE ' .. (status or 'deleted'))
+  end
+  local field = 'member.' .. parse_lineage(loaded.lineage).number
+  local tree, record = unpack(redis.call('HMGET', root, 'tree', field))
+  local member, tree_counts, child_counts = parse_member(record), parse_spawn_counts(tree), parse_spawn_counts(children)
+  if member.status ~= 'active' then
+    member.status = 'active'
+    tree_counts.active, child_counts.active = tree_counts.active + 1, child_counts.active + 1
+    redis.call('HSET', root, 'tree', format_spawn_counts(tree_counts), field, format_member(member))
+    redis.call('HSET', parent, 'children', format_spawn_counts(child_counts))
+  end
+  redis.call('HDEL', session, 'finished', 'reason', 'result', 'resumed', 'attempt_log', 'lease_waiters')
+  redis.call('HSET', session, 'status', 'active', 'lease', free_lease(loaded.lease.fence)) -- no earlier holder goes on
+  log_change(session, now_ms, 'active')
+end
+run.retries = run.retries + 1
+run.attempts, run.available_ms, run.deadline_ms, run.has_died, run.fence = 0, 0, run.limit_ms, '0', 0
+redis.call('HSET', session, 'run', format_run(run), 'retried', operation_id)
+local counters, settings = unpack(redis.call('HMGET', session, 'counters', 'settings'))
+save_counters(session, messages, now_ms, now_us, settings, parse_counters(counters))
+count_waiting(session, messages, ancestor_keys, now_ms, 1)
+return {found, 'free', loaded.left_ms, queue, 0, 0, 0}

@@ -1,0 +1,99 @@
+"""Methods on a session's status: its pause, its resume, its end, and the retry of what failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._core.commands import sessions
+from ...models.sessions import Status
+from ..transport import tasks
+from .session_base import AsyncSessionBase
+
+
+class AsyncSessionStatus(AsyncSessionBase):
+    """A session with its status."""
+
+    async def pause(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """Pause an active session: it takes no messages until `resume`. Return the new revision."""
+        return await self._set_status("paused", reason, None, expected_rev)
+
+    async def resume(self, *, expected_rev: int | None = None) -> int:
+        """Make a paused session active again. Return the new revision.
+
+        What came while it was paused, such as results of children, enters the transcript.
+
+        Cost: two round trips.
+        """
+        return await self._set_status("active", None, None, expected_rev)
+
+    async def complete(self, result: Any = None, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """End the session as completed. The result of a child goes to its parent as a message.
+
+        An end is final: the same end again changes nothing, and another one raises InvalidTransition.
+
+        Args:
+            result: a JSON value, or a pydantic model.
+            reason: why it ends.
+            expected_rev: refuse the end unless the session has this revision.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            InvalidTransition: the session ended otherwise before.
+            MessageTooLarge: the result exceeds the parent's `max_message_bytes`.
+        """
+        return await self._set_status("completed", reason, result, expected_rev)
+
+    async def fail(self, *, reason: str | None = None, result: Any = None, expected_rev: int | None = None) -> int:
+        """End the session as failed. Return the new revision. See `complete`."""
+        return await self._set_status("failed", reason, result, expected_rev)
+
+    async def cancel(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """End the session as cancelled, and all sessions below it: from then on none of them writes or spawns.
+
+        `pause`, `resume`, `cancel`, `time_out` and `delete` do not need the lease. Inside a block whose lease was lost they raise
+        LeaseLost.
+
+        Returns:
+            The new revision.
+
+        Cost: one round trip, and one for each 400 sessions below it.
+        """
+        return await self._set_status("cancelled", reason, None, expected_rev)
+
+    async def time_out(self, *, reason: str | None = None, expected_rev: int | None = None) -> int:
+        """End the session as timed_out. Return the new revision."""
+        return await self._set_status("timed_out", reason, None, expected_rev)
+
+    async def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
+        call = sessions.set_status(self._keys, *self._writer(), status, reason, result, expected_rev=expected_rev)
+        change = await self._run(call)
+        queues = self._context.run_queues
+        if change.members:
+            await queues.finalize_members(self._keys, change.members)
+        if status == "active":
+            await queues.advance(self._keys)  # what came while the session was paused
+        elif change.wakes_parent:
+            tasks.spawn(queues.advance_parent, self._keys)
+        if status not in ("active", "paused"):
+            self._end_of_work()
+        return change.rev
+
+    def _end_of_work(self) -> None:
+        self._context.run_queues.remove_ended(self._keys)
+
+    async def retry(self) -> None:
+        """Make a run that failed or timed out, or a turn that failed, available to workers again, with new attempts.
+
+        The session of a run becomes active again. The parent has the message of the failure, and gets the next result as another
+        message.
+
+        Raises:
+            InvalidTransition: the run is completed, cancelled, or has not ended.
+            SessionNotActive: the parent has ended, or the tree was cancelled.
+            InvalidInput: the session has no run and no turn that failed.
+
+        Cost: two round trips. The change is atomic.
+        """
+        await self._context.run_queues.retry(self._keys, self._incarnation)

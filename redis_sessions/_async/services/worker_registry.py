@@ -1,0 +1,134 @@
+"""The registry of workers: a worker shows what it does, and others list the workers."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Collection, Iterable
+
+from ..._core.commands import workers
+from ..._core.protocol.keys import worker_keys
+from ...errors import SessionsError
+from ...models.pages import Page
+from ...models.workers import WorkerInfo
+from ..transport import primitives, tasks
+from ..transport.executor import Executor
+from .context import CacheContext
+
+_log = logging.getLogger("redis_sessions.worker")
+_CHANGE_SECONDS = 0.1
+"""A run that is over sooner is not shown, so quick runs cost the registry nothing while they are rare."""
+_LEAST_SECONDS_BETWEEN_CHANGES = 1.0
+_LEAVE_SECONDS = 2.0
+"""The longest wait of `stop`. If the server does not answer, the worker is shown as dead until an hour is over."""
+
+
+class WorkerRegistration:
+    """One worker's entry in the registry. It is advisory: errors of the server are logged at DEBUG, and change nothing.
+
+    The timers hold the registration weakly: a worker that was dropped without `stop` is not heard any more.
+    """
+
+    def __init__(self, context: CacheContext, agents: Iterable[str], concurrency: int, ttl_ms: int, owner: str) -> None:
+        self._executor = context.executor
+        self._keys = worker_keys(context.namespace)
+        self._worker = workers.Registrant(secrets.token_hex(6), owner, tuple(agents), concurrency, ttl_ms)
+        self._holding: Collection[str] = ()
+        self._shown: tuple[str, ...] = ()
+        self._started_ms: int | None = None
+        self._sent_at = 0.0
+        self._sending = primitives.Lock()
+        self._is_running = False
+        self._next: tasks.Cancellable | None = None
+        self._change: tasks.Cancellable | None = None
+
+    @property
+    def id(self) -> str:
+        """The ID of the worker."""
+        return self._worker.id
+
+    def start(self) -> None:
+        """Show the worker, in the background, and again every 1 to 15 s: at half of its ttl."""
+        self._is_running = True
+        tasks.spawn(tasks.while_used(self._beat))
+
+    def update(self, holding: Collection[str]) -> None:
+        """Note the IDs of the sessions that the worker works on. A change is sent in the background, at most once a second.
+
+        The IDs are read when they are sent: a set or a dict that the worker keeps up to date can be given.
+        """
+        self._holding = holding
+        if self._is_running and self._change is None:
+            rest = self._sent_at + _LEAST_SECONDS_BETWEEN_CHANGES - time.monotonic()
+            self._change = tasks.later(max(rest, _CHANGE_SECONDS), tasks.while_used(self._show_change))
+
+    async def stop(self) -> None:
+        """Leave the registry. Return after 2 s at the latest."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        for timer in (self._next, self._change):
+            if timer is not None:
+                timer.cancel()
+        is_gone = tasks.Event()
+        tasks.spawn(self._leave, is_gone)
+        await is_gone.wait(_LEAVE_SECONDS)
+
+    async def _beat(self) -> None:
+        await self._send(always=True)
+        if self._is_running:
+            seconds = workers.interval_seconds(self._worker.ttl_ms)
+            self._next = tasks.later(seconds, tasks.while_used(self._beat))
+
+    async def _show_change(self) -> None:
+        self._change = None  # before the IDs are read, so that a later change is sent, too
+        await self._send(always=False)
+
+    async def _send(self, *, always: bool) -> None:
+        async with self._sending:  # a heartbeat that arrives after `leave` would bring the worker back
+            holding = tuple(self._holding)
+            if not self._is_running or not (always or holding != self._shown):
+                return
+            self._sent_at = time.monotonic()
+            try:
+                now_ms = await self._executor.run(
+                    workers.heartbeat(self._keys, self._worker, holding, self._started_ms)
+                )
+            except SessionsError as problem:
+                _log.debug("a heartbeat of worker %s failed: %s", self.id, problem)
+                return
+            self._shown = holding
+            if self._started_ms is None:
+                self._started_ms = now_ms
+
+    async def _leave(self, is_gone: tasks.Event) -> None:
+        try:
+            async with self._sending:
+                await self._executor.run(workers.leave(self._keys, self.id))
+        except SessionsError as problem:
+            _log.debug("worker %s could not leave the registry: %s", self.id, problem)
+        finally:
+            is_gone.set()
+
+
+async def list_workers(
+    executor: Executor, namespace: str, agent_id: str | None, limit: int, cursor: str | None
+) -> Page[WorkerInfo]:
+    """Return a page of workers, of one agent or of all."""
+    keys = worker_keys(namespace)
+    if agent_id is None:
+        return await executor.run(workers.list_page(keys, limit, cursor))
+    found: dict[str, WorkerInfo] = {}
+    while True:
+        page = await executor.run(workers.list_page(keys, workers.MAX_PAGE_WORKERS, cursor))
+        for worker in page.items:
+            if agent_id in worker.agents:
+                found.setdefault(worker.id, worker)
+        cursor = page.cursor
+        if cursor is None or len(found) > limit:
+            break
+    items = list(found.values())
+    if len(items) > limit:
+        cursor = workers.cursor_behind(items[limit - 1])
+    return Page(items[:limit], cursor)

@@ -1,0 +1,54 @@
+"""The ways out of a handler: which errors end, fail or retry a run, and how they are described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from ...errors import InvalidInput, InvalidTransition, LeaseLost, SessionNotActive, SessionNotFound, SessionReplaced
+from ...models.run_control import GiveUp, Retry, RunParked
+from .session_fields import reason_text
+
+StopReason = Literal["cancelled", "timed_out", "deleted", "ended", "lost", "shutdown"]
+_MAX_GROUP_MEMBERS = 5
+
+
+def describe_error(problem: BaseException) -> str:
+    """Return the type and the text of an error, with those of the errors in a group, as the reason of a failure."""
+    text = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+    if isinstance(problem, BaseExceptionGroup):
+        shown = [describe_error(one) for one in problem.exceptions[:_MAX_GROUP_MEMBERS]]
+        more = len(problem.exceptions) - len(shown)
+        text += ": " + "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+    return reason_text(text)
+
+
+def control_of(problem: BaseException) -> BaseException:
+    """Return the Retry, GiveUp or RunParked that left a handler in a group, as `asyncio.TaskGroup` raises it, else the error."""
+    if not isinstance(problem, BaseExceptionGroup):
+        return problem
+    inner = [control_of(one) for one in problem.exceptions]
+    is_control = isinstance(inner[0], Retry | GiveUp | RunParked)
+    return inner[0] if is_control and all(type(one) is type(inner[0]) for one in inner) else problem
+
+
+def is_run_over(problem: BaseException, session_id: str) -> bool:
+    """Return whether an error says that the run itself is over: it ended, is gone, or another worker has it."""
+    if not isinstance(problem, InvalidTransition | LeaseLost | SessionNotActive | SessionNotFound | SessionReplaced):
+        return False
+    return getattr(problem, "session_id", None) == session_id
+
+
+def parked_argument(needed: int, children: Sequence[str]) -> str:
+    """Return the words of the field `parked` behind the end of the wait: how many children must end, and which."""
+    return " ".join([str(needed), *children])
+
+
+def checked_agents(given: str | Sequence[str], check: Callable[[str], Any]) -> list[str]:
+    """Return the agents of a worker: one, or several without repetition. Raises InvalidInput."""
+    agents = [given] if isinstance(given, str) else list(given)
+    if not agents or len(set(agents)) != len(agents):
+        raise InvalidInput(name="agent_id", detail=f"must be one agent, or several different ones, got {given!r}")
+    for agent in agents:
+        check(agent)
+    return agents

@@ -1,0 +1,216 @@
+"""The call that spawns a child, and the checks of what a caller asks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, get_args
+
+from pydantic import ValidationError
+
+from ..._durations import Duration, delay_milliseconds, milliseconds, whole
+from ...errors import InvalidInput
+from ...models.trees import SpawnRef, SpawnResult
+from ...settings import SessionSettings
+from ..protocol.call import Argument, Call, invoke
+from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
+from ..protocol.json_values import from_json
+from ..protocol.keys import AgentKeys, SessionKeys, session_keys
+from ..protocol.scripts import script
+from .forks import Report, reports
+from .run_queues import queue_keys, queue_prefix
+from .session_fields import TURN_ATTEMPTS, check_agent, checked_choice, checked_text, queue_fields
+
+Context = Literal["isolated", "fork"]
+Mode = Literal["run", "session"]
+Cleanup = Literal["keep", "delete"]
+OnParentEnd = Literal["cancel", "detach", "request_cancel"]
+_LETTERS = {"cancel": "c", "detach": "d", "request_cancel": "r"}
+_REFUSALS = {
+    "max_depth": "the tree has {max} levels already",
+    "max_children": "{max} children are active already",
+    "max_active": "{max} sessions of the tree are active already",
+    "max_descendants": "the tree has {max} sessions already",
+    "max_spawned": "the tree has had {max} sessions already",
+    "token_budget": "{current} of {max} tokens are spent",
+    "cost_budget": "the budget of the tree is spent",
+    "label_in_use": "an active session of the tree has this label",
+    "cancelled": "the tree was cancelled",
+}
+
+
+class SpawnRequest(NamedTuple):
+    """The checked arguments of a spawn."""
+
+    agent: str
+    id: str
+    label: str
+    on_parent_end: str
+    reference: str
+    is_fork: bool
+    reports: str
+    max_attempts: int | str
+    run_timeout_ms: int
+    delay_ms: int
+    run_at_ms: int
+    queue_as: str
+    fields: dict[str, Argument]
+    batch: str
+    """The operation ID of all attempts."""
+
+    @property
+    def wait_ms(self) -> int:
+        """The time until workers can claim the child, by the clock of this process."""
+        return max(self.delay_ms, self.run_at_ms - round(time.time() * 1000), 0)
+
+
+def spawn_request(
+    parent: SessionKeys,
+    agent_id: str,
+    *,
+    task: str | None,
+    label: str | None,
+    model: str | None,
+    mode: Mode,
+    cleanup: Cleanup,
+    context: Context,
+    on_parent_end: OnParentEnd,
+    run_timeout: Duration | None,
+    max_attempts: int,
+    spawned_by: SpawnRef | Mapping[str, Any] | None,
+    batch_id: str | None,
+    report: Report = "message",
+    delay: Duration = 0.0,
+    run_at: datetime | None = None,
+    priority: int = 0,
+    fairness_key: str | None = None,
+) -> SpawnRequest:
+    """Check the arguments of `spawn`, and give the child an ID in the slot of its parent. Raises InvalidInput."""
+    checked_choice(mode, "mode", get_args(Mode))
+    checked_choice(cleanup, "cleanup", get_args(Cleanup))
+    checked_choice(context, "context", get_args(Context))
+    checked_choice(on_parent_end, "on_parent_end", tuple(_LETTERS))
+    fields: dict[str, Argument] = {"agent": check_agent(agent_id), "kind": "subagent"}
+    for name, text in (("task", task), ("model", model)):
+        if text is not None:
+            fields[name] = checked_text(text, name)
+    if label is not None:
+        fields["label"] = check_id(label, "label", 128)
+    if cleanup == "delete":
+        fields["cleanup"] = cleanup
+    reference = _reference(spawned_by)
+    if reference != "-":
+        fields["spawned_by"] = reference
+    whole(max_attempts, "max_attempts", minimum=1, maximum=1000)
+    fields |= queue_fields(priority or None, fairness_key)
+    seed = None if batch_id is None else f"{parent.session} {check_id(batch_id, 'batch_id', 128)}"
+    id = f"agent:{agent_id}:subagent:{new_id(parent.tag, seed)}"
+    return SpawnRequest(
+        agent_id,
+        id,
+        label or "",
+        _LETTERS[on_parent_end],
+        reference,
+        context == "fork",
+        reports(report, None if reference == "-" else SpawnRef(**from_json(reference))),
+        max_attempts if mode == "run" else "-",
+        0 if run_timeout is None else milliseconds(run_timeout, "run_timeout"),
+        delay_milliseconds(delay, "delay"),
+        _run_at_ms(run_at, delay, is_repeatable=batch_id is not None),
+        queue_prefix(id, (parent.id, *parent.ancestors), priority, fairness_key),
+        fields,
+        batch_id or new_operation_id(),
+    )
+
+
+def _run_at_ms(run_at: datetime | None, delay: Duration, *, is_repeatable: bool) -> int:
+    """Return the time before which a run must not be claimed, or 0.
+
+    Raises InvalidInput for a time that is over, unless the spawn can be a repetition.
+    """
+    if run_at is None:
+        return 0
+    if not isinstance(run_at, datetime) or run_at.tzinfo is None:
+        raise InvalidInput(name="run_at", detail=f"must be a datetime with a time zone, got {run_at!r}")
+    if delay:
+        raise InvalidInput(name="run_at", detail="and delay exclude each other")
+    left = run_at.timestamp() - time.time()
+    if left < 0 and not is_repeatable:
+        raise InvalidInput(name="run_at", detail=f"must not be in the past, got {run_at.isoformat()}")
+    delay_milliseconds(max(left, 0), "run_at")
+    return round(run_at.timestamp() * 1000)
+
+
+def _reference(given: SpawnRef | Mapping[str, Any] | None) -> str:
+    if given is None:
+        return "-"
+    try:
+        reference = given if isinstance(given, SpawnRef) else SpawnRef(**given)
+    except (ValidationError, TypeError) as problem:
+        raise InvalidInput(name="spawned_by", detail=f"must be a SpawnRef, got {given!r}: {problem}") from None
+    return reference.model_dump_json(exclude_none=True)
+
+
+def spawn(
+    parent: SessionKeys,
+    incarnation: str,
+    lease: str,
+    namespace: str,
+    request: SpawnRequest,
+    settings: SessionSettings,
+    fields: Mapping[str, Argument],
+    queue: AgentKeys | None,
+    *,
+    inherits_user: bool,
+) -> Call[SpawnResult]:
+    """Spawn a child. `queue` are the keys of the agent's queue, or None where the queue has a slot of its own."""
+    child, run_id = session_keys(namespace, request.id), new_incarnation()
+    if "answered_by" in fields and request.max_attempts != "-":
+        raise InvalidInput(name="answered_by", detail="needs mode='session': a run ends with its result")
+    all_fields = settings.fields() | dict(fields) | request.fields
+    all_fields.pop("tree_limits", None)  # the root's hold
+    batch = request.batch
+
+    def read(reply: list[bytes]) -> SpawnResult:
+        if reply[1] == b"accepted":
+            word, *facts = reply[2].decode().split()
+            if word != "spawned":
+                raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for another operation already")
+            _, id, run_id = facts
+            return SpawnResult("accepted", None, run_id, id, f"accepted: {id}")
+        reason, *facts = reply[2].decode().split()
+        text = _REFUSALS.get(reason, "the parent is " + reason.removeprefix("parent_"))
+        message = text.format(**dict(zip(("current", "max"), facts, strict=False)))
+        return SpawnResult("forbidden", reason, None, None, f"forbidden ({reason}): {message}")
+
+    return invoke(
+        script("trees/spawn"),
+        parent,
+        read,
+        other_keys={"child": child.session, "child_messages": child.messages, **queue_keys(queue, parent)},
+        rest=[part for pair in all_fields.items() for part in pair],
+        operation=batch,
+        incarnation=incarnation,
+        operation_id=batch,
+        lease=lease,
+        parent_id=parent.id,
+        child_id=request.id,
+        run_id=run_id,
+        caps=settings.caps,
+        ttl_ms=settings.ttl_ms,
+        lifetime_ms=settings.max_lifetime_ms,
+        tree_limits=settings.tree_limits,
+        label=request.label,
+        on_parent_end=request.on_parent_end,
+        reference=request.reference,
+        is_fork=int(request.is_fork),
+        reports=request.reports,
+        inherits_user=int(inherits_user),
+        max_attempts=TURN_ATTEMPTS if "answered_by" in fields else request.max_attempts,
+        run_timeout_ms=request.run_timeout_ms,
+        delay_ms=request.delay_ms,
+        run_at_ms=request.run_at_ms,
+        queue_prefix=f"{request.queue_as} " if request.queue_as else "",
+        is_queued=int(queue is not None),
+    )

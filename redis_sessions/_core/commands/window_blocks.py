@@ -1,0 +1,220 @@
+"""Arrange messages in the blocks that a window is made of: a message, or a call with its results and its reasoning items."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ...models.formats import format_of, recognise
+from ...models.messages import Message
+from ..protocol.codec import call_hash
+
+SystemMessages = Literal["omit", "keep"]
+AbandonedCalls = Literal["omit", "answer"]
+NO_RESULT = "[no result: the call was abandoned]"
+"""The text of a synthetic result."""
+_FACT = re.compile(r"([-+!?])([0-9a-f]{8})")
+_NOT_FOR_MODELS = "vex"
+"""Kinds of messages that no model call gets: events, evaluations, and payloads of no known format."""
+_ENTRIES = "ck"
+"""Kinds of items of a vendor, and of the entries that this library makes about a tool or a skill."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A message in a block, and its calls and results by their hashes."""
+
+    message: Message
+    opens: set[str]
+    closes: set[str]
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """Messages that a window contains together."""
+
+    begins_at: int = 0
+    """The seq of the first message, also if nothing of the message is left."""
+    entries: list[Entry] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    """Calls without a result."""
+    has_results: bool = False
+
+    @property
+    def first_seq(self) -> int:
+        return self.entries[0].message.seq
+
+    @property
+    def is_system(self) -> bool:
+        return self.entries[0].message.kind == "s"
+
+    @property
+    def begins_with_user(self) -> bool:
+        return self.entries[0].message.kind == "u" and not self.entries[0].closes
+
+
+class Arrangement:
+    """The blocks of some messages, oldest first: results behind their calls, what came between behind the results."""
+
+    def __init__(
+        self, messages: Iterable[Message], *, system: SystemMessages = "omit", abandoned: AbandonedCalls = "omit"
+    ) -> None:
+        self.blocks: list[Block] = []
+        self.missing: list[int] = []
+        """Seqs of messages with a result whose call is not among the messages."""
+        self._open: dict[str, Block] = {}
+        self._bound: Block | None = None
+        self._latest: Block | None = None
+        """The block of the latest item that a model made apart from its text."""
+        for message in messages:
+            if _is_for_models(message) and (system == "keep" or message.kind != "s"):
+                self._add(message)
+        for block in self.blocks:
+            _finish(block, abandoned)
+        self.blocks = [block for block in self.blocks if block.entries]
+
+    def _add(self, message: Message) -> None:
+        facts = _FACT.findall(message.facts)
+        closes = {hash for sign, hash in facts if sign == "-" and hash in self._open}
+        opens = {hash for sign, hash in facts if sign in "+!"}
+        if any(sign == "-" and hash not in closes for sign, hash in facts):
+            self.missing.append(message.seq)
+        has_lost_results = any(sign in "-?" for sign, _ in facts) and len(closes) < sum(s in "-?" for s, _ in facts)
+        entry = Entry(message, opens, closes)
+        bound = None
+        if message.kind not in "us":
+            bound, self._bound = self._bound, None
+        if has_lost_results and not self._without_results(entry):
+            return
+        if len({id(self._open[hash]) for hash in closes}) > 1:
+            self._split(entry)
+            return
+        block = self._home(entry, bound)
+        if block is None:
+            block = Block(message.seq)
+            self.blocks.append(block)
+        block.entries.append(entry)
+        for hash in closes:
+            self._open.pop(hash).waiting.discard(hash)
+            block.has_results = True
+        for hash in opens:
+            older = self._open.pop(hash, None)
+            if older is not None:  # the same ID again: the older call has no result any more
+                _forget(older, hash, entry)
+            block.waiting.add(hash)
+            self._open[hash] = block
+        if message.kind in "cr":
+            self._latest = block
+        if message.facts.endswith("~"):
+            self._bound = block
+
+    def _without_results(self, entry: Entry) -> bool:
+        """Leave out the results without a call. Return whether something is left of the message."""
+        payload, hashes = entry.message.payload, _result_hashes(entry.message)
+        kept = format_of(payload).keep(payload, lambda id: True, lambda id: hashes.get(id) in entry.closes)
+        if kept is None:
+            return False
+        entry.message = entry.message.with_payload(kept)
+        return True
+
+    def _home(self, entry: Entry, bound: Block | None) -> Block | None:
+        """Return the block that a message belongs to, or None if it begins a new one."""
+        kind, message = entry.message.kind, entry.message
+        if entry.closes:
+            return self._open[next(iter(entry.closes))]
+        if bound is not None and kind in "acr":
+            return bound
+        if kind == "c" and entry.opens:  # parallel calls, each an item of its own
+            last = self._latest
+            if last is not None and last.waiting and not last.has_results and last.entries[-1].message.kind in "cr":
+                return last
+        if kind == "t" and not message.facts:  # a result that does not say of which call
+            return self.blocks[-1] if self.blocks else Block()
+        return None
+
+    def _split(self, entry: Entry) -> None:
+        """Put each result of a message with results for several blocks into its block."""
+        left = set(entry.closes)
+        while left:
+            block = self._open[min(left, key=lambda hash: self._open[hash].first_seq)]
+            here = {hash for hash in left if self._open[hash] is block}
+            payload, hashes = entry.message.payload, _result_hashes(entry.message)
+            kept = format_of(payload).keep(payload, lambda id: False, _contains(here, hashes))
+            if kept is not None:
+                block.entries.append(Entry(entry.message.with_payload(kept), set(), here))
+            for hash in here:
+                del self._open[hash]
+            block.waiting -= here
+            block.has_results = True
+            left -= here
+
+
+def _is_for_models(message: Message) -> bool:
+    """Return False for events, unknown payloads, and the library's entries about tools and skills, which no API takes."""
+    is_entry = message.kind in _ENTRIES and recognise(message.payload)[0] is None
+    return message.kind not in _NOT_FOR_MODELS and not is_entry
+
+
+def _contains(wanted: set[str], hashes: Mapping[str, str]) -> Callable[[str], bool]:
+    return lambda id: hashes.get(id) in wanted
+
+
+def _result_hashes(message: Message) -> dict[str, str]:
+    """Return the stored hash of each result but late ones. For a result without an ID, a later call may have this hash."""
+    facts = format_of(message.payload).facts(message.payload)
+    stored = [(sign, hash) for sign, hash in _FACT.findall(message.facts) if sign in "-?"]
+    pairs = zip(facts.closes if facts else (), stored, strict=False)
+    return {id: hash for id, (sign, hash) in pairs if sign == "-"}
+
+
+def _forget(block: Block, hash: str, later: Entry) -> None:
+    """Take a call out of the entries of a block, because a later call has the same ID."""
+    block.waiting.discard(hash)
+    for entry in block.entries:
+        if entry is not later and hash in entry.opens:
+            payload = entry.message.payload
+            kept = format_of(payload).keep(payload, lambda id: call_hash(id) != hash, lambda id: True)
+            entry.opens.discard(hash)
+            if kept is None:
+                block.entries.remove(entry)
+            else:
+                entry.message = entry.message.with_payload(kept)
+            return
+
+
+def _finish(block: Block, abandoned: AbandonedCalls) -> None:
+    """Leave out or answer the calls of a block that have no result, and the reasoning items that nothing follows."""
+    if block.waiting and abandoned == "answer":
+        _answer(block)
+    elif block.waiting:
+        kept = []
+        for entry in block.entries:
+            if entry.opens & block.waiting:
+                payload = entry.message.payload
+                left = format_of(payload).keep(payload, lambda id: call_hash(id) not in block.waiting, lambda id: True)
+                if left is None:
+                    continue
+                entry.message = entry.message.with_payload(left)
+            kept.append(entry)
+        block.entries = kept
+    entries = block.entries
+    while entries and entries[-1].message.facts.endswith("~"):
+        entries.pop()
+
+
+def _answer(block: Block) -> None:
+    """Put a synthetic result behind each message with unanswered calls, and behind the results that are there."""
+    answered = [*block.entries]
+    for entry in block.entries:
+        if not entry.opens & block.waiting:
+            continue
+        format = format_of(entry.message.payload)
+        facts = format.facts(entry.message.payload)
+        for id in facts.opens if facts else ():
+            if call_hash(id) in block.waiting:
+                message = Message("tool", payload=format.answer(entry.message.payload, id, NO_RESULT))
+                message.seq = entry.message.seq
+                answered.append(Entry(message, set(), {call_hash(id)}))
+    block.entries = answered

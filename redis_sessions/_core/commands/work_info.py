@@ -1,0 +1,52 @@
+"""The state of a run or of an open turn, from the fields of its session's hash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..._durations import moment
+from ...models.runs import Attempt, WorkState
+from ..protocol import records
+from ..protocol.json_values import from_json
+
+
+def work_info(found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
+    """Return the fields of a SessionInfo that describe its work. Raises ValueError when a record is damaged."""
+    run = records.RunRecord.parse(found["run"])
+    lease = records.LeaseRecord.parse(found.get("lease"))
+    is_claimed = lease.nonce != "-" and lease.fence == run.fence > 0
+    return {
+        "work": _state(run, found, now_ms, is_claimed=is_claimed and lease.deadline_ms > now_ms),
+        "turn_seq": run.turn or None,
+        "priority": int(found.get("priority", 0)),
+        "attempt": run.attempts + is_claimed,
+        "max_attempts": run.max_attempts,
+        "attempts": [_attempt(line) for line in found.get("attempt_log", b"").decode().splitlines()],
+        "available_at": moment(run.available_ms) if run.available_ms > now_ms else None,
+        "run_deadline": None if run.deadline_ms is None else moment(run.deadline_ms),
+    }
+
+
+def _state(run: records.RunRecord, found: Mapping[str, bytes], now_ms: int, *, is_claimed: bool) -> WorkState | None:
+    is_open = found["status"] in (b"active", b"paused")
+    if run.max_attempts is None or not is_open or run.turn == 0:
+        return None
+    if is_claimed:
+        return "running"
+    if run.turn and run.attempts >= run.max_attempts:
+        return "failed"
+    if "parked" in found:
+        return "parked"
+    return "delayed" if run.available_ms > now_ms else "queued"
+
+
+def _attempt(line: str) -> Attempt:
+    started_ms, ended_ms, outcome, worker, error = line.split(" ", 4)
+    return Attempt(
+        outcome=outcome,
+        worker=worker,
+        started_at=moment(started_ms),
+        ended_at=moment(ended_ms),
+        error=from_json(error.encode()),
+    )
