@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import whole
@@ -97,7 +98,7 @@ def reports(report: Report, spawned_by: SpawnRef | None) -> str:
         return "- "
     checked_choice(report, "report", ("message", "tool_result"))
     if report == "message":
-        return _message_reports(tuple(format_names()))
+        return _message_reports(tuple(format_named(name) for name in format_names()))
     if spawned_by is None or spawned_by.tool_call_id is None:
         raise InvalidInput(name="report", detail="'tool_result' needs spawned_by with a tool_call_id")
     call_id, tool = spawned_by.tool_call_id, spawned_by.tool_name or ""
@@ -114,13 +115,15 @@ def reports(report: Report, spawned_by: SpawnRef | None) -> str:
     return "\n".join(lines)
 
 
-def _message_reports(names: tuple[str, ...]) -> str:
+@lru_cache(maxsize=8)
+def _message_reports(formats: tuple[MessageFormat, ...]) -> str:
+    """Return the lines for user messages. They change only with the registered formats."""
     default = _template(format_named("plain"), format_named("plain").user_message(_TEXT))
     lines = []
-    for name in names:
-        template = _template(format_named(name), format_named(name).user_message(_TEXT))
+    for format in formats:
+        template = _template(format, format.user_message(_TEXT))
         if template and template != default:
-            lines.append(f"{name} {template}")
+            lines.append(f"{format.name} {template}")
     return "\n".join(lines)
 
 
