@@ -165,7 +165,7 @@ class SessionInfo(_Frozen):
     read_at: datetime
     """When this was read, by the server's clock (UTC)."""
     reason: str | None = None
-    """Why it ended."""
+    """Why it ended, or is paused."""
     result: Any = None
     """The result that it ended with (JSON)."""
 

@@ -43,6 +43,18 @@ def test_ended_session_keeps_its_status(cache: SessionCache, end: str) -> None:
     assert session.info().rev == rev
 
 
+def test_reason_of_pause_is_shown_until_resume(cache: SessionCache) -> None:
+    """A paused session says why, a resumed one does not, and an end without a reason has none of the pause."""
+    session = cache.create()
+    session.pause(reason="waits for mia")
+    assert (session.info().status, session.info().reason) == ("paused", "waits for mia")
+    session.resume()
+    assert session.info().reason is None
+    session.pause(reason="waits again")
+    session.complete()
+    assert (session.info().status, session.info().reason) == ("completed", None)
+
+
 def test_paused_session_takes_messages_only_after_resume(cache: SessionCache) -> None:
     """A paused session takes no messages until it is resumed, and can be ended."""
     session = cache.create()
