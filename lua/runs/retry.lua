@@ -3,7 +3,7 @@
 -- Returns {incarnation, 'free', 0, queue, 0, 0, 0}, as runs/advance does.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT
 -- Index: may_relist
---- include: tail read_clock load_run describe_queue format_run check_incarnation count_waiting log_change save_counters
+--- include: tail read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
 --- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
@@ -47,9 +47,9 @@ if not is_turn then
     redis.call('HSET', root, 'tree', format_spawn_counts(tree_counts), field, format_member(member))
     redis.call('HSET', parent, 'children', format_spawn_counts(child_counts))
   end
-  redis.call('HDEL', session, 'finished', 'reason', 'result', 'resumed', 'attempt_log', 'lease_waiters')
-  redis.call('HSET', session, 'status', 'active', 'lease', free_lease(loaded.lease.fence)) -- no earlier holder goes on
-  log_change(session, now_ms, 'active')
+  redis.call('HDEL', session, 'finished', 'result', 'resumed', 'attempt_log', 'lease_waiters')
+  redis.call('HSET', session, 'lease', free_lease(loaded.lease.fence)) -- no earlier holder goes on
+  set_status(session, now_ms, 'active', '')
 end
 run.retries = run.retries + 1
 run.attempts, run.available_ms, run.deadline_ms, run.has_died, run.fence = 0, 0, run.limit_ms, '0', 0

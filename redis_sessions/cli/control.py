@@ -36,6 +36,7 @@ _OPEN = ("active", "paused")
 def pause(
     id: SessionId = None,
     label: Label = None,
+    reason: Reason = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
@@ -43,7 +44,7 @@ def pause(
     """Pause a session. The session takes no messages until resume."""
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         session = find_session(cache, id, label)
-        rev = session.pause()
+        rev = session.pause(reason=reason)
     print_result({"id": session.id, "status": "paused", "rev": rev}, f"paused: {session.id}", as_json)
 
 
@@ -88,13 +89,14 @@ def retry(
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Retry a run that failed: a worker of its agent gets the run again."""
+    """Retry a run or a turn that failed: a worker of its agent gets the work again."""
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
         session = find_session(cache, id, label)
         session.retry()
         info = session.info()
-    facts = {"id": session.id, "status": info.status, "agent_id": info.agent_id}
-    print_result(facts, f"retried: {session.id} waits for a worker of {info.agent_id}", as_json)
+    agent = info.answered_by or info.agent_id
+    facts = {"id": session.id, "status": info.status, "agent_id": agent}
+    print_result(facts, f"retried: {session.id} waits for a worker of {agent}", as_json)
 
 
 @app.command()

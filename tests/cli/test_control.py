@@ -68,6 +68,22 @@ def test_retry_gives_a_failed_run_to_a_worker_again(own_server: Server) -> None:
         assert run("retry", first.id, *url).returncode == 2
 
 
+def test_retry_of_a_failed_turn_names_the_agent_that_answers(own_server: Server) -> None:
+    """A turn waits for the agent in `answered_by`, and a pause keeps its reason."""
+    url = ("--url", own_server.url)
+    with SessionCache.from_url(own_server.url) as cache:
+        session = cache.create("support-42", answered_by="concierge")
+        session.send("Where is my bag?")
+        turn = cache.claim("concierge", wait=5)
+        assert turn is not None
+        turn._give_back("given_up", problem="no answer")
+        assert session.info().work == "failed"
+        assert run("retry", "support-42", *url).stdout == "retried: support-42 waits for a worker of concierge\n"
+        assert session.info().work == "queued"
+        assert run("pause", "support-42", "--reason", "waits for mia", *url).returncode == 0
+        assert session.info().reason == "waits for mia"
+
+
 def test_delete_removes_the_session_with_its_descendants(own_server: Server) -> None:
     """A script gives --yes and a whole ID, and a session that does not exist makes the exit code 1."""
     url = ("--url", own_server.url)

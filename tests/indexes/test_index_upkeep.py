@@ -261,6 +261,24 @@ def test_repair_keeps_the_announcement_of_a_creation_under_way(
     assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
 
 
+def change_during_repair(
+    cache: SessionCache, url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[Session], object]
+) -> None:
+    """Repair session "a", and let another process change the session after the repair read it."""
+    run, others = cache._context.executor.try_many, [SessionCache.from_url(url, namespace=namespace)]
+
+    def run_and_change(calls: Any) -> Any:
+        found = run(calls)
+        if others:
+            with others.pop() as other:
+                change(other.session("a"))
+        return found
+
+    monkeypatch.setattr(cache._context.executor, "try_many", run_and_change)
+    cache._context.indexer.flush()
+    assert others == []
+
+
 def test_late_repair_does_not_undo_newer_entries(
     cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,18 +287,7 @@ def test_late_repair_does_not_undo_newer_entries(
         pytest.skip("another process is needed")
     session, servers = cache.create("a", user_id="mia"), clients(cache, engine, engines)
     session.append(X)
-    run, others = cache._context.executor.try_many, [SessionCache.from_url(url, namespace=namespace)]
-
-    def end_between(calls: Any) -> Any:
-        found = run(calls)
-        if others:
-            with others.pop() as other:
-                other.session("a").complete()
-        return found
-
-    monkeypatch.setattr(cache._context.executor, "try_many", end_between)
-    cache._context.indexer.flush()
-    assert others == []
+    change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.complete())
     assert disagreement(servers, namespace) == {}
     assert dirty_marks(servers, namespace, "a") == []
 
@@ -293,18 +300,7 @@ def test_late_repair_is_checked_again_after_another_process_relisted_the_session
         pytest.skip("another process is needed")
     session, servers = cache.create("a", user_id="mia"), clients(cache, engine, engines)
     session.append(X)
-    run, others = cache._context.executor.try_many, [SessionCache.from_url(url, namespace=namespace)]
-
-    def relist_between(calls: Any) -> Any:
-        found = run(calls)
-        if others:
-            with others.pop() as other:
-                other.session("a").patch(user_id="bob")
-        return found
-
-    monkeypatch.setattr(cache._context.executor, "try_many", relist_between)
-    cache._context.indexer.flush()
-    assert others == []
+    change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.patch(user_id="bob"))
     assert dirty_marks(servers, namespace, "a") != []
     cache._context.indexer.flush()
     assert disagreement(servers, namespace) == {}

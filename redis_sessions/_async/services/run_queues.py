@@ -221,9 +221,7 @@ class RunQueues(QueueHints):
             members = (await self._executor.run(trees.list_members(keys, ""))).members
             for agent in {agent_of(member.id) for member in members if member.status == "active"}:
                 if agent is not None:
-                    due = (await self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))).due
-                    for work in due:
-                        await self.advance(self.keys_of(work), (agent, work))
+                    await self.recover(agent)
 
     async def advance_all(self, works: Sequence[str]) -> None:
         """Check sessions, and end those that are gone or whose time is over."""

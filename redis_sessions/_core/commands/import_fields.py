@@ -146,7 +146,7 @@ def read_members(fields: Mapping[bytes, bytes]) -> Iterator[tuple[int, MemberRec
 def with_waits(fields: Mapping[bytes, bytes], numbers: Sequence[int]) -> dict[bytes, bytes]:
     """Return fields that say which sessions wait, by their numbers, and the ttl that follows. See count_waiting.lua.
 
-    What the export says of it is left out, because it was read session by session, and may be of a larger tree.
+    The waits that the export has are left out, because it was read session by session, and may be of a larger tree.
     """
     kept = {
         name: value

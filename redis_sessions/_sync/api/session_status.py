@@ -21,7 +21,7 @@ class SessionStatus(SessionBase):
     def resume(self, *, expected_rev: int | None = None) -> int:
         """Make a paused session active again. Return the new revision.
 
-        What came while it was paused, such as results of children, enters the transcript.
+        Messages that came during the pause, such as results of children, enter the transcript.
 
         Cost: two round trips.
         """
