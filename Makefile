@@ -39,6 +39,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-sdks.txt
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults -k "redis-8 or valkey-8"
 	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/fleets tests/sessions/test_model.py tests/transcripts
 
 clean:

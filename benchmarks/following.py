@@ -13,7 +13,7 @@ import redis
 
 from benchmarks.rows import Row
 from redis_sessions import SessionCache
-from redis_sessions._core.commands.index_entries import EntryUpdate, IndexRecord, upsert
+from redis_sessions._core.commands.index_entries import EntryUpdate, IndexRecord, put
 from redis_sessions._core.protocol.keys import session_keys
 from tests.support.servers import Server
 
@@ -39,8 +39,8 @@ def _fill(client: redis.Redis, cache: SessionCache, first: int, last: int) -> No
             "settings": "0 oldest 0 0 -",
         }  # fmt: skip
         pipe.hset(keys.session, mapping=fields)
-        updates = [EntryUpdate(id, keys.tag, "active", now, now)]
-        for call in upsert(cache.namespace, updates, IndexRecord(user=user), -1, is_separate=False):
+        entries = IndexRecord(user=user).entries(cache.namespace, keys.tag)
+        for call in put(entries, [EntryUpdate(id, "active", now, now)], -1, is_separate=False):
             pipe.execute_command(*call.command)
         if number % 2000 == 1999:
             pipe.execute()

@@ -18,7 +18,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from benchmarks import following, leases, trees
+from benchmarks import append_cost, following, leases, listing, trees
 from benchmarks.rows import Row
 from redis_sessions import AsyncSessionCache, SessionCache
 from redis_sessions._core.protocol.keys import session_keys
@@ -220,9 +220,10 @@ def main() -> int:
                 ["taskset", "-a", "-p", "-c", "0", str(server.process.pid)], capture_output=True, check=False
             )
         rows = sync_rows(server) + asyncio.run(async_rows(server))
+        rows += append_cost.server_time_rows(server) + append_cost.memory_rows(server)
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # the other benchmarks need several processes
-        rows += leases.rows(server) + trees.rows(server, p50) + following.rows(server, p50)
+        rows += leases.rows(server) + trees.rows(server, p50) + following.rows(server, p50) + listing.rows(server, p50)
     finally:
         server.stop()
     print(f"{version.get('server_name', 'redis')} {version['redis_version']}, client and server on one core\n")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
 
+import redis
+import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.maint_notifications import MaintNotificationsConfig
 
+from ._durations import whole
+from ._url import Address, Url, split_url
+from ._url_options import Remap, UrlOptions, address_map, read_options
 from .errors import InvalidInput
 
-SCHEMES = (
-    "redis://, rediss://, unix://, redis+sentinel://host:port,host:port/service, redis+cluster://, embedded://[path],"
-    " fake:// (rediss+sentinel:// and rediss+cluster:// with TLS)"
-)
+Transport = Literal["tcp", "tls", "unix", "fake"]
 # Options of a borrowed client's connections that belong to its own pool, or that this package sets itself.
 _NOT_OURS = re.compile(
     "maint|orig_|oss_|himport|retry|decode_responses|parser_class|health_check|redis_connect_func"
@@ -30,14 +30,19 @@ class Engine:
     """The way to a server: connection arguments, one or many nodes, and a name without secrets for messages."""
 
     where: str
-    transport: Literal["tcp", "tls", "unix", "fake"]
-    options: Mapping[str, Any]
-    nodes: tuple[tuple[str, int], ...] = ()
+    transport: Transport
+    options: Mapping[str, Any] = field(repr=False)
+    nodes: tuple[Address, ...] = ()
     """Addresses of some nodes of a cluster. Empty for a single server."""
-    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinels: tuple[Address, ...] = ()
     """Addresses of the sentinels that know the master of `service`. Empty without Sentinel."""
     service: str = ""
-    sentinel_options: Mapping[str, Any] = field(default_factory=dict)
+    sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sentinel_transport: Transport = "tcp"
+    cache_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the cache that the URL or the client names. They count more than arguments."""
+    address_remap: Remap | None = None
+    """Maps the addresses that nodes and sentinels name to those that can be reached from here."""
     prepare: Callable[[], None] = field(default=lambda: None)
     """Called before a connection is made. Starts an embedded server."""
     release: Callable[[], None] = field(default=lambda: None)
@@ -45,64 +50,138 @@ class Engine:
     connection_class: Any = None
     """The class of a borrowed client's connections."""
 
+    def reachable(self, address: Address) -> Address:
+        """Return the address to connect to in the place of one that a node or a sentinel named. Raises InvalidInput."""
+        if self.address_remap is None:
+            return address
+        mapped: Any = self.address_remap(address)
+        if not (isinstance(mapped, tuple | list) and len(mapped) == 2 and isinstance(mapped[0], str)):
+            raise InvalidInput(name="address_remap", detail=f"must return (host, port), got {mapped!r} for {address!r}")
+        return mapped[0], whole(mapped[1], "address_remap", minimum=1, maximum=65_535)
+
+    @property
+    def is_private(self) -> bool:
+        """True if the data cannot be reached by another process."""
+        return self.where == "embedded://" or self.transport == "fake"
+
+    @property
+    def for_sentinels(self) -> Engine:
+        """The way to the sentinels."""
+        return Engine(self.where, self.sentinel_transport, self.sentinel_options)
+
 
 def from_url(url: str) -> Engine:
-    """Return the engine of a URL. Raises InvalidInput, whose message never shows the password."""
-    if not isinstance(url, str) or "://" not in url:
-        raise InvalidInput(name="url", detail=f"must be one of {SCHEMES}, got {redact(str(url))!r}")
-    try:
-        urlsplit(url)
-    except ValueError as problem:
-        raise InvalidInput(name="url", detail=f"cannot be read: {problem}, got {redact(url)!r}") from None
-    scheme, _, rest = url.partition("://")
-    if scheme == "fake":
-        return _fake()
-    if scheme == "embedded":
-        return _embedded(unquote(rest))
-    if scheme in ("redis", "rediss", "unix"):
-        options = _parse(url, url)
-        path = urlsplit(url).path.strip("/")
-        if scheme != "unix" and path and not path.isdigit():
-            raise InvalidInput(name="url", detail=f"the database must be a number, got {path!r} in {redact(url)}")
-        transport: Literal["tcp", "tls", "unix"]
-        transport = "unix" if scheme == "unix" else "tls" if scheme == "rediss" else "tcp"
-        return Engine(redact(url), transport, options)
-    if scheme in ("redis+cluster", "rediss+cluster"):
-        options, seeds = _many(url, "+cluster")
-        if options.pop("db", 0):
-            raise InvalidInput(
-                name="url", detail=f"a cluster has only database 0, got another database in {redact(url)}"
-            )
-        return Engine(redact(url), "tls" if scheme.startswith("rediss") else "tcp", options, seeds)
-    if scheme in ("redis+sentinel", "rediss+sentinel"):
-        return _sentinel(url)
-    raise InvalidInput(name="url", detail=f"must be one of {SCHEMES}, got {redact(url)!r}")
+    """Return the engine of a URL. Raises InvalidInput, whose message never shows a secret."""
+    parts = split_url(url)
+    options = read_options(parts)
+    if parts.kind == "fake":
+        engine = _fake()
+    elif parts.kind == "embedded":
+        engine = _embedded(parts.path)
+    elif parts.kind == "unix":
+        engine = Engine(parts.shown, "unix", {"path": parts.path, **options.connection})
+    else:
+        engine = _of_hosts(parts, options)
+    return replace(engine, cache_options=options.cache)
 
 
-def from_client(client: Any) -> Engine:
-    """Return the engine of a redis-py client: sync or asyncio, standalone, Sentinel or cluster. The client stays as it is."""
-    nodes_manager = getattr(client, "nodes_manager", None)
-    if nodes_manager is not None:
-        options = getattr(client, "connection_kwargs", None) or nodes_manager.connection_kwargs
-        seeds = tuple((node.host, node.port) for node in nodes_manager.startup_nodes.values())
-        tls = any(name.startswith("ssl") for name in options)
-        kind = options.get("connection_class")
+def _of_hosts(parts: Url, options: UrlOptions) -> Engine:
+    transport: Transport = "tls" if parts.has_tls else "tcp"
+    if parts.kind == "cluster":
+        return Engine(parts.shown, transport, options.connection, nodes=parts.hosts)
+    if parts.kind == "sentinel":
         return Engine(
-            "the borrowed cluster client", "tls" if tls else "tcp", _ours(options), seeds, connection_class=kind
+            parts.shown, transport, options.connection, sentinels=parts.hosts, service=parts.service,
+            sentinel_options=options.sentinel, sentinel_transport="tls" if options.sentinel_has_tls else "tcp",
+        )  # fmt: skip
+    ((host, port),) = parts.hosts
+    return Engine(parts.shown, transport, {"host": host, "port": port, **options.connection})
+
+
+def from_client(client: Any, *, is_async: bool) -> Engine:
+    """Return the engine of a redis-py client: standalone, Sentinel or cluster. The client stays as it is.
+
+    Raises InvalidInput for an asyncio client without `is_async`, for a plain client with it, and for any other object.
+    """
+    plain, asynchronous = (redis.Redis, redis.RedisCluster), (redis.asyncio.Redis, redis.asyncio.RedisCluster)
+    if not isinstance(client, plain + asynchronous):
+        raise InvalidInput(
+            name="client",
+            detail="must be a client of redis-py, such as redis.Redis(), redis.RedisCluster() or Sentinel.master_for(),"
+            f" got a {type(client).__name__}. For a URL use from_url",
         )
-    pool: Any = getattr(client, "connection_pool", None)
-    manager = getattr(pool, "sentinel_manager", None)
-    if manager is not None:
-        given = [one.connection_pool.connection_kwargs for one in manager.sentinels]
-        options = _ours(pool.connection_kwargs)
-        tls = options.pop("ssl", False) or "ssl" in pool.connection_class.__name__.lower()
-        sentinels = tuple((one["host"], int(one["port"])) for one in given)
-        own = {name: value for name, value in _ours(given[0]).items() if name not in ("host", "port", "db")}
-        where = "the borrowed Sentinel client"
-        return Engine(where, "tls" if tls else "tcp", options, (), sentinels, pool.service_name, own)
-    if pool is None:
-        raise InvalidInput(name="client", detail=f"must be a redis-py client, got {type(client).__name__}")
-    return Engine("the borrowed client", "tcp", _ours(pool.connection_kwargs), connection_class=pool.connection_class)
+    if isinstance(client, asynchronous) is not is_async:
+        raise InvalidInput(
+            name="client",
+            detail="must be a client of redis.asyncio for AsyncSessionCache, and a client of redis for SessionCache,"
+            f" got {type(client).__module__}.{type(client).__name__}",
+        )
+    if isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster):
+        return _of_cluster(client)
+    pool: Any = client.connection_pool
+    if getattr(pool, "sentinel_manager", None) is not None:
+        return _of_sentinel_pool(pool)
+    options = _ours(pool.connection_kwargs)
+    connect_func = pool.connection_kwargs.get("redis_connect_func")
+    if connect_func is not None:
+        options["redis_connect_func"] = connect_func
+    return Engine("the borrowed client", "tcp", options, connection_class=pool.connection_class)
+
+
+def _of_cluster(client: Any) -> Engine:
+    manager = client.nodes_manager
+    given = getattr(client, "connection_kwargs", None) or manager.connection_kwargs
+    nodes = tuple((node.host, int(node.port)) for node in manager.startup_nodes.values())
+    transport, options = _transport(given, given.get("connection_class"))
+    remap = _remap_option(manager.address_remap)
+    return Engine("the borrowed cluster client", transport, options, nodes=nodes, cache_options=remap)
+
+
+def _of_sentinel_pool(pool: Any) -> Engine:
+    if not pool.is_master:
+        raise InvalidInput(name="client", detail="must be the client of a master: use Sentinel.master_for()")
+    manager = pool.sentinel_manager
+    pools = [one.connection_pool for one in manager.sentinels]
+    sentinels = tuple((one.connection_kwargs["host"], int(one.connection_kwargs["port"])) for one in pools)
+    sentinel_transport, own = _transport(pools[0].connection_kwargs, pools[0].connection_class)
+    transport, options = _transport(pool.connection_kwargs, pool.connection_class)
+    return Engine(
+        "the borrowed Sentinel client", transport, options, sentinels=sentinels, service=pool.service_name,
+        sentinel_options={name: value for name, value in own.items() if name != "db"},
+        sentinel_transport=sentinel_transport, cache_options=_remap_option(_forced_host(manager)),
+    )  # fmt: skip
+
+
+def _transport(given: Mapping[str, Any], connection_class: type | None) -> tuple[Transport, dict[str, Any]]:
+    """Return the transport of a borrowed client, and the options of its connections without those of one server."""
+    is_tls = given.get("ssl", False) or (
+        connection_class is not None
+        and issubclass(connection_class, redis.connection.SSLConnection | redis.asyncio.connection.SSLConnection)
+    )
+    options = {name: value for name, value in _ours(given).items() if name not in ("host", "port", "ssl")}
+    if is_tls:
+        return "tls", options
+    return "tcp", {name: value for name, value in options.items() if not name.startswith("ssl")}
+
+
+def _forced_host(manager: Any) -> Remap | None:
+    """Return a mapping of every address to one host, for a Sentinel client that was made with `force_master_ip`."""
+    host = getattr(manager, "_force_master_ip", None)
+    return None if host is None else lambda address: (host, address[1])
+
+
+def _remap_option(remap: Remap | None) -> dict[str, Any]:
+    return {} if remap is None else {"address_remap": remap}
+
+
+def with_address_remap(engine: Engine, remap: object) -> Engine:
+    """Return the engine with a mapping of addresses, or as it is for None. Raises InvalidInput."""
+    mapping = address_map(remap)
+    if mapping is not None and not engine.nodes and not engine.sentinels:
+        raise InvalidInput(
+            name="address_remap", detail=f"is for a cluster and for Sentinel only, and {engine.where} is one server"
+        )
+    return replace(engine, address_remap=mapping)
 
 
 def connection_options(engine: Engine, timeout: float, connection_retry: type) -> dict[str, Any]:
@@ -119,49 +198,9 @@ def connection_options(engine: Engine, timeout: float, connection_retry: type) -
     }
 
 
-def redact(url: str) -> str:
-    """Return a URL without its password."""
-    return re.sub(r"(?<=://)([^:/@?]*):.*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
-
-
 def _ours(options: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in options.items() if not _NOT_OURS.search(name)}
     return {name: value for name, value in kept.items() if name not in ("host", "port") or value is not None}
-
-
-def _parse(url: str, shown: str) -> dict[str, Any]:
-    try:
-        options = dict(parse_url(url))
-        urlsplit(url).port  # noqa: B018 - raises if the port is not a number
-    except (ValueError, TypeError) as problem:
-        raise InvalidInput(name="url", detail=f"cannot be read: {problem}, got {redact(shown)!r}") from None
-    options.pop("connection_class", None)
-    return options
-
-
-def _many(url: str, suffix: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
-    """Return the options and the addresses of a URL that names several hosts."""
-    scheme, _, rest = url.partition("://")
-    plain = scheme.removesuffix(suffix)
-    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
-    nodes = [_parse(f"{plain}://{host}", url) for host in hosts]
-    options = _parse(f"{plain}://{rest.replace(','.join(hosts), hosts[0], 1)}", url)
-    default = 26379 if suffix == "+sentinel" else 6379
-    return options, tuple((node.get("host", "localhost"), node.get("port", default)) for node in nodes)
-
-
-def _sentinel(url: str) -> Engine:
-    service, _, database = urlsplit(url).path.strip("/").partition("/")
-    if not service or (database and not database.isdigit()):
-        raise InvalidInput(
-            name="url", detail=f"must end with /service or /service/database after the sentinels, got {redact(url)!r}"
-        )
-    options, sentinels = _many(url, "+sentinel")
-    own = {name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options}
-    shared = {name: value for name, value in options.items() if name.startswith("ssl")}
-    options["db"] = int(database or 0)
-    transport: Literal["tcp", "tls"] = "tls" if url.startswith("rediss") else "tcp"
-    return Engine(redact(url), transport, options, (), sentinels, unquote(service), {**shared, **own})
 
 
 def _embedded(path: str) -> Engine:

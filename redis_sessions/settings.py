@@ -15,6 +15,8 @@ from .models.sessions import Kind, SessionType
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
 BudgetEnforcement = Literal["spawn", "append"]
 TokenCounter = Callable[[dict[str, Any]], int]
+AddressRemap: TypeAlias = Callable[[tuple[str, int]], tuple[str, int]] | str
+"""A function from (host, port) to (host, port), or rules such as '10.0.0.1:7001=localhost:17001,*=localhost'."""
 StoredValue: TypeAlias = int | str | None
 MergeRow: TypeAlias = tuple[str, str, str]
 """A packed record that a patch changes: its field, its default, and its words with '*' for those that stay."""
@@ -79,6 +81,7 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     timeout: Duration
     retry_for: Duration
     max_connections: int
+    address_remap: AddressRemap | None
     token_counter: TokenCounter | None
     image_tokens: int
     touch_on_read: bool

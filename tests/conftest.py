@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -21,6 +23,10 @@ hypothesis.settings.load_profile("suite")
 
 REAL_ENGINES = list(binaries())
 ENGINES = ["fake", *REAL_ENGINES, "cluster"]
+SAMPLED_ENGINES = {"redis-8", "valkey-8"}
+"""The engines that run a sample of the suite, and all of it with REDIS_SESSIONS_SOAK or with their name after -k."""
+SAMPLE = ("lua", "acceptance", "leases/test_leases.py", "sessions/test_lifetimes.py", "faults/test_servers.py")
+"""The sample: each script alone, each kind of store, expiry, and refusals of a server."""
 SLOW_TEST_ENGINES = [name for name in ("redis-6.2", "valkey-9", "path") if name in REAL_ENGINES] + ["cluster"]
 """The engines of a test that takes seconds."""
 ADVISORY_KEYS = {
@@ -32,7 +38,6 @@ ADVISORY_KEYS = {
     "running",
     "channel",
     "records",
-    "dirty",
     "all",
     "user",
     "agent",
@@ -44,6 +49,24 @@ STAGED_KEYS = {"import", "import-session", "import-messages"}
 TTL_DIFFERENCE_MS = 50
 """Keys of one session may expire this many milliseconds apart."""
 _numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the sampled engines need not run."""
+    asked = str(config.option.keyword)
+    left_out = set() if os.environ.get("REDIS_SESSIONS_SOAK") else {x for x in SAMPLED_ENGINES if x not in asked}
+    folder = Path(__file__).parent
+    sample = tuple(str(folder / name) for name in SAMPLE)
+    dropped = [item for item in items if _engine_of(item) in left_out and not str(item.path).startswith(sample)]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in set(dropped)]
+
+
+def _engine_of(item: pytest.Item) -> str:
+    """Return the engine that a test runs on, '' for a test that runs once."""
+    params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return str(params.get("engine", params.get("server", "")))
 
 
 class Engines:

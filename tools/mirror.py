@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "redis_sessions"
-HAND_WRITTEN = {"transport/primitives.py", "transport/renewal_thread.py", "transport/tasks.py", "__init__.py"}
+_HAND_WRITTEN_TRANSPORT = ("connections", "per_loop", "primitives", "renewal_thread", "tasks")
+HAND_WRITTEN = {*(f"transport/{name}.py" for name in _HAND_WRITTEN_TRANSPORT), "__init__.py"}
 HEADER = "# Generated from _async/{name} by tools/mirror.py; edit that file.\n"
 REPLACEMENTS = [
     (r"\basync (def|with|for)\b", r"\1"),

@@ -25,6 +25,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "session options": api.session_options,
         "tree options": api.tree_options,
         "cache options": api.cache_options,
+        "url options": api.url_options,
         "environment": api.environment,
     },
     "errors": {"error tree": api.error_tree, "error list": api.error_list},

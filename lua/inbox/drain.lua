@@ -2,11 +2,11 @@
 -- Returns {incarnation, seq of the first, messages}; the same operation again returns the same, as far as it is retained.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail results_field load_session check_operation find_result parse_counters parse_layout list_index list_seq touch_for_wait read_clock
+--- include: results_field load_session check_operation find_result parse_counters parse_layout list_index list_seq touch_for_wait read_clock
 --- include: check_ancestors check_lease drain_inbox extend_ancestors
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the caller's lease

@@ -6,7 +6,7 @@
 -- Errors: NEED_ANCESTORS NEED_QUEUE SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail results_field load_session check_operation parse_inbox find_result touch_for_wait read_clock read_inbox
+--- include: tail results_field load_session check_operation parse_inbox find_before touch_for_wait read_clock read_inbox
 --- include: find_batch_in_transcript check_ancestors check_lease parse_entry parse_settings parse_lease parse_run enqueue_inbox
 --- include: extend_ancestors drain_inbox
 local session       = KEYS[1]           -- hash
@@ -14,7 +14,7 @@ local messages      = KEYS[2]           -- list
 local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
 local check_at      = KEYS[4]           -- zset, as in runs/schedule
 local workers       = KEYS[5]           -- string, as in runs/schedule
-local ancestor_keys = tail(KEYS, 6)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 6)}     -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]           -- the batch ID
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is sent under, or ''
@@ -33,7 +33,7 @@ local loaded, refusal = load_session(session, incarnation, field)
 refusal = refusal or check_operation(operation_id)
 if refusal then return refusal end
 local found, inbox = loaded.incarnation, parse_inbox(loaded.inbox)
-local before = find_result(loaded.results, operation_id)
+local before = find_before(session, messages, loaded.results, operation_id)
 if before then
   touch_for_wait(session, found)
   return found .. ' 1 ' .. before
@@ -43,7 +43,10 @@ if elapsed_ms ~= '' then
   for _, other in ipairs(read_inbox(session, loaded.inbox)) do
     if string.match(other, ' (%S+)') == operation_id then before = string.format('%s 1 queued %d 0', found, inbox.size) end
   end
-  before = before or find_batch_in_transcript(messages, loaded, operation_id, elapsed_ms, now_ms)
+  if not before then
+    before, refusal = find_batch_in_transcript(messages, loaded.counters, loaded.layout, operation_id, elapsed_ms, now_ms)
+    before = refusal or before and found .. ' 1 ' .. before
+  end
   if before then
     touch_for_wait(session, found)
     return before

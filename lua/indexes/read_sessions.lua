@@ -22,7 +22,7 @@ for at = 1, #keys, 2 do
   end
   if max_bytes > 0 and values[2] then
     local found = redis.pcall('LINDEX', keys[at + 1], -1)
-    if type(found) == 'string' then message = #found <= max_bytes and found or string.sub(found, 1, 13) end
+    if type(found) == 'string' then message = #found <= max_bytes and found or string.sub(found, 1, 7) end
   end
   rows[#rows + 1] = {values, metadata, message}
 end

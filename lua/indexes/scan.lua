@@ -1,31 +1,37 @@
--- List entries of an index from a time down: `limit`, and all that have the time of the last of them.
--- Returns {now in microseconds, time of the last ('' when there are no more entries), ID, time, …}.
+-- List entries of indexes from a time down: all that have this time, `limit` below it, and all that have the time of the last.
+-- Returns {now in microseconds, time of the last ('' when there are no more entries), ID, time, …}, in no order.
 -- Index: none
 --- include: tail read_clock
 local zsets = tail(KEYS, 1)     -- IDs by time, in microseconds
 local upper = ARGV[1]           -- the latest time, or '+inf'
 local limit = tonumber(ARGV[2])
 
-local floor, times
+local pages, times, floor, unread
+local latest = tonumber(upper) or math.huge
+local chunk = math.floor(limit / #zsets) * 2 + 8
 repeat
-  times = {}
-  for _, zset in ipairs(zsets) do
-    local found = redis.call('ZREVRANGEBYSCORE', zset, upper, '-inf', 'WITHSCORES', 'LIMIT', 0, limit)
-    for at = 2, #found, 2 do
-      times[#times + 1] = found[at] + 0
+  pages, times, unread = {}, {}, nil
+  for at, zset in ipairs(zsets) do
+    local found = redis.call('ZREVRANGEBYSCORE', zset, upper, '-inf', 'WITHSCORES', 'LIMIT', 0, chunk)
+    for entry = 2, #found, 2 do
+      local time = tonumber(found[entry])
+      if time < latest then times[#times + 1] = time end
     end
+    if #found == 2 * chunk then unread = math.max(unread or 0, tonumber(found[#found])) end
+    pages[at] = found
   end
   table.sort(times)
   floor = times[#times - limit + 1]
-  limit = limit * 2
-until not floor or floor < (tonumber(upper) or math.huge) or limit > 100000 -- of many at one time, all
-local lowest = floor and string.format('%.0f', floor) or '-inf'
+  chunk = chunk * 4
+until not unread or (floor and floor > unread)
+local is_last = not unread and (not floor or floor == times[1])
 local _, now_us = read_clock()
-local page = {string.format('%.0f', now_us), floor and lowest or ''}
-for _, zset in ipairs(zsets) do
-  local found = redis.call('ZREVRANGEBYSCORE', zset, upper, lowest, 'WITHSCORES', 'LIMIT', 0, 100000)
-  for at = 1, #found do
-    page[#page + 1] = found[at]
+local page = {string.format('%.0f', now_us), is_last and '' or string.format('%.0f', floor)}
+for _, found in ipairs(pages) do
+  for entry = 2, #found, 2 do
+    if not floor or tonumber(found[entry]) >= floor then
+      page[#page + 1], page[#page + 2] = found[entry - 1], found[entry]
+    end
   end
 end
 return page

@@ -5,11 +5,11 @@
 -- lives for its idle ttl from now.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST INVALID_INPUT
 -- Index: touches
---- include: tail results_field load_session check_operation find_result read_clock check_lease record_result parse_lease
+--- include: results_field load_session check_operation find_result read_clock check_lease record_result parse_lease
 --- include: extend_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]       -- the nonce of the lease
 local lease         = ARGV[3]       -- '<fence> <nonce>'

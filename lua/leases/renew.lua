@@ -3,11 +3,11 @@
 -- Returns {incarnation, ms that it lasts, the session's idle ttl in ms or 0}.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE LEASE_LOST
 -- Index: none
---- include: tail check_incarnation read_clock check_ancestors check_lease parse_lease format_lease
+--- include: check_incarnation read_clock check_ancestors check_lease parse_lease format_lease
 --- include: extend_held_session extend_ancestors notify_waiters
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
-local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]           -- '<fence> <nonce>'
 local ttl_ms        = tonumber(ARGV[3])

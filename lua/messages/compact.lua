@@ -4,11 +4,11 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: touches
---- include: tail begin_edit parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind
---- include: check_boundary kept_seqs set_kept_seqs pop_oldest_messages save_layout log_change commit_write
+--- include: begin_edit parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind
+--- include: check_boundary record_recent results_field encode_time kept_seqs set_kept_seqs pop_oldest_messages save_layout log_change commit_write
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
-local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -34,6 +34,7 @@ if not message or (first > 0 and first ~= start) or is_pinned(message) or not is
   return redis.error_reply(string.format('COMPACTION_CONFLICT %d %d %d %d %d %d',
     first > 0 and first or math.min(start, last), last, start, counters.last_seq, before or 0, after or 0))
 end
+write.results = record_recent(session, messages, results_field(operation_id), write.results)
 local bytes, tokens = pop_oldest_messages(session, messages, at + 1, dropped, layout)
 local seqs = {}
 for _, seq in ipairs(kept_seqs(session, layout)) do -- an older summary and the task are part of what the new summary says
@@ -48,11 +49,11 @@ for _, seq in ipairs(kept_seqs(session, layout)) do -- an older summary and the 
 end
 set_kept_seqs(session, layout, seqs)
 layout.task, layout.gaps = 0, gaps_behind(last, gaps)
-redis.call('LPUSH', messages, set_flags(string.format('%d', write.now_ms) .. entry, 72)) -- a summary
+redis.call('LPUSH', messages, set_flags(encode_time(write.now_ms) .. '0' .. entry, 72)) -- a summary
 save_layout(session, layout)
-counters.dropped = counters.last_seq - length + at
+counters.dropped, counters.plain_after = counters.last_seq - length + at, counters.last_seq
 if counters.user_seq <= last then counters.user_seq = last end
-counters.bytes = counters.bytes - bytes + #entry + 13
+counters.bytes = counters.bytes - bytes + #entry + 8
 counters.tokens = counters.tokens - tokens + string.match(entry, '^..(%d+)')
 log_change(session, write.now_ms, string.format('edited:%d', start))
 return commit_write(session, messages, write, operation_id, string.format('%d', start))

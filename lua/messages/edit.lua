@@ -8,11 +8,11 @@
 --   INVALID_INPUT
 -- Index: touches
 --- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
---- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries enforce_limits results_field append_result extend_ancestors
+--- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors
 --- include: notify_subscribers encode_message_event
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
-local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]           -- the batch ID
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -62,7 +62,7 @@ if newest_seq ~= '' and after_seq >= 0 then
 end
 if abandoned ~= '' and #layout.open > 0 then
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)
-  counters.user_seq = math.max(counters.user_seq, layout.user_seq or 0)
+  counters.user_seq, counters.plain_after = math.max(counters.user_seq, layout.user_seq or 0), counters.last_seq
 end
 if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq) end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
@@ -71,6 +71,7 @@ if is_cut and #layout.gaps > 16000 then
 end
 local function remove()
   if not is_cut then return end
+  write.results = record_recent(session, messages, results_field(operation_id), write.results)
   apply_truncation(session, messages, layout, staying, going, unpinned)
   if after_seq == 0 then
     redis.call('HSET', session, 'cleared', string.format('%.0f', counters.last_seq))
@@ -88,7 +89,7 @@ if #entries > 0 then
     cleared = after_seq == 0 and counters.last_seq,
   }
   result, refusal = append_entries(session, messages, loaded, entries, results_field(operation_id), operation_id,
-    write.now_ms, write.now_us, 0, enforce_limits)
+    write.now_ms, write.now_us, 0)
   if not result then return refusal end
   local subscribers = redis.call('HGET', session, 'subscribers')
   if subscribers then

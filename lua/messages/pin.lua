@@ -3,12 +3,12 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
 --   MESSAGE_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail begin_write check_list parse_layout is_pinned is_kept starts_group message_tokens set_flags list_index list_seq
+--- include: begin_write check_list parse_layout is_pinned is_kept starts_group message_tokens set_flags list_index list_seq
 --- include: touch_for_wait check_pin_limit parse_settings find_back find_next_group set_group_pin kept_seqs set_kept_seqs save_layout
---- include: commit_write
+--- include: record_recent results_field commit_write
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
-local ancestor_keys = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -41,7 +41,7 @@ if is_listed then
 elseif pinned then -- the task, or a summary
   _, refusal = check_pin_limit(session, 1, max_messages)
   if refusal then return refusal end
-  redis.call('HSET', session, field, set_flags(message, string.byte(message, 15) + 1))
+  redis.call('HSET', session, field, set_flags(message, string.byte(message, 10) + 1))
   changed = 1
 else -- the group of a message that only its pin kept is unpinned with it
   local seqs, position = kept_seqs(session, layout), 1
@@ -53,7 +53,7 @@ else -- the group of a message that only its pin kept is unpinned with it
   for other = behind - 1, start, -1 do
     local before = kept(other)
     if is_pinned(before) then
-      local after = set_flags(before, string.byte(before, 15) - 1)
+      local after = set_flags(before, string.byte(before, 10) - 1)
       changed = changed + 1
       if is_kept(after) or seqs[other] == layout.task then
         redis.call('HSET', session, 'kept.' .. seqs[other], after)
@@ -64,8 +64,10 @@ else -- the group of a message that only its pin kept is unpinned with it
       end
     end
   end
+  write.results = record_recent(session, messages, results_field(operation_id), write.results)
   set_kept_seqs(session, layout, seqs)
 end
 redis.call('HINCRBY', session, 'pins', pinned and changed or -changed)
 save_layout(session, layout)
+counters.plain_after = counters.last_seq
 return commit_write(session, messages, write, operation_id, '')

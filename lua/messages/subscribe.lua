@@ -27,4 +27,4 @@ if others ~= '' then
 elseif subscribers then
   redis.call('HDEL', session, 'subscribers')
 end
-return {found, string.match(counters, '^%d+ (%d+)') + 0}
+return {found, string.match(counters, '^%d+') + 0}

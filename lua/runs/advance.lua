@@ -18,7 +18,7 @@ local check_at      = KEYS[4]           -- zset, as in runs/schedule
 local workers       = KEYS[5]           -- string, as in runs/schedule
 local ready         = KEYS[6]           -- zset, as in runs/dequeue
 local running       = KEYS[7]           -- zset, as in runs/dequeue
-local ancestor_keys = tail(KEYS, 8)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 8)}     -- session and messages of each ancestor, the parent's first
 local id            = ARGV[1]           -- the session
 local operation_id  = ARGV[2]           -- for the end of the run, should it end, and for what the inbox holds
 local nonce         = ARGV[3]           -- of the claim that is given back, or '' to check
@@ -45,7 +45,7 @@ if nonce ~= '' and found then
     return redis.error_reply('SESSION_NOT_ACTIVE ' .. (loaded.is_cancelled and 'cancelled' or loaded.status))
   end
 elseif nonce ~= '' and outcome == 'finished' then
-  return redis.error_reply('SESSION_NOT_FOUND no such session')
+  return redis.error_reply('SESSION_NOT_FOUND -')
 end
 local given = {
   nonce = nonce, outcome = outcome, delay_ms = delay_ms, problem = problem, parked = parked, entries = entries,

@@ -6,11 +6,11 @@
 -- come), 'idle' (there is no work), or 'unsettled' (the caller then calls runs/advance).
 -- Errors: NEED_ANCESTORS INVALID_INPUT
 -- Index: none
---- include: tail read_clock load_run is_finished_run describe_queue grant_lease format_run extend_held_session extend_ancestors
+--- include: read_clock load_run is_finished_run describe_queue grant_lease format_run extend_held_session extend_ancestors
 --- include: count_waiting parse_settings
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
-local ancestor_keys    = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys    = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
 local nonce            = ARGV[1]           -- of the claim
 local owner            = ARGV[2]           -- the name of the holder
 local ttl_ms           = tonumber(ARGV[3]) -- that the lease lasts

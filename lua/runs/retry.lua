@@ -3,11 +3,11 @@
 -- Returns {incarnation, 'free', 0, queue, 0, 0, 0}, as runs/advance does.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT
 -- Index: may_relist
---- include: tail read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
+--- include: read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
 --- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]       -- the same retry again changes nothing
 

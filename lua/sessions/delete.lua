@@ -5,11 +5,11 @@
 -- first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
 -- Index: may_end
---- include: tail read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
+--- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
 --- include: list_descendants notify_subscribers notify_waiters notify_holder
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays

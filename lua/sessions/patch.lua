@@ -6,7 +6,7 @@
 --- include: tail begin_write merge_record parse_settings format_settings commit_write
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''

@@ -6,12 +6,12 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT INVALID_TRANSITION
 --   SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
---- include: tail find_result results_field list_cancelled_members check_ancestors touch_for_wait read_clock prepare_end
+--- include: find_result results_field list_cancelled_members check_ancestors touch_for_wait read_clock prepare_end
 --- include: apply_end_effects parse_counters begin_write set_status commit_write end_session
 --- include: count_waiting notify_holder
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]        -- '<fence> <nonce>' of the lease it is made under, or ''

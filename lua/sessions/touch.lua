@@ -3,10 +3,10 @@
 -- Returns {incarnation, ms left, or -1 for a persistent session}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
 -- Index: may_end
---- include: tail check_incarnation check_ancestors parse_settings read_clock extend_session
+--- include: check_incarnation check_ancestors parse_settings read_clock extend_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local ttl_ms        = ARGV[2]       -- from now, or '' for the session's own idle ttl
 

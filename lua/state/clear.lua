@@ -3,10 +3,10 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
 --   INVALID_INPUT
 -- Index: touches
---- include: tail begin_write commit_write
+--- include: begin_write commit_write
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''

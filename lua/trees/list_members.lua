@@ -3,11 +3,11 @@
 -- Returns {incarnation, number, status, now in ms, '<total> <active>' of the tree, its limits or '', '<number> <record>' …}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
 -- Index: none
---- include: tail check_incarnation check_ancestors read_clock parse_lineage parse_spawn_counts without_waiter format_waiter
+--- include: check_incarnation check_ancestors read_clock parse_lineage parse_spawn_counts without_waiter format_waiter
 --- include: read_tree_members parse_member
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
-local ancestor_keys    = tail(KEYS, 3)     -- session and messages of each ancestor, the parent's first
+local ancestor_keys    = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
 local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''
 local is_recursive     = ARGV[2] == '1'    -- not only children, but all sessions below
 local nonce            = ARGV[3]           -- of the join waiter, or ''

@@ -2,10 +2,10 @@
 -- Returns {incarnation, 'requested', 'cancelled' or '', reason}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
 -- Index: none
---- include: tail check_incarnation check_ancestors read_cancel_state
+--- include: check_incarnation check_ancestors read_cancel_state
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 
 local found, lineage, status, reason = unpack(redis.call('HMGET', session, 'incarnation', 'lineage', 'status', 'reason'))

@@ -2,10 +2,10 @@
 -- Returns {incarnation, 'requested' or 'cancelled', reason}: the state after the request.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
 -- Index: none
---- include: tail check_incarnation check_ancestors parse_lineage mark_members read_cancel_state
+--- include: check_incarnation check_ancestors parse_lineage mark_members read_cancel_state
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = tail(KEYS, 3) -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local reason        = ARGV[2]       -- or ''
 

@@ -4,7 +4,7 @@
 -- <current> <max>'}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail results_field check_incarnation check_operation find_result parse_lineage touch_for_wait read_clock
+--- include: tail results_field check_incarnation check_operation find_before parse_lineage touch_for_wait read_clock
 --- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
 --- include: init_child_session record_spawn record_result extend_session extend_ancestors
 local session         = KEYS[1]       -- hash: the parent
@@ -14,7 +14,7 @@ local child_messages  = KEYS[4]       -- list
 local queue           = KEYS[5]       -- zset, as in runs/schedule; the parent again where the queue has a slot of its own
 local check_at        = KEYS[6]       -- zset, as in runs/schedule
 local workers         = KEYS[7]       -- string, as in runs/schedule
-local ancestor_keys   = tail(KEYS, 8) -- session and messages of each ancestor of the parent, its parent's first
+local ancestor_keys   = {unpack(KEYS, 8)} -- session and messages of each ancestor of the parent, its parent's first
 local incarnation     = ARGV[1]       -- the incarnation of the parent that the caller knows, or ''
 local operation_id    = ARGV[2]
 local lease           = ARGV[3]       -- '<fence> <nonce>' of the lease on the parent it is made under, or ''
@@ -44,8 +44,8 @@ local found, status, settings, lineage_text, children, run_text, results, held, 
   'idle_ttl'))
 local refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
 if refusal then return refusal end
-local spawned, made, made_lineage = find_result(results or '', operation_id), unpack(redis.call('HMGET', child,
-  'incarnation', 'lineage'))
+local spawned = find_before(session, messages, results, operation_id)
+local made, made_lineage = unpack(redis.call('HMGET', child, 'incarnation', 'lineage'))
 if made_lineage and not spawned then
   spawned = string.format('spawned %s %s %s', parse_lineage(made_lineage).number, child_id, made)
 end

@@ -8,15 +8,26 @@ import time
 from typing import Annotated
 
 import typer
+from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
-from .._core.protocol.keys import SCHEMA_VERSION
+from .._core.protocol.keys import SCHEMA_VERSION, meta_key
 from .._core.protocol.scripts import names, script
+from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
-from ..errors import AccessDenied, SchemaMismatch, StoreError
+from ..errors import SchemaMismatch, SessionNotFound, SessionsError
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, count_of, out, shared_url, show_progress
-from .doctor_checks import Finding, diagnose, parse_info
+from .doctor_checks import (
+    Finding,
+    check_info,
+    check_reads,
+    check_rights,
+    check_waiting,
+    check_writes,
+    diagnose,
+    parse_info,
+)
 from .reindex import reindex
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
@@ -37,7 +48,7 @@ def doctor(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the server: version, memory policy, persistence, latency, scripts, schema. Exit 1 if a check fails."""
+    """Check the server: version, memory, persistence, latency, scripts, schema, rights, writes. Exit 1 if a check fails."""
     if rebuild:
         _rebuild(url, namespace, as_json)
         return
@@ -63,34 +74,62 @@ def _rebuild(url: str, namespace: str, as_json: bool) -> None:
 
 
 def _examine(cache: SessionCache) -> list[Finding]:
-    schema = SCHEMA_VERSION
+    """Return the findings about a server that answers at all. Raises the error of a read otherwise."""
+    schema, problem = _try_read(cache)
+    try:
+        infos = cache._context.router.send_to_all(("INFO",))
+        loaded = cache._context.router.send_to_all(("SCRIPT", "EXISTS", *[script(name).sha for name in names()]))
+        latency_ms = _latency_ms(cache, len(infos))
+        key = meta_key(cache.namespace)
+        written = cache._context.router.send(key, ("SET", key, SCHEMA_VERSION, "NX"))[0]
+    except (TransportError, RedisError):
+        if problem is not None:
+            raise problem from None
+        raise
+    findings: list[Finding] = []
+    for info, found in zip(infos, loaded, strict=True):
+        if isinstance(info, Exception):
+            findings.append(check_info(info))
+            continue
+        known = None if isinstance(found, Exception) else found
+        findings += diagnose(parse_info(info.decode()), latency_ms, known, schema)
+    return [*findings, check_reads(problem), check_writes(written), _check_scripts(cache), _check_waiting(cache)]
+
+
+def _try_read(cache: SessionCache) -> tuple[str, SessionsError | None]:
+    """Return the schema version that the namespace holds, and the error of a read if there was another one."""
     try:
         cache.get(_PROBE_ID)
     except SchemaMismatch as problem:
-        schema = problem.found
-    findings: list[Finding] = []
-    shas = [script(name).sha for name in names()]
-    infos = [_checked_text(cache, reply) for reply in cache._router.send_to_all(("INFO",))]
-    loaded = cache._router.send_to_all(("SCRIPT", "EXISTS", *shas))
-    latency_ms = _latency_ms(cache, len(infos))
-    for info, found in zip(infos, loaded, strict=True):
-        known = None if isinstance(found, Exception) else found
-        findings += diagnose(parse_info(info), latency_ms, known, schema)
-    return findings
+        return problem.found, None
+    except SessionsError as problem:
+        return SCHEMA_VERSION, problem
+    return SCHEMA_VERSION, None
 
 
-def _checked_text(cache: SessionCache, reply: object) -> str:
-    if isinstance(reply, Exception):
-        if "NOPERM" in str(reply) or "permission" in str(reply):
-            raise AccessDenied(where=cache.where, detail=f"doctor needs the right to INFO: {reply}")
-        raise StoreError(where=cache.where, detail=str(reply))
-    return reply.decode() if isinstance(reply, bytes) else str(reply)
+def _check_scripts(cache: SessionCache) -> Finding:
+    """Run a script, on a session that does not exist."""
+    try:
+        cache.session(_PROBE_ID).history()
+    except (SessionNotFound, SchemaMismatch):
+        return check_rights(None)
+    except SessionsError as problem:
+        return check_rights(problem)
+    return check_rights(None)
+
+
+def _check_waiting(cache: SessionCache) -> Finding:
+    try:
+        cache._context.hub.try_subscribe(cache.where)
+    except SessionsError as problem:
+        return check_waiting(str(problem))
+    return check_waiting(None if cache._context.hub.is_subscribed else "SUBSCRIBE is refused")
 
 
 def _latency_ms(cache: SessionCache, nodes: int) -> float:
     times = []
     for _ in range(_PINGS):
         began = time.perf_counter()
-        cache._router.send_to_all(("PING",))
+        cache._context.router.send_to_all(("PING",))
         times.append((time.perf_counter() - began) / nodes)
     return statistics.median(times) * 1000

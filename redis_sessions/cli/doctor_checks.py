@@ -1,13 +1,60 @@
-"""The checks of `doctor`. Pure: the fields of INFO in, findings out."""
+"""The checks of `doctor`. Pure: the fields of INFO and the replies to probes in, findings out."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+
 from .._core.protocol.keys import SCHEMA_VERSION
+from .._core.protocol.transport_errors import error_word
+from ..errors import SessionsError
 
 MIN_VERSION = (6, 2)
 MAX_LATENCY_MS = 5.0
+
+
+_RIGHTS = "give the user the rights that the operations guide lists"
+_MASTER = "give the URL of the master"
+
+
+class _State(NamedTuple):
+    """A state in which a server refuses writes, and the word and class of its refusal."""
+
+    word: str
+    kind: type[Exception]
+    fact: str
+    advice: str
+
+
+_STATES = [
+    _State(
+        "OOM", OutOfMemoryError, "the memory is full (maxmemory)",
+        "prune or delete sessions, or raise maxmemory. Reads and deletes still work",
+    ),
+    _State("READONLY", ReadOnlyError, "the server is a read-only replica", _MASTER),
+    _State("MASTERDOWN", MasterDownError, "the server is a replica that lost its master", _MASTER),
+    _State("LOADING", BusyLoadingError, "the server is loading its data", "wait until the server has loaded its data"),
+    _State(
+        "MISCONF", ResponseError, "the server cannot save its data to disk (MISCONF)",
+        "look at the server's log and at the free space of its disk",
+    ),
+    _State(
+        "NOREPLICAS", ResponseError, "too few replicas are connected (min-replicas-to-write)",
+        "connect replicas, or lower min-replicas-to-write",
+    ),
+    _State("BUSY", ResponseError, "a script keeps the server busy", "wait, or end the script with SCRIPT KILL"),
+    _State("CLUSTERDOWN", ClusterDownError, "the cluster is down", "check that a master serves each slot"),
+    _State("NOPERM", NoPermissionError, "the user lacks a right", _RIGHTS),
+]  # fmt: skip
 
 
 class Finding(NamedTuple):
@@ -45,6 +92,43 @@ def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int] | None, 
     ]
 
 
+def check_info(refusal: Exception) -> Finding:
+    """Return the finding about a server that refuses INFO."""
+    return Finding("fail", "server", f"INFO is refused: {refusal}", "doctor needs the right to INFO")
+
+
+def check_reads(problem: SessionsError | None) -> Finding:
+    """Return the finding about the error of a read, if there was one."""
+    if problem is None:
+        return Finding("ok", "reads", "accepted")
+    return Finding("fail", "reads", str(problem), "see the other findings")
+
+
+def check_writes(reply: object) -> Finding:
+    """Return the finding about the reply to a write that changes nothing."""
+    if not isinstance(reply, Exception):
+        return Finding("ok", "writes", "accepted")
+    word = error_word(str(reply))
+    for state in _STATES:
+        if word == state.word or (state.kind is not ResponseError and isinstance(reply, state.kind)):
+            return Finding("fail", "writes", f"refused: {state.fact}", state.advice)
+    return Finding("fail", "writes", f"refused: {reply}", "look at the server's log")
+
+
+def check_rights(problem: SessionsError | None) -> Finding:
+    """Return the finding about the error of a script, if there was one."""
+    if problem is None:
+        return Finding("ok", "rights", "scripts run")
+    return Finding("fail", "rights", f"scripts do not run: {problem}", _RIGHTS)
+
+
+def check_waiting(refusal: str | None) -> Finding:
+    """Return the finding about the subscription that wakes waiters."""
+    if refusal is None:
+        return Finding("ok", "waiting", "waiters are woken by notifications")
+    return Finding("warn", "waiting", f"{refusal}, so waiters poll", "give the user SUBSCRIBE and the channels")
+
+
 def _check_server(info: dict[str, str]) -> Finding:
     name = info.get("server_name", "redis")
     version = info.get("valkey_version") or info.get("redis_version", "0")
@@ -52,6 +136,8 @@ def _check_server(info: dict[str, str]) -> Finding:
     major, minor = (int(part) for part in [*version.split("."), "0"][:2])
     if (major, minor) < MIN_VERSION:
         return Finding("fail", "server", fact, "use Redis 6.2 or newer, or Valkey")
+    if info.get("loading") == "1":
+        return Finding("fail", "server", f"{fact}, loading its data", "wait until the server has loaded its data")
     if info.get("role") == "slave":
         return Finding(
             "fail", "server", fact, "this server is a replica and refuses writes: give the URL of the master"
@@ -62,6 +148,9 @@ def _check_server(info: dict[str, str]) -> Finding:
 def _check_memory(info: dict[str, str]) -> Finding:
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     fact = f"{used / 2**20:.1f} MiB used" + (f" of {limit / 2**20:.0f} MiB (maxmemory)" if limit else ", no maxmemory")
+    if limit and used >= limit:
+        advice = "the server refuses writes: prune or delete sessions, or raise maxmemory. Reads and deletes still work"
+        return Finding("fail", "memory", f"{fact}, full", advice)
     if limit and used > 0.9 * limit:
         advice = "a full server refuses writes: raise maxmemory, or lower ttl and max_messages of sessions"
         return Finding("warn", "memory", fact, advice)
@@ -77,6 +166,9 @@ def _check_policy(info: dict[str, str]) -> Finding:
 
 
 def _check_persistence(info: dict[str, str]) -> Finding:
+    if info.get("rdb_last_bgsave_status", "ok") != "ok":
+        advice = "the server may refuse writes (MISCONF): look at its log and at the free space of its disk"
+        return Finding("fail", "persistence", "the last snapshot could not be saved", advice)
     if info.get("aof_enabled") != "1":
         advice = "a restart loses all writes since the last snapshot: set appendonly yes"
         return Finding("warn", "persistence", "no append-only file", advice)
@@ -96,7 +188,7 @@ def _check_latency(latency_ms: float) -> Finding:
 
 def _check_scripts(loaded: list[int] | None) -> Finding:
     if loaded is None:
-        return Finding("ok", "scripts", "unknown, because the user may not ask SCRIPT EXISTS")
+        return Finding("ok", "scripts", "unknown, because SCRIPT EXISTS is refused")
     fact = f"{sum(loaded)} of {len(loaded)} in the server's cache. Clients load the others at first use"
     return Finding("ok", "scripts", fact)
 

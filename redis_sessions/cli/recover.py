@@ -1,4 +1,4 @@
-"""`recover`: act on runs whose worker died or whose time is over, and repair the indexes."""
+"""`recover`: act on runs whose worker died or whose time is over."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def recover(
     ] = None,
     agent: Annotated[
         str | None,
-        typer.Option("--agent", help="Check only the runs of this agent.", show_default="all agents and indexes"),
+        typer.Option("--agent", help="Check only the runs of this agent.", show_default="all agents"),
     ] = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Check the runs whose worker died or whose time is over, and the indexes. Workers do so, too, while they wait."""
+    """Check the runs whose worker died or whose time is over. Workers do so, too, while they wait."""
     pause = None if every is None else parse_duration(every, "--every", minimum="50ms", maximum="1d")
     try:
         with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
@@ -39,7 +39,7 @@ def recover(
                 if as_json:
                     print(json.dumps({"checked": checked}), flush=True)
                 elif checked or pause is None:
-                    out.print(f"checked {checked:,} runs and sessions")
+                    out.print(f"checked {checked:,} runs and turns")
                 if pause is None:
                     return
                 time.sleep(pause)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from redis.exceptions import RedisError
 
+from .._core.commands import index_entries
 from .._core.protocol.keys import every_document, every_session, session_id_of
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
@@ -25,7 +26,7 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
         AccessDenied: the user may not SCAN.
         StoreUnavailable: a server did not answer. The command can be repeated.
 
-    Cost: reads the whole keyspace twice, and two round trips for each 200 sessions.
+    Cost: reads the names of all keys three times, and two round trips for each 200 sessions and each 200 index entries.
     """
     indexer = cache._context.indexer
     checked = 0
@@ -35,10 +36,10 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
             indexer.repair(batch)
             checked += len(batch)
             progress(checked)
-        indexer.recover()
+        _remove_wrong_entries(cache)
         prefix = every_document(cache.namespace).removesuffix("*")
-        for key in cache._router.scan(every_document(cache.namespace)):
-            cache._categories.register(key.decode().removeprefix(prefix))
+        for key in cache._context.router.scan(every_document(cache.namespace)):
+            cache._context.categories.register(key.decode().removeprefix(prefix))
     except (TransportError, RedisError) as problem:
         if "NOPERM" in str(problem) or "permission" in str(problem):
             raise AccessDenied(where=cache.where, detail=f"--reindex needs the right to SCAN: {problem}") from None
@@ -47,8 +48,17 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
     return checked
 
 
+def _remove_wrong_entries(cache: SessionCache) -> None:
+    """Remove the entries of sessions that are gone or listed elsewhere."""
+    indexer = cache._context.indexer
+    for key in cache._context.router.scan(index_entries.all_indexes(cache.namespace)):
+        index = index_entries.entry_keys_of(cache.namespace, key.decode(errors="replace"))
+        if index is not None:
+            indexer.sweep(index)
+
+
 def _session_ids(cache: SessionCache) -> Iterator[str]:
-    for key in cache._router.scan(every_session(cache.namespace)):
+    for key in cache._context.router.scan(every_session(cache.namespace)):
         id = session_id_of(cache.namespace, key)
         if id is not None:
             yield id

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .._core.commands import list_pages, list_query, sessions
+from .._core.commands import list_query, sessions
 from .._core.commands.list_query import START, Position
 from .._core.protocol.keys import session_keys
 from .._sync.api.cache import SessionCache
@@ -148,15 +148,12 @@ def _newest_ids(cache: SessionCache) -> list[str]:
     found: dict[str, int] = {}
     below = START
     while True:
-        calls = [list_pages.scan(query, group, below) for group in query.indexes(cache.namespace)]
-        slices = cache._executor.get_many(calls)
-        lowest = max((one.floor for one in slices if one.floor is not None), default=None)
-        entries = [entry for one in slices for entry in one.entries if lowest is None or entry.time >= lowest]
-        for entry in sorted(entries, reverse=True):
+        page = cache._lister.entries(query, below, _SCANNED)
+        for entry in page.entries:
             found.setdefault(entry.id, entry.time)
-        if lowest is None or len(found) >= MAX_SEARCHED:
+        if page.is_last or len(found) >= MAX_SEARCHED:
             return list(found)[:MAX_SEARCHED]
-        below = Position(lowest, "")
+        below = Position(*page.entries[-1])
 
 
 def _existing(cache: SessionCache, ids: Sequence[str]) -> Iterator[str]:

@@ -20,5 +20,5 @@ def make_old(cache: SessionCache, id: str, hours: float) -> None:
     """Set the last update of a session to a number of hours ago."""
     counters = Counters.parse(command(cache, id, "HGET", "counters"))
     before = counters._replace(updated_us=counters.updated_us - round(hours * 3600 * 1_000_000))
-    command(cache, id, "HSET", "counters", " ".join(map(str, before)))
+    command(cache, id, "HSET", "counters", str(before))
     cache._context.indexer.repair_all([id])

@@ -7,7 +7,7 @@ import contextvars
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, InvalidInput, LeaseLost, SessionLocked
+from redis_sessions import AsyncLease, AsyncSession, AsyncSessionCache, LeaseLost, SessionLocked
 from tests.support.servers import Server
 
 X = {"role": "user", "content": "x"}
@@ -91,11 +91,11 @@ def test_cancelled_task_leaves_the_waiters(url: str, namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_lease_in_another_event_loop_is_refused(server: Server, namespace: str) -> None:
-    """A lease that is used in another event loop is refused, and nothing is written."""
+def test_lease_is_used_and_released_in_another_event_loop(server: Server, namespace: str) -> None:
+    """A lease that was acquired in one event loop is renewed and released in another, and writes there with its session."""
     cache = AsyncSessionCache.from_url(server.url, namespace=namespace)
 
-    async def first() -> object:
+    async def first() -> AsyncLease[AsyncSession]:
         session = await cache.create("a", ttl=60)
         return await session.lease(5).acquire()
 
@@ -103,12 +103,14 @@ def test_lease_in_another_event_loop_is_refused(server: Server, namespace: str) 
     lease = loop.run_until_complete(first())
 
     async def second() -> None:
-        for use in (lease.receive, lease.renew, lease.release):  # type: ignore[attr-defined]
-            with pytest.raises(InvalidInput, match="event loop"):
-                await use()
+        await lease.renew()
+        assert (await lease.session.append(X)).last_seq == 1
+        await lease.release()
+        async with cache.session("a").lease(5):
+            pass
+        await cache.close()
 
     asyncio.run(second())
-    loop.run_until_complete(cache.close())
     loop.close()
     server.client.flushall()
 

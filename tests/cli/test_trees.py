@@ -40,7 +40,7 @@ def test_spawn_recover_and_cancel_print_their_outcome(own_server: Server) -> Non
         assert "accepted" in run("spawn", "root", "researcher", "--task", "t", "--url", url).stdout
         refused = run("spawn", "root", "researcher", "--url", url)
         assert (refused.returncode, refused.stdout) == (1, "forbidden (max_children): 1 children are active already\n")
-        assert "checked 0 runs and sessions" in run("recover", "--url", url).stdout
+        assert "checked 0 runs and turns" in run("recover", "--url", url).stdout
         assert run("recover", "--every", "soon", "--url", url).returncode == 2
         cancelled = run("cancel", "root", "--reason", "enough", "--url", url)
         assert cancelled.stdout == "cancelled: root and 1 descendant\n"

@@ -21,7 +21,7 @@ JSON = st.recursive(
 
 def stored_and_read(payload: dict[str, Any]) -> Message:
     """Return the message of a payload that was encoded and decoded."""
-    return decode(b"1763700000000" + encode(payload, "b", estimate_tokens).entry, 7, "incarnation")
+    return decode(b"8V`R-!!0" + encode(payload, "b", estimate_tokens).entry, 7, "incarnation")
 
 
 def header(message: Any) -> bytes:
@@ -83,7 +83,7 @@ def test_payload_that_contains_itself_is_refused() -> None:
 def test_stored_message_begins_with_readable_header() -> None:
     """A stored message begins with time, kind, flags and tokens, as lua/README.md describes."""
     encoded = encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens)
-    assert b"1763700000000" + encoded.entry == b'1763700000000uA3 job-7 {"role":"user","content":"Hello world"}'
+    assert b"8V`R-!!0" + encoded.entry == b'8V`R-!!0uA3 job-7 {"role":"user","content":"Hello world"}'
     assert encoded.format == ""
 
 
@@ -107,9 +107,9 @@ def test_calls_and_results_are_facts_of_the_header() -> None:
     """A header has the hash of each call that the message makes or answers, once, and flag 2 says so."""
     one, two = call_hash("c1").encode(), call_hash("c2").encode()
     assert header(assistant_call("c1", "c2", "c1")) == b"aB1 b +" + one + b"+" + two + b" "
-    assert header({"role": "tool", "tool_call_id": "c1", "content": "x"}) == b"tB1 b -" + one + b" "
+    assert header({"role": "tool", "tool_call_id": "c1", "content": "x"}) == b"tF1 b -" + one + b" "
     results = [{"type": "tool_result", "tool_use_id": id, "content": "x"} for id in ("c1", "c2")]
-    assert header({"role": "user", "content": results}) == b"tB1 b -" + one + b"-" + two + b" "
+    assert header({"role": "user", "content": results}) == b"tF1 b -" + one + b"-" + two + b" "
     text = {"type": "text", "text": "go on"}
     assert header({"role": "user", "content": [*results, text]}) == b"uB1 b -" + one + b"-" + two + b" "
     assert header({"id": "rs_1", "type": "reasoning", "summary": []}) == b"rB1 b ~ "
@@ -141,12 +141,12 @@ def test_message_with_too_many_calls_is_refused() -> None:
 def test_stored_marks_are_read() -> None:
     """A message that was read knows its facts, and whether the message continues a group, is late, or has an abandoned call."""
     payload = b'{"role":"tool","content":"a b"}'
-    late = decode(b"1763700000000tG12 b ?aaaaaaaa-bbbbbbbb " + payload, 7, "i")
+    late = decode(b"8V`R-!!0tG12 b ?aaaaaaaa-bbbbbbbb " + payload, 7, "i")
     assert (late.facts, late.continues_group, late.pinned, late.tokens) == ("?aaaaaaaa-bbbbbbbb", True, True, 12)
     assert (late.is_late, late.has_abandoned_call, late.content) == (True, False, "a b")
-    abandoned = decode(b"1763700000000aB1 b !aaaaaaaa " + payload, 7, "i")
+    abandoned = decode(b"8V`R-!!0aB1 b !aaaaaaaa " + payload, 7, "i")
     assert (abandoned.is_late, abandoned.has_abandoned_call, abandoned.continues_group) == (False, True, False)
-    summary = decode(b"1763700000000uH1 b " + payload, 7, "i")
+    summary = decode(b"8V`R-!!0uH1 b " + payload, 7, "i")
     assert (summary.facts, summary.continues_group, summary.pinned) == ("", False, False)
 
 

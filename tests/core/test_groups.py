@@ -13,14 +13,14 @@ from tests.core.lua_functions import lua_function
 
 GROUP_MESSAGE, GROUP_CALL = lua_function("group_message"), lua_function("group_call")
 PARSE, FORMAT = lua_function("parse_layout"), lua_function("format_layout")
-TIME = "1763700000000"
+TIME = "8V`R-!!0"
 CALLS = st.lists(st.sampled_from(["a", "b", "c", "d", "a/2", "a/3"]), max_size=3, unique=True)
 
 
 def message(kind: str, opens: list[str], closes: list[str], end: str = "") -> str:
-    """Return a message as it is pushed. A tool message without facts says that it continues the group."""
+    """Return a message as it is pushed. A tool message says that it continues the group."""
     facts = "".join(f"-{call_hash(id)}" for id in closes) + "".join(f"+{call_hash(id)}" for id in opens) + end
-    flags = "B" if facts else "D" if kind == "t" else "@"
+    flags = chr(64 + (2 if facts else 0) + (4 if kind == "t" else 0))
     return f"{TIME}{kind}{flags}1 b {facts} {{}}" if facts else f"{TIME}{kind}{flags}1 b {{}}"
 
 
@@ -40,11 +40,11 @@ def test_short_way_agrees_with_full_rules(texts: list[str]) -> None:
     layout = ""
     for seq, text in enumerate(texts, 1):
         expected = grouped(text, seq, layout)
-        if layout or ord(text[14]) > 65:
-            found = GROUP_CALL(text, seq, layout or None)
-            assert found is None or (found[0], found[1]) == expected
+        if layout or ord(text[9]) > 65:
+            found = GROUP_CALL(text[len(TIME) :], seq, layout or None)
+            assert found is None or (TIME + found[0], found[1]) == expected
             is_refused = "~" in text or (layout != "" and layout.split(" ")[2] != "-")
-            assert (found is None) == is_refused or (found is None and "-" in text and layout != "")
+            assert (found is None) == is_refused or (found is None and ("-" in text or text[9] == "F"))
         layout = expected[1]
 
 
@@ -53,7 +53,7 @@ def stored_flags(*texts: str) -> list[tuple[bool, str]]:
     found, layout = [], None
     for seq, text in enumerate(texts, 1):
         stored, layout = grouped(text, seq, layout)
-        flags, words = ord(stored[14]), stored[16:].split(" ")
+        flags, words = ord(stored[9]), stored[11:].split(" ")
         found.append((flags % 8 >= 4, words[2] if flags % 4 >= 2 else ""))
     return found
 
@@ -115,8 +115,8 @@ def test_message_continues_group_until_all_calls_have_results(
 
 def short_way(text: str, seq: int, layout: str | None) -> tuple[str, str]:
     """Return what the script does: the short way, and the full rules for what that way refuses."""
-    found = GROUP_CALL(text, seq, layout or None)
-    return grouped(text, seq, layout) if found is None else (found[0], found[1])
+    found = GROUP_CALL(text[len(TIME) :], seq, layout or None)
+    return grouped(text, seq, layout) if found is None else (TIME + found[0], found[1])
 
 
 @pytest.mark.parametrize("group", [grouped, short_way])

@@ -304,7 +304,7 @@ def call_every_operation(cache: SessionCache) -> None:
     assert cache.leases().items == []
     assert cache.prune(max_age=3600, cooldown=1) == 0
     cache._context.indexer.flush()
-    assert cache._context.indexer._repair_at == {}
+    assert cache._context.indexer._pending == {}
     cache.conversation("mia").append({"role": "user", "content": "x"})
     cache.by_label("x", root="a")
     session.request_cancel()

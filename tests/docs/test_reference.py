@@ -26,7 +26,7 @@ GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 TERMS = re.findall(r"^\*\*([^*]+)\.\*\*", GLOSSARY, re.MULTILINE)
 REQUIRED_TERMS = """session, incarnation, message, batch, seq, rev, turn, lease, fence, holder, waiter, inbox, tree, root, parent,
 child, member, run, attempt, claim, worker, handler, run queue, loop, ledger, step, event, state, variable, document, category,
-channel, conversation, namespace, hash tag, label, index entry, dirty mark, repair, recover, subscriber, watcher, notification,
+channel, conversation, namespace, hash tag, label, index entry, raise, repair, recover, subscriber, watcher, notification,
 nonce, operation id, result, counters, settings, limits, cap, cap policy, pinned, trim, export, import, staged, group, task,
 window, format, facts, layout, late result, open call, abandoned call, gap, fork, edit"""
 FIELD_READS = re.compile(

@@ -24,7 +24,7 @@ from redis_sessions import (
     StoreUnavailable,
 )
 from redis_sessions._core.protocol.keys import session_keys
-from redis_sessions._sync.transport import router, sentinel
+from redis_sessions._sync.transport import sentinel
 from tests.support.history import await_begin, find_violations, read_journals, workers, write_at_rate, write_turns
 from tests.support.machine_load import measured_load
 from tests.support.servers import Sentinels, Server, await_true, binaries, cluster
@@ -90,8 +90,7 @@ def test_sentinel_failover_under_load_loses_nothing(name: str, how: str, namespa
 def test_stopped_master_without_sentinel_checks_delays_a_call(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ablation shows that a call to a stopped master waits for its own timeout when the sentinels are not asked."""
     name = "valkey-9"
-    monkeypatch.setattr(router, "CHECK_SECONDS", 1e6)
-    assert sentinel.CHECK_SECONDS < 1
+    monkeypatch.setattr(sentinel, "CHECK_SECONDS", 1e6)
     with sentinels(name, 1) as service, SessionCache.from_url(service.url, namespace=namespace, timeout=6) as cache:
         session = cache.create("a")
         session.append(X)

@@ -158,6 +158,8 @@ def test_delete_with_a_lost_reply_raises_outcome_unknown(own_server: Server, nam
         url = f"redis://127.0.0.1:{port}"
         with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
             cache.delete("another")
+            cache._context.indexer.learn(["a"])  # else the reply of this read, which precedes the deletion, is lost
+            cache.session("a").touch()
             losses.replies = 1.0
             with pytest.raises(OutcomeUnknown, match="Look at what is stored"):
                 cache.delete("a")

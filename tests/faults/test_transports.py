@@ -7,6 +7,7 @@ import http.server
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_tls_certificate_is_verified(tls_port: int, certificate: tuple[Path, Pat
     cache = SessionCache.from_url(f"rediss://localhost:{tls_port}", retry_for=0.3)
     with cache, pytest.raises((StoreUnavailable, InvalidInput), match=r"(?i)certificate"):
         cache.create("b")
+
+
+def test_tls_that_cannot_pass_is_refused_at_once(tls_port: int) -> None:
+    """A certificate that is not trusted is one error long before `retry_for`, on both sides."""
+    url = f"rediss://localhost:{tls_port}"
+    began = time.monotonic()
+    with SessionCache.from_url(url, retry_for=60) as cache, pytest.raises(StoreUnavailable, match="not retried"):
+        cache.get("a")
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url(url, retry_for=60) as cache:
+            with pytest.raises(StoreUnavailable, match="not retried"):
+                await cache.get("a")
+
+    asyncio.run(main())
+    assert time.monotonic() - began < 20
 
 
 def test_port_of_another_protocol_raises_store_error() -> None:

@@ -1,4 +1,4 @@
-"""Index upkeep: indexes and sessions agree wherever a process is killed, and expired sessions leave the indexes."""
+"""Index upkeep: lists are complete wherever a process is killed, and entries of sessions that are gone are removed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,28 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import InvalidInput, Session, SessionCache, SessionExists
-from redis_sessions._core.commands import index_entries
-from redis_sessions._core.protocol.call import Call
-from redis_sessions._core.protocol.keys import session_keys, shard_keys, shard_of
+from redis_sessions import InvalidInput, RevisionConflict, Session, SessionCache, SessionExists
+from redis_sessions._core.commands import index_entries, list_pages
+from redis_sessions._core.protocol.keys import entry_keys
 from redis_sessions._core.protocol.transport_errors import ConnectFailed
-from redis_sessions._sync.transport import primitives
+from redis_sessions._sync.services import expired_entries, indexer
+from redis_sessions._sync.transport import connections
+from redis_sessions.cli.reindex import reindex
 from tests.conftest import REAL_ENGINES, Engines
-from tests.support.index_agreement import clients, dirty_marks, disagreement, entries
+from tests.support.index_agreement import clients, disagreement, entries, sessions_by_index
+from tests.support.servers import Server, await_true
 
 X = {"role": "user", "content": "x"}
+
+
+def _export() -> list[str]:
+    """Return the export of a tree."""
+    with SessionCache.from_url("fake://") as cache:
+        cache.create("imported", user_id="bob", tags=["u"]).spawn("researcher", label="l", mode="session")
+        return list(cache.session("imported").export())
+
+
+EXPORT = _export()
 OPERATIONS: dict[str, Callable[[SessionCache], Any]] = {
     "create": lambda cache: cache.create("new", user_id="mia", agent_id="x", tags=["t"]),
     "create and end": lambda cache: cache.create("new", user_id="mia").complete(),
@@ -27,6 +39,8 @@ OPERATIONS: dict[str, Callable[[SessionCache], Any]] = {
     "spawn": lambda cache: cache.session("old").spawn("researcher", label="l"),
     "end of a tree": lambda cache: cache.session("root").cancel(),
     "delete of a tree": lambda cache: cache.delete("root"),
+    "fork": lambda cache: cache.session("old").fork(),
+    "import": lambda cache: cache.import_sessions(EXPORT),
     "delete and create": lambda cache: (cache.delete("old"), cache.create("old", user_id="bob")),
 }
 
@@ -37,9 +51,9 @@ class Killed(BaseException):
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, commands: int) -> None:
     """Let this process send that number of commands and no more. It does not hear the replies of its last batch either."""
-    send, left = primitives.NodeClient.send, [commands]
+    send, left = connections.NodeClient.send, [commands]
 
-    def cut(client: primitives.NodeClient, *batch: Any, wait: Any = None) -> list[Any]:
+    def cut(client: connections.NodeClient, *batch: Any, **_: Any) -> list[Any]:
         allowed = batch[: left[0]]
         left[0] -= len(allowed)
         replies = send(client, *allowed) if allowed else []
@@ -47,13 +61,14 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, commands: int) -> None:
             raise Killed
         return replies
 
-    monkeypatch.setattr(primitives.NodeClient, "send", cut)
+    monkeypatch.setattr(connections.NodeClient, "send", cut)
 
 
 def prepare_sessions(url: str, namespace: str) -> SessionCache:
-    """Return a cache with a session and a tree, whose index entries are exact."""
+    """Return a cache with two sessions and a tree, whose index entries are exact."""
     cache = SessionCache.from_url(url, namespace=namespace)
     cache.create("old", user_id="mia", agent_id="x", tags=["t", "u"])
+    cache.create("ended", user_id="mia", answered_by="x").complete()
     root = cache.create("root")
     for _ in range(2):
         root.spawn("worker", mode="session")
@@ -61,19 +76,43 @@ def prepare_sessions(url: str, namespace: str) -> SessionCache:
     return cache
 
 
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let entries of sessions that are gone be removed however new they are."""
+    for module in (index_entries, list_pages, indexer, expired_entries):
+        monkeypatch.setattr(module, "CREATION_GRACE_MS", 0)
+
+
+def listed(cache: SessionCache) -> dict[str, set[str]]:
+    """Return the sessions that lists show, by the filter."""
+    filters: dict[str, dict[str, Any]] = {
+        "all": {},
+        "active": {"active_only": True},
+        **{f"user {value}": {"user_id": value} for value in ("mia", "bob")},
+        **{f"agent {value}": {"agent_id": value} for value in ("x", "worker", "researcher")},
+        **{f"tag {value}": {"tags": [value]} for value in ("t", "u")},
+        "label l": {"label": "l"},
+    }
+    orders = ("updated", "created")
+    found = {}
+    for name, given in filters.items():
+        by_order = [{one.id for one in cache.iter_sessions(order=order, **given)} for order in orders]  # type: ignore[arg-type]
+        assert by_order[0] == by_order[1], name
+        found[name] = by_order[0]
+    return {name: ids for name, ids in found.items() if ids}
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("operation", list(OPERATIONS))
-@pytest.mark.parametrize("repair", ["recover", "touch"])
 @pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server ends with its process
-def test_process_killed_between_two_commands_leaves_repairable_indexes(
-    url: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch, operation: str, repair: str
+def test_process_killed_between_two_commands_leaves_complete_lists(
+    url: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    """After one recovery, or one touch of the sessions that are left, indexes and sessions agree."""
-    monkeypatch.setattr(index_entries, "WRITER_GRACE_MS", 0)
+    """Every list shows exactly the sessions that are there, and a reindex makes indexes and sessions agree."""
     servers = clients(SessionCache.from_url(url), engine, engines)
     for server in servers:
         server.flushall()
-    for commands in range(60):
+    for commands in range(80):
         namespace = f"killed{commands}"
         cache = prepare_sessions(url, namespace)
         is_over = True
@@ -84,17 +123,12 @@ def test_process_killed_between_two_commands_leaves_repairable_indexes(
                 cache._context.indexer.flush()
             except Killed:
                 is_over = False
-        cache._context.indexer._repair_at.clear()
-        cache._context.run_queues._registered.clear()
+        cache._context.indexer._pending.clear()
         other = SessionCache.from_url(url, namespace=namespace)
-        if repair == "recover":
-            other._context.indexer.recover(grace_ms=0)
-        else:
-            for id in ("old", "new", "root"):
-                if other.get(id) is not None:
-                    other.session(id).touch()
-            other._context.indexer.flush()
-            other._context.indexer.recover(grace_ms=0)  # because a session that does not exist cannot be touched
+        assert listed(other) == sessions_by_index(servers, namespace), f"killed after {commands} commands"
+        with monkeypatch.context() as patch:
+            patch.setattr(indexer, "CREATION_GRACE_MS", 0)
+            reindex(other, lambda _: None)
         assert disagreement(servers, namespace) == {}, f"killed after {commands} commands"
         cache.close()
         other.close()
@@ -102,7 +136,7 @@ def test_process_killed_between_two_commands_leaves_repairable_indexes(
             break
     else:
         pytest.fail("the operation never ended")
-    assert commands > 2
+    assert commands > 1
     for server in servers:
         server.flushall()
 
@@ -110,19 +144,18 @@ def test_process_killed_between_two_commands_leaves_repairable_indexes(
 def test_refused_creation_leaves_session_listed_by_its_own_values(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """A session stays listed under its own values, not under the values of a creation that was refused."""
-    cache.create("a", user_id="mia").complete()
+    """A session stays listed under its own values and times, not under those of a creation that was refused."""
+    created = cache.create("a", user_id="mia")
+    created.complete()
+    cache.create("b", user_id="mia")
     with pytest.raises(SessionExists):
         cache.create("a", user_id="bob", tags=["t"])
     assert cache.get_or_create("a", user_id="bob") is not None
-    assert [summary.id for summary in cache.list(user="bob").items] == []
+    assert cache.list(user="bob").items == []
     cache._context.indexer.flush()
-    cache._context.indexer.recover(grace_ms=0)
-    assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
-    wrong = {
-        zset for zset, (has, should) in disagreement(clients(cache, engine, engines), namespace).items() if should - has
-    }
-    assert wrong == set()
+    for order in ("updated", "created"):
+        assert [summary.id for summary in cache.list(user="mia", order=order).items] == ["b", "a"]
+    assert disagreement(clients(cache, engine, engines), namespace) == {}
 
 
 @pytest.mark.parametrize(
@@ -136,10 +169,11 @@ def test_refused_creation_leaves_session_listed_by_its_own_values(
         lambda session: session.start_loop("l"),
     ],
 )
-def test_write_that_moves_updated_time_marks_session_dirty_first(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines, change: Callable[[Session], Any]
+@pytest.mark.parametrize("is_known", [True, False])
+def test_write_raises_the_session_in_its_lists(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, change: Callable[[Session], Any], is_known: bool
 ) -> None:
-    """A written session is listed in its place at once, although its index entry is far behind."""
+    """A written session leads its list, although its entry was far behind, and whether or not the process knows the session."""
     cache.create("a", user_id="mia")
     cache.create("b", user_id="mia")
     cache._context.indexer.flush()
@@ -147,17 +181,46 @@ def test_write_that_moves_updated_time_marks_session_dirty_first(
         for zset in list(server.scan_iter(match=f"{namespace}:*:updated:*")):
             if server.zscore(zset, "a"):
                 server.zadd(zset, {"a": 1_000_000})
-    cache._context.indexer._marked_until.clear()
+    if is_known:
+        cache._context.indexer._known["a"].raise_at = 0.0
+    else:
+        cache._context.indexer._known.clear()
     change(cache.session("a"))
-    assert [summary.id for summary in cache.list(1, user="mia").items] == ["a"]
+    for _ in range(2):
+        assert [summary.id for summary in cache.list(1, user="mia").items] == ["a"]
+        cache._context.indexer.flush()
+
+
+def test_write_and_raise_are_one_packet(cache: SessionCache, url: str, namespace: str, engine: str) -> None:
+    """A process that ends right after a write to a session that it knows has left nothing to be done."""
+    if engine in ("fake", "cluster"):
+        pytest.skip("one server, and another process, are needed")
+    for name in ("a", "b"):
+        cache.create(name, user_id="mia")
+    cache._context.indexer._known["a"].raise_at = 0.0
+    cache.session("a").append(X)
+    assert cache._context.indexer._pending == {}
+    with SessionCache.from_url(url, namespace=namespace) as other:
+        assert [summary.id for summary in other.list(1, user="mia").items] == ["a"]
+
+
+def test_refused_write_moves_no_session(cache: SessionCache, namespace: str, engine: str, engines: Engines) -> None:
+    """A write that a script refused leaves the session at its place, after the repair that follows."""
+    cache.create("a", user_id="mia").pause()
+    cache.create("b", user_id="mia")
     cache._context.indexer.flush()
-    assert [summary.id for summary in cache.list(user="mia").items] == ["a", "b"]
+    cache._context.indexer._known["a"].raise_at = 0.0
+    with pytest.raises(RevisionConflict):
+        cache.session("a").patch(name="n", expected_rev=77)
+    cache._context.indexer.flush()
+    assert [summary.id for summary in cache.list(1, user="mia").items] == ["b"]
 
 
-def test_expired_sessions_leave_lists_at_once_and_indexes_by_recovery(
+@pytest.mark.usefixtures("no_grace")
+def test_lists_remove_the_entries_of_expired_sessions_that_they_meet(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """Lists omit expired sessions at once, and after two recoveries the indexes have the living sessions alone."""
+    """Lists omit expired sessions at once, and the indexes that were listed have the living sessions alone after that."""
     for number in range(60):
         dead = cache.create(f"dead{number}", user_id=f"u{number % 7}", tags=["t"], ttl=1)
         if number % 5 == 0:
@@ -166,106 +229,191 @@ def test_expired_sessions_leave_lists_at_once_and_indexes_by_recovery(
         cache.create(f"alive{number}", user_id=f"u{number % 7}", tags=["t"])
     cache._context.indexer.flush()
     time.sleep(1.05)
-    assert len(list(cache.iter_sessions())) == 10
-    for _ in range(2):
-        cache._context.indexer.recover(grace_ms=0)
+    assert len(list(cache.iter_sessions())) == len(list(cache.iter_sessions(tags=["t"]))) == 10
+    for number in range(7):
+        cache.list(user=f"u{number}")
     servers = clients(cache, engine, engines)
-    assert disagreement(servers, namespace) == {}
+    await_true(lambda: disagreement(servers, namespace) == {})
     assert sum(map(len, entries(servers, namespace).values())) == 10 * 3 * 2
     assert cache.count() == 10
 
 
-def test_writers_remove_entries_of_expired_sessions(
+@pytest.mark.usefixtures("no_grace")
+def test_creations_remove_the_entries_of_expired_sessions(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """Writes of other sessions remove the entries of expired ones, without any recovery."""
-    for number in range(20):
-        cache.create(f"dead{number}", ttl=0.05)
-    cache._context.indexer.flush()
-    time.sleep(1.2)
-    is_due = False
-    for server in clients(cache, engine, engines):
-        for check_at in list(server.scan_iter(match=f"{namespace}:{{index-*}}:check_at")):
-            for id in server.zrange(check_at, 0, -1):
-                server.zadd(check_at, {id: 1})
-                is_due = True
-    assert is_due
-    for number in range(60):
-        cache.create(f"alive{number}").touch()
-        if number % 10 == 0:
-            cache._context.indexer.flush()
-    for _ in range(3):
-        cache._context.indexer.flush()
-    assert cache.count() <= 62
+    """A fleet that creates sessions, and never lists, has not many more entries than living sessions."""
+    cache.create("root", user_id="mia", ttl=None)
+    for number in range(300):
+        cache.create(f"dead{number}", user_id="mia", ttl=0.05)
+    time.sleep(0.1)
+    for number in range(100):
+        cache.create(f"alive{number}", user_id="mia")
+    index = entry_keys(namespace, "user", "main", "mia")
+
+    def count() -> int:
+        servers = clients(cache, engine, engines)
+        return sum(len(ids) for zset, ids in entries(servers, namespace).items() if zset == index.active_updated)
+
+    await_true(lambda: count() <= 202)
 
 
 def test_refused_spawn_leaves_no_index_entry(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """The announcement of a refused spawn is removed with the next repair."""
+    """The entries of a refused spawn are removed with the next repair."""
     root = cache.create("root", max_children=0)
     assert root.spawn("a", label="l").status == "forbidden"
     cache._context.indexer.flush()
     assert disagreement(clients(cache, engine, engines), namespace) == {}
 
 
-def test_dirty_mark_stays_while_write_is_under_way(
+def test_deleted_tree_leaves_no_index_entry(
+    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines
+) -> None:
+    """A process that did not create a tree removes the entries of all its sessions when it deletes or prunes the tree."""
+    if engine == "fake":
+        pytest.skip("another process is needed")
+    for name in ("deleted", "pruned"):
+        root = cache.create(name, user_id="mia", tags=["t"])
+        child = root.spawn("worker", label="l", mode="session").session_key
+        cache.session(child or "").complete()
+    cache._context.indexer.flush()
+    with SessionCache.from_url(url, namespace=namespace) as other:
+        other.delete("deleted")
+        assert other.prune(max_sessions=1, max_age=0, cooldown=0) == 0
+        cache.create("new", user_id="mia")
+        assert other.prune(max_sessions=1, max_age=0, cooldown=0) == 1
+    assert [summary.id for summary in cache.list().items] == ["new"]
+    assert disagreement(clients(cache, engine, engines), namespace) == {}
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_list_during_a_creation_keeps_its_entries(
     cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A repair keeps the mark of a session that is being written, because the repair may have read the older state."""
-    session, servers = cache.create("a"), clients(cache, engine, engines)
-    cache._context.indexer.flush()
-    assert dirty_marks(servers, namespace, "a") == []
-    attempt, faults = cache._context.executor._attempt, [ConnectFailed("the network is gone")]
+    """A creation whose entries were removed, because it took longer than any creation should, enters them again."""
+    monkeypatch.setattr(indexer, "CREATION_GRACE_MS", 100)
+    attempt, waits = cache._context.executor._attempt, [0.1]
 
-    def attempt_with_repair(call: Any) -> Any:
-        if call.script is not None and call.script.index != "none":
-            cache._context.indexer.flush()
-            if faults:
-                raise faults.pop()
-            assert len(dirty_marks(servers, namespace, "a")) == 1
+    def attempt_after_removal(call: Any) -> Any:
+        if call.script is not None and call.script.name == "sessions/create" and waits:
+            hints, call.hints = call.hints, []
+            cache._context.executor.try_many(hints)
+            time.sleep(waits.pop())
+            cache.list(user="mia")
+            await_true(lambda: not any(entries(clients(cache, engine, engines), namespace).values()) or not no_user())
         return attempt(call)
 
-    session.append(X)
-    monkeypatch.setattr(cache._context.executor, "_attempt", attempt_with_repair)
-    session.append(X)  # this write adds no mark of its own, and is retried
-    monkeypatch.undo()
-    assert faults == []
-    assert len(dirty_marks(servers, namespace, "a")) == 1
-    cache._context.indexer.flush()
-    assert dirty_marks(servers, namespace, "a") == []
-    assert disagreement(servers, namespace) == {}
+    def no_user() -> bool:
+        found = entries(clients(cache, engine, engines), namespace)
+        return any(ids for zset, ids in found.items() if ":user:" in zset)
 
-
-def test_repair_keeps_the_announcement_of_a_creation_under_way(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A repair that comes between the announcement and the creation leaves the entries, the record and the mark."""
-    cache.create("first")
-    cache._context.indexer.flush()
-    router, repairs = cache._context.executor._router, [cache._context.indexer.flush]
-    send = router.send
-
-    def send_after_repair(*arguments: Any) -> Any:
-        if repairs:
-            repairs.pop()()
-        return send(*arguments)
-
-    monkeypatch.setattr(router, "send", send_after_repair)
+    monkeypatch.setattr(cache._context.executor, "_attempt", attempt_after_removal)
     cache.create("a", user_id="mia")
     monkeypatch.undo()
-    assert repairs == []
-    servers = clients(cache, engine, engines)
-    assert len(dirty_marks(servers, namespace, "a")) == 1
-    assert disagreement(servers, namespace) == {}
+    assert waits == []
+    cache._context.indexer.flush()
     assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
+    assert disagreement(clients(cache, engine, engines), namespace) == {}
+
+
+def test_repair_after_a_retry_sees_the_write(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that was retried is followed by a repair, because its raise may not have arrived."""
+    session = cache.create("a")
+    cache._context.indexer.flush()
+    attempt, faults = cache._context.executor._attempt, [ConnectFailed("the network is gone")]
+
+    def attempt_with_fault(call: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return attempt(call)
+
+    monkeypatch.setattr(cache._context.executor, "_attempt", attempt_with_fault)
+    session.append(X)
+    monkeypatch.undo()
+    assert "a" in cache._context.indexer._pending
+    cache._context.indexer.flush()
+    assert disagreement(clients(cache, engine, engines), namespace) == {}
+
+
+def test_repeated_append_moves_no_session(cache: SessionCache) -> None:
+    """A repetition of an append, which changes nothing, leaves the session at its place after the repair that follows."""
+    cache.create("a", user_id="mia").append(X, batch_id="q")
+    cache.create("b", user_id="mia")
+    cache._context.indexer.flush()
+    cache._context.indexer._known["a"].raise_at = 0.0
+    assert cache.session("a").append(X, batch_id="q").duplicate
+    cache._context.indexer.flush()
+    assert [summary.id for summary in cache.list(1, user="mia").items] == ["b"]
+
+
+def test_refused_import_moves_no_session(cache: SessionCache) -> None:
+    """An import that is refused leaves the sessions that it would replace at their places after the repair that follows."""
+    cache.create("imported", user_id="mia")
+    cache.create("b", user_id="mia")
+    with pytest.raises(SessionExists):
+        cache.import_sessions(EXPORT)
+    cache._context.indexer.flush()
+    for order in ("updated", "created"):
+        assert [summary.id for summary in cache.list(1, user="mia", order=order).items] == ["b"]
+    assert cache.list(user="bob").items == []
+
+
+def test_entry_that_was_refused_is_repaired(own_server: Server, namespace: str) -> None:
+    """A creation whose entries the server refused is listed as soon as the server takes them."""
+    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all", "-zadd")
+    with SessionCache.from_url(f"redis://few:pass@127.0.0.1:{own_server.port}", namespace=namespace) as cache:
+        cache.create("a", user_id="mia")
+        assert "a" in cache._context.indexer._pending
+        assert cache.list(user="mia").items == []
+        own_server.client.execute_command("ACL", "SETUSER", "few", "+zadd")
+        await_true(lambda: [summary.id for summary in cache.list(user="mia").items] == ["a"])
+
+
+def test_entries_are_written_where_scripts_cannot_be_loaded(own_server: Server, namespace: str) -> None:
+    """A user without SCRIPT LOAD, whose scripts are sent with EVAL, finds its sessions in lists."""
+    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all", "-script")
+    with SessionCache.from_url(f"redis://few:pass@127.0.0.1:{own_server.port}", namespace=namespace) as cache:
+        cache.create("a", user_id="mia")
+        await_true(lambda: [summary.id for summary in cache.list(user="mia").items] == ["a"])
+
+
+def test_list_of_a_server_that_takes_no_writes_does_not_wait(own_server: Server, namespace: str) -> None:
+    """A list right after own writes takes no longer on a server that refuses writes for now."""
+    with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=30) as cache:
+        session = cache.create("a", user_id="mia")
+        session.append(X)
+        own_server.client.config_set("min-replicas-to-write", 1)
+        began = time.monotonic()
+        assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
+        assert time.monotonic() - began < 10
+        own_server.client.config_set("min-replicas-to-write", 0)
+
+
+def test_cancelled_repair_waits_on(own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repair that was cut off by a cancellation, or an exception of a signal handler, is made later."""
+    with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
+        cache.create("a", user_id="mia")
+        cache._context.indexer.check_later(["a"])
+        with monkeypatch.context() as patch:
+
+            def interrupted(calls: Any) -> Any:
+                raise KeyboardInterrupt
+
+            patch.setattr(cache._context.executor, "send_once", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                cache._context.indexer.flush()
+        assert "a" in cache._context.indexer._pending
 
 
 def change_during_repair(
     cache: SessionCache, url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[Session], object]
 ) -> None:
     """Repair session "a", and let another process change the session after the repair read it."""
-    run, others = cache._context.executor.try_many, [SessionCache.from_url(url, namespace=namespace)]
+    run, others = cache._context.executor.send_once, [SessionCache.from_url(url, namespace=namespace)]
 
     def run_and_change(calls: Any) -> Any:
         found = run(calls)
@@ -274,7 +422,8 @@ def change_during_repair(
                 change(other.session("a"))
         return found
 
-    monkeypatch.setattr(cache._context.executor, "try_many", run_and_change)
+    cache._context.indexer.check_later(["a"])
+    monkeypatch.setattr(cache._context.executor, "send_once", run_and_change)
     cache._context.indexer.flush()
     assert others == []
 
@@ -289,98 +438,34 @@ def test_late_repair_does_not_undo_newer_entries(
     session.append(X)
     change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.complete())
     assert disagreement(servers, namespace) == {}
-    assert dirty_marks(servers, namespace, "a") == []
 
 
-def test_late_repair_is_checked_again_after_another_process_relisted_the_session(
+def test_late_repair_leaves_a_relisted_session_complete(
     cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The entries that a late repair restores are removed by the next repair, and not only when a list meets them."""
+    """The entries that a late repair restores are not shown, and the session is listed under its new values."""
     if engine == "fake":
         pytest.skip("another process is needed")
-    session, servers = cache.create("a", user_id="mia"), clients(cache, engine, engines)
-    session.append(X)
-    change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.patch(user_id="bob"))
-    assert dirty_marks(servers, namespace, "a") != []
-    cache._context.indexer.flush()
-    assert disagreement(servers, namespace) == {}
-    assert dirty_marks(servers, namespace, "a") == []
-    assert cache.count(user="mia") == 0
-
-
-def test_repair_removes_dirty_marks_of_its_own_process_alone(
-    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines
-) -> None:
-    """The mark of another process stays until that process has repaired the session."""
-    if engine == "fake":
-        pytest.skip("another process is needed")
-    session, servers = cache.create("a"), clients(cache, engine, engines)
-    with SessionCache.from_url(url, namespace=namespace) as other:
-        other.session("a").append(X)
-        session.append(X)
-        assert len(dirty_marks(servers, namespace, "a")) == 2
-        cache._context.indexer.flush()
-        assert len(dirty_marks(servers, namespace, "a")) == 1
-    assert dirty_marks(servers, namespace, "a") == []
-
-
-def test_refused_creation_moves_no_entry_and_leaves_dirty_mark(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The entries of the existing session stay, and its mark lets another process check it if the creator dies."""
     cache.create("a", user_id="mia")
-    cache._context.indexer.flush()
-    servers = clients(cache, engine, engines)
-
-    def scores() -> dict[bytes, float]:
-        keys = [(server, key) for server in servers for key in server.scan_iter(match=f"{namespace}:*:user:main:*:mia")]
-        return {key: server.zscore(key, "a") for server, key in keys}
-
-    before = scores()
-    monkeypatch.setattr(cache._context.indexer, "check_later", lambda ids: None)
-    with pytest.raises(SessionExists):
-        cache.create("a", user_id="mia")
-    assert len(before) == 2
-    assert scores() == before
-    assert len(dirty_marks(servers, namespace, "a")) == 1
+    change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.patch(user_id="bob"))
+    assert cache.list(user="mia").items == []
+    assert [summary.id for summary in cache.list(user="bob").items] == ["a"]
 
 
-@pytest.mark.parametrize("by", ["list", "write"])
-def test_dirty_mark_of_dead_writer_is_removed_without_recovery(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines, by: str
-) -> None:
-    """A list, or a write in the same shard, has the session of a dead writer repaired."""
-    a, servers = session_keys(namespace, "a"), clients(cache, engine, engines)
-    cache.create("a")
-    cache._context.indexer.flush()
-    cache._context.executor.run(index_entries.mark_dirty(namespace, a.tag, ["a"], "dead"))
-    shard = shard_keys(namespace, shard_of(a.tag))
-    cache._context.executor.run(Call(("ZADD", shard.dirty, 1000, "a dead"), shard, lambda reply: None))
-    assert dirty_marks(servers, namespace, "a") == [b"a dead"]
-    if by == "list":
-        cache.list()
-    else:
-        others = (f"b{number}" for number in range(1000))
-        cache.create(next(b for b in others if shard_of(session_keys(namespace, b).tag) == shard_of(a.tag))).touch()
-    for _ in range(2):
-        cache._context.indexer.flush()
-    assert dirty_marks(servers, namespace, "a") == []
-
-
-def test_damaged_session_does_not_stop_recovery(
+def test_damaged_session_does_not_stop_a_repair(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
-    """Recovery goes on to the other sessions, and lists omit the damaged session."""
-    servers = clients(cache, engine, engines)
+    """The repair goes on to the other sessions, and lists omit the damaged session."""
     cache.create("damaged")
     cache.create("a")
-    for server in servers:
+    for server in clients(cache, engine, engines):
         for key in server.scan_iter(match=f"{namespace}:*:session:damaged"):
             server.hset(key, "tags", "5")
-    cache._context.indexer.flush()
-    cache.recover()
+        for key in server.scan_iter(match=f"{namespace}:*:all:*"):
+            if server.zscore(key, "a"):
+                server.delete(key)
+    cache._context.indexer.repair(["damaged", "a"])
     assert [summary.id for summary in cache.list().items] == ["a"]
-    assert dirty_marks(servers, namespace, "a") == []
 
 
 def test_more_than_64_different_tags_are_refused(cache: SessionCache) -> None:

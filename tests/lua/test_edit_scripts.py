@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 
+from redis_sessions._core.protocol.records import Counters
 from tests.lua.calls import FORK, KEYS, Scripts, values
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
@@ -32,13 +33,18 @@ def raw(reply: Any) -> Any:
 
 def listed(scripts: Scripts, key: str = KEYS[1]) -> list[str]:
     """Return the messages of a list without their times."""
-    return [str(element[13:], "utf-8") for element in raw(scripts.client.lrange(key, 0, -1))]
+    return [str(element[8:], "utf-8") for element in raw(scripts.client.lrange(key, 0, -1))]
 
 
 def field(scripts: Scripts, name: str, key: str = KEYS[0]) -> str | None:
     """Return a field of a session."""
     found = raw(scripts.client.hget(key, name))
     return None if found is None else str(found, "utf-8")
+
+
+def counters_of(scripts: Scripts, key: str = KEYS[0]) -> Counters:
+    """Return the counters of a session."""
+    return Counters.parse(raw(scripts.client.hget(key, "counters")))
 
 
 def assert_same_life(scripts: Scripts, *keys: str) -> None:
@@ -67,9 +73,7 @@ def test_edit_replaces_tail_and_state_in_one_step(scripts: Scripts) -> None:
     assert listed(scripts) == ["u@1 b {}", "a@8 new {}", "u@16 new {}"]
     assert (field(scripts, "state.new"), field(scripts, "state.old")) == ("2", None)
     assert field(scripts, "layout") == "- 0 - 0 0 2-3"
-    counters = (field(scripts, "counters") or "").split()
-    assert counters[:10] == ["2", "5", "2", "2", "1", "1", "1", str(13 * 3 + 8 + 10 + 11), "25", "2"]
-    assert counters[11] == "5"
+    assert counters_of(scripts)._replace(updated_us=0) == (5, 2, 2, 8 * 3 + 8 + 10 + 11, 25, 2, 1, 1, 1, 5, 0, 2, 5)
     assert_same_life(scripts, *KEYS)
 
 
@@ -92,8 +96,7 @@ def test_edit_of_all_messages_clears_counts(scripts: Scripts) -> None:
     scripts("messages/edit", **values("messages/edit"))
     assert not scripts.client.exists(KEYS[1])
     assert (field(scripts, "pins"), field(scripts, "layout"), field(scripts, "cleared")) == (None, None, "2")
-    counters = (field(scripts, "counters") or "").split()
-    assert counters[:10] == ["2", "2", "2", "0", "0", "0", "0", "0", "0", "2"]
+    assert counters_of(scripts)._replace(updated_us=0) == (2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2)
     assert scripts.append("u@1 c {}", operation_id="c") == b"L1 0 3 3 3 1 2 ok"
 
 
@@ -185,9 +188,8 @@ def test_gaps_of_a_session_are_bounded(scripts: Scripts) -> None:
     scripts.create(caps="0 tool_safe 100")
     scripts.append(*["u@1 b {}"] * 1200)
     gaps = ",".join(f"{seq}-{seq}" for seq in range(100_001, 102_399, 2))
-    first, *words = (field(scripts, "counters") or "").split()
-    words[:2] = ["102398", str(102_398 - 1200)]
-    scripts.client.hset(KEYS[0], mapping={"layout": f"- 0 - 0 0 {gaps}", "counters": " ".join([first, *words])})
+    counters = counters_of(scripts)._replace(last_seq=102_398, dropped=102_398 - 1200)
+    scripts.client.hset(KEYS[0], mapping={"layout": f"- 0 - 0 0 {gaps}", "counters": str(counters)})
     edit_refused(scripts, "LIMIT_EXCEEDED", after_seq="102396")
     edit_refused(scripts, "LIMIT_EXCEEDED", "u@1 new {}", after_seq="102396")
     scripts("messages/edit", **values("messages/edit", after_seq="100000"))
@@ -203,16 +205,16 @@ def test_replaced_message_keeps_place_time_flags_and_calls(scripts: Scripts) -> 
     """A replaced message has its place, time, pin and marks of calls. A repeated call returns the first result."""
     scripts.create(caps="0 tool_safe 100")
     scripts.append("uA5 b {}", CALLS, *RESULTS)
-    times = [element[:13] for element in scripts.client.lrange(KEYS[1], 0, -1)]
+    times = [element[:7] for element in scripts.client.lrange(KEYS[1], 0, -1)]
     scripts.client.pexpire(KEYS[0], 1000)
-    bytes_before = int((field(scripts, "counters") or "").split()[7])
+    bytes_before = counters_of(scripts).bytes
     for _ in range(2):
         assert replace(scripts, 1, 'u@1 r {"x":1}')[:2] == [b"L1", b"2 4 0"]
     replace(scripts, 3, f'tB1 r -{ONE} {{"x":1}}', operation_id="r3")
     assert listed(scripts) == ['uA1 b {"x":1}', CALLS, f'tF1 b -{ONE} {{"x":1}}', f"tF1 b -{TWO} {{}}"]
-    assert [element[:13] for element in scripts.client.lrange(KEYS[1], 0, -1)] == times
-    counters = (field(scripts, "counters") or "").split()
-    assert (int(counters[7]) - bytes_before, counters[8]) == (10, "4")
+    assert [element[:7] for element in scripts.client.lrange(KEYS[1], 0, -1)] == times
+    counters = counters_of(scripts)
+    assert (counters.bytes - bytes_before, counters.tokens) == (10, 4)
     assert (field(scripts, "status_log") or "").count("edited:") == 2
     assert_same_life(scripts, *KEYS)
 
@@ -232,9 +234,9 @@ def test_kept_message_is_replaced_in_the_hash(scripts: Scripts) -> None:
     """A pinned message that the cap moved to the hash is replaced there, and keeps its pin."""
     scripts.create(caps="2 tool_safe 100")
     scripts.append("uA1 b {}", "a@1 b {}", "u@1 b {}", "a@1 b {}")
-    assert (field(scripts, "kept.1") or "")[13:] == "uA1 b {}"
+    assert (field(scripts, "kept.1") or "")[8:] == "uA1 b {}"
     replace(scripts, 1, 'u@1 r {"x":1}')
-    assert (field(scripts, "kept.1") or "")[13:] == 'uA1 b {"x":1}'
+    assert (field(scripts, "kept.1") or "")[8:] == 'uA1 b {"x":1}'
 
 
 def test_replacement_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
@@ -289,7 +291,7 @@ def test_window_ends_with_the_message_that_does_not_fit(scripts: Scripts) -> Non
     scripts.append("u@4 b {}", "a@4 b {}", "u@4 b {}")
     reply = window(scripts, budget="")
     assert reply[:8] == [b"L1", 3, b"Be brief.", b"3", b"anthropic", b"7", 2, [3, 2]]
-    assert [element[13:] for element in reply[8]] == [b"u@4 b {}", b"a@4 b {}"]
+    assert [element[8:] for element in reply[8]] == [b"u@4 b {}", b"a@4 b {}"]
     assert reply[9:] == [3, b""]
     assert window(scripts, budget="", below="2")[6:8] == [0, [1]]
     assert window(scripts, budget="99")[6:8] == [0, [3, 2, 1]]
@@ -302,11 +304,11 @@ def test_window_has_the_task_that_is_older(scripts: Scripts) -> None:
     scripts.create("max_tokens", "99")
     scripts.append("u@4 b {}", "a@4 b {}", "a@4 b {}")
     assert window(scripts, budget="5")[7:8] == [[3, 2]]
-    assert [value[13:] for value in window(scripts, budget="5")[10:]] == [b"u@4 b {}"]
+    assert [value[8:] for value in window(scripts, budget="5")[10:]] == [b"u@4 b {}"]
     scripts.append("a@4 b {}", "a@4 b {}", operation_id="more")
-    assert (field(scripts, "kept.1") or "")[13:] == "u@4 b {}"
+    assert (field(scripts, "kept.1") or "")[8:] == "u@4 b {}"
     reply = window(scripts, budget="1")
-    assert (reply[7], reply[9], reply[10][13:]) == ([5], 1, b"u@4 b {}")
+    assert (reply[7], reply[9], reply[10][8:]) == ([5], 1, b"u@4 b {}")
     assert window(scripts, budget="99")[7] == [5, 4, 1]
     edit(scripts, operation_id="clear")
     scripts("messages/edit", **values("messages/edit", operation_id="clear2"))
@@ -337,10 +339,9 @@ def test_fork_copies_session_up_to_a_message(scripts: Scripts) -> None:
         assert fork(scripts, "name", "branch", up_to="2") == [b"F1", 2]
     assert listed(scripts, FORK[1]) == ["u@1 b {}", "a@2 b {}"]
     stored = {name.decode(): value.decode() for name, value in raw(scripts.client.hgetall(FORK[0])).items()}
-    counters = stored.pop("counters").split()
-    assert counters[:10] == ["0", "2", "0", "1", "1", "1", "0", str(13 * 2 + 16), "3", "0"]
-    assert counters[11] == "1"
-    assert stored.pop("created") == counters[10]
+    counters = Counters.parse(stored.pop("counters").encode())
+    assert counters[:10] == (2, 0, 0, 8 * 2 + 16, 3, 1, 1, 1, 0, 1)
+    assert stored.pop("created") == str(counters.updated_us)
     assert stored == {
         "incarnation": "F1",
         "status": "active",
@@ -373,7 +374,7 @@ def test_fork_has_its_own_cap_lives_and_kept_messages(scripts: Scripts) -> None:
     scripts.append("uA1 b {}", *["u@1 b {}"] * 5)
     assert fork(scripts, caps="3 tool_safe 100", ttl_ms="30000", lifetime_ms="20000") == [b"F1", 6]
     assert listed(scripts, FORK[1]) == ["u@1 b {}"] * 2
-    assert (field(scripts, "kept.1", FORK[0]) or "")[13:] == "uA1 b {}"
+    assert (field(scripts, "kept.1", FORK[0]) or "")[8:] == "uA1 b {}"
     assert (field(scripts, "layout", FORK[0]), field(scripts, "pins", FORK[0])) == ("- 0 - 1 0 -", "1")
     settings = (field(scripts, "settings", FORK[0]) or "").split()
     assert settings[:4] == ["3", "tool_safe", "100", "30000"]
@@ -397,7 +398,7 @@ def test_fork_copies_gaps_before_its_last_message(scripts: Scripts) -> None:
     scripts.create(caps="0 tool_safe 100")
     for round in ("1", "2"):
         scripts.append(*["u@1 b {}"] * 3, operation_id=f"add{round}")
-        last = int((field(scripts, "counters") or "").split()[1])
+        last = counters_of(scripts).last_seq
         scripts("messages/edit", **values("messages/edit", after_seq=str(last - 2), operation_id=f"cut{round}"))
     assert field(scripts, "layout") == "- 0 - 0 0 2-3,5-6"
     assert fork(scripts) == [b"F1", 6]
@@ -409,7 +410,8 @@ def test_fork_copies_gaps_before_its_last_message(scripts: Scripts) -> None:
     scripts.client.delete(*FORK)
     assert fork(scripts, up_to="4") == [b"F1", 4]
     assert field(scripts, "layout", FORK[0]) == "- 0 - 0 0 2-3"
-    assert (field(scripts, "counters", FORK[0]) or "").split()[1:3] == ["4", "2"]
+    counters = counters_of(scripts, FORK[0])
+    assert (counters.last_seq, counters.dropped) == (4, 2)
 
 
 def test_fork_that_cannot_be_made_is_refused(scripts: Scripts) -> None:

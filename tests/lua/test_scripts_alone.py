@@ -7,6 +7,7 @@ import time
 import pytest
 import redis
 
+from redis_sessions._core.protocol.message_times import read_time
 from redis_sessions._core.protocol.scripts import names, script
 from tests.lua.calls import CREATE, KEYS, Scripts, entries, values
 
@@ -18,9 +19,9 @@ def test_append_returns_place_and_state(scripts: Scripts) -> None:
     assert scripts.append("u@1 b {}") == b"L1 1 1 2 1 2 0 ok"
     ttls_ms = [scripts.client.pttl(key) for key in KEYS]
     assert all(59_000 < ttl_ms <= 60_000 for ttl_ms in ttls_ms)
-    element = scripts.client.lrange(KEYS[1], 0, 0)[0]
-    assert element[13:] == b"u@1 b {}"
-    assert element[:13].isdigit()
+    element = bytes(scripts.client.lrange(KEYS[1], 0, 0)[0])  # type: ignore[arg-type]
+    assert element[8:] == b"u@1 b {}"
+    assert abs(read_time(element) - time.time() * 1000) < 60_000
 
 
 @pytest.mark.parametrize("name", [name for name in names() if "SESSION_NOT_FOUND" in script(name).errors])
@@ -201,7 +202,7 @@ def test_call_behind_messages_of_inbox_is_appended(scripts: Scripts) -> None:
         scripts("inbox/send", f"u@1 {id} {{}}", **values("inbox/send", operation_id=id, agent=":inbox"))
     time.sleep(0.25)
     assert scripts.append("aB1 b +aaaaaaaa {}") == b"L1 0 3 3 1 3 0 ok"
-    assert [element[13:16] for element in scripts.client.lrange(KEYS[1], 0, -1)] == [b"u@1", b"u@1", b"aB1"]
+    assert [element[8:11] for element in scripts.client.lrange(KEYS[1], 0, -1)] == [b"u@1", b"u@1", b"aB1"]
     assert scripts.client.hget(KEYS[0], "layout") == b"aaaaaaaa:3 3 - 0 0 -"
 
 

@@ -290,9 +290,9 @@ def test_limit_check_returns_first_reached_limit(cache: SessionCache) -> None:
 
 def test_append_after_max_duration_is_refused(cache: SessionCache) -> None:
     """An append is refused only when max_duration has passed (S1 0-28)."""
-    session = cache.create(max_duration=0.05)
+    session = cache.create(max_duration=0.5)
     session.append(user())
-    time.sleep(0.08)
+    time.sleep(0.55)
     with pytest.raises(LimitExceeded) as refused:
         session.append(user())
     assert refused.value.limit == "duration"

@@ -99,7 +99,7 @@ def test_reads_extend_life_with_touch_on_read(url: str, engine: str, cache: Sess
     """A read extends the life of a session when the cache has `touch_on_read`."""
     if engine == "fake":
         reading, session = cache, cache.create(ttl=5)
-        session._context = session._context._replace(touch_on_read=True)
+        session._context.touch_on_read = True
     else:
         reading = SessionCache.from_url(url, namespace=namespace, touch_on_read=True)
         session = reading.create(ttl=5)

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis_sessions import SessionCache
 from redis_sessions._core.commands.index_entries import RECORD_FIELDS, IndexRecord
-from redis_sessions._core.protocol.keys import entry_keys, session_keys, shard_keys, shard_of
+from redis_sessions._core.protocol.keys import entry_keys, session_keys
 from redis_sessions._core.protocol.records import Counters
 from tests.conftest import Engines, fake_client
 
@@ -53,11 +53,20 @@ def disagreement(servers: list[Any], namespace: str) -> dict[str, tuple[set[str]
     }
 
 
-def dirty_marks(servers: list[Any], namespace: str, id: str) -> list[bytes]:
-    """Return the dirty marks of a session."""
-    key = shard_keys(namespace, shard_of(session_keys(namespace, id).tag)).dirty
-    holders = [server for server in servers for _ in server.scan_iter(match=key)]
-    return [mark for server in holders for mark in server.zrange(key, 0, -1) if mark.split()[0] == id.encode()]
+def sessions_by_index(servers: list[Any], namespace: str) -> dict[str, set[str]]:
+    """Return the sessions that each list must show, by its filter, by what the sessions say of themselves."""
+    wanted: dict[str, set[str]] = {}
+    for server in servers:
+        for key in server.scan_iter(match=f"{namespace}:*:session:*"):
+            id = key.decode().split(":session:", 1)[1]
+            found = server.hgetall(key)
+            record = IndexRecord.of({name: found.get(name.encode()) for name in RECORD_FIELDS})
+            values = [("user", record.user), ("agent", record.agent), ("label", record.label)]
+            values += [("tag", tag) for tag in record.tags]
+            names = ["all", *["active"] * (found[b"status"] == b"active")]
+            for name in names + [f"{index} {value}" for index, value in values if value is not None]:
+                wanted.setdefault(name, set()).add(id)
+    return wanted
 
 
 def rewrite_times(
@@ -66,6 +75,6 @@ def rewrite_times(
     """Set the time of a session's last update, and the time of its entries in the indexes of `values` (microseconds)."""
     keys = session_keys(namespace, id)
     counters = Counters.parse(server.hget(keys.session, "counters"))._replace(updated_us=updated)
-    server.hset(keys.session, "counters", " ".join(map(str, counters)))
+    server.hset(keys.session, "counters", str(counters))
     for index, value in values.items():
         server.zadd(entry_keys(namespace, index, kind, value).active_updated, {id: entry})

@@ -9,11 +9,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent.parent / "redis_sessions"
 LAYERS = (
     ("errors",),
-    ("_durations", "_fork"),
+    ("_durations", "_fork", "_pickling", "_signals"),
     ("models",),
     ("settings",),
     ("_embedded",),
-    ("engines",),
+    ("_url", "_url_options", "engines"),
     ("_core.protocol",),
     ("_core.commands",),
     ("_async.transport", "_sync.transport"),

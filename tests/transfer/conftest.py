@@ -18,7 +18,7 @@ def other(cache: SessionCache, engines: Engines, engine: str) -> Iterator[Sessio
     found = SessionCache.__new__(SessionCache)
     found._set_up(cache.engine, namespace=cache.namespace.replace("test", "test900"))
     yield found
-    found._hub.close()
+    found._context.hub.close()
     for client in [node.client for node in engines.nodes[engine]] or [fake_client(cache)]:
         check_lifetimes(client, found.namespace)
 

@@ -36,10 +36,10 @@ def test_imported_sessions_equal_exported_sessions(cache: SessionCache, other: S
 
 
 def test_header_names_format_version_and_root(cache: SessionCache) -> None:
-    """The first line of an export names its format, its version 4, the root and the server's time."""
+    """The first line of an export names its format, its version 5, the root and the server's time."""
     session = create_full_session(cache)
     header = json.loads(next(iter(session.export())))
-    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 4, "root")
+    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 5, "root")
     assert abs(header["exported_at"] - session.history()[-1].timestamp_ms) < 60_000
 
 

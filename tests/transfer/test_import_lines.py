@@ -64,7 +64,7 @@ def test_cut_file_is_refused_at_every_line(cache: SessionCache, other: SessionCa
         (1, {"incarnation": None}, "'incarnation'"),
         (1, {"status": "asleep"}, "'status'"),
         (1, {"counters": "1 2"}, "'counters'"),
-        (1, {"counters": "1 99 0 0 0 0 0 0 0 0 5 0"}, "counters say 99"),
+        (1, {"counters": "99 99 0 0 0 0 0 0 0 5 0 0 0"}, "counters say 99"),
         (1, {"settings": "1 2 3"}, "'settings'"),
         (1, {"layout": "- 0 - 0 0"}, "damaged"),
         (1, {"layout": "- 0 - x 0 -"}, "damaged"),
@@ -129,7 +129,7 @@ def test_line_out_of_place_is_refused_before_anything_is_sent(unreachable: Sessi
         ([head, session, elsewhere], "has 0 messages, and its counters say 2"),
         ([head, session, messages, elsewhere], "has another slot"),
         ([head, session, session.replace(incarnation, "0" * 12)], "two incarnations"),
-        ([head, session, messages.replace('"1', '"x', 1)], "line 3 the header of a message"),
+        ([head, session, messages.replace('["', '[" ', 1)], "line 3 the header of a message"),
         ([head, session, messages.replace("u@", "z@", 1)], "line 3 the header of a message"),
         ([head, session, messages.replace("u@", "uP", 1)], "line 3 the header of a message"),
         ([head, session, messages.replace("u@", "uB", 1)], "line 3 the header of a message"),
@@ -142,23 +142,23 @@ def test_line_out_of_place_is_refused_before_anything_is_sent(unreachable: Sessi
 
 def test_version_1_export_is_refused_at_its_header(unreachable: SessionCache) -> None:
     """An export of version 1 is refused at its first line, and the error names both versions."""
-    expected = "lines: line 1 has version 1, and this package reads version 4"
+    expected = "lines: line 1 has version 1, and this package reads version 5"
     assert refusal(unreachable, VERSION_1) == expected
     assert refusal(unreachable, VERSION_1[:1]) == expected
 
 
-def test_version_1_session_under_version_4_header_is_refused(unreachable: SessionCache) -> None:
-    """The fields of version 1 are refused under a header of version 4, because their names and meaning differ."""
-    lines = with_checksum([VERSION_1[0].replace('"version":1', '"version":4'), *VERSION_1[1:]])
+def test_version_1_session_under_version_5_header_is_refused(unreachable: SessionCache) -> None:
+    """The fields of version 1 are refused under a header of version 5, because their names and meaning differ."""
+    lines = with_checksum([VERSION_1[0].replace('"version":1', '"version":5'), *VERSION_1[1:]])
     expected = "lines: line 2 field 'incarnation' of session 'trip' is missing or damaged"
     assert refusal(unreachable, lines) == expected
 
 
-@pytest.mark.parametrize("version", [0, 3, 5, "4", None, [4]])
+@pytest.mark.parametrize("version", [0, 4, 6, "5", None, [5]])
 def test_other_version_is_refused_at_its_header(unreachable: SessionCache, version: Any) -> None:
-    """A header without the version 4 is refused, and the error names the version that was found."""
+    """A header without the version 5 is refused, and the error names the version that was found."""
     with SessionCache.from_url("fake://") as cache:
         lines = list(cache.create("root").export())
     header = {**json.loads(lines[0]), "version": version}
-    expected = f"lines: line 1 has version {version!r}, and this package reads version 4"
+    expected = f"lines: line 1 has version {version!r}, and this package reads version 5"
     assert refusal(unreachable, with_checksum([json.dumps(header), *lines[1:]])) == expected

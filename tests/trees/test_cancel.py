@@ -129,7 +129,7 @@ def test_large_tree_is_cancelled_in_few_round_trips(cache: SessionCache) -> None
 
     def counted(call: Any) -> Any:
         nonlocal round_trips
-        round_trips += 1
+        round_trips += call.keys.tag == root._keys.tag  # without the upkeep of indexes in the background
         return attempt(call)
 
     root._executor._attempt = counted  # type: ignore[method-assign]

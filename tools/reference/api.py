@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 
 from redis_sessions import AsyncSessionCache, SessionsError, errors
 from redis_sessions._core.protocol.scripts import names, script
+from redis_sessions._url import Kind
+from redis_sessions._url_options import OPTIONS, valid_names
 from redis_sessions.settings import CacheOptions, SessionOptions, SessionSettings, TreeOptions
 
-from .facts import ADVICE, UNITS
+from .facts import ADVICE, UNITS, URL_OPTIONS
 from .text import code, one_line, prose, table, wrapped
 
 
@@ -85,6 +87,26 @@ def cache_options() -> str:
                 ]
             )
     return table(["option", "unit", "default", "meaning"], rows)
+
+
+def url_options() -> str:
+    """Return the table of the options of a URL's query."""
+    kinds: dict[str, Kind] = {
+        "one server": "single", "cluster": "cluster", "Sentinel": "sentinel", "unix": "unix", "embedded and fake": "fake"
+    }  # fmt: skip
+    rows = []
+    for name, (_, expected) in OPTIONS.items():
+        if name == "ssl":
+            continue
+        takers = [shown for shown, kind in kinds.items() if name in valid_names(kind, has_tls=True)]
+        users = "with TLS" if name.startswith("ssl_") else "all" if len(takers) == len(kinds) else ", ".join(takers)
+        rows.append([code(name), expected, users, URL_OPTIONS[name]])
+    rows.append([code("sentinel_username"), "text", "Sentinel", "The sentinels' own user."])
+    rows.append([code("sentinel_password"), "text", "Sentinel", "The sentinels' own password."])
+    rows.append([code("sentinel_ssl"), OPTIONS["ssl"][1], "Sentinel", URL_OPTIONS["ssl"]])
+    own = "The sentinels' own form of each `ssl_` option. Without one, all `ssl_` options count for the sentinels, too."
+    rows.append([code("sentinel_ssl_…"), "as `ssl_…`", "Sentinel", own])
+    return table(["option", "value", "URLs", "meaning"], rows)
 
 
 def environment() -> str:

@@ -32,11 +32,37 @@ UNITS = {
     "timeout": _DURATION,
     "retry_for": _DURATION,
     "max_connections": "connections, 1 or more",
+    "address_remap": "function or text",
     "token_counter": "function",
     "image_tokens": "tokens",
     "touch_on_read": "bool",
     "acks": "replicas, 0 to 100",
     "max_document_bytes": "bytes",
+}
+
+URL_OPTIONS = {
+    "timeout": "As the option of the cache.",
+    "retry_for": "As the option of the cache.",
+    "max_connections": "As the option of the cache.",
+    "address_remap": "As the option of the cache. See [addresses](#addresses).",
+    "db": "The database, if the path names none.",
+    "username": "The user, if none stands before the host.",
+    "password": "The password, if none stands before the host.",
+    "client_name": "The name of each connection in CLIENT LIST.",
+    "protocol": "The version of the protocol, for URLs that other clients share.",
+    "ssl": "TLS to the sentinels. Default: as to the servers.",
+    "ssl_cert_reqs": "The check of the server's certificate. Default `required`.",
+    "ssl_check_hostname": "The check of the name in the certificate. Default `true`.",
+    "ssl_ca_certs": "Certificates of authorities. Default: those of the system.",
+    "ssl_ca_path": "A folder of such certificates.",
+    "ssl_ca_data": "Such certificates as text.",
+    "ssl_certfile": "The client's own certificate.",
+    "ssl_keyfile": "The key of the client's own certificate, if its file does not hold the key.",
+    "ssl_password": "The password of the key.",
+    "ssl_min_version": "The oldest version of TLS that is spoken.",
+    "ssl_ciphers": "The ciphers of TLS 1.2, in the form of OpenSSL.",
+    "ssl_include_verify_flags": "Flags to add to the checks of OpenSSL.",
+    "ssl_exclude_verify_flags": "Flags to take away from the checks of OpenSSL.",
 }
 
 ADVICE = {
@@ -116,11 +142,8 @@ KEY_FACTS = {
         "1 hour", "`transfer/stage`; `transfer/move` renames both", "hash, list"
     ),
     "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
-    "<namespace>:{index-<n>}:records": KeyFacts(_INDEX_TTL, "`indexes/put_records`"),
-    "<namespace>:{index-<n>}:check_at": KeyFacts(_INDEX_TTL, "`indexes/put_records`"),
-    "<namespace>:{index-<n>}:dirty": KeyFacts(_INDEX_TTL, "`indexes/mark_dirty`, `indexes/put_records`"),
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
-        _INDEX_TTL, "`indexes/upsert_entries`"
+        _INDEX_TTL, "`indexes/put_entries`"
     ),
     "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
@@ -136,7 +159,7 @@ SCRIPT_FOLDERS = {
     "conversations": "The session that a channel talks in.",
     "documents": "Documents by category and name. They have no TTL.",
     "inbox": "Messages that wait for the holder of a lease.",
-    "indexes": "The entries, records and dirty marks by which sessions are listed.",
+    "indexes": "The entries by which sessions are listed.",
     "leases": "The exclusive right to write a session.",
     "loops": "The ledger of a session: loops, steps, events and turns.",
     "messages": "The transcript of a session, and its subscribers.",

@@ -3,5 +3,5 @@
 -- fleet advance in step.
 local function results_field(operation)
   local third, second, last = string.byte('   ' .. operation, -3, -1)
-  return string.format('results.%d', (third * 5 + second * 3 + last) % 16)
+  return 'results.' .. (third * 121 + second * 79 + last) % 16
 end

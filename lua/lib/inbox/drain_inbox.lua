@@ -1,12 +1,11 @@
 -- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
 -- load_session returns. With `loaded.answered_by` the messages open a turn. Return the result of append_entries and all messages, or
 -- nil and the refusal.
---- include: read_inbox append_entries enforce_limits
+--- include: read_inbox append_entries
 local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
   local entries, fields = read_inbox(session, loaded.inbox)
   for _, entry in ipairs(own) do entries[#entries + 1] = entry end
-  local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields,
-    enforce_limits)
+  local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields)
   if refusal then return nil, refusal end
   for first = 1, #fields, 1000 do
     redis.call('HDEL', session, 'inbox', unpack(fields, first, math.min(first + 999, #fields)))

@@ -2,8 +2,7 @@
 -- refusal when the outcome is unknown, or nil.
 --- include: format_counters find_batch_in_transcript
 local function find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, layout_text)
-  local loaded = {incarnation = write.incarnation, counters = format_counters(write.counters), layout = layout_text}
-  local reply = find_batch_in_transcript(messages, loaded, operation_id, elapsed_ms, write.now_ms)
-  if type(reply) ~= 'string' then return reply end
-  return {write.incarnation, string.match(reply, '^%S+ 1 (.*)$'), 1}
+  local result, refusal = find_batch_in_transcript(messages, format_counters(write.counters), layout_text, operation_id,
+    elapsed_ms, write.now_ms)
+  return refusal or result and {write.incarnation, result, 1}
 end

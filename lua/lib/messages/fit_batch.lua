@@ -11,8 +11,8 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     local is_new_pin
     entries[at], is_new_pin = group_message(entries[at], first + at - 1, layout)
     if is_new_pin then new_pins = new_pins + 1 end
-    if message_kind(entries[at]) == 'u' and string.byte(entries[at], 15) % 8 < 2 then user_seq = first + at - 1 end
-    if string.byte(entry, 15) % 2 == 1 and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
+    if message_kind(entries[at]) == 'u' and string.byte(entries[at], 10) % 8 < 2 then user_seq = first + at - 1 end
+    if string.byte(entry, 10) % 2 == 1 and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
   end
   if rpush_chunked(messages, entries) ~= count then return nil, dropped, 0, bytes, tokens, state end
   for _, seq in ipairs(pins_from) do -- a pinned message pins its whole group

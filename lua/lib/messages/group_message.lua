@@ -5,7 +5,7 @@
 -- whether the group's pin pinned the message.
 --- include: message_kind message_facts set_facts set_flags
 local function group_message(message, seq, layout, is_abandoned)
-  local kind, flags, binds, is_new_pin = message_kind(message), string.byte(message, 15), layout.binds_next, false
+  local kind, flags, binds, is_new_pin = message_kind(message), string.byte(message, 10), layout.binds_next, false
   local continues = #layout.open > 0 or binds == 'b' or binds and kind == 'c' or kind == 't' and flags % 4 < 2 and flags % 8 > 3
   flags = flags - flags % 8 + flags % 4 + (continues and 4 or 0)
   if not continues then

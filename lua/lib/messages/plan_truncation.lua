@@ -47,7 +47,7 @@ local function plan_truncation(session, messages, counters, layout, after_seq)
       if needs_kind and (kind == 'u' or kind == 'a') then
         counters.pending_turn, needs_kind = kind == 'u' and 1 or 0, nil
       end
-      if needs_user and kind == 'u' and string.byte(message, 15) % 8 < 2 then
+      if needs_user and kind == 'u' and string.byte(message, 10) % 8 < 2 then
         counters.user_seq, needs_user = list_seq(index, dropped, gaps), false
       end
       return not needs_kind and not needs_user

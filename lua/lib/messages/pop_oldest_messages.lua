@@ -5,7 +5,7 @@
 local function pop_oldest_messages(session, messages, count, dropped, layout)
   local bytes, tokens, user, user_seq, seqs = 0, 0, nil, nil, nil
   for at, message in ipairs(redis.call('LPOP', messages, count)) do
-    if message_kind(message) == 'u' and string.byte(message, 15) % 4 < 2 then user, user_seq = message, at end
+    if message_kind(message) == 'u' and string.byte(message, 10) % 4 < 2 then user, user_seq = message, at end
     if is_kept(message) then
       local seq = list_seq(at - 1, dropped, layout.gaps)
       seqs = seqs or kept_seqs(session, layout)

@@ -8,7 +8,7 @@ local function regroup_messages(messages, layout, dropped, from, till, is_abando
     for at, message in ipairs(redis.call('LRANGE', messages, first, math.min(first + 63, till))) do
       local index = first + at - 1
       local changed = group_message(message, list_seq(index, dropped, layout.gaps), layout, is_abandoned)
-      if message_kind(changed) == 'u' and string.byte(changed, 15) % 8 < 2 then
+      if message_kind(changed) == 'u' and string.byte(changed, 10) % 8 < 2 then
         layout.user_seq = list_seq(index, dropped, layout.gaps)
       end
       if changed ~= message then redis.call('LSET', messages, index, changed) end

@@ -13,14 +13,14 @@ local function replace_message(session, messages, write, operation_id, layout, s
   local before = is_listed and redis.call('LINDEX', messages, at) or redis.call('HGET', session, field)
   if not before then return redis.error_reply(string.format('MESSAGE_NOT_FOUND %.0f', seq)) end
   local head, rest = string.match(entry, '^(%S+) %S+(.*)$') -- the batch ID stays, too, by which a repeated append is found
-  local message = string.sub(before, 1, 13) .. head .. ' ' .. message_batch(before) .. rest
+  local message = string.sub(before, 1, 8) .. head .. ' ' .. message_batch(before) .. rest
   local facts, old_facts = message_facts(message), message_facts(before)
   local plain_facts = string.gsub(old_facts, '[!?]', {['!'] = '+', ['?'] = '-'})
   if message_kind(message) ~= message_kind(before) or plain_facts ~= facts then
     return redis.error_reply(string.format('EDIT_CONFLICT other_calls %.0f %.0f 0 0', seq, counters.last_seq))
   end
   if facts ~= '' then message = set_facts(message, facts, old_facts) end
-  message = set_flags(message, string.byte(before, 15))
+  message = set_flags(message, string.byte(before, 10))
   if is_listed then redis.call('LSET', messages, at, message) else redis.call('HSET', session, field, message) end
   counters.bytes = counters.bytes + #message - #before
   counters.tokens = counters.tokens + message_tokens(message) - message_tokens(before)

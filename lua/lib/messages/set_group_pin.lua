@@ -6,7 +6,7 @@ local function set_group_pin(messages, start, behind, pinned)
   for first = start, behind - 1, 64 do
     for at, message in ipairs(redis.call('LRANGE', messages, first, math.min(first + 63, behind - 1))) do
       if is_pinned(message) ~= pinned then
-        redis.call('LSET', messages, first + at - 1, set_flags(message, string.byte(message, 15) + (pinned and 1 or -1)))
+        redis.call('LSET', messages, first + at - 1, set_flags(message, string.byte(message, 10) + (pinned and 1 or -1)))
         changed = changed + 1
       end
     end

@@ -1,17 +1,19 @@
 -- The session's counters, as numbers by name.
---- include: split_counters join_counters
+--- include: split_counters
 local function parse_counters(text)
-  local rev, last_seq, dropped, users, assistants, turns, pending_turn, bytes, tokens, operations, updated_us,
-    user_seq = split_counters(text)
+  local last_seq, count, bytes, tokens, users, assistants, turns, pending_turn, user_back, updated_us, rev_ahead, operations_ahead,
+    plain_after = split_counters(text)
+  local rev = last_seq + rev_ahead
   return {
-    rev = rev + 0, last_seq = last_seq + 0, dropped = dropped + 0, user_messages = users + 0,
-    assistant_messages = assistants + 0, turns = turns + 0, pending_turn = pending_turn + 0, bytes = bytes + 0,
-    tokens = tokens + 0, operations = operations + 0, updated_us = updated_us + 0, user_seq = user_seq + 0,
+    last_seq = last_seq + 0, rev = rev, dropped = last_seq - count, bytes = bytes + 0, tokens = tokens + 0, user_messages = users + 0,
+    assistant_messages = assistants + 0, turns = turns + 0, pending_turn = pending_turn + 0, user_seq = last_seq - user_back,
+    updated_us = tonumber(updated_us, 16), operations = rev + operations_ahead, plain_after = plain_after + 0,
   }
 end
 
 local function format_counters(counters)
-  return join_counters(counters.rev, counters.last_seq, counters.dropped, counters.user_messages,
-    counters.assistant_messages, counters.turns, counters.pending_turn, counters.bytes, counters.tokens,
-    counters.operations, counters.updated_us, counters.user_seq)
+  local last_seq, rev = counters.last_seq, counters.rev
+  return string.format('%d %d %d %d %d %d %d %d %d %x %d %d %d', last_seq, last_seq - counters.dropped, counters.bytes,
+    counters.tokens, counters.user_messages, counters.assistant_messages, counters.turns, counters.pending_turn,
+    last_seq - counters.user_seq, counters.updated_us, rev - last_seq, counters.operations - rev, counters.plain_after)
 end

@@ -1,43 +1,44 @@
--- The header of a stored message: '<13 digits of ms><kind><flags><tokens> <batch ID> [<facts> ]<payload>'. The flags are 64 and
+-- The header of a stored message: '<time><left><kind><flags><tokens> <batch ID> [<facts> ]<payload>'. The time has 7 digits, see
+-- encode_time. `left` is one digit: the messages that left the list when append_one appended this one. The flags are 64 and
 -- 1: pinned, 2: has facts, 4: continues a group, 8: summary. The facts are '+<hash>' for a call that the message opens, '!' for
 -- one that was abandoned, '-' for one that it closes, '?' for a result without an open call; and '~' if it binds the next.
 local function message_kind(message)
-  return string.sub(message, 14, 14)
+  return string.sub(message, 9, 9)
 end
 
 local function is_pinned(message)
-  return string.byte(message, 15) % 2 == 1
+  return string.byte(message, 10) % 2 == 1
 end
 
 -- Return whether a transcript may begin with the message.
 local function starts_group(message)
-  return string.byte(message, 15) % 8 < 4
+  return string.byte(message, 10) % 8 < 4
 end
 
 -- Return whether the cap must keep the message: it is pinned, or a summary.
 local function is_kept(message)
-  local flags = string.byte(message, 15)
+  local flags = string.byte(message, 10)
   return flags % 2 == 1 or flags % 16 >= 8
 end
 
 local function message_tokens(message)
-  return string.match(message, '^%d+', 16) + 0
+  return string.match(message, '^%d+', 11) + 0
 end
 
 local function message_batch(message)
-  return string.match(message, '^%d+ (%S+)', 16)
+  return string.match(message, '^%d+ (%S+)', 11)
 end
 
 -- Return the facts, '' when there are none.
 local function message_facts(message)
-  return string.byte(message, 15) % 4 > 1 and string.match(message, '^%d+ %S+ (%S+)', 16) or ''
+  return string.byte(message, 10) % 4 > 1 and string.match(message, '^%d+ %S+ (%S+)', 11) or ''
 end
 
 local function set_facts(message, facts, new_facts)
-  local at = string.find(message, ' ', string.find(message, ' ', 16, true) + 1, true)
+  local at = string.find(message, ' ', string.find(message, ' ', 11, true) + 1, true)
   return string.sub(message, 1, at) .. new_facts .. string.sub(message, at + #facts + 1)
 end
 
 local function set_flags(message, flags)
-  return string.sub(message, 1, 14) .. string.char(flags) .. string.sub(message, 16)
+  return string.sub(message, 1, 9) .. string.char(flags) .. string.sub(message, 11)
 end

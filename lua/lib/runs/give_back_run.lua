@@ -1,7 +1,7 @@
 -- Apply the outcome with which a claim is given back: it counts a failed attempt, finishes a turn, or parks. Messages that finish a
 -- turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result}. Return the refusal of the
 -- messages, or nil.
---- include: results_field load_session check_operation find_result drain_inbox record_attempt record_result
+--- include: results_field load_session check_operation find_before drain_inbox record_attempt record_result
 local function give_back_run(session, messages, loaded, given, now_ms, now_us)
   local run, outcome, field = loaded.run, given.outcome, results_field(given.operation_id)
   if #given.entries > 0 then
@@ -9,7 +9,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
     own.inbox, own.answered_by, own.never_ends = nil, nil, true
     if loaded.status ~= 'active' then refusal = redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
     if refusal then return refusal end
-    local result = find_result(own.results, given.operation_id) -- an attempt before appended them already
+    local result = find_before(session, messages, own.results, given.operation_id) -- an attempt before appended them already
     if not result then
       result, refusal = drain_inbox(session, messages, own, given.entries, field, given.operation_id, now_ms, now_us)
     end

@@ -6,7 +6,7 @@
 local function open_turn(session, messages, loaded, entries, last_seq, now_ms, asks_always)
   local first_seq
   for at, entry in ipairs(entries) do
-    local kind = string.byte(entry, 14)
+    local kind = string.byte(entry, 9)
     if asks_always or kind == 117 or kind == 116 then -- u, t
       first_seq = last_seq - #entries + at
       break

@@ -9,13 +9,8 @@ local function count_waiting(session, messages, ancestor_keys, now_ms, delta, nu
   for at = 1, #keys, 2 do
     local hash = keys[at]
     local text, idle_ttl = unpack(redis.call('HMGET', hash, 'settings', 'idle_ttl'))
-    local is_changed
-    if text and delta > 0 then
-      is_changed = redis.call('HSETNX', hash, mark, '1')
-    elseif text then
-      is_changed = redis.call('HDEL', hash, mark)
-    end
-    if is_changed == 1 then
+    local changed = text and (delta > 0 and redis.call('HSETNX', hash, mark, '1') or delta < 0 and redis.call('HDEL', hash, mark))
+    if changed == 1 then
       local settings = parse_settings(text)
       local count = redis.call('HINCRBY', hash, 'waiting', delta)
       if count > 0 and not idle_ttl and settings.ttl_ms > 0 then

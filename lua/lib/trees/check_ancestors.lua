@@ -9,10 +9,9 @@ local function check_ancestors(ancestor_keys, lineage_text)
   if #ancestor_keys ~= count * 2 then return redis.error_reply('NEED_ANCESTORS ' .. lineage.ancestors), true end
   local root_incarnation, cancelled =
     unpack(redis.call('HMGET', ancestor_keys[#ancestor_keys - 1], 'incarnation', 'cancelled'))
-  if root_incarnation ~= lineage.root_incarnation then return redis.error_reply('SESSION_NOT_ACTIVE cancelled') end
+  local is_cancelled = root_incarnation ~= lineage.root_incarnation
   for number in string.gmatch(cancelled or '', '%d+') do
-    if string.find(lineage.path, '/' .. number .. '/', 1, true) then
-      return redis.error_reply('SESSION_NOT_ACTIVE cancelled')
-    end
+    is_cancelled = is_cancelled or string.find(lineage.path, '/' .. number .. '/', 1, true)
   end
+  if is_cancelled then return redis.error_reply('SESSION_NOT_ACTIVE cancelled') end
 end

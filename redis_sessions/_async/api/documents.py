@@ -6,24 +6,25 @@ from typing import Any, TypeVar, overload
 
 from ..._core.commands import documents
 from ..._core.protocol.keys import DocumentKeys
+from ..._pickling import NotPicklable
 from ...models.pages import Page
-from ..services.document_categories import DocumentCategories
-from ..transport.executor import Executor
+from ..services.context import CacheContext
 from .session_state import validated
 
 T = TypeVar("T")
 
 
-class AsyncDocuments:
+class AsyncDocuments(NotPicklable):
     """The documents of one category, as markdown or JSON by name.
 
     A name is 1 to 256 printable characters without '/', backslash, '..' and braces. One name can have both forms: only `list`
     and `delete` treat them together. Each method is one round trip and raises InvalidInput for a bad name.
     """
 
-    def __init__(self, executor: Executor, categories: DocumentCategories, keys: DocumentKeys, max_bytes: int) -> None:
-        self._executor = executor
-        self._categories = categories
+    _instead = "send its `category`, and call `documents(category)` of a cache there"
+
+    def __init__(self, context: CacheContext, keys: DocumentKeys, max_bytes: int) -> None:
+        self._context = context
         self._keys = keys
         self._max_bytes = max_bytes
         self.category = keys.id
@@ -37,18 +38,18 @@ class AsyncDocuments:
         Cost: one round trip. Two when this process did not write the category within the hour.
         """
         call = documents.put(self._keys, name, text, self._max_bytes)
-        await self._categories.register(self.category)
-        await self._executor.run(call)
+        await self._context.categories.register(self.category)
+        await self._context.executor.run(call)
 
     async def put_json(self, name: str, value: Any) -> None:
         """Store a JSON value, or a pydantic model as JSON. See `put`."""
         call = documents.put_json(self._keys, name, value, self._max_bytes)
-        await self._categories.register(self.category)
-        await self._executor.run(call)
+        await self._context.categories.register(self.category)
+        await self._context.executor.run(call)
 
     async def get(self, name: str) -> str | None:
         """Return the text of a name, or None. Raises InvalidState when the stored bytes are not UTF-8."""
-        return await self._executor.run(documents.get(self._keys, name))
+        return await self._context.executor.run(documents.get(self._keys, name))
 
     @overload
     async def get_json(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
@@ -71,7 +72,7 @@ class AsyncDocuments:
             InvalidState: the stored bytes are not JSON, or the value does not fit the type.
         """
         missing = object()
-        value = await self._executor.run(documents.get_json(self._keys, name, missing))
+        value = await self._context.executor.run(documents.get_json(self._keys, name, missing))
         return default if value is missing else validated(value, type, name)
 
     async def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
@@ -83,7 +84,7 @@ class AsyncDocuments:
 
         Cost: one round trip that reads all names of the category.
         """
-        return await self._executor.run(documents.list_page(self._keys, limit, cursor))
+        return await self._context.executor.run(documents.list_page(self._keys, limit, cursor))
 
     async def delete(self, name: str) -> bool:
         """Delete the JSON form of a name, or the text if it has no JSON form. Return whether there was one.
@@ -91,4 +92,4 @@ class AsyncDocuments:
         The call is not retried, because a second call could delete the other form. Raises OutcomeUnknown when the connection
         broke before the answer.
         """
-        return await self._executor.run(documents.delete(self._keys, name))
+        return await self._context.executor.run(documents.delete(self._keys, name))

@@ -37,6 +37,8 @@ class AsyncRun(AsyncSession):
     worker dies, or drops this handle, the lease runs out and another worker can claim the run. That counts as a failed attempt.
     """
 
+    _instead = "only the worker that claimed it can end it. Send its `id`, and call `session(id)` of a cache there"
+
     def __init__(
         self, context: CacheContext, keys: SessionKeys, claim: ClaimReply, nonce: str, ttl: Duration,
         owner: str | None, agent_id: str, max_hold: Duration | None = None,

@@ -277,9 +277,9 @@ class AsyncSession(
         fields = dict(description_fields(self._count, **described))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
-        with shared.indexer.creation(new, listed, settings.ttl_ms, may_relist=True) as call.hints:
+        with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = await self._executor.run(call)
-        shared.indexer.check_later([new.id])
+        shared.indexer.check_later([new.id], is_settled=True)
         return AsyncSession(shared, new, found.incarnation)
 
     async def retry_on_conflict(self, function: Callable[[SessionInfo], Awaitable[T]], *, attempts: int = 10) -> T:
@@ -368,8 +368,8 @@ class AsyncSession(
             RevisionConflict: the session does not have the expected revision.
             InvalidInput: a change is not valid. Nothing was written.
 
-        Cost: one round trip. Two more when `answered_by` changes, because an open turn moves to the queue of its agent, or when a
-        limit changes, because a message that the limit refused may enter from the inbox.
+        Cost: one round trip. One more when user, agent or tags change. Two more when `answered_by` changes, because an open turn
+        moves to the queue of its agent, or when a limit changes, because a message that it refused may enter from the inbox.
         """
         checked_names(changes, SessionPatch)
         self._knows_format = self._knows_format and "format" not in changes
@@ -384,10 +384,12 @@ class AsyncSession(
         sets = description_fields(
             self._count, **{name: value for name, value in described.items() if value is not None}
         )
+        unset = unset_fields(described)
         call = sessions.patch(
-            self._keys, *self._writer(), sets, [*unset_fields(described), *removed], options,
-            expected_rev=expected_rev,
+            self._keys, *self._writer(), sets, [*unset, *removed], options, expected_rev=expected_rev
         )  # fmt: skip
+        if call.index_effect == "may_relist":
+            call.hints = await self._context.indexer.relisting(self._keys, {**sets, **dict.fromkeys(unset)})
         if _MAY_OPEN_TURN.isdisjoint(changes):
             return await self._run(call)
         queues, agent = self._context.run_queues, changes.get("answered_by")

@@ -163,14 +163,16 @@ class AsyncSessionChildren(AsyncSessionBase):
         )
         child = session_keys(shared.namespace, request.id)
         listed = {**fields, **request.fields}
-        with shared.indexer.creation(child, listed, settings.ttl_ms, may_relist=inherits_user) as hints:
+        if inherits_user:
+            listed["user"] = (await shared.indexer.record_of(self._keys)).user
+        with shared.indexer.creation(child, listed, settings.ttl_ms) as hints:
             if queue is not None:
                 call.hints = hints
             work = Work(request.id, (), request.queue_as)
             await shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
             result = await self._run(call)
         if result.session_key is None or may_exist or inherits_user:
-            shared.indexer.check_later([request.id])
+            shared.indexer.check_later([request.id], is_settled=True)
         return result
 
     def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ..._core.commands import loops
 from ..._core.protocol.ids import check_id, new_id
 from ..._core.protocol.json_values import to_plain
+from ..._pickling import NotPicklable
 from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopTurn, Usage
 from ...models.pages import Page
 from .session_base import AsyncSessionBase
@@ -64,8 +65,10 @@ class AsyncSessionLoops(AsyncSessionBase):
         return await self._executor.run(loops.ledger(self._keys, self._incarnation))
 
 
-class AsyncLoop:
+class AsyncLoop(NotPicklable):
     """One loop of a session. All methods raise LoopNotFound when the session has no such loop."""
+
+    _instead = "send the IDs of the session and the loop, and call `session(id).loop(loop_id)` of a cache there"
 
     def __init__(self, session: AsyncSessionBase, id: str) -> None:
         self._session = session

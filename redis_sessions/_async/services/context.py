@@ -2,28 +2,122 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
+from weakref import proxy
 
+from ...engines import Engine
 from ...settings import SessionSettings, TokenCounter
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
+from ..transport.per_loop import PerLoop
 from ..transport.renewal_thread import RenewalConnections
+from ..transport.router import Router
+from .document_categories import DocumentCategories
 from .indexer import Indexer
 from .run_queues import RunQueues
 from .watcher import Watcher
 
 
-class CacheContext(NamedTuple):
-    """One cache, as its handles see it."""
+class Bounds(NamedTuple):
+    """The time limits and the number of connections of a cache."""
 
+    timeout: float
+    retry_for: float
+    max_connections: int
+    acks: int
+
+
+class CacheParts(NamedTuple):
+    """The parts of a cache that belong to one event loop: its connections, and what the loop remembers."""
+
+    router: Router
     executor: Executor
     hub: NotificationHub
-    run_queues: RunQueues
     indexer: Indexer
+    run_queues: RunQueues
     watcher: Watcher
-    renewals: RenewalConnections
-    namespace: str
-    settings: SessionSettings
-    """The defaults for new sessions."""
-    count: TokenCounter
-    touch_on_read: bool
+    categories: DocumentCategories
+
+    @classmethod
+    def make(cls, engine: Engine, namespace: str, bounds: Bounds) -> CacheParts:
+        """Make the parts for one event loop. Nothing is sent yet. Raises InvalidInput for an option that is not valid."""
+        router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
+        wait_ms = round(bounds.timeout * 500)
+        executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        hub = NotificationHub(router, namespace)
+        indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
+        executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once
+        run_queues = RunQueues(executor, hub, indexer, namespace)
+        return cls(
+            router, executor, hub, indexer, run_queues, Watcher(executor, hub), DocumentCategories(executor, namespace)
+        )
+
+    async def close(self) -> None:
+        """Close the connections for good. Awaits nothing: from any thread, also after the event loop ended."""
+        await self.hub.close()
+        await self.executor.close()
+
+
+class CacheContext:
+    """One cache, as its handles see it. The parts are those of the running event loop."""
+
+    def __init__(
+        self,
+        parts: PerLoop[CacheParts],
+        renewals: RenewalConnections,
+        namespace: str,
+        settings: SessionSettings,
+        count: TokenCounter,
+        touch_on_read: bool,
+    ) -> None:
+        self.parts = parts
+        self.renewals = renewals
+        self.namespace = namespace
+        self.settings = settings
+        """The defaults for new sessions."""
+        self.count = count
+        self.touch_on_read = touch_on_read
+
+    @property
+    def router(self) -> Router:
+        """The connections."""
+        return self.parts.current.router
+
+    @property
+    def executor(self) -> Executor:
+        """The executor of calls."""
+        return self.parts.current.executor
+
+    @property
+    def hub(self) -> NotificationHub:
+        """The subscription."""
+        return self.parts.current.hub
+
+    @property
+    def indexer(self) -> Indexer:
+        """The upkeep of the indexes."""
+        return self.parts.current.indexer
+
+    @property
+    def run_queues(self) -> RunQueues:
+        """The queues of runs and turns."""
+        return self.parts.current.run_queues
+
+    @property
+    def watcher(self) -> Watcher:
+        """The watched sessions."""
+        return self.parts.current.watcher
+
+    @property
+    def categories(self) -> DocumentCategories:
+        """The categories of documents."""
+        return self.parts.current.categories
+
+    async def close(self) -> None:
+        """Close all connections for good."""
+        if self.parts.is_used:
+            await self.indexer.close()
+        await self.renewals.close()
+        for parts in self.parts.close():
+            await parts.close()

@@ -124,7 +124,7 @@ async def _import(context: CacheContext, archive: Archive, on_conflict: OnConfli
         return _conflict(archive, staging.entries[number - 1].id, on_conflict)
     for agent, run, claimable in runs:
         await context.run_queues.confirm_import(agent, run, claimable=claimable)
-    await context.indexer.repair_all([entry.id for entry in staging.entries])
+    await context.indexer.repair_all(list(staging.records))
     messages = sum(entry.messages for entry in staging.entries)
     return ImportResult(len(staging.entries) - number, 0, number, messages)
 
@@ -160,9 +160,13 @@ async def _move(
     for _ in range(MAX_ATTEMPTS):
         tree_total, others = await _present_tree(context, root, archive) if may_replace else (0, [])
         move = staging.move(may_replace, tree_total, others)
-        ids = [*[entry.id for entry in staging.entries], *others]
-        move.hints = [context.indexer.mark_dirty(root, ids, may_relist=True)]
-        verdict, number = await context.executor.run(move)
+        await context.indexer.learn(others)
+        await context.indexer.announce(staging.records)
+        try:
+            verdict, number = await context.executor.run(move)
+        finally:
+            context.indexer.check_later(staging.records)  # also what a refused import raised
+        context.indexer.check_later(others, is_settled=True)
         if verdict == "lost":
             raise _staging_lost(context)
         if verdict == "expired":

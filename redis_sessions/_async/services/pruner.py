@@ -66,7 +66,8 @@ class Pruner:
             return 0
         context = self._context
         keys = [session_keys(context.namespace, row.summary.id) for row in rows]
-        await context.executor.run_many([context.indexer.mark_dirty(one, [one.id]) for one in keys])
+        for row in rows:
+            context.indexer.note_listed(row.summary.id, list_pages.record_of(row.summary))
         calls = [sessions.delete(one, row.incarnation, "", row.updated_us) for one, row in zip(keys, rows, strict=True)]
         results = await context.executor.run_many(calls)
         removed = 0
@@ -77,5 +78,5 @@ class Pruner:
                 removed += await delete_session(context, one, row.incarnation, "")
             else:
                 removed += result.outcome == "deleted"
-        await context.indexer.repair_all([one.id for one in keys])
+        await context.indexer.repair_all([one.id for one in keys], is_settled=True)
         return removed

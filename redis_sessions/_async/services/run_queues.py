@@ -274,8 +274,9 @@ class RunQueues(QueueHints):
         agent = agent_of(keys.id)
         if agent is not None:  # else the next message lets the queue hear of the turn
             await self.update(agent, Work(keys.id, keys.ancestors), "keep", 0, "after", FIRST_CHECK_MS)
-        reply = await self._executor.run(run_queues.retry(keys, incarnation))
-        self._indexer.check_later([keys.id])
+        call = run_queues.retry(keys, incarnation)
+        call.hints = await self._indexer.relisting(keys, {})
+        reply = await self._executor.run(call)
         await self._apply_verdict(keys, reply, None)
         tasks.later(_RETRY_CHECK_SECONDS, self._advance, keys, None)
 
@@ -329,9 +330,10 @@ class RunQueues(QueueHints):
         while left or members is None:
             call = trees.finalize_members(root, self._namespace, left, top)
             ids = [id for _, id in left]
-            if ids:
-                call.hints = [self._indexer.mark_dirty(root, ids)]
+            if top:
+                await self._indexer.learn(ids)
             left = members = await self._executor.run(call)
+            self._indexer.check_later(ids, is_settled=True)
 
     async def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
         """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""

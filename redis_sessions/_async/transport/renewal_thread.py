@@ -12,13 +12,13 @@ import itertools
 import logging
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..._core.protocol.call import Call
+from ..._fork import run_in_child
 from ...errors import InvalidInput
 from . import tasks
 from .executor import Executor
@@ -46,7 +46,7 @@ class _RenewalThread:
         self._former: list[Any] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        run_in_child(self._reset)
 
     def _reset(self) -> None:
         self._former.append(self._loop)  # its end would close what the parent process uses
@@ -66,15 +66,24 @@ class _RenewalThread:
                 self._timers = [one for one in self._timers if one[2].job is not None]
                 heapq.heapify(self._timers)
             loop = self._loop or self._start()
-            is_first = at < self._wakes_at
-            self._wakes_at = min(self._wakes_at, at)
-        if is_first:
+            is_first = loop is not None and at < self._wakes_at
+            if is_first:
+                self._wakes_at = at
+        if loop is not None and is_first:
             loop.call_soon_threadsafe(self._run_due)
         return timer
 
-    def _start(self) -> asyncio.AbstractEventLoop:
-        loop = self._loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, daemon=True, name="redis-sessions leases").start()
+    def _start(self) -> asyncio.AbstractEventLoop | None:
+        """Start the thread. If the process can start no more threads now, the next timer tries again."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True, name="redis-sessions leases")
+        try:
+            thread.start()
+        except RuntimeError as problem:
+            loop.close()
+            _log.warning("leases are not renewed until a thread can start: %s", problem)
+            return None
+        self._loop = loop
         return loop
 
     def _run_due(self) -> None:
@@ -90,16 +99,6 @@ class _RenewalThread:
         for timer in due:
             if timer.job is not None:
                 tasks.spawn(timer.job)
-
-    def submit(self, job: tasks.Job) -> asyncio.Future[None]:
-        """Run a job in the thread. Return a future of the caller's event loop."""
-        assert self._loop is not None
-        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(job(), self._loop))
-
-    def submit_and_forget(self, job: tasks.Job) -> None:
-        """Run a job in the thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(tasks.spawn, job)
 
 
 _thread = _RenewalThread()
@@ -171,14 +170,8 @@ class RenewalConnections:
             )
 
     async def close(self) -> None:
-        """Close the connections for good."""
+        """Close the connections for good. Awaits nothing."""
         self._is_closed = True
         twin, self._twin = self._twin, None
-        if twin is not None and self._pid == os.getpid():
-            await _thread.submit(twin.close)
-
-    def __del__(self) -> None:
-        if (
-            self._twin is not None and not sys.is_finalizing() and self._pid == os.getpid()
-        ):  # the cache was dropped and not closed
-            _thread.submit_and_forget(self._twin.close)
+        if twin is not None:
+            await twin.close()

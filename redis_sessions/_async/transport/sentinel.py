@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
+from weakref import WeakMethod
 
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from ..._core.protocol.transport_errors import ConnectFailed, ConnectionRejected, TransportError
 from ..._fork import run_in_child
 from ...engines import Engine
-from . import primitives
+from ...errors import InvalidInput
+from . import connections, primitives, tasks
 from .connect import connector
 
 CHECK_SECONDS = 0.5
@@ -31,38 +34,45 @@ class SentinelResolver:
 
     def __init__(self, engine: Engine) -> None:
         self._service = engine.service
-        plain = replace(engine, options=engine.sentinel_options, service="")
         self._clients = [
-            primitives.NodeClient(connector(plain, _TIMEOUT_SECONDS, address), _TIMEOUT_SECONDS, 1)
+            connections.NodeClient(connector(engine.for_sentinels, _TIMEOUT_SECONDS, address), _TIMEOUT_SECONDS, 1)
             for address in engine.sentinels
         ]
-        self._silent: set[primitives.NodeClient] = set()
+        self._silent: set[connections.NodeClient] = set()
         self._reset()
         run_in_child(self._reset)
         self._asked_at = 0.0
         self._master: Address | None = None
 
     def _reset(self) -> None:
-        self._asking = primitives.Lock()
+        self._asking = primitives.SharedAttempt[Address](_TIMEOUT_SECONDS)
 
-    async def find(self) -> Address:
-        """Return the address of the master by the newest configuration. Raises ConnectFailed, ConnectionRejected."""
-        async with self._asking:
-            if self._master is None or time.monotonic() - self._asked_at > _FRESH_SECONDS:
-                self._master = await self._ask_all()
-                self._asked_at = time.monotonic()
+    async def find(self, due: float) -> Address:
+        """Return the address of the master by the newest configuration. All callers of the moment share the answer.
+
+        Args:
+            due: the time by `time.monotonic` at which the attempt must be over.
+
+        Raises TransportError, and the refusals of a sentinel.
+        """
+        if self._master is not None and time.monotonic() - self._asked_at < _FRESH_SECONDS:
             return self._master
+        return await self._asking.join(self._ask_all, due)
 
-    async def _ask_all(self) -> Address:
+    async def _ask_all(self, due: float) -> Address:
+        """Ask one sentinel after the other. Each has an equal share of the time that is left."""
         answers: list[tuple[int, Address]] = []
-        silent: set[primitives.NodeClient] = set()
-        problem: Exception = ConnectFailed("the URL names no sentinel")
-        for client in sorted(self._clients, key=lambda client: client in self._silent):
-            if client in self._silent and len(answers) > len(self._clients) / 2:
+        silent: set[connections.NodeClient] = set()
+        problem: TransportError = ConnectFailed("the URL names no sentinel")
+        clients = sorted(self._clients, key=lambda client: client in self._silent)
+        for at, client in enumerate(clients):
+            if client in self._silent and len(answers) > len(clients) / 2:
                 silent.add(client)
                 continue
+            now = time.monotonic()
+            share = min((due - now) / (len(clients) - at), _TIMEOUT_SECONDS)
             try:
-                answers.append(await self._ask(client))
+                answers.append(await self._ask(client, now + share))
             except ConnectionRejected:
                 raise
             except TransportError as found:
@@ -70,13 +80,14 @@ class SentinelResolver:
                 silent.add(client)
         self._silent = silent
         if not answers:
-            raise ConnectFailed(f"no sentinel knows a master of {self._service!r} ({problem})")
-        return max(answers)[1]
+            raise type(problem)(f"no sentinel knows a master of {self._service!r} ({problem})")
+        self._master, self._asked_at = max(answers)[1], time.monotonic()
+        return self._master
 
-    async def _ask(self, client: primitives.NodeClient) -> tuple[int, Address]:
+    async def _ask(self, client: connections.NodeClient, due: float) -> tuple[int, Address]:
         """Return the epoch of a sentinel's configuration, and the master it names."""
         commands = [("SENTINEL", word, self._service) for word in ("GET-MASTER-ADDR-BY-NAME", "MASTER")]
-        address, facts = await client.send(*commands)
+        address, facts = await client.send(*commands, due=due)
         if isinstance(address, AuthenticationError | NoPermissionError):
             raise address
         if address is None:
@@ -92,3 +103,16 @@ class SentinelResolver:
         """Close the connections to the sentinels."""
         for client in self._clients:
             await client.close()
+
+
+async def keep_checking(
+    found: WeakMethod[Callable[[float], Awaitable[object]]], closed: tasks.Event, seconds: float
+) -> None:
+    """Call the method that checks the master twice a second, until the router is closed or dropped."""
+    while not await closed.wait(CHECK_SECONDS):
+        check = found()
+        if check is None:
+            return
+        with suppress(TransportError, RedisError, InvalidInput):  # the known master may serve on
+            await check(time.monotonic() + seconds)
+        del check

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
+
+from ..._signals import stop_on_signals
 
 T = TypeVar("T")
 Cancelled = asyncio.CancelledError
 """Raised in a task that was cancelled. Threads cannot be cancelled."""
 Job = Callable[[], Coroutine[Any, Any, None]]
-_tasks: set[asyncio.Task[None]] = set()
+_tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = {}
+"""Background tasks, because a loop holds its tasks only weakly."""
 
 
 class Cancellable(Protocol):
@@ -32,10 +35,57 @@ class Waitable(Protocol):
 
 def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
     """Run a function in the background."""
-    task = asyncio.get_running_loop().create_task(function(*arguments))
-    _tasks.add(task)  # the loop holds only a weak reference
-    task.add_done_callback(_tasks.discard)
+    loop = asyncio.get_running_loop()
+    tasks = _tasks.get(loop)
+    if tasks is None:
+        _forget_closed_loops()
+        tasks = _tasks[loop] = set()
+    task = loop.create_task(function(*arguments))
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
     return task
+
+
+def try_spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None] | None:
+    """Run a function in the background. Threads can fail to start, tasks cannot."""
+    return spawn(function, *arguments)
+
+
+def _forget_closed_loops() -> None:
+    for loop in [one for one in list(_tasks) if one.is_closed()]:
+        for task in _tasks.pop(loop, ()):
+            _forget(task)
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """End the coroutine of a task whose loop was closed, so that nothing is logged when the task is collected."""
+    if not task.done():
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        with suppress(RuntimeError):  # the coroutine awaits something in a `finally`
+            task.get_coro().close()
+
+
+def call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: Any) -> None:
+    """Call a function in an event loop that another thread may run. At once if no other thread runs the loop."""
+    if asyncio._get_running_loop() is loop or not loop.is_running():
+        function(*arguments)
+    else:
+        with suppress(RuntimeError):  # closed since
+            loop.call_soon_threadsafe(function, *arguments)
+
+
+def run_at_once(function: Job) -> None:
+    """Run a function that awaits nothing. From any thread, without an event loop."""
+    with suppress(StopIteration):
+        function().send(None)
+
+
+def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a background task. From any thread, also after the event loop ended."""
+    if task.get_loop().is_closed():
+        _forget(task)
+    else:
+        call_in(task.get_loop(), task.cancel)
 
 
 def is_being_cancelled() -> bool:
@@ -54,21 +104,49 @@ def later(seconds: float, function: Callable[..., Coroutine[Any, Any, None]], *a
     return asyncio.get_running_loop().call_later(seconds, spawn, function, *arguments)
 
 
-class Event(asyncio.Event):
-    """An event whose wait can have a time limit."""
+class Event:
+    """An event that tasks of several event loops can wait for, and that any thread can set."""
 
-    async def wait(self, timeout: float | None = None) -> bool:  # type: ignore[override]
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def is_set(self) -> bool:
+        """Return whether the event is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Wake all that wait."""
+        self._is_set = True
+        for future in list(self._waiting):
+            call_in(future.get_loop(), _resolve, future)
+
+    def clear(self) -> None:
+        """Let later calls of `wait` wait."""
+        self._is_set = False
+
+    async def wait(self, timeout: float | None = None) -> bool:
         """Return whether the event was set within `timeout` seconds."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
         try:
-            async with asyncio.timeout(timeout):
-                await super().wait()
+            if not self._is_set:  # checked last, because another thread may set the event now
+                async with asyncio.timeout(timeout):
+                    await future
         except TimeoutError:
             return False
+        finally:
+            self._waiting.discard(future)
         return True
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done() and not future.get_loop().is_closed():
+        future.set_result(None)
+
+
 class Queue(Generic[T]):
-    """A queue with one reader, whose `get` has a time limit."""
+    """A queue with one reader, whose `get` has a time limit. Any thread can put."""
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
@@ -80,7 +158,9 @@ class Queue(Generic[T]):
     def put(self, item: T) -> None:
         """Add an item."""
         self._items.append(item)
-        self._wake()
+        arrival = self._arrival
+        if arrival is not None:
+            call_in(arrival.get_loop(), _resolve, arrival)
 
     def clear(self) -> None:
         """Remove all items."""
@@ -91,16 +171,14 @@ class Queue(Generic[T]):
         if not self._items:
             loop = asyncio.get_running_loop()
             self._arrival = loop.create_future()
-            timer = loop.call_later(timeout, self._wake)
+            timer = loop.call_later(timeout, _resolve, self._arrival)
             try:
-                await self._arrival
+                if not self._items:  # checked last, because another thread may put an item now
+                    await self._arrival
             finally:
                 timer.cancel()
+                self._arrival = None
         return self._items.popleft() if self._items else None
-
-    def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
 
 
 def while_used(method: Job) -> Job:
@@ -115,28 +193,6 @@ def while_used(method: Job) -> Job:
     return run
 
 
-_stops: list[Callable[[], None]] = []
-
-
-def _stop_all() -> None:
-    for stop in list(_stops):
-        stop()
-
-
-@contextmanager
-def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """In the block SIGTERM and SIGINT call `stop`, on a main thread. Several blocks at once are all called."""
-    loop = asyncio.get_running_loop()
-    _stops.append(stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Windows has no such handlers, and only a main thread may set them.
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, _stop_all)
-    try:
-        yield
-    finally:
-        _stops.remove(stop)
-        if not _stops:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                with suppress(NotImplementedError, RuntimeError, ValueError):
-                    loop.remove_signal_handler(number)
+def signals(stop: Callable[[], None]) -> AbstractContextManager[None]:
+    """In the block SIGTERM and SIGINT call `stop` in the event loop. See `stop_on_signals`."""
+    return stop_on_signals(partial(asyncio.get_running_loop().call_soon_threadsafe, stop))

@@ -1,6 +1,6 @@
 """The format of an export: JSON Lines that hold sessions as they are stored, so that nothing is lost.
 
-    {"format": "redis-sessions", "version": 4, "root": "a", "exported_at": 1763700000000}
+    {"format": "redis-sessions", "version": 5, "root": "a", "exported_at": 1763700000000}
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any
 
 FORMAT = "redis-sessions"
-VERSION = 4
+VERSION = 5
 MAX_LINE_MESSAGES = 100
 MAX_LINE_BYTES = 1024 * 1024
 WAITER_FIELDS = {b"lease_waiters", b"join_waiters", b"subscribers"}

@@ -22,19 +22,20 @@ WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 _MAX_PRIORITY = 100
 _PLAIN = rb"[@ADEHILM]\d{1,10} [^ ]+ "
 _WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^ ]+ (([-+?!]\w{8})+~?|~) "
-MESSAGE = re.compile(rb"\d{13}[suatckevrx](%b|%b)" % (_PLAIN, _WITH_FACTS))
+MESSAGE = re.compile(rb"[!-}]{7}[0-3][suatckevrx](%b|%b)" % (_PLAIN, _WITH_FACTS))
 _NUMBER = rb"\d{1,16}"
 _OPTIONAL_NUMBER = rb"(\d{1,16}|-)"
 _REQUIRED = {
     b"incarnation": rb"[0-9a-f]{12}",
     b"status": rb"active|paused|completed|failed|cancelled|timed_out",
-    b"counters": rb"\d{1,16}( \d{1,16}){%d}" % (len(Counters._fields) - 1),
+    b"counters": rb"\d{1,16}( \d{1,16}){6} [01] \d{1,16} [0-9a-f]{1,14}( -?\d{1,16}){2} \d{1,16}",
     b"settings": rb"%b (oldest|tool_safe|turn) %b %b %b" % (_NUMBER, _NUMBER, _NUMBER, _OPTIONAL_NUMBER),
     b"created": _NUMBER,
     b"max_tokens": _NUMBER,
     b"max_inbox": _NUMBER,
 }
 _OPTIONAL = {
+    b"recent": rb"[\x00-\xff]{0,64}",
     b"layout": rb"(-|[0-9a-f]{8}:\d+(,[0-9a-f]{8}:\d+)*) \d+ (-|[br]?p?) \d+ \d+ (-|\d+-\d+(,\d+-\d+)*)|",
     b"kept_seqs": rb"(\d+(,\d+)*)?",
     b"format": rb"[A-Za-z0-9_-]{0,32}",

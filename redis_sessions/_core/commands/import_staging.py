@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.codec import FACTS_FLAG, PINNED_FLAG
+from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG
 from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
 from ..protocol.records import Counters, Layout
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
 from .import_fields import Entry
 from .import_reader import Archive
+from .index_entries import IndexRecord
 from .session_fields import checked_choice
 
 MAX_ATTEMPTS = 5
@@ -73,7 +74,7 @@ class MessageMarks:
     def add(self, elements: Iterable[bytes]) -> None:
         """Take the next messages, in order."""
         for element in elements:
-            flags = element[14]
+            flags = element[FLAGS_AT]
             self._pins += flags & PINNED_FLAG
             if flags & FACTS_FLAG:
                 self._signs |= {hash: sign for sign, hash in _FACT.findall(element.split(b" ", 3)[2])}
@@ -100,6 +101,8 @@ class Staging:
         self._namespace = namespace
         self._nonce = nonce
         self._field_counts: dict[str, int] = {}
+        self.records: dict[str, IndexRecord] = {}
+        """The values that each session that was staged is to be listed under."""
 
     def stage(self, entry: Entry) -> Iterator[Call[bool]]:
         """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
@@ -107,6 +110,7 @@ class Staging:
         fields, batches = self._archive.read(entry)
         pairs = list(fields.items())
         self._field_counts[entry.id] = len(pairs)
+        self.records[entry.id] = IndexRecord.of({name.decode(errors="replace"): value for name, value in pairs})
         for first in range(0, len(pairs), _FIELDS_PER_CALL):
             yield _stage(keys, 0, pairs[first : first + _FIELDS_PER_CALL], [])
         at = 0

@@ -1,37 +1,30 @@
-"""The upkeep of the indexes of sessions: where a session is listed, and the calls that put it there, move it and take it out.
+"""The entries of the indexes of sessions: where a session is listed, and the calls that put it there, move it and take it out.
 
-An index is a hint in a slot of its own. A session is in it before it can be read, and leaves it after it is gone. In between,
-its entries are exact, or the session is marked dirty: a process marks what it writes, at most once in `DIRTY_MARK_TTL_MS`,
-repairs the entries after that time, and then removes its mark.
+An index is a hint in a slot of its own. An entry is there before its session comes to belong there, and it may stay after the
+session has left: a list asks the session itself, and takes out what is wrong.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.json_values import from_json
-from ..protocol.keys import SHARDS, EntryKeys, SessionKeys, ShardKeys, entry_keys, shard_keys, shard_of
+from ..protocol.keys import EntryKeys, SessionKeys, entry_keys, session_keys, shard_of
 from ..protocol.records import Counters
 from ..protocol.scripts import script
 
-T = TypeVar("T")
-DIRTY_MARK_TTL_MS = 2000
-"""The time for which a process may write a session that it marked, before it repairs the entries."""
-WRITER_GRACE_MS = 20_000
-"""The time that an announced creation, or a write, may take. Longer than any call is retried."""
-MAX_DUE = 200
-"""Sessions that one call hands out to be checked."""
+RAISE_INTERVAL_MS = 2000
+"""The pause between two raises of a session's entries by one process: how far an entry may be behind."""
+CREATION_GRACE_MS = 20_000
+"""The time that a creation may take after its entry. Longer than any call is retried."""
 RECORD_FIELDS = ("kind", "user", "agent", "label", "tags")
 """The fields of a session that decide where it is listed."""
 _STATE_FIELDS = ("incarnation", "status", "counters", "created", *RECORD_FIELDS)
 _MIN_TTL_MS = 30 * 24 * 3600 * 1000
 _PERSISTENT_MS = 10 * 365 * 24 * 3600 * 1000
-_DAY_MS = 24 * 3600 * 1000
-_CREATION_MARGIN_MS = 20
 
 
 class IndexRecord(NamedTuple):
@@ -47,19 +40,15 @@ class IndexRecord(NamedTuple):
     def of(cls, fields: Mapping[str, Argument | None]) -> IndexRecord:
         """Return the record of fields of a session's hash. Raises ValueError when the tags are damaged."""
         kind, user, agent, label, tags = [fields.get(name) for name in RECORD_FIELDS]
-        listed = from_json(tags) if isinstance(tags, str | bytes) else []
+        listed = from_json(tags) if isinstance(tags, str | bytes) and tags else []
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
             raise ValueError("tags must be a list of text")
         return cls(_text(kind) or "main", _text(user), _text(agent), _text(label), tuple(dict.fromkeys(listed)))
 
-    @classmethod
-    def parse(cls, text: bytes) -> IndexRecord:
-        """Read a stored record: a JSON array."""
-        kind, user, agent, label, tags = json.loads(text)
-        return cls(kind, user, agent, label, tuple(tags))
-
-    def __str__(self) -> str:
-        return json.dumps(self, separators=(",", ":"))
+    def changed(self, fields: Mapping[str, Argument | None]) -> IndexRecord:
+        """Return the record after some fields of the session were set, or removed where the value is None."""
+        new = IndexRecord.of(fields)
+        return self._replace(**{name: getattr(new, name) for name in RECORD_FIELDS if name in fields})
 
     def entries(self, namespace: str, tag: str) -> list[EntryKeys]:
         """Return the indexes that list a session with this record and this hash tag."""
@@ -81,36 +70,18 @@ class SessionIndexState(NamedTuple):
     record: IndexRecord = IndexRecord()
 
 
-class StoredIndexRecord(NamedTuple):
-    """The index entries of a session at one moment."""
+class Sample(NamedTuple):
+    """Sessions of an index that may have expired."""
 
     now_us: int
-    records: list[IndexRecord]
-    check_at: str
-    """The time of the next check, as it is stored, or ''."""
-    text: str
-    """The records, as they are stored, or ''."""
-
-
-class DirtyMark(NamedTuple):
-    """A session that is being written, and the process that writes it."""
-
-    id: str
-    writer: str
-
-    @classmethod
-    def parse(cls, member: str, writer: str = "") -> DirtyMark:
-        """Read '<id> <writer>', or an ID alone, which then is this writer's."""
-        id, _, found = member.partition(" ")
-        return cls(id, found.rstrip("?") or writer)
+    ids: list[str]
 
 
 class EntryUpdate(NamedTuple):
     """The new place of one session in its indexes."""
 
     id: str
-    tag: str
-    group: Literal["new", "active", "ended"]
+    group: Literal["announced", "active", "ended"]
     created_us: int = 0
     updated_us: int = 0
 
@@ -123,102 +94,84 @@ def tag_value(tag: str) -> str:
 
 def server_time(namespace: str) -> Call[int]:
     """Read the time of a server, in microseconds."""
-    shard = shard_keys(namespace, 0)
-    return Call(("TIME",), shard, lambda reply: int(reply[0]) * 1_000_000 + int(reply[1]), writes=False)
-
-
-def mark_dirty(namespace: str, tag: str, ids: Sequence[str], writer: str, *, may_relist: bool = False) -> Call[None]:
-    """Mark sessions of one tree as dirty. With `may_relist`, lists look at them whatever values they ask for."""
-    marks = [f"{id} {writer}{'?' if may_relist else ''}" for id in ids]
-    shard = shard_keys(namespace, shard_of(tag))
-    return invoke(script("indexes/mark_dirty"), shard, _ignore, ttl_ms=_MIN_TTL_MS, rest=marks)
+    keys = session_keys(namespace, "time")
+    return Call(("TIME",), keys, lambda reply: int(reply[0]) * 1_000_000 + int(reply[1]), writes=False)
 
 
 def announce(
-    namespace: str, keys: SessionKeys, record: IndexRecord, ttl_ms: int, writer: str, *, is_separate: bool
-) -> list[Call[None]]:
-    """Before a session is created: list it, mark it dirty, and have it checked in case it is never created."""
-    update = (keys.id, "announce", "", str(record), "", writer, "", "")
-    return [
-        _put_record(namespace, keys.tag, ttl_ms, update, _ignore),
-        *upsert(namespace, [EntryUpdate(keys.id, keys.tag, "new")], record, ttl_ms, is_separate=is_separate),
-    ]
+    entries: Sequence[EntryKeys], id: str, ttl_ms: int, *, created_us: int = 0, is_separate: bool
+) -> list[Call[bool]]:
+    """Before a session is created, or comes to be listed elsewhere: put it into indexes, as updated now.
 
-
-def upsert(
-    namespace: str,
-    updates: Sequence[EntryUpdate],
-    record: IndexRecord,
-    ttl_ms: int,
-    *,
-    is_separate: bool,
-    as_of_us: int = 0,
-) -> list[Call[None]]:
-    """Put sessions with the same record and shard into their indexes: in one call, or one for each index if they are separate."""
-    entries = record.entries(namespace, updates[0].tag)
-    rest = [part for one in updates for part in (one.group, one.created_us, one.updated_us, one.id)]
-    groups = [[entry] for entry in entries] if is_separate else [entries]
-    return [_upsert(group, index_ttl_ms(ttl_ms), as_of_us, rest) for group in groups if group]
-
-
-def remove(entries: EntryKeys, ids: Sequence[str], as_of_us: int) -> Call[None]:
-    """Take sessions out of an index, unless their entries are newer."""
-    rest = [part for id in ids for part in ("gone", as_of_us, as_of_us, id)]
-    return _upsert([entries], _MIN_TTL_MS, 0, rest)
-
-
-def _upsert(entries: Sequence[EntryKeys], ttl_ms: int, as_of_us: int, rest: Sequence[Argument]) -> Call[None]:
-    zsets = [zset for one in entries for zset in one[2:]]
-    return invoke(
-        script("indexes/upsert_entries"), entries[0], _ignore, ttl_ms=ttl_ms, as_of_us=as_of_us, rest=rest,
-        rest_keys=zsets,
-    )  # fmt: skip
-
-
-def put_record(
-    namespace: str,
-    keys: SessionKeys,
-    state: SessionIndexState,
-    stored: StoredIndexRecord,
-    writer: str,
-    grace_ms: int = 0,
-) -> Call[list[str]]:
-    """After the entries were repaired: store the record, and remove a writer's mark that is at least `grace_ms` old.
-
-    When another process changed the record since it was read, both records and the mark stay, and the session is due again.
-    The result is sessions that must be checked: IDs, or dirty marks.
+    The result is False if it has an entry already, whose place must be repaired.
     """
-    next_check = stored.now_us // 1000 + (state.ttl_ms + _CREATION_MARGIN_MS if state.ttl_ms >= 0 else _DAY_MS)
-    update = (
-        keys.id,
-        "put" if state.incarnation else "remove",
-        str(next_check),
-        str(state.record),
-        stored.check_at,
-        writer,
-        str(stored.now_us - grace_ms * 1000),
-        stored.text,
+    return put(entries, [EntryUpdate(id, "announced", created_us)], ttl_ms, is_separate=is_separate)
+
+
+def put(
+    entries: Sequence[EntryKeys], updates: Sequence[EntryUpdate], ttl_ms: int, *, is_separate: bool, as_of_us: int = 0
+) -> list[Call[bool]]:
+    """Put sessions into indexes: in one call, or one for each index if they are separate. Entries newer than `as_of_us` stay."""
+    rest = [part for one in updates for part in (one.group, one.created_us, one.updated_us, one.id)]
+    kept_ms = _PERSISTENT_MS if ttl_ms < 0 else ttl_ms + _MIN_TTL_MS
+    calls = [
+        invoke(
+            script("indexes/put_entries"), group[0], lambda known: known == 0, ttl_ms=kept_ms, as_of_us=as_of_us, rest=rest,
+            rest_keys=[zset for one in group for zset in one[2:]],
+        )
+        for group in _groups(entries, is_separate)
+    ]  # fmt: skip
+    for call in calls:
+        call.about = updates[0].id
+    return calls
+
+
+def raise_entries(entries: Sequence[EntryKeys], id: str) -> Call[bool]:
+    """Before a write: raise the last update of a session in its indexes, which must be on one server.
+
+    The result is False if it is not listed there, as an active session.
+    """
+    zsets = [one.active_updated for one in entries]
+    call = invoke(
+        script("indexes/raise_entries"), entries[0], lambda raised: raised == len(zsets), id=id, rest_keys=zsets
     )
-    return _put_record(namespace, keys.tag, state.ttl_ms, update, _texts)
+    call.about = id
+    return call
 
 
-def list_due(namespace: str, shard: int, grace_ms: int) -> Call[list[str]]:
-    """Read sessions that must be checked: IDs, or dirty marks."""
+def remove(entries: Sequence[EntryKeys], ids: Sequence[str], latest_us: int, *, is_separate: bool) -> list[Call[int]]:
+    """Take sessions out of indexes, unless their entries are newer than a time. The result is how many entries went."""
+    return [
+        invoke(
+            script("indexes/remove_entries"), group[0], int, latest_us=latest_us, rest=ids,
+            rest_keys=[zset for one in group for zset in one[2:]],
+        )
+        for group in _groups(entries, is_separate)
+    ]  # fmt: skip
+
+
+def sample(index: EntryKeys, limit: int) -> Call[Sample]:
+    """Read sessions of an index that may have expired, at most four times `limit`."""
     return invoke(
-        script("indexes/list_due"), shard_keys(namespace, shard), _texts, grace_ms=grace_ms, limit=MAX_DUE, writes=False
+        script("indexes/sample_entries"),
+        index,
+        lambda reply: Sample(int(reply[0]), [*dict.fromkeys(id.decode() for id in reply[1:])]),
+        limit=limit,
+        grace_us=CREATION_GRACE_MS * 1000,
+        rest_keys=(index.active_updated, index.ended_updated),
+        writes=False,
     )
 
 
-def get_record(namespace: str, keys: SessionKeys) -> Call[StoredIndexRecord]:
-    """Read what the indexes know of a session."""
+def members(index: EntryKeys, zset: str, first: int, count: int) -> Call[list[str]]:
+    """Read IDs of a zset of an index by their places, the oldest first."""
+    command = ("ZRANGE", zset, first, first + count - 1)
+    return Call(command, index, lambda reply: [id.decode() for id in reply], writes=False)
 
-    def read(reply: list[bytes]) -> StoredIndexRecord:
-        now_us, records, check_at = reply
-        parsed = [IndexRecord.parse(line) for line in records.splitlines()]
-        return StoredIndexRecord(int(now_us), parsed, check_at.decode(), records.decode())
 
-    shard = shard_keys(namespace, shard_of(keys.tag))
-    return invoke(script("indexes/get_record"), shard, read, id=keys.id, writes=False)
+def exists(keys: SessionKeys) -> Call[bool]:
+    """Ask whether a session exists."""
+    return Call(("EXISTS", keys.session), keys, bool, writes=False)
 
 
 def state_calls(keys: SessionKeys) -> list[Call[Any]]:
@@ -241,34 +194,25 @@ def read_state(values: Sequence[bytes | None], ttl_ms: int) -> SessionIndexState
     return SessionIndexState(incarnation.decode(), is_active, int(fields["created"] or 0), updated_us, ttl_ms, record)
 
 
-def index_ttl_ms(ttl_ms: int) -> int:
-    """Return how long an index is kept that lists a session with this life. a negative life never ends."""
-    return _PERSISTENT_MS if ttl_ms < 0 else ttl_ms + _MIN_TTL_MS
+def all_indexes(namespace: str) -> str:
+    """Return the pattern that the keys of all indexes match, for SCAN."""
+    return f"{namespace}:{{*}}:*:*:updated:*"
 
 
-def all_shards(namespace: str) -> list[ShardKeys]:
-    """Return the keys of all shards."""
-    return [shard_keys(namespace, shard) for shard in range(SHARDS)]
+def entry_keys_of(namespace: str, key: str) -> EntryKeys | None:
+    """Return the index that a key belongs to, or None for another key."""
+    prefix, _, rest = key.partition("}:")
+    index, kind, group, order, *value = [*rest.split(":", 4), "", "", "", ""][:5] if rest.count(":") >= 4 else [""] * 5
+    found = entry_keys(namespace, index, kind, "".join(value), prefix.partition(":{")[2])
+    return found if group in ("active", "ended") and order == "updated" and key in found else None
 
 
-def _put_record(namespace: str, tag: str, ttl_ms: int, update: tuple[str, ...], read: Callable[[Any], T]) -> Call[T]:
-    announce_ms = WRITER_GRACE_MS if ttl_ms < 0 else min(WRITER_GRACE_MS, ttl_ms + _CREATION_MARGIN_MS)
-    return invoke(
-        script("indexes/put_records"), shard_keys(namespace, shard_of(tag)), read, ttl_ms=index_ttl_ms(ttl_ms),
-        announce_ms=announce_ms, grace_ms=WRITER_GRACE_MS, rest=update,
-    )  # fmt: skip
+def _groups(entries: Sequence[EntryKeys], is_separate: bool) -> list[Sequence[EntryKeys]]:
+    return [[entry] for entry in entries] if is_separate else [entries] if entries else []
 
 
 def _text(value: Argument | None) -> str | None:
     return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
-
-
-def _texts(reply: Sequence[bytes]) -> list[str]:
-    return [one.decode() for one in reply]
-
-
-def _ignore(reply: object) -> None:
-    return None
 
 
 def _as_is(reply: Any) -> Any:

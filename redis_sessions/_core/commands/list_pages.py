@@ -1,8 +1,4 @@
-"""Calls that read pages of sessions: entries of an index, the dirty sessions, and the sessions themselves.
-
-An entry has the time of its session, unless the session is dirty. So a page reads enough entries and all dirty sessions, asks
-each session for its own time, and ends at the time of the last entry: no session that was not read can be newer.
-"""
+"""Calls that read pages of sessions: entries of an index, and the sessions themselves."""
 
 from __future__ import annotations
 
@@ -15,13 +11,14 @@ from ..protocol import records
 from ..protocol.call import Call, invoke
 from ..protocol.codec import decode
 from ..protocol.json_values import from_json
-from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys, ShardKeys
+from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys
+from ..protocol.message_times import TIME_DIGITS, read_time
 from ..protocol.scripts import script
-from .index_entries import WRITER_GRACE_MS
+from .index_entries import CREATION_GRACE_MS, RAISE_INTERVAL_MS, IndexRecord
 from .list_query import START, Position, Query, Row
 
 T = TypeVar("T")
-_FIELDS = (
+FIELDS = (
     "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
     "task", "tags", "parent", "lineage", "layout", "lease", "tree", "inbox",
 )  # fmt: skip
@@ -33,7 +30,6 @@ _TEXT_FIELDS = {
     "task": "task",
     "parent_id": "parent",
 }
-_MAX_DIRTY = 100_000
 MAX_LAST_MESSAGE_BYTES = 4096
 """A longer last message is shown by its time alone."""
 
@@ -54,43 +50,23 @@ class IndexSlice(NamedTuple):
     now_us: int
 
 
-class DirtySessions(NamedTuple):
-    """Sessions whose entries may be behind, and dirty marks of writers that died."""
-
-    ids: list[str]
-    due: list[str]
-
-
-def scan(query: Query, indexes: Sequence[EntryKeys], below: Position) -> Call[IndexSlice]:
-    """Read entries of indexes in one slot, newest first."""
+def scan(query: Query, indexes: Sequence[EntryKeys], below: Position, wanted: int) -> Call[IndexSlice]:
+    """Read entries of indexes on one server, newest first: about as many as are wanted."""
 
     def read(reply: list[Any]) -> IndexSlice:
         pairs = zip(reply[2::2], reply[3::2], strict=True)
         entries = [IndexEntry(int(float(at)), id.decode()) for id, at in pairs]
-        return IndexSlice(sorted(entries, reverse=True), int(reply[1]) if reply[1] else None, int(reply[0]))
+        return IndexSlice(entries, int(reply[1]) if reply[1] else None, int(reply[0]))
 
     return invoke(
         script("indexes/scan"),
         indexes[0],
         read,
         upper="+inf" if below is START else str(int(below.time)),
-        limit=query.entries_per_page,
+        limit=wanted,
         rest_keys=[zset for index in indexes for zset in query.zsets(index)],
         writes=False,
     )
-
-
-def list_dirty(query: Query, shard: ShardKeys) -> Call[DirtySessions]:
-    """Read the dirty sessions of a shard that a list may have to show."""
-
-    def read(reply: list[list[bytes]]) -> DirtySessions:
-        ids, due = [[one.decode() for one in some] for some in reply]
-        return DirtySessions(ids, due)
-
-    return invoke(
-        script("indexes/list_dirty"), shard, read, text=query.record_text, grace_ms=WRITER_GRACE_MS, limit=_MAX_DIRTY,
-        writes=False,
-    )  # fmt: skip
 
 
 def begin_prune(keys: IndexKeys, cooldown_ms: int) -> Call[bool]:
@@ -109,20 +85,7 @@ def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) ->
     def read(ids: list[str], found: list[Any]) -> list[Row | None]:
         return [read_row(id, one[0], one[1], one[2], now_us) for id, one in zip(ids, found, strict=True)]
 
-    return [_read(some, _FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
-
-
-def read_times(query: Query, keys: Sequence[SessionKeys]) -> list[Call[list[int]]]:
-    """Read the times by which sessions on one server are ordered, 0 for one that is gone."""
-    field = "counters" if query.order == "updated" else "created"
-
-    def read(_: list[str], found: list[Any]) -> list[int]:
-        return [time(values[0]) if values and values[0] else 0 for values, _, _ in found]
-
-    def time(value: bytes) -> int:
-        return records.Counters.parse(value).updated_us if field == "counters" else int(value)
-
-    return [_read(some, (field,), 0, read) for some in _parts(keys, 1000)]
+    return [_read(some, FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
 
 
 def _parts(keys: Sequence[SessionKeys], size: int) -> list[Sequence[SessionKeys]]:
@@ -149,7 +112,7 @@ def read_row(
 ) -> Row | None:
     """Return one session, or None when it is gone or damaged: one such session must not stop the list of the others."""
     try:
-        found = {name: value for name, value in zip(_FIELDS, values, strict=False) if value is not None}
+        found = {name: value for name, value in zip(FIELDS, values, strict=False) if value is not None}
         return _read_row(id, found, metadata, message, now_us) if "counters" in found else None
     except (LookupError, ValueError, TypeError):
         return None
@@ -196,13 +159,23 @@ def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], messa
 
 def _last_message(element: bytes, seq: int, incarnation: str) -> LastMessage:
     """Return the last message. Only its time when the script cut it after the time."""
-    at = moment(element[:13])
-    if len(element) == 13:
+    at = moment(read_time(element))
+    if len(element) == TIME_DIGITS:
         return LastMessage(seq=seq, at=at)
     message = decode(element, seq, incarnation)
     return LastMessage(seq=seq, at=at, role=message.role, text=message.text)
 
 
+def record_of(summary: SessionSummary) -> IndexRecord:
+    """Return the values that a session is listed under."""
+    return IndexRecord(summary.kind, summary.user_id, summary.agent_id, summary.label, tuple(summary.tags))
+
+
 def is_recent(entry: IndexEntry, now_us: int) -> bool:
-    """Return whether an entry may belong to a session that is just being created."""
-    return entry.time > now_us - WRITER_GRACE_MS * 1000
+    """Return whether an entry may belong to a session that is just being created, or to be listed there."""
+    return entry.time > now_us - CREATION_GRACE_MS * 1000
+
+
+def is_behind(entry: IndexEntry, row: Row, query: Query) -> bool:
+    """Return whether an entry is further behind its session than the upkeep allows."""
+    return query.position_of(row).time - entry.time > 2 * RAISE_INTERVAL_MS * 1000

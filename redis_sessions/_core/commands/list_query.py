@@ -19,11 +19,11 @@ from .session_fields import KINDS, checked_choice
 Order = Literal["updated", "created"]
 MAX_PAGE_SESSIONS = 1000
 _MIN_FILTERED_ENTRIES = 500
-"""Entries that are read at least for a page on which filters combine, because many of them may not match."""
+"""Entries that are read at least when filters combine, because many of them may not match."""
 
 
 class Position(NamedTuple):
-    """The end of a page: before this time (microseconds) and ID."""
+    """The end of a page: the index entry with this time (microseconds) and ID was the last."""
 
     time: float
     id: str
@@ -62,9 +62,9 @@ class Query(NamedTuple):
         return sum(one is not None for one in filters) <= 1
 
     @property
-    def entries_per_page(self) -> int:
-        """The number of index entries that are read for a page."""
-        return self.limit + 10 if self.has_one_filter else max(_MIN_FILTERED_ENTRIES, 2 * self.limit)
+    def entries_to_read(self) -> int:
+        """The number of index entries that are read for a page at first."""
+        return self.limit if self.has_one_filter else max(_MIN_FILTERED_ENTRIES, 2 * self.limit)
 
     def indexes(self, namespace: str) -> list[list[EntryKeys]]:
         """Return the indexes to read, grouped by slot: those of one filter. The other filters are checked on the sessions."""
@@ -77,13 +77,6 @@ class Query(NamedTuple):
             [entry_keys(namespace, "all", kind, "", f"index-{shard}") for kind in self.kinds] for shard in range(SHARDS)
         ]
 
-    @property
-    def record_text(self) -> str:
-        """Text that the index record of every listed session contains. '' when all sessions are listed."""
-        tag = self.tags[0] if self.tags else None
-        value = next((one for one in (self.label, self.user_id, tag, self.agent_id) if one is not None), None)
-        return "" if value is None else json.dumps(value)
-
     def zsets(self, entries: EntryKeys) -> list[str]:
         """Return the zsets of an index that are read."""
         active, ended = (
@@ -94,8 +87,8 @@ class Query(NamedTuple):
         return [active] if self.active_only else [active, ended]
 
     def is_listed_correctly(self, summary: SessionSummary) -> bool:
-        """Return whether a session belongs in the index that was read."""
-        if summary.kind not in self.kinds or (self.active_only and summary.status not in ("active", "paused")):
+        """Return whether a session belongs in the index that was read, as an active or as an ended one."""
+        if summary.kind not in self.kinds:
             return False
         if self.label is not None:
             return summary.label == self.label

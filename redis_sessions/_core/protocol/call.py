@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
-    __slots__ = ("_plain", "arguments", "fixed_keys", "hints", "idempotent", "index_effect", "keys", "operation", "read", "rest",
-                 "rest_keys", "script", "writes")  # fmt: skip
+    __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys", "operation",
+                 "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -38,6 +38,8 @@ class Call(Generic[T]):
         self.read = read
         self.writes = writes
         self.script: Script | None = None
+        self.due = 0.0
+        """The time by `time.monotonic` at which the present attempt must be over. The executor sets it."""
         self.operation = ""
         """The ID with which a caller can repeat the call after OutcomeUnknown, or ''."""
         self.idempotent = True
@@ -45,7 +47,9 @@ class Call(Generic[T]):
         self.index_effect: IndexEffect = "none"
         """The effect that the script's header states, or a smaller one if the arguments exclude the rest."""
         self.hints: Sequence[Call[Any]] = ()
-        """Calls that must precede this one, such as the index entry of a session to be created. Their replies do not matter."""
+        """Calls that must precede this one, such as the index entry of a session to be created. Each result says if it worked."""
+        self.about = ""
+        """Of a hint: the ID of the session that the hint is about."""
         self.fixed_keys: Sequence[str] = ()
         self.rest_keys: Sequence[str] | None = None
         self.arguments: dict[str, Argument] = {}

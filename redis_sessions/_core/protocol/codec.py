@@ -1,7 +1,8 @@
 """Encode and decode messages.
 
-A stored message is '<13 digits of ms><kind><flags><tokens> <batch ID> [<facts> ]<payload as JSON>', for example
-`1763700000000u@12 job-7 {"role":"user",…}`. Scripts read the header and never decode a payload.
+A stored message is '<time><left><kind><flags><tokens> <batch ID> [<facts> ]<payload as JSON>', for example
+`8V`R-!!0u@12 job-7 {"role":"user",…}`. `message_times.py` reads the time. `left` is the number of messages that left
+the list when this one came. Scripts read the header and never decode a payload.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from ...models.formats import MAX_CALLS_PER_MESSAGE, Facts, recognise
 from ...models.messages import Message, kind_of_facts, stored_message
 from ...settings import MAX_WIRE_BYTES, TokenCounter
 from .json_values import from_json, to_json, to_payload
+from .message_times import read_time
 
 PINNED_FLAG = 1
 FACTS_FLAG = 2
 CONTINUES_FLAG = 4
 MAX_MESSAGE_TOKENS = 2**31
+FLAGS_AT = 9
+"""The index of the flags in an element. The kind stands before them."""
 
 
 class Encoded(NamedTuple):
@@ -60,8 +64,8 @@ def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
     words = "" if facts is None or (facts.opens == facts.closes == () and not facts.binds_next) else _words(facts)
     if words:
         flags, words = flags + FACTS_FLAG, words + " "
-    elif kind == "t":
-        flags += CONTINUES_FLAG  # a result that does not say of which call
+    if kind == "t":
+        flags += CONTINUES_FLAG  # a result mostly continues the group of its call, and the scripts see to the others
     data = f"{kind}{chr(flags)}{tokens} {batch_id} {words}{text}".encode()
     if len(data) > MAX_WIRE_BYTES:
         raise InvalidInput(name="message", detail=f"must have at most {MAX_WIRE_BYTES} bytes, got {len(data)}")
@@ -105,20 +109,20 @@ def decode(element: bytes, seq: int, incarnation: str) -> Message:
 
 def _decode(element: bytes, seq: int, incarnation: str) -> Message:
     head, batch_id, payload = element.split(b" ", 2)
-    flags = head[14]
+    flags = head[FLAGS_AT]
     facts = ""
     if flags & FACTS_FLAG:
         words, payload = payload.split(b" ", 1)
         facts = words.decode()
     return stored_message(
         from_json(payload),
-        chr(head[13]),
+        chr(head[FLAGS_AT - 1]),
         seq,
-        int(head[:13]),
+        read_time(head),
         incarnation,
         batch_id.decode(),
         bool(flags & PINNED_FLAG),
-        int(head[15:]),
+        int(head[FLAGS_AT + 1 :]),
         facts,
         bool(flags & CONTINUES_FLAG),
     )

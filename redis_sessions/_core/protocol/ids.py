@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import secrets
+from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
+from ..._fork import run_in_child
 from ...errors import InvalidInput
 
 GLOB_CHARACTERS = set("*?[]\\")
@@ -81,14 +82,27 @@ class OperationIds:
 
     def __init__(self) -> None:
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        run_in_child(self._reset)
 
     def _reset(self) -> None:
         self._prefix = secrets.token_urlsafe(6)
         self._count = itertools.count()
 
     def __call__(self) -> str:
-        return f"{self._prefix}.{next(self._count):x}"
+        return self._prefix + _counter_text(next(self._count))
+
+
+_COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+
+
+@lru_cache(maxsize=64)
+def _leading_digits(number: int) -> str:
+    return "" if number == 0 else _leading_digits(number // 64) + _COUNTER_DIGITS[number % 64]
+
+
+def _counter_text(number: int) -> str:
+    """Return a number in base 64. A batch ID is stored with every message, so it must be short."""
+    return _leading_digits(number // 64) + _COUNTER_DIGITS[number % 64]
 
 
 new_operation_id = OperationIds()

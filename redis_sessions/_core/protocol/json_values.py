@@ -34,6 +34,7 @@ _SURROGATE = re.compile("([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]")
 _SPLIT_PAIR = re.compile(r"\\(?:(ud[89ab][0-9a-f]{2})\\u(D[C-F][0-9A-F]{2})|.)")
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _decode = json.JSONDecoder().decode
+_decode_start = json.JSONDecoder().raw_decode
 
 
 def _reused_encoder() -> Callable[[Any], str]:
@@ -82,6 +83,12 @@ def from_json(text: bytes | str) -> Any:
         text = text.decode()
     if text[-1:] == _SURROGATE_MARK:
         text = _SPLIT_PAIR.sub(_kept_apart, text)
+    try:
+        value, end = _decode_start(text)  # faster, because it looks for no white space
+        if end == len(text):
+            return value
+    except ValueError:
+        pass
     return _decode(text)
 
 

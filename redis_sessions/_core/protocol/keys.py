@@ -13,9 +13,6 @@
     <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>   a session that is being imported
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
-    <namespace>:{index-<n>}:records       hash     the values that each session is listed under, for a sixteenth of the sessions
-    <namespace>:{index-<n>}:check_at      zset     those sessions, by the time of the next check of their entries
-    <namespace>:{index-<n>}:dirty         zset     dirty marks: those sessions that are being written, by time
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
     <namespace>:{workers}:heard_at        zset     workers by the time at which they were heard last
@@ -41,7 +38,7 @@ from ...errors import InvalidInput
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 SHARDS = 16
 
 
@@ -130,16 +127,6 @@ class DocumentKeys(NamedTuple):
     documents: str
 
 
-class ShardKeys(NamedTuple):
-    """The keys of the index upkeep for a sixteenth of the sessions. A whole tree is in one shard."""
-
-    id: str
-    tag: str
-    check_at: str
-    records: str
-    dirty: str
-
-
 class EntryKeys(NamedTuple):
     """The zsets of one index value, for sessions of one kind."""
 
@@ -152,16 +139,7 @@ class EntryKeys(NamedTuple):
 
 
 AnyKeys: TypeAlias = (
-    SessionKeys
-    | AgentKeys
-    | WorkerKeys
-    | ChannelKeys
-    | StagedKeys
-    | ImportKeys
-    | IndexKeys
-    | ShardKeys
-    | EntryKeys
-    | DocumentKeys
+    SessionKeys | AgentKeys | WorkerKeys | ChannelKeys | StagedKeys | ImportKeys | IndexKeys | EntryKeys | DocumentKeys
 )
 
 
@@ -198,12 +176,6 @@ def import_keys(namespace: str, root: str, nonce: str) -> ImportKeys:
     """Return the key of the outcome of the import under a nonce."""
     tag = hash_tag(root)
     return ImportKeys(root, tag, f"{namespace}:{{{tag}}}:import:{nonce}")
-
-
-def shard_keys(namespace: str, shard: int) -> ShardKeys:
-    """Return the keys of one shard of the index upkeep, 0 to 15."""
-    tag = f"index-{shard}"
-    return ShardKeys(tag, tag, *[f"{namespace}:{{{tag}}}:{kind}" for kind in ("check_at", "records", "dirty")])
 
 
 def shard_of(tag: str) -> int:

@@ -14,7 +14,10 @@ class Word(NamedTuple):
 
     name: str
     type: str
-    """number, text, or digits: a number that scripts keep as text. With a question mark: or '-' for none."""
+    """number, signed (it can be negative), hex, text, or digits: a number that scripts keep as text.
+
+    With a question mark: or '-' for none.
+    """
     meaning: str
 
 
@@ -34,18 +37,27 @@ SCHEMA: dict[str, Record] = {
     "counters": Record(
         "counters",
         _words(
-            ("rev", "number", "changes so far"),
             ("last_seq", "number", "the highest seq"),
-            ("dropped", "number", "the highest seq minus the messages in the list"),
+            ("count", "number", "messages in the list; `dropped` is `last_seq` minus `count`"),
+            ("bytes", "number", "bytes of the retained messages, as stored"),
+            ("tokens", "number", "tokens of the retained messages"),
             ("user_messages", "number", "user messages since the last clear"),
             ("assistant_messages", "number", "assistant messages since the last clear"),
             ("turns", "number", "turns that an assistant message completed"),
             ("pending_turn", "number", "1 while a user message waits for its answer, else 0"),
-            ("bytes", "number", "bytes of the retained messages, as stored"),
-            ("tokens", "number", "tokens of the retained messages"),
-            ("operations", "number", "operations so far; numbers the recorded results"),
-            ("updated_us", "number", "time of the last change, µs since the epoch"),
-            ("user_seq", "number", "seq of the newest retained user message that starts a group, or 0"),
+            (
+                "user_back",
+                "number",
+                "`last_seq` minus the seq of the newest retained user message that starts a group, or 0",
+            ),
+            ("updated_us", "hex", "time of the last change, µs since the epoch"),
+            ("rev_ahead", "signed", "`rev`, the changes so far, minus `last_seq`"),
+            ("operations_ahead", "signed", "operations so far, which number the recorded results, minus `rev`"),
+            (
+                "plain_after",
+                "number",
+                "listed messages above this seq start groups, and have neither a pin nor the flag of a summary",
+            ),
         ),
     ),
     "layout": Record(

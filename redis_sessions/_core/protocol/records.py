@@ -10,23 +10,37 @@ Bytes: TypeAlias = bytes
 class Counters(NamedTuple):
     """The session's counters."""
 
-    rev: int
     last_seq: int
+    rev: int
     dropped: int
+    bytes: int
+    tokens: int
     user_messages: int
     assistant_messages: int
     turns: int
     pending_turn: int
-    bytes: int
-    tokens: int
-    operations: int
-    updated_us: int
     user_seq: int
+    updated_us: int
+    operations: int
+    plain_after: int
 
     @classmethod
     def parse(cls, text: Bytes) -> Counters:
         """Read the record. Raises ValueError when it is damaged."""
-        return cls._make(map(int, text.split()))
+        last_seq, count, bytes, tokens, users, assistants, turns, pending_turn, user_back, updated, *rest = text.split()
+        rev_ahead, operations_ahead, plain_after = map(int, rest)
+        last = int(last_seq)
+        return cls(
+            last, last + rev_ahead, last - int(count), int(bytes), int(tokens), int(users), int(assistants), int(turns),
+            int(pending_turn), last - int(user_back), int(updated, 16), last + rev_ahead + operations_ahead, plain_after,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        return join_words(
+            self.last_seq, self.last_seq - self.dropped, self.bytes, self.tokens, self.user_messages,
+            self.assistant_messages, self.turns, self.pending_turn, self.last_seq - self.user_seq,
+            f"{self.updated_us:x}", self.rev - self.last_seq, self.operations - self.rev, self.plain_after,
+        )  # fmt: skip
 
 
 class Layout(NamedTuple):

@@ -22,5 +22,11 @@ try:
 except ImportError:
     pass
 else:
-    hiredis_pack: Any = hiredis.pack_command
-    pack = hiredis_pack
+    _pack_texts: Any = hiredis.pack_command
+
+    def _pack_safely(command: Command) -> bytes:
+        """Give numbers to hiredis as texts: it crashes when a signal handler raises while it converts a number."""
+        packed: bytes = _pack_texts(tuple([str(part) if isinstance(part, int) else part for part in command]))
+        return packed
+
+    pack = _pack_safely

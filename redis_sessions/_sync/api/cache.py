@@ -16,11 +16,13 @@ from ..._core.protocol.ids import check_namespace, new_id, new_incarnation
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
-from ...engines import Engine, from_client, from_url
+from ..._pickling import PicklableByUrl
+from ...engines import Engine, from_client, from_url, with_address_remap
 from ...errors import InvalidInput, SessionExists, SessionNotFound
 from ...models.transfer import ImportResult, OnConflict
 from ...settings import (
     MAX_WIRE_BYTES,
+    AddressRemap,
     CacheOptions,
     Description,
     NewSession,
@@ -29,17 +31,10 @@ from ...settings import (
     checked_names,
 )
 from ..services import export_import
-from ..services.context import CacheContext
-from ..services.document_categories import DocumentCategories
-from ..services.indexer import Indexer
-from ..services.listing import SessionLister
-from ..services.run_queues import RunQueues
-from ..services.watcher import Watcher
+from ..services.context import Bounds, CacheContext, CacheParts
 from ..transport import primitives, tasks
-from ..transport.executor import Executor
-from ..transport.notifications import NotificationHub
+from ..transport.per_loop import PerLoop
 from ..transport.renewal_thread import RenewalConnections
-from ..transport.router import Router
 from .cache_queries import CacheQueries
 from .claimer import claim_run
 from .run import Run
@@ -49,28 +44,41 @@ from .worker import Handler, Worker
 _log = logging.getLogger("redis_sessions")
 
 
-class SessionCache(CacheQueries):
+class SessionCache(PicklableByUrl, CacheQueries):
     """The sessions of one namespace on one server or cluster. All workers that name the same share them.
 
     `from_url` makes its own connections. The constructor copies the connection settings of a redis-py client, and never uses
-    or closes the client itself. Close a cache, or use it in a `with` block. One cache serves a whole process: all its tasks
-    and threads.
+    or closes the client itself. Close a cache, or use it in a `with` block. One cache serves a whole process: all its event
+    loops, tasks and threads.
     """
 
     def __init__(self, client: Any, **options: Unpack[CacheOptions]) -> None:
-        """Make a cache with the connection settings of a redis-py client. See `from_url` for the options."""
-        self._set_up(from_client(client), **options)
+        """Make a cache with the connection settings of a redis-py client. See `from_url` for the options.
+
+        Args:
+            client: a client of redis for `SessionCache`, of redis for `SessionCache`: standalone, cluster, or that
+                of a Sentinel master.
+            **options: the options of `from_url`.
+
+        Raises:
+            InvalidInput: the client or an option is not valid.
+        """
+        engine = from_client(client, is_async=primitives.ASYNC)
+        self._set_up(engine, **{**engine.cache_options, **options})
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
         """Make a cache for a URL. Nothing is sent yet.
 
         Args:
-            url: redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, embedded://[path] or fake://.
+            url: redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, embedded://[path] or fake://. The options
+                of its query count more than the arguments. See the reference of settings.
             namespace: the deployment or tenant. Default "sessions".
             timeout: bounds one attempt of a call. Default 5 s.
             retry_for: bounds a call with all its retries. Default 10 s.
             max_connections: connections to each node, for threads. Default 50. A thread waits for a free one.
+            address_remap: maps the addresses that nodes and sentinels name to those that can be reached from here. A function
+                from (host, port) to (host, port), or rules such as "10.0.0.1:7001=localhost:17001,*=localhost".
             acks: replicas that must acknowledge each write, 0 to 100. Default 0. Fewer within half of `timeout` raise
                 NotReplicated.
             token_counter: counts the tokens of a payload when it is appended. Default: `estimate_tokens`, a quarter of the
@@ -84,7 +92,10 @@ class SessionCache(CacheQueries):
             InvalidInput: the URL or an option is not valid.
         """
         cache = cls.__new__(cls)
-        cache._set_up(from_url(url), **options)
+        engine = from_url(url)
+        cache._set_up(engine, **{**options, **engine.cache_options})
+        if not engine.is_private:
+            cache._origin = url, options
         return cache
 
     def _set_up(
@@ -95,6 +106,7 @@ class SessionCache(CacheQueries):
         timeout: Duration = 5.0,
         retry_for: Duration = 10.0,
         max_connections: int = 50,
+        address_remap: AddressRemap | None = None,
         token_counter: TokenCounter | None = None,
         image_tokens: int = IMAGE_TOKENS,
         touch_on_read: bool = False,
@@ -103,6 +115,7 @@ class SessionCache(CacheQueries):
         **settings: Any,
     ) -> None:
         checked_names(settings, CacheOptions)
+        engine = with_address_remap(engine, address_remap)
         self.namespace = check_namespace(namespace)
         self.settings = SessionSettings.of(settings)
         """The defaults for new sessions."""
@@ -114,28 +127,13 @@ class SessionCache(CacheQueries):
         self._count = count if token_counter or image_tokens != IMAGE_TOKENS else estimate_tokens
         bound = milliseconds(retry_for, "retry_for") / 1000
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
-        self._router = Router(engine, attempt, whole(max_connections, "max_connections", minimum=1))
         if whole(acks, "acks", maximum=100) and engine.where.startswith(("fake://", "embedded://")):
             raise InvalidInput(name="acks", detail=f"must be 0, because {engine.where} has no replicas")
-        self._executor = Executor(self._router, engine.where, namespace, bound, acks, round(attempt * 500))
+        bounds = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks)
         self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
-        self._categories = DocumentCategories(self._executor, namespace)
-        self._hub = NotificationHub(self._router, namespace)
-        indexer = Indexer(self._executor, namespace, is_separate=self._router.is_cluster)
-        self._executor.observer = indexer
-        self._context = CacheContext(
-            executor=self._executor,
-            hub=self._hub,
-            run_queues=RunQueues(self._executor, self._hub, indexer, namespace),
-            indexer=indexer,
-            watcher=Watcher(self._executor, self._hub),
-            renewals=RenewalConnections(self._executor),
-            namespace=namespace,
-            settings=self.settings,
-            count=self._count,
-            touch_on_read=touch_on_read,
-        )
-        self._lister = SessionLister(self._context)
+        parts = PerLoop(partial(CacheParts.make, engine, namespace, bounds))
+        renewals = RenewalConnections(parts.current.executor)
+        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read)
 
     def session(self, id: str) -> Session:
         """Return a handle on a session, whether it exists or not. No round trip."""
@@ -307,7 +305,8 @@ class SessionCache(CacheQueries):
             owner: the name that others see as the holder. Default: '<host>:<process ID>'.
             max_hold: the time after which the lease of a run is not renewed any more, so that a handler that hangs loses it.
             stop: an event that stops the worker.
-            signals: whether SIGTERM and SIGINT stop the worker. Default: unless `stop` is given.
+            signals: whether SIGTERM and SIGINT stop the worker. Default: unless `stop` is given. The handlers that the worker
+                finds are back when it returns.
             backoff: the pause after the first failed attempt, 0 or more. It doubles up to 60 s, and a random part of at most a
                 half is taken off. Or a function that takes the number of the attempt and returns the pause.
             retry_on: errors that are worth another attempt: a class, a tuple of classes, or a function that takes the error.
@@ -323,9 +322,12 @@ class SessionCache(CacheQueries):
             self._context, agent_id, handler, concurrency=concurrency, ttl=ttl, grace=grace, owner=owner,
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
         )  # fmt: skip
-        if stop is not None:
-            tasks.spawn(_call_when_set, stop, worker.stop)
-        worker.work(signals=stop is None if signals is None else signals)
+        waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
+        try:
+            worker.work(signals=stop is None if signals is None else signals)
+        finally:
+            if waiting is not None:
+                tasks.cancel(waiting)
 
     def limit_agent(self, agent_id: str, *, max_running: int | None) -> None:
         """Bound how many runs and turns of an agent are handled at once in the whole fleet, from now on.
@@ -369,11 +371,12 @@ class SessionCache(CacheQueries):
         return self.session(id).delete()
 
     def close(self) -> None:
-        """Close the connections of this cache. A redis-py client that it was made with stays as it is."""
-        self._context.indexer.close()
-        self._context.renewals.close()
-        self._hub.close()
-        self._router.close()
+        """Close the connections of this cache. A redis-py client that it was made with stays as it is.
+
+        Any task and any thread can close a cache, also after the event loops that used it have ended.
+        """
+        self._context.close()
+        self.engine.release()
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
-from ..._core.protocol.keys import index_keys, session_keys
+from ..._core.protocol.keys import document_keys, index_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.events import SessionEvent
@@ -19,7 +19,6 @@ from ...models.summaries import SessionSummary
 from ...models.workers import WorkerInfo
 from ...settings import Filters, checked_names
 from ..services.context import CacheContext
-from ..services.document_categories import DocumentCategories
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
@@ -34,17 +33,22 @@ class CacheQueries:
     namespace: str
     """The deployment or tenant."""
     _context: CacheContext
-    _executor: Executor
-    _lister: SessionLister
-    _categories: DocumentCategories
     _max_document_bytes: int
+
+    @property
+    def _executor(self) -> Executor:
+        return self._context.executor
+
+    @property
+    def _lister(self) -> SessionLister:
+        return SessionLister(self._context)
 
     def list(self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[SessionSummary]:
         """Return a page of sessions, newest first.
 
-        Each session is read as it is now. Pages are in exact order, and each begins where the page before ended, whatever is
-        written in between. Where filters combine, a page may hold fewer sessions than `limit`: the cursor says whether there are
-        more.
+        Each session is read as it is now. The order by last update is exact to 2 s, and exact in a page. Each page begins where
+        the page before ended. A session that is written in between moves to the first page. A page may hold fewer sessions than
+        `limit`, where filters combine or many sessions expired: the cursor says whether there are more.
 
         Args:
             limit: sessions of the page, 0 to 1,000.
@@ -59,7 +63,8 @@ class CacheQueries:
         Raises:
             InvalidInput: a filter or the cursor is not valid.
 
-        Cost: at most three round trips. One index is read, whose size does not matter.
+        Cost: two round trips, and two more after recent writes of this process. Where filters combine, or many sessions expired,
+        two for each part of at most 1,000 index entries. The size of the index does not matter.
         """
         return self._lister.page(_query(limit, filters), cursor)
 
@@ -119,8 +124,8 @@ class CacheQueries:
         Raises InvalidInput for a category that is empty, longer than 256 characters, not printable, begins or ends with '/', or
         contains '//', '..', a backslash or braces.
         """
-        keys = self._categories.keys_of(category)
-        return Documents(self._executor, self._categories, keys, self._max_document_bytes)
+        keys = document_keys(self.namespace, category)
+        return Documents(self._context, keys, self._max_document_bytes)
 
     def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Return a page of categories that hold documents, ascending.
@@ -131,10 +136,10 @@ class CacheQueries:
 
         Cost: two round trips on one server, and one for each batch of empty categories. All names are read.
         """
-        return self._categories.page(limit, cursor)
+        return self._context.categories.page(limit, cursor)
 
     def recover(self, agent_id: str | None = None) -> int:
-        """Check the runs and turns whose worker died or whose time is over. Without an agent check all inboxes and indexes, too.
+        """Check the runs and turns whose worker died or whose time is over. Without an agent check all inboxes, too.
 
         A check moves the inbox of a session whose holder died into the transcript. Workers check the work of their agents while
         they wait. Each effect happens once, by the process that checks first.
@@ -143,7 +148,7 @@ class CacheQueries:
             agent_id: check only the runs and turns of this agent.
 
         Returns:
-            The number of runs and sessions that were checked.
+            The number of runs and turns that were checked.
         """
         if agent_id is not None:
             check_agent(agent_id)
@@ -151,7 +156,7 @@ class CacheQueries:
         for agent in [agent_id] if agent_id is not None else self._context.run_queues.agents():
             while (count := self._context.run_queues.recover(agent)) > 0:
                 checked += count
-        return checked + (self._context.indexer.recover() if agent_id is None else 0)
+        return checked
 
     def watch(
         self,

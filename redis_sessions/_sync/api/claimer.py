@@ -41,7 +41,8 @@ class Claimer:
         self._max_hold = max_hold
         max_hold_ms(max_hold)  # refuses a wrong duration
         self._nonce = secrets.token_hex(8)
-        self._notifications = context.hub.register(self._nonce)
+        self._hub = context.hub
+        self._notifications = self._hub.register(self._nonce)
         self._places: set[str] = set()
         self._has_left = False
         """True if it left a place by itself, so that work which was offered to it before may still arrive."""
@@ -58,7 +59,7 @@ class Claimer:
         Args:
             on_poll: called each time before the queues are asked.
         """
-        hub = self._context.hub
+        hub = self._hub
         due = time.monotonic() + wait_ms / 1000
         while not is_stopped():
             if on_poll is not None:
@@ -137,20 +138,20 @@ class Claimer:
 
     def wake(self) -> None:
         """Wake a waiting claim, so that it calls `is_stopped`."""
-        self._context.hub.wake(self._nonce)
+        self._hub.wake(self._nonce)
 
     def close(self) -> None:
         """Leave the places among the waiting workers. Work that was reserved since goes to another worker."""
         if self._places or self._has_left:
             tasks.spawn(self._leave, sorted(self._places))
         else:
-            self._context.hub.unregister(self._nonce)
+            self._hub.unregister(self._nonce)
 
     def _leave(self, agents: list[str]) -> None:
         try:
             self._context.run_queues.stop_waiting(agents, self._nonce, self._notifications, self.agents)
         finally:
-            self._context.hub.unregister(self._nonce)
+            self._hub.unregister(self._nonce)
 
 
 def claim_run(

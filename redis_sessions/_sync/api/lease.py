@@ -15,6 +15,7 @@ from ..._core.commands.lease_states import LeaseEvent, LeaseState
 from ..._core.commands.leases import Grant
 from ..._core.commands.run_queues import agent_of
 from ..._durations import Duration, whole
+from ..._pickling import NotPicklable
 from ...errors import (
     InvalidInput,
     LeaseLost,
@@ -41,7 +42,7 @@ _CLOCK_MARGIN_SECONDS = 0.005
 _UNANSWERED = (OutcomeUnknown, StoreUnavailable, NotReplicated)
 
 
-class Lease(Generic[S]):
+class Lease(NotPicklable, Generic[S]):
     """The exclusive right to write one session. `with session.lease() as lease:` acquires and releases it.
 
     In the block, each write to the session by this task, or by tasks that it starts, carries the lease. The server
@@ -49,6 +50,8 @@ class Lease(Generic[S]):
     Other threads, and tasks that began before, write under the lease with `lease.session`. The writes of all other
     workers are refused with SessionLocked. A thread renews the lease at a third of its ttl, for as long as this object exists.
     """
+
+    _instead = "acquire a lease of the session there"
 
     def __init__(
         self,

@@ -7,30 +7,37 @@ from typing import TypeVar
 
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
+from ..._pickling import NotPicklable
 from ...errors import LeaseLost
 from ..services import lease_context
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
+from ..transport.executor import Executor
 from .session_state import State, Variables
 
 T = TypeVar("T")
 
 
-class SessionBase:
+class SessionBase(NotPicklable):
     """One session of a cache."""
+
+    _instead = "send its `id`, and call `session(id)` of a cache there"
 
     def __init__(
         self, context: CacheContext, keys: SessionKeys, incarnation: str, *, under: HeldLease | None = None
     ) -> None:
         self._context = context
-        self._executor = context.executor
         self._keys = keys
         self._incarnation = incarnation
         self._count = context.count
         self._seen = 0
         self._knows_format = False
-        self._address = (id(context.executor), keys.session)
+        self._address = (id(context), keys.session)
         self._under = under
+
+    @property
+    def _executor(self) -> Executor:
+        return self._context.executor
 
     @property
     def id(self) -> str:

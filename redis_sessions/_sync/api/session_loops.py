@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from ..._core.commands import loops
 from ..._core.protocol.ids import check_id, new_id
 from ..._core.protocol.json_values import to_plain
+from ..._pickling import NotPicklable
 from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopTurn, Usage
 from ...models.pages import Page
 from .session_base import SessionBase
@@ -65,8 +66,10 @@ class SessionLoops(SessionBase):
         return self._executor.run(loops.ledger(self._keys, self._incarnation))
 
 
-class Loop:
+class Loop(NotPicklable):
     """One loop of a session. All methods raise LoopNotFound when the session has no such loop."""
+
+    _instead = "send the IDs of the session and the loop, and call `session(id).loop(loop_id)` of a cache there"
 
     def __init__(self, session: SessionBase, id: str) -> None:
         self._session = session

@@ -14,6 +14,7 @@ from ..._core.commands.session_fields import checked_text
 from ..._core.protocol.call import Call
 from ..._core.protocol.json_values import from_json, to_json
 from ..._core.protocol.keys import SessionKeys
+from ..._pickling import NotPicklable
 from ...errors import InvalidInput, InvalidState
 from ..transport.primitives import MappingAccess
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 Run = Callable[[Call[Any]], Any]
 
 
-class _NamedValues(MappingAccess, ABC):
+class _NamedValues(NotPicklable, MappingAccess, ABC):
     """Named values of a session.
 
     Each method is one atomic round trip. A write extends the session's life. All methods raise SessionNotFound when the
@@ -29,6 +30,7 @@ class _NamedValues(MappingAccess, ABC):
     """
 
     _prefix = ""
+    _instead = "send what `all()` returns"
 
     def __init__(self, keys: SessionKeys, run: Run, writer: Callable[[], tuple[str, str]]) -> None:
         self._keys = keys

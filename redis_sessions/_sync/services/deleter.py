@@ -13,8 +13,9 @@ def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, l
     """Delete a session. Return whether it existed.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
-    deleted, 400 a round trip, and the session last.
+    deleted, 400 a round trip, and the session last. The index entries are removed in the background.
     """
+    context.indexer.learn([keys.id])
     existed = False
     while True:
         deletion = context.executor.run(sessions.delete(keys, incarnation, lease))

@@ -12,7 +12,7 @@ from ..._core.commands.lease_states import OPEN, LeaseEvent, LeaseState, next_st
 from ..transport import tasks
 
 Address: TypeAlias = tuple[int, str]
-"""A session of one cache: the identity of the cache's executor, and the key of the session."""
+"""A session of one cache: the identity of the cache's context, and the key of the session."""
 
 
 class HeldLease:

@@ -50,6 +50,7 @@ class LeaseRenewer:
     ) -> None:
         self.ttl_ms = ttl_ms
         self._context = context
+        self._hub = context.hub
         self._keys = keys
         self._incarnation = grant.incarnation
         self._lease = lease
@@ -69,7 +70,7 @@ class LeaseRenewer:
         """Begin with a lease that was granted."""
         self._note_grant(grant.granted_at, grant.ms, grant.session_ttl_ms)
         self._indexing = tasks.later(_INDEX_AFTER_SECONDS, tasks.while_used(self._update_index))
-        _listen(self._context.hub, self._lease, self._home, self)
+        _listen(self._hub, self._lease, self._home, self)
 
     def stop(self) -> None:
         """Stop renewing."""
@@ -78,7 +79,7 @@ class LeaseRenewer:
             for timer in (self._timer, self._indexing):
                 if timer is not None:
                     timer.cancel()
-        self._context.hub.unregister(self._lease.nonce)
+        self._hub.unregister(self._lease.nonce)
 
     def check(self) -> None:
         """Ask the server, in the background, whether the lease is still held."""

@@ -48,7 +48,7 @@ class QueueHints:
     @property
     def is_separate(self) -> bool:
         """True if queues can be on other servers than the sessions, so that no script can write both (cluster)."""
-        return not self._hub.counts_receivers
+        return self._hub.is_cluster
 
     def keys_of(self, work: str | Work) -> SessionKeys:
         """Return the keys of work that a queue names."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from redis.connection import Connection, ConnectionInterface, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ...engines import Engine, connection_options
@@ -24,8 +24,8 @@ def connector(
 ) -> Callable[[], ConnectionInterface]:
     """Return a function that makes one connection, not yet open, to the engine's server or to a node.
 
-    `is_idle`: nothing may be sent for long, so the operating system checks whether the peer is still there.
-    Raises InvalidInput for an option that does not exist, or a client that does not fit the cache.
+    `is_idle`: little is sent, so the operating system also checks whether the peer is still there.
+    Raises InvalidInput for an option of a borrowed client that does not exist.
     """
     options = connection_options(engine, timeout, Retry)
     options["socket_timeout"] = None if primitives.ASYNC else timeout  # a shared connection has its own timer
@@ -43,16 +43,11 @@ def connector(
     kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
 
     try:
-        is_right_kind = inspect.iscoroutinefunction(kind(**options).connect) is primitives.ASYNC
-    except (TypeError, ValueError) as problem:
+        kind(**options)
+    except (TypeError, ValueError, RedisError) as problem:
         detail = str(problem).rpartition("got an unexpected keyword argument ")
         reason = f"there is no option {detail[2]}" if detail[1] else str(problem)
-        raise InvalidInput(name="url", detail=f"{engine.where}: {reason}") from None
-    if not is_right_kind:
-        raise InvalidInput(
-            name="client",
-            detail="SessionCache needs an asyncio client of redis-py, SessionCache needs a plain one",
-        )
+        raise InvalidInput(name="client", detail=f"{engine.where}: {reason}") from None
 
     def connect() -> ConnectionInterface:
         engine.prepare()

@@ -6,89 +6,44 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    MovedError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import AskError, NoPermissionError, NoScriptError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import SCHEMA_VERSION, meta_key, session_keys
+from ..._core.protocol.keys import SCHEMA_VERSION, meta_key
 from ..._core.protocol.transport_errors import (
-    DENIED_WORDS,
-    NOT_READY_WORDS,
     ConnectFailed,
+    ConnectImpossible,
     ConnectionLost,
     ConnectionRejected,
     QueueNeeded,
     ServerNotReady,
+    TimeOver,
     TransportError,
-    error_word,
 )
 from ...errors import (
-    BY_REFUSAL,
     AccessDenied,
-    LimitExceeded,
     NotReplicated,
     OutcomeUnknown,
     SchemaMismatch,
     SessionsError,
     StoreError,
-    StoreFull,
     StoreUnavailable,
 )
 from . import primitives
+from .refusals import DENIED, server_error
 from .router import Router
+from .write_observer import WriteObserver
 
 T = TypeVar("T")
 _HINT_PAUSE_SECONDS = 10.0
 """In a cluster: how long no hints are sent after a node did not answer one, so that its failure delays one call only."""
 _MAX_KNOWN_ANCESTORS = 10_000
 """Children whose ancestors a process remembers."""
-_META = Call(("GET", "meta"), session_keys("sessions", "meta"), lambda reply: reply, writes=False)
 _RETRYABLE = (ConnectFailed, ConnectionLost, ServerNotReady)
-_NOT_READY = (
-    ReadOnlyError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    TryAgainError,
-    AskError,
-    NoScriptError,  # SCRIPT FLUSH came between the loading of the script and its call
-)
-_DENIED = (AuthenticationError, NoPermissionError)
-
-
-class WriteObserver(Protocol):
-    """Hears of every write of a session. The indexer is one."""
-
-    def before_write(self, call: Call[Any], now: float) -> None:
-        """Prepare for the first attempt, for example by adding hints to the call."""
-
-    def before_retry(self, call: Call[Any]) -> None:
-        """Prepare for another attempt."""
-
-    def after_write(self, call: Call[Any]) -> bool:
-        """Take note that the call is over. Return whether `flush` must be awaited before the result is handed over."""
-        ...
-
-    def mark_unknown(self, id: str) -> None:
-        """Take note that a session may have changed in a way that the call does not say."""
-
-    def flush(self) -> None:
-        """Do the work that has piled up."""
 
 
 class Executor:
@@ -127,31 +82,48 @@ class Executor:
             self._ancestors.pop(next(iter(self._ancestors)), None)
         self._ancestors[id] = tuple(ancestors)
 
-    def run(self, call: Call[T]) -> T:
-        """Return the result of a call. A transport error is retried for `retry_for` seconds."""
-        began = time.monotonic()
+    def run(self, call: Call[T], began: float | None = None) -> T:
+        """Return the result of a call. A transport error is retried for `retry_for` seconds.
+
+        `began`: the time by `time.monotonic` from which `retry_for` counts. Default: now.
+        """
+        now = time.monotonic()
+        if began is None:
+            began = now
         observer = self.observer if call.index_effect != "none" else None
         if observer is not None:
-            observer.before_write(call, began)
+            observer.before_write(call, now)
         try:
-            return self._attempt(call)
+            call.due = self._due(now, began)
+            result = self._attempt(call)
+            if observer is not None and getattr(result, "duplicate", False):
+                observer.mark_unknown(call.keys.id)
+            return result
         except _RETRYABLE as problem:
+            try:
+                return self._retry(call, problem, began)
+            finally:
+                if observer is not None:
+                    observer.mark_unknown(call.keys.id)
+        except SessionsError:
             if observer is not None:
-                observer.before_retry(call)
-            return self._retry(call, problem, began)
-        except LimitExceeded:
-            if observer is not None:
-                observer.mark_unknown(call.keys.id)  # the limit may have ended the session
+                observer.mark_unknown(call.keys.id)
             raise
         finally:
             if observer is not None and observer.after_write(call):
-                observer.flush()
+                with suppress(SessionsError):
+                    observer.flush()
+
+    def _due(self, now: float, began: float) -> float:
+        """Return the time at which an attempt must be over: `timeout` bounds the attempt, and `retry_for` the whole call."""
+        return min(now + self._router.timeout, began + self.retry_for)
 
     def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
         """Return the results of calls, with errors as values. One round trip to each node.
 
         What a node does not answer at once is retried, for `retry_for` seconds in all.
         """
+        began = time.monotonic()
         results = self.try_many(calls)
         gave_up: SessionsError | None = None
         for at, result in enumerate(results):
@@ -160,12 +132,11 @@ class Executor:
                     results[at] = gave_up
                     continue
                 try:
-                    found: T = self.run(calls[at])
+                    found: T = self.run(calls[at], began)
                     results[at] = found
                 except StoreUnavailable as problem:
-                    results[at] = gave_up = problem.with_traceback(
-                        None
-                    )  # with it, it would hold all callers' variables
+                    gave_up = problem.with_traceback(None)  # else it would hold the variables of all callers
+                    results[at] = gave_up
                 except SessionsError as problem:
                     results[at] = problem.with_traceback(None)
         return results
@@ -179,14 +150,20 @@ class Executor:
             results.append(result)
         return results
 
-    def try_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
-        """Return the results of calls, as `run_many` does, without retries: StoreUnavailable where a node does not answer."""
+    def try_many(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:
+        """Return the results of calls, as `run_many` does, without retries: StoreUnavailable where a node does not answer.
+
+        `due`: the time by `time.monotonic` at which the attempt must be over. Default: `timeout` from now.
+        """
+        began = time.monotonic()
+        if due is None:
+            due = began + self._router.timeout
         results: list[T | SessionsError] = []
         try:
             if not self._is_checked:
-                self._check_schema()
-            replies = self._router.send_many([(call.keys.tag, call.command) for call in calls])
-        except _DENIED as problem:
+                self._check_schema(any(call.writes for call in calls), due)
+            replies = self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
+        except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
         except TransportError as problem:
             replies = [problem] * len(calls)
@@ -195,7 +172,7 @@ class Executor:
                 if isinstance(reply, TransportError):
                     results.append(StoreUnavailable(where=self.where, waited=0.0, detail=str(reply)))
                 elif isinstance(reply, Exception):
-                    result: T = self.run(call)  # alone, it is routed and loaded as needed
+                    result: T = self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
                     results.append(call.read(reply))
@@ -203,8 +180,39 @@ class Executor:
                 results.append(problem.with_traceback(None))
         return results
 
+    def send_once(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:
+        """Return the results of calls for which nothing waits, with errors as values. What a server refuses is not retried.
+
+        `due`: as for `try_many`. Each script that a server does not know, or whose slot moved, is sent once more.
+        """
+        if due is None:
+            due = time.monotonic() + self._router.timeout
+        results: list[T | SessionsError] = []
+        try:
+            if not self._is_checked:
+                self._check_schema(any(call.writes for call in calls), due)
+            replies = self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
+        except (TransportError, *DENIED) as problem:
+            replies = [problem] * len(calls)
+        for call, reply in zip(calls, replies, strict=True):
+            try:
+                if isinstance(reply, NoScriptError | AskError):  # MovedError is a kind of AskError
+                    (reply, *_) = self._router.send(call.keys.tag, call.command, call.script, due=due)
+            except (TransportError, *DENIED) as failure:
+                reply = failure
+            if isinstance(reply, TransportError):
+                results.append(StoreUnavailable(where=self.where, waited=0.0, detail=str(reply)))
+            elif isinstance(reply, Exception):
+                refusal = server_error(self.where, call.keys.id, reply)
+                if not isinstance(refusal, SessionsError):
+                    refusal = StoreUnavailable(where=self.where, waited=0.0, detail=str(reply))
+                results.append(refusal)
+            else:
+                results.append(call.read(reply))
+        return results
+
     def _retry(self, call: Call[T], first: Exception, began: float) -> T:
-        may_have_run = isinstance(first, ConnectionLost)
+        last, may_have_run = first, isinstance(first, ConnectionLost)
         left = self.retry_for - (time.monotonic() - began)
         try:
             if left <= 0 or (may_have_run and not call.idempotent):
@@ -217,11 +225,16 @@ class Executor:
                 reraise=True,
             ):
                 with attempt:
-                    call.mark_retry(math.ceil((time.monotonic() - began) * 1000))
+                    now = time.monotonic()
+                    call.mark_retry(math.ceil((now - began) * 1000))
+                    call.due = self._due(now, began)
                     try:
                         return self._attempt(call)
-                    except ConnectionLost:
-                        may_have_run = True
+                    except TimeOver:
+                        raise last from None
+                    except _RETRYABLE as problem:
+                        last = problem
+                        may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise
         except _RETRYABLE as problem:
             waited = time.monotonic() - began
@@ -232,20 +245,27 @@ class Executor:
         raise AssertionError("unreachable: tenacity returns or raises")
 
     def _attempt(self, call: Call[T]) -> T:
+        due = call.due
         try:
             if not self._is_checked:
-                self._check_schema()
+                self._check_schema(call.writes, due)
             hints = call.hints
             if hints and self._router.is_cluster:
-                self._send_hints(hints)
+                self._send_hints(hints, due)
                 hints = call.hints = ()
             replies = self._router.send(
-                call.keys.tag, call.command, call.script, self._wait_command if call.writes else None, hints
+                call.keys.tag, call.command, call.script, self._wait_command if call.writes else None, hints, due
             )
-        except _DENIED as problem:
+        except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
         except ConnectionRejected as problem:
             raise StoreError(where=self.where, detail=str(problem)) from None
+        except ConnectImpossible as problem:
+            raise StoreUnavailable(where=self.where, waited=0.0, detail=str(problem)) from problem
+        if hints:
+            found, replies = replies[: len(hints)], replies[len(hints) :]
+            read = [not isinstance(one, Exception) and hint.read(one) for hint, one in zip(hints, found, strict=True)]
+            self._note_hints(hints, read)
         reply = replies[0]
         if isinstance(reply, Exception):
             word, *ancestors = str(reply).split()
@@ -256,18 +276,26 @@ class Executor:
                 return self._attempt(call)
             if word == "NEED_QUEUE":
                 raise QueueNeeded(ancestors[0])
-            raise self._error(call, reply)
+            raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
         return call.read(reply)
 
-    def _send_hints(self, hints: Sequence[Call[Any]]) -> None:
-        """Send hints to the nodes of a cluster that hold them."""
-        if time.monotonic() < self._hints_from:
-            return
-        results = self.try_many(hints)
+    def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
+        """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""
+        now = time.monotonic()
+        results: list[Any] = [None] * len(hints)
+        if now >= self._hints_from:
+            results = self.send_once(hints, now + (due - now) / 2)
         if any(isinstance(result, StoreUnavailable) for result in results):
             self._hints_from = time.monotonic() + _HINT_PAUSE_SECONDS
+        self._note_hints(hints, results)
+
+    def _note_hints(self, hints: Sequence[Call[Any]], results: Sequence[Any]) -> None:
+        """Have the sessions repaired whose hints did not work."""
+        for hint, result in zip(hints, results, strict=True):
+            if result is not True and self.observer is not None:
+                self.observer.mark_unknown(hint.about)
 
     def _check_acks(self, call: Call[Any], reply: Any) -> None:
         """Raise NotReplicated when too few replicas acknowledged the write."""
@@ -278,32 +306,19 @@ class Executor:
             facts = {"session_id": call.keys.id, "acked": acked, "wanted": self.acks}
             raise NotReplicated(**facts, **_repeat_advice(call, "check whether replicas are connected"))
 
-    def _error(self, call: Call[Any], reply: Exception) -> Exception:
-        text = str(reply)
-        word, *facts = text.split() or [""]
-        refusal = BY_REFUSAL.get(word)
-        if refusal is not None and type(reply) is ResponseError:
-            return refusal.from_reply(call.keys.id, facts)
-        word = error_word(text)
-        if isinstance(reply, OutOfMemoryError) or word == "OOM":
-            return StoreFull(where=self.where)
-        if isinstance(reply, _DENIED) or word in DENIED_WORDS:
-            return AccessDenied(where=self.where, detail=text)
-        if isinstance(reply, MovedError):
-            return StoreError(where=self.where, detail="this is a node of a cluster: use redis+cluster://")
-        if isinstance(reply, _NOT_READY) or word in NOT_READY_WORDS:
-            return ServerNotReady(text)
-        return StoreError(where=self.where, detail=text)
-
-    def _check_schema(self) -> None:
-        """Claim the namespace for this schema version, once a cache, or refuse another version's data."""
+    def _check_schema(self, is_write: bool, due: float) -> None:
+        """Refuse another schema version's data. A write claims a namespace that no other version claimed for this version."""
         key = meta_key(self._namespace)
-        found: Any = SCHEMA_VERSION.encode()
-        for command in (("SET", key, SCHEMA_VERSION, "NX"), ("GET", key)):
-            (found,) = self._router.send(key, command)
+        commands = [("GET", key), ("SET", key, SCHEMA_VERSION, "NX"), ("GET", key)]
+        for command in commands if is_write else commands[:1]:
+            (found,) = self._router.send(key, command, due=due)
             if isinstance(found, Exception):
-                raise self._error(_META, found)
-        if found != SCHEMA_VERSION.encode():
+                raise server_error(self.where, "", found)
+            if found is not None:
+                break
+        else:
+            return  # nothing is stored yet, or the writer that claims the namespace was in between
+        if found not in (SCHEMA_VERSION.encode(), b"OK"):
             text = found.decode() if isinstance(found, bytes) else repr(found)
             raise SchemaMismatch(namespace=self._namespace, found=text, wanted=SCHEMA_VERSION)
         self._is_checked = True

@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import ref
 
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from ..._core.protocol.keys import wake_channel
 from ..._core.protocol.notifications import ASK, Notification, parse_notification
-from ..._core.protocol.transport_errors import ConnectFailed, TransportError
+from ..._core.protocol.transport_errors import ConnectFailed, ConnectImpossible, ConnectionRejected, TransportError
 from ..._fork import run_in_child
-from ...errors import AccessDenied, InvalidInput
-from . import primitives, tasks
+from ...errors import AccessDenied, InvalidInput, StoreError, StoreUnavailable
+from . import connections, primitives, tasks
 from .router import Router
 
 RETRY_SUBSCRIBE_SECONDS = 0.25
 """The pause between two attempts to subscribe. A waiter polls at this interval while the subscription is down."""
+
+_POLL_SECONDS = 10.0
+"""The time for which waiters poll before SUBSCRIBE is tried again on a server that refused it."""
+_log = logging.getLogger("redis_sessions")
 
 
 class Listener(Protocol):
@@ -40,64 +46,100 @@ class NotificationHub:
     def _reset(self) -> None:
         self.channel = wake_channel(self.namespace, secrets.token_hex(6))
         self._listeners: dict[str, Listener] = {}
-        self._subscription: primitives.Subscription | None = None
-        self._opening = primitives.Lock()
+        self._subscription: connections.Subscription | None = None
+        self._receiver: Any = None
+        self._opening = primitives.SharedAttempt[None](self._router.timeout)
+        self._is_polling = False
         self._retry_at = 0.0
 
     @property
     def counts_receivers(self) -> bool:
         """True if PUBLISH returning 0 proves that this process is gone.
 
-        False in a cluster, where PUBLISH counts the subscribers of one node.
+        False in a cluster, where PUBLISH counts the subscribers of one node, and while this process polls.
         """
-        return not self._router.is_cluster
+        return not self._router.is_cluster and not self._is_polling
+
+    @property
+    def is_cluster(self) -> bool:
+        """True if there can be more than one node."""
+        return self._router.is_cluster
 
     @property
     def is_subscribed(self) -> bool:
         """True if the subscription is open."""
         return self._subscription is not None
 
-    def _subscribe(self) -> None:
-        """Return when every later notification will be heard. Raises ConnectFailed."""
-        with self._opening:
-            if self._is_closed:
-                raise InvalidInput(name="cache", detail="the cache is closed")
-            if self._subscription is None:
-                if time.monotonic() < self._retry_at:
-                    raise ConnectFailed("the subscription could not be opened")
-                try:
-                    subscription = self._router.subscribe(self.channel)
-                except TransportError:
-                    self._retry_at = time.monotonic() + RETRY_SUBSCRIBE_SECONDS
-                    raise
-                self._subscription = subscription
-                tasks.spawn(self._receive, subscription)
+    def _subscribe(self, due: float) -> None:
+        """Return when every later notification will be heard. Raises TransportError, and the server's refusals."""
+        if self._is_closed:
+            raise InvalidInput(name="cache", detail="the cache is closed")
+        if self._subscription is not None or self._is_polling:
+            return
+        if time.monotonic() < self._retry_at:
+            raise ConnectFailed("the subscription could not be opened")
+        try:
+            subscription = self._router.subscribe(self.channel, due)
+        except TransportError:
+            self._retry_at = time.monotonic() + RETRY_SUBSCRIBE_SECONDS
+            raise
+        if self._is_closed:
+            subscription.close()
+            raise InvalidInput(name="cache", detail="the cache is closed")
+        self._subscription = subscription
+        self._receiver = tasks.try_spawn(_receive, ref(self), subscription)
+        if self._receiver is None:
+            self._subscription = None
+            subscription.close()
+            raise ConnectFailed("the process can start no more threads")
 
     def try_subscribe(self, where: str) -> bool:
-        """Return whether every later notification will be heard. Raises AccessDenied when the server refuses SUBSCRIBE."""
+        """Return whether every later notification will be heard, or waiters are woken at intervals instead.
+
+        Waiters poll if the server refuses SUBSCRIBE. Raises AccessDenied, StoreError and StoreUnavailable for what waiting
+        cannot mend.
+        """
+        if self._subscription is not None or self._is_polling:
+            return True
         try:
-            self._subscribe()
-        except (AuthenticationError, NoPermissionError) as problem:
+            self._opening.join(self._subscribe, time.monotonic() + self._router.timeout)
+        except AuthenticationError as problem:
             raise AccessDenied(where=where, detail=str(problem)) from None
+        except ConnectionRejected as problem:
+            raise StoreError(where=where, detail=str(problem)) from None
+        except ConnectImpossible as problem:
+            raise StoreUnavailable(where=where, waited=0.0, detail=str(problem)) from problem
+        except ResponseError as problem:
+            if not self._is_polling:
+                self._is_polling = True
+                _log.warning("%s refuses SUBSCRIBE, so waiting polls: %s", where, problem)
+                tasks.spawn(self._poll)
         except TransportError:
             return False
         return True
 
-    def _receive(self, subscription: primitives.Subscription) -> None:
-        try:
-            while True:
-                nonce, notification = parse_notification(subscription.next())
-                listener = self._listeners.get(nonce)
-                if listener is not None:
-                    listener.put(notification)
-        except TransportError:
-            pass
-        finally:
-            if self._subscription is subscription:
-                self._subscription = None
-            subscription.close()
+    def _poll(self) -> None:
+        """Let all waiters ask the server again and again, because it refused SUBSCRIBE."""
+        due, is_over = time.monotonic() + _POLL_SECONDS, False
+        while not is_over:
+            primitives.sleep(RETRY_SUBSCRIBE_SECONDS)
+            is_over = self._is_closed or not self._listeners or time.monotonic() >= due
+            self._is_polling = not is_over
             for listener in list(self._listeners.values()):
-                listener.put(ASK)  # a notification may have been missed
+                listener.put(ASK)
+
+    def _hand_over(self, message: bytes) -> None:
+        nonce, notification = parse_notification(message)
+        listener = self._listeners.get(nonce)
+        if listener is not None:
+            listener.put(notification)
+
+    def _note_end(self, subscription: connections.Subscription) -> None:
+        """Let all waiters ask the server, because a notification may have been missed."""
+        if self._subscription is subscription:
+            self._subscription = None
+        for listener in list(self._listeners.values()):
+            listener.put(ASK)
 
     def register(self, nonce: str) -> tasks.Queue[Notification]:
         """Return a queue that receives the notifications for a nonce, until `unregister`."""
@@ -122,5 +164,31 @@ class NotificationHub:
     def close(self) -> None:
         """Close the subscription for good. Waiters fail with InvalidInput, because the cache is closed."""
         self._is_closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         if self._subscription is not None:
             self._subscription.close()
+            tasks.cancel(self._receiver)
+
+    def __del__(self) -> None:
+        tasks.run_at_once(self._drop)
+
+
+def _receive(found: ref[NotificationHub], subscription: connections.Subscription) -> None:
+    """Hand over what a subscription hears. It holds the hub weakly: a hub that was dropped closes its subscription."""
+    try:
+        while (hub := found()) is not None:
+            del hub
+            message = subscription.next()
+            hub = found()
+            if hub is not None:
+                hub._hand_over(message)
+                del hub
+    except TransportError:
+        pass
+    finally:
+        subscription.close()
+        hub = found()
+        if hub is not None:
+            hub._note_end(subscription)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakMethod
 
 from redis.crc import key_slot
 from redis.exceptions import (
@@ -15,8 +16,6 @@ from redis.exceptions import (
     AuthenticationError,
     MovedError,
     NoPermissionError,
-    NoScriptError,
-    ReadOnlyError,
     RedisError,
 )
 
@@ -24,6 +23,7 @@ from ..._core.protocol.call import Argument, Call, Command
 from ..._core.protocol.scripts import Script, load_commands
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
+    ConnectImpossible,
     ConnectionLost,
     ConnectionRejected,
     ServerNotReady,
@@ -31,9 +31,11 @@ from ..._core.protocol.transport_errors import (
 )
 from ..._fork import run_in_child
 from ...engines import Engine
-from . import primitives, tasks
+from . import connections, primitives, tasks
 from .connect import connector
-from .sentinel import CHECK_SECONDS, Address, SentinelResolver
+from .refusals import is_of_replica
+from .script_sending import send_script
+from .sentinel import Address, SentinelResolver, keep_checking
 
 _MAX_REDIRECTIONS = 5
 
@@ -43,27 +45,30 @@ class Router:
 
     def __init__(self, engine: Engine, timeout: float, max_connections: int) -> None:
         self._engine = engine
-        self._timeout = timeout
+        self.timeout = timeout
+        """Bounds one attempt, in seconds."""
         self._max_connections = max_connections
         self._sentinel = SentinelResolver(engine) if engine.sentinels else None
         self._master: Address | None = None
         self._single = None if engine.nodes or engine.sentinels else self._new_client(None)
-        self._clients: dict[Address, primitives.NodeClient] = {}
+        self._clients: dict[Address, connections.NodeClient] = {}
         self._slots: dict[int, Address] = {}
         self._failed_at: dict[Address, float] = {}
-        self._hints_loaded: tuple[primitives.NodeClient | None, int] = (None, 0)
-        self._subscription: primitives.Subscription | None = None
+        self._hints_loaded: tuple[connections.NodeClient | None, int] = (None, 0)
+        self._subscription: connections.Subscription | None = None
         self._closed = tasks.Event()
         self._reset()
         run_in_child(self._reset)
 
     def _reset(self) -> None:
-        self._discovering = primitives.Lock()
+        self._discovery = primitives.SharedAttempt[dict[int, Address]](self.timeout)
+        self._switching = primitives.Lock()
         self._is_checking_master = False
+        self._must_find_master = self._sentinel is not None
 
     def twin(self) -> Router:
         """Return a router with the same settings and one connection of its own to each node."""
-        return Router(replace(self._engine, release=lambda: None), self._timeout, 1)
+        return Router(replace(self._engine, release=lambda: None), self.timeout, 1)
 
     @property
     def is_cluster(self) -> bool:
@@ -77,153 +82,163 @@ class Router:
         script: Script | None = None,
         wait: Command | None = None,
         hints: Sequence[Call[Any]] = (),
+        due: float | None = None,
     ) -> list[Any]:
-        """Return the reply to a command, and behind it the reply to `wait`. Errors of the server are values.
+        """Return the replies to the hints, to a command, and to `wait`. Errors of the server are values.
 
         Args:
             route: text that is hashed to the slot.
             script: loaded if the server does not know it.
             wait: a command, such as WAIT, that must follow on the same connection.
             hints: calls that precede the command. Not for a cluster.
+            due: the time by `time.monotonic` at which the attempt must be over. Default: `timeout` from now.
 
-        Raises ConnectFailed, ConnectionLost, ConnectionRejected, ServerNotReady.
+        Raises TransportError.
         """
+        if due is None:
+            due = time.monotonic() + self.timeout
         if self.is_cluster:
-            return self._send_to_slot(route, command, script, wait)
-        client = self._master_client() if self._sentinel is not None else self._server()
+            return self._send_to_slot(route, command, script, wait, due)
+        client = self._single
+        if client is None or self._must_find_master:
+            client = self._master_client(due)
         try:
             if hints:
-                self._load_hints(client)
-            before = [hint.command for hint in hints]
-            replies = client.send(*before, command, wait=wait)
-            if isinstance(replies[len(before)], NoScriptError) and script is not None:
-                before = [*load_commands(script), *before]
-                replies = client.send(*before, command, wait=wait)
-            replies = replies[len(before) :]
+                self._load_hints(client, due)
+            replies = send_script(client, [hint.command for hint in hints], command, script, wait, due)
         except (ConnectFailed, ConnectionLost):
-            self._check_master()
+            self._must_find_master = self._sentinel is not None
             raise
-        if isinstance(replies[0], ReadOnlyError):
-            self._check_master()
+        if is_of_replica(replies[len(hints)]):
+            self._leave_replica(client)
         return replies
 
-    def send_many(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+    def _leave_replica(self, client: connections.NodeClient) -> None:
+        """Drop the connections to a server that is not a master: its address may lead to another server by now."""
+        self._must_find_master = self._sentinel is not None
+        client.drop()
+        if self._subscription is not None:
+            self._subscription.close()
+
+    def send_many(self, commands: Sequence[tuple[str, Command]], due: float) -> list[Any]:
         """Return the replies to commands with their routes, in order. Errors of servers and of the transport are values.
 
-        Cost: one round trip to each node, one node after the other, first to that of the first command.
+        Nodes are asked one after the other, first that of the first command. Each has an equal share of the time until `due`.
+
+        Cost: one round trip to each node.
         """
-        groups: dict[primitives.NodeClient, list[int]] = {}
+        groups: dict[connections.NodeClient, list[int]] = {}
         for at, (route, _) in enumerate(commands):
             if self.is_cluster:
-                client = self._client_of(self._node_of(key_slot(route.encode())))
+                client = self._client_of(self._node_of(key_slot(route.encode()), due))
             else:
-                client = self._master_client() if self._sentinel is not None else self._server()
+                client = self._single_client(due)
             groups.setdefault(client, []).append(at)
         replies: list[Any] = [None] * len(commands)
-        for client, positions in groups.items():
+        for number, (client, positions) in enumerate(groups.items()):
+            now = time.monotonic()
+            share = (due - now) / (len(groups) - number)
             try:
-                found = client.send(*[commands[at][1] for at in positions])
+                found = client.send(*[commands[at][1] for at in positions], due=now + share)
             except (ConnectFailed, ConnectionLost) as problem:
-                self._slots.clear()  # discover again: other nodes may serve the slots now
+                self._slots = {}  # discover again: other nodes may serve the slots now
+                self._must_find_master = self._sentinel is not None
                 found = [problem] * len(positions)
             for at, reply in zip(positions, found, strict=True):
                 replies[at] = reply
         return replies
 
-    def _load_hints(self, client: primitives.NodeClient) -> None:
+    def _load_hints(self, client: connections.NodeClient, due: float) -> None:
         """Load the scripts of hints, once for each connection that is opened, because the server may be a new one.
 
         After a SCRIPT FLUSH on an open connection the write meets NOSCRIPT, too, until some client has loaded the hints again.
         """
         if self._hints_loaded != (client, client.connections_opened):
-            client.send(*load_commands())
+            client.send(*load_commands(), due=due)
             self._hints_loaded = (client, client.connections_opened)
 
     # -- a single server, or the master of a Sentinel service --------------------------------------------------------
 
-    def _server(self) -> primitives.NodeClient:
-        assert self._single is not None
-        return self._single
+    def _single_client(self, due: float) -> connections.NodeClient:
+        client = self._single
+        return client if client is not None and not self._must_find_master else self._master_client(due)
 
-    def _master_client(self) -> primitives.NodeClient:
+    def _master_client(self, due: float) -> connections.NodeClient:
         """Return the client of the master. From the first call on the sentinels are asked twice a second."""
         if not self._is_checking_master:
             self._is_checking_master = True
-            tasks.spawn(self._keep_checking_master)
-        if self._single is None:
-            self._check_master(must_find=True)
-        return self._server()
-
-    def _keep_checking_master(self) -> None:
-        while not self._closed.wait(CHECK_SECONDS):
-            self._check_master()
-
-    def _check_master(self, *, must_find: bool = False) -> None:
-        """Switch to the master that the sentinels name. Calls in flight to another one are lost, and retried there."""
-        if self._sentinel is None:
-            return
+            checker = tasks.try_spawn(keep_checking, WeakMethod(self._check_master), self._closed, self.timeout)
+            self._is_checking_master = checker is not None
+        known, now = self._single, time.monotonic()
         try:
-            master = self._sentinel.find()
+            return self._check_master(due if known is None else now + (due - now) / 2)
         except (TransportError, RedisError):
-            if must_find:
+            if known is None:
                 raise
-            return  # the known master may serve on
+            return known  # the known master may serve on
+        finally:
+            self._must_find_master = False
+
+    def _check_master(self, due: float) -> connections.NodeClient:
+        """Switch to the master that the sentinels name. Calls in flight to another one are lost, and retried there."""
+        assert self._sentinel is not None
+        master = self._engine.reachable(self._sentinel.find(due))
         before = None
-        with self._discovering:
-            if master != self._master:
+        with self._switching:
+            if master != self._master or self._single is None:
                 before, self._single, self._master = self._single, self._new_client(master), master
+            client = self._single
         if before is not None:
             before.abandon()
             if self._subscription is not None:
                 self._subscription.close()  # waiters ask the new master
+        return client
 
     # -- a cluster ---------------------------------------------------------------------------------------------------
 
-    def _send_to_slot(self, route: str, command: Command, script: Script | None, wait: Command | None) -> list[Any]:
+    def _send_to_slot(
+        self, route: str, command: Command, script: Script | None, wait: Command | None, due: float
+    ) -> list[Any]:
         slot = key_slot(route.encode())
-        node = self._node_of(slot)
+        node = self._node_of(slot, due)
+        slots = self._slots
         before: tuple[Command, ...] = ()
         for _ in range(_MAX_REDIRECTIONS):
             try:
-                client = self._client_of(node)
-                replies = (client.send(*before, command, wait=wait))[len(before) :]
-                if isinstance(replies[0], NoScriptError) and script is not None:
-                    loads = load_commands(script)
-                    replies = (client.send(*loads, *before, command, wait=wait))[len(loads) + len(before) :]
+                replies = (send_script(self._client_of(node), before, command, script, wait, due))[len(before) :]
             except (ConnectFailed, ConnectionLost):
-                self._slots.clear()  # a node is gone: discover again who serves what
                 self._failed_at[node] = time.monotonic()
+                if self._slots is slots:
+                    self._slots = {}  # a node is gone: discover again who serves what
                 raise
             reply = replies[0]
-            if isinstance(reply, AskError):
-                node, before = reply.node_addr, (("ASKING",),)
-            elif isinstance(reply, MovedError):
-                self._slots[slot] = reply.node_addr
-                node, before = reply.node_addr, ()
+            if isinstance(reply, MovedError):  # first, because MovedError is a kind of AskError
+                self._slots[slot] = node = self._engine.reachable(reply.node_addr)
+                before = ()
+            elif isinstance(reply, AskError):
+                node, before = self._engine.reachable(reply.node_addr), (("ASKING",),)
             else:
                 return replies
         raise ServerNotReady("the cluster redirected too often")
 
-    def _node_of(self, slot: int) -> Address:
+    def _node_of(self, slot: int, due: float) -> Address:
         node = self._slots.get(slot)
         if node is None:
-            with self._discovering:
-                node = self._slots.get(slot)
-                if node is None:
-                    self._slots = self._discover()
-                    node = self._slots.get(slot)
+            node = (self._discovery.join(self._discover, due)).get(slot)
         if node is None:
             raise ServerNotReady(f"no node of the cluster serves slot {slot}")
         return node
 
-    def _discover(self) -> dict[int, Address]:
-        """Return which master serves each slot, from the first node that answers."""
+    def _discover(self, due: float) -> dict[int, Address]:
+        """Ask the nodes which master serves each slot, until one answers. Each has an equal share of the time that is left."""
         problem: Exception = ConnectFailed("no node is known")
         nodes = dict.fromkeys([*self._engine.nodes, *self._clients])
-        for node in sorted(nodes, key=lambda node: self._failed_at.get(node, 0.0)):
+        for at, node in enumerate(sorted(nodes, key=lambda node: self._failed_at.get(node, 0.0))):
+            now = time.monotonic()
+            share = (due - now) / (len(nodes) - at)
             try:
-                (reply,) = self._client_of(node).send(("CLUSTER", "SLOTS"))
-            except (ConnectFailed, ConnectionLost) as found:
+                (reply,) = self._client_of(node).send(("CLUSTER", "SLOTS"), due=now + share)
+            except (ConnectFailed, ConnectionLost, ConnectImpossible) as found:
                 problem = found
                 self._failed_at[node] = time.monotonic()
                 continue
@@ -234,31 +249,38 @@ class Router:
                     raise ConnectionRejected(f"{reply}. For a single server use redis://")
                 problem = reply
                 continue
-            return {
-                slot: ((master[0] or node[0].encode()).decode(), int(master[1]))
+            self._slots = {
+                slot: address
                 for first, last, master, *_ in reply
+                for address in [self._engine.reachable(((master[0] or node[0].encode()).decode(), int(master[1])))]
                 for slot in range(first, last + 1)
             }
-        raise ConnectFailed(f"no node of the cluster answers ({problem})")
+            return self._slots
+        kind = ConnectImpossible if isinstance(problem, ConnectImpossible) else ConnectFailed
+        raise kind(f"no node of the cluster answers ({problem})")
 
     # -- all nodes ---------------------------------------------------------------------------------------------------
 
-    def subscribe(self, channel: str) -> primitives.Subscription:
-        """Return an open subscription. In a cluster any node serves it, because each hears what is published at any."""
+    def subscribe(self, channel: str, due: float) -> connections.Subscription:
+        """Return an open subscription. In a cluster any node serves it, because each hears what is published at any.
+
+        Raises TransportError before `due`, and the server's refusals.
+        """
         nodes: list[Address | None] = [None]
         if self._sentinel is not None:
-            self._master_client()
+            self._single_client(due)
             nodes = [self._master]
         elif self.is_cluster:
-            self._node_of(0)
+            self._node_of(0, due)
             nodes = [*dict.fromkeys(self._slots.values())]
             random.shuffle(nodes)
-        problem: Exception = ConnectFailed("no node is known")
-        for node in nodes:
-            connect = connector(self._engine, self._timeout, node, is_idle=True)
-            subscription = primitives.Subscription(connect, self._timeout, channel)
+        problem: TransportError = ConnectFailed("no node is known")
+        for at, node in enumerate(nodes):
+            now = time.monotonic()
+            connect = connector(self._engine, self.timeout, node, is_idle=True)
+            subscription = connections.Subscription(connect, self.timeout, channel)
             try:
-                subscription.open()
+                subscription.open(now + (due - now) / (len(nodes) - at))
             except ConnectFailed as found:
                 problem = found
                 continue
@@ -274,11 +296,7 @@ class Router:
 
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys of every node that match a pattern, some perhaps twice. Reads the whole keyspace: for repairs only."""
-        if self.is_cluster:
-            clients = self._masters()
-        else:
-            clients = [self._master_client() if self._sentinel is not None else self._server()]
-        for client in clients:
+        for client in self._masters():
             cursor: Argument = 0
             while True:
                 (reply,) = client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
@@ -290,8 +308,11 @@ class Router:
                 if int(cursor) == 0:
                     break
 
-    def _masters(self) -> list[primitives.NodeClient]:
-        self._node_of(0)
+    def _masters(self) -> list[connections.NodeClient]:
+        due = time.monotonic() + self.timeout
+        if not self.is_cluster:
+            return [self._single_client(due)]
+        self._node_of(0, due)
         return [self._client_of(node) for node in sorted(set(self._slots.values()))]
 
     def close(self) -> None:
@@ -302,11 +323,11 @@ class Router:
                 client.close()
         self._engine.release()
 
-    def _new_client(self, node: Address | None) -> primitives.NodeClient:
-        connect = connector(self._engine, self._timeout, node)
-        return primitives.NodeClient(connect, self._timeout, self._max_connections)
+    def _new_client(self, node: Address | None) -> connections.NodeClient:
+        connect = connector(self._engine, self.timeout, node)
+        return connections.NodeClient(connect, self.timeout, self._max_connections)
 
-    def _client_of(self, node: Address) -> primitives.NodeClient:
+    def _client_of(self, node: Address) -> connections.NodeClient:
         if node not in self._clients:
             self._clients[node] = self._new_client(node)
         return self._clients[node]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import heapq
 import inspect
 import itertools
-import os
 import queue
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
 
+from ..._fork import run_in_child
+from ..._signals import stop_on_signals
+
 Event = threading.Event
+signals = stop_on_signals
 T = TypeVar("T")
 
 
@@ -26,6 +28,8 @@ class Cancelled(BaseException):
 
 
 Job = Callable[[], None]
+_RETRY_SECONDS = 0.1
+"""The pause before another try to start a thread."""
 
 
 class Waitable(Protocol):
@@ -41,11 +45,38 @@ class Cancellable(Protocol):
 
 
 def spawn(function: Callable[..., None], *arguments: Any) -> Cancellable:
-    """Run a function in a thread. It ends by itself, because what it waits for is closed with the cache."""
-    if sys.is_finalizing():  # no thread can start any more
-        return _Timer()
-    threading.Thread(target=function, args=arguments, daemon=True, name="redis-sessions").start()
-    return _Timer()
+    """Run a function in a thread. It ends by itself, because what it waits for is closed with the cache.
+
+    If the process can start no more threads now, the function runs as soon as a thread can start.
+    """
+    started = try_spawn(function, *arguments)
+    return later(_RETRY_SECONDS, function, *arguments) if started is None else started
+
+
+def try_spawn(function: Callable[..., None], *arguments: Any) -> Cancellable | None:
+    """Run a function in a thread. Return None if the process can start no more threads now, or is ending."""
+    thread = threading.Thread(target=function, args=arguments, daemon=True, name="redis-sessions")
+    return _Timer() if _has_started(thread) else None
+
+
+def _has_started(thread: threading.Thread) -> bool:
+    try:
+        if not sys.is_finalizing():
+            thread.start()
+            return True
+    except RuntimeError:  # can't start new thread
+        pass
+    return False
+
+
+def run_at_once(function: Job) -> None:
+    """Run a function."""
+    function()
+
+
+def cancel(task: Cancellable) -> None:
+    """Cancel background work. A thread that has started goes on until what it waits for is closed."""
+    task.cancel()
 
 
 def is_being_cancelled() -> bool:
@@ -76,44 +107,50 @@ class _TimerThread:
 
     def __init__(self) -> None:
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)  # a forked process has none of its parent's threads
+        run_in_child(self._reset)  # a forked process has none of its parent's threads
 
     def _reset(self) -> None:
         self._timers: list[tuple[float, int, _Timer]] = []
         self._numbers = itertools.count()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # a signal handler may use the cache, too
+        self._changed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_running = False
 
     def later(self, seconds: float, function: Callable[..., None], *arguments: Any) -> Cancellable:
-        """Run a function in a thread after some seconds, unless the result is cancelled before."""
+        """Run a function in a thread after some seconds, unless the result is cancelled before.
+
+        If the process can start no more threads now, the next timer tries again to start the thread.
+        """
         timer = _Timer(partial(function, *arguments) if arguments else function)
         at = time.monotonic() + seconds
-        with self._changed:
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, daemon=True, name="redis-sessions timers").start()
-            if not self._timers or at < self._timers[0][0]:
-                self._changed.notify()
+        with self._lock:
+            is_first = not self._timers or at < self._timers[0][0]
             heapq.heappush(self._timers, (at, next(self._numbers), timer))
             if len(self._timers) % 1024 == 0:  # cancelled timers must not pile up until they would be due
                 self._timers = [one for one in self._timers if one[2].function is not None]
                 heapq.heapify(self._timers)
+            if not self._is_running:
+                _has_started(threading.Thread(target=self._run, daemon=True, name="redis-sessions timers"))
+        if is_first:
+            self._changed.put(None)
         return timer
 
     def _run(self) -> None:
-        with self._changed:
-            while True:
-                left = self._timers[0][0] - time.monotonic() if self._timers else None
-                if left is None or left > 0:
-                    self._changed.wait(left)
-                    continue
-                timer = heapq.heappop(self._timers)[2]
-                try:
-                    if timer.function is not None:
-                        spawn(timer.function)
-                except RuntimeError:  # the process can start no more threads now
-                    heapq.heappush(self._timers, (time.monotonic() + 0.1, next(self._numbers), timer))
-                    self._changed.wait(0.1)
+        with self._lock:
+            if self._is_running:
+                return
+            self._is_running = True  # here, because a signal handler may interrupt the start of this thread
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                left = self._timers[0][0] - now if self._timers else None
+                timer = heapq.heappop(self._timers)[2] if left is not None and left <= 0 else None
+            if timer is None:
+                with suppress(queue.Empty):
+                    self._changed.get(timeout=left)
+            elif timer.function is not None and try_spawn(timer.function) is None:
+                with self._lock:
+                    heapq.heappush(self._timers, (now + _RETRY_SECONDS, next(self._numbers), timer))
 
 
 later = _TimerThread().later
@@ -153,27 +190,3 @@ def while_used(method: Job) -> Job:
             method()
 
     return run
-
-
-_stops: list[Callable[[], None]] = []
-
-
-def _stop_all() -> None:
-    for stop in list(_stops):
-        stop()
-
-
-@contextmanager
-def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """In the block SIGTERM and SIGINT call `stop`, on a main thread. Several blocks at once are all called."""
-    before = {}
-    _stops.append(stop)
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, lambda *_: _stop_all())
-    try:
-        yield
-    finally:
-        _stops.remove(stop)
-        for number, handler in before.items():
-            signal.signal(number, handler)

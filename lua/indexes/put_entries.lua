@@ -1,0 +1,36 @@
+-- Put sessions into indexes, or move them between the active and the ended. Index entries are hints: the session itself is read
+-- whenever it is listed. An announced session is to be created, or to be listed there, now.
+-- Returns how many entries an announced session had already. They keep their time of creation.
+-- Index: none
+--- include: tail read_clock ensure_min_ttl
+local indexes  = tail(KEYS, 1)     -- zsets of IDs, four an index: active by creation, active by last update, in microseconds;
+                                   -- ended by creation, ended by last update
+local ttl_ms   = tonumber(ARGV[1]) -- for which the indexes are kept at least
+local as_of_us = tonumber(ARGV[2]) -- when the sessions were read: an entry that is newer stays
+local entries  = tail(ARGV, 3)     -- 'announced', 'active' or 'ended'; created, 0 for now; updated; ID
+
+local _, now_us = read_clock()
+local now = string.format('%.0f', now_us)
+local known_count = 0
+for first = 1, #indexes, 4 do
+  for entry = 1, #entries, 4 do
+    local group, created, updated, id = unpack(entries, entry, entry + 3)
+    local to, from = first, first + 2
+    if group == 'ended' then to, from = from, to end
+    local known = redis.call('ZSCORE', indexes[to + 1], id) or redis.call('ZSCORE', indexes[from + 1], id)
+    if group == 'announced' then
+      if known then known_count = known_count + 1 end
+      local known_created = redis.call('ZSCORE', indexes[to], id) or redis.call('ZSCORE', indexes[from], id)
+      redis.call('ZADD', indexes[to], known_created or (created ~= '0' and created) or now, id)
+      redis.call('ZADD', indexes[to + 1], now, id)
+      redis.call('ZADD', indexes[from + 1], 'XX', now, id) -- if it is among the ended, it stays there until the repair
+    elseif tonumber(known or 0) <= math.max(as_of_us, tonumber(updated)) then
+      if redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
+      redis.call('ZADD', indexes[to], created, id)
+      redis.call('ZADD', indexes[to + 1], updated, id)
+    end
+    ensure_min_ttl(indexes[to], ttl_ms)
+    ensure_min_ttl(indexes[to + 1], ttl_ms)
+  end
+end
+return known_count

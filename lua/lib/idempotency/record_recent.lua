@@ -1,0 +1,23 @@
+-- Record the results of the appends that find_recent finds, before a change that takes their messages away or adds others behind
+-- them. `field` is the one of the operation that changes them, `results` what it had. Return what it has then.
+--- include: results_field message_batch parse_counters parse_layout
+local function record_recent(session, messages, field, results)
+  local recent, text, layout = unpack(redis.call('HMGET', session, 'recent', 'counters', 'layout'))
+  if not recent then return results end
+  local counters, listed, found = parse_counters(text), redis.call('LRANGE', messages, -64, -1), {}
+  local seq, dropped, at = counters.last_seq, counters.dropped - parse_layout(layout).kept, #listed
+  for slot = #recent, 1, -1 do
+    if string.byte(recent, slot) > 0 and listed[at] then
+      local age, batch = #recent - slot, message_batch(listed[at])
+      local its_field = results_field(batch)
+      found[its_field] = string.format('\n%s %d %d %d %d %d %d ok', batch, counters.operations - age, seq, seq, counters.rev - age,
+        seq - dropped, dropped) .. (found[its_field] or '')
+      seq, dropped, at = seq - 1, dropped - string.byte(listed[at], 8) + 48, at - 1
+    end
+  end
+  for its_field, added in pairs(found) do
+    redis.call('HSET', session, its_field, (redis.call('HGET', session, its_field) or '') .. added)
+  end
+  redis.call('HDEL', session, 'recent')
+  return redis.call('HGET', session, field) or ''
+end

@@ -1,0 +1,66 @@
+"""Tell what a server's error reply means, whatever engine and version words it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from ..._core.protocol.transport_errors import DENIED_WORDS, NOT_READY_WORDS, REPLICA_WORDS, ServerNotReady, error_word
+from ...errors import BY_REFUSAL, AccessDenied, StoreError, StoreFull
+
+DENIED = (AuthenticationError, NoPermissionError)
+"""Errors that only other credentials or rights can change."""
+_NOT_READY = (
+    ReadOnlyError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    TryAgainError,
+    AskError,
+    NoScriptError,  # SCRIPT FLUSH came between the loading of the script and its call
+)
+
+
+def server_error(where: str, id: str, reply: Exception) -> Exception:
+    """Return the error to raise for an error reply.
+
+    Args:
+        where: the server, as errors name it.
+        id: the session of the call.
+    """
+    text = str(reply)
+    word, *facts = text.split() or [""]
+    refusal = BY_REFUSAL.get(word)
+    if refusal is not None and type(reply) is ResponseError:
+        return refusal.from_reply(id, facts)
+    word = error_word(text)
+    if isinstance(reply, OutOfMemoryError) or word == "OOM":
+        return StoreFull(where=where)
+    if isinstance(reply, DENIED) or word in DENIED_WORDS:
+        return AccessDenied(where=where, detail=text)
+    if isinstance(reply, MovedError):
+        return StoreError(where=where, detail="this is a node of a cluster: use redis+cluster://")
+    if isinstance(reply, _NOT_READY) or word in NOT_READY_WORDS:
+        return ServerNotReady(text)
+    return StoreError(where=where, detail=text)
+
+
+def is_of_replica(reply: Any) -> bool:
+    """Return whether a reply is the refusal of a server that is not a master."""
+    if not isinstance(reply, Exception):
+        return False
+    return isinstance(reply, ReadOnlyError | MasterDownError) or error_word(str(reply)) in REPLICA_WORDS

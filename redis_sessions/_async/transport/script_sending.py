@@ -1,0 +1,41 @@
+"""Send a script by its SHA-1, and load it where the server does not know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import NoPermissionError, NoScriptError
+
+from ..._core.protocol.call import Command
+from ..._core.protocol.scripts import Script, load_commands
+from . import connections
+
+
+async def send_script(
+    client: connections.NodeClient,
+    before: Sequence[Command],
+    command: Command,
+    script: Script | None,
+    wait: Command | None,
+    due: float,
+) -> list[Any]:
+    """Return the replies to the commands `before`, to the command, and to `wait`. Load the command's script if need be.
+
+    A server that refuses SCRIPT LOAD is given the script's text with EVAL.
+    """
+    at = len(before)
+    replies = await client.send(*before, command, wait=wait, due=due)
+    if script is None or not isinstance(replies[at], NoScriptError):
+        return replies
+    loads = load_commands(script)
+    replies = await client.send(*loads, *before, command, wait=wait, due=due)
+    refused = next((reply for reply in replies[: len(loads)] if isinstance(reply, Exception)), None)
+    replies = replies[len(loads) :]
+    if refused is None or not isinstance(replies[at], NoScriptError):
+        return replies
+    text = ("EVAL", script.source, *command[2:])
+    replies = await client.send(*before, text, wait=wait, due=due)
+    if isinstance(replies[at], NoPermissionError) or "unknown command" in str(replies[at]):
+        replies[at] = NoPermissionError(f"the server must allow SCRIPT LOAD ({refused}) or EVAL ({replies[at]})")
+    return replies

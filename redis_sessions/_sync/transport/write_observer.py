@@ -1,0 +1,25 @@
+# Generated from _async/transport/write_observer.py by tools/mirror.py; edit that file.
+"""The interface by which an executor tells of writes."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..._core.protocol.call import Call
+
+
+class WriteObserver(Protocol):
+    """Hears of every write of a session. The indexer is one."""
+
+    def before_write(self, call: Call[Any], now: float) -> None:
+        """Prepare for the first attempt, for example by adding hints to the call."""
+
+    def after_write(self, call: Call[Any]) -> bool:
+        """Take note that the call is over. Return whether `flush` must be awaited before the result is handed over."""
+        ...
+
+    def mark_unknown(self, id: str) -> None:
+        """Take note that a write of a session failed or changed nothing, or that a hint about the session did not work."""
+
+    def flush(self) -> None:
+        """Do the work that has piled up."""
