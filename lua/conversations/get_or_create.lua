@@ -3,7 +3,7 @@
 -- knows another current session gets the current one, and asks again.
 -- Returns {'current' or 'formed', incarnation}, {'other', ID of the current session}, or {'idle', its ID} when the next session
 -- must be formed.
--- Index: none (the creation is announced before)
+-- Index: none (the session is entered before)
 --- include: tail read_clock parse_counters parse_lease parse_spawn_counts create_session parse_run
 local channel     = KEYS[1]           -- string: the ID of its session
 local current     = KEYS[2]           -- hash: the session that the caller knows; the next one, if it knows none

@@ -1,5 +1,5 @@
 -- Raise the last update of a session to now where it is listed as active.
--- Returns in how many indexes it is listed so.
+-- Returns the number of indexes that list it as active.
 -- Index: none
 --- include: tail read_clock
 local zsets = tail(KEYS, 1) -- IDs by last update, in microseconds

@@ -2,7 +2,7 @@
 -- Returns {1, incarnation}, or {0, incarnation, settings, limits, tree_limits, budget, max_tokens, max_inbox, created} of the existing
 -- one.
 -- Errors: SESSION_EXISTS
--- Index: none (the creation is announced before)
+-- Index: none (the session is entered before)
 --- include: tail find_intact_session touch_for_wait read_option_fields read_clock create_session
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list

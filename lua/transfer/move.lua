@@ -2,7 +2,7 @@
 -- never lower than that of the session it replaces.
 -- Returns {'moved', how many it replaced}, and the same when it is asked again; or, having done nothing, {verdict, which
 -- session}: 'exists', 'expired', 'lost' (not all is staged any more), 'changed' (the tree to be replaced has spawned).
--- Index: none (the sessions are marked before)
+-- Index: none (the sessions are entered before)
 --- include: tail parse_spawn_counts read_clock parse_settings parse_lease free_lease expire_session notify_waiters
 local record      = KEYS[1]         -- string: the reply, for when it is asked again
 local keys        = tail(KEYS, 2)   -- of each session: staged hash, staged list, session, messages; then those to delete

@@ -21,7 +21,7 @@ X = {"role": "user", "content": "x"}
 
 
 @pytest.fixture(autouse=True)
-def errors_that_nobody_raises(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def unraised_errors(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail a test after which a finalizer or an event loop reports an error."""
     found: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", found.append)

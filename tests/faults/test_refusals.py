@@ -41,7 +41,7 @@ def test_missing_right_inside_script_raises_access_denied(plain: Server) -> None
 
 def test_unknown_user_raises_access_denied(plain: Server) -> None:
     """An unknown user is AccessDenied at once."""
-    refused_at_once(plain.url.replace("//", "//nobody:secret@"), AccessDenied, "username")
+    refused_at_once(plain.url.replace("//", "//unknown:secret@"), AccessDenied, "username")
 
 
 def test_full_memory_inside_script_raises_store_full(plain: Server) -> None:

@@ -191,10 +191,9 @@ def test_write_raises_the_session_in_its_lists(
         cache._context.indexer.flush()
 
 
+@pytest.mark.parametrize("engine", REAL_ENGINES, indirect=True)  # one server, and two processes
 def test_write_and_raise_are_one_packet(cache: SessionCache, url: str, namespace: str, engine: str) -> None:
     """A process that ends right after a write to a session that it knows has left nothing to be done."""
-    if engine in ("fake", "cluster"):
-        pytest.skip("one server, and another process, are needed")
     for name in ("a", "b"):
         cache.create(name, user_id="mia")
     cache._context.indexer._known["a"].raise_at = 0.0
@@ -268,12 +267,11 @@ def test_refused_spawn_leaves_no_index_entry(
     assert disagreement(clients(cache, engine, engines), namespace) == {}
 
 
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
 def test_deleted_tree_leaves_no_index_entry(
     cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines
 ) -> None:
     """A process that did not create a tree removes the entries of all its sessions when it deletes or prunes the tree."""
-    if engine == "fake":
-        pytest.skip("another process is needed")
     for name in ("deleted", "pruned"):
         root = cache.create(name, user_id="mia", tags=["t"])
         child = root.spawn("worker", label="l", mode="session").session_key
@@ -397,7 +395,7 @@ def test_cancelled_repair_waits_on(own_server: Server, namespace: str, monkeypat
     """A repair that was cut off by a cancellation, or an exception of a signal handler, is made later."""
     with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
         cache.create("a", user_id="mia")
-        cache._context.indexer.check_later(["a"])
+        cache._context.indexer.repair_later(["a"])
         with monkeypatch.context() as patch:
 
             def interrupted(calls: Any) -> Any:
@@ -422,30 +420,28 @@ def change_during_repair(
                 change(other.session("a"))
         return found
 
-    cache._context.indexer.check_later(["a"])
+    cache._context.indexer.repair_later(["a"])
     monkeypatch.setattr(cache._context.executor, "send_once", run_and_change)
     cache._context.indexer.flush()
     assert others == []
 
 
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
 def test_late_repair_does_not_undo_newer_entries(
     cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A repair that read a session before another process ended it does not restore the older entries."""
-    if engine == "fake":
-        pytest.skip("another process is needed")
     session, servers = cache.create("a", user_id="mia"), clients(cache, engine, engines)
     session.append(X)
     change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.complete())
     assert disagreement(servers, namespace) == {}
 
 
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
 def test_late_repair_leaves_a_relisted_session_complete(
     cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The entries that a late repair restores are not shown, and the session is listed under its new values."""
-    if engine == "fake":
-        pytest.skip("another process is needed")
     cache.create("a", user_id="mia")
     change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.patch(user_id="bob"))
     assert cache.list(user="mia").items == []

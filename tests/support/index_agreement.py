@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
+
+from redis.exceptions import MovedError
 
 from redis_sessions import SessionCache
 from redis_sessions._core.commands.index_entries import RECORD_FIELDS, IndexRecord
@@ -70,11 +73,22 @@ def sessions_by_index(servers: list[Any], namespace: str) -> dict[str, set[str]]
 
 
 def rewrite_times(
-    server: Any, namespace: str, id: str, *, updated: int, entry: int, kind: str = "main", **values: str
+    servers: list[Any], namespace: str, id: str, *, updated: int, entry: int, kind: str = "main", **values: str
 ) -> None:
     """Set the time of a session's last update, and the time of its entries in the indexes of `values` (microseconds)."""
-    keys = session_keys(namespace, id)
-    counters = Counters.parse(server.hget(keys.session, "counters"))._replace(updated_us=updated)
-    server.hset(keys.session, "counters", str(counters))
+    session = session_keys(namespace, id).session
+    holder = _holder(servers, session)
+    counters = Counters.parse(holder.hget(session, "counters"))._replace(updated_us=updated)
+    holder.hset(session, "counters", str(counters))
     for index, value in values.items():
-        server.zadd(entry_keys(namespace, index, kind, value).active_updated, {id: entry})
+        zset = entry_keys(namespace, index, kind, value).active_updated
+        _holder(servers, zset).zadd(zset, {id: entry})
+
+
+def _holder(servers: list[Any], key: str) -> Any:
+    """Return the client of the server that holds a key."""
+    for server in servers:
+        with suppress(MovedError):
+            if server.exists(key):
+                return server
+    raise AssertionError(f"no server has {key}")

@@ -203,7 +203,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             else:
                 reply = await self._executor.run(call)
             if may_form and reply.verdict != "formed":
-                self._context.indexer.check_later([following.id])
+                self._context.indexer.repair_later([following.id])
             if reply.verdict == "current":
                 return self._handle(current_id, reply.value)
             if reply.verdict == "formed":
@@ -396,7 +396,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
                 found = await self._executor.run(call)
         except SessionExists:
-            self._context.indexer.check_later([keys.id])
+            self._context.indexer.repair_later([keys.id])
             raise
         return self._handle(keys.id, found.incarnation)
 
@@ -410,7 +410,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
                 found = await self._executor.run(call)
             if not found.is_created:
-                self._context.indexer.check_later([keys.id])
+                self._context.indexer.repair_later([keys.id])
         unapplied = found.options.differences(given) if found.options is not None else {}
         if unapplied:
             _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)

@@ -279,7 +279,7 @@ class AsyncSession(
         listed = forks.copied_index_fields(info) | fields
         with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = await self._executor.run(call)
-        shared.indexer.check_later([new.id], is_settled=True)
+        shared.indexer.repair_later([new.id], is_settled=True)
         return AsyncSession(shared, new, found.incarnation)
 
     async def retry_on_conflict(self, function: Callable[[SessionInfo], Awaitable[T]], *, attempts: int = 10) -> T:

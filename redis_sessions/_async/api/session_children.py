@@ -172,7 +172,7 @@ class AsyncSessionChildren(AsyncSessionBase):
             await shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
             result = await self._run(call)
         if result.session_key is None or may_exist or inherits_user:
-            shared.indexer.check_later([request.id], is_settled=True)
+            shared.indexer.repair_later([request.id], is_settled=True)
         return result
 
     def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:

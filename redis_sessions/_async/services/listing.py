@@ -103,7 +103,7 @@ class SessionLister:
                     wrong.append(entry.id)
             elif list_pages.is_behind(entry, row, query) or (query.active_only and row.summary.finished_at is not None):
                 behind.append(entry.id)
-        self._context.indexer.check_later(behind)
+        self._context.indexer.repair_later(behind)
         if wrong:
             indexes = [index for group in query.indexes(self._context.namespace) for index in group]
             tasks.spawn(self._remove, indexes, wrong, found.now_us)

@@ -96,17 +96,17 @@ class Executor:
             call.due = self._due(now, began)
             result = await self._attempt(call)
             if observer is not None and getattr(result, "duplicate", False):
-                observer.mark_unknown(call.keys.id)
+                observer.repair_later([call.keys.id])
             return result
         except _RETRYABLE as problem:
             try:
                 return await self._retry(call, problem, began)
             finally:
                 if observer is not None:
-                    observer.mark_unknown(call.keys.id)
+                    observer.repair_later([call.keys.id])
         except SessionsError:
             if observer is not None:
-                observer.mark_unknown(call.keys.id)
+                observer.repair_later([call.keys.id])
             raise
         finally:
             if observer is not None and observer.after_write(call):
@@ -294,7 +294,7 @@ class Executor:
         """Have the sessions repaired whose hints did not work."""
         for hint, result in zip(hints, results, strict=True):
             if result is not True and self.observer is not None:
-                self.observer.mark_unknown(hint.about)
+                self.observer.repair_later([hint.about])
 
     def _check_acks(self, call: Call[Any], reply: Any) -> None:
         """Raise NotReplicated when too few replicas acknowledged the write."""

@@ -202,7 +202,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
             else:
                 reply = self._executor.run(call)
             if may_form and reply.verdict != "formed":
-                self._context.indexer.check_later([following.id])
+                self._context.indexer.repair_later([following.id])
             if reply.verdict == "current":
                 return self._handle(current_id, reply.value)
             if reply.verdict == "formed":
@@ -395,7 +395,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
                 found = self._executor.run(call)
         except SessionExists:
-            self._context.indexer.check_later([keys.id])
+            self._context.indexer.repair_later([keys.id])
             raise
         return self._handle(keys.id, found.incarnation)
 
@@ -409,7 +409,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
                 found = self._executor.run(call)
             if not found.is_created:
-                self._context.indexer.check_later([keys.id])
+                self._context.indexer.repair_later([keys.id])
         unapplied = found.options.differences(given) if found.options is not None else {}
         if unapplied:
             _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)

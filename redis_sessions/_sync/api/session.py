@@ -278,7 +278,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         listed = forks.copied_index_fields(info) | fields
         with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = self._executor.run(call)
-        shared.indexer.check_later([new.id], is_settled=True)
+        shared.indexer.repair_later([new.id], is_settled=True)
         return Session(shared, new, found.incarnation)
 
     def retry_on_conflict(self, function: Callable[[SessionInfo], T], *, attempts: int = 10) -> T:

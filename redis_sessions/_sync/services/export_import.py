@@ -164,8 +164,8 @@ def _move(
         try:
             verdict, number = context.executor.run(move)
         finally:
-            context.indexer.check_later(staging.records)  # also what a refused import raised
-        context.indexer.check_later(others, is_settled=True)
+            context.indexer.repair_later(staging.records)  # also what a refused import raised
+        context.indexer.repair_later(others, is_settled=True)
         if verdict == "lost":
             raise _staging_lost(context)
         if verdict == "expired":

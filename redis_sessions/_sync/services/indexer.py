@@ -91,13 +91,13 @@ class Indexer:
         try:
             yield index_entries.announce(entries, keys.id, ttl_ms or -1, is_separate=self._is_separate)
         except SessionsError as problem:
-            self.check_later([keys.id], is_settled=not isinstance(problem, StoreUnavailable | OutcomeUnknown))
+            self.repair_later([keys.id], is_settled=not isinstance(problem, StoreUnavailable | OutcomeUnknown))
             raise
         except BaseException:
-            self.check_later([keys.id])
+            self.repair_later([keys.id])
             raise
         if time.monotonic() - began > CREATION_GRACE_MS / 2000:
-            self.check_later([keys.id])
+            self.repair_later([keys.id])
         self._expired.note_created(entries)
 
     def announce(self, records: Mapping[str, IndexRecord]) -> None:
@@ -193,16 +193,12 @@ class Indexer:
         now = time.monotonic()
         known = self._known.get(keys.id)
         if call.index_effect in ("may_end", "may_relist"):
-            self.check_later([keys.id, *keys.ancestors[:1]], is_settled=True)
+            self.repair_later([keys.id, *keys.ancestors[:1]], is_settled=True)
         elif known is None or now >= known.read_at or (self._is_separate and now >= known.raise_at):
-            self.check_later([keys.id])
+            self.repair_later([keys.id])
         return len(self._pending) > _MAX_PENDING
 
-    def mark_unknown(self, id: str) -> None:
-        """Take note that a write failed: the session may have ended, and its entries may have been raised in vain."""
-        self.check_later([id])
-
-    def check_later(self, ids: Iterable[str], *, is_settled: bool = False) -> None:
+    def repair_later(self, ids: Iterable[str], *, is_settled: bool = False) -> None:
         """Repair the entries of sessions in a moment, in the background, together with others.
 
         Args:
@@ -284,7 +280,7 @@ class Indexer:
             if not state.incarnation and self._is_separate and wait_ms == 0:
                 again.append(keys.id)  # another process may just have created it again
         self._try(updates)
-        self.check_later(again)
+        self.repair_later(again)
 
     def _updates(
         self, keys: SessionKeys, state: SessionIndexState, now_us: int, latest_us: int, now: float
@@ -334,7 +330,7 @@ class Indexer:
         return results
 
     def repair_all(self, ids: Sequence[str], *, is_settled: bool = False) -> None:
-        """Repair the entries of sessions now, as far as the servers answer. See `check_later`."""
+        """Repair the entries of sessions now, as far as the servers answer. See `repair_later`."""
         with suppress(SessionsError):
             for first in range(0, len(ids), _BATCH):
                 batch = ids[first : first + _BATCH]

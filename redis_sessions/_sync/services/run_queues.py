@@ -308,7 +308,7 @@ class RunQueues(QueueHints):
             with suppress(SessionsError):  # the next check goes on
                 self.finalize_members(keys)
         if reply.verdict in ("over", "cancelled"):
-            self._indexer.check_later([keys.id, *keys.ancestors[:1]])
+            self._indexer.repair_later([keys.id, *keys.ancestors[:1]])
         if reply.is_scheduled:
             return
         if reply.verdict in ("over", "cancelled"):
@@ -334,7 +334,7 @@ class RunQueues(QueueHints):
             if top:
                 self._indexer.learn(ids)
             left = members = self._executor.run(call)
-            self._indexer.check_later(ids, is_settled=True)
+            self._indexer.repair_later(ids, is_settled=True)
 
     def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
         """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""

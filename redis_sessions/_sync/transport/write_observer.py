@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..._core.protocol.call import Call
@@ -18,8 +19,8 @@ class WriteObserver(Protocol):
         """Take note that the call is over. Return whether `flush` must be awaited before the result is handed over."""
         ...
 
-    def mark_unknown(self, id: str) -> None:
-        """Take note that a write of a session failed or changed nothing, or that a hint about the session did not work."""
+    def repair_later(self, ids: Iterable[str]) -> None:
+        """Hear of sessions whose write failed or changed nothing, or whose hint did not work."""
 
     def flush(self) -> None:
         """Do the work that has piled up."""
