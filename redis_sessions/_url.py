@@ -65,7 +65,9 @@ def split_url(url: str) -> Url:
     scheme = scheme.lower()
     server = _SERVER_SCHEME.fullmatch(scheme)
     if not found or not (server or scheme in _LOCAL_SCHEMES):
-        got = f"the scheme {scheme!r}" if found and re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}", scheme) else "another text"
+        got = "text without a scheme" if url.strip() else "no text"  # it may hold a password, so it is not shown
+        if found and re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}", scheme):
+            got = f"the scheme {scheme!r}"
         raise wrong_url(f"must be one of {SCHEMES}, got {got}")
     kind: Kind = _kind(scheme, server[2] if server else "")
     if kind == "embedded":
