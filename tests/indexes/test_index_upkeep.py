@@ -9,27 +9,18 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, RevisionConflict, Session, SessionCache, SessionExists
-from redis_sessions._core.commands import index_entries, list_pages
 from redis_sessions._core.protocol.keys import entry_keys
-from redis_sessions._core.protocol.transport_errors import ConnectFailed
-from redis_sessions._sync.services import expired_entries, indexer
+from redis_sessions._sync.services import indexer
 from redis_sessions._sync.transport import connections
 from redis_sessions.cli.reindex import reindex
 from tests.conftest import REAL_ENGINES, Engines
-from tests.support.index_agreement import clients, disagreement, entries, sessions_by_index
-from tests.support.servers import Server, await_true
+from tests.support.index_agreement import clients, disagreement, entries, exported_tree, sessions_by_index
+from tests.support.servers import await_true
 
 X = {"role": "user", "content": "x"}
 
 
-def _export() -> list[str]:
-    """Return the export of a tree."""
-    with SessionCache.from_url("fake://") as cache:
-        cache.create("imported", user_id="bob", tags=["u"]).spawn("researcher", label="l", mode="session")
-        return list(cache.session("imported").export())
-
-
-EXPORT = _export()
+EXPORT = exported_tree()
 OPERATIONS: dict[str, Callable[[SessionCache], Any]] = {
     "create": lambda cache: cache.create("new", user_id="mia", agent_id="x", tags=["t"]),
     "create and end": lambda cache: cache.create("new", user_id="mia").complete(),
@@ -74,13 +65,6 @@ def prepare_sessions(url: str, namespace: str) -> SessionCache:
         root.spawn("worker", mode="session")
     cache._context.indexer.flush()
     return cache
-
-
-@pytest.fixture
-def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let entries of sessions that are gone be removed however new they are."""
-    for module in (index_entries, list_pages, indexer, expired_entries):
-        monkeypatch.setattr(module, "CREATION_GRACE_MS", 0)
 
 
 def listed(cache: SessionCache) -> dict[str, set[str]]:
@@ -255,213 +239,6 @@ def test_creations_remove_the_entries_of_expired_sessions(
         return sum(len(ids) for zset, ids in entries(servers, namespace).items() if zset == index.active_updated)
 
     await_true(lambda: count() <= 202)
-
-
-def test_refused_spawn_leaves_no_index_entry(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines
-) -> None:
-    """The entries of a refused spawn are removed with the next repair."""
-    root = cache.create("root", max_children=0)
-    assert root.spawn("a", label="l").status == "forbidden"
-    cache._context.indexer.flush()
-    assert disagreement(clients(cache, engine, engines), namespace) == {}
-
-
-@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
-def test_deleted_tree_leaves_no_index_entry(
-    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines
-) -> None:
-    """A process that did not create a tree removes the entries of all its sessions when it deletes or prunes the tree."""
-    for name in ("deleted", "pruned"):
-        root = cache.create(name, user_id="mia", tags=["t"])
-        child = root.spawn("worker", label="l", mode="session").session_key
-        cache.session(child or "").complete()
-    cache._context.indexer.flush()
-    with SessionCache.from_url(url, namespace=namespace) as other:
-        other.delete("deleted")
-        assert other.prune(max_sessions=1, max_age=0, cooldown=0) == 0
-        cache.create("new", user_id="mia")
-        assert other.prune(max_sessions=1, max_age=0, cooldown=0) == 1
-    assert [summary.id for summary in cache.list().items] == ["new"]
-    assert disagreement(clients(cache, engine, engines), namespace) == {}
-
-
-@pytest.mark.usefixtures("no_grace")
-def test_list_during_a_creation_keeps_its_entries(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A creation whose entries were removed, because it took longer than any creation should, enters them again."""
-    monkeypatch.setattr(indexer, "CREATION_GRACE_MS", 100)
-    attempt, waits = cache._context.executor._attempt, [0.1]
-
-    def attempt_after_removal(call: Any) -> Any:
-        if call.script is not None and call.script.name == "sessions/create" and waits:
-            hints, call.hints = call.hints, []
-            cache._context.executor.try_many(hints)
-            time.sleep(waits.pop())
-            cache.list(user="mia")
-            await_true(lambda: not any(entries(clients(cache, engine, engines), namespace).values()) or not no_user())
-        return attempt(call)
-
-    def no_user() -> bool:
-        found = entries(clients(cache, engine, engines), namespace)
-        return any(ids for zset, ids in found.items() if ":user:" in zset)
-
-    monkeypatch.setattr(cache._context.executor, "_attempt", attempt_after_removal)
-    cache.create("a", user_id="mia")
-    monkeypatch.undo()
-    assert waits == []
-    cache._context.indexer.flush()
-    assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
-    assert disagreement(clients(cache, engine, engines), namespace) == {}
-
-
-def test_repair_after_a_retry_sees_the_write(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A write that was retried is followed by a repair, because its raise may not have arrived."""
-    session = cache.create("a")
-    cache._context.indexer.flush()
-    attempt, faults = cache._context.executor._attempt, [ConnectFailed("the network is gone")]
-
-    def attempt_with_fault(call: Any) -> Any:
-        if faults:
-            raise faults.pop()
-        return attempt(call)
-
-    monkeypatch.setattr(cache._context.executor, "_attempt", attempt_with_fault)
-    session.append(X)
-    monkeypatch.undo()
-    assert "a" in cache._context.indexer._pending
-    cache._context.indexer.flush()
-    assert disagreement(clients(cache, engine, engines), namespace) == {}
-
-
-def test_repeated_append_moves_no_session(cache: SessionCache) -> None:
-    """A repetition of an append, which changes nothing, leaves the session at its place after the repair that follows."""
-    cache.create("a", user_id="mia").append(X, batch_id="q")
-    cache.create("b", user_id="mia")
-    cache._context.indexer.flush()
-    cache._context.indexer._known["a"].raise_at = 0.0
-    assert cache.session("a").append(X, batch_id="q").duplicate
-    cache._context.indexer.flush()
-    assert [summary.id for summary in cache.list(1, user="mia").items] == ["b"]
-
-
-def test_refused_import_moves_no_session(cache: SessionCache) -> None:
-    """An import that is refused leaves the sessions that it would replace at their places after the repair that follows."""
-    cache.create("imported", user_id="mia")
-    cache.create("b", user_id="mia")
-    with pytest.raises(SessionExists):
-        cache.import_sessions(EXPORT)
-    cache._context.indexer.flush()
-    for order in ("updated", "created"):
-        assert [summary.id for summary in cache.list(1, user="mia", order=order).items] == ["b"]
-    assert cache.list(user="bob").items == []
-
-
-def test_entry_that_was_refused_is_repaired(own_server: Server, namespace: str) -> None:
-    """A creation whose entries the server refused is listed as soon as the server takes them."""
-    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all", "-zadd")
-    with SessionCache.from_url(f"redis://few:pass@127.0.0.1:{own_server.port}", namespace=namespace) as cache:
-        cache.create("a", user_id="mia")
-        assert "a" in cache._context.indexer._pending
-        assert cache.list(user="mia").items == []
-        own_server.client.execute_command("ACL", "SETUSER", "few", "+zadd")
-        await_true(lambda: [summary.id for summary in cache.list(user="mia").items] == ["a"])
-
-
-def test_entries_are_written_where_scripts_cannot_be_loaded(own_server: Server, namespace: str) -> None:
-    """A user without SCRIPT LOAD, whose scripts are sent with EVAL, finds its sessions in lists."""
-    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all", "-script")
-    with SessionCache.from_url(f"redis://few:pass@127.0.0.1:{own_server.port}", namespace=namespace) as cache:
-        cache.create("a", user_id="mia")
-        await_true(lambda: [summary.id for summary in cache.list(user="mia").items] == ["a"])
-
-
-def test_list_of_a_server_that_takes_no_writes_does_not_wait(own_server: Server, namespace: str) -> None:
-    """A list right after own writes takes no longer on a server that refuses writes for now."""
-    with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=30) as cache:
-        session = cache.create("a", user_id="mia")
-        session.append(X)
-        own_server.client.config_set("min-replicas-to-write", 1)
-        began = time.monotonic()
-        assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
-        assert time.monotonic() - began < 10
-        own_server.client.config_set("min-replicas-to-write", 0)
-
-
-def test_cancelled_repair_waits_on(own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repair that was cut off by a cancellation, or an exception of a signal handler, is made later."""
-    with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
-        cache.create("a", user_id="mia")
-        cache._context.indexer.repair_later(["a"])
-        with monkeypatch.context() as patch:
-
-            def interrupted(calls: Any) -> Any:
-                raise KeyboardInterrupt
-
-            patch.setattr(cache._context.executor, "send_once", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                cache._context.indexer.flush()
-        assert "a" in cache._context.indexer._pending
-
-
-def change_during_repair(
-    cache: SessionCache, url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[Session], object]
-) -> None:
-    """Repair session "a", and let another process change the session after the repair read it."""
-    run, others = cache._context.executor.send_once, [SessionCache.from_url(url, namespace=namespace)]
-
-    def run_and_change(calls: Any) -> Any:
-        found = run(calls)
-        if others:
-            with others.pop() as other:
-                change(other.session("a"))
-        return found
-
-    cache._context.indexer.repair_later(["a"])
-    monkeypatch.setattr(cache._context.executor, "send_once", run_and_change)
-    cache._context.indexer.flush()
-    assert others == []
-
-
-@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
-def test_late_repair_does_not_undo_newer_entries(
-    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A repair that read a session before another process ended it does not restore the older entries."""
-    session, servers = cache.create("a", user_id="mia"), clients(cache, engine, engines)
-    session.append(X)
-    change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.complete())
-    assert disagreement(servers, namespace) == {}
-
-
-@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
-def test_late_repair_leaves_a_relisted_session_complete(
-    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The entries that a late repair restores are not shown, and the session is listed under its new values."""
-    cache.create("a", user_id="mia")
-    change_during_repair(cache, url, namespace, monkeypatch, lambda other: other.patch(user_id="bob"))
-    assert cache.list(user="mia").items == []
-    assert [summary.id for summary in cache.list(user="bob").items] == ["a"]
-
-
-def test_damaged_session_does_not_stop_a_repair(
-    cache: SessionCache, namespace: str, engine: str, engines: Engines
-) -> None:
-    """The repair goes on to the other sessions, and lists omit the damaged session."""
-    cache.create("damaged")
-    cache.create("a")
-    for server in clients(cache, engine, engines):
-        for key in server.scan_iter(match=f"{namespace}:*:session:damaged"):
-            server.hset(key, "tags", "5")
-        for key in server.scan_iter(match=f"{namespace}:*:all:*"):
-            if server.zscore(key, "a"):
-                server.delete(key)
-    cache._context.indexer.repair(["damaged", "a"])
-    assert [summary.id for summary in cache.list().items] == ["a"]
 
 
 def test_more_than_64_different_tags_are_refused(cache: SessionCache) -> None:

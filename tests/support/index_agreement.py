@@ -56,6 +56,13 @@ def disagreement(servers: list[Any], namespace: str) -> dict[str, tuple[set[str]
     }
 
 
+def exported_tree() -> list[str]:
+    """Return the export of a tree."""
+    with SessionCache.from_url("fake://") as cache:
+        cache.create("imported", user_id="bob", tags=["u"]).spawn("researcher", label="l", mode="session")
+        return list(cache.session("imported").export())
+
+
 def sessions_by_index(servers: list[Any], namespace: str) -> dict[str, set[str]]:
     """Return the sessions that each list must show, by its filter, by what the sessions say of themselves."""
     wanted: dict[str, set[str]] = {}
