@@ -28,12 +28,12 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
 
     Cost: reads the names of all keys three times, and two round trips for each 200 sessions and each 200 index entries.
     """
-    indexer = cache._context.indexer
+    repairs = cache._context.indexer.repairs
     checked = 0
     try:
         ids = _session_ids(cache)
         while batch := list(itertools.islice(ids, _BATCH)):
-            indexer.repair(batch)
+            repairs.repair(batch)
             checked += len(batch)
             progress(checked)
         _remove_wrong_entries(cache)
@@ -50,11 +50,11 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
 
 def _remove_wrong_entries(cache: SessionCache) -> None:
     """Remove the entries of sessions that are gone or listed elsewhere."""
-    indexer = cache._context.indexer
+    repairs = cache._context.indexer.repairs
     for key in cache._context.router.scan(index_entries.all_indexes(cache.namespace)):
         index = index_entries.entry_keys_of(cache.namespace, key.decode(errors="replace"))
         if index is not None:
-            indexer.sweep(index)
+            repairs.sweep(index)
 
 
 def _session_ids(cache: SessionCache) -> Iterator[str]:

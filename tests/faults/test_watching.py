@@ -14,7 +14,7 @@ import pytest
 
 from redis_sessions import AsyncSessionCache, SessionCache
 from redis_sessions._core.commands.watch_progress import WatchProgress
-from redis_sessions._sync.services import indexer
+from redis_sessions._sync.services import entry_repair
 from redis_sessions.cli.reindex import reindex
 from tests.conftest import SLOW_TEST_ENGINES, Engines
 from tests.support.fleet import CONTEXT
@@ -146,7 +146,7 @@ def test_expired_session_is_not_listed_and_leaves_no_entry(
             process.join()
         assert [process.exitcode for process in processes] == [0, 0, 0, 0]
         time.sleep(max(all_expired_at + 0.1 - time.time(), 0))
-        monkeypatch.setattr(indexer, "CREATION_GRACE_MS", 0)  # else only entries older than 20 s are removed
+        monkeypatch.setattr(entry_repair, "CREATION_GRACE_MS", 0)  # else only entries older than 20 s are removed
         reindex(cache, lambda _: None)
         live = sum(1 for server in servers for _ in server.scan_iter(match=f"{namespace}:*:session:*", count=1000))
         assert live > 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from redis_sessions._core.commands import index_entries, list_pages
-from redis_sessions._sync.services import expired_entries, indexer
+from redis_sessions._sync.services import entry_repair, expired_entries, indexer
 
 
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let entries of sessions that are gone be removed however new they are."""
-    for module in (index_entries, list_pages, indexer, expired_entries):
+    for module in (index_entries, list_pages, indexer, entry_repair, expired_entries):
         monkeypatch.setattr(module, "CREATION_GRACE_MS", 0)

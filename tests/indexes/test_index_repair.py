@@ -222,5 +222,5 @@ def test_damaged_session_does_not_stop_a_repair(
         for key in server.scan_iter(match=f"{namespace}:*:all:*"):
             if server.zscore(key, "a"):
                 server.delete(key)
-    cache._context.indexer.repair(["damaged", "a"])
+    cache._context.indexer.repairs.repair(["damaged", "a"])
     assert [summary.id for summary in cache.list().items] == ["a"]

@@ -10,7 +10,7 @@ import pytest
 
 from redis_sessions import InvalidInput, RevisionConflict, Session, SessionCache, SessionExists
 from redis_sessions._core.protocol.keys import entry_keys
-from redis_sessions._sync.services import indexer
+from redis_sessions._sync.services import entry_repair
 from redis_sessions._sync.transport import connections
 from redis_sessions.cli.reindex import reindex
 from tests.conftest import REAL_ENGINES, Engines
@@ -111,7 +111,7 @@ def test_process_killed_between_two_commands_leaves_complete_lists(
         other = SessionCache.from_url(url, namespace=namespace)
         assert listed(other) == sessions_by_index(servers, namespace), f"killed after {commands} commands"
         with monkeypatch.context() as patch:
-            patch.setattr(indexer, "CREATION_GRACE_MS", 0)
+            patch.setattr(entry_repair, "CREATION_GRACE_MS", 0)
             reindex(other, lambda _: None)
         assert disagreement(servers, namespace) == {}, f"killed after {commands} commands"
         cache.close()

@@ -15,6 +15,7 @@ import pytest
 
 from redis_sessions import InvalidInput, SessionCache, SessionSummary
 from redis_sessions._core.commands.index_entries import RAISE_INTERVAL_MS
+from redis_sessions._sync.services import listing
 from tests.conftest import Engines
 from tests.support.index_agreement import clients, rewrite_times
 from tests.support.servers import Server
@@ -286,10 +287,11 @@ def test_own_writes_are_listed_first_in_their_order(cache: SessionCache) -> None
     assert all_pages(cache, 1, user="mia")[:5] == ["s9", "s3", "s5", "s7", "s29"]
 
 
-def test_page_beyond_many_expired_sessions_ends_early(cache: SessionCache) -> None:
-    """A page looks at some 1,000 entries at most, and its cursor leads to the living sessions behind them."""
+def test_page_beyond_many_expired_sessions_ends_early(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page looks at a bounded number of entries, and its cursor leads to the living sessions behind them."""
+    monkeypatch.setattr(listing, "_MIN_LOOKED_AT", 100)
     cache.create("alive", tags=["t"])
-    for number in range(1300):
+    for number in range(130):
         cache.create(f"dead{number}", tags=["t"], ttl=0.05)
     time.sleep(0.1)
     page = cache.list(5, tags=["t"])

@@ -1,5 +1,5 @@
 # Generated from _async/services/indexer.py by tools/mirror.py; edit that file.
-"""Keep the indexes of sessions: enter what is created, raise what is written, and repair what has ended or moved."""
+"""Keep the indexes of sessions: enter what is created, raise what is written, and have repaired what has ended or moved."""
 
 from __future__ import annotations
 
@@ -7,47 +7,29 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from ..._core.commands import index_entries
-from ..._core.commands.index_entries import (
-    CREATION_GRACE_MS,
-    RAISE_INTERVAL_MS,
-    EntryUpdate,
-    IndexRecord,
-    SessionIndexState,
-)
+from ..._core.commands.index_entries import CREATION_GRACE_MS, RAISE_INTERVAL_MS, IndexRecord
 from ..._core.protocol.call import Argument, Call
-from ..._core.protocol.keys import EntryKeys, SessionKeys, session_keys
+from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._fork import run_in_child
-from ...errors import AccessDenied, OutcomeUnknown, SessionsError, StoreUnavailable
+from ...errors import OutcomeUnknown, SessionsError, StoreUnavailable
 from ..transport import primitives, tasks
 from ..transport.executor import Executor
+from .entry_repair import EntryRepair, KnownSessions
 from .expired_entries import ExpiredEntries
 
 _REPAIR_SECONDS = 0.1
 """The pause before a repair, so that the repairs of many sessions go together."""
 _MAX_PAUSE_SECONDS = 60.0
 """The longest pause before repairs that failed are tried again."""
-_RECORD_SECONDS = 10.0
-"""The time for which a process relies on what it knows of a session: others may list it elsewhere."""
-_MAX_KNOWN = 10_000
 _MAX_PENDING = 10_000
 """Sessions that may wait for a repair before a writer waits for it, too."""
 _BATCH = 200
 _MAX_AT_CLOSE = 2000
 _MAX_BEHIND = 20
 """Own sessions that are repaired before a list, so that a process sees its last writes in their order."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """The values that a session is listed under, and when this process must act on them again (monotonic seconds)."""
-
-    record: IndexRecord
-    raise_at: float
-    read_at: float
 
 
 class Indexer:
@@ -58,12 +40,14 @@ class Indexer:
         self._executor = executor
         self._namespace = namespace
         self._is_separate = is_separate
+        self._known = KnownSessions()
+        self.repairs = EntryRepair(executor, namespace, self._known, is_separate=is_separate)
         self._expired = ExpiredEntries(executor, namespace, is_separate=is_separate)
         self._reset()
         run_in_child(self._reset)
 
     def _reset(self) -> None:
-        self._known: dict[str, _Known] = {}
+        self._known.clear()
         self._behind: deque[str] = deque(maxlen=_MAX_BEHIND)
         """The sessions that were written last, after their entries were raised."""
         self._pending: dict[str, int] = {}
@@ -86,7 +70,7 @@ class Indexer:
         record = IndexRecord.of(fields)
         entries = record.entries(self._namespace, keys.tag)
         began = time.monotonic()
-        self._know(keys.id, record, began)
+        self._known.note(keys.id, record, began)
         self._pending.pop(keys.id, None)  # a deletion before must not take the new entries out
         try:
             yield index_entries.announce(entries, keys.id, ttl_ms or -1, is_separate=self._is_separate)
@@ -105,7 +89,7 @@ class Indexer:
         calls: list[Call[Any]] = []
         for id, record in records.items():
             entries = record.entries(self._namespace, session_keys(self._namespace, id).tag)
-            self._know(id, record, 0.0)
+            self._known.note(id, record, 0.0)
             self._pending.pop(id, None)
             calls += index_entries.announce(entries, id, 0, is_separate=self._is_separate)
         for first in range(0, len(calls), _BATCH):
@@ -116,10 +100,10 @@ class Indexer:
 
         Cost: one round trip. Raises StoreUnavailable.
         """
-        state = self._read_state(keys)
+        state = self.repairs.read_state(keys)
         if not state.incarnation:
             return []
-        self._know(keys.id, state.record, time.monotonic())
+        self._known.note(keys.id, state.record, time.monotonic())
         before = state.record.entries(self._namespace, keys.tag)
         after = state.record.changed(fields).entries(self._namespace, keys.tag)
         entries = [one for one in after if one not in before] if state.is_active else after
@@ -131,7 +115,7 @@ class Indexer:
         """Return the values that a session is listed under. Cost: one round trip, unless this process wrote it lately."""
         known = self._known.get(keys.id)
         if known is None:
-            known = self._know(keys.id, (self._read_state(keys)).record, 0.0)
+            known = self._known.note(keys.id, (self.repairs.read_state(keys)).record, 0.0)
         return known.record
 
     def learn(self, ids: Sequence[str]) -> None:
@@ -142,33 +126,14 @@ class Indexer:
         unknown = [session_keys(self._namespace, id) for id in ids if id not in self._known]
         if unknown:
             with suppress(SessionsError):  # else lists remove the entries
-                _, states = self._read_states(unknown)
+                _, states = self.repairs.read_states(unknown)
                 for keys, state in zip(unknown, states, strict=True):
                     if state is not None and state.incarnation:
-                        self._know(keys.id, state.record, 0.0)
+                        self._known.note(keys.id, state.record, 0.0)
 
     def note_listed(self, id: str, record: IndexRecord) -> None:
         """Take note of the values that a session is listed under, as a list has read them."""
-        self._know(id, record, 0.0)
-
-    def _read_state(self, keys: SessionKeys) -> SessionIndexState:
-        values, ttl_ms = self._executor.get_many(index_entries.state_calls(keys))
-        return _state_of(values, ttl_ms) or SessionIndexState("")
-
-    def _read_states(self, all_keys: Sequence[SessionKeys]) -> tuple[int, list[SessionIndexState | None]]:
-        """Return the time in microseconds, and then the states of sessions: None for one that is damaged.
-
-        Cost: one round trip. Raises StoreUnavailable and AccessDenied.
-        """
-        calls: list[Call[Any]] = [index_entries.server_time(self._namespace)]
-        for keys in all_keys:
-            calls += index_entries.state_calls(keys)
-        results: list[Any] = self._executor.send_once(calls)
-        for result in results:
-            if isinstance(result, StoreUnavailable | AccessDenied):
-                raise result
-        now_us, *found = results
-        return now_us, [_state_of(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+        self._known.note(id, record, 0.0)
 
     # -- before and after a write ----------------------------------------------------------------------------------
 
@@ -209,13 +174,6 @@ class Indexer:
                 self._pending[id] = 0 if is_settled else self._pending.get(id, CREATION_GRACE_MS)
         self._schedule()
 
-    def _know(self, id: str, record: IndexRecord, now: float) -> _Known:
-        if len(self._known) >= _MAX_KNOWN:
-            with suppress(RuntimeError):  # another thread changed it
-                self._known.pop(next(iter(self._known)), None)
-        known = self._known[id] = _Known(record, now + RAISE_INTERVAL_MS / 1000, now + _RECORD_SECONDS)
-        return known
-
     # -- repair ----------------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
@@ -239,7 +197,7 @@ class Indexer:
             for first in range(0, len(ids), _BATCH):
                 batch = {id: self._pending.pop(id, CREATION_GRACE_MS) for id in ids[first : first + _BATCH]}
                 try:
-                    self.repair(list(batch), batch)
+                    self.repair_later(self.repairs.repair(list(batch), batch))
                 except BaseException:  # also a cancellation
                     for id, grace_ms in batch.items():
                         self._pending.setdefault(id, grace_ms)
@@ -258,83 +216,13 @@ class Indexer:
             with suppress(SessionsError):  # a server that takes no writes can be read
                 self.flush()
 
-    def repair(self, ids: Sequence[str], grace_ms: Mapping[str, int] | None = None) -> None:
-        """Make the entries of sessions equal to what the sessions say.
-
-        Args:
-            ids: the sessions.
-            grace_ms: the age from which the entries of a session that is gone are removed, by ID, 20 s by default.
-
-        Cost: two round trips. Raises StoreUnavailable.
-        """
-        all_keys = [session_keys(self._namespace, id) for id in ids]
-        now_us, states = self._read_states(all_keys)
-        now = time.monotonic()
-        updates: list[Call[Any]] = []
-        again: list[str] = []
-        for keys, state in zip(all_keys, states, strict=True):
-            if state is None:
-                continue  # the entries of a damaged session stay as they are
-            wait_ms = CREATION_GRACE_MS if grace_ms is None else grace_ms.get(keys.id, CREATION_GRACE_MS)
-            updates += self._updates(keys, state, now_us, now_us - wait_ms * 1000, now)
-            if not state.incarnation and self._is_separate and wait_ms == 0:
-                again.append(keys.id)  # another process may just have created it again
-        self._try(updates)
-        self.repair_later(again)
-
-    def _updates(
-        self, keys: SessionKeys, state: SessionIndexState, now_us: int, latest_us: int, now: float
-    ) -> list[Call[Any]]:
-        """Return the calls that put a session where it belongs, and take it out where this process knows it was listed."""
-        known = self._known.get(keys.id)
-        listed = known.record.entries(self._namespace, keys.tag) if known is not None else []
-        if not state.incarnation:
-            self._known.pop(keys.id, None)
-            return index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
-        self._know(keys.id, state.record, now)
-        current = state.record.entries(self._namespace, keys.tag)
-        update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
-        gone = [one for one in listed if one not in current]
-        return [
-            *index_entries.put(current, [update], state.ttl_ms, is_separate=self._is_separate, as_of_us=now_us),
-            *index_entries.remove(gone, [keys.id], now_us, is_separate=self._is_separate),
-        ]
-
-    def sweep(self, index: EntryKeys) -> None:
-        """Remove all entries of an index whose sessions are gone or listed elsewhere. Raises StoreUnavailable.
-
-        Cost: two round trips for 200 entries, three where some are removed.
-        """
-        for zset in (index.active_updated, index.ended_updated):
-            first = 0
-            while ids := self._executor.run(index_entries.members(index, zset, first, _BATCH)):
-                all_keys = [session_keys(self._namespace, id) for id in ids]
-                now_us, states = self._read_states(all_keys)
-                wrong = [
-                    keys.id
-                    for keys, state in zip(all_keys, states, strict=True)
-                    if state is not None and not _is_listed_in(index, self._namespace, keys, state)
-                ]
-                first += len(ids)
-                if wrong:
-                    latest_us = now_us - CREATION_GRACE_MS * 1000
-                    calls = index_entries.remove([index], wrong, latest_us, is_separate=self._is_separate)
-                    first -= sum(self._try(calls))
-
-    def _try(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Return the results of calls. Raise the first error among them."""
-        results: list[Any] = self._executor.send_once(calls)
-        for result in results:
-            if isinstance(result, SessionsError):
-                raise result
-        return results
-
     def repair_all(self, ids: Sequence[str], *, is_settled: bool = False) -> None:
         """Repair the entries of sessions now, as far as the servers answer. See `repair_later`."""
         with suppress(SessionsError):
             for first in range(0, len(ids), _BATCH):
                 batch = ids[first : first + _BATCH]
-                self.repair(batch, dict.fromkeys(batch, 0) if is_settled else None)
+                again = self.repairs.repair(batch, dict.fromkeys(batch, 0) if is_settled else None)
+                self.repair_later(again)
 
     def close(self) -> None:
         """Repair what waits, up to 2,000 sessions. A list repairs the rest when it meets them."""
@@ -342,15 +230,3 @@ class Indexer:
         self._expired.close()
         with suppress(SessionsError):
             self.flush(_MAX_AT_CLOSE)
-
-
-def _state_of(values: Any, ttl_ms: Any) -> SessionIndexState | None:
-    """Return the state of a session, or None when it is damaged: a value, or the type of its key, is wrong."""
-    try:
-        return index_entries.read_state(values, ttl_ms)
-    except (ValueError, TypeError):
-        return None
-
-
-def _is_listed_in(index: EntryKeys, namespace: str, keys: SessionKeys, state: SessionIndexState) -> bool:
-    return bool(state.incarnation) and index in state.record.entries(namespace, keys.tag)
