@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "redis_sessions"
-_HAND_WRITTEN_TRANSPORT = ("connections", "per_loop", "primitives", "renewal_thread", "tasks")
+_HAND_WRITTEN_TRANSPORT = ("connections", "per_loop", "primitives", "renewal_thread", "sockets", "tasks")
 HAND_WRITTEN = {*(f"transport/{name}.py" for name in _HAND_WRITTEN_TRANSPORT), "__init__.py"}
 HEADER = "# Generated from _async/{name} by tools/mirror.py; edit that file.\n"
 REPLACEMENTS = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.layers import PACKAGE, circles, import_graph, upward_imports
 from tests.support.prose import ROOT
 
-HAND_WRITTEN = ("connections.py", "per_loop.py", "primitives.py", "renewal_thread.py", "tasks.py")
+HAND_WRITTEN = ("connections.py", "per_loop.py", "primitives.py", "renewal_thread.py", "sockets.py", "tasks.py")
 """The modules of `transport` that each side has for itself."""
 
 

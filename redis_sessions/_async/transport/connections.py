@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from copy import copy
 from typing import Any
 
@@ -22,7 +20,6 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     InvalidResponse,
-    NoPermissionError,
     RedisError,
     ResponseError,
 )
@@ -35,11 +32,9 @@ from ..._core.protocol.transport_errors import (
     ConnectionRejected,
     TimeOver,
     TransportError,
-    connect_error,
 )
-from ..._fork import cut_in_child
 from ...errors import InvalidInput
-from . import primitives, tasks
+from . import primitives, sockets, tasks
 
 
 class Subscription:
@@ -52,7 +47,7 @@ class Subscription:
 
     async def open(self, due: float) -> None:
         """Return when every later message will be heard. Raises TransportError, and the server's refusals."""
-        self._connection = await _opened(self._connect, due, had_connection=True)
+        self._connection = await sockets.open_connection(self._connect, due, had_connection=True)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         try:
             async with asyncio.timeout(due - time.monotonic()):
@@ -80,7 +75,7 @@ class Subscription:
                     if is_asked:
                         raise TimeoutError(f"no answer to PING within {self._timeout:g} s")
                     is_asked = True
-                    _write(self._connection, [pack(("PING",))])
+                    sockets.write(self._connection, [pack(("PING",))])
                 elif reply[0] == b"message":
                     return bytes(reply[2])
                 else:
@@ -91,51 +86,7 @@ class Subscription:
     async def close(self) -> None:
         """Close the connection. Awaits nothing: from any thread, also after the event loop ended."""
         if self._pid == os.getpid():  # else the parent process uses it
-            tasks.call_in(self._loop, _abort, self._connection, self._loop)
-
-
-async def _opened(connect: Callable[[], AbstractConnection], due: float, *, had_connection: bool) -> AbstractConnection:
-    connection = connect()
-    cut_in_child(connection, _fileno)
-    try:
-        await asyncio.wait_for(connection.connect(), due - time.monotonic())
-    except BaseException as problem:
-        _abort(connection, asyncio.get_running_loop())
-        if isinstance(problem, AuthenticationError | NoPermissionError):
-            raise
-        if isinstance(problem, ResponseError | InvalidResponse):
-            raise ConnectionRejected(str(problem)) from problem
-        if isinstance(problem, RedisError | OSError):
-            raise connect_error(problem, had_connection=had_connection) from problem
-        raise
-    return connection
-
-
-def _fileno(connection: AbstractConnection) -> int:
-    transport = getattr(connection._writer, "transport", None)  # a fake has none
-    return -1 if transport is None else int(transport.get_extra_info("socket").fileno())
-
-
-def _write(connection: AbstractConnection, data: list[bytes]) -> None:
-    """Send data without waiting: the sender waits for the reply, which has a time limit."""
-    writer = connection._writer
-    if writer is None:
-        raise ConnectionError("the connection was closed")
-    writer.writelines(data)
-
-
-def _abort(connection: AbstractConnection, loop: asyncio.AbstractEventLoop) -> None:
-    """Close a connection at once. What is not sent yet is dropped, because a silent peer would never take it."""
-    writer = connection._writer  # kept until the end, because the finalizer of a writer closes its transport
-    connection._writer = connection._reader = None
-    transport = getattr(writer, "transport", None)  # a fake has none
-    if transport is None or transport.is_closing():
-        return
-    if not loop.is_running():  # else nothing would close the socket
-        with suppress(OSError, TypeError):  # uvloop closes its sockets with the loop
-            transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-    if not loop.is_closed():
-        transport.abort()
+            tasks.call_in(self._loop, sockets.abort, self._connection, self._loop)
 
 
 class NodeClient:
@@ -190,7 +141,7 @@ class NodeClient:
 
     async def _open(self, due: float) -> _MultiplexedConnection:
         if self._closed is None:
-            opened = await _opened(self._connect, due, had_connection=self.connections_opened > 0)
+            opened = await sockets.open_connection(self._connect, due, had_connection=self.connections_opened > 0)
             self._connection = _MultiplexedConnection(opened, self._timeout)
             self.connections_opened += 1
         if self._closed is not None:
@@ -275,7 +226,7 @@ class _MultiplexedConnection:
                 self._waiting.append((self._wait[1], self.loop.time()))
                 self._wait = None
             try:
-                _write(self._connection, unsent)
+                sockets.write(self._connection, unsent)
             except (RuntimeError, OSError) as problem:  # uvloop raises RuntimeError for a closed transport
                 self.fail(problem)
 
@@ -328,7 +279,7 @@ class _MultiplexedConnection:
                     future.set_result(self.failure)
         if self._timer is not None:
             self._timer.cancel()
-        _abort(self._connection, self.loop)
+        sockets.abort(self._connection, self.loop)
         tasks.cancel(self._reader)
 
     def end(self, problem: Exception) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import queue
-import socket
 import threading
 import time
 from collections import deque
@@ -22,7 +21,6 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     InvalidResponse,
-    NoPermissionError,
     RedisError,
     ResponseError,
 )
@@ -36,10 +34,9 @@ from ..._core.protocol.transport_errors import (
     ConnectionRejected,
     TimeOver,
     TransportError,
-    connect_error,
 )
-from ..._fork import cut_in_child
 from ...errors import InvalidInput
+from . import sockets
 
 _CHECK_SECONDS = 0.1
 """A thread that waits for a connection looks again after this time, because a signal handler may have freed one silently."""
@@ -58,12 +55,12 @@ class Subscription:
 
     def open(self, due: float) -> None:
         """Return when every later message will be heard. Raises TransportError, and the server's refusals."""
-        self._connection = open_connection(self._connect(), due, self._timeout, had_connection=True)
+        self._connection = sockets.open_connection(self._connect(), due, self._timeout, had_connection=True)
         try:
-            _limit(self._connection, due - time.monotonic())
+            sockets.limit(self._connection, due - time.monotonic())
             self._connection.send_command("SUBSCRIBE", self._channel)
             self._connection.read_response(disable_decoding=True)
-            _limit(self._connection, self._timeout)
+            sockets.limit(self._connection, self._timeout)
         except (ResponseError, AuthenticationError):
             self.close()
             raise
@@ -99,43 +96,6 @@ class Subscription:
         """Close the connection."""
         self._is_closed = True
         self._connection.disconnect()
-
-
-def open_connection(connection: Any, due: float, timeout: float, *, had_connection: bool) -> ConnectionInterface:
-    """Open a connection before `due`. Its socket has the limit `timeout` then."""
-    left = due - time.monotonic()
-    if left <= 0:
-        raise TimeOver("the time was over before a connection could be made")
-    cut_in_child(connection, _fileno)
-    connection.socket_connect_timeout = connection.socket_timeout = left
-    try:
-        connection.connect()
-        connection.socket_timeout = timeout
-        _limit(connection, timeout)
-    except BaseException as problem:
-        connection.disconnect()
-        if isinstance(problem, AuthenticationError | NoPermissionError):
-            raise
-        if isinstance(problem, ResponseError | InvalidResponse):
-            raise ConnectionRejected(str(problem)) from problem
-        if isinstance(problem, RedisError | OSError):
-            raise connect_error(problem, had_connection=had_connection) from problem
-        raise
-    opened: ConnectionInterface = connection
-    return opened
-
-
-def _fileno(connection: Any) -> int:
-    found = getattr(connection, "_sock", None)
-    return found.fileno() if isinstance(found, socket.socket) else -1  # a fake has another kind of socket
-
-
-def _limit(connection: Any, seconds: float) -> None:
-    """Bound each send and each receive of a connection. A connection of fakeredis has no limits."""
-    if seconds <= 0:
-        raise TimeoutError("no reply before the time was over")
-    if hasattr(connection._sock, "settimeout"):
-        connection.update_current_socket_timeout(seconds)
 
 
 class NodeClient:
@@ -196,17 +156,17 @@ class NodeClient:
                 self._give_back(unused)
                 raise TimeOver("the time was over before the command was sent")
             if is_timed:
-                _limit(connection, left)
+                sockets.limit(connection, left)
             connection.send_packed_command([packed], check_health=False)
             if is_timed:
-                _limit(connection, due - time.monotonic())
+                sockets.limit(connection, due - time.monotonic())
             for _ in commands:
                 try:
                     replies.append(connection.read_response(disable_decoding=True))
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
                     replies.append(refusal.with_traceback(None))  # else it keeps the frames of all callers alive
             if is_timed:
-                _limit(connection, self._timeout)
+                sockets.limit(connection, self._timeout)
         except BaseException as problem:
             if connection is None:
                 raise
@@ -270,7 +230,7 @@ class NodeClient:
 
     def _open(self, connection: ConnectionInterface, due: float) -> ConnectionInterface:
         try:
-            opened = open_connection(connection, due, self._timeout, had_connection=self.connections_opened > 0)
+            opened = sockets.open_connection(connection, due, self._timeout, had_connection=self.connections_opened > 0)
         except BaseException as problem:
             self._discard(connection)
             if isinstance(problem, TransportError):
