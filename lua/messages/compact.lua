@@ -56,4 +56,4 @@ if counters.user_seq <= last then counters.user_seq = last end
 counters.bytes = counters.bytes - bytes + #entry + 8
 counters.tokens = counters.tokens - tokens + string.match(entry, '^..(%d+)')
 log_change(session, write.now_ms, string.format('edited:%d', start))
-return commit_write(session, messages, write, operation_id, string.format('%d', start))
+return commit_write(session, messages, write, operation_id, string.format('compact %d', start))

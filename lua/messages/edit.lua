@@ -29,7 +29,8 @@ local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces 
 local newest_batch  = ARGV[14]          -- the batch ID of the newest message, if `newest_seq` is given
 local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for the first attempt
 local seen          = tonumber(ARGV[16]) -- the highest seq that the caller was told, or 0
-local rest          = tail(ARGV, 17)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local kind          = ARGV[17]          -- '<kind of edit> ', with which the result begins, or '' for an append
+local rest          = tail(ARGV, 18)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -48,7 +49,7 @@ local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
 local length = counters.last_seq - counters.dropped
 if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
   --- include: find_edit_in_transcript
-  reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text)
+  reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text, kind)
   if reply then return reply end
 end
 if replaced_seq > 0 then
@@ -84,7 +85,7 @@ local result
 if #entries > 0 then
   local loaded = {
     counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
-    results = write.results, seen = seen, never_ends = true, before_push = remove,
+    results = write.results, seen = seen, kind = kind, never_ends = true, before_push = remove,
     unpinned = after_seq == 0 and pins or unpinned,
     cleared = after_seq == 0 and counters.last_seq,
   }
@@ -94,14 +95,14 @@ if #entries > 0 then
   local subscribers = redis.call('HGET', session, 'subscribers')
   if subscribers then
     notify_subscribers(session, subscribers, write.now_ms,
-      encode_message_event(entries, string.match(result, '^%d+ (%d+)')))
+      encode_message_event(entries, string.match(result, '%d+ (%d+)')))
   end
 else
   remove()
   save_layout(session, layout)
   counters.operations = counters.operations + 1
   save_counters(session, messages, write.now_ms, write.now_us, write.settings, counters)
-  result = string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
+  result = kind .. string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
     counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept, abandoned_count)
   redis.call('HSET', session, results_field(operation_id),
     append_result(write.results, operation_id, counters.operations, result))

@@ -64,7 +64,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     return nil, redis.error_reply('SESSION_NOT_FOUND -')
   end
   counters.updated_us = now_us
-  local result = string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
+  local result = (loaded.kind or '') .. string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
     last_seq, counters.rev, count + kept, counters.dropped - kept, state)
   redis.call('HSET', session, 'counters', format_counters(counters),
     field, append_result(results, batch, counters.operations, result))

@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.retry_policy import Backoff, RetryOn
 from ..._core.commands.session_fields import check_agent, description_fields
-from ..._core.protocol.ids import check_namespace, new_id, new_incarnation
+from ..._core.protocol.ids import check_namespace, new_id, new_incarnation, own_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
@@ -143,7 +143,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
         """Create a session.
 
         Args:
-            id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one.
+            id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one. The IDs
+                `agent:<agent>:main` and `agent:<agent>:subagent:…` are kept for `main_session` and `spawn`.
             **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), and
                 its options, which override the cache's defaults. See SessionSettings.
 
@@ -162,7 +163,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
 
         Cost: one round trip. Two when the session is created. Atomic.
         """
-        return self._get_or_create(id, given)
+        return self._get_or_create(own_id(id), given)
 
     def main_session(self, agent_id: str, /, **given: Unpack[NewSession]) -> Session:
         """Return the main session of an agent, `agent:<agent_id>:main`, or create it. See `get_or_create`."""
@@ -389,7 +390,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
     def _create(self, id: str | None, given: NewSession) -> Session:
         fields, settings = self._split(given)
         self._register_agent(fields)
-        keys = session_keys(self.namespace, new_id() if id is None else id)
+        keys = session_keys(self.namespace, own_id(id))
         call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
         try:
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
@@ -399,10 +400,10 @@ class SessionCache(PicklableByUrl, CacheQueries):
             raise
         return self._handle(keys.id, found.incarnation)
 
-    def _get_or_create(self, id: str | None, given: NewSession) -> Session:
+    def _get_or_create(self, id: str, given: NewSession) -> Session:
         fields, settings = self._split(given)
         self._register_agent(fields)
-        keys = session_keys(self.namespace, new_id() if id is None else id)
+        keys = session_keys(self.namespace, id)
         found = self._executor.run(sessions.find(keys))
         if found is None:
             call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="return")
