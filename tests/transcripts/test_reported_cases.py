@@ -385,7 +385,10 @@ def test_results_of_several_calls_stay_without_those_of_lost_calls(cache: Sessio
         if format == "bedrock":
             blocks = [{"toolResult": {"toolUseId": id, "content": [{"text": "done"}]}} for id in ids]
             return {"role": "user", "content": blocks}
-        message = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "x"} for id in ids]}
+        message = {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": id, "content": "x"} for id in ids],
+        }
         return message if format == "anthropic" else {"type": "user", "uuid": "r", "message": message}
 
     session = cache.create()
