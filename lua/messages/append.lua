@@ -1,8 +1,8 @@
 -- Append a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
 -- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail results_field recent_mark append_one
 local session       = KEYS[1]           -- hash

@@ -3,9 +3,9 @@
 -- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages the
 -- first seq is that of what was removed. Of a message that is replaced in its place: {incarnation, '<rev> <count> <dropped>'}. The same
 -- operation again returns its first result. A limit of the session refuses the edit and ends nothing.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED
---   INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
+--   LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
 --- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors

@@ -8,7 +8,7 @@ from .base import SessionsError
 
 
 class SessionNotFound(SessionsError):
-    """No session has this ID: it was never created, was deleted, or expired."""
+    """No session has this ID: it was never created, was deleted, or expired. Or the server evicted its messages."""
 
     reply = ()
     template = "session {session_id!r} does not exist: it was never created, was deleted, or expired"
@@ -23,6 +23,22 @@ class SessionReplaced(SessionNotFound):
         "session {session_id!r} was deleted and created again, and this handle belongs to the former incarnation:"
         " open the session again"
     )
+
+
+class SessionDamaged(SessionsError):
+    """A stored record of the session cannot be read, or another program changed the keys. Nothing was removed."""
+
+    reply = ("detail",)
+    template = "session {session_id!r} is damaged: {detail}"
+    session_id: str
+    detail: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error for a list that has other messages than the counters say."""
+        _, listed, expected = words
+        detail = f"its list has {listed} messages, and its counters say {expected}"
+        return cls(session_id=session_id, detail=detail)
 
 
 class SessionExists(SessionsError):

@@ -412,7 +412,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
                 found = await self._executor.run(call)
             if not found.is_created:
                 self._context.indexer.repair_later([keys.id])
-        unapplied = found.options.differences(given) if found.options is not None else {}
+        unapplied = {} if found.options is None else found.options.differences(keys.id, given)
         if unapplied:
             _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)
         return self._handle(keys.id, found.incarnation, unapplied)

@@ -119,7 +119,7 @@ class QueueHints:
     async def update(
         self,
         agent: str,
-        work: str | Work,
+        work: str | bytes | Work,
         when: When,
         delay_ms: int = 0,
         check: Check = "keep",
@@ -128,10 +128,11 @@ class QueueHints:
         reserved_until: str = "",
         running_ms: int = 0,
     ) -> None:
+        member = str(work) if isinstance(work, Work) else work
         with suppress(SessionsError):
             await self._executor.run(
                 run_queues.schedule(
-                    self.queue_of(agent), str(work), when, delay_ms, check=check, check_ms=check_ms,
+                    self.queue_of(agent), member, when, delay_ms, check=check, check_ms=check_ms,
                     reserved_until=reserved_until, running_ms=running_ms,
                 )
             )  # fmt: skip

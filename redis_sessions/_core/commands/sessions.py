@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import Duration, milliseconds, moment, moment_of
-from ...errors import InvalidState
+from ...errors import InvalidState, SessionDamaged, SessionNotFound
 from ...models.sessions import Formation, SessionInfo
 from ...models.trees import SpawnRef
 from ...settings import MICROS, SessionSettings
@@ -85,10 +85,22 @@ def info(keys: SessionKeys, incarnation: str) -> Call[SessionInfo]:
     return invoke(
         script("sessions/read_info"),
         keys,
-        lambda reply: read_info(keys.id, reply),
+        lambda reply: _with_messages(keys.id, reply),
         incarnation=incarnation,
         writes=False,
     )
+
+
+def _with_messages(id: str, reply: Sequence[bytes]) -> SessionInfo:
+    """Return the info of a session that has its messages. Raises SessionNotFound if they were evicted, and SessionDamaged."""
+    info = read_info(id, reply)
+    missing = info.last_seq - info.dropped - info.count
+    if missing == 0:
+        return info
+    listed = int(reply[reply.index(b"count") + 1])
+    if listed == 0:
+        raise SessionNotFound(session_id=id)
+    raise SessionDamaged.from_reply(id, ["list", str(listed), str(listed + missing)])
 
 
 def read_info(id: str, reply: Sequence[bytes]) -> SessionInfo:

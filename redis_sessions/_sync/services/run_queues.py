@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -44,6 +45,7 @@ _MAX_QUEUE_CHANGES = 5
 """The number of times that a send follows a session whose answering agent changes at the same time."""
 _MAX_KNOWN_AGENTS = 10_000
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class RunQueues(QueueHints):
@@ -105,9 +107,11 @@ class RunQueues(QueueHints):
     def dequeue(self, agent: str, nonce: str, wait_ms: int) -> DequeueReply:
         """Ask for the next work, or a place among the waiting workers. Work that must be checked is checked in the background."""
         hub = self._hub
-        reply = self._executor.run(
-            run_queues.dequeue(self.queue_of(agent), "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
-        )
+        call = run_queues.dequeue(self.queue_of(agent), "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
+        reply = self._executor.run(call)
+        if reply.damaged:
+            self._remove_damaged(agent, reply.damaged)
+            reply = self._executor.run(call)
         if reply.due:
             tasks.spawn(self._check_due, agent, reply.due, nonce)
         return reply
@@ -172,11 +176,11 @@ class RunQueues(QueueHints):
             if notification.run:
                 self.hand_on(notification.run, agents)
 
-    def hand_on(self, reserved: str, agents: Sequence[str]) -> None:
-        """Make work available that was reserved for a worker that does not take it."""
+    def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
+        """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
         reserved_until, _, work = reserved.partition(" ")
         for agent in agents:  # the work is in one of the queues, and the others do not know the reservation
-            self.update(agent, work, "after", reserved_until=reserved_until)
+            self.update(agent, work, "after", delay_ms, reserved_until=reserved_until)
 
     def give_back(
         self, agent: str, keys: SessionKeys, nonce: str, outcome: Outcome, *, delay_ms: int = 0, **details: Any
@@ -200,9 +204,15 @@ class RunQueues(QueueHints):
 
     def recover(self, agent: str) -> int:
         """Check the work of an agent whose time has come, up to 20. Return how many."""
-        due = (self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))).due
-        self._check_all(agent, due)
-        return len(due)
+        reply = self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))
+        self._remove_damaged(agent, reply.damaged)
+        self._check_all(agent, reply.due)
+        return len(reply.due)
+
+    def _remove_damaged(self, agent: str, members: Sequence[bytes]) -> None:
+        for member in members:
+            _log.error("a member of the queue of agent %r names no session, and is removed: %.100r", agent, member)
+            self.update(agent, member, "remove", check="remove")
 
     def _check_due(self, agent: str, due: list[str], nonce: str) -> None:
         """Check work, and let the waiting worker ask when the next check is due."""
