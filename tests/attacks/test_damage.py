@@ -130,8 +130,8 @@ def test_damaged_fields_are_named_and_stop_nothing_else(cache: SessionCache, own
     assert not [text for text in texts if "user_script" in text]
 
 
-def test_foreign_element_is_told_and_removes_nothing(cache: SessionCache, own: Server) -> None:
-    """A list of messages with a foreign element is told on each call, and the session stays as it was."""
+def test_foreign_element_is_reported_and_removes_nothing(cache: SessionCache, own: Server) -> None:
+    """A list of messages with a foreign element raises SessionDamaged on each call, and the session stays as it was."""
     session = cache.create("a")
     session.append(X, X)
     keys = session_keys(cache.namespace, "a")

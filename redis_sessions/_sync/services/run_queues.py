@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -45,7 +44,6 @@ _MAX_QUEUE_CHANGES = 5
 """The number of times that a send follows a session whose answering agent changes at the same time."""
 _MAX_KNOWN_AGENTS = 10_000
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
 
 
 class RunQueues(QueueHints):
@@ -106,11 +104,11 @@ class RunQueues(QueueHints):
 
     def dequeue(self, agent: str, nonce: str, wait_ms: int) -> DequeueReply:
         """Ask for the next work, or a place among the waiting workers. Work that must be checked is checked in the background."""
-        hub = self._hub
-        call = run_queues.dequeue(self.queue_of(agent), "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
+        queue, hub = self.queue_of(agent), self._hub
+        call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
         reply = self._executor.run(call)
         if reply.damaged:
-            self._remove_damaged(agent, reply.damaged)
+            self.remove_damaged(agent, reply.damaged)
             reply = self._executor.run(call)
         if reply.due:
             tasks.spawn(self._check_due, agent, reply.due, nonce)
@@ -205,14 +203,9 @@ class RunQueues(QueueHints):
     def recover(self, agent: str) -> int:
         """Check the work of an agent whose time has come, up to 20. Return how many."""
         reply = self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))
-        self._remove_damaged(agent, reply.damaged)
+        self.remove_damaged(agent, reply.damaged)
         self._check_all(agent, reply.due)
         return len(reply.due)
-
-    def _remove_damaged(self, agent: str, members: Sequence[bytes]) -> None:
-        for member in members:
-            _log.error("a member of the queue of agent %r names no session, and is removed: %.100r", agent, member)
-            self.update(agent, member, "remove", check="remove")
 
     def _check_due(self, agent: str, due: list[str], nonce: str) -> None:
         """Check work, and let the waiting worker ask when the next check is due."""

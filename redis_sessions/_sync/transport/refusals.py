@@ -27,7 +27,7 @@ from ...errors import BY_REFUSAL, AccessDenied, SessionDamaged, StoreError, Stor
 _SCRIPT_PLACE = re.compile(
     r"^Error running script .*?: (?=@user_script)|@?user_script:\d+: | script: .*@user_script:\d+\.$"
 )
-"""What the versions of the engines say of the place in a script where a command or the script itself failed."""
+"""The place in a script where a command or the script itself failed, in the words of each engine."""
 DENIED = (AuthenticationError, NoPermissionError)
 """Errors that only other credentials or rights can change."""
 _NOT_READY = (
