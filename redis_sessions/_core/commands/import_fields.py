@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput, InvalidState
 from ...models.loops import LoopTurn
+from ...settings import SessionSettings
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
@@ -33,14 +35,25 @@ CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
-@dataclass(slots=True)
+@dataclass
 class Bounds:
     """The bounds of the values of one import."""
 
     now_ms: int
     """The latest time that a record of what happened may have."""
-    max_value_bytes: int
+    max_value_bytes: int = 8 * 1024 * 1024
     """The most bytes of one field or message, which one command of the server stores."""
+    max_sessions: int = 1001
+    """The most sessions, which one script moves into place."""
+
+    @classmethod
+    def of(cls, settings: SessionSettings) -> Bounds:
+        """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
+        return cls(
+            round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
+            max(cls.max_value_bytes, settings.max_message_bytes),
+            max(cls.max_sessions, settings.max_descendants + 1),
+        )
 
 
 @dataclass(slots=True)
@@ -233,7 +246,9 @@ def _check_work(id: str, fields: Mapping[bytes, bytes]) -> None:
         and (run.turn is None or run.max_attempts is not None)
         and run.fence == 0
     ):
-        raise damaged(id, "run", f"no claim, 1 to 1000 attempts, and a turn from a seq up to {last_seq}", fields[b"run"])
+        raise damaged(
+            id, "run", f"no claim, 1 to 1000 attempts, and a turn from a seq up to {last_seq}", fields[b"run"]
+        )
     if b"parked" in fields:
         _, needed, *children = fields[b"parked"].split()
         if int(needed) > len(children):
@@ -285,7 +300,9 @@ def _check_loop(id: str, loop: str, kinds: Mapping[str, set[int]], fields: Mappi
         raise damaged(id, "loops", f"the fields 'loop.{loop}', 'config.{loop}' and 'extra.{loop}'", fields[b"loops"])
     text = fields[name.encode()]
     record = LoopRecord.parse(text.decode())
-    check_past(id, name, [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"], now_ms, text)
+    check_past(
+        id, name, [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"], now_ms, text
+    )
     for kind, count in (("event", record.events), ("turn", record.turns)):
         numbers = kinds.get(kind, set())
         if len(numbers) != count or (count and (min(numbers), max(numbers)) != (1, count)):

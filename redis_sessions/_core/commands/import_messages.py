@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from ..protocol.codec import FACTS_FLAG, PINNED_FLAG
+from ..protocol.codec import PINNED_FLAG
 from ..protocol.records import Counters, Layout, Settings
 from .import_schema import ENTRY, WITH_FACTS, Damaged, damaged, is_json_object
 
@@ -65,7 +65,9 @@ class MessageCheck:
         self._require(all(seq <= last for seq in [layout.group, *opened]), "layout", f"seqs up to {last}")
         over = self.expected + layout.kept - settings.max_messages
         self._require(
-            not settings.max_messages or over <= MAX_OVER_CAP, "settings", f"a cap that at most {MAX_OVER_CAP} messages exceed"
+            not settings.max_messages or over <= MAX_OVER_CAP,
+            "settings",
+            f"a cap that at most {MAX_OVER_CAP} messages exceed",
         )
 
     def _add_kept(self) -> None:
@@ -102,7 +104,7 @@ class MessageCheck:
         found = MESSAGE.match(element)
         if not found:
             raise Damaged(f"the header of a message of session {self._id!r} is damaged, at {name}: expected {_HEADER}")
-        time, kind, flag, tokens, batch = found.groups()
+        time, _kind, flag, tokens, batch = found.groups()
         if time > self._latest:
             raise Damaged(f"{name} of session {self._id!r} has a time that is later than now")
         if is_odd:
@@ -185,7 +187,9 @@ def check_entry(id: str, name: str, entry: bytes) -> None:
     """Refuse a message that waits, if its header or its payload is damaged. Raises Damaged."""
     head = ENTRY.match(entry)
     if not head or not is_json_object(entry[head.end() :]):
-        raise Damaged(f"field {name!r} of session {id!r} is damaged: expected {_HEADER} without the time, and a JSON object")
+        raise Damaged(
+            f"field {name!r} of session {id!r} is damaged: expected {_HEADER} without the time, and a JSON object"
+        )
 
 
 def _calls(text: str) -> Iterable[tuple[str, str, str]]:

@@ -25,7 +25,7 @@ from .import_fields import Bounds, Entry, checked_id, read_entry, read_fields, s
 from .import_messages import MessageCheck
 from .import_schema import Damaged
 from .import_spool import read_parts, write_parts
-from .import_tree import MAX_TREE_SESSIONS, Tree
+from .import_tree import Tree
 from .run_queues import INBOX_QUEUE, Work, agent_of
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
@@ -155,7 +155,9 @@ class Reader:
         self._size += size + 1
         self._check(size <= MAX_LINE_BYTES, f"is longer than {MAX_LINE_BYTES} bytes")
         self._check(self._number <= MAX_LINES, f"is one too many: an export has at most {MAX_LINES} lines")
-        self._check(self._size <= MAX_FILE_BYTES, f"is behind the first {MAX_FILE_BYTES} bytes, the most that an import reads")
+        self._check(
+            self._size <= MAX_FILE_BYTES, f"is behind the first {MAX_FILE_BYTES} bytes, the most that an import reads"
+        )
 
     def _parsed(self, data: bytes) -> Any:
         """Return the value of a line. Messages take the fast way, because they are the most. Raises ValueError."""
@@ -178,7 +180,9 @@ class Reader:
         found = _decode(data.decode())
         stated = found.get("hmac") if isinstance(found, dict) else None
         is_right = isinstance(stated, str) and compare_digest(stated.encode(), self._signer.hexdigest().encode())
-        self._check(is_right, "has another signature than the lines before with this key: a line was changed, or the key")
+        self._check(
+            is_right, "has another signature than the lines before with this key: a line was changed, or the key"
+        )
         self._is_signed = True
 
     def _take(self, line: dict[str, Any]) -> None:
@@ -222,7 +226,11 @@ class Reader:
         self._check(is_same, f"session {id!r} has two incarnations")
         archive.entries[id] = self._entry = entry
         self._messages = MessageCheck(id, fields, self._latest)
-        self._check(len(archive.entries) <= MAX_TREE_SESSIONS, f"a tree has at most {MAX_TREE_SESSIONS} sessions")
+        maximum = self._bounds.max_sessions
+        self._check(
+            len(archive.entries) <= maximum,
+            f"is one session too many, expected at most {maximum}: give the importing cache a larger max_descendants",
+        )
         write_parts(self._spool, [part for pair in fields.items() for part in pair])
 
     def _take_messages(self, line: dict[str, Any]) -> None:

@@ -79,10 +79,14 @@ def check_field(id: str, name: str, value: bytes) -> None:
         prefix, dot, rest = name.partition(".")
         family = _FAMILIES.get(prefix) if dot else None
         if family is None:
-            raise Damaged(f"field {_shown(name)} of session {id!r} is not known: expected a field of the storage reference")
+            raise Damaged(
+                f"field {_shown(name)} of session {id!r} is not known: expected a field of the storage reference"
+            )
         form, is_suffix = family
         if not is_suffix(rest):
-            raise Damaged(f"field {_shown(name)} of session {id!r} is damaged: the name behind {prefix + '.'!r} is not valid")
+            raise Damaged(
+                f"field {_shown(name)} of session {id!r} is damaged: the name behind {prefix + '.'!r} is not valid"
+            )
     if not form.is_valid(value):
         is_private = form.expected in (_TEXT.expected, _JSON.expected)
         raise damaged(id, name, form.expected, f"{len(value)} bytes of another form" if is_private else value)
@@ -245,7 +249,7 @@ _FORMS: dict[str, Form] = {
     "waiting": _COUNT,
     "idle_ttl": _number(MAX_DURATION_MS),
     "cleanup": _matching(rb"delete", "delete"),
-    "report": Form("'<kind><flags> <facts> <payload>' with \"@text@\" and \"@facts@\"", _report),
+    "report": Form('\'<kind><flags> <facts> <payload>\' with "@text@" and "@facts@"', _report),
     "has_metadata": _matching(rb"1", "1"),
     "system_tokens": _number(2**31),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
@@ -254,8 +258,8 @@ _FORMS: dict[str, Form] = {
     "retried": _ID_128,
     **{name: _matching(rb"(?: %b)*" % COUNT, "numbers of members") for name in ("cancelled", "requested")},
     **{name: Form(f"an ID as {name}_id", _passes(check_id)) for name in ("user", "agent", "parent")},
-    **{name: _JSON for name in ("type", "tags", "result", "spawned_by")},
-    **{name: _TEXT for name in ("name", "system", "reason", "task", "model", "cancelled_why", "requested_why")},
+    **dict.fromkeys(("type", "tags", "result", "spawned_by"), _JSON),
+    **dict.fromkeys(("name", "system", "reason", "task", "model", "cancelled_why", "requested_why"), _TEXT),
 }
 REQUIRED = ("incarnation", "status", "counters", "settings", "created", "max_tokens", "max_inbox")
 Suffix = Callable[[str], Any]
@@ -272,7 +276,9 @@ def _is_loop(text: str) -> bool:
 _is_number: Suffix = re.compile(COUNT.decode()).fullmatch
 _is_record: Suffix = re.compile(r"\S{1,128} [1-9][0-9]{0,12}").fullmatch
 _is_step: Suffix = re.compile(r"\S{1,128} \S{1,128}").fullmatch
-_ENTRY = Form("'<kind><flags><tokens> <batch ID> [<facts> ]<payload>'", lambda value: True)  # import_messages.py checks them
+_ENTRY = Form(
+    "'<kind><flags><tokens> <batch ID> [<facts> ]<payload>'", lambda value: True
+)  # import_messages.py checks them
 _TIMED_JSON = Form("'<ms> <JSON>'", lambda value: re.match(COUNT + b" ", value) and is_json(value.partition(b" ")[2]))
 _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "meta": (_JSON, lambda text: True),

@@ -10,7 +10,7 @@ from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG
 from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
-from ..protocol.records import Counters, Layout
+from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
 from .import_fields import Entry
@@ -125,6 +125,8 @@ class Staging:
         self._namespace = namespace
         self._nonce = nonce
         self._field_counts: dict[str, int] = {}
+        self._lifetimes: dict[str, str] = {}
+        """The ttl and the deadline of each session that was staged."""
         self.records: dict[str, IndexRecord] = {}
         """The values that each session that was staged is to be listed under."""
 
@@ -135,8 +137,11 @@ class Staging:
         pairs = list(fields.items())
         self._field_counts[entry.id] = len(pairs)
         self.records[entry.id] = IndexRecord.of({name.decode(errors="replace"): value for name, value in pairs})
+        settings, at = Settings.parse(fields[b"settings"]), 0
+        self._lifetimes[entry.id] = join_words(settings.ttl_ms, settings.deadline_ms)
         for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
-            yield _stage(keys, 0, some, [])
+            yield _stage(keys, at, some, [])
+            at += len(some)
         at = 0
         for batch in batches:
             for elements in _slices(batch, len):
@@ -161,7 +166,7 @@ class Staging:
             may_replace=int(may_replace),
             tree_total=tree_total,
             keep_ms=STAGED_TTL_MS,
-            rest=[f"{entry.incarnation} {self._field_counts[entry.id]} {entry.messages}" for entry in self.entries],
+            rest=[f"{entry.messages} {self._lifetimes[entry.id]}" for entry in self.entries],
         )
 
     def discard(self) -> Iterator[Call[None]]:

@@ -16,7 +16,9 @@ from ..protocol.records import Lineage, MemberRecord, SpawnCounts, parse_gaps
 from .import_schema import Damaged, damaged
 
 MAX_TREE_SESSIONS = 5001
-_SPAWNED = re.compile(r"agent:[^:\s]{1,128}:subagent:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_SPAWNED = re.compile(
+    r"agent:[^:\s]{1,128}:subagent:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
 """The ID of a spawned session. It ends in random digits, so no session with a chosen name has one."""
 
 
@@ -127,7 +129,9 @@ class Tree:
             return
         member = self.members.get(lineage.number)
         if member is None or (member.id, member.incarnation) != (id, fields[b"incarnation"].decode()):
-            raise damaged(id, "lineage", f"the number of a member that {self.root!r} records with this ID", lineage.number)
+            raise damaged(
+                id, "lineage", f"the number of a member that {self.root!r} records with this ID", lineage.number
+            )
         numbers, ancestors, above = [lineage.number], [], member.parent
         while above:
             numbers.append(above)
@@ -144,14 +148,22 @@ class Tree:
         is_path = numbers[-1:] == [top.number] and len(numbers) == len(top.ancestors) + 1
         names = [top.id, *top.ancestors]
         tag = hash_tag(self.root)
-        is_below = all(_is_spawned(name, tag) for name in names[:-1]) and _is_id(names[-1]) and hash_tag(names[-1]) == tag
+        is_below = (
+            all(_is_spawned(name, tag) for name in names[:-1]) and _is_id(names[-1]) and hash_tag(names[-1]) == tag
+        )
         if not is_path or numbers != sorted(set(numbers)) or not is_below or len(set(names)) != len(names):
-            raise damaged(self.root, "lineage", "a path and ancestors of one tree", f"{top.path} {' '.join(top.ancestors)}")
+            raise damaged(
+                self.root, "lineage", "a path and ancestors of one tree", f"{top.path} {' '.join(top.ancestors)}"
+            )
 
     def _check_is_no_root(self, fields: Mapping[bytes, bytes]) -> None:
         for name in fields:
-            if name in (b"tree", b"pruned", b"cancelled", b"requested") or name.startswith((b"member.", b"member_result.")):
-                raise Damaged(f"field {name.decode()!r} of session {self.root!r} is damaged: expected it in the root of a tree")
+            if name in (b"tree", b"pruned", b"cancelled", b"requested") or name.startswith(
+                (b"member.", b"member_result.")
+            ):
+                raise Damaged(
+                    f"field {name.decode()!r} of session {self.root!r} is damaged: expected it in the root of a tree"
+                )
 
     def _check_below_top(self, id: str, lineage: Lineage, fields: Mapping[bytes, bytes]) -> None:
         top = self.top

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 
 from ..._core.commands import import_staging, sessions, trees
 from ..._core.commands.export_format import Writer, checked_key
-from ..._core.commands.import_fields import CLOCK_TOLERANCE_MS, Bounds
+from ..._core.commands.import_fields import Bounds
 from ..._core.commands.import_reader import Archive, Reader
 from ..._core.commands.import_source import file_lines, is_file
 from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging
@@ -31,8 +30,6 @@ from .context import CacheContext
 
 _MEMORY_BYTES = 8 * 1024 * 1024
 """The maximum size in bytes that an import keeps in memory. The rest is in a temporary file."""
-_MIN_VALUE_BYTES = 8 * 1024 * 1024
-"""The largest field or message, unless the cache allows larger messages. The server stores it in one command."""
 _BATCH = 1000
 
 
@@ -112,8 +109,7 @@ def import_sessions(
 ) -> ImportResult:
     """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged."""
     import_staging.checked_on_conflict(on_conflict)
-    now_ms = round(time.time() * 1000) + CLOCK_TOLERANCE_MS
-    bounds = Bounds(now_ms, max(_MIN_VALUE_BYTES, context.settings.max_message_bytes))
+    bounds = Bounds.of(context.settings)
     with SpooledTemporaryFile(_MEMORY_BYTES) as spool:
         reader = Reader(spool, bounds, checked_key(key))
         for line in primitives.each(file_lines(lines) if is_file(lines) else lines):
