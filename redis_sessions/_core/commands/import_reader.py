@@ -189,10 +189,13 @@ class Reader:
         if self._archive is None:
             self._begin(line)
         elif "end" in line:
+            self._check_keys(line, "end")
             self._end(self._archive, line["end"])
         elif "fields" in line:
+            self._check_keys(line, "session", "ttl", "fields")
             self._session(self._archive, line)
         elif "messages" in line:
+            self._check_keys(line, "session", "messages")
             self._take_messages(line)
         else:
             raise self._refusal("must be a session, messages, or the end")
@@ -201,6 +204,9 @@ class Reader:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
         version = line.get("version")
         self._check(version == VERSION, f"has version {version!r}, and this package reads version {VERSION}")
+        self._check_keys(line, "format", "version", "root", "exported_at")
+        at = line.get("exported_at")
+        self._check(type(at) is int and 0 <= at <= self._bounds.now_ms, f"has the time {at!r:.30}, expected ms until now")
         self._archive = Archive(checked_id(line.get("root")), self._spool)
 
     def _session(self, archive: Archive, line: dict[str, Any]) -> None:
@@ -251,6 +257,8 @@ class Reader:
 
     def _end(self, archive: Archive, end: Any) -> None:
         self._check(isinstance(end, dict), "must be the end of an export")
+        if "sha256" in end:
+            self._check_keys(end, "sessions", "messages", "sha256")
         is_unchanged = end.get("sha256") == self._checksum.hexdigest()
         self._check(is_unchanged, "has another checksum than the lines before: one of them was changed")
         self._finish_messages()
@@ -264,6 +272,10 @@ class Reader:
     def _finish_messages(self) -> None:
         if self._messages is not None:
             self._messages.finish()
+
+    def _check_keys(self, line: dict[str, Any], *names: str) -> None:
+        other = line.keys() ^ set(names)
+        self._check(not other, f"misses {min(other, default='')!r:.80}, or has it besides {', '.join(names)}")
 
     def _check(self, holds: bool, otherwise: str) -> None:
         if not holds:

@@ -112,18 +112,15 @@ def _is_odd_json(data: bytes) -> bool:
         value = from_json(data)
     except (ValueError, RecursionError):
         return False
-    level, depth = [value], -1
-    while level and depth <= MAX_JSON_DEPTH:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH + 2):  # a scalar stands below as many arrays and objects, and one more
         if any(isinstance(part, float) and not abs(part) < float("inf") for part in level):
             return False
-        level = [
-            part
-            for outer in level
-            if isinstance(outer, dict | list)
-            for part in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        depth += 1
-    return depth <= MAX_JSON_DEPTH + 1
+        outer = [part for part in level if isinstance(part, dict | list)]
+        level = [part for one in outer for part in (one.values() if isinstance(one, dict) else one)]
+        if not outer:
+            return True
+    return False
 
 
 def _is_text(value: bytes) -> bool:
