@@ -1,4 +1,4 @@
-"""Forged imports: any byte changed, any field replaced. The import is refused by its line, or what it made works like any session."""
+"""Forged imports, with any byte or field changed. The import is refused by its line, or what it made works like any session."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ class Target:
     def keys(self) -> list[str]:
         """Return the keys of all sessions but the stranger's."""
         found = [key.decode() for key in self.client.scan_iter(match=f"{self.cache.namespace}:*")]
-        return [name for name in found if re.search(":(session|messages|import-[a-z]+):", name) and ":victim" not in name]
+        return [
+            name for name in found if re.search(":(session|messages|import-[a-z]+):", name) and ":victim" not in name
+        ]
 
     def check_refused(self, problem: SessionsError) -> None:
         """Fail unless a refusal names a line, and left nothing."""
@@ -316,7 +318,7 @@ def test_forged_field_is_refused_before_anything_is_sent(
 def test_ancestor_outside_of_the_file_is_refused(unreachable: SessionCache, exports: dict[str, list[str]]) -> None:
     """A child that names another session as its ancestor is refused, and so is one that its root does not record."""
     lines = exports["root"]
-    at = [number for number, line in enumerate(lines) if '"lineage"' in line][0]
+    at = next(number for number, line in enumerate(lines) if '"lineage"' in line)
     lineage = json.loads(lines[at])["fields"]["lineage"]
     for value in (lineage + " victim", lineage.replace(" root", " victim root"), lineage.replace("1 ", "9 ", 1)):
         with pytest.raises(InvalidInput, match=rf"line {at + 1} .*(lineage|not below)"):

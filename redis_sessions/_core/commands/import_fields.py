@@ -244,7 +244,7 @@ def _check_work(id: str, fields: Mapping[bytes, bytes]) -> None:
         (run.max_attempts is None or 1 <= run.max_attempts <= 1000)
         and (run.turn or 0) <= last_seq
         and (run.turn is None or run.max_attempts is not None)
-        and run.fence == 0
+        and (run.fence, run.deadline_ms) == (0, run.limit_ms)
     ):
         raise damaged(
             id, "run", f"no claim, 1 to 1000 attempts, and a turn from a seq up to {last_seq}", fields[b"run"]

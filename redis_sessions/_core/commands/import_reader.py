@@ -206,7 +206,9 @@ class Reader:
         self._check(version == VERSION, f"has version {version!r}, and this package reads version {VERSION}")
         self._check_keys(line, "format", "version", "root", "exported_at")
         at = line.get("exported_at")
-        self._check(type(at) is int and 0 <= at <= self._bounds.now_ms, f"has the time {at!r:.30}, expected ms until now")
+        self._check(
+            type(at) is int and 0 <= at <= self._bounds.now_ms, f"has the time {at!r:.30}, expected ms until now"
+        )
         self._archive = Archive(checked_id(line.get("root")), self._spool)
 
     def _session(self, archive: Archive, line: dict[str, Any]) -> None:

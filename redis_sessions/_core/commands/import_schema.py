@@ -1,6 +1,6 @@
 """The form that each field of an imported session must have. Records are checked word by word, by the schema of the storage.
 
-Scripts count, loop and form times by these words, so a number has at most 13 digits, and a text no other words than scripts write.
+Scripts count and loop by these words, so a number has at most 13 digits, and a text has no other words than scripts write.
 """
 
 from __future__ import annotations
