@@ -293,6 +293,8 @@ CHILD = "agent:researcher:subagent:"
         ("root", 1, {"settings": "9 oldest 1048576 0 9999999999999"}, "'settings' .*100 years"),
         ("root", 1, {"max_inbox": "1000000"}, "'max_inbox' .*expected a number from 1 to 1000, found '1000000'"),
         ("root", 1, {"results.0": "\nab 99999 1"}, "'results.0'"),
+        ("root", 1, {"results.2": "\nb 1 spawned 9 victim aaaaaaaaaaaa"}, "'results.2' .*found 'victim'"),
+        ("root", 1, {"results.2": "\nb 1 spawned victim"}, "'results.2'"),
         ("root", 1, {"recent": "\x01"}, "'recent'"),
         ("root", 1, {"pins": "5"}, "'pins' .*expected 1"),
         ("root", 1, {"answered_by": ":inbox", "run": "0 3 - - 0 0 0 0 0 0"}, "'answered_by'"),

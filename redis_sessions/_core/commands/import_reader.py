@@ -229,6 +229,7 @@ class Reader:
         assert archive.tree is not None
         place = archive.tree.place_of(id, fields)
         archive.tree.check_children(id, place.number, fields)
+        archive.tree.check_spawns(id, fields)
         entry = read_entry(id, place, fields, self._spool.tell())
         is_same = known is None or known.incarnation == entry.incarnation
         self._check(is_same, f"session {id!r} has two incarnations")

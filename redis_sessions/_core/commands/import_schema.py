@@ -206,7 +206,8 @@ _COUNT, _TEXT = _matching(COUNT, "a number of at most 13 digits"), Form("text in
 _JSON = Form("a JSON value", is_json)
 _SETTINGS = _record("settings")
 _ID_128 = Form("an ID of at most 128 characters", _passes(check_id, "id", 128))
-_RESULT = rb"\n[^\s]{1,2400} %b(?: [^\n]*)?" % COUNT
+_SPAWNED = rb"spawned %b [^\s]{1,1024} %b" % (COUNT, INCARNATION)
+_RESULT = rb"\n[^\s]{1,2400} %b(?: (?!spawned )[^\n]*| %b)?" % (COUNT, _SPAWNED)
 _ATTEMPT = rb'%b %b (?:failed|died) [^\s]+ "[^\n]*"\n' % (COUNT, COUNT)
 _FORMS: dict[str, Form] = {
     "incarnation": _matching(INCARNATION, "12 hex digits"),

@@ -21,6 +21,8 @@ _SPAWNED = re.compile(
 )
 """The ID of a spawned session. It ends in random digits, so no session with a chosen name has one."""
 
+_SPAWN_RESULT = re.compile(r"\n\S+ \d+ spawned (\d{1,13}) (\S+) (\S+)")
+
 
 class Stranger(NamedTuple):
     """A session that an import names and does not contain, as the server has it."""
@@ -91,6 +93,17 @@ class Tree:
             raise damaged(id, "children", expected, fields.get(b"children", b""))
         if counts.active > counts.total:
             raise damaged(id, "children", "at most as many active children as children", fields[b"children"])
+
+    def check_spawns(self, id: str, fields: Mapping[bytes, bytes]) -> None:
+        """Check that the recorded results of spawns name members, because a repeated spawn returns that session."""
+        for name, value in fields.items():
+            if not name.startswith(b"results.") or b" spawned " not in value:
+                continue
+            for number, child, incarnation in _SPAWN_RESULT.findall(value.decode()):
+                member = self.members.get(int(number))
+                is_known = member is None or (member.id, member.incarnation) == (child, incarnation)
+                if not is_known or not _is_spawned(child, hash_tag(self.root)):
+                    raise damaged(id, name.decode(), f"the member {number} as the result of a spawn", child)
 
     def _check_members(self, fields: Mapping[bytes, bytes]) -> None:
         counts, members = SpawnCounts.parse(fields.get(b"tree")), self.members
