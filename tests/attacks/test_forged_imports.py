@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from redis_sessions import (
+    EditConflict,
     InvalidInput,
     InvalidTransition,
     LimitExceeded,
+    MessageTooLarge,
     Session,
     SessionCache,
     SessionLocked,
@@ -34,12 +37,14 @@ from tests.support.machine_load import measured_load
 from tests.transfer.test_transcripts import with_everything
 
 IS_SOAK = bool(os.environ.get("REDIS_SESSIONS_SOAK"))
-EXAMPLES = 4000 if IS_SOAK else 45
+EXAMPLES = 2000 if IS_SOAK else 45
 BUSY_SECONDS = 0.05
 """The longest time for which a hostile import may keep the server from others, on an idle machine."""
 ENGINE = "valkey-9"
 STRANGER = "agent:a:subagent:00000000-0000-8000-8000-000000000000"
-REFUSALS = (InvalidTransition, LimitExceeded, SessionLocked, SessionNotActive, SessionNotFound)
+REFUSALS = (
+    EditConflict, InvalidTransition, LimitExceeded, MessageTooLarge, SessionLocked, SessionNotActive, SessionNotFound,
+)  # fmt: skip
 """What an operation on a valid session may answer."""
 HOSTILE = [
     "", "-", "0", "-1", "1", "2", "1 20000000", "999999999 0", "0 999999999", "1 20000000 0", "9" * 13, "9" * 16, "1e9", "nan",
@@ -119,8 +124,13 @@ class Target:
         """Fail unless what was imported exports to the same lines, and every operation works."""
         head = json.loads(lines[0])
         root = self.cache.session(head["root"])
-        if self.cache.get(root.id) is not None:  # else its ttl is that short
-            assert normal(list(root.export())) == normal(lines)
+        wanted = normal(lines)
+        with suppress(SessionNotFound):  # a forged ttl can be that short
+            found = normal(list(root.export()))
+            gone = {id for id in wanted if self.cache.get(id) is None}
+            assert {id: found.get(id) for id in wanted if id not in gone} == {
+                id: one for id, one in wanted.items() if id not in gone
+            }
         ids = list(dict.fromkeys(json.loads(line)["session"] for line in lines if line.startswith('{"session"')))
         for id in ids:
             use(self.cache.session(id))
@@ -360,8 +370,8 @@ def test_other_client_is_answered_during_a_hostile_import(target: Target) -> Non
     """While an import of many large values and messages runs, a PING of another client is answered within 50 ms."""
     with SessionCache.from_url("fake://") as source:
         session = source.create("big", max_messages=None, max_message_bytes=8 * 1024 * 1024)
-        for n in range(30):
-            session.state.put(f"v{n}", "x" * 300_000)
+        for n in range(40):
+            session.state.put(f"v{n}", "x" * 700_000)
         session.append(*[{"role": "user", "content": "y" * 900_000}] * 8)
         session.append(*[{"role": "user", "content": str(n)} for n in range(3000)])
         lines = list(session.export())
