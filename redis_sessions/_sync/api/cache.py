@@ -344,25 +344,29 @@ class SessionCache(PicklableByUrl, CacheQueries):
         bound = None if max_running is None else whole(max_running, "max_running", minimum=1, maximum=1_000_000)
         self._context.run_queues.set_bound(check_agent(agent_id), bound)
 
-    def import_sessions(self, lines: primitives.Lines, *, on_conflict: OnConflict = "error") -> ImportResult:
+    def import_sessions(
+        self, lines: primitives.Lines, *, on_conflict: OnConflict = "error", key: str | bytes | None = None
+    ) -> ImportResult:
         """Import what `session.export()` yielded: all its sessions at once, or nothing. It can be repeated.
 
         The sessions keep their IDs, seqs, times, state, ledger and fences. Each lives for its idle ttl from now, and not past its
         deadline. Runs that wait for a worker can be claimed.
 
         Args:
-            lines: the lines, with or without newlines, such as an open file.
+            lines: the lines, with or without newlines, such as an open file. A file may be compressed with gzip.
             on_conflict: what happens if one of the sessions exists. error: SessionExists. skip: nothing is imported. replace: the
                 sessions, with their whole tree, are replaced.
+            key: the key with which the export was signed, at least 16 bytes.
 
         Raises:
-            InvalidInput: a line is not valid, or the whole life of a session is over. Nothing was written.
+            InvalidInput: a line is not valid, the signature is missing or not that of the key, or the whole life of a session is
+                over. Nothing was written.
             SessionExists: a session exists, with `on_conflict="error"`.
             ConcurrentModification: the tree to be replaced changed too fast.
 
         Cost: one round trip for each session and each line of messages, two for each run, one to move all.
         """
-        return export_import.import_sessions(self._context, lines, on_conflict)
+        return export_import.import_sessions(self._context, lines, on_conflict, key)
 
     def delete(self, id: str) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.

@@ -425,7 +425,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         self._end_of_work()
         return existed
 
-    def export(self, *, tree: bool = True) -> Iterator[str]:
+    def export(self, *, tree: bool = True, key: str | bytes | None = None) -> Iterator[str]:
         """Yield the lines of an export (JSON Lines, without newlines), for `cache.import_sessions`.
 
         Each session is exported as of one moment. Nothing is locked: a session that changes during the export is read again,
@@ -433,13 +433,15 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
 
         Args:
             tree: export all sessions below this one, too.
+            key: at least 16 bytes. The export ends with its signature, HMAC-SHA256 of all lines with this key.
 
         Raises:
+            InvalidInput: the key is too short.
             ConcurrentModification: the sessions changed too fast. Pause the session, then export again.
 
         Cost: one round trip for each 1,000 messages or 4 MB, which is also the most that is in memory.
         """
-        return export_import.export(self._context, self._keys, self._incarnation, tree)
+        return export_import.export(self._context, self._keys, self._incarnation, tree, key)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
