@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from redis_sessions import SessionCache
+from redis_sessions.cli.doctor_acl import acl_rules
 from tests.support.servers import Server, binaries, cluster
 
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
@@ -70,12 +71,22 @@ def _engine_of(item: pytest.Item) -> str:
 
 
 class Engines:
-    """Start each engine at its first use, and stop all engines at the end."""
+    """Start each engine at its first use, and stop all engines at the end.
+
+    With REDIS_SESSIONS_ACL=1 the tests' caches connect as a user with the ACL line of the test's namespace.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._urls: dict[str, str] = {"fake": "fake://"}
         self.nodes: dict[str, list[Server]] = {"fake": []}
+        self.is_restricted = bool(os.environ.get("REDIS_SESSIONS_ACL"))
+
+    def restrict(self, name: str, namespace: str) -> None:
+        """Give the tests' user of an engine the rights for a namespace, and no others."""
+        for node in self.nodes[name]:
+            rules = acl_rules(namespace, in_cluster=name == "cluster")
+            node.client.execute_command("ACL", "SETUSER", "tenant", "reset", "on", ">password", *rules)
 
     def url(self, name: str) -> str:
         """Return the URL of an engine. Start the engine if necessary."""
@@ -89,6 +100,9 @@ class Engines:
                 self._stack.callback(server.stop)
                 self.nodes[name] = [server]
                 self._urls[name] = server.url
+            if self.is_restricted:
+                self._urls[name] = self._urls[name].replace("://", "://tenant:password@", 1)
+                self.restrict(name, "none")
         return self._urls[name]
 
     def close(self) -> None:
@@ -113,9 +127,12 @@ def engine(request: pytest.FixtureRequest, engines: Engines) -> str:
 
 
 @pytest.fixture
-def namespace() -> str:
+def namespace(request: pytest.FixtureRequest, engines: Engines) -> str:
     """Return a namespace that no other test uses."""
-    return f"test{next(_numbers)}"
+    name = f"test{next(_numbers)}"
+    if engines.is_restricted and "engine" in request.fixturenames:
+        engines.restrict(str(request.getfixturevalue("engine")), name)
+    return name
 
 
 @pytest.fixture
