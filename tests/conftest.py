@@ -73,23 +73,34 @@ def _engine_of(item: pytest.Item) -> str:
 class Engines:
     """Start each engine at its first use, and stop all engines at the end.
 
-    With REDIS_SESSIONS_ACL=1 the tests' caches connect as a user with the ACL line of the test's namespace.
+    With REDIS_SESSIONS_ACL=1 the caches of tests connect as a user who has only the ACL line of the test's namespace.
     """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._urls: dict[str, str] = {"fake": "fake://"}
+        self._is_restricted = bool(os.environ.get("REDIS_SESSIONS_ACL"))
+        self._namespace = "none"
         self.nodes: dict[str, list[Server]] = {"fake": []}
-        self.is_restricted = bool(os.environ.get("REDIS_SESSIONS_ACL"))
 
-    def restrict(self, name: str, namespace: str) -> None:
-        """Give the tests' user of an engine the rights for a namespace, and no others."""
+    def restrict(self, namespace: str) -> None:
+        """Give the user of the caches the rights for a namespace, and take all other rights. Do nothing without the switch."""
+        self._namespace = namespace
+        for name in self.nodes if self._is_restricted else ():
+            self._restrict(name)
+
+    def _restrict(self, name: str) -> None:
+        rules = acl_rules(self._namespace, in_cluster=name == "cluster")
         for node in self.nodes[name]:
-            rules = acl_rules(namespace, in_cluster=name == "cluster")
             node.client.execute_command("ACL", "SETUSER", "tenant", "reset", "on", ">password", *rules)
 
     def url(self, name: str) -> str:
-        """Return the URL of an engine. Start the engine if necessary."""
+        """Return the URL of an engine for the caches of tests. Start the engine if necessary."""
+        url = self.administrator_url(name)
+        return url.replace("://", "://tenant:password@") if self._is_restricted and name != "fake" else url
+
+    def administrator_url(self, name: str) -> str:
+        """Return the URL of an engine for a user with all rights. Start the engine if necessary."""
         if name not in self._urls:
             if name == "cluster":
                 self.nodes[name] = self._stack.enter_context(cluster(binaries()["valkey-9"]))
@@ -100,9 +111,8 @@ class Engines:
                 self._stack.callback(server.stop)
                 self.nodes[name] = [server]
                 self._urls[name] = server.url
-            if self.is_restricted:
-                self._urls[name] = self._urls[name].replace("://", "://tenant:password@", 1)
-                self.restrict(name, "none")
+            if self._is_restricted:
+                self._restrict(name)
         return self._urls[name]
 
     def close(self) -> None:
@@ -127,11 +137,10 @@ def engine(request: pytest.FixtureRequest, engines: Engines) -> str:
 
 
 @pytest.fixture
-def namespace(request: pytest.FixtureRequest, engines: Engines) -> str:
+def namespace(engines: Engines) -> str:
     """Return a namespace that no other test uses."""
     name = f"test{next(_numbers)}"
-    if engines.is_restricted and "engine" in request.fixturenames:
-        engines.restrict(str(request.getfixturevalue("engine")), name)
+    engines.restrict(name)
     return name
 
 

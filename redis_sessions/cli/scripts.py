@@ -40,19 +40,24 @@ def load_scripts(
     try:
         with SessionCache.from_url(shared_url(url)) as cache:
             while True:
-                loaded, nodes = _load(cache)
-                if as_json:
-                    print(json.dumps({"loaded": loaded, "scripts": len(names()), "nodes": nodes}), flush=True)
-                elif loaded or pause is None:
-                    print(
-                        f"loaded {loaded} of {count_of(len(names()), 'script')} on {count_of(nodes, 'node')}",
-                        flush=True,
-                    )
+                try:
+                    _report(*_load(cache), as_json, is_quiet=pause is not None)
+                except StoreUnavailable as problem:
+                    if pause is None:
+                        raise
+                    print_notice(describe_error(problem))
                 if pause is None:
                     return
                 time.sleep(pause)
     except KeyboardInterrupt:
         return
+
+
+def _report(loaded: int, nodes: int, as_json: bool, *, is_quiet: bool) -> None:
+    if as_json:
+        print(json.dumps({"loaded": loaded, "scripts": len(names()), "nodes": nodes}), flush=True)
+    elif loaded or not is_quiet:
+        print(f"loaded {loaded} of {count_of(len(names()), 'script')} on {count_of(nodes, 'node')}", flush=True)
 
 
 def _load(cache: SessionCache) -> tuple[int, int]:
