@@ -23,6 +23,7 @@ from .app import (
     app,
     count_of,
     escape_controls,
+    escape_json,
     print_notice,
     shared_url,
 )
@@ -89,7 +90,7 @@ def _write(lines: Iterable[str], target: IO[bytes]) -> str:
     """Write lines, and return the last line."""
     line = ""
     for line in lines:
-        target.write(line.encode() + b"\n")
+        target.write((escape_json(line) if target.isatty() else line).encode() + b"\n")
     target.flush()
     return line
 

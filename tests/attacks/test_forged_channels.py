@@ -23,7 +23,8 @@ MIB = 2**20
 MESSAGE = b'{"role":"user","content":"forged"}'
 FORGED = [
     b"", b" ", b"\n", b"\xff\xfe\x00", b"ask", b"ask 0", b"ask 0 0", b"ask 0 0 0", b"ask x y", b"ask -1 0",
-    b"new", b"new ", b"new 3", b"new 0", b"new -3", b"new 999999999", b"new " + b"9" * 5000, b"new 3 %d %s" % (len(MESSAGE), MESSAGE),
+    b"new", b"new ", b"new 3",
+    b"new 0", b"new -3", b"new 999999999", b"new " + b"9" * 5000, b"new 3 %d %s" % (len(MESSAGE), MESSAGE),
     b"new \xff", b"status", b"status x", b"status 1 2 0 completed", b"status 7 2 1700000000000 failed", b"status 1 2 0 nonsense",
     b"status " + b"9" * 5000 + b" 2 0 failed", b"gone", b"gone 0 0", b"position", b"position abc 2", b"unknown 0 0",
     b"delta", b"delta ", b"delta {", b"delta \xff", b"delta " + b"[" * 60_000, b'delta "' + b"x" * 100_000 + b'"',
