@@ -93,9 +93,9 @@ def _overwrite(server: Server) -> None:
     client, word = server.client, EVIL.replace("\r", "")
     for key in client.scan_iter(f"{NAMESPACE}:*:session:*"):
         client.hset(key, mapping={"user": EVIL, "agent": EVIL, "label": EVIL, "tags": json.dumps([EVIL, EVIL])})
-        lease = client.hget(key, "lease")
-        if lease is not None and lease.count(b" ") == 6:
-            client.hset(key, "lease", lease.rpartition(b" ")[0] + b" " + word.encode())
+        lease = str(client.hget(key, "lease") or b"", "utf-8")
+        if lease.count(" ") == 6:
+            client.hset(key, "lease", f"{lease.rpartition(' ')[0]} {word}")
     client.hset(f"{NAMESPACE}:documents:notes", f"{EVIL}.md", EVIL)
     client.zadd(f"{NAMESPACE}:index:documents", {EVIL: 1})
     client.zadd(f"{NAMESPACE}:index:agents", {EVIL: 2**50})
