@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -93,9 +94,9 @@ def _overwrite(server: Server) -> None:
     client, word = server.client, EVIL.replace("\r", "")
     for key in client.scan_iter(f"{NAMESPACE}:*:session:*"):
         client.hset(key, mapping={"user": EVIL, "agent": EVIL, "label": EVIL, "tags": json.dumps([EVIL, EVIL])})
-        lease = str(client.hget(key, "lease") or b"", "utf-8")
-        if lease.count(" ") == 6:
-            client.hset(key, "lease", f"{lease.rpartition(' ')[0]} {word}")
+        lease: Any = client.hget(key, "lease") or b""
+        if lease.count(b" ") == 6:
+            client.hset(key, "lease", lease.rpartition(b" ")[0] + b" " + word.encode())
     client.hset(f"{NAMESPACE}:documents:notes", f"{EVIL}.md", EVIL)
     client.zadd(f"{NAMESPACE}:index:documents", {EVIL: 1})
     client.zadd(f"{NAMESPACE}:index:agents", {EVIL: 2**50})
