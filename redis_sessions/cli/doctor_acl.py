@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .._core.protocol.keys import channel_patterns, key_patterns
 from .doctor_checks import Finding
 
 COMMANDS = (
@@ -21,20 +22,7 @@ OTHER_COMMANDS = (
     "role", "wait", "select", "eval", "info", "client|setinfo", "client|setname", "auth", "hello", "reset", "quit", "echo",
 )  # fmt: skip
 """Commands that some settings need, or that open nothing. A user may have them."""
-WAKE_CHANNEL = "wake:" + "?" * 12
-"""The channels of the processes of a namespace: those of another namespace whose name begins alike are longer."""
 _SHOWN = 8
-
-
-def key_patterns(namespace: str) -> list[str]:
-    """Return the patterns of the keys of a namespace. No key of another namespace matches any of them."""
-    indexes = [f"{namespace}:index:{name}" for name in ("leases", "agents", "documents", "pruned")]
-    return [f"{namespace}:{{*", f"{namespace}:documents:*", *indexes, f"{namespace}:meta"]
-
-
-def channel_patterns(namespace: str) -> list[str]:
-    """Return the patterns of the channels of a namespace. No channel of another namespace matches any of them."""
-    return [f"{namespace}:{WAKE_CHANNEL}"]
 
 
 def acl_rules(namespace: str, *, in_cluster: bool = False, may_load: bool = True) -> list[str]:
@@ -58,7 +46,7 @@ def quote_word(word: str) -> str:
 
 
 class UserRights(NamedTuple):
-    """What a server says of a user."""
+    """The rights of a user, as a server tells them."""
 
     flags: frozenset[str]
     keys: list[str]

@@ -34,7 +34,7 @@ FORGED = [
     b"run 1 \xff", b"run 1 " + b"a" * 300, b"run 1 free", b"run 1 free b c d", b"run " + b"9" * 400 + b" free",
     b"run 9999999999999999 other:session:a", b"run 1 " + b"free " * 3000,
 ]  # fmt: skip
-"""What follows the nonce of a receiver. `free` is a session that no run belongs to."""
+"""The texts behind the nonce of a receiver. `free` is a session that no run belongs to."""
 
 
 class Attacker:

@@ -30,7 +30,7 @@ _MAX_QUEUED = 256
 """Notifications that wait for a slow watcher. With more, the watcher reads the messages itself."""
 _GONE = Notification("gone")
 _ANNOUNCEMENTS = frozenset(["new", "status", "gone"])
-"""What a script says of the session. Each is believed only if the session says the same."""
+"""The words of a script about the session. Each is believed only if the session says the same."""
 
 
 class WatchNotice(NamedTuple):
