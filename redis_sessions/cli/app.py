@@ -90,10 +90,9 @@ _AGE_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 def shared_url(url: str) -> str:
     """Return the URL if more than one process can reach the server. Raises InvalidInput."""
     if url == "embedded://" or url.startswith("fake://"):
-        raise InvalidInput(
-            name="--url",
-            detail=f"must name a server or a path, such as embedded://PATH, because the data of {url} ends with this process",
-        )
+        scheme = url.partition("://")[0]
+        detail = f"must name a server or a path, such as embedded://PATH, because the data of {scheme}:// ends with this process"
+        raise InvalidInput(name="--url", detail=detail)
     return url
 
 
