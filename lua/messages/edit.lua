@@ -9,7 +9,7 @@
 -- Index: touches
 --- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
 --- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors
---- include: notify_subscribers encode_message_event
+--- include: notify_subscribers
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -94,8 +94,7 @@ if #entries > 0 then
   if not result then return refusal end
   local subscribers = redis.call('HGET', session, 'subscribers')
   if subscribers then
-    notify_subscribers(session, subscribers, write.now_ms,
-      encode_message_event(entries, string.match(result, '%d+ (%d+)')))
+    notify_subscribers(session, subscribers, write.now_ms, 'new', string.match(result, '%d+ (%d+)'))
   end
 else
   remove()

@@ -26,6 +26,7 @@ from .app import (
     app,
     count_of,
     escape_controls,
+    escape_json,
     print_notice,
     shared_url,
 )
@@ -110,7 +111,7 @@ def _write(lines: Iterable[str], target: IO[bytes]) -> dict[str, int]:
     """Write lines, and return the counts of the last line before the signature."""
     end: dict[str, int] = {}
     for line in lines:
-        target.write(line.encode() + b"\n")
+        target.write((escape_json(line) if target.isatty() else line).encode() + b"\n")
         if line.startswith('{"end":'):
             end = json.loads(line)["end"]
     target.flush()

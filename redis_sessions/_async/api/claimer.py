@@ -130,9 +130,11 @@ class Claimer:
             raise
         if reply.verdict != "claimed":
             return None
-        return AsyncRun(
-            self._context, keys, reply, nonce, self._ttl, self.owner, queues.agent_of(keys, reply), self._max_hold
-        )
+        agent = queues.agent_of(keys, reply)
+        if agent not in self.agents:  # an offer can be forged
+            await queues.give_back(agent, keys, nonce, "released")
+            return None
+        return AsyncRun(self._context, keys, reply, nonce, self._ttl, self.owner, agent, self._max_hold)
 
     async def leave(self) -> None:
         """Leave the places among the waiting workers, because nothing is claimed for some time.
