@@ -45,7 +45,7 @@ STRANGER = "agent:a:subagent:00000000-0000-8000-8000-000000000000"
 REFUSALS = (
     EditConflict, InvalidTransition, LimitExceeded, MessageTooLarge, SessionLocked, SessionNotActive, SessionNotFound,
 )  # fmt: skip
-"""What an operation on a valid session may answer."""
+"""Refusals that an operation on a valid session may meet."""
 HOSTILE = [
     "", "-", "0", "-1", "1", "2", "1 20000000", "999999999 0", "0 999999999", "1 20000000 0", "9" * 13, "9" * 16, "1e9", "nan",
     "1.5", "\u0663", "a b", "{}", "[]", "null", "NaN", '"x"', "x" * 300, "[" * 300 + "]" * 300, "\n", "a\nb", "\0", "victim",
@@ -144,7 +144,7 @@ class Target:
 
 
 def use(session: Session) -> None:
-    """Use a session in every way. An answer that any session may give is no failure."""
+    """Use a session in every way. An answer that any session may give does not count as a failure."""
     for operation in OPERATIONS:
         try:
             operation(session)

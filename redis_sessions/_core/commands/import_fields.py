@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._durations import MAX_DURATION_MS
-from ...errors import InvalidInput, InvalidState
+from ...errors import InvalidInput
 from ...models.loops import LoopTurn
 from ...settings import SessionSettings
 from ..protocol.ids import check_id
@@ -196,7 +196,7 @@ def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
         checked_tags(info.tags)
         for tag in info.tags:
             tag.encode()
-    except (InvalidInput, InvalidState, ValueError, OverflowError, OSError) as problem:
+    except (ValueError, LookupError, TypeError, OverflowError, OSError) as problem:
         raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import Duration, milliseconds, moment, moment_of
-from ...errors import InvalidState, SessionDamaged, SessionNotFound
+from ...errors import SessionDamaged, SessionNotFound
 from ...models.sessions import Formation, SessionInfo
 from ...models.trees import SpawnRef
 from ...settings import MICROS, SessionSettings
@@ -95,20 +95,17 @@ def _with_messages(id: str, reply: Sequence[bytes]) -> SessionInfo:
     """Return the info of a session that has its messages. Raises SessionNotFound if they were evicted, and SessionDamaged."""
     info = read_info(id, reply)
     missing = info.last_seq - info.dropped - info.count
-    if missing == 0:
-        return info
     listed = int(reply[reply.index(b"count") + 1])
-    if listed == 0:
+    if missing and not listed:
         raise SessionNotFound(session_id=id)
-    raise SessionDamaged.from_reply(id, ["list", str(listed), str(listed + missing)])
+    if missing:
+        raise SessionDamaged.from_reply(id, ["list", str(listed), str(listed + missing)])
+    return info
 
 
 def read_info(id: str, reply: Sequence[bytes]) -> SessionInfo:
-    """Return a SessionInfo from names and values of fields. Raises InvalidState when a field is damaged."""
-    try:
-        return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
-    except (LookupError, ValueError, TypeError) as problem:
-        raise InvalidState(name=id, detail=f"the stored session is damaged: {problem}") from None
+    """Return a SessionInfo from names and values of fields. Raises LookupError, ValueError or TypeError for a damaged field."""
+    return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
 
 
 _TEXT_FIELDS = {
