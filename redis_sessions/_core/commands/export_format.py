@@ -116,7 +116,10 @@ def _exported(name: bytes, value: bytes) -> bytes:
     if name == b"lease":
         return value.split(b" ", 1)[0] + b" - 0 0 0 - -"
     if name == b"run":
-        attempts, max_attempts, _, limit, timeout, available, _, rest = value.split(b" ", 7)
+        words = value.split(b" ", 7)
+        if len(words) < 8:
+            return value  # damaged: an import refuses it by its line
+        attempts, max_attempts, _, limit, timeout, available, _, rest = words
         return b" ".join([attempts, max_attempts, limit, limit, timeout, available, b"0", rest])
     return value
 
