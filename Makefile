@@ -1,5 +1,7 @@
 # make demo and make test need only Python 3.11+ and make: everything else is installed into .venv.
+# PINNED=no takes the newest versions, for a Python or a package index that lacks a pinned one.
 PYTHON ?= python3
+PINNED ?= yes
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -61,6 +63,10 @@ dist:
 $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis_sessions needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+ifeq ($(PINNED),yes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.in -e '.[all]'
+endif
 	touch $(READY)
