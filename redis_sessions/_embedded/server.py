@@ -38,8 +38,8 @@ class EmbeddedServer:
         )
         self._socket_folder = self._folder
         if len(str(self._folder / _SOCKET)) > _MAX_SOCKET_PATH:
-            name = sha1(str(self._folder / _SOCKET).encode(), usedforsecurity=False).hexdigest()[:16]
-            self._socket_folder = Path(tempfile.gettempdir()) / f"redis-sessions-{os.geteuid()}-{name}"
+            name = sha1(str(self._folder / _SOCKET).encode(), usedforsecurity=False).hexdigest()[:8]
+            self._socket_folder = Path(tempfile.gettempdir()) / f"rs-{os.geteuid()}-{name}"
         self.socket = str(self._socket_folder / _SOCKET)
         self._users: IO[str] | None = None
 

@@ -141,7 +141,8 @@ def _opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
     try:
         kind = _kind_of(file)
         if kind is not None and not stat.S_ISREG(kind):
-            with open(os.open(file, os.O_WRONLY | os.O_NOFOLLOW), "wb") as target:
+            links = 0 if _is_device(file) else os.O_NOFOLLOW
+            with open(os.open(file, os.O_WRONLY | links), "wb") as target:
                 yield target
             return
         folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -184,12 +185,19 @@ def _new_part(file: Path, folder: int) -> Iterator[IO[bytes]]:
         raise
 
 
+def _is_device(file: Path) -> bool:
+    """Return whether a file is one of the system's, such as /dev/stdout or the pipe of a shell."""
+    return str(file).startswith(("/dev/", "/proc/"))
+
+
 def _kind_of(file: Path) -> int | None:
     """Return the mode of a file, or None if there is none. Raises InvalidInput for a symbolic link."""
     try:
         mode = file.lstat().st_mode
     except FileNotFoundError:
         return None
+    if stat.S_ISLNK(mode) and _is_device(file) and not stat.S_ISREG(file.stat().st_mode):
+        return file.stat().st_mode
     if stat.S_ISLNK(mode):
         detail = f"cannot use {file}: it is a symbolic link, and an export is never written through one: name the file itself"
         raise InvalidInput(name="--out", detail=detail)

@@ -258,6 +258,8 @@ class OperationConflict(SessionsError):
     def of(cls, batch_id: str, kind: str, used_for: str) -> Self:
         """Return the error for two kinds as results record them: 'queued' is a send, 'spawned' a spawn, 'add:<hash>' a sum."""
         names = {"queued": "send", "spawned": "spawn"}
+        if kind != used_for and kind.partition(":")[0] == used_for.partition(":")[0]:
+            used_for = "add of another name"
         kind, used_for = (names.get(one, one.partition(":")[0]) for one in (kind, used_for))
         return cls(batch_id=batch_id, kind=kind, used_for=used_for)
 

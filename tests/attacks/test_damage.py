@@ -207,3 +207,18 @@ def test_run_of_a_damaged_session_is_set_aside(cache: SessionCache, own: Server)
     run = cache.claim("worker", wait=2)
     assert run is not None
     assert run.task == "second"
+
+
+def test_texts_like_names_of_fields_damage_nothing(cache: SessionCache) -> None:
+    """A session whose texts equal names that scripts use is read as any other."""
+    session = cache.create("a", name="count", user_id="now", agent_id="left", tags=["count"])
+    assert (session.info().name, session.info().count) == ("count", 0)
+
+
+@pytest.mark.parametrize("id", ["@me", "@1/x", "@"])
+def test_id_like_a_place_in_a_queue_is_claimed(cache: SessionCache, id: str) -> None:
+    """A session whose ID looks like the prefix of a place in a queue is handed out like any other."""
+    cache.create(id, answered_by="support").send("hi")
+    run = cache.claim("support", wait=5)
+    assert run is not None
+    assert run.id == id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -114,8 +115,10 @@ def test_retry_is_found_after_a_jump_of_the_clock(scripts: Scripts) -> None:
     scripts.append("u@1 first {}", operation_id="first")
     for number in range(300):
         scripts.append(f"u@1 b{number} {{}}", operation_id=f"b{number}")
-    for at, element in enumerate(scripts.client.lrange(KEYS[1], 0, -1)):
-        scripts.client.lset(KEYS[1], at, b"!!!!!!!" + element[7:])
+    elements: list[Any] = scripts.client.lrange(KEYS[1], 0, -1)
+    client: Any = scripts.client
+    for at, element in enumerate(elements):
+        client.lset(KEYS[1], at, b"!!!!!!!" + element[7:])
     repeated = scripts.append("u@1 first {}", operation_id="first", elapsed_ms="0")
     assert repeated.split()[1:3] == [b"1", b"1"]
     assert scripts.client.llen(KEYS[1]) == 301

@@ -106,9 +106,9 @@ class RunQueues(QueueHints):
         queue, hub = self.queue_of(agent), self._hub
         call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
         reply = await self._executor.run(call)
-        if reply.damaged:
-            await self.remove_damaged(agent, reply.damaged)
-            reply = await self._executor.run(call)
+        await self.remove_damaged(agent, reply.damaged)
+        if reply.damaged and not reply.run:
+            reply = (await self._executor.run(call))._replace(due=reply.due)
         if reply.due:
             tasks.spawn(self._check_due, agent, reply.due, nonce)
         return reply
@@ -155,12 +155,12 @@ class RunQueues(QueueHints):
         """Return the agent in whose queue the work of a session belongs."""
         return reply.answered_by or agent_of(keys.id) or INBOX_QUEUE
 
-    async def unclaim(self, agents: Sequence[str], reserved: str, nonce: str) -> None:
-        """Give back work that may have been claimed."""
+    async def unclaim(self, agents: Sequence[str], reserved: str, nonce: str, delay_ms: int = 0) -> None:
+        """Give back work that may have been claimed, to be offered in `delay_ms`."""
         _, _, work = reserved.partition(" ")
         with suppress(SessionsError):  # else its lease runs out by itself
             await self._executor.run(self._advance_call(agents[0], self.keys_of(work), nonce, "released"))
-        await self.hand_on(reserved, agents)
+        await self.hand_on(reserved, agents, delay_ms)
 
     async def stop_waiting(
         self, places: Sequence[str], nonce: str, queue: tasks.Queue[Notification], agents: Sequence[str]

@@ -32,6 +32,8 @@ WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """The time by which the clocks of the exporting and of the importing machine may differ."""
+_MAX_FIELDS = 5 * MAX_FIELDS
+"""Callers add up to MAX_FIELDS. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
@@ -82,8 +84,8 @@ class Entry:
 
 def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     """Return the fields of a session that were checked. Raises Damaged."""
-    if not isinstance(given, dict) or not 0 < len(given) <= MAX_FIELDS:
-        raise Damaged(f"session {id!r} has no fields, or more than {MAX_FIELDS}")
+    if not isinstance(given, dict) or not 0 < len(given) <= _MAX_FIELDS:
+        raise Damaged(f"session {id!r} has no fields, or more than {_MAX_FIELDS}")
     for name in REQUIRED:
         if name not in given:
             raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
@@ -94,8 +96,9 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
             fields[name.encode()] = data
         except ValueError:
             raise Damaged(f"a field of session {id!r} is not text: {name[:80]!r}") from None
-        if len(data) > bounds.max_value_bytes or len(name) > 1024:
-            raise Damaged(f"field {name[:80]!r} of session {id!r} {too_large(len(data), bounds.max_value_bytes)}")
+        size = max(len(data), len(name.encode()))
+        if size > bounds.max_value_bytes:
+            raise Damaged(f"field {name[:80]!r} of session {id!r} {too_large(size, bounds.max_value_bytes)}")
         if name.encode() in WAITER_FIELDS:
             raise Damaged(f"session {id!r} names processes that wait, in field {name!r}")
         check_field(id, name, data)

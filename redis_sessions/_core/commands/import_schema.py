@@ -23,6 +23,8 @@ COUNT = rb"(?:0|[1-9][0-9]{0,12})"
 """A number that scripts count with. They write numbers of more than 14 digits in another form."""
 AMOUNT = rb"(?:0|[1-9][0-9]{0,14}|[1-4][0-9]{15})"
 """A number that scripts only add and compare: exact in Lua, and half of what is exact is left."""
+OPTION = rb"(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15}|900[0-7][0-9]{12})"
+"""A number that a caller may give as an option, and that scripts only compare: 0 to about 2^53."""
 INCARNATION = rb"[0-9a-f]{12}"
 PLAIN = rb"[@ADEHILM]\d{1,10} [^\s]{1,600} "
 WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^\s]{1,600} (?:(?:[-+?!][0-9a-f]{8}){1,512}~?|~) "
@@ -30,12 +32,14 @@ ENTRY = re.compile(rb"[suatckevrx](?:%b|%b)" % (PLAIN, WITH_FACTS))
 """The head of an entry: a message of an inbox, which has no time yet."""
 _STATUS = rb"active|paused|completed|failed|cancelled|timed_out"
 _TYPES = {"number": COUNT, "digits": COUNT, "signed": rb"-?" + COUNT, "hex": rb"[0-9a-f]{1,13}", "text": rb"[^\s]+"}
-_AMOUNTS = {"limits", "usage", "tree_limits", "budget", "spent"}
+_AMOUNTS = {"usage", "spent"}
+_OPTIONS = {"limits", "tree_limits", "budget"}
 _TEXTS = {
     ("counters", "pending_turn"): rb"[01]",
     ("layout", "open"): rb"-|[0-9a-f]{8}:%b(?:,[0-9a-f]{8}:%b){0,1023}" % (COUNT, COUNT),
     ("layout", "marks"): rb"-|[br]p?|p",
     ("layout", "gaps"): rb"-|%b-%b(?:,%b-%b)*" % (COUNT, COUNT, COUNT, COUNT),
+    ("settings", "max_messages"): OPTION,
     ("settings", "cap_policy"): rb"oldest|tool_safe|turn",
     ("limits", "action"): rb"error|end_session|ignore",
     ("lineage", "root_incarnation"): INCARNATION,
@@ -131,6 +135,13 @@ def _is_text(value: bytes) -> bool:
     return True
 
 
+def _numbers(record: str, kind: str) -> bytes:
+    """Return the pattern of a word of a record."""
+    if kind == "number" and record in _AMOUNTS:
+        return AMOUNT
+    return OPTION if kind == "number" and record in _OPTIONS else _TYPES[kind]
+
+
 def _passes(check: Callable[..., Any], *arguments: Any) -> Callable[[bytes], bool]:
     """Return a predicate on bytes from a check that raises InvalidInput."""
 
@@ -153,7 +164,7 @@ def _pattern(name: str) -> bytes:
     patterns = []
     for word in SCHEMA[name].words:
         kind = word.type.removesuffix("?")
-        pattern = _TEXTS.get((name, word.name)) or (AMOUNT if name in _AMOUNTS and kind == "number" else _TYPES[kind])
+        pattern = _TEXTS.get((name, word.name)) or _numbers(name, kind)
         patterns.append(rb"(?:%b%b)" % (pattern, rb"|-" if word.type.endswith("?") else b""))
     return b" ".join(patterns)
 
@@ -168,7 +179,7 @@ def _record(name: str) -> Form:
 
 def _number(maximum: int, minimum: int = 0) -> Form:
     def is_valid(value: bytes) -> bool:
-        return re.fullmatch(AMOUNT, value) is not None and minimum <= int(value) <= maximum
+        return re.fullmatch(OPTION, value) is not None and minimum <= int(value) <= maximum
 
     return Form(f"a number from {minimum} to {maximum}", is_valid)
 

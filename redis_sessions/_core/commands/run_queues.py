@@ -30,6 +30,9 @@ def agent_of(id: str) -> str | None:
     return found[1] if found else None
 
 
+_PREFIX = re.compile(r"@-?\d+/\S+")
+
+
 class Work(NamedTuple):
     """A run or a turn as queues name it: the session, its ancestors, and its place in the line."""
 
@@ -42,8 +45,8 @@ class Work(NamedTuple):
     def parse(cls, text: str) -> Work:
         """Read '[@<priority>/<fairness key> ]<id> <parent> … <root>'. Raises InvalidInput."""
         words = text.split(" ")
-        prefix = words.pop(0) if words[0].startswith("@") else ""
-        ids = [check_id(word) for word in words or [""]]
+        prefix = words.pop(0) if len(words) > 1 and _PREFIX.fullmatch(words[0]) else ""
+        ids = [check_id(word) for word in words]
         return cls(ids[0], tuple(ids[1:]), prefix)
 
     def __str__(self) -> str:
@@ -52,7 +55,7 @@ class Work(NamedTuple):
 
 def queue_prefix(id: str, ancestors: Sequence[str], priority: int | str | None, fairness_key: str | None) -> str:
     """Return '@<priority>/<fairness key>' of work, or '' for the default: priority 0, and the root as key."""
-    if (priority is None or int(priority) == 0) and fairness_key is None:
+    if (priority is None or int(priority) == 0) and fairness_key is None and not _PREFIX.fullmatch(id):
         return ""
     return f"@{priority or 0}/{fairness_key or [id, *ancestors][-1]}"
 
@@ -79,8 +82,12 @@ class DequeueReply(NamedTuple):
 def _read_dequeue(reply: Any) -> DequeueReply:
     reserved, next_ms, due = reply
     member = reserved.partition(b" ")[2]
-    damaged = [one for one in (member, *due) if (one or one is not member) and not _is_work(one)]
-    run = "" if member in damaged else reserved.decode()
+    damaged = [one for one in due if not _is_work(one)]
+    run = ""
+    if reserved and not _is_work(member):
+        damaged.append(member)
+    elif reserved:
+        run = reserved.decode()
     return DequeueReply(run, next_ms, [one.decode() for one in due if one not in damaged], damaged)
 
 

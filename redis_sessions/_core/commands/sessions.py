@@ -95,7 +95,7 @@ def _with_messages(id: str, reply: Sequence[bytes]) -> SessionInfo:
     """Return the info of a session that has its messages. Raises SessionNotFound if they were evicted, and SessionDamaged."""
     info = read_info(id, reply)
     missing = info.last_seq - info.dropped - info.count
-    listed = int(reply[reply.index(b"count") + 1])
+    listed = int(dict(zip(reply[::2], reply[1::2], strict=True))[b"count"])
     if missing and not listed:
         raise SessionNotFound(session_id=id)
     if missing:

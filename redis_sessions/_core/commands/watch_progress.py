@@ -62,7 +62,8 @@ class WatchProgress:
             return []
         if word == "new" and _NUMBER.fullmatch(data) and int(data) <= self.seq:
             return []
-        if word == "status" and _NUMBER.match(data) and int(data.split()[0]) <= self.change:
+        found = _NUMBER.match(data)
+        if word == "status" and found and int(found[0]) <= self.change:
             return []
         return None
 

@@ -14,7 +14,7 @@ GLOB_CHARACTERS = set("*?[]\\")
 _COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _COUNTER_TEXTS = [high + low for high in _COUNTER_DIGITS for low in _COUNTER_DIGITS]
 _KEPT_ID = re.compile(r"agent:[^:]+:(main$|subagent:)")
-_MADE_ID = re.compile(r"~[A-Za-z0-9_-]{10}")
+_MADE_ID = re.compile(r"~(?:[A-Za-z0-9_-]{10}|[0-9a-f]{31})")
 
 
 def check_id(text: str, name: str = "id", max_length: int = 256) -> str:

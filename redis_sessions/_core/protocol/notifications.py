@@ -78,7 +78,7 @@ def _parse(word: bytes, facts: bytes) -> Notification | None:
 def _is_work(text: str) -> bool:
     """Return whether text is '<time> [@<priority>/<fairness key> ]<id> <parent> … <root>', as queues name work."""
     time, *words = text.split(" ")
-    ids = words[1:] if words and words[0].startswith("@") else words
+    ids = words[1:] if len(words) > 1 and words[0].startswith("@") else words
     try:
         return bool(_TIME.fullmatch(time)) and bool(ids) and all(check_id(id) for id in ids)
     except InvalidInput:

@@ -124,7 +124,7 @@ class Claimer:
             keys, reply = queues.claim(self.agents, reserved, nonce, self.owner, self.ttl_ms, source=source)
         except SessionDamaged as problem:
             _log.error("work is set aside for %d s: %s", SET_ASIDE_SECONDS, problem)
-            tasks.spawn(queues.hand_on, reserved, self.agents, SET_ASIDE_SECONDS * 1000)
+            tasks.spawn(queues.unclaim, self.agents, reserved, nonce, SET_ASIDE_SECONDS * 1000)
             return None
         except BaseException:
             tasks.spawn(queues.unclaim, self.agents, reserved, nonce)  # cancelled or unanswered: another worker gets it

@@ -178,8 +178,8 @@ def _check_strangers(context: CacheContext, archive: Archive) -> None:
     call = import_staging.read_recorded(root, [entry.number for entry in entries])
     incarnation, *records = context.executor.run(call)
     for entry, record in zip(entries, records, strict=True):
-        is_known = incarnation == tree.top.root_incarnation and is_recorded(entry.id, entry.incarnation, record)
-        if incarnation and not is_known:
+        is_known = not record or is_recorded(entry.id, entry.incarnation, record)  # a record may have been pruned
+        if incarnation and not (is_known and incarnation == tree.top.root_incarnation):
             raise _stranger(f"the root {root.id!r} of session {entry.id!r}")
 
 
