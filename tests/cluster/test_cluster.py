@@ -25,6 +25,7 @@ from redis_sessions._core.protocol.keys import session_keys
 from redis_sessions._sync.transport import router
 from tests.conftest import Engines
 from tests.support.servers import Server, await_true, binaries, cluster, free_port
+from tests.support.slots import call, move_slot, move_slot_at_once, serves
 
 X = {"role": "user", "content": "x"}
 GRANT_SECONDS = 0.999
@@ -104,35 +105,6 @@ def test_given_cluster_client_stays_open(engines: Engines, nodes: list[Server], 
     asyncio.run(borrow())
 
 
-def _call(node: Server, *command: object) -> object:
-    return node.client.execute_command(*command)
-
-
-def move_slot(slot: int, source: Server, target: Server) -> None:
-    """Move a slot key by key, as Redis 6.2 does, while clients write."""
-    ids = [str(node.client.execute_command("CLUSTER", "MYID").decode()) for node in (source, target)]
-    _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-    _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
-    while keys := _call(source, "CLUSTER", "GETKEYSINSLOT", slot, 1):
-        assert isinstance(keys, list)
-        _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        threading.Event().wait(0.02)
-    for node in (target, source):
-        _call(node, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])
-
-
-def move_slot_at_once(slot: int, source: Server, target: Server) -> None:
-    """Move a slot atomically in the background, as Valkey 9 does."""
-    _call(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", _call(target, "CLUSTER", "MYID"))
-    await_true(lambda: _serves(target, slot) and not _serves(source, slot))
-
-
-def _serves(node: Server, slot: int) -> bool:
-    found = _call(node, "CLUSTER", "SLOTS")
-    assert isinstance(found, list)
-    return any(first <= slot <= last and master[1] == node.port for first, last, master, *_ in found)
-
-
 MOVES = [
     pytest.param(name, move, id=f"{name}-{move.__name__}")
     for name, move in (("valkey-9", move_slot), ("path", move_slot), ("valkey-9", move_slot_at_once))
@@ -192,7 +164,7 @@ def test_slot_that_moves_under_load_loses_nothing(
             for thread in threads:
                 thread.start()
             for slot in slots:
-                source = next(node for node in nodes if _serves(node, slot))
+                source = next(node for node in nodes if serves(node, slot))
                 target = nodes[(nodes.index(source) + 1) % 3]
                 for there, back in ((source, target), (target, source)):
                     move(slot, there, back)
@@ -220,13 +192,13 @@ def test_moved_key_without_ask_redirection_raises(namespace: str, monkeypatch: p
             session = cache.create("a")
             session.append(X)
             slot = key_slot(session_keys(namespace, "a").tag.encode())
-            source = next(node for node in nodes if _serves(node, slot))
+            source = next(node for node in nodes if serves(node, slot))
             target = nodes[(nodes.index(source) + 1) % 3]
-            _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", _call(source, "CLUSTER", "MYID"))
-            _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", _call(target, "CLUSTER", "MYID"))
-            keys = _call(source, "CLUSTER", "GETKEYSINSLOT", slot, 10)
+            call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", call(source, "CLUSTER", "MYID"))
+            call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", call(target, "CLUSTER", "MYID"))
+            keys = call(source, "CLUSTER", "GETKEYSINSLOT", slot, 10)
             assert isinstance(keys, list)
-            _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
             assert session.append(X).last_seq == 2
             monkeypatch.setattr(router, "AskError", type("Nothing", (Exception,), {}))
             with pytest.raises(StoreUnavailable):

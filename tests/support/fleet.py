@@ -13,7 +13,7 @@ from typing import Any
 from redis_sessions import Run, SessionCache
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.support.fleet", "tests.support.chat_fleet"])
+CONTEXT.set_forkserver_preload(["tests.support.fleet", "tests.support.chat_fleet", "tests.soak.load"])
 
 
 def answer(run: Run) -> Any:

@@ -1,0 +1,67 @@
+"""Check what is stored at the end of a round: lists, queues, leases and lifetimes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from redis_sessions import SessionCache
+from tests.conftest import check_lifetimes
+from tests.soak.engines import Service
+from tests.soak.plan import AGENTS, USERS
+
+_LIST_SECONDS = 20.0
+"""Lists may show what changed a moment later. A process that was killed leaves the repair of its entries to others."""
+
+
+def check_lists(cache: SessionCache, users: dict[str, str | None]) -> list[str]:
+    """Check that lists have exactly the sessions that exist. `users`: the user of each session."""
+    due, found = time.monotonic() + _LIST_SECONDS, ["not checked"]
+    while found:
+        found = _differences("list()", Counter(one.id for one in cache.iter_sessions()), set(users))
+        for number in range(USERS):
+            user = f"user-{number}"
+            listed = Counter(one.id for one in cache.iter_sessions(user=user))
+            found += _differences(f"list(user={user})", listed, {id for id, its in users.items() if its == user})
+        if time.monotonic() > due:
+            break
+        if found:
+            time.sleep(0.5)
+    return found
+
+
+def _differences(name: str, listed: Counter[str], wanted: set[str]) -> list[str]:
+    doubled = [id for id, count in listed.items() if count > 1]
+    missing, dead = wanted - listed.keys(), listed.keys() - wanted
+    if not (doubled or missing or dead):
+        return []
+    return [f"{name}: missing {sorted(missing)[:5]}, dead {sorted(dead)[:5]}, twice {doubled[:5]}"]
+
+
+def check_queues(cache: SessionCache, service: Service, namespace: str) -> list[str]:
+    """Check that no work and no lease is left."""
+    found = [f"agent {agent} still has work" for agent in AGENTS if cache.claim(agent) is not None]
+    found += [f"{lease.session_id} is still leased by {lease.owner}" for lease in cache.leases(limit=100).items]
+    for node in service.masters():
+        for key in node.client.scan_iter(match=f"{namespace}:*", count=1000):
+            kind = key.decode().partition("}:")[2].partition(":")[0]
+            if kind in ("queue", "ready", "running") and node.client.zcard(key):
+                found.append(f"{key.decode()} still has {node.client.zrange(key, 0, 4)}")
+    return found
+
+
+def check_all_lifetimes(service: Service, namespace: str) -> list[str]:
+    """Check that all keys expire as they must."""
+    found = []
+    for node in service.masters():
+        try:
+            check_lifetimes(node.client, namespace)
+        except AssertionError as problem:
+            found.append(str(problem).partition("\n")[0])
+    return found
+
+
+def users_of(sessions: dict[str, dict[str, Any]]) -> dict[str, str | None]:
+    """Return the user of each session that a plan names."""
+    return {id: options.get("user_id") for id, options in sessions.items()}
