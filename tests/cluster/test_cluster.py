@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import redis
@@ -21,7 +22,8 @@ from redis_sessions import (
     StoreError,
     StoreUnavailable,
 )
-from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.commands.run_queues import INBOX_QUEUE
+from redis_sessions._core.protocol.keys import agent_keys, session_keys
 from redis_sessions._sync.transport import router
 from tests.conftest import Engines
 from tests.support.servers import Server, await_true, binaries, cluster, free_port
@@ -84,6 +86,30 @@ def test_fork_and_edits_stay_in_the_slot(engines: Engines, nodes: list[Server], 
             assert [message.seq for message in branch.history()] == [1, 4]
             assert branch.append(X).first_seq == 5
             assert [message.seq for message in session.history()] == [1, 4, 5]
+
+
+def test_send_to_a_held_session_leaves_no_work_behind(engines: Engines, nodes: list[Server], namespace: str) -> None:
+    """A message that waited in the inbox of a session without an agent leaves nothing in a queue from which no worker claims."""
+    with SessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
+        session = cache.create("a")
+        with session.lease():
+            for _ in range(2):
+                thread = threading.Thread(target=cache.session("a").send, args=("x",))
+                thread.start()
+                thread.join()
+        assert [message.text for message in session.history()] == ["x", "x"]
+    inbox_queue = agent_keys(namespace, INBOX_QUEUE)
+    assert sum(read_sizes(nodes, inbox_queue.check_at)) == 1
+    assert sum(read_sizes(nodes, inbox_queue.queue)) == 0
+
+
+def read_sizes(nodes: list[Server], key: str) -> list[int]:
+    """Return the size of a zset on each node that has the zset."""
+    found = []
+    for node in nodes:
+        with suppress(redis.exceptions.MovedError):
+            found.append(node.client.zcard(key))
+    return found
 
 
 def test_given_cluster_client_stays_open(engines: Engines, nodes: list[Server], namespace: str) -> None:

@@ -50,6 +50,7 @@ class RoundReport:
     runs: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
+    """Seconds that users waited for an answer, up to 2."""
     violations: list[str] = field(default_factory=list)
     failed_faults: list[str] = field(default_factory=list)
 
@@ -195,12 +196,13 @@ def _check_chats(plan: Plan, cache: SessionCache, folder: Path, report: RoundRep
     for event in events:
         if event["what"] == "asked":
             asked[event["session"]] += 1
+        elif event["what"] == "answered":
+            report.waits.append(event["seconds"])
     for id in sessions(plan):
         if id.startswith("chat-"):
             with suppress(ValueError):  # raised when answers are missing, which is reported
                 compare(id, cache.session(id).history(limit=None), asked[id], outcome)
     report.done["answers"] += len(outcome.waits)
-    report.waits = outcome.waits
     report.violations += outcome.violations
 
 

@@ -17,7 +17,7 @@ from redis_sessions import (
     Retry,
     Run,
 )
-from tests.soak.drive import TRANSIENT, Script, Slot, persist, run, run_async
+from tests.soak.drive import TRANSIENT, Script, Slot, note, persist, run, run_async
 from tests.soak.plan import HOPELESS_ATTEMPTS, MAX_ATTEMPTS, PLANNER, ROOT_RUNS, chats_of
 from tests.support.chat_fleet import RUN_AGENT, reply, reply_async
 from tests.support.history import Journal
@@ -74,10 +74,15 @@ def ask(slot: Slot) -> Script:
     journal.write(what="asked", number=number, session=session.id)
     if random.random() < 0.5:
         return
+    began = time.monotonic()
     try:
         yield partial(session.wait_for_reply, sent, timeout=_REPLY_SECONDS)
-    except (ReplyTimeout, *TRANSIENT):
+        journal.write(what="answered", seconds=time.monotonic() - began)
+    except ReplyTimeout:
+        journal.write(what="answered", seconds=_REPLY_SECONDS)
         yield from mend(session, journal)
+    except TRANSIENT as problem:
+        note(journal, problem)
 
 
 def mend(session: Any, journal: Journal) -> Script:
