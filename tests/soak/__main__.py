@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 from tests.soak.engines import service
@@ -41,6 +43,16 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(options.engine, seconds, appends=rate, runs=rate / 15, questions=rate / 30, seed=options.seed)
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of this process, of the servers that have ended, and of the load that a fork server started."""
+    used = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    if pid is not None:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:15]
+        used += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
 def main() -> int:
     """Run rounds until the time is over. Return 1 if a promise was broken."""
     options = arguments()
@@ -62,6 +74,7 @@ def main() -> int:
             report.add(done)
             print(describe(done), *done.violations[:5], sep="\n", flush=True)
             number += 1
+    report.finish(cpu_seconds())
     print(report.text())
     if report.facts()["violations"]:
         print(f"the journals are in {folder}")

@@ -62,7 +62,7 @@ class Crew:
             name = self._schedule.next()
             if name is not None:
                 self._strike(name)
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def _look_after(self, roles: tuple[str, ...] = ("write", "spawn", "ask", "work")) -> None:
         for pid, until in list(self._stopped.items()):

@@ -19,10 +19,18 @@ class Report:
         self._waits: list[float] = []
         self.rounds: list[RoundReport] = []
 
-    def add(self, round: RoundReport) -> None:
+    def add(self, one: RoundReport) -> None:
         """Add a round, and write the file."""
-        self.rounds.append(round)
-        self._waits += round.waits
+        self.rounds.append(one)
+        self._waits += one.waits
+        self._write()
+
+    def finish(self, cpu_seconds: float) -> None:
+        """Add the CPU time of all processes, and write the file."""
+        self._facts["cpu_seconds"] = round(cpu_seconds, 1)
+        self._write()
+
+    def _write(self) -> None:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text(json.dumps(self.facts(), indent=1))
@@ -42,7 +50,7 @@ class Report:
             "runs": self.total("runs"),
             "failed_attempts": self.total("attempts"),
             "answer_seconds": {
-                share: round(waits[min(int(len(waits) * share / 100), len(waits) - 1)], 3) if waits else 0
+                f"p{share}": round(waits[min(int(len(waits) * share / 100), len(waits) - 1)], 3) if waits else 0
                 for share in (50, 99, 100)
             },
             "by_round": [as_json(one) for one in self.rounds],
@@ -66,6 +74,6 @@ class Report:
             lines.append(f"{name}: " + ", ".join(f"{what} {count}" for what, count in facts[name].items()))
         if not facts["has_clocks"]:
             lines.append("the clocks of these servers cannot be set here")
-        lines.append(f"violations: {facts['violations']}")
+        lines.append(f"CPU seconds {facts.get('cpu_seconds', 0)}, violations: {facts['violations']}")
         lines += [text for one in self.rounds for text in one.violations[:20]]
         return "\n".join(lines)

@@ -144,7 +144,11 @@ def _check(service: Service, plan: Plan, cache: SessionCache, folder: Path, repo
             session = cache.session(id)
             history = session.history(limit=None)
             report.done["messages_compared"] += len(history)
-            report.violations += check_session(id, ledgers[id], history, session.info())
+            found = check_session(id, ledgers[id], history, session.info())
+            if found:
+                lines = [f"{one.seq} {one.batch_id} {one.timestamp_ms} {json.dumps(one.payload)}" for one in history]
+                (folder / f"{id}.history").write_text("\n".join(lines))
+            report.violations += found
     users.update(_check_roots(cache, folder, report))
     _check_chats(plan, cache, folder, report)
     report.violations += check_lists(cache, users)
