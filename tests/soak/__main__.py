@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -25,12 +26,16 @@ _ENGINES = [*binaries(), "cluster"]
 
 def arguments() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Work for hours under faults, and check all.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description="Work for hours under faults, and check all."
+    )
     parser.add_argument("--engine", choices=_ENGINES, required=True)
     parser.add_argument("--seconds", type=float, default=3600.0, help="the length of the soak")
     parser.add_argument("--round", type=float, default=240.0, help="seconds between two checks")
     parser.add_argument("--report", type=Path, help="the file of the report")
-    parser.add_argument("--appends", type=int, default=TOTAL_APPENDS, help="appends in all, if the machine is fast enough")
+    parser.add_argument(
+        "--appends", type=int, default=TOTAL_APPENDS, help="appends in all, if the machine is fast enough"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--folder", type=Path, help="where servers and journals are, such as /dev/shm/soak")
     return parser.parse_args()
@@ -40,13 +45,13 @@ def plan_of(options: argparse.Namespace) -> Plan:
     """Return the plan of a round. Runs and turns are a tenth of the appends."""
     rate = min(options.appends / options.seconds, _MAX_APPENDS_PER_SECOND)
     seconds = min(options.round, options.seconds)
-    return Plan(options.engine, seconds, appends=rate, runs=rate / 15, questions=rate / 30, seed=options.seed)
+    return Plan(seconds, appends=rate, runs=rate / 15, questions=rate / 30, seed=options.seed)
 
 
 def cpu_seconds() -> float:
     """Return the CPU time of this process, of the servers that have ended, and of the load that a fork server started."""
     used = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
     if pid is not None:
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:15]
         used += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
@@ -79,7 +84,7 @@ def main() -> int:
     if report.facts()["violations"]:
         print(f"the journals are in {folder}")
         return 1
-    os.rmdir(folder) if not os.listdir(folder) else None
+    shutil.rmtree(folder)
     return 0
 
 

@@ -119,7 +119,7 @@ def check_order(history: list[Message]) -> list[str]:
 
 def _is_next_turn(payload: dict[str, Any], before: tuple[int, int]) -> bool:
     """Return whether a message begins another attempt at a turn that a killed process left half written."""
-    return payload["kind"] == "turn" and payload["part"] == 0 and payload["number"] == before[0]
+    return (payload["kind"], payload["part"], payload["number"]) == ("turn", 0, before[0])
 
 
 def _check_turns(ledger: Ledger, history: list[Message]) -> list[str]:

@@ -24,10 +24,12 @@ def check_runs(spawned: dict[str, dict[str, Any]], children: list[ChildInfo], hi
     direct = [child for child in children if child.parent == 0]
     found: list[str] = []
     ids = Counter(child.id for child in direct)
-    if ids != {id: 1 for id in spawned}:
-        found.append(f"{len(spawned)} runs were spawned, {len(ids)} exist; {list(ids.keys() ^ spawned.keys())[:5]} differ")
+    if ids != dict.fromkeys(spawned, 1):
+        found.append(
+            f"{len(spawned)} runs were spawned, {len(ids)} exist; {list(ids.keys() ^ spawned.keys())[:5]} differ"
+        )
     results = Counter(message.metadata["subagent"]["session"] for message in history)
-    if results != {id: 1 for id in spawned}:
+    if results != dict.fromkeys(spawned, 1):
         wrong = {id: results[id] for id in results.keys() | spawned.keys() if results[id] != (id in spawned)}
         found.append(f"the root has {results.total()} results of {len(spawned)} runs, wrong are {wrong}")
     for child in children:

@@ -52,7 +52,8 @@ def check_queues(cache: SessionCache, service: Service, namespace: str) -> list[
             kind = key.decode().partition("}:")[2].partition(":")[0]
             if kind not in ("queue", "ready", "running"):
                 continue
-            for work, score in node.client.zrange(key, 0, -1, withscores=True):
+            listed: Any = node.client.zrange(key, 0, -1, withscores=True)
+            for work, score in listed:
                 ahead = score / 1000 - time.time()
                 if kind != "queue" or not 0 < ahead < _RESERVED_SECONDS:
                     found.append(f"{key.decode()} still has {work.decode()} for {ahead:.1f} s from now")

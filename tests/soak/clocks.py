@@ -14,6 +14,7 @@ _WRAPPER = """#!/bin/sh
 # Start a server with a clock that a file in the folder of its data shifts.
 if [ "$1" = --port ]; then
   [ -e "$6/faketime" ] || echo "+0" > "$6/faketime"
+  rm -f /dev/shm/faketime_shm_$$ /dev/shm/sem.faketime_sem_$$  # of a killed process that had the same ID
   export FAKETIME_TIMESTAMP_FILE="$6/faketime" FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_RESET=1
   export FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD={library}
 fi

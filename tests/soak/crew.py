@@ -20,7 +20,6 @@ from tests.support.fleet import CONTEXT
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
 _STOPPED_TTLS = 1.4
 """A process is stopped until its leases have run out."""
-_PROXIED_SHARE = 0.35
 _MIN_AGE_SECONDS = 0.7
 """Processes that are younger are spared, because a busy machine starts processes slowly."""
 _END_SECONDS = 60.0
@@ -40,13 +39,13 @@ class Crew:
         self._stopped: dict[int, float] = {}
         self._signalled: set[int] = set()
         self.violations: list[str] = []
-        periods = job.plan.periods if job.plan.faults_are_on else {}
+        periods = job.plan.periods
         self._schedule = Schedule({name: periods[name] for name in CLIENT_FAULTS if name in periods}, self._dice)
         self._running = {name: self._start(name) for name in self._roles}
 
     def _start(self, name: str) -> ForkServerProcess:
         self._lives[name] += 1
-        is_proxied = self._job.plan.faults_are_on and self._dice.random() < _PROXIED_SHARE
+        is_proxied = self._dice.random() < self._job.plan.proxied
         url = self._proxied_url if is_proxied else self._job.url
         job = replace(self._job, role=self._roles[name], name=name, life=self._lives[name], url=url)
         process = CONTEXT.Process(target=start, args=(job,), daemon=True)

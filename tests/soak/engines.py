@@ -8,17 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import redis
 from redis.crc import key_slot
 
 from tests.soak.clocks import remove_shared_memory, set_clock, with_settable_clock
-from tests.support.servers import Sentinels, Server, await_true, binaries, cluster
+from tests.support.servers import PortTaken, Sentinels, Server, await_true, binaries, cluster
 from tests.support.slots import move_slot, move_slot_at_once, serves
 
-DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0",
+           "--logfile", "server.log")  # fmt: skip
 NO_LOSS = ("--cluster-replica-no-failover", "yes")
 """A replica takes over only when it is asked to, because an election may lose what was acknowledged."""
 _FAIL_OVER_SECONDS = 15.0
+_STARTS = 5
+"""Attempts to start a server again. Another process may have taken its port for a moment."""
 _SILENCE_MS = 600_000
 """The sentinels elect no master by themselves, for the same reason."""
 
@@ -30,6 +35,8 @@ class Service:
         self.nodes = nodes
         self.url = url
         self.has_clocks = has_clocks
+        self.problems: list[str] = []
+        """The starts of servers that failed, and were tried again."""
         self.version = ""
         found = nodes[0].client.info("server")
         for name in ("valkey", "redis"):
@@ -61,7 +68,14 @@ class Service:
         node.kill()
         remove_shared_memory(node.process.pid)
         time.sleep(random.uniform(0, 0.3))
-        node.start()
+        for _ in range(_STARTS):
+            try:
+                node.start()
+                return
+            except (redis.RedisError, PortTaken) as problem:
+                self.problems.append(f"{node.port} did not start: {problem!r}; {_last_lines(node)}")
+                time.sleep(1.0)
+        raise TimeoutError(f"server {node.port} did not start")
 
     def set_clock(self, offset: float) -> None:
         """Set the clocks of all nodes: the first one to the offset, and each other one to another offset up to that."""
@@ -93,9 +107,7 @@ class Single(Service):
             self._calm(sentinel)
 
     def _calm(self, sentinel: Server) -> None:
-        sentinel.client.execute_command(
-            "SENTINEL", "SET", Sentinels.service, "down-after-milliseconds", _SILENCE_MS
-        )
+        sentinel.client.execute_command("SENTINEL", "SET", Sentinels.service, "down-after-milliseconds", _SILENCE_MS)
 
     def restart(self, node: Server) -> None:
         (other,) = (one for one in self.nodes if one is not node)
@@ -133,7 +145,7 @@ class Clustered(Service):
 
     def move_slot(self) -> None:
         source, target = random.sample(self.masters(), 2)
-        key = source.client.randomkey()
+        key: Any = source.client.randomkey()
         if key is None or b"{" not in key:
             return
         slot = key_slot(key)
@@ -143,6 +155,11 @@ class Clustered(Service):
         else:
             move_slot(slot, source, target, keys_at_once=20)
         await_true(lambda: all(not serves(node, slot) for node in self.nodes if node is not target))
+
+
+def _last_lines(node: Server) -> str:
+    log = Path(node.folder) / "server.log"
+    return log.read_text(errors="replace")[-1500:] if log.exists() else "no log"
 
 
 def _text(reply: object) -> bytes:

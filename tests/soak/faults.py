@@ -13,12 +13,10 @@ from contextlib import suppress
 import redis
 
 from tests.soak.engines import Clustered, Service
-from tests.soak.plan import CLIENT_FAULTS
+from tests.soak.plan import CLIENT_FAULTS, Plan
 
 MAX_CLOCK_OFFSET = 8.0
 """Seconds by which a clock is wrong at most."""
-_FULL_SECONDS = 1.5
-_PAUSE_SECONDS = 1.2
 
 
 class Schedule:
@@ -42,10 +40,11 @@ class Schedule:
 class ServerFaults:
     """Injects faults into servers in a thread of its own."""
 
-    def __init__(self, service: Service, periods: dict[str, float], counts: Counter[str], seed: str) -> None:
+    def __init__(self, service: Service, plan: Plan, counts: Counter[str], seed: str) -> None:
         self._service = service
         self._dice = random.Random(seed)
         self._counts = counts
+        self._longest = plan.longest
         self._stop = threading.Event()
         actions: dict[str, Callable[[], None]] = {
             "kill_connections": self._kill_connections,
@@ -60,8 +59,8 @@ class ServerFaults:
         if service.has_clocks:
             actions["jump_clock"] = lambda: service.set_clock(self._dice.uniform(-MAX_CLOCK_OFFSET, MAX_CLOCK_OFFSET))
         self._actions = actions
-        server_periods = {name: period for name, period in periods.items() if name in actions}
-        assert not set(periods) - set(actions) - set(CLIENT_FAULTS) - {"move_slot", "jump_clock"}
+        server_periods = {name: period for name, period in plan.periods.items() if name in actions}
+        self._kinds = {*server_periods, *(name for name in CLIENT_FAULTS if name in plan.periods)}
         self._schedule = Schedule(server_periods, self._dice)
         self.failed: list[str] = []
         """The faults that could not be injected."""
@@ -71,11 +70,15 @@ class ServerFaults:
         """Begin."""
         self._thread.start()
 
+    def lacking(self) -> set[str]:
+        """Return the faults that these servers, or the processes of the load, can have, and did not have so far."""
+        return {name for name in self._kinds if not self._counts[name]}
+
     def stop(self) -> None:
         """End, set the clocks right, and wait until all servers are whole."""
         self._stop.set()
         self._thread.join(120)
-        if self._service.has_clocks:
+        if self._counts["jump_clock"]:
             self._service.set_clock(0.0)
             time.sleep(1.2)  # a server looks at its clock file once a second
         self._service.await_whole()
@@ -108,7 +111,7 @@ class ServerFaults:
     def _pause_server(self) -> None:
         node = self._dice.choice(self._service.nodes)
         node.pause()
-        time.sleep(self._dice.uniform(0.2, _PAUSE_SECONDS))
+        time.sleep(self._dice.uniform(0.2, self._longest))
         node.resume()
 
     def _restart_server(self) -> None:
@@ -122,6 +125,6 @@ class ServerFaults:
         masters = self._service.masters()
         for node in masters:
             node.client.config_set("maxmemory", "1mb")
-        time.sleep(self._dice.uniform(0.3, _FULL_SECONDS))
+        time.sleep(self._dice.uniform(0.2, self._longest))
         for node in masters:
             node.client.config_set("maxmemory", "0")

@@ -38,6 +38,8 @@ PERIODS = {
     "jump_clock": 11.0,
 }
 """Seconds between two faults of a kind."""
+LOSSES = {"requests": 0.002, "replies": 0.004, "delays": 0.01, "slices": 0.02}
+"""The shares of chunks that a proxy loses, delays and slices."""
 CLIENT_FAULTS = ("kill", "stop", "terminate")
 
 
@@ -45,7 +47,6 @@ CLIENT_FAULTS = ("kill", "stop", "terminate")
 class Plan:
     """The size of a round."""
 
-    engine: str
     seconds: float
     appends: float = 300.0
     """Appends a second of all writers together, at most."""
@@ -58,6 +59,9 @@ class Plan:
     """Processes that append. Every second one is asyncio."""
     slots: int = 5
     """Threads or tasks of a process."""
+    spawners: int = 2
+    users: int = 2
+    """Processes that ask questions."""
     workers: int = 3
     """Processes that handle runs and turns."""
     shared: int = 24
@@ -67,7 +71,13 @@ class Plan:
     chats: int = 5
     """Chat sessions of a slot."""
     periods: dict[str, float] = field(default_factory=lambda: dict(PERIODS))
-    faults_are_on: bool = True
+    longest: float = 1.5
+    """Seconds for which a server is paused or full at most."""
+    losses: dict[str, Any] = field(default_factory=lambda: dict(LOSSES))
+    proxied: float = 0.35
+    """The share of processes that connect through a proxy that loses, delays and slices what it carries."""
+    least: dict[str, int] = field(default_factory=dict)
+    """Events that must be in the journals. A round with such numbers goes on until they are, and each fault was injected once."""
     prepare: Callable[[], None] | None = None
     """Called in each process at its start. It can switch a guard off."""
 
@@ -117,13 +127,13 @@ def chats_of(plan: Plan, slot: str) -> list[str]:
 
 def processes_of(plan: Plan) -> list[tuple[str, str]]:
     """Return the role and the name of each process."""
-    count = {"write": plan.writers, "spawn": 2, "ask": 2, "work": plan.workers}
+    count = {"write": plan.writers, "spawn": plan.spawners, "ask": plan.users, "work": plan.workers}
     return [(role, f"{role}{at}") for role, many in count.items() for at in range(many)]
 
 
 def process_slots(plan: Plan, role: str, name: str) -> list[str]:
     """Return the slots of a process."""
-    return [f"{name}.{at}" for at in range({"write": plan.slots, "spawn": 1, "ask": 4, "work": 0}[role])]
+    return [f"{name}.{at}" for at in range({"write": plan.slots, "spawn": 3, "ask": 4, "work": 0}[role])]
 
 
 def slots_of(plan: Plan, role: str) -> list[str]:

@@ -75,5 +75,6 @@ class Report:
         if not facts["has_clocks"]:
             lines.append("the clocks of these servers cannot be set here")
         lines.append(f"CPU seconds {facts.get('cpu_seconds', 0)}, violations: {facts['violations']}")
+        lines += [f"a fault failed: {text}" for one in self.rounds for text in one.failed_faults]
         lines += [text for one in self.rounds for text in one.violations[:20]]
         return "\n".join(lines)

@@ -113,7 +113,9 @@ async def handle_async(run_: AsyncRun) -> Any:
 def _do(run_: Any) -> Script:
     task = json.loads(run_.task)
     kind, name = task["kind"], task["name"]
-    yield partial(run_.append, {"role": "assistant", "content": f"working on {name}"}, batch_id=f"{name}.{run_.attempt}")
+    yield partial(
+        run_.append, {"role": "assistant", "content": f"working on {name}"}, batch_id=f"{name}.{run_.attempt}"
+    )
     yield random.uniform(0, _WORK_SECONDS)
     if kind == "hopeless" or (kind == "flaky" and run_.attempt == 1):
         raise ValueError(kind)
@@ -129,4 +131,3 @@ def _do(run_: Any) -> Script:
         spawned.append((yield partial(run_.spawn, RUN_AGENT, task=json.dumps(child), max_attempts=MAX_ATTEMPTS)))
     children = yield partial(run_.wait_for, spawned)
     return [child.result for child in children]
-

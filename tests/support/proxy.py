@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 _SILENT_SECONDS = 0.5
 _SLICES = 6
@@ -78,7 +79,7 @@ class _Proxy:
         if len(data) > 1 and self.random.random() < losses.slices:
             losses.sliced += 1
             cuts = sorted({0, *(self.random.randrange(1, len(data)) for _ in range(_SLICES)), len(data)})
-            pieces = [data[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+            pieces = [data[begin:end] for begin, end in pairwise(cuts)]
         for piece in pieces:
             sink.write(piece)
             await sink.drain()

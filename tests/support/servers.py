@@ -84,7 +84,7 @@ class Server:
                     return
             except redis.RedisError:
                 if time.monotonic() > due:
-                    self.stop()
+                    self.kill()
                     raise
             if self.process.poll() is not None:
                 raise PortTaken(f"{self.binary} ended at its start; port {self.port} may be taken")
