@@ -18,6 +18,8 @@ from tests.soak.plan import CLIENT_FAULTS, TTL, processes_of
 from tests.support.fleet import CONTEXT
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""How a process ends that was struck. SIGTERM kills a process that did not begin its work yet."""
 _STOPPED_TTLS = 1.4
 """A process is stopped until its leases have run out."""
 _MIN_AGE_SECONDS = 0.7
@@ -76,12 +78,13 @@ class Crew:
 
     def _has_ended_badly(self, name: str, process: ForkServerProcess) -> bool:
         """Return whether a process must be continued by another one. Report an end without a reason."""
-        is_expected = process.exitcode == 0 or (process.exitcode == -signal.SIGKILL and process.pid in self._signalled)
+        was_killed = process.exitcode in _KILLED and process.pid in self._signalled
+        is_expected = process.exitcode == 0 or was_killed
         if not is_expected:
             errors = Path(self._job.folder) / f"{name}.{self._lives[name]}.txt"
             text = errors.read_text()[-1500:] if errors.exists() else ""
             self.violations.append(f"{name} ended by itself with {process.exitcode}: {text}")
-        return process.exitcode == -signal.SIGKILL
+        return was_killed
 
     def _resume(self, pid: int) -> None:
         with suppress(ProcessLookupError):

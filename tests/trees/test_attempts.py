@@ -69,6 +69,17 @@ def test_last_attempt_counts_after_the_lease_of_an_ended_run_was_freed(cache: Se
     assert (found.attempt, found.attempts, parent.children()[0].attempt) == (1, [], 1)
 
 
+def test_last_attempt_counts_after_an_ended_run_was_given_back(cache: SessionCache) -> None:
+    """A run that is given back after it completed, because the reply to the end was lost, still shows its attempt."""
+    parent = cache.create()
+    (id,) = spawn_runs(parent, "t", max_attempts=4)
+    run = claim_run(cache)
+    run.complete("done")
+    cache._context.run_queues.give_back("t", run._keys, run._nonce, "released")
+    found = cache.session(id).info()
+    assert (found.status, found.attempt, parent.children()[0].attempt) == ("completed", 1, 1)
+
+
 def test_attempts_are_recorded_in_info_and_children(cache: SessionCache) -> None:
     """Each attempt that failed or whose worker died is shown with its worker, times and error, and no other attempt is."""
     parent = cache.create()
