@@ -25,9 +25,9 @@ MAX_ATTEMPTS = 6
 HOPELESS_ATTEMPTS = 3
 
 PERIODS = {
-    "kill": 3.0,
-    "stop": 4.0,
-    "terminate": 8.0,
+    "kill": 5.0,
+    "stop": 6.0,
+    "terminate": 12.0,
     "kill_connections": 4.0,
     "flush_scripts": 7.0,
     "pause_server": 25.0,
