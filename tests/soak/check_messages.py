@@ -12,7 +12,7 @@ from redis_sessions import Message, SessionInfo
 
 @dataclass
 class Ledger:
-    """What the writers were told of one session."""
+    """The acknowledgements that the writers got for one session."""
 
     acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The first and last seq of each batch."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -15,11 +13,12 @@ from pathlib import Path
 from tests.soak.faults import Schedule
 from tests.soak.load import Job, over_file, start
 from tests.soak.plan import CLIENT_FAULTS, TTL, processes_of
-from tests.support.fleet import CONTEXT
+from tests.support.fleet import CONTEXT, Strikes
 
-SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
+SIGNALS = {"kill": "SIGKILL", "stop": "SIGSTOP", "terminate": "SIGTERM"}
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-"""How a process ends that was struck. SIGTERM kills a process that did not begin its work yet."""
+"""The exit codes of processes that were struck. SIGTERM kills a process that did not begin its work yet."""
+_PAUSE_SECONDS = 0.05
 _STOPPED_TTLS = 1.4
 """A process is stopped until its leases have run out."""
 _MIN_AGE_SECONDS = 0.7
@@ -38,7 +37,9 @@ class Crew:
         self._lives: Counter[str] = Counter()
         self._roles = {name: role for role, name in processes_of(job.plan)}
         self._started: dict[str, float] = {}
-        self._stopped: dict[int, float] = {}
+        self._strikes = Strikes(_STOPPED_TTLS * TTL)
+        self._replaced = {"write", "spawn", "ask", "work"}
+        """The roles whose processes are replaced, however they end."""
         self._signalled: set[int] = set()
         self.violations: list[str] = []
         periods = job.plan.periods
@@ -56,93 +57,83 @@ class Crew:
         return process
 
     def work(self, seconds: float) -> None:
-        """Look after the processes for a time, and strike them."""
+        """Strike processes for a time, and replace those that end."""
         due = time.monotonic() + seconds
         while time.monotonic() < due:
-            self._look_after()
+            self._tend()
             name = self._schedule.next()
             if name is not None:
                 self._strike(name)
-            time.sleep(0.05)
+            time.sleep(_PAUSE_SECONDS)
 
-    def _look_after(self, roles: tuple[str, ...] = ("write", "spawn", "ask", "work")) -> None:
-        for pid, until in list(self._stopped.items()):
-            if until <= time.monotonic():
-                self._resume(pid)
+    def rest(self, seconds: float) -> None:
+        """Let the workers work for a time, and replace those that end."""
+        due = time.monotonic() + seconds
+        self._tend()
+        while time.monotonic() < due:
+            time.sleep(_PAUSE_SECONDS)
+            self._tend()
+
+    def _tend(self) -> None:
+        self._strikes.resume()
         for name, process in self._running.items():
             if process.is_alive():
                 continue
             process.join()
-            if self._has_ended_badly(name, process) or self._roles[name] in roles:
+            if self._was_killed(name, process) or self._roles[name] in self._replaced:
                 self._running[name] = self._start(name)
 
-    def _has_ended_badly(self, name: str, process: ForkServerProcess) -> bool:
+    def _was_killed(self, name: str, process: ForkServerProcess) -> bool:
         """Return whether a process must be continued by another one. Report an end without a reason."""
         was_killed = process.exitcode in _KILLED and process.pid in self._signalled
-        is_expected = process.exitcode == 0 or was_killed
-        if not is_expected:
+        if not was_killed and process.exitcode != 0:
             errors = Path(self._job.folder) / f"{name}.{self._lives[name]}.txt"
             text = errors.read_text()[-1500:] if errors.exists() else ""
             self.violations.append(f"{name} ended by itself with {process.exitcode}: {text}")
         return was_killed
 
-    def _resume(self, pid: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-        self._stopped.pop(pid, None)
-
     def _strike(self, fault: str) -> None:
         now = time.monotonic()
         able = [
-            (name, process)
+            process
             for name, process in self._running.items()
-            if process.is_alive() and process.pid not in self._stopped and now - self._started[name] > _MIN_AGE_SECONDS
+            if process.is_alive()
+            and process.pid not in self._strikes.stopped
+            and now - self._started[name] > _MIN_AGE_SECONDS
         ]
-        if not able:
-            return
-        _, victim = self._dice.choice(able)
-        assert victim.pid
-        self._signalled.add(victim.pid)
-        self._counts[fault] += 1
-        with suppress(ProcessLookupError):
-            os.kill(victim.pid, SIGNALS[fault])
-        if fault == "stop":
-            self._stopped[victim.pid] = now + _STOPPED_TTLS * TTL
-
-    def rest(self, seconds: float) -> None:
-        """Look after the workers for a time."""
-        due = time.monotonic() + seconds
-        self._look_after(("work",))
-        while time.monotonic() < due:
-            time.sleep(0.02)
-            self._look_after(("work",))
+        if able:
+            victim = self._dice.choice(able)
+            assert victim.pid
+            self._signalled.add(victim.pid)
+            self._counts[fault] += 1
+            self._strikes.strike(victim.pid, SIGNALS[fault])
 
     def end_clients(self) -> None:
         """Let all clients end after their present operation. Killed clients are continued for theirs."""
         over_file(self._job.folder).touch()
-        self._await_end(("write", "spawn", "ask"))
+        self._end({"write", "spawn", "ask"})
 
     def end_workers(self) -> None:
         """Let all workers end."""
         for name, process in self._running.items():
             if self._roles[name] == "work" and process.is_alive():
+                assert process.pid
+                self._signalled.add(process.pid)
                 process.terminate()
-        self._await_end(("work",))
+        self._end({"work"})
 
-    def _await_end(self, roles: tuple[str, ...]) -> None:
+    def _end(self, roles: set[str]) -> None:
+        self._replaced -= roles
         due = time.monotonic() + _END_SECONDS
-        names = [name for name, role in self._roles.items() if role in roles]
-        others = tuple(role for role in ("write", "spawn", "ask", "work") if role not in roles and roles != ("work",))
-        while any(self._running[name].is_alive() for name in names) or self._stopped:
-            self._look_after(others)
+        while True:
+            self._tend()
+            alive = [name for name, its in self._roles.items() if its in roles and self._running[name].is_alive()]
+            if not alive:
+                return
             if time.monotonic() > due:
-                alive = [name for name in names if self._running[name].is_alive()]
                 self.violations.append(f"{alive} did not end within {_END_SECONDS} s")
                 return
-            time.sleep(0.02)
-        self._look_after(others)
-        if any(self._running[name].is_alive() for name in names):
-            self._await_end(roles)
+            time.sleep(_PAUSE_SECONDS)
 
     def kill(self) -> None:
         """Kill all processes."""

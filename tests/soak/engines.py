@@ -98,7 +98,7 @@ class Service:
 
 
 class Single(Service):
-    """A master with a replica, and sentinels that are told of each failover."""
+    """A master with a replica, and sentinels that learn of each failover by a command."""
 
     def __init__(self, sentinels: Sentinels, has_clocks: bool) -> None:
         super().__init__(sentinels.nodes, sentinels.url, has_clocks)

@@ -59,7 +59,7 @@ def over_file(folder: str) -> Path:
 
 
 def start(job: Job) -> None:
-    """Run a process of the load until it is told to end."""
+    """Run a process of the load until the round is over, or SIGTERM."""
     sys.stderr = open(Path(job.folder) / f"{job.name}.{job.life}.txt", "w", buffering=1)  # noqa: SIM115
     if job.plan.prepare is not None:
         job.plan.prepare()
