@@ -26,7 +26,7 @@ def move_slot(slot: int, source: Server, target: Server, keys_at_once: int = 1) 
     call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
     while keys := call(source, "CLUSTER", "GETKEYSINSLOT", slot, keys_at_once):
         assert isinstance(keys, list)
-        call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys)
         threading.Event().wait(0.02)
     for node in (target, source):
         call(node, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])
