@@ -30,6 +30,7 @@ from tests.support.proxy import Losses, proxies
 
 MAX_VIOLATIONS = 200
 _SETTLE_SECONDS = 120.0
+_LATE_SECONDS = 12.0
 _LONGEST_SECONDS = 90.0
 """The time after which a short round ends although it lacks a fault or an event."""
 
@@ -54,6 +55,8 @@ class RoundReport:
     """Seconds that users waited for an answer, up to 2."""
     violations: list[str] = field(default_factory=list)
     failed_faults: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    """Sessions with work, some seconds after the clients had ended."""
 
 
 def run_round(service: Service, plan: Plan, number: int, folder: Path) -> RoundReport:
@@ -131,6 +134,8 @@ def _settle(plan: Plan, cache: SessionCache, folder: Path, crew: Crew, report: R
             elif info.work is None and info.inbox_size == 0 and info.lease is None and not _has_work(cache, id, roots):
                 waiting.discard(id)
         crew.rest(0.3 if waiting else 0.0)
+        if not report.late and waiting and due - time.monotonic() < _SETTLE_SECONDS - _LATE_SECONDS:
+            report.late = [_describe_work(cache, id, roots) for id in sorted(waiting)[:20]]
         if time.monotonic() > due:
             report.violations.append(f"after {_SETTLE_SECONDS} s without faults {sorted(waiting)[:20]} still work")
             return
@@ -138,6 +143,13 @@ def _settle(plan: Plan, cache: SessionCache, folder: Path, crew: Crew, report: R
 
 def _has_work(cache: SessionCache, id: str, roots: set[str]) -> bool:
     return id in roots and any(child.is_active for child in cache.session(id).children(recursive=True))
+
+
+def _describe_work(cache: SessionCache, id: str, roots: set[str]) -> str:
+    info = cache.session(id).info()
+    active = [child for child in cache.session(id).children(recursive=True) if child.is_active] if id in roots else []
+    works = [f"{child.id} {child.work} {child.updated_at} {child.lease}" for child in active]
+    return f"{info.read_at} {id}: work {info.work} {info.available_at}, inbox {info.inbox_size}, lease {info.lease}, {works}"
 
 
 def _events(folder: Path, role: str) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from tests.soak.plan import HOPELESS_ATTEMPTS, MAX_ATTEMPTS, PLANNER, ROOT_RUNS,
 from tests.support.chat_fleet import RUN_AGENT, reply, reply_async
 from tests.support.history import Journal
 
-MAX_WAITING = 150
+MAX_WAITING = 60
 """Runs of a root that wait or are handled. Then the spawner waits, so that the round can end soon."""
 TASKS = {"complete": 60, "flaky": 10, "hopeless": 2, "give_up": 3, "busy": 10, "parent": 15}
 CHILDREN = 2
