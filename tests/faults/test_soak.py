@@ -20,7 +20,7 @@ from tests.support.history import disable_idempotency
 
 PLAN = Plan(
     seconds=2.0, appends=150.0, runs=15.0, questions=10.0, writers=2, slots=4, workers=2, spawners=1, users=1, shared=4,
-    capped=3, leased=2, chats=2, least={"appended": 60, "spawned": 5, "asked": 5}, proxied=0.5, longest=0.4,
+    capped=3, leased=2, chats=2, least={"appended": 60, "spawned": 5, "asked": 5}, proxied=0.5, longest=0.4, max_clock_offset=2.5,
     periods={name: 4.0 if name in CLIENT_FAULTS else 3.0 for name in PERIODS},
     losses={"requests": 0.005, "replies": 0.02, "delays": 0.05, "slices": 0.1},
 )  # fmt: skip

@@ -9,8 +9,7 @@ from typing import Any
 from redis_sessions import SessionCache
 from tests.conftest import TTL_DIFFERENCE_MS, check_lifetimes
 from tests.soak.engines import Clustered, Service
-from tests.soak.faults import MAX_CLOCK_OFFSET
-from tests.soak.plan import AGENTS, USERS
+from tests.soak.plan import AGENTS, MAX_CLOCK_OFFSET, USERS
 
 _RESERVED_SECONDS = 60.0 + 2 * MAX_CLOCK_OFFSET
 """The time for which a queue has a hint of work that was never made: twice the retry_for of the caller."""

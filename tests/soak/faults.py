@@ -15,9 +15,6 @@ import redis
 from tests.soak.engines import Clustered, Service
 from tests.soak.plan import CLIENT_FAULTS, Plan
 
-MAX_CLOCK_OFFSET = 8.0
-"""Seconds by which a clock is wrong at most."""
-
 
 class Schedule:
     """The faults that are due, by their periods. Each comes once early, and then with a random part in its pauses."""
@@ -57,7 +54,9 @@ class ServerFaults:
         if isinstance(service, Clustered):
             actions["move_slot"] = service.move_slot
         if service.has_clocks:
-            actions["jump_clock"] = lambda: service.set_clock(self._dice.uniform(-MAX_CLOCK_OFFSET, MAX_CLOCK_OFFSET))
+            actions["jump_clock"] = lambda: service.set_clock(
+                self._dice.uniform(-plan.max_clock_offset, plan.max_clock_offset)
+            )
         self._actions = actions
         server_periods = {name: period for name, period in plan.periods.items() if name in actions}
         self._kinds = {*server_periods, *(name for name in CLIENT_FAULTS if name in plan.periods)}

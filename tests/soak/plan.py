@@ -15,6 +15,7 @@ AGENTS = [AGENT, RUN_AGENT, PLANNER]
 TTL = 1.0
 """Seconds that a lease outlives its holder."""
 TIMEOUT = 2.0
+MAX_CLOCK_OFFSET = 8.0
 RETRY_FOR = 4.0
 """The time bound of a call. It is short, so that calls fail with an unknown outcome."""
 USERS = 3
@@ -73,6 +74,8 @@ class Plan:
     periods: dict[str, float] = field(default_factory=lambda: dict(PERIODS))
     longest: float = 1.5
     """Seconds for which a server is paused or full at most."""
+    max_clock_offset: float = MAX_CLOCK_OFFSET
+    """Seconds by which a clock is wrong at most. A lease can last that much longer when a clock jumps back."""
     losses: dict[str, Any] = field(default_factory=lambda: dict(LOSSES))
     proxied: float = 0.35
     """The share of processes that connect through a proxy that loses, delays and slices what it carries."""
