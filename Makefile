@@ -1,5 +1,7 @@
 # make demo and make test need only Python 3.11+ and make: everything else is installed into .venv.
+# PINNED=no takes the newest versions, for a Python or a package index that lacks a pinned one.
 PYTHON ?= python3
+PINNED ?= yes
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -8,7 +10,7 @@ READY := $(VENV)/.ready
 SECONDS ?= 3600
 SOAK_ENGINES ?= valkey-9 cluster path redis-8 valkey-8 redis-6.2
 
-.PHONY: demo test long check docs format mirror reference bench soak clean
+.PHONY: demo test long check docs format mirror reference bench soak dist clean
 
 demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
@@ -52,10 +54,28 @@ long: $(READY)
 	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/fleets tests/sessions/test_model.py tests/transcripts
 
 clean:
-	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .hypothesis
+
+# The sdist, the wheel, and a list of what an installation of the wheel with all extras consists of (CycloneDX).
+dist:
+	rm -rf dist build/tools build/installed
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dist.txt
+	build/tools/bin/python -m build --no-isolation
+	sed -n 's/^\([a-z0-9._-]*==[^ ]*\) .*/\1/p' requirements-dev.txt > build/constraints.txt
+	$(PYTHON) -m venv --without-pip build/installed
+	build/tools/bin/python -m pip --python build/installed/bin/python install --quiet --disable-pip-version-check \
+		--constraint build/constraints.txt "$$(ls dist/*.whl)[all]"
+	build/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+		--output-file dist/sbom.cdx.json build/installed/bin/python
 
 $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis_sessions needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -r requirements-dev.txt
+ifeq ($(PINNED),yes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.in -e '.[all]'
+endif
 	touch $(READY)

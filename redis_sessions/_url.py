@@ -1,6 +1,7 @@
 """Split the URL of a server into its parts. Text that another client would ignore is refused.
 
-No message shows a secret. A URL that is not well formed is not shown, because a part of a password may stand anywhere in it.
+No message shows a secret. Of a URL that is not well formed nothing is shown but schemes and options that are known, because a
+part of a password may stand anywhere in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ MAX_DATABASE = 2**31 - 1
 SECRETS = re.compile("password|ssl_ca_data|username")
 """The options whose values are not shown."""
 _SERVER_SCHEME = re.compile(r"(?:redis|valkey)(s?)(?:\+(sentinel|cluster))?")
+_OTHER_SCHEMES = frozenset(["http", "https", "tcp", "tls", "ssl", "file", "memory", "redis-sentinel", "redis-socket"])
+"""Schemes that are taken for one of ours."""
 _LOCAL_SCHEMES: tuple[Kind, ...] = ("unix", "embedded", "fake")
 _DEFAULT_PORTS: dict[Kind, int] = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]/?#@%]+)(?::(.*))?")
@@ -57,6 +60,11 @@ def wrong_url(detail: str) -> InvalidInput:
     return InvalidInput(name="url", detail=detail)
 
 
+def may_hold_secret(url: str) -> bool:
+    """Return whether a part of a URL may be a part of a password."""
+    return "@" in url or SECRETS.search(url) is not None
+
+
 def split_url(url: str) -> Url:
     """Return the parts of a URL. Raises InvalidInput."""
     if not isinstance(url, str):
@@ -66,11 +74,13 @@ def split_url(url: str) -> Url:
     server = _SERVER_SCHEME.fullmatch(scheme)
     if not found or not (server or scheme in _LOCAL_SCHEMES):
         got = "text without a scheme" if url.strip() else "no text"  # it may hold a password, so it is not shown
-        if found and re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}", scheme):
+        if found and scheme in _OTHER_SCHEMES:
             got = f"the scheme {scheme!r}"
         raise wrong_url(f"must be one of {SCHEMES}, got {got}")
     kind: Kind = _kind(scheme, server[2] if server else "")
     if kind == "embedded":
+        if re.search(r":.*@", rest, re.DOTALL):
+            raise wrong_url("must be embedded://PATH without a user and a password")
         folder, query = _split_query(rest)
         return Url(
             _show(scheme, "", folder, query), kind, False, None, None, (), "", None, _decode(folder, "path"), query
@@ -91,9 +101,8 @@ def split_url(url: str) -> Url:
     shown = _show(scheme, shown_user + hosts, path, query)
     if kind in ("unix", "fake"):
         return Url(shown, kind, False, username, password, (), "", None, _local_path(kind, hosts, path), query)
-    is_safe = "@" not in tail
-    addresses = _addresses(hosts, kind, is_shown=is_safe)
-    service, database = _service_and_database(kind, path, is_shown=is_safe)
+    addresses = _addresses(hosts, kind)
+    service, database = _service_and_database(kind, path)
     has_tls = bool(server and server[1])
     return Url(shown, kind, has_tls, username, password, addresses, service, database, "", query)
 
@@ -165,50 +174,51 @@ def _local_path(kind: Kind, host: str, path: str) -> str:
         raise wrong_url("must have an absolute path of a socket, such as unix:///run/redis.sock")
     decoded = _decode(path, "url")
     if len(decoded.encode()) > 107:
-        raise wrong_url(f"must have a path of at most 107 bytes, because a socket takes no longer one, got {decoded!r}")
+        raise wrong_url("must have a path of at most 107 bytes, because a socket takes no longer one")
     return decoded
 
 
-def _addresses(hosts: str, kind: Kind, *, is_shown: bool) -> tuple[Address, ...]:
-    """Return the addresses of the hosts. `is_shown`: a wrong one is shown, because it cannot be a part of a password."""
+def _addresses(hosts: str, kind: Kind) -> tuple[Address, ...]:
+    """Return the addresses of the hosts."""
     given = hosts.split(",")
     if kind == "single" and len(given) > 1:
         raise wrong_url("must have one host: for several use redis+sentinel:// or redis+cluster://")
     found: dict[Address, None] = {}
     for one in given:
-        got = f", got {one!r}" if is_shown else f"; {_ENCODE}"
         if not one:
             raise wrong_url(
                 "must have a host in each place, such as localhost"
-                + (": a comma stands at an end of the hosts, or twice" if len(given) > 1 else got)
+                + (": a comma stands at an end of the hosts, or twice" if len(given) > 1 else f"; {_ENCODE}")
             )
         match = _HOST.fullmatch(one)
         if not match or (not one.startswith("[") and one.count(":") > 1):
-            raise wrong_url(f"must have hosts of the form host or host:port, and an IPv6 address in brackets{got}")
-        port = _port(match[2], got) if match[2] is not None else _DEFAULT_PORTS[kind]
-        address = (_host(match[1], got), port)
+            raise wrong_url(
+                f"must have hosts of the form host or host:port, and an IPv6 address in brackets; {_ENCODE}"
+            )
+        port = _port(match[2]) if match[2] is not None else _DEFAULT_PORTS[kind]
+        address = (_host(match[1]), port)
         if address in found:
-            raise wrong_url(f"must name each host once{got}")
+            raise wrong_url("must name each host once")
         found[address] = None
     return tuple(found)
 
 
-def _host(text: str, got: str) -> str:
+def _host(text: str) -> str:
     if not text.startswith("["):
         return text
     try:
         return str(ipaddress.IPv6Address(text[1:-1]))
     except ValueError:
-        raise wrong_url(f"must have an IPv6 address in the brackets{got}") from None
+        raise wrong_url("must have an IPv6 address in the brackets") from None
 
 
-def _port(text: str, got: str) -> int:
+def _port(text: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65_535:
-        raise wrong_url(f"must have a port from 1 to 65535 after a host's ':'{got}")
+        raise wrong_url(f"must have a port from 1 to 65535 after a host's ':'; {_ENCODE}")
     return int(text)
 
 
-def _service_and_database(kind: Kind, path: str, *, is_shown: bool) -> tuple[str, int | None]:
+def _service_and_database(kind: Kind, path: str) -> tuple[str, int | None]:
     service, text = "", path.removeprefix("/").removesuffix("/")
     if kind == "sentinel":
         service, _, text = text.partition("/")
@@ -216,9 +226,8 @@ def _service_and_database(kind: Kind, path: str, *, is_shown: bool) -> tuple[str
             raise wrong_url("must end with /service or /service/database after the sentinels")
     if not text:
         return _decode(service, "url"), None
-    got = f", got {text!r}" if is_shown else f"; {_ENCODE}"
     if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or int(text) > MAX_DATABASE:
-        raise wrong_url(f"must have a number as its database, the last part of the path{got}")
+        raise wrong_url(f"must have a number as its database, the last part of the path; {_ENCODE}")
     if kind == "cluster" and int(text):
-        raise wrong_url(f"must not name a database, because a cluster has only database 0{got}")
+        raise wrong_url("must not name a database, because a cluster has only database 0")
     return _decode(service, "url"), int(text)

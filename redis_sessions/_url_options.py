@@ -88,7 +88,8 @@ def read_options(url: Url) -> UrlOptions:
     for name in url.query:
         if name not in valid:
             raise InvalidInput(name=name, detail=_why_not(name, url, valid))
-    found = {name: _value(name, text) for name, text in url.query.items()}
+    is_shown = url.password is None and not any(map(SECRETS.search, url.query))
+    found = {name: _value(name, text, is_shown) for name, text in url.query.items()}
     for name, given in (("username", url.username), ("password", url.password), ("db", url.database)):
         if given is not None and name in found:
             raise InvalidInput(name=name, detail="is given twice in the URL: before its '?' and behind it")
@@ -150,12 +151,12 @@ def _why_not(name: str, url: Url, valid: list[str]) -> str:
 # -- values --------------------------------------------------------------------------------------------------------
 
 
-def _value(name: str, text: str) -> Any:
+def _value(name: str, text: str, is_shown: bool) -> Any:
     parse, expected = OPTIONS[name.removeprefix("sentinel_")]
     try:
         return parse(text)
     except (ValueError, KeyError):
-        got = "" if SECRETS.search(name) else f", got {text!r}"
+        got = f", got {text!r}" if is_shown else ""
         raise InvalidInput(name=name, detail=f"must be {expected}{got}") from None
 
 

@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ._durations import whole
-from ._url import Address, Url, split_url
-from ._url_options import Remap, UrlOptions, address_map, read_options
+from ._url import Address, Url, may_hold_secret, split_url, wrong_url
+from ._url_options import OPTIONS, Remap, UrlOptions, address_map, read_options
 from .errors import InvalidInput
 
 Transport = Literal["tcp", "tls", "unix", "fake"]
@@ -72,8 +72,16 @@ class Engine:
 
 def from_url(url: str) -> Engine:
     """Return the engine of a URL. Raises InvalidInput, whose message never shows a secret."""
-    parts = split_url(url)
-    options = read_options(parts)
+    try:
+        parts = split_url(url)
+        options = read_options(parts)
+    except InvalidInput as problem:
+        if problem.name.removeprefix("sentinel_") in ("url", *OPTIONS) or not may_hold_secret(url):
+            raise
+        detail = (
+            f"has an option that does not exist, which may be a part of a password; options are {', '.join(OPTIONS)}"
+        )
+        raise wrong_url(detail) from None
     if parts.kind == "fake":
         engine = _fake()
     elif parts.kind == "embedded":

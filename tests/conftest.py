@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from redis_sessions import SessionCache
+from redis_sessions.cli.doctor_acl import acl_rules
 from tests.support.servers import Server, binaries, cluster
 
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
@@ -70,15 +71,36 @@ def _engine_of(item: pytest.Item) -> str:
 
 
 class Engines:
-    """Start each engine at its first use, and stop all engines at the end."""
+    """Start each engine at its first use, and stop all engines at the end.
+
+    With REDIS_SESSIONS_ACL=1 the caches of tests connect as a user who has only the ACL line of the test's namespace.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._urls: dict[str, str] = {"fake": "fake://"}
+        self._is_restricted = bool(os.environ.get("REDIS_SESSIONS_ACL"))
+        self._namespace = "none"
         self.nodes: dict[str, list[Server]] = {"fake": []}
 
+    def restrict(self, namespace: str) -> None:
+        """Give the user of the caches the rights for a namespace, and take all other rights. Do nothing without the switch."""
+        self._namespace = namespace
+        for name in self.nodes if self._is_restricted else ():
+            self._restrict(name)
+
+    def _restrict(self, name: str) -> None:
+        rules = acl_rules(self._namespace, in_cluster=name == "cluster")
+        for node in self.nodes[name]:
+            node.client.execute_command("ACL", "SETUSER", "tenant", "reset", "on", ">password", *rules)
+
     def url(self, name: str) -> str:
-        """Return the URL of an engine. Start the engine if necessary."""
+        """Return the URL of an engine for the caches of tests. Start the engine if necessary."""
+        url = self.administrator_url(name)
+        return url.replace("://", "://tenant:password@") if self._is_restricted and name != "fake" else url
+
+    def administrator_url(self, name: str) -> str:
+        """Return the URL of an engine for a user with all rights. Start the engine if necessary."""
         if name not in self._urls:
             if name == "cluster":
                 self.nodes[name] = self._stack.enter_context(cluster(binaries()["valkey-9"]))
@@ -89,6 +111,8 @@ class Engines:
                 self._stack.callback(server.stop)
                 self.nodes[name] = [server]
                 self._urls[name] = server.url
+            if self._is_restricted:
+                self._restrict(name)
         return self._urls[name]
 
     def close(self) -> None:
@@ -113,9 +137,11 @@ def engine(request: pytest.FixtureRequest, engines: Engines) -> str:
 
 
 @pytest.fixture
-def namespace() -> str:
+def namespace(engines: Engines) -> str:
     """Return a namespace that no other test uses."""
-    return f"test{next(_numbers)}"
+    name = f"test{next(_numbers)}"
+    engines.restrict(name)
+    return name
 
 
 @pytest.fixture

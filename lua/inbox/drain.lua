@@ -1,6 +1,7 @@
 -- Move the messages of the inbox into the transcript, for the holder of the lease: once, in order, all or none.
 -- Returns {incarnation, seq of the first, messages}; the same operation again returns the same, as far as it is retained.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED
+--   INVALID_INPUT
 -- Index: touches
 --- include: results_field load_session check_operation find_result parse_counters parse_layout list_index list_seq touch_for_wait read_clock
 --- include: check_ancestors check_lease drain_inbox extend_ancestors

@@ -1,8 +1,8 @@
 -- Append a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
 -- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail results_field recent_mark append_one
 local session       = KEYS[1]           -- hash
@@ -36,7 +36,7 @@ if is_straight then -- most appends need no more than this
 end
 
 --- include: check_incarnation check_operation find_before find_batch_in_transcript touch_for_wait check_ancestors
---- include: check_lease append_entries drain_inbox extend_ancestors notify_subscribers encode_message_event
+--- include: check_lease append_entries drain_inbox extend_ancestors notify_subscribers
 local now_us = time[1] * 1000000 + time[2]
 local now_ms, result, refusal, expired_lease = math.floor(now_us / 1000), nil, nil, nil
 if not is_straight then
@@ -81,7 +81,7 @@ end
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
 extend_ancestors(ancestor_keys, now_ms)
 if subscribers and not expired_lease then
-  notify_subscribers(session, subscribers, now_ms, encode_message_event(entries, string.match(result, '^%d+ (%d+)')))
+  notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 return found .. ' 0 ' .. result

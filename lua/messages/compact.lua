@@ -1,8 +1,8 @@
 -- Replace the messages up to a seq by one summary, which takes the last one's seq. Pinned messages stay in their places. The range
 -- must end with a group. An older summary is replaced.
 -- Returns {incarnation, '<rev> <first>'}: the seq that the range began with. The same operation again returns its first result.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: touches
 --- include: begin_edit parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind
 --- include: check_boundary record_recent results_field encode_time kept_seqs set_kept_seqs pop_oldest_messages save_layout log_change commit_write
@@ -56,4 +56,4 @@ if counters.user_seq <= last then counters.user_seq = last end
 counters.bytes = counters.bytes - bytes + #entry + 8
 counters.tokens = counters.tokens - tokens + string.match(entry, '^..(%d+)')
 log_change(session, write.now_ms, string.format('edited:%d', start))
-return commit_write(session, messages, write, operation_id, string.format('%d', start))
+return commit_write(session, messages, write, operation_id, string.format('compact %d', start))

@@ -3,13 +3,13 @@
 -- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages the
 -- first seq is that of what was removed. Of a message that is replaced in its place: {incarnation, '<rev> <count> <dropped>'}. The same
 -- operation again returns its first result. A limit of the session refuses the edit and ends nothing.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE LIMIT_EXCEEDED
---   INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
+--   LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
 --- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors
---- include: notify_subscribers encode_message_event
+--- include: notify_subscribers
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -29,7 +29,8 @@ local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces 
 local newest_batch  = ARGV[14]          -- the batch ID of the newest message, if `newest_seq` is given
 local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for the first attempt
 local seen          = tonumber(ARGV[16]) -- the highest seq that the caller was told, or 0
-local rest          = tail(ARGV, 17)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local kind          = ARGV[17]          -- '<kind of edit> ', with which the result begins, or '' for an append
+local rest          = tail(ARGV, 18)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -48,7 +49,7 @@ local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
 local length = counters.last_seq - counters.dropped
 if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
   --- include: find_edit_in_transcript
-  reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text)
+  reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text, kind)
   if reply then return reply end
 end
 if replaced_seq > 0 then
@@ -84,7 +85,7 @@ local result
 if #entries > 0 then
   local loaded = {
     counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
-    results = write.results, seen = seen, never_ends = true, before_push = remove,
+    results = write.results, seen = seen, kind = kind, never_ends = true, before_push = remove,
     unpinned = after_seq == 0 and pins or unpinned,
     cleared = after_seq == 0 and counters.last_seq,
   }
@@ -93,15 +94,14 @@ if #entries > 0 then
   if not result then return refusal end
   local subscribers = redis.call('HGET', session, 'subscribers')
   if subscribers then
-    notify_subscribers(session, subscribers, write.now_ms,
-      encode_message_event(entries, string.match(result, '^%d+ (%d+)')))
+    notify_subscribers(session, subscribers, write.now_ms, 'new', string.match(result, '%d+ (%d+)'))
   end
 else
   remove()
   save_layout(session, layout)
   counters.operations = counters.operations + 1
   save_counters(session, messages, write.now_ms, write.now_us, write.settings, counters)
-  result = string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
+  result = kind .. string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
     counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept, abandoned_count)
   redis.call('HSET', session, results_field(operation_id),
     append_result(write.results, operation_id, counters.operations, result))

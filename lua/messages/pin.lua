@@ -1,7 +1,7 @@
 -- Pin or unpin a message and its group, so that the cap keeps or drops them. Unpinning one that only the hash holds drops it.
 -- Returns {incarnation, '<rev>'}; doing it twice changes nothing.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
---   MESSAGE_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE
+--   REVISION_CONFLICT MESSAGE_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_write check_list parse_layout is_pinned is_kept starts_group message_tokens set_flags list_index list_seq
 --- include: touch_for_wait check_pin_limit parse_settings find_back find_next_group set_group_pin kept_seqs set_kept_seqs save_layout

@@ -1,7 +1,7 @@
 -- Read the newest messages of a range, with those that the cap moved to the hash, in their places.
 -- Returns {incarnation, last seq, dropped, seq of the first listed, listed messages, seqs of kept messages,
 -- kept messages, gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation check_list parse_counters list_index list_seq tail extend_session read_clock
 local session     = KEYS[1]           -- hash

@@ -1,6 +1,6 @@
 -- Read messages of some kinds from the newest back, at most `limit`.
 -- Returns {incarnation, last seq, seq to go on below or 0, seqs, messages}, newest first.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation check_list parse_counters parse_layout message_kind scan_messages_desc
 local session     = KEYS[1]           -- hash

@@ -1,7 +1,7 @@
 -- Read one turn: a user message and the messages up to the next user message, as far as the cap retained them.
 -- Returns {incarnation, last seq, turn number or 0 when there is none, seq of its first message, its messages, seq
 -- of the first one in the list, gaps}.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation check_list parse_counters parse_layout message_kind scan_messages_desc list_index list_seq
 local session     = KEYS[1]           -- hash

@@ -7,7 +7,8 @@
 -- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim it), 'idle' (no worker may claim it, 0 ms: it
 -- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for children), 'over', or 'cancelled'
 -- (over, and its tree has members to finalize).
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE
+--   OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
 --- include: load_session give_back_run end_claim tell_queue

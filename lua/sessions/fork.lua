@@ -1,7 +1,7 @@
 -- Copy a session up to a message into a new session of its own, in the same slot: its transcript, system prompt, state, variables,
 -- description and options, but not its lease, inbox, children, loops or usage. The same call again returns its first result.
 -- Returns {incarnation of the new session, its last seq}.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
+-- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none
 --- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
 local session         = KEYS[1]           -- hash: the session to be copied

@@ -1,5 +1,6 @@
 -- Mark the named members of a tree as cancelled, or delete them, each once. Wake everything that waits for them.
 -- Returns the next ones: {'<number> <id>' …}, 400 at most; nothing when all are done.
+-- Errors: SESSION_DAMAGED
 -- Index: none (their entries are repaired after)
 --- include: tail read_clock parse_spawn_counts parse_member results_field load_session drain_inbox set_status save_counters
 --- include: parse_counters format_member notify_waiters format_spawn_counts list_cancelled_members list_descendants

@@ -2,7 +2,8 @@
 -- It lives no longer than its parent, nor past its parent's deadlines. An operation ID is one spawn.
 -- Returns {incarnation, 'accepted', 'spawned <number in the tree> <id> <incarnation>'}, or {incarnation, 'forbidden', '<reason>
 -- <current> <max>'}.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED
+--   INVALID_INPUT
 -- Index: touches
 --- include: tail results_field check_incarnation check_operation find_before parse_lineage touch_for_wait read_clock
 --- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from secrets import token_hex
 from typing import IO
 
 from ..errors import InvalidInput, StoreUnavailable
+from .private_files import check_peer, make_private, open_own
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_SOCKET = "server.sock"
 _MAX_SOCKET_PATH = 100
 _START_SECONDS = 20.0
 """The time that a server may take to start."""
@@ -33,24 +36,27 @@ class EmbeddedServer:
         self._folder = (
             Path(folder).absolute() if folder else Path(tempfile.gettempdir()) / f"redis-sessions-{token_hex(8)}"
         )
-        self.socket = str(self._folder / "server.sock")
-        if len(self.socket) > _MAX_SOCKET_PATH:
-            name = sha1(self.socket.encode(), usedforsecurity=False).hexdigest()[:16]
-            self.socket = str(Path(tempfile.gettempdir()) / f"redis-sessions-{name}.sock")
+        self._socket_folder = self._folder
+        if len(str(self._folder / _SOCKET)) > _MAX_SOCKET_PATH:
+            name = sha1(str(self._folder / _SOCKET).encode(), usedforsecurity=False).hexdigest()[:16]
+            self._socket_folder = Path(tempfile.gettempdir()) / f"redis-sessions-{os.geteuid()}-{name}"
+        self.socket = str(self._socket_folder / _SOCKET)
         self._users: IO[str] | None = None
 
     def attach(self) -> None:
         """Start the server unless it runs, and return when the server answers. Cheap if the server runs.
 
-        Raises InvalidInput for a folder that cannot be used, StoreUnavailable if the server does not start.
+        Raises InvalidInput for a folder that cannot be used, or that others can enter, and for a server of another user.
+        Raises StoreUnavailable if the server does not start.
         """
         if self._users and self._answers():
             return
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder)
+            make_private(self._socket_folder)
             with self._starting():
                 if self._users is None:
-                    self._users = open(self._folder / "users.lock", "a")  # noqa: SIM115 - held until detach
+                    self._users = open_own(self._folder / "users.lock")
                     fcntl.flock(self._users, fcntl.LOCK_SH)
                 if not self._answers():
                     self._start()
@@ -70,12 +76,12 @@ class EmbeddedServer:
         due = time.monotonic() + _STOP_SECONDS
         while self._answers() and time.monotonic() < due:
             time.sleep(0.02)
-        with open(self._folder / "users.lock", "a") as users:
+        with open_own(self._folder / "users.lock") as users:
             fcntl.flock(users, fcntl.LOCK_SH)  # the supervisor holds the lock until the process of the server has ended
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
-        with open(self._folder / "start.lock", "a") as lock:
+        with open_own(self._folder / "start.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -100,6 +106,7 @@ class EmbeddedServer:
             probe.settimeout(1)
             try:
                 probe.connect(self.socket)
+                check_peer(probe, self.socket)
                 probe.sendall(b"PING\r\n")
                 return probe.recv(7).startswith(b"+PONG")
             except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ def _die_with_parent() -> None:
 
 def main(binary: str, folder: str, socket: str, private: bool) -> None:
     """Start the server, wait until no other process holds the lock, then stop the server. Delete a private folder."""
+    os.umask(0o077)
     command = [binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder]
     command += ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
     command += ["--appendonly", "no" if private else "yes", "--logfile", f"{folder}/server.log"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from .._durations import MAX_DURATION_MS, milliseconds
@@ -24,8 +26,41 @@ app = typer.Typer(
         " 2w. A number without a unit is seconds. Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed."
     ),
 )
-out = Console()
-errors = Console(stderr=True)
+
+
+def escape_controls(text: str, keep: str = "") -> str:
+    """Return text that cannot control a terminal: a character that is not printable becomes its escape sequence.
+
+    Control characters, C1 (0x80 to 0x9f) and the marks that turn the direction of text (bidi) are not printable.
+    """
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
+def escape_json(text: str) -> str:
+    """Return JSON with the same value whose text cannot control a terminal. Lines stay as they are."""
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+class SafeConsole(Console):
+    """A console that prints no control character of a text. Its own control sequences go through."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield the segments of what is printed, each with its text escaped."""
+        for segment in super().render(renderable, options):
+            is_safe = segment.control or segment.text.isprintable()
+            yield segment if is_safe else Segment(escape_controls(segment.text, keep="\n"), segment.style)
+
+
+class SafeFormatter(logging.Formatter):
+    """A line of the log that cannot control a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return escape_controls(super().format(record), keep="\n")
+
+
+out = SafeConsole()
+errors = SafeConsole(stderr=True)
 
 Url = Annotated[
     str,
@@ -55,10 +90,9 @@ _AGE_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 def shared_url(url: str) -> str:
     """Return the URL if more than one process can reach the server. Raises InvalidInput."""
     if url == "embedded://" or url.startswith("fake://"):
-        raise InvalidInput(
-            name="--url",
-            detail=f"must name a server or a path, such as embedded://PATH, because the data of {url} ends with this process",
-        )
+        scheme = url.partition("://")[0]
+        detail = f"must name a server or a path, such as embedded://PATH, because the data of {scheme}:// ends with this process"
+        raise InvalidInput(name="--url", detail=detail)
     return url
 
 
@@ -71,11 +105,6 @@ def parse_duration(text: str, name: str, *, minimum: str = "1ms", maximum: str |
         bounds = f"from {minimum} to {maximum or '100 years'}"
         detail = f"must be a duration {bounds}, such as {DURATION_FORM}, got {text!r}"
         raise InvalidInput(name=name, detail=detail) from None
-
-
-def escape_controls(text: str, keep: str = "") -> str:
-    """Return text that cannot control a terminal: a character that is not printable becomes its escape sequence."""
-    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
 def shorten(text: str, width: int, least_end: int = 0) -> str:
@@ -91,7 +120,7 @@ def print_result(facts: Mapping[str, Any], line: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts))
     else:
-        out.print(Text(escape_controls(line, keep="\n")), soft_wrap=True)
+        out.print(Text(line), soft_wrap=True)
 
 
 def print_notice(text: str) -> None:

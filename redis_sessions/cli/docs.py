@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.text import Text
 
 from .._core.protocol.json_values import from_json
 from .._sync.api.cache import SessionCache
@@ -22,6 +23,8 @@ from .app import (
     Url,
     app,
     escape_controls,
+    escape_json,
+    out,
     print_notice,
     shared_url,
 )
@@ -74,9 +77,9 @@ def get_document(
         documents = cache.documents(category)
         text, value = documents.get(name), documents.get_json(name, _MISSING)
     if text is not None and not as_json:
-        typer.echo(text.encode(), nl=False)
+        _print_text(text)
     elif value is not _MISSING:
-        print(json.dumps(value, ensure_ascii=False, indent=2))
+        print(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
     else:
         _exit_missing(category, name, "" if text is None else "; the document has a text: leave out --json")
 
@@ -114,6 +117,14 @@ def remove_document(
         is_removed = cache.documents(category).delete(name)
     if not is_removed:
         _exit_missing(category, name)
+
+
+def _print_text(text: str) -> None:
+    """Print text byte for byte. A terminal gets control characters as their escapes."""
+    if out.is_terminal:
+        out.print(Text(text), soft_wrap=True, end="")
+    else:
+        typer.echo(text.encode(), nl=False)
 
 
 def _read(file: Path | None) -> str:

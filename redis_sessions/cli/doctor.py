@@ -12,12 +12,27 @@ from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
+from .._core.protocol.ids import check_namespace
 from .._core.protocol.keys import SCHEMA_VERSION, meta_key
 from .._core.protocol.scripts import names, script
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
+from .._url import split_url
 from ..errors import SchemaMismatch, SessionNotFound, SessionsError
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, count_of, out, shared_url, show_progress
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Json,
+    Namespace,
+    Url,
+    app,
+    count_of,
+    escape_controls,
+    out,
+    shared_url,
+    show_progress,
+)
+from .doctor_acl import acl_rules, quote_word
 from .doctor_checks import (
     Finding,
     check_info,
@@ -28,6 +43,8 @@ from .doctor_checks import (
     diagnose,
     parse_info,
 )
+from .doctor_security import check_encryption, check_login, check_version, flags_of
+from .doctor_user import examine_user
 from .reindex import reindex
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
@@ -46,24 +63,60 @@ def doctor(
             "--reindex", help="Rebuild the indexes instead. The fleet can go on working. Default: check the server."
         ),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 also if a check warns. Default: exit 1 only if a check fails.")
+    ] = False,
+    acl_user: Annotated[
+        str | None,
+        typer.Option(
+            "--acl",
+            help="Check the rights of this server user for the namespace instead: what is missing, and what is too much."
+            " Needs the right to ACL.",
+            show_default="check the server",
+        ),
+    ] = None,
+    acl_line: Annotated[
+        bool,
+        typer.Option(
+            "--acl-line",
+            help="Print the ACL line of the namespace instead, for redis-cli. Connects to no server. Default: see --acl.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the server: version, memory, persistence, latency, scripts, schema, rights, writes. Exit 1 if a check fails."""
+    """Check the server: version, known holes, login, TLS, memory, persistence, latency, scripts, schema, rights, writes.
+
+    Exit 1 if a check fails.
+    """
     if rebuild:
         _rebuild(url, namespace, as_json)
         return
+    if acl_line:
+        _print_acl_line(url, check_namespace(namespace), as_json)
+        return
     with SessionCache.from_url(shared_url(url), namespace=namespace, retry_for=3) as cache:
-        findings = _examine(cache)
-    failed = any(finding.level == "fail" for finding in findings)
+        findings = _examine(cache) if acl_user is None else examine_user(cache, acl_user)
+    wrong = ("fail", "warn") if strict else ("fail",)
+    failed = any(finding.level in wrong for finding in findings)
+    _print_findings(findings, as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _print_acl_line(url: str, namespace: str, as_json: bool) -> None:
+    rules = acl_rules(namespace, in_cluster=split_url(url).kind == "cluster")
+    words = ["ACL", "SETUSER", namespace, "reset", "on", ">PASSWORD", *rules]
+    print(json.dumps(words) if as_json else " ".join(map(quote_word, words)))
+
+
+def _print_findings(findings: list[Finding], as_json: bool) -> None:
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings]))
     else:
         table = Table(box=None, show_header=False, pad_edge=False)
         for finding in findings:
-            advice = f"\n[dim]→ {escape(finding.advice)}[/]" if finding.advice else ""
-            table.add_row(_MARKS[finding.level], finding.subject, escape(finding.fact) + advice)
+            fact, advice = (escape(escape_controls(text)) for text in (finding.fact, finding.advice))
+            table.add_row(_MARKS[finding.level], finding.subject, fact + (f"\n[dim]→ {advice}[/]" if advice else ""))
         out.print(table)
-    raise typer.Exit(1 if failed else 0)
 
 
 def _rebuild(url: str, namespace: str, as_json: bool) -> None:
@@ -78,6 +131,7 @@ def _examine(cache: SessionCache) -> list[Finding]:
     schema, problem = _try_read(cache)
     try:
         infos = cache._context.router.send_to_all(("INFO",))
+        users = cache._context.router.send_to_all(("ACL", "GETUSER", "default"))
         loaded = cache._context.router.send_to_all(("SCRIPT", "EXISTS", *[script(name).sha for name in names()]))
         latency_ms = _latency_ms(cache, len(infos))
         key = meta_key(cache.namespace)
@@ -86,13 +140,14 @@ def _examine(cache: SessionCache) -> list[Finding]:
         if problem is not None:
             raise problem from None
         raise
-    findings: list[Finding] = []
+    findings = [check_login(cache.engine, flags_of(users[0])), check_encryption(cache.engine)]
     for info, found in zip(infos, loaded, strict=True):
         if isinstance(info, Exception):
             findings.append(check_info(info))
             continue
         known = None if isinstance(found, Exception) else found
-        findings += diagnose(parse_info(info.decode()), latency_ms, known, schema)
+        facts = parse_info(info.decode())
+        findings += [*diagnose(facts, latency_ms, known, schema), check_version(facts)]
     return [*findings, check_reads(problem), check_writes(written), _check_scripts(cache), _check_waiting(cache)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from redis.exceptions import (
@@ -85,7 +87,7 @@ def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int] | None, 
         _check_memory(info),
         _check_policy(info),
         _check_persistence(info),
-        Finding("ok", "replicas", f"{info.get('connected_slaves', '0')} connected"),
+        _check_replicas(info),
         _check_latency(latency_ms),
         _check_scripts(loaded),
         _check_schema(schema),
@@ -129,18 +131,28 @@ def check_waiting(refusal: str | None) -> Finding:
     return Finding("warn", "waiting", f"{refusal}, so waiters poll", "give the user SUBSCRIBE and the channels")
 
 
+def version_of(info: Mapping[str, str]) -> tuple[int, int, int]:
+    """Return the version of the server that INFO describes."""
+    text = info.get("valkey_version") or info.get("redis_version", "0")
+    found = [int(part) for part in re.findall(r"\d+", text)[:3]]
+    major, minor, patch = [*found, 0, 0, 0][:3]
+    return major, minor, patch
+
+
 def _check_server(info: dict[str, str]) -> Finding:
     name = info.get("server_name", "redis")
     version = info.get("valkey_version") or info.get("redis_version", "0")
-    fact = f"{name} {version}, {info.get('redis_mode', info.get('server_mode', 'standalone'))}, {info.get('role', 'master')}"
-    major, minor = (int(part) for part in [*version.split("."), "0"][:2])
-    if (major, minor) < MIN_VERSION:
+    fact = f"{name} {version}, {info.get('redis_mode', info.get('server_mode', 'standalone'))}, {_role(info)}"
+    if version_of(info) < (*MIN_VERSION, 0):
         return Finding("fail", "server", fact, "use Redis 6.2 or newer, or Valkey")
     if info.get("loading") == "1":
         return Finding("fail", "server", f"{fact}, loading its data", "wait until the server has loaded its data")
     if info.get("role") == "slave":
         return Finding(
-            "fail", "server", fact, "this server is a replica and refuses writes: give the URL of the master"
+            "fail",
+            "server",
+            fact,
+            "this server is a replica: it refuses writes, and its data may be old: give the URL of the master",
         )
     return Finding("ok", "server", fact)
 
@@ -161,8 +173,23 @@ def _check_policy(info: dict[str, str]) -> Finding:
     policy = info.get("maxmemory_policy", "unknown")
     if policy == "noeviction":
         return Finding("ok", "policy", policy)
-    advice = "eviction can remove a part of a session: set maxmemory-policy noeviction"
+    which = "keys with a TTL, and sessions have one" if policy.startswith("volatile") else "any key"
+    advice = (
+        f"a full server removes {which}: a session loses its messages, a queue its runs, an index its entries, and no"
+        " client is told. Set maxmemory-policy noeviction: a full server then refuses writes (StoreFull)"
+    )
     return Finding("warn", "policy", policy, advice)
+
+
+def _role(info: Mapping[str, str]) -> str:
+    if info.get("role") != "slave":
+        return "master"
+    link = info.get("master_link_status", "unknown")
+    return f"replica of {info.get('master_host', '?')}:{info.get('master_port', '?')} (link {link})"
+
+
+def _check_replicas(info: Mapping[str, str]) -> Finding:
+    return Finding("ok", "replicas", f"{info.get('connected_slaves', '0')} connected")
 
 
 def _check_persistence(info: dict[str, str]) -> Finding:

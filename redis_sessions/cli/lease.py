@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from .app import (
     Cursor,
     Json,
     Namespace,
+    SafeConsole,
     Url,
     app,
     count_of,
@@ -145,5 +145,5 @@ def _print_table(leases: list[LeaseInfo], now: datetime) -> None:
         spans = ((now - one.held_since).total_seconds(), one.expires_in.total_seconds())
         numbers = (str(one.fence), *map(format_span, spans), str(len(one.waiters)), str(one.inbox_size))
         table.add_row(Text(id), Text(shorten(owner, owner_width)), *numbers)
-    console = out if out.is_terminal else Console(width=1000)
+    console = out if out.is_terminal else SafeConsole(width=1000)
     console.print(table)

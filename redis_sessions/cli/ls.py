@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Annotated, cast
 
@@ -22,6 +23,7 @@ from .app import (
     DEFAULT_URL,
     Cursor,
     Namespace,
+    SafeConsole,
     Url,
     app,
     escape_controls,
@@ -94,7 +96,7 @@ def ls(
         now_us = cache._executor.run(index_entries.server_time(cache.namespace))
     if as_json:
         for one in page.items:
-            print(one.model_dump_json())
+            print(json.dumps(one.model_dump(mode="json")))
     elif page.items:
         _print_table([_row(one, now_us) for one in page.items])
     if not page.items:
@@ -112,7 +114,9 @@ def _row(one: SessionSummary, now_us: int) -> list[str]:
 def _print_table(rows: list[list[str]]) -> None:
     """Print rows. A terminal folds and shortens texts, and leaves out columns. In a pipe each session is one line."""
     if not out.is_terminal:
-        _print_columns(Console(width=1000), rows, {name: _width(rows, name) for name in _COLUMNS} | {_COLUMNS[-1]: 80})
+        _print_columns(
+            SafeConsole(width=1000), rows, {name: _width(rows, name) for name in _COLUMNS} | {_COLUMNS[-1]: 80}
+        )
         return
     columns, left_out = _fitting_columns(rows, out.width)
     widths = {name: _least_width(rows, name) for name in columns}

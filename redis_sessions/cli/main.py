@@ -5,6 +5,7 @@ Exit codes: 0 success, 1 the answer is no (a replay differs, a check of doctor f
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -32,7 +33,7 @@ def main() -> None:
         StoreFull,
         StoreUnavailable,
     )
-    from .app import describe_error
+    from .app import SafeFormatter, describe_error
     from .commands import app, errors
 
     server_errors = (
@@ -44,6 +45,8 @@ def main() -> None:
         StoreFull,
         StoreUnavailable,
     )
+    if logging.lastResort is not None:  # warnings of the library, where no log is configured
+        logging.lastResort.setFormatter(SafeFormatter())
     try:
         app()
     except (SessionsError, RedisError) as problem:  # redis-py refuses bad options of a URL at the first connection

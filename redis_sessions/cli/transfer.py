@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated, cast
 
@@ -23,28 +26,45 @@ from .app import (
     app,
     count_of,
     escape_controls,
+    escape_json,
     print_notice,
     shared_url,
 )
 from .session_ids import Label, SessionId, find_session
+
+_MAX_KEY_BYTES = 64 * 1024
+_PRIVATE = 0o600
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file", help="File with the key that signs the export: at least 16 bytes.", show_default="no signature"
+    ),
+]
 
 
 @app.command()
 def export(
     id: SessionId = None,
     label: Label = None,
-    file: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="standard output")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write. A name in .gz compresses.", show_default="standard output"),
+    ] = None,
     no_tree: Annotated[
         bool, typer.Option("--no-tree", help="Export the session alone. Default: with all its descendants.")
     ] = False,
+    key_file: KeyFile = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
-    """Export a session and all its descendants as lines of JSON, exactly as they are stored."""
+    """Export a session and all its descendants as lines of JSON, exactly as they are stored.
+
+    A file is made for its owner alone, mode 0600. Its name may end in .gz.
+    """
+    key = _key(key_file)
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_writing(file) as target:
         session = find_session(cache, id, label)
-        last = _write(session.export(tree=not no_tree), target)
-    end = json.loads(last)["end"]
+        end = _write(session.export(tree=not no_tree, key=key), target)
     sizes = f"{count_of(end['sessions'], 'session')}, {count_of(end['messages'], 'message')}"
     print_notice(f"exported: {escape_controls(session.id)}, {sizes}")
 
@@ -53,7 +73,7 @@ def export(
 def import_sessions(
     file: Annotated[
         Path | None,
-        typer.Argument(help="File that export wrote.", show_default="standard input"),
+        typer.Argument(help="File that export wrote, also compressed with gzip.", show_default="standard input"),
     ] = None,
     on_conflict: Annotated[
         str,
@@ -63,14 +83,16 @@ def import_sessions(
             " the sessions with their whole tree.",
         ),
     ] = "error",
+    key_file: KeyFile = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
     """Import what export wrote: all sessions at once, or nothing."""
+    key = _key(key_file)
     with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_reading(file) as lines:
         try:
-            result = cache.import_sessions(lines, on_conflict=cast("OnConflict", on_conflict))
+            result = cache.import_sessions(lines, on_conflict=cast("OnConflict", on_conflict), key=key)
         except SessionExists as problem:
             raise InvalidInput(
                 name="import",
@@ -85,13 +107,29 @@ def import_sessions(
     print(f"sessions: {done}; {count_of(result.messages, 'message')}")
 
 
-def _write(lines: Iterable[str], target: IO[bytes]) -> str:
-    """Write lines, and return the last line."""
-    line = ""
+def _write(lines: Iterable[str], target: IO[bytes]) -> dict[str, int]:
+    """Write lines, and return the counts of the last line before the signature."""
+    end: dict[str, int] = {}
     for line in lines:
-        target.write(line.encode() + b"\n")
+        target.write((escape_json(line) if target.isatty() else line).encode() + b"\n")
+        if line.startswith('{"end":'):
+            end = json.loads(line)["end"]
     target.flush()
-    return line
+    return end
+
+
+def _key(file: Path | None) -> bytes | None:
+    """Return the content of a key file, without the newline at its end."""
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as source:
+            data = source.read(_MAX_KEY_BYTES + 1)
+    except OSError as problem:
+        raise _unusable("--key-file", file, problem) from None
+    if len(data) > _MAX_KEY_BYTES:
+        raise InvalidInput(name="--key-file", detail=f"must have at most {_MAX_KEY_BYTES} bytes: {file} is larger")
+    return data.rstrip(b"\r\n")
 
 
 @contextmanager
@@ -100,22 +138,66 @@ def _opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
     if file is None:
         yield sys.stdout.buffer
         return
-    is_plain = file.is_file() or not file.exists()
-    part = file.with_name(f"{file.name}.part") if is_plain else file
     try:
-        with part.open("wb") as target:
-            yield target
-        if is_plain:
-            part.replace(file)
+        kind = _kind_of(file)
+        if kind is not None and not stat.S_ISREG(kind):
+            with open(os.open(file, os.O_WRONLY | os.O_NOFOLLOW), "wb") as target:
+                yield target
+            return
+        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with _new_part(file, folder) as target:
+                yield target
+        finally:
+            os.close(folder)
     except OSError as problem:
         raise _unusable("--out", file, problem) from None
-    finally:
-        if is_plain:
-            part.unlink(missing_ok=True)
 
 
 @contextmanager
-def _opened_for_reading(file: Path | None) -> Iterator[Iterable[bytes]]:
+def _new_part(file: Path, folder: int) -> Iterator[IO[bytes]]:
+    """Yield a new file in a folder, for its owner alone. After the block it has its name, after an error it is gone."""
+    part = f"{file.name}.part"
+    try:
+        made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE, dir_fd=folder)
+    except FileExistsError:
+        detail = (
+            f"cannot use {file}: {part} exists, so another export writes it or was killed: remove it, then try again"
+        )
+        raise InvalidInput(name="--out", detail=detail) from None
+    try:
+        with open(made, "wb") as plain:
+            os.fchmod(made, _PRIVATE)
+            if file.suffix == ".gz":
+                with gzip.GzipFile(filename="", fileobj=plain, mode="wb") as target:
+                    yield cast("IO[bytes]", target)
+            else:
+                yield plain
+            plain.flush()
+            os.fsync(made)
+        _kind_of(file)
+        os.replace(part, file.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+        raise
+
+
+def _kind_of(file: Path) -> int | None:
+    """Return the mode of a file, or None if there is none. Raises InvalidInput for a symbolic link."""
+    try:
+        mode = file.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(mode):
+        detail = f"cannot use {file}: it is a symbolic link, and an export is never written through one: name the file itself"
+        raise InvalidInput(name="--out", detail=detail)
+    return mode
+
+
+@contextmanager
+def _opened_for_reading(file: Path | None) -> Iterator[IO[bytes]]:
     if file is None:
         yield sys.stdin.buffer
         return

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
@@ -22,6 +21,7 @@ from .app import (
     DEFAULT_URL,
     Json,
     Namespace,
+    SafeConsole,
     Url,
     app,
     count_of,
@@ -55,7 +55,7 @@ def tree(
         children = [child.model_dump(mode="json") for child in descendants]
         print(json.dumps({**info.model_dump(mode="json"), "descendants": children}))
     else:
-        console = out if out.is_terminal else Console(width=1000)
+        console = out if out.is_terminal else SafeConsole(width=1000)
         console.print(render_tree(info, descendants))
 
 

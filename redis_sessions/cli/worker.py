@@ -14,7 +14,7 @@ from .._async.api.cache import AsyncSessionCache
 from .._core.commands.leases import owner_name
 from .._core.commands.session_fields import check_agent
 from .._sync.api.cache import SessionCache
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, escape_controls, parse_duration, shared_url
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, SafeFormatter, Url, app, parse_duration, shared_url
 from .handlers import Handler, import_handler, is_async
 
 _log = logging.getLogger("redis_sessions.cli.worker")
@@ -89,14 +89,6 @@ async def _work_async(url: str, namespace: str, agents: list[str], handler: Hand
         await cache.worker(agents, handler, **options)
 
 
-class _Text(logging.Formatter):
-    """A line of the log that cannot control a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        return escape_controls(super().format(record), keep="\n")
-
-
 class _Json(logging.Formatter):
     """A line of the log as a JSON object."""
 
@@ -111,5 +103,5 @@ class _Json(logging.Formatter):
 def _configure_log(as_json: bool) -> None:
     """Log to standard error, unless the module of the handler configured the log."""
     output = logging.StreamHandler()
-    output.setFormatter(_Json() if as_json else _Text("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    output.setFormatter(_Json() if as_json else SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[output])

@@ -7,7 +7,6 @@ import shlex
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from .app import (
     Cursor,
     Json,
     Namespace,
+    SafeConsole,
     Url,
     app,
     escape_controls,
@@ -72,7 +72,7 @@ def _print_table(found: list[WorkerInfo]) -> None:
         busy = f"{len(one.holding)}/{one.concurrency}"
         texts = (_name(one), ", ".join(one.agents), _holds(one))
         table.add_row(one.id, state, heard, busy, *[Text(escape_controls(text)) for text in texts])
-    console = out if out.is_terminal else Console(width=2000)
+    console = out if out.is_terminal else SafeConsole(width=2000)
     console.print(table)
 
 

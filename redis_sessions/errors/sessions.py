@@ -8,7 +8,7 @@ from .base import SessionsError
 
 
 class SessionNotFound(SessionsError):
-    """No session has this ID: it was never created, was deleted, or expired."""
+    """No session has this ID: it was never created, was deleted, or expired. Or the server evicted its messages."""
 
     reply = ()
     template = "session {session_id!r} does not exist: it was never created, was deleted, or expired"
@@ -23,6 +23,22 @@ class SessionReplaced(SessionNotFound):
         "session {session_id!r} was deleted and created again, and this handle belongs to the former incarnation:"
         " open the session again"
     )
+
+
+class SessionDamaged(SessionsError):
+    """A stored record of the session cannot be read, or another program changed the keys. Nothing was removed."""
+
+    reply = ("detail",)
+    template = "session {session_id!r} is damaged: {detail}"
+    session_id: str
+    detail: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error for a list that has other messages than the counters say."""
+        _, listed, expected = words
+        detail = f"its list has {listed} messages, and its counters say {expected}"
+        return cls(session_id=session_id, detail=detail)
 
 
 class SessionExists(SessionsError):
@@ -217,6 +233,33 @@ class EditConflict(SessionsError):
         }[words[0]]
         facts = {"reason": words[0], "seq": seq, "last_seq": last_seq, "before": before, "after": after}
         return cls(session_id=session_id, detail=detail, **facts)
+
+
+class OperationConflict(SessionsError):
+    """The batch ID belongs to an operation of another kind on this session. Nothing was written."""
+
+    reply = ("batch_id", "kind")
+    template = (
+        "batch ID {batch_id!r} was used for {used_for!r} already, and this is {kind!r}: use a new ID for each operation"
+    )
+    batch_id: str
+    kind: str
+    """The operation that was refused: append, send, spawn, add, replace, replace_message, pop, clear, compact, …"""
+    used_for: str
+    """The operation that has the ID."""
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error for the words '<batch ID> <kind> <recorded result>'."""
+        batch_id, kind, *result = words
+        return cls.of(batch_id, kind, next((word for word in result[:2] if not word.isdigit()), "append"))
+
+    @classmethod
+    def of(cls, batch_id: str, kind: str, used_for: str) -> Self:
+        """Return the error for two kinds as results record them: 'queued' is a send, 'spawned' a spawn, 'add:<hash>' a sum."""
+        names = {"queued": "send", "spawned": "spawn"}
+        kind, used_for = (names.get(one, one.partition(":")[0]) for one in (kind, used_for))
+        return cls(batch_id=batch_id, kind=kind, used_for=used_for)
 
 
 class StateConflict(SessionsError):

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from redis_sessions import AsyncSessionCache, SessionCache, SessionsError
-from tests.support.servers import Server, binaries
+from redis_sessions.cli.doctor_acl import acl_rules
+from tests.support.servers import Server, await_true, binaries
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
@@ -229,16 +230,10 @@ def test_troubleshooting_quotes_real_errors() -> None:
             assert part.strip() in sources, quote
 
 
-def test_user_with_listed_rights_can_do_everything(own_server: Server) -> None:
-    """A server user with the ACL line of the operations guide can call every operation, and only in its namespace."""
-    found = re.search(r"ACL SETUSER [^`]*", OPERATIONS.read_text())
-    assert found
-    own_server.client.execute_command(*found[0].split())
-    url = f"redis://sessions:password@127.0.0.1:{own_server.port}"
-    with SessionCache.from_url(url, namespace="acme") as cache:
-        call_every_operation(cache)
-    with SessionCache.from_url(url, namespace="other") as cache, pytest.raises(SessionsError, match="refused access"):
-        cache.create()
+def test_security_guide_has_the_acl_line() -> None:
+    """The security guide shows the ACL line that `doctor --acl-line` prints. The line itself is tested in tests/attacks."""
+    found = re.findall(r"^ACL SETUSER .*$", (ROOT / "docs" / "guides" / "security.md").read_text(), re.MULTILINE)
+    assert found == [" ".join(["ACL SETUSER acme reset on >PASSWORD", *acl_rules("acme")])]
 
 
 def call_every_operation(cache: SessionCache) -> None:
@@ -301,7 +296,7 @@ def call_every_operation(cache: SessionCache) -> None:
     cache.create("listed", user_id="mia", tags=["t"])
     assert [one.id for one in cache.list(user="mia").items] == ["listed"]
     assert cache.count(user="mia") == 1
-    assert cache.leases().items == []
+    await_true(lambda: cache.leases().items == [])
     assert cache.prune(max_age=3600, cooldown=1) == 0
     cache._context.indexer.flush()
     assert cache._context.indexer._pending == {}

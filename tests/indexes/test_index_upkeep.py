@@ -100,6 +100,7 @@ def test_process_killed_between_two_commands_leaves_complete_lists(
         server.flushall()
     for commands in range(80):
         namespace = f"killed{commands}"
+        engines.restrict(namespace)
         cache = prepare_sessions(url, namespace)
         is_over = True
         with monkeypatch.context() as patch:
@@ -114,7 +115,8 @@ def test_process_killed_between_two_commands_leaves_complete_lists(
         assert listed(other) == sessions_by_index(servers, namespace), f"killed after {commands} commands"
         with monkeypatch.context() as patch:
             patch.setattr(entry_repair, "CREATION_GRACE_MS", 0)
-            reindex(other, lambda _: None)
+            with SessionCache.from_url(engines.administrator_url(engine), namespace=namespace) as administrator:
+                reindex(administrator, lambda _: None)
         assert disagreement(servers, namespace) == {}, f"killed after {commands} commands"
         cache.close()
         other.close()

@@ -7,7 +7,15 @@ from functools import partial
 
 import pytest
 
-from redis_sessions import InvalidInput, LimitExceeded, Message, MessageTooLarge, SessionCache, SessionNotActive
+from redis_sessions import (
+    InvalidInput,
+    LimitExceeded,
+    Message,
+    MessageTooLarge,
+    OperationConflict,
+    SessionCache,
+    SessionNotActive,
+)
 from redis_sessions._core.commands import inbox
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import X, elsewhere
@@ -227,10 +235,10 @@ def test_inbox_beyond_limit_does_not_block_appends(cache: SessionCache) -> None:
 
 
 def test_append_with_batch_id_of_waiting_send_is_refused(cache: SessionCache) -> None:
-    """An append with the batch ID of a waiting message raises InvalidInput and writes nothing."""
+    """An append with the batch ID of a waiting message raises OperationConflict and writes nothing."""
     session, other = cache.create("a"), cache.session("a")
     with session.lease(ttl=5):
         elsewhere(lambda: other.send("x", batch_id="job-1"))
-        with pytest.raises(InvalidInput, match="was used for a send or a spawn already"):
+        with pytest.raises(OperationConflict, match="was used for 'send' already"):
             session.append(X, batch_id="job-1")
     assert session.info().count == 1

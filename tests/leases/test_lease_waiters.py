@@ -12,6 +12,7 @@ import pytest
 
 from redis_sessions import InvalidInput, LeaseLost, LimitExceeded, SessionCache, SessionLocked
 from redis_sessions._core.commands import leases
+from redis_sessions._core.protocol.keys import wake_channel
 from redis_sessions._sync.transport.executor import Executor
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import X, elsewhere, waiting
@@ -79,11 +80,11 @@ def test_repeated_acquire_after_release_is_refused(cache: SessionCache) -> None:
     assert session.info().lease is None
 
 
-def test_repeated_take_over_after_release_is_refused(cache: SessionCache) -> None:
+def test_repeated_take_over_after_release_is_refused(cache: SessionCache, namespace: str) -> None:
     """A late duplicate of a takeover raises LeaseLost, so that the lease stays with the waiter that was granted it."""
-    session = cache.create("a")
-    cache._executor.run(leases.acquire(session._keys, "", "first", "holder", 5000, 0, "channel", False))
-    cache._executor.run(leases.acquire(session._keys, "", "second", "waiter", 5000, 5000, "channel", False))
+    session, channel = cache.create("a"), wake_channel(namespace, "0" * 12)
+    cache._executor.run(leases.acquire(session._keys, "", "first", "holder", 5000, 0, channel, False))
+    cache._executor.run(leases.acquire(session._keys, "", "second", "waiter", 5000, 5000, channel, False))
     take_over = leases.take_over(session._keys, "", "operator", "me", 0)
     cache._executor.run(leases.release(session._keys, "", cache._executor.run(take_over)))
     with pytest.raises(LeaseLost):

@@ -209,7 +209,7 @@ def test_replaced_message_keeps_place_time_flags_and_calls(scripts: Scripts) -> 
     scripts.client.pexpire(KEYS[0], 1000)
     bytes_before = counters_of(scripts).bytes
     for _ in range(2):
-        assert replace(scripts, 1, 'u@1 r {"x":1}')[:2] == [b"L1", b"2 4 0"]
+        assert replace(scripts, 1, 'u@1 r {"x":1}')[:2] == [b"L1", b"2 replace_message 4 0"]
     replace(scripts, 3, f'tB1 r -{ONE} {{"x":1}}', operation_id="r3")
     assert listed(scripts) == ['uA1 b {"x":1}', CALLS, f'tF1 b -{ONE} {{"x":1}}', f"tF1 b -{TWO} {{}}"]
     assert [element[:7] for element in scripts.client.lrange(KEYS[1], 0, -1)] == times

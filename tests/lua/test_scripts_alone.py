@@ -108,6 +108,19 @@ def test_repeated_batch_outside_window_is_found_in_transcript(scripts: Scripts) 
         scripts.append("u@1 lost {}", operation_id="lost", elapsed_ms="5000")
 
 
+def test_retry_is_found_after_a_jump_of_the_clock(scripts: Scripts) -> None:
+    """A retried append is found behind 300 messages, though all times are older than its first attempt (the clock jumped)."""
+    scripts.create(caps="0 tool_safe 100")
+    scripts.append("u@1 first {}", operation_id="first")
+    for number in range(300):
+        scripts.append(f"u@1 b{number} {{}}", operation_id=f"b{number}")
+    for at, element in enumerate(scripts.client.lrange(KEYS[1], 0, -1)):
+        scripts.client.lset(KEYS[1], at, b"!!!!!!!" + element[7:])
+    repeated = scripts.append("u@1 first {}", operation_id="first", elapsed_ms="0")
+    assert repeated.split()[1:3] == [b"1", b"1"]
+    assert scripts.client.llen(KEYS[1]) == 301
+
+
 def test_session_without_its_messages_is_replaced_by_create(scripts: Scripts) -> None:
     """An append refuses a session whose messages were evicted, and `create` replaces the session."""
     scripts.create()

@@ -154,16 +154,6 @@ def test_repeated_add_returns_first_sum(cache: SessionCache) -> None:
     assert state.get("n") == 3
 
 
-def test_same_batch_id_on_other_operations_is_carried_out(cache: SessionCache) -> None:
-    """A batch ID belongs to one operation, so an append and two sums with the same ID are carried out."""
-    session = cache.create()
-    session.append({"role": "user", "content": "x"}, batch_id="job-7")
-    assert session.state.add("a b", 5, batch_id="job-7") == 5
-    assert session.state.add("c", 7, batch_id="job-7") == 7
-    assert session.append({"role": "user", "content": "x"}, batch_id="job-7").duplicate
-    assert session.state.all() == {"a b": 5, "c": 7}
-
-
 def test_add_to_invalid_number_is_refused(cache: SessionCache) -> None:
     """An add raises NotAnInteger for a value that is not a whole number below 2^53, and writes nothing."""
     state = cache.create().state

@@ -369,3 +369,31 @@ def test_append_with_state_notices_lost_messages(server: Server, namespace: str)
             session.append(user("c"), state={"k": 1})
         assert dict(session.state) == {}
     server.client.flushall()
+
+
+@pytest.mark.parametrize("format", ["anthropic", "bedrock", "claude_code"])
+def test_results_of_several_calls_stay_without_those_of_lost_calls(cache: SessionCache, format: str) -> None:
+    """Of a message with five results, those of two calls in two messages stay, and those of calls that are not there leave."""
+
+    def use(id: str) -> Payload:
+        if format == "bedrock":
+            return {"role": "assistant", "content": [{"toolUse": {"toolUseId": id, "name": "f", "input": {}}}]}
+        message = {"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "f", "input": {}}]}
+        return message if format == "anthropic" else {"type": "assistant", "uuid": id, "message": message}
+
+    def results(*ids: str) -> Payload:
+        if format == "bedrock":
+            blocks = [{"toolResult": {"toolUseId": id, "content": [{"text": "done"}]}} for id in ids]
+            return {"role": "user", "content": blocks}
+        message = {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": id, "content": "x"} for id in ids],
+        }
+        return message if format == "anthropic" else {"type": "user", "uuid": "r", "message": message}
+
+    session = cache.create()
+    session.append(user("Go") if format != "claude_code" else {"type": "user", "uuid": "u", "message": user("Go")})
+    session.append(use("call_3"), use("call_29"))
+    session.append(results("call_3", "call_21", "call_29", "call_23", "call_25"))
+    found = session.context(max_tokens=10_000, format=format).payloads
+    assert found[1:] == [use("call_3"), results("call_3"), use("call_29"), results("call_29")]

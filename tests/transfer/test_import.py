@@ -113,7 +113,7 @@ def test_existing_session_is_refused_skipped_or_replaced(cache: SessionCache, ot
     assert stored_session(client, cache.namespace, "root") == before
     assert cache.get(spawned_later) is None
     child = session.children()[0].id
-    other.create(child)
+    other._get_or_create(child, {})
     with pytest.raises(SessionExists, match="researcher"):
         other.import_sessions(lines)
     assert other.import_sessions(lines, on_conflict="skip") == ImportResult(0, 3, 0, 0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from redis_sessions import InvalidInput, Message, SessionCache
+from redis_sessions._core.commands.export_format import WAITER_FIELDS
+from redis_sessions._core.commands.import_schema import Damaged, check_field
 from tests.support.exports import X, create_full_session, stored_keys, with_checksum, with_fields
 
 VERSION_1 = [
@@ -162,3 +166,18 @@ def test_other_version_is_refused_at_its_header(unreachable: SessionCache, versi
     header = {**json.loads(lines[0]), "version": version}
     expected = f"lines: line 1 has version {version!r}, and this package reads version 5"
     assert refusal(unreachable, with_checksum([json.dumps(header), *lines[1:]])) == expected
+
+
+def test_every_field_of_the_storage_reference_is_known_to_imports() -> None:
+    """An import knows every field of a session's hash that the storage reference lists, but those of waiting processes."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "storage.md").read_text(encoding="utf-8")
+    table = page.partition("## The session's hash")[2].partition("The root of a tree has")[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    names = [name for row in rows for name in re.findall("`([^`]+)`", row) if name.encode() not in WAITER_FIELDS]
+    assert len(names) > 80
+    for name in names:
+        with pytest.raises(Damaged) as refused:
+            check_field("a", re.sub("<[a-z]+>", "1", name), b"\xff\n")
+            raise Damaged("every value is valid")
+        assert "is not known" not in str(refused.value)
+        assert "not valid" not in str(refused.value)

@@ -19,6 +19,7 @@ from redis_sessions import (
     LimitExceeded,
     Message,
     MessageTooLarge,
+    OperationConflict,
     ReplyTimeout,
     Session,
     SessionCache,
@@ -288,7 +289,7 @@ def test_batch_id_of_another_operation_is_refused(cache: SessionCache) -> None:
         lambda: parent.append(X, batch_id="2"),
         lambda: parent.send("x", batch_id="2"),
     ):
-        with pytest.raises(InvalidInput, match="batch_id"):
+        with pytest.raises(OperationConflict, match="was used for"):
             call()
     for _ in range(70):
         parent.append(X)

@@ -96,6 +96,8 @@ ADVICE = {
     "SessionRegressed": "Open the session again, compare the history with your own record, and append what is missing.",
     "SessionReplaced": "Open the session again. The former content is gone.",
     "SpawnRefused": "Look at `reason`. Wait for children, raise the bound at the root, or go on without the child.",
+    "SessionDamaged": "Look for another program that writes to the server. Restore its keys, or delete the session.",
+    "OperationConflict": "Use another batch ID. Each operation needs an ID of its own, also when one request causes several.",
     "StateConflict": "Read the state again, and repeat the call with the present value.",
     "StoreError": "Read the server's text. It names a fault of the server or of its configuration.",
     "StoreFull": "Raise `maxmemory` or free memory, then repeat the call.",

@@ -25,7 +25,7 @@ local function build_result_message(child, status, reason, result, now_ms)
     end) .. '}'
   end
   if result ~= '' then facts = facts .. ',"result":' .. result end
-  local batch, report = child.incarnation .. '.result', child.report or 'u@ - {"role":"user","content":"@text@","metadata":"@facts@"}'
+  local batch, report = '~' .. child.incarnation .. '.result', child.report or 'u@ - {"role":"user","content":"@text@","metadata":"@facts@"}'
   if child.retries and child.retries > 0 then batch = batch .. '.' .. child.retries end
   local kind, result_facts, template = string.match(report, '^(..) (%S+) (.*)$')
   local text_at, text_end = string.find(template, '"@text@"', 1, true)

@@ -17,8 +17,8 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
   end
   local subscribers = redis.call('HGET', session, 'subscribers')
   if subscribers then
-    --- include: notify_subscribers encode_message_event
-    notify_subscribers(session, subscribers, now_ms, encode_message_event(entries, last_seq))
+    --- include: notify_subscribers
+    notify_subscribers(session, subscribers, now_ms, 'new', string.format('%d', last_seq))
   end
   return result, entries
 end

@@ -5,7 +5,7 @@
 -- without limits.
 -- Return '<first> <last> <rev> <count> <dropped> <limit state>' of the other entries, or of all if there are none; or nil and
 -- the refusal. 'over <messages>' and 'abandoned <calls>' precede the limit state when the cap could not hold, or gave up calls.
---- include: parse_counters parse_settings parse_entry encode_time record_recent rpush_chunked format_counters
+--- include: parse_counters check_list parse_settings parse_entry encode_time record_recent rpush_chunked format_counters
 --- include: append_result expire_session
 local function append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, from_inbox)
   local counters, settings = parse_counters(loaded.counters), parse_settings(loaded.settings)
@@ -16,6 +16,8 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   if loaded.seen and last_seq < loaded.seen then
     return nil, redis.error_reply(string.format('SESSION_REGRESSED %d %d', last_seq, loaded.seen))
   end
+  local refusal, state = not loaded.before_push and check_list(messages, counters), 'ok'
+  if refusal then return nil, refusal end
   local time, added_pins, old_user_seq = encode_time(now_ms) .. '0', 0, counters.user_seq
   local needs_layout, first = loaded.layout or loaded.before_push, last_seq + 1
   for at, entry in ipairs(entries) do
@@ -36,8 +38,8 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   end
   last_seq = last_seq + #entries
   counters.rev, counters.last_seq, counters.operations = counters.rev + 1, last_seq, counters.operations + 1
-  local state, refusal, _ = 'ok', nil, nil
   if added_pins > 0 then
+    local _
     --- include: check_pin_limit
     _, refusal = check_pin_limit(session, added_pins - (loaded.unpinned or 0), max_messages)
   end
@@ -52,19 +54,15 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   local dropped = counters.dropped
   local count, kept = last_seq - dropped, 0
   if not needs_layout and (max_messages == 0 or count <= max_messages) then
-    if rpush_chunked(messages, entries) ~= count then count = nil end
+    rpush_chunked(messages, entries)
   else
     --- include: fit_batch
     counters.plain_after = last_seq
     count, counters.dropped, kept, counters.bytes, counters.tokens, state, counters.user_seq = fit_batch(session, messages, loaded,
       entries, first, count, dropped, max_messages, settings.cap_policy, old_user_seq, counters.bytes, counters.tokens, state)
   end
-  if not count then
-    redis.call('DEL', session, messages)
-    return nil, redis.error_reply('SESSION_NOT_FOUND -')
-  end
   counters.updated_us = now_us
-  local result = string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
+  local result = (loaded.kind or '') .. string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
     last_seq, counters.rev, count + kept, counters.dropped - kept, state)
   redis.call('HSET', session, 'counters', format_counters(counters),
     field, append_result(results, batch, counters.operations, result))

@@ -45,8 +45,9 @@ local function append_one(session, messages, counters, settings, layout, entry, 
   local now_ms = (now_us - now_us % 1000) / 1000
   local message = encode_time(now_ms) .. (popped > 0 and popped or '0') .. entry
   if redis.call('RPUSH', messages, message) ~= count then
-    redis.call('DEL', session, messages)
-    return nil, redis.error_reply('SESSION_NOT_FOUND -')
+    --- include: check_list
+    redis.call('RPOP', messages)
+    return nil, check_list(messages, {last_seq = seq - 1, dropped = dropped})
   end
   bytes, tokens, count = bytes + #message, tokens + string.match(entry, '^%d+', 3), count - popped
   if heads then

@@ -1,5 +1,5 @@
 -- Push a batch that needs more than a push: the groups of its messages, a cap that must drop more than one message, calls that hold
--- the cap, a layout to be stored. Return the listed messages, or nil when messages were evicted; the seqs not in the list; the messages
+-- the cap, a layout to be stored. Return the listed messages; the seqs not in the list; the messages
 -- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep; and the
 -- new `user_seq`.
 --- include: parse_layout group_message rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap list_index message_kind
@@ -14,7 +14,7 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     if message_kind(entries[at]) == 'u' and string.byte(entries[at], 10) % 8 < 2 then user_seq = first + at - 1 end
     if string.byte(entry, 10) % 2 == 1 and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
   end
-  if rpush_chunked(messages, entries) ~= count then return nil, dropped, 0, bytes, tokens, state end
+  rpush_chunked(messages, entries)
   for _, seq in ipairs(pins_from) do -- a pinned message pins its whole group
     local at = list_index(seq, dropped, layout.gaps)
     new_pins = new_pins + set_group_pin(messages, find_back(messages, at, starts_group) or at,

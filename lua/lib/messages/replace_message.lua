@@ -26,5 +26,5 @@ local function replace_message(session, messages, write, operation_id, layout, s
   counters.tokens = counters.tokens + message_tokens(message) - message_tokens(before)
   log_change(session, write.now_ms, string.format('edited:%d', seq))
   return commit_write(session, messages, write, operation_id,
-    string.format('%d %d', counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept))
+    string.format('replace_message %d %d', counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept))
 end

@@ -4,7 +4,7 @@
 -- tree as key.
 local function rank_work(ranks, work)
   local priority, key = string.match(work, '^@(%-?%d+)/(%S+) ')
-  priority, key = priority or '0', key or string.match(work, '%S+$')
+  priority, key = priority or '0', key or string.match(work, '%S+$') or work
   local start = (100 - priority) * 2^44
   local served, last = redis.call('ZSCORE', ranks, priority), redis.call('ZSCORE', ranks, priority .. '/' .. key)
   local round, arrivals = math.floor(math.max(start, served or 0, last or 0) / 4096) + 1, -redis.call('ZINCRBY', ranks, -1, '#')

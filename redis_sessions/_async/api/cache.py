@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.retry_policy import Backoff, RetryOn
 from ..._core.commands.session_fields import check_agent, description_fields
-from ..._core.protocol.ids import check_namespace, new_id, new_incarnation
+from ..._core.protocol.ids import check_namespace, new_id, new_incarnation, own_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
@@ -142,7 +142,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """Create a session.
 
         Args:
-            id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one.
+            id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one. The IDs
+                `agent:<agent>:main` and `agent:<agent>:subagent:…` are kept for `main_session` and `spawn`.
             **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), and
                 its options, which override the cache's defaults. See SessionSettings.
 
@@ -161,7 +162,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
 
         Cost: one round trip. Two when the session is created. Atomic.
         """
-        return await self._get_or_create(id, given)
+        return await self._get_or_create(own_id(id), given)
 
     async def main_session(self, agent_id: str, /, **given: Unpack[NewSession]) -> AsyncSession:
         """Return the main session of an agent, `agent:<agent_id>:main`, or create it. See `get_or_create`."""
@@ -344,25 +345,29 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         bound = None if max_running is None else whole(max_running, "max_running", minimum=1, maximum=1_000_000)
         await self._context.run_queues.set_bound(check_agent(agent_id), bound)
 
-    async def import_sessions(self, lines: primitives.Lines, *, on_conflict: OnConflict = "error") -> ImportResult:
+    async def import_sessions(
+        self, lines: primitives.Lines, *, on_conflict: OnConflict = "error", key: str | bytes | None = None
+    ) -> ImportResult:
         """Import what `session.export()` yielded: all its sessions at once, or nothing. It can be repeated.
 
         The sessions keep their IDs, seqs, times, state, ledger and fences. Each lives for its idle ttl from now, and not past its
         deadline. Runs that wait for a worker can be claimed.
 
         Args:
-            lines: the lines, with or without newlines, such as an open file.
+            lines: the lines, with or without newlines, such as an open file. A file may be compressed with gzip.
             on_conflict: what happens if one of the sessions exists. error: SessionExists. skip: nothing is imported. replace: the
                 sessions, with their whole tree, are replaced.
+            key: the key with which the export was signed, at least 16 bytes.
 
         Raises:
-            InvalidInput: a line is not valid, or the whole life of a session is over. Nothing was written.
+            InvalidInput: a line is not valid, the signature is missing or not that of the key, or the whole life of a session is
+                over. Nothing was written.
             SessionExists: a session exists, with `on_conflict="error"`.
             ConcurrentModification: the tree to be replaced changed too fast.
 
         Cost: one round trip for each session and each line of messages, two for each run, one to move all.
         """
-        return await export_import.import_sessions(self._context, lines, on_conflict)
+        return await export_import.import_sessions(self._context, lines, on_conflict, key)
 
     async def delete(self, id: str) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.
@@ -390,7 +395,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
     async def _create(self, id: str | None, given: NewSession) -> AsyncSession:
         fields, settings = self._split(given)
         await self._register_agent(fields)
-        keys = session_keys(self.namespace, new_id() if id is None else id)
+        keys = session_keys(self.namespace, own_id(id))
         call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
         try:
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
@@ -400,10 +405,10 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             raise
         return self._handle(keys.id, found.incarnation)
 
-    async def _get_or_create(self, id: str | None, given: NewSession) -> AsyncSession:
+    async def _get_or_create(self, id: str, given: NewSession) -> AsyncSession:
         fields, settings = self._split(given)
         await self._register_agent(fields)
-        keys = session_keys(self.namespace, new_id() if id is None else id)
+        keys = session_keys(self.namespace, id)
         found = await self._executor.run(sessions.find(keys))
         if found is None:
             call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="return")
@@ -411,7 +416,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
                 found = await self._executor.run(call)
             if not found.is_created:
                 self._context.indexer.repair_later([keys.id])
-        unapplied = found.options.differences(given) if found.options is not None else {}
+        unapplied = {} if found.options is None else found.options.differences(keys.id, given)
         if unapplied:
             _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)
         return self._handle(keys.id, found.incarnation, unapplied)

@@ -11,7 +11,7 @@ from ..._core.commands import edits, forks, inbox, messages, sessions, watch_pro
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.watch_progress import WatchProgress
-from ..._core.protocol.ids import check_id, new_id, new_incarnation, new_operation_id
+from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
 from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
@@ -202,7 +202,7 @@ class AsyncSession(
         one more if an agent answers the session, or its lease is held.
         """
         one = Message("user", message) if isinstance(message, str) else message
-        batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+        batch = operation_id_of(batch_id)
         queues = self._context.run_queues
 
         async def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
@@ -271,7 +271,7 @@ class AsyncSession(
         options = {name: value for name, value in given.items() if name not in described}
         info = await self.info()
         settings = SessionSettings.of(forks.with_limits_of(info, options), shared.settings)
-        seed = None if batch_id is None else f"{info.incarnation} fork {check_id(batch_id, 'batch_id', 128)}"
+        seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
         new = session_keys(shared.namespace, new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
         fields = dict(description_fields(self._count, **described))
@@ -426,7 +426,7 @@ class AsyncSession(
         self._end_of_work()
         return existed
 
-    def export(self, *, tree: bool = True) -> AsyncIterator[str]:
+    def export(self, *, tree: bool = True, key: str | bytes | None = None) -> AsyncIterator[str]:
         """Yield the lines of an export (JSON Lines, without newlines), for `cache.import_sessions`.
 
         Each session is exported as of one moment. Nothing is locked: a session that changes during the export is read again,
@@ -434,13 +434,15 @@ class AsyncSession(
 
         Args:
             tree: export all sessions below this one, too.
+            key: at least 16 bytes. The export ends with its signature, HMAC-SHA256 of all lines with this key.
 
         Raises:
+            InvalidInput: the key is too short.
             ConcurrentModification: the sessions changed too fast. Pause the session, then export again.
 
         Cost: one round trip for each 1,000 messages or 4 MB, which is also the most that is in memory.
         """
-        return export_import.export(self._context, self._keys, self._incarnation, tree)
+        return export_import.export(self._context, self._keys, self._incarnation, tree, key)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"

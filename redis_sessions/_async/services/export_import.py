@@ -8,9 +8,12 @@ from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 
 from ..._core.commands import import_staging, sessions, trees
-from ..._core.commands.export_format import Writer
+from ..._core.commands.export_format import Writer, checked_key
+from ..._core.commands.import_fields import Bounds
 from ..._core.commands.import_reader import Archive, Reader
+from ..._core.commands.import_source import file_lines, is_file
 from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging
+from ..._core.commands.import_tree import is_recorded
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...errors import (
     ConcurrentModification,
@@ -33,13 +36,22 @@ class _Vanished(Exception):
     """A session that was exported in part is gone."""
 
 
-async def export(context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool) -> AsyncIterator[str]:
-    """Yield the lines of a session, or of its tree. Begin again at the root when a session was spawned or ended in between."""
-    writer = Writer(keys.id)
+def export(
+    context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool, key: str | bytes | None
+) -> AsyncIterator[str]:
+    """Return the lines of a session, or of its tree. Raises InvalidInput for a key that is too short."""
+    return _export(context, keys, incarnation, tree, Writer(keys.id, checked_key(key)))
+
+
+async def _export(
+    context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool, writer: Writer
+) -> AsyncIterator[str]:
+    """Yield the lines. Begin again at the root when a session was spawned or ended in between."""
     if not tree:
         async for line in _session_lines(context, keys, incarnation, writer):
             yield line
-        yield writer.end()
+        for line in writer.end():
+            yield line
         return
     for _ in range(MAX_ATTEMPTS):
         before = await context.executor.run(trees.list_members(keys, incarnation, recursive=True))
@@ -51,7 +63,8 @@ async def export(context: CacheContext, keys: SessionKeys, incarnation: str, tre
                     yield line
             after = await context.executor.run(trees.list_members(keys, before.incarnation))
             if after.tree == before.tree:
-                yield writer.end()
+                for line in writer.end():
+                    yield line
                 return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 
@@ -94,12 +107,15 @@ async def _session_lines(
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 
 
-async def import_sessions(context: CacheContext, lines: primitives.Lines, on_conflict: OnConflict) -> ImportResult:
+async def import_sessions(
+    context: CacheContext, lines: primitives.Lines, on_conflict: OnConflict, key: str | bytes | None
+) -> ImportResult:
     """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged."""
     import_staging.checked_on_conflict(on_conflict)
+    bounds = Bounds.of(context.settings)
     with SpooledTemporaryFile(_MEMORY_BYTES) as spool:
-        reader = Reader(spool)
-        async for line in primitives.each(lines):
+        reader = Reader(spool, bounds, checked_key(key))
+        async for line in primitives.each(file_lines(lines) if is_file(lines) else lines):
             reader.add(line)
         return await _import(context, reader.finish(), on_conflict)
 
@@ -108,6 +124,7 @@ async def _import(context: CacheContext, archive: Archive, on_conflict: OnConfli
     existing = None if on_conflict == "replace" else await _find_existing(context, list(archive.entries))
     if existing is not None:
         return _conflict(archive, existing, on_conflict)
+    await _check_strangers(context, archive)
     staging = Staging(context.namespace, archive, secrets.token_hex(8))
     runs, verdict = archive.runs(), ""
     try:
@@ -144,6 +161,34 @@ async def _find_existing(context: CacheContext, ids: list[str]) -> str | None:
             if incarnation is not None:
                 return id
     return None
+
+
+async def _check_strangers(context: CacheContext, archive: Archive) -> None:
+    """Refuse an import that names a session which the server has, and which is another one than the import says."""
+    tree = archive.tree
+    assert tree is not None
+    outside = tree.outside(archive.entries)
+    for first in range(0, len(outside), _BATCH):
+        batch = outside[first : first + _BATCH]
+        calls = [import_staging.read_stranger(session_keys(context.namespace, member.id)) for _, member in batch]
+        for (number, member), found in zip(batch, await context.executor.get_many(calls), strict=True):
+            if found is not None and not tree.is_member(number, member, found):
+                raise _stranger(f"member {number} of session {archive.root!r}, {member.id!r},")
+    if tree.top is None:
+        return
+    entries = list(archive.entries.values())
+    root = session_keys(context.namespace, tree.top.ancestors[-1])
+    call = import_staging.read_recorded(root, [entry.number for entry in entries])
+    incarnation, *records = await context.executor.run(call)
+    for entry, record in zip(entries, records, strict=True):
+        is_known = incarnation == tree.top.root_incarnation and is_recorded(entry.id, entry.incarnation, record)
+        if incarnation and not is_known:
+            raise _stranger(f"the root {root.id!r} of session {entry.id!r}")
+
+
+def _stranger(name: str) -> InvalidInput:
+    detail = f"line 2 names another session than the server has: {name} is not in the export, and differs on the server"
+    return InvalidInput(name="lines", detail=detail)
 
 
 async def _stage(context: CacheContext, staging: Staging) -> None:

@@ -104,10 +104,12 @@ class RunQueues(QueueHints):
 
     async def dequeue(self, agent: str, nonce: str, wait_ms: int) -> DequeueReply:
         """Ask for the next work, or a place among the waiting workers. Work that must be checked is checked in the background."""
-        hub = self._hub
-        reply = await self._executor.run(
-            run_queues.dequeue(self.queue_of(agent), "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
-        )
+        queue, hub = self.queue_of(agent), self._hub
+        call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
+        reply = await self._executor.run(call)
+        if reply.damaged:
+            await self.remove_damaged(agent, reply.damaged)
+            reply = await self._executor.run(call)
         if reply.due:
             tasks.spawn(self._check_due, agent, reply.due, nonce)
         return reply
@@ -172,11 +174,11 @@ class RunQueues(QueueHints):
             if notification.run:
                 await self.hand_on(notification.run, agents)
 
-    async def hand_on(self, reserved: str, agents: Sequence[str]) -> None:
-        """Make work available that was reserved for a worker that does not take it."""
+    async def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
+        """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
         reserved_until, _, work = reserved.partition(" ")
         for agent in agents:  # the work is in one of the queues, and the others do not know the reservation
-            await self.update(agent, work, "after", reserved_until=reserved_until)
+            await self.update(agent, work, "after", delay_ms, reserved_until=reserved_until)
 
     async def give_back(
         self, agent: str, keys: SessionKeys, nonce: str, outcome: Outcome, *, delay_ms: int = 0, **details: Any
@@ -200,9 +202,10 @@ class RunQueues(QueueHints):
 
     async def recover(self, agent: str) -> int:
         """Check the work of an agent whose time has come, up to 20. Return how many."""
-        due = (await self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))).due
-        await self._check_all(agent, due)
-        return len(due)
+        reply = await self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))
+        await self.remove_damaged(agent, reply.damaged)
+        await self._check_all(agent, reply.due)
+        return len(reply.due)
 
     async def _check_due(self, agent: str, due: list[str], nonce: str) -> None:
         """Check work, and let the waiting worker ask when the next check is due."""

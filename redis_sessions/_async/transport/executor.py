@@ -174,7 +174,7 @@ class Executor:
                     result: T = await self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
-                    results.append(call.read(reply))
+                    results.append(call.result(reply))
             except SessionsError as problem:
                 results.append(problem.with_traceback(None))
         return results
@@ -207,7 +207,7 @@ class Executor:
                     refusal = StoreUnavailable(where=self.where, waited=0.0, detail=str(reply))
                 results.append(refusal)
             else:
-                results.append(call.read(reply))
+                results.append(call.result(reply))
         return results
 
     async def _retry(self, call: Call[T], first: Exception, began: float) -> T:
@@ -278,7 +278,7 @@ class Executor:
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
-        return call.read(reply)
+        return call.result(reply)
 
     async def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""

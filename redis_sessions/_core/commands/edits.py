@@ -18,7 +18,8 @@ from ..protocol.json_values import to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev
-from .messages import MessageLike, encode_batch, read_result, used_batch_id
+from .messages import MessageLike, encode_batch, read_result
+from .recorded_results import APPEND, words_of
 from .state import field
 
 _EDIT_SCRIPT = script("messages/edit")
@@ -35,6 +36,7 @@ def edit(
     lease: str,
     messages: Iterable[MessageLike],
     count: TokenCounter,
+    kind: str = APPEND,
     *,
     after_seq: int | None = None,
     newest_seq: int | None = None,
@@ -50,6 +52,7 @@ def edit(
     """Remove the messages above a seq, append others, and change the state. Raises InvalidInput.
 
     Args:
+        kind: what the caller does, as OperationConflict names it.
         after_seq: messages above it are removed. None removes none.
         newest_seq: the seq of the newest message that must be current, or of the newest one ever if none is removed.
         state: values to set by name.
@@ -65,7 +68,7 @@ def edit(
         raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
     removed = [field("state.", name) for name in remove_state]
     return _edit(
-        keys, incarnation, lease, messages, count, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
+        keys, incarnation, lease, messages, count, kind, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
         checks=checks, sets=sets,
         removed=removed, usage=usage, seen=seen, batch_id=batch_id, expected_rev=expected_rev,
     )  # fmt: skip
@@ -77,6 +80,7 @@ def _edit(
     lease: str,
     messages: Iterable[MessageLike],
     count: TokenCounter,
+    kind: str,
     *,
     after_seq: int | None,
     newest_seq: int | None,
@@ -94,10 +98,7 @@ def _edit(
     checks, sets = checks or {}, sets or {}
 
     def read(reply: list[bytes]) -> tuple[AppendResult, str]:
-        try:
-            return read_result(reply[1], batch, duplicate=len(reply) > 2), reply[0].decode()
-        except (ValueError, IndexError):
-            raise used_batch_id(batch) from None
+        return read_result(reply[1], batch, kind=kind, duplicate=len(reply) > 2), reply[0].decode()
 
     pairs = [part for fields in (checks, sets) for pair in fields.items() for part in pair]
     arguments = _EDIT | {
@@ -108,9 +109,7 @@ def _edit(
     }  # fmt: skip
     return guarded_write(
         _EDIT_SCRIPT, keys, incarnation, lease, expected_rev, read,
-        batch=batch if encoded else f"{{edit}}{batch}",  # no ID has braces: an append may use the same batch ID
-        operation=batch,
-        **arguments,
+        batch=batch, operation=batch, kind="" if kind == APPEND else f"{kind} ", **arguments,
         rest=[*pairs, *removed, *[one.entry for one in encoded]],
     )  # fmt: skip
 
@@ -130,16 +129,13 @@ def replace(
     batch, (encoded,) = encode_batch([message], batch_id, count)
 
     def read(reply: list[bytes]) -> AppendResult:
-        try:
-            rev, retained, dropped = map(int, reply[1].split())
-        except ValueError:
-            raise used_batch_id(batch) from None
+        rev, retained, dropped = map(int, words_of(reply[1], "replace_message", batch))
         return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
 
     arguments = _EDIT | {"replaced_seq": whole(seq, "seq", minimum=1)}
     return guarded_write(
         _EDIT_SCRIPT, keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
-        **arguments,
+        kind="replace_message ", **arguments,
     )  # fmt: skip
 
 
@@ -163,6 +159,7 @@ def abandon_calls(
         lease,
         (),
         count,
+        "abandon_calls",
         after_seq=None,
         newest_seq=None,
         abandoned=hashes,
@@ -209,11 +206,7 @@ def compact(
     batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count)
 
     def read(reply: list[bytes]) -> int:
-        try:
-            _, begin = map(int, reply[1].split())
-        except ValueError:
-            raise used_batch_id(batch) from None
-        return begin
+        return int(words_of(reply[1], "compact", batch)[1])
 
     return guarded_write(
         script("messages/compact"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
@@ -257,6 +250,7 @@ def import_messages(
         lease,
         listed[len(prompts) :],
         count,
+        "import_messages",
         after_seq=None,
         newest_seq=0,
         sets=fields,

@@ -4,34 +4,65 @@
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
+    {"hmac": "…"}
 
-The checksum covers all lines before, each with its newline. A session that changed while it was read is written again: its first
-line replaces everything of it before, and the root's first line replaces all sessions before.
+The checksum covers all lines before, each with its newline. The last line is there only with a key. It is the HMAC-SHA256 of all
+lines before, each with its newline. A session that changed while it was read is written again: its first line replaces
+everything of it before, and the root's first line replaces all sessions before.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from ...errors import InvalidInput
+
 FORMAT = "redis-sessions"
 VERSION = 5
 MAX_LINE_MESSAGES = 100
 MAX_LINE_BYTES = 1024 * 1024
+MIN_KEY_BYTES = 16
 WAITER_FIELDS = {b"lease_waiters", b"join_waiters", b"subscribers"}
 """Fields that are not exported: they name processes that wait."""
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SEPARATORS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})  # splitlines() cuts there
 
 
+def checked_key(key: str | bytes | None) -> bytes | None:
+    """Return the bytes of a key that signs exports. Raises InvalidInput."""
+    if key is None:
+        return None
+    if not isinstance(key, str | bytes):
+        raise InvalidInput(name="key", detail=f"must be bytes or text, got a {type(key).__name__}")
+    try:
+        data = key.encode() if isinstance(key, str) else key
+    except UnicodeEncodeError:
+        raise InvalidInput(name="key", detail="must be bytes, or text that UTF-8 can encode") from None
+    if len(data) < MIN_KEY_BYTES:
+        raise InvalidInput(name="key", detail=f"must have at least {MIN_KEY_BYTES} bytes, got {len(data)}")
+    return data
+
+
+class Signer:
+    """The signature of all lines of an export: HMAC-SHA256 with a key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._hmac = hmac.new(key, digestmod=sha256)
+        self.add = self._hmac.update
+        self.hexdigest = self._hmac.hexdigest
+
+
 class Writer:
     """Make the lines of one export."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, key: bytes | None = None) -> None:
         self._root = root
+        self._signer = None if key is None else Signer(key)
         self._checksum = sha256()
         self._messages: dict[str, int] = {}
 
@@ -64,14 +95,19 @@ class Writer:
         self._messages[id] += len(some)
         return self._line({"session": id, "messages": some})
 
-    def end(self) -> str:
-        """Return the last line."""
+    def end(self) -> Iterator[str]:
+        """Yield the last line, or the last two with a key."""
         counts = {"sessions": len(self._messages), "messages": sum(self._messages.values())}
-        return _dumps({"end": {**counts, "sha256": self._checksum.hexdigest()}})
+        yield self._line({"end": {**counts, "sha256": self._checksum.hexdigest()}})
+        if self._signer is not None:
+            yield _dumps({"hmac": self._signer.hexdigest()})
 
     def _line(self, line: dict[str, Any]) -> str:
         text = _dumps(line).translate(_SEPARATORS)
-        self._checksum.update(text.encode() + b"\n")
+        data = text.encode() + b"\n"
+        self._checksum.update(data)
+        if self._signer is not None:
+            self._signer.add(data)
         return text
 
 
@@ -80,7 +116,10 @@ def _exported(name: bytes, value: bytes) -> bytes:
     if name == b"lease":
         return value.split(b" ", 1)[0] + b" - 0 0 0 - -"
     if name == b"run":
-        attempts, max_attempts, _, limit, timeout, available, _, rest = value.split(b" ", 7)
+        words = value.split(b" ", 7)
+        if len(words) < 8:
+            return value  # damaged: an import refuses it by its line
+        attempts, max_attempts, _, limit, timeout, available, _, rest = words
         return b" ".join([attempts, max_attempts, limit, limit, timeout, available, b"0", rest])
     return value
 

@@ -1,63 +1,59 @@
-"""Check the fields of one session of an import: they have the form that scripts write, and can be stored and shown."""
+"""Check the fields of one session of an import: each has its form, they agree with each other, and they can be shown."""
 
 from __future__ import annotations
 
 import re
+import time
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import InvalidInput, InvalidState
-from ..protocol.hash_tag import hash_tag
+from ..._durations import MAX_DURATION_MS
+from ...errors import InvalidInput
+from ...models.loops import LoopTurn
+from ...settings import SessionSettings
 from ..protocol.ids import check_id
-from ..protocol.records import Counters, Layout, Lineage, MemberRecord, RunRecord, Settings, join_words
+from ..protocol.json_values import from_json
+from ..protocol.keys import SessionKeys
+from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
+from . import loops
 from .export_format import WAITER_FIELDS
+from .guarded_write import MAX_FIELDS
+from .import_messages import check_inbox
+from .import_schema import REQUIRED, Damaged, check_field, damaged
+from .import_tree import Place
 from .run_queues import Work, queue_prefix
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
-_MAX_PRIORITY = 100
-_PLAIN = rb"[@ADEHILM]\d{1,10} [^ ]+ "
-_WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^ ]+ (([-+?!]\w{8})+~?|~) "
-MESSAGE = re.compile(rb"[!-}]{7}[0-3][suatckevrx](%b|%b)" % (_PLAIN, _WITH_FACTS))
-_NUMBER = rb"\d{1,16}"
-_OPTIONAL_NUMBER = rb"(\d{1,16}|-)"
-_REQUIRED = {
-    b"incarnation": rb"[0-9a-f]{12}",
-    b"status": rb"active|paused|completed|failed|cancelled|timed_out",
-    b"counters": rb"\d{1,16}( \d{1,16}){6} [01] \d{1,16} [0-9a-f]{1,14}( -?\d{1,16}){2} \d{1,16}",
-    b"settings": rb"%b (oldest|tool_safe|turn) %b %b %b" % (_NUMBER, _NUMBER, _NUMBER, _OPTIONAL_NUMBER),
-    b"created": _NUMBER,
-    b"max_tokens": _NUMBER,
-    b"max_inbox": _NUMBER,
-}
-_OPTIONAL = {
-    b"recent": rb"[\x00-\xff]{0,64}",
-    b"layout": rb"(-|[0-9a-f]{8}:\d+(,[0-9a-f]{8}:\d+)*) \d+ (-|[br]?p?) \d+ \d+ (-|\d+-\d+(,\d+-\d+)*)|",
-    b"kept_seqs": rb"(\d+(,\d+)*)?",
-    b"format": rb"[A-Za-z0-9_-]{0,32}",
-    b"report": rb'[a-z][@-_] \S+ .*"@text@".*"@facts@".*|',
-    b"run": b" ".join(
-        [_NUMBER, *[_OPTIONAL_NUMBER] * 3, _NUMBER, _NUMBER, _NUMBER, _OPTIONAL_NUMBER, _NUMBER, b"[01]"]
-    ),
-    b"priority": rb"-?\d{1,3}",
-    b"fairness_key": rb"\S+",
-    b"answered_by": rb"[^\s:]+",
-    b"idle_ttl": _NUMBER,
-    b"parked": rb"%b %b( \d{1,16}:[0-9a-f]{12})*" % (_NUMBER, _NUMBER),
-    b"resumed": rb"done|timeout",
-    b"attempt_log": rb'(%b %b (failed|died) \S+ "[^\n]*"\n)*' % (_NUMBER, _NUMBER),
-}
-_RELEASED_LEASE = re.compile(rb"\d{1,16} - 0 0 0 - -")
-_LINEAGE = re.compile(r"\d{1,16} [0-9a-f]{12} /\S+/ \S+( \S+)+")
-_FULL_MATCH = {name: re.compile(pattern) for name, pattern in (_REQUIRED | _OPTIONAL).items()}
+CLOCK_TOLERANCE_MS = 5 * 60 * 1000
+"""The time by which the clocks of the exporting and of the importing machine may differ."""
+_TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
-class Damaged(Exception):
-    """Something that an export does not hold. Its text says what."""
+@dataclass
+class Bounds:
+    """The bounds of the values of one import."""
+
+    now_ms: int
+    """The latest time that a record of what happened may have."""
+    max_value_bytes: int = 8 * 1024 * 1024
+    """The most bytes of one field or message, which one command of the server stores."""
+    max_sessions: int = 1001
+    """The most sessions, which one script moves into place."""
+
+    @classmethod
+    def of(cls, settings: SessionSettings) -> Bounds:
+        """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
+        return cls(
+            round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
+            max(cls.max_value_bytes, settings.max_message_bytes),
+            max(cls.max_sessions, settings.max_descendants + 1),
+        )
 
 
 @dataclass(slots=True)
@@ -80,68 +76,60 @@ class Entry:
     is_claimable: bool
     waits: bool
     """True for a session that keeps itself and its root from expiring."""
+    field_count: int = 0
     messages: int = 0
 
 
-def read_fields(id: str, given: Any) -> dict[bytes, bytes]:
-    """Return the fields of a session of which each has its form. Raises Damaged."""
-    _check(isinstance(given, dict), f"session {id!r} has no fields")
-    try:
-        fields = {name.encode(): stored(value) for name, value in given.items()}
-    except ValueError:
-        raise Damaged(f"a field of session {id!r} is not text") from None
-    for name, pattern in _FULL_MATCH.items():
-        is_valid = pattern.fullmatch(fields.get(name, b"")) if name in fields or name in _REQUIRED else True
-        _check(bool(is_valid), f"field {name.decode()!r} of session {id!r} is missing or damaged")
-    lease = fields.get(b"lease")
-    _check(not WAITER_FIELDS & fields.keys(), f"session {id!r} names processes that wait")
-    _check(lease is None or bool(_RELEASED_LEASE.fullmatch(lease)), f"the lease of session {id!r} is held")
+def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
+    """Return the fields of a session that were checked. Raises Damaged."""
+    if not isinstance(given, dict) or not 0 < len(given) <= MAX_FIELDS:
+        raise Damaged(f"session {id!r} has no fields, or more than {MAX_FIELDS}")
+    for name in REQUIRED:
+        if name not in given:
+            raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
+    fields: dict[bytes, bytes] = {}
+    for name, value in given.items():
+        try:
+            data = stored(value)
+            fields[name.encode()] = data
+        except ValueError:
+            raise Damaged(f"a field of session {id!r} is not text: {name[:80]!r}") from None
+        if len(data) > bounds.max_value_bytes or len(name) > 1024:
+            raise Damaged(f"field {name[:80]!r} of session {id!r} {too_large(len(data), bounds.max_value_bytes)}")
+        if name.encode() in WAITER_FIELDS:
+            raise Damaged(f"session {id!r} names processes that wait, in field {name!r}")
+        check_field(id, name, data)
     _check_readable(id, fields)
-    _check_kept(id, fields)
+    _check_times(id, fields, bounds.now_ms)
+    check_inbox(id, fields)
+    _check_work(id, fields)
+    _check_results(id, fields)
+    _check_loops(id, fields, bounds.now_ms)
     return fields
 
 
-def read_entry(id: str, root: str, fields: Mapping[bytes, bytes], offset: int) -> Entry:
-    """Return what must be known of a session. Raises Damaged when it has no place in the tree, or in a queue."""
+def read_entry(id: str, place: Place, fields: Mapping[bytes, bytes], offset: int) -> Entry:
+    """Return what must be known of a checked session."""
     counters = Counters.parse(fields[b"counters"])
-    lineage, run, agent, priority, fairness_key = (
-        fields.get(name, b"").decode("utf-8", "replace")
-        for name in (b"lineage", b"run", b"answered_by", b"priority", b"fairness_key")
+    run, agent, priority, fairness_key = (
+        fields.get(name, b"").decode() for name in (b"run", b"answered_by", b"priority", b"fairness_key")
     )
-    found = _check_lineage(id, root, lineage)
-    _check(bool(run or not (lineage or agent)), f"field 'run' of session {id!r} is missing or damaged")
-    for name in filter(None, (agent, fairness_key)):
-        checked_id(name)
-    _check(abs(int(priority or 0)) <= _MAX_PRIORITY, f"field 'priority' of session {id!r} is damaged")
-    ancestors = found.ancestors if found else []
     is_open, is_active = fields[b"status"] in (b"active", b"paused"), fields[b"status"] == b"active"
     is_claimable = bool(run) and _is_claimable(RunRecord.parse(run.encode()), agent)
-    has_work = bool(lineage or agent)
+    prefix = queue_prefix(id, place.ancestors, priority or None, fairness_key or None)
     return Entry(
         id=id,
-        number=found.number if found else 0,
+        number=place.number,
         incarnation=fields[b"incarnation"].decode(),
         offset=offset,
         expected_messages=counters.last_seq - counters.dropped,
-        work=str(Work(id, tuple(ancestors), queue_prefix(id, ancestors, priority or None, fairness_key or None))),
+        work=str(Work(id, place.ancestors, prefix)),
         agent=agent,
-        is_checked=is_open and (has_work or b"inbox" in fields),
+        is_checked=is_open and (bool(place.ancestors or agent) or b"inbox" in fields),
         is_claimable=is_active and is_claimable,
         waits=is_open and (is_claimable or not is_active),
+        field_count=len(fields),
     )
-
-
-def read_members(fields: Mapping[bytes, bytes]) -> Iterator[tuple[int, MemberRecord]]:
-    """Yield the records of a root's tree, by number. Raises Damaged."""
-    for name, value in fields.items():
-        number = name.removeprefix(b"member.")
-        if name.startswith(b"member.") and number.isdigit():
-            try:
-                member = MemberRecord.parse(value.decode())
-            except ValueError:
-                raise Damaged(f"field {name.decode()!r} is damaged") from None
-            checked_id(member.id)
-            yield int(number), member
 
 
 def with_waits(fields: Mapping[bytes, bytes], numbers: Sequence[int]) -> dict[bytes, bytes]:
@@ -167,12 +155,16 @@ def with_waits(fields: Mapping[bytes, bytes], numbers: Sequence[int]) -> dict[by
 
 
 def stored(value: Any) -> bytes:
-    """Return the bytes of a text, or of its base64. Raises ValueError."""
+    """Return the bytes of a text, or of the base64 of what is not UTF-8. Raises ValueError."""
+    if isinstance(value, str):
+        return value.encode()
     if isinstance(value, dict) and isinstance(value.get("base64"), str) and len(value) == 1:
-        return b64decode(value["base64"], validate=True)
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return value.encode()
+        data = b64decode(value["base64"], validate=True)
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return data
+    raise ValueError("must be text")
 
 
 def checked_id(id: Any) -> str:
@@ -183,6 +175,11 @@ def checked_id(id: Any) -> str:
         raise Damaged(f"an ID {problem.facts['detail']}") from None
 
 
+def too_large(size: int, maximum: int) -> str:
+    """Return what a value of too many bytes is, and what to do."""
+    return f"has {size} bytes, expected at most {maximum}: give the importing cache a larger max_message_bytes"
+
+
 def _is_claimable(run: RunRecord, agent: str) -> bool:
     """Return whether a worker may claim a run, or the open turn of a session that an agent answers."""
     if run.max_attempts is None:
@@ -190,48 +187,146 @@ def _is_claimable(run: RunRecord, agent: str) -> bool:
     return run.turn is None or (agent != "" and run.turn > 0 and run.attempts < run.max_attempts)
 
 
-def _check_kept(id: str, fields: Mapping[bytes, bytes]) -> None:
-    """Refuse a layout that names other kept messages than the session has."""
-    try:
-        count = Layout.parse(fields.get(b"layout")).kept
-    except ValueError:
-        raise Damaged(f"field 'layout' of session {id!r} is damaged") from None
-    seqs = [int(seq) for seq in fields.get(b"kept_seqs", b"").split(b",") if seq]
-    kept = {name for name in fields if name.startswith(b"kept.")}
-    _check(all(MESSAGE.match(fields[name]) for name in kept), f"a kept message of session {id!r} is damaged")
-    _check(
-        len(kept) == len(seqs) == count and seqs == sorted(seqs) and kept == {b"kept.%d" % seq for seq in seqs},
-        f"the kept messages of session {id!r} are not those of its layout",
-    )
-
-
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
     """Refuse what could be stored, and would then be shown as damaged or listed under a value that no query can name."""
     pairs = [part for pair in {**fields, b"left": b"-1", b"now": b"0", b"count": b"0"}.items() for part in pair]
     try:
         info = read_info(id, pairs)
-        for name, value in (("user_id", info.user_id), ("agent_id", info.agent_id), ("parent_id", info.parent_id)):
-            if value is not None:
-                check_id(value, name)
         checked_choice(info.kind, "kind", KINDS)
         checked_tags(info.tags)
-    except (InvalidInput, InvalidState, ValueError) as problem:
+        for tag in info.tags:
+            tag.encode()
+    except (ValueError, LookupError, TypeError, OverflowError, OSError) as problem:
         raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
 
 
-def _check_lineage(id: str, root: str, text: str) -> Lineage | None:
-    """Return the place of a session in its tree. None for the root of a tree."""
-    if not text:
-        _check(id == root, f"session {id!r} is not below the root, {root!r}")
-        return None
-    _check(bool(_LINEAGE.fullmatch(text)), f"field 'lineage' of session {id!r} is damaged")
-    lineage = Lineage.parse(text.encode())
-    _check(lineage.id == id, f"field 'lineage' of session {id!r} names another session")
-    is_below = all(hash_tag(checked_id(one)) == hash_tag(root) for one in lineage.ancestors)
-    _check(is_below and (id == root or root in lineage.ancestors), f"session {id!r} is not below the root, {root!r}")
-    return lineage
+def _check_times(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
+    """Refuse what happened later than now, and a future beyond the longest duration."""
+    log = [StatusChange.parse(line) for line in fields.get(b"status_log", b"").decode().splitlines()]
+    past = {
+        "created": [int(fields[b"created"]) // 1000],
+        "counters": [Counters.parse(fields[b"counters"]).updated_us // 1000],
+        "finished": [int(fields.get(b"finished", b"0"))],
+        "status_log": [change.at_ms for change in log],
+        "attempt_log": [
+            int(ms)
+            for line in fields.get(b"attempt_log", b"").decode().splitlines()
+            if (found := _TIMED_LINE.match(line))
+            for ms in found.groups()
+        ],
+    }
+    for name, times in past.items():
+        check_past(id, name, times, now_ms, fields.get(name.encode(), b""))
+    future = {"settings": Settings.parse(fields[b"settings"]).deadline_ms or 0}
+    if b"run" in fields:
+        run = RunRecord.parse(fields[b"run"])
+        future["run"] = max(run.deadline_ms or 0, run.limit_ms or 0, run.timeout_ms, run.available_ms)
+    if b"parked" in fields:
+        future["parked"] = int(fields[b"parked"].split()[0])
+    for name, latest in future.items():
+        if latest > now_ms + MAX_DURATION_MS:
+            raise damaged(id, name, "no time in more than 100 years", fields[name.encode()])
 
 
-def _check(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Damaged(otherwise)
+def check_past(id: str, name: str, times: Sequence[int], now_ms: int, found: bytes) -> None:
+    """Refuse a field with a time that is later than now. Raises Damaged."""
+    if max(times, default=0) > now_ms:
+        raise damaged(id, name, f"no time later than now, {now_ms} ms", found)
+
+
+def _check_work(id: str, fields: Mapping[bytes, bytes]) -> None:
+    """Check that a session has the record of its work, and that what its run says is within its bounds."""
+    run = RunRecord.parse(fields[b"run"]) if b"run" in fields else None
+    if run is None and (b"lineage" in fields or b"answered_by" in fields):
+        raise Damaged(f"field 'run' of session {id!r} is missing or damaged")
+    last_seq = Counters.parse(fields[b"counters"]).last_seq
+    if run is not None and not (
+        (run.max_attempts is None or 1 <= run.max_attempts <= 1000)
+        and (run.turn or 0) <= last_seq
+        and (run.turn is None or run.max_attempts is not None)
+        and (run.fence, run.deadline_ms) == (0, run.limit_ms)
+    ):
+        raise damaged(
+            id, "run", f"no claim, 1 to 1000 attempts, and a turn from a seq up to {last_seq}", fields[b"run"]
+        )
+    if b"parked" in fields:
+        _, needed, *children = fields[b"parked"].split()
+        if int(needed) > len(children):
+            raise damaged(id, "parked", "at most as many children to wait for as it names", fields[b"parked"])
+
+
+def _check_results(id: str, fields: Mapping[bytes, bytes]) -> None:
+    """Check that the results of operations are numbered within the operations, and stand in the field of their ID."""
+    operations = Counters.parse(fields[b"counters"]).operations
+    for name, value in fields.items():
+        if not name.startswith(b"results."):
+            continue
+        for line in value.split(b"\n")[1:]:
+            operation, number, *_ = line.split(b" ", 2)
+            third, second, last = (b"   " + operation)[-3:]
+            at = (third * 121 + second * 79 + last) % 16
+            if int(number) > operations or name != b"results.%d" % at:
+                raise damaged(id, name.decode(), f"results of operations up to {operations}, by their IDs", line)
+
+
+def _check_loops(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
+    """Check that the ledger has the loops that it lists, each with the events and turns that it counts, and can be read."""
+    names = fields.get(b"loops", b"").decode().split()
+    found: dict[str, dict[str, set[int]]] = {name: defaultdict(set) for name in names}
+    for field in fields:
+        kind, dot, rest = field.decode().partition(".")
+        if not dot or kind not in _LOOP_FIELDS:
+            continue
+        loop, _, number = rest.partition(" ")
+        if loop not in found:
+            raise damaged(id, field.decode(), "a loop that the field 'loops' names", loop)
+        found[loop][kind].add(int(number) if kind in ("event", "turn") else 0)
+        if kind in ("event", "turn"):
+            value = fields[field]
+            check_past(id, field.decode(), [int(value.partition(b" ")[0])], now_ms, value[:20])
+    if len(found) != len(names):
+        raise damaged(id, "loops", "each loop once", fields[b"loops"])
+    for loop, kinds in found.items():
+        _check_loop(id, loop, kinds, fields, now_ms)
+    _check_ledger(id, names, fields)
+
+
+_LOOP_FIELDS = ("loop", "config", "extra", "group", "reason", "event", "turn", "step")
+
+
+def _check_loop(id: str, loop: str, kinds: Mapping[str, set[int]], fields: Mapping[bytes, bytes], now_ms: int) -> None:
+    name = f"loop.{loop}"
+    if not {"loop", "config", "extra"} <= kinds.keys():
+        raise damaged(id, "loops", f"the fields 'loop.{loop}', 'config.{loop}' and 'extra.{loop}'", fields[b"loops"])
+    text = fields[name.encode()]
+    record = LoopRecord.parse(text.decode())
+    check_past(
+        id, name, [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"], now_ms, text
+    )
+    for kind, count in (("event", record.events), ("turn", record.turns)):
+        numbers = kinds.get(kind, set())
+        if len(numbers) != count or (count and (min(numbers), max(numbers)) != (1, count)):
+            raise damaged(id, name, f"the {len(numbers)} {kind}s that the session has, numbered from 1", text)
+
+
+def _check_ledger(id: str, names: Sequence[str], fields: Mapping[bytes, bytes]) -> None:
+    """Read the loops and turns as the calls do that show them."""
+    reply = [b"", fields.get(b"usage", b"0 0 0 0 0 0 0")]
+    for loop in names:
+        parts = ("loop", "config", "extra", "reason", "group")
+        reply += [loop.encode(), *[fields.get(f"{part}.{loop}".encode(), b"") for part in parts]]
+    try:
+        if names:
+            loops.ledger(SessionKeys("import", id), "").read(reply)
+        for field, value in fields.items():
+            if field.startswith(b"turn."):
+                LoopTurn.model_validate_json(value.partition(b" ")[2])
+            elif field.startswith(b"member_result."):
+                _check_member_result(from_json(value))
+    except (ValueError, TypeError, OverflowError) as problem:
+        raise Damaged(f"the ledger or a result of session {id!r} is damaged: {problem}") from None
+
+
+def _check_member_result(found: dict[str, Any]) -> None:
+    if found.keys() - {"reason", "result"} or not isinstance(found.get("reason"), str | None):
+        raise ValueError("member_result must have a reason and a result")

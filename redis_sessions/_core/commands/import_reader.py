@@ -1,31 +1,43 @@
-"""Check the lines of an import: they have the form of an export, all are there, and what they say can be stored."""
+"""Check the lines of an import: they have the form of an export, all are there, and what they say can be stored.
+
+The reader keeps what it must know of each session in memory, and the fields and messages in a file. A line, the number of lines,
+and the size of all are bounded.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import IO, Any
+from hmac import compare_digest
+from typing import IO, Any, NoReturn
+
+from pydantic_core import from_json as parse_json
 
 from ...errors import InvalidInput
 from ..protocol.hash_tag import hash_tag
+from ..protocol.message_times import write_time
 from ..protocol.records import MemberRecord
-from .export_format import FORMAT, VERSION
-from .import_fields import (
-    MESSAGE,
-    Damaged,
-    Entry,
-    checked_id,
-    read_entry,
-    read_fields,
-    read_members,
-    stored,
-    with_waits,
-)
+from .export_format import FORMAT, VERSION, Signer
+from .import_fields import Bounds, Entry, checked_id, read_entry, read_fields, stored, too_large, with_waits
+from .import_messages import MessageCheck
+from .import_schema import Damaged
+from .import_spool import read_parts, write_parts
+from .import_tree import Tree
 from .run_queues import INBOX_QUEUE, Work, agent_of
 
-MAX_TREE_SESSIONS = 5001
+MAX_LINE_BYTES = 256 * 1024 * 1024
+"""The most bytes of one line. The largest message has 64 MiB, and its JSON is a JSON text."""
+MAX_LINES = 10_000_000
+MAX_FILE_BYTES = 16 * 1024 * 1024 * 1024
+"""The most bytes of all lines, after decompression."""
+_MAX_PLAIN_LINE = 4 * 1024 * 1024
+_MAX_STRUCTURE = 1024 * 1024
+"""The most bytes of a long line outside of its texts, so that its values need little memory."""
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -35,15 +47,19 @@ class Archive:
     root: str
     spool: IO[bytes]
     entries: dict[str, Entry] = field(default_factory=dict)
-    members: dict[int, MemberRecord] = field(default_factory=dict)
-    """The root's records of its tree, by number."""
+    tree: Tree | None = None
+
+    @property
+    def members(self) -> dict[int, MemberRecord]:
+        """The root's records of its tree, by number."""
+        return self.tree.members if self.tree else {}
 
     def read(self, entry: Entry) -> tuple[dict[bytes, bytes], Iterator[list[bytes]]]:
         """Return the fields of a session, and its messages in batches."""
         self.spool.seek(entry.offset)
-        fields = json.loads(self.spool.readline())["fields"]
-        by_name = with_waits({name.encode(): stored(value) for name, value in fields.items()}, self._waiting(entry))
-        return by_name, self._batches(entry.messages)
+        parts = read_parts(self.spool)
+        fields = dict(zip(parts[::2], parts[1::2], strict=True))
+        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages)
 
     def _waiting(self, entry: Entry) -> list[int]:
         """Return the numbers of the sessions that keep a session from expiring: itself, and all below a root."""
@@ -53,7 +69,7 @@ class Archive:
 
     def _batches(self, left: int) -> Iterator[list[bytes]]:
         while left:
-            batch = [stored(value) for value in json.loads(self.spool.readline())["messages"]]
+            batch = read_parts(self.spool)
             left -= len(batch)
             yield batch
 
@@ -62,7 +78,7 @@ class Archive:
 
         These are runs and answered sessions that have not ended, or whose end the tree does not know, and inboxes.
         """
-        named = [self._run_of(number) for number, member in sorted(self.members.items()) if member.status == "active"]
+        named = [self._run_of(number) for number, member in self.members.items() if member.status == "active"]
         found = {Work.parse(run).id: run for run in named}
         found |= {entry.id: entry.work for entry in self.entries.values() if entry.is_checked}
         return [
@@ -75,7 +91,7 @@ class Archive:
 
     def _run_of(self, number: int) -> str:
         chain: list[str] = []
-        while number in self.members and len(chain) <= len(self.members):
+        while number:
             chain.append(self.members[number].id)
             number = self.members[number].parent
         return " ".join([*chain, self.root])
@@ -84,51 +100,103 @@ class Archive:
 class Reader:
     """Take the lines of an export, refuse a bad one at once, and keep them in a file."""
 
-    def __init__(self, spool: IO[bytes]) -> None:
+    def __init__(self, spool: IO[bytes], bounds: Bounds, key: bytes | None = None) -> None:
         self._spool = spool
+        self._bounds = bounds
+        self._latest = write_time(bounds.now_ms)
         self._checksum = sha256()
+        self._signer = None if key is None else Signer(key)
         self._number = 0
+        self._size = 0
         self._archive: Archive | None = None
         self._entry: Entry | None = None
-        self._is_over = False
+        self._messages: MessageCheck | None = None
+        self._is_over = self._is_signed = False
 
     def add(self, line: str | bytes) -> None:
         """Take the next line, with or without its newline. Raises InvalidInput that names the line."""
         self._number += 1
         try:
             data = (line.encode() if isinstance(line, str) else line).rstrip(b"\r\n")
+            self._check_size(len(data))
             if self._is_over:
-                self._check(not data, "comes after the end")
+                self._after_end(data)
                 return
-            found = json.loads(data)
-        except (ValueError, AttributeError, TypeError, RecursionError) as problem:
+            found = self._parsed(data)
+        except (ValueError, AttributeError, TypeError) as problem:
             if isinstance(problem, InvalidInput):
                 raise
-            raise self._refusal("is not JSON: the file was cut or changed") from None
+            raise self._refusal(f"is not JSON: the file was cut or changed{_reason(line)}") from None
+        except RecursionError:
+            raise self._refusal("is not JSON of an export: it nests too deep") from None
+        except Damaged as problem:
+            raise self._refusal(str(problem)) from None
         try:
             self._take(found if isinstance(found, dict) else {})
         except Damaged as problem:
             raise self._refusal(str(problem)) from None
-        self._checksum.update(data + b"\n")
-        self._spool.write(data + b"\n")
+        if not self._is_over:
+            self._checksum.update(data + b"\n")
+        if self._signer is not None:
+            self._signer.add(data + b"\n")
 
     def finish(self) -> Archive:
         """Return the whole export after its last line. Raises InvalidInput when lines are missing."""
         self._number += not self._is_over
         self._check(self._number > 1, "is missing: an export begins with a header")
         self._check(self._is_over, "is missing, with the end of the export: the file was cut")
+        if self._signer is not None and not self._is_signed:
+            self._number += 1
+            self._refuse("is missing: a key was given, and the export has no signature")
         assert self._archive is not None
         return self._archive
+
+    def _check_size(self, size: int) -> None:
+        self._size += size + 1
+        self._check(size <= MAX_LINE_BYTES, f"is longer than {MAX_LINE_BYTES} bytes")
+        self._check(self._number <= MAX_LINES, f"is one too many: an export has at most {MAX_LINES} lines")
+        self._check(
+            self._size <= MAX_FILE_BYTES, f"is behind the first {MAX_FILE_BYTES} bytes, the most that an import reads"
+        )
+
+    def _parsed(self, data: bytes) -> Any:
+        """Return the value of a line. Messages take the fast way, because they are the most. Raises ValueError."""
+        if len(data) > _MAX_PLAIN_LINE and len(_STRING.sub(b"", data)) > _MAX_STRUCTURE:
+            raise Damaged("has too many values")
+        try:
+            found = parse_json(data, allow_inf_nan=False, cache_strings="none")
+        except ValueError:
+            return _decode(data.decode())
+        is_plain = isinstance(found, dict) and "messages" in found and data.count(b'"messages"') == 1
+        return found if is_plain and data.count(b'"session"') == 1 else _decode(data.decode())
+
+    def _after_end(self, data: bytes) -> None:
+        """Take a line behind the end: the signature, or an empty one."""
+        if not data:
+            return
+        self._check(data.startswith(b'{"hmac"') and not self._is_signed, "comes after the end")
+        if self._signer is None:
+            self._refuse("is a signature, and no key was given: give the key with which the export was signed")
+        found = _decode(data.decode())
+        stated = found.get("hmac") if isinstance(found, dict) else None
+        is_right = isinstance(stated, str) and compare_digest(stated.encode(), self._signer.hexdigest().encode())
+        self._check(
+            is_right, "has another signature than the lines before with this key: a line was changed, or the key"
+        )
+        self._is_signed = True
 
     def _take(self, line: dict[str, Any]) -> None:
         if self._archive is None:
             self._begin(line)
         elif "end" in line:
+            self._check_keys(line, "end")
             self._end(self._archive, line["end"])
         elif "fields" in line:
+            self._check_keys(line, "session", "ttl", "fields")
             self._session(self._archive, line)
         elif "messages" in line:
-            self._messages(line)
+            self._check_keys(line, "session", "messages")
+            self._take_messages(line)
         else:
             raise self._refusal("must be a session, messages, or the end")
 
@@ -136,6 +204,11 @@ class Reader:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
         version = line.get("version")
         self._check(version == VERSION, f"has version {version!r}, and this package reads version {VERSION}")
+        self._check_keys(line, "format", "version", "root", "exported_at")
+        at = line.get("exported_at")
+        self._check(
+            type(at) is int and 0 <= at <= self._bounds.now_ms, f"has the time {at!r:.30}, expected ms until now"
+        )
         self._archive = Archive(checked_id(line.get("root")), self._spool)
 
     def _session(self, archive: Archive, line: dict[str, Any]) -> None:
@@ -143,40 +216,55 @@ class Reader:
         known = archive.entries.get(id)
         if id == root:
             archive.entries.clear()
-            archive.members.clear()
         else:
             self._check(bool(archive.entries), f"session {id!r} comes before the root, {root!r}")
             if self._entry is not None and self._entry.id != id:
-                self._check_complete(self._entry)
+                self._finish_messages()
         self._check(hash_tag(id) == hash_tag(root), f"session {id!r} has another slot than the root, {root!r}")
-        fields = read_fields(id, line.get("fields"))
-        entry = read_entry(id, root, fields, self._spool.tell())
-        if id == root and b"tree" in fields:
-            archive.members.update(read_members(fields))
+        ttl = line.get("ttl")
+        self._check(ttl is None or (type(ttl) is int and ttl >= 0), f"has the ttl {ttl!r}, expected ms or null")
+        fields = read_fields(id, line.get("fields"), self._bounds)
+        if id == root:
+            archive.tree = Tree(id, fields)
+        assert archive.tree is not None
+        place = archive.tree.place_of(id, fields)
+        archive.tree.check_children(id, place.number, fields)
+        archive.tree.check_spawns(id, fields)
+        entry = read_entry(id, place, fields, self._spool.tell())
         is_same = known is None or known.incarnation == entry.incarnation
         self._check(is_same, f"session {id!r} has two incarnations")
         archive.entries[id] = self._entry = entry
-        self._check(len(archive.entries) <= MAX_TREE_SESSIONS, f"a tree has at most {MAX_TREE_SESSIONS} sessions")
+        self._messages = MessageCheck(id, fields, self._latest)
+        maximum = self._bounds.max_sessions
+        self._check(
+            len(archive.entries) <= maximum,
+            f"is one session too many, expected at most {maximum}: give the importing cache a larger max_descendants",
+        )
+        write_parts(self._spool, [part for pair in fields.items() for part in pair])
 
-    def _messages(self, line: dict[str, Any]) -> None:
+    def _take_messages(self, line: dict[str, Any]) -> None:
         entry, given = self._entry, line["messages"]
-        if entry is None or line.get("session") != entry.id:
+        if entry is None or self._messages is None or line.get("session") != entry.id:
             raise self._refusal("has messages of another session than the line before")
         self._check(isinstance(given, list) and given != [], "has no messages")
         try:
-            elements = [stored(value) for value in given]
+            elements = [value.encode() if type(value) is str else stored(value) for value in given]
         except ValueError:
             raise self._refusal(f"a message of session {entry.id!r} is not text") from None
-        is_valid = all(MESSAGE.match(element) for element in elements)
-        self._check(is_valid, f"the header of a message of session {entry.id!r} is damaged")
+        largest, maximum = max(map(len, elements)), self._bounds.max_value_bytes
+        self._check(largest <= maximum, f"has a message that {too_large(largest, maximum)}")
+        odd = [type(value) is not str for value in given]
+        self._messages.add(elements, odd if any(odd) else ())
         entry.messages += len(elements)
+        write_parts(self._spool, elements)
 
     def _end(self, archive: Archive, end: Any) -> None:
         self._check(isinstance(end, dict), "must be the end of an export")
+        if "sha256" in end:
+            self._check_keys(end, "sessions", "messages", "sha256")
         is_unchanged = end.get("sha256") == self._checksum.hexdigest()
         self._check(is_unchanged, "has another checksum than the lines before: one of them was changed")
-        if self._entry is not None:
-            self._check_complete(self._entry)
+        self._finish_messages()
         counts = (len(archive.entries), sum(entry.messages for entry in archive.entries.values()))
         stated = (end.get("sessions"), end.get("messages"))
         self._check(
@@ -184,15 +272,51 @@ class Reader:
         )
         self._is_over = True
 
-    def _check_complete(self, entry: Entry) -> None:
-        self._check(
-            entry.messages == entry.expected_messages,
-            f"session {entry.id!r} has {entry.messages} messages, and its counters say {entry.expected_messages}",
-        )
+    def _finish_messages(self) -> None:
+        if self._messages is not None:
+            self._messages.finish()
+
+    def _check_keys(self, line: dict[str, Any], *names: str) -> None:
+        other = line.keys() ^ set(names)
+        self._check(not other, f"misses {min(other, default='')!r:.80}, or has it besides {', '.join(names)}")
 
     def _check(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise self._refusal(otherwise)
 
+    def _refuse(self, detail: str) -> NoReturn:
+        raise self._refusal(detail)
+
     def _refusal(self, detail: str) -> InvalidInput:
         return InvalidInput(name="lines", detail=f"line {self._number} {detail}")
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Damaged("names a key twice")
+    return found
+
+
+def _whole(text: str) -> int:
+    if len(text) > 16:
+        raise Damaged(f"has a number of {len(text)} digits, expected at most 16")
+    return int(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise Damaged(f"has the number {text[:30]}, expected a whole number")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_whole, parse_float=_no_number, parse_constant=_no_number
+).decode
+
+
+def _reason(line: object) -> str:
+    """Return what is known of a line that is not JSON, as the end of an error."""
+    if isinstance(line, bytes) and line.startswith(_BOM):
+        return ", or saved with a byte order mark: save it as UTF-8 without the mark"
+    if isinstance(line, bytes) and (line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line):
+        return ", or is not UTF-8"
+    return ""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG
 from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
-from ..protocol.records import Counters, Layout
+from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
 from .import_fields import Entry
 from .import_reader import Archive
+from .import_tree import Stranger
 from .index_entries import IndexRecord
 from .session_fields import checked_choice
 
@@ -25,8 +26,12 @@ PAGE_BYTES = 4 * MAX_LINE_BYTES
 STAGED_TTL_MS = 3600 * 1000
 """The time for which staged sessions of a broken import stay."""
 _FACT = re.compile(rb"([-+?!])(\w{8})")
-_FIELDS_PER_CALL = 1000
-_SESSIONS_PER_CALL = 500
+_PARTS_PER_CALL = 1000
+"""The most fields or messages that one call stages."""
+_BYTES_PER_CALL = 512 * 1024
+"""The size at which the parts of one call are enough: the server stays free for others between the calls."""
+_PARTS_PER_DELETION = 20_000
+T = TypeVar("T")
 Verdict = Literal["moved", "exists", "expired", "lost", "changed"]
 
 
@@ -86,6 +91,25 @@ class MessageMarks:
         return is_open and self._pins == int(self._fields.get(b"pins", b"0"))
 
 
+def read_stranger(keys: SessionKeys) -> Call[Stranger | None]:
+    """Read who a session is that an import names, or None when the session does not exist."""
+
+    def read(reply: list[bytes | None]) -> Stranger | None:
+        incarnation, lineage = (part.decode(errors="replace") if part else "" for part in reply)
+        return Stranger(incarnation, lineage) if incarnation else None
+
+    return Call(("HMGET", keys.session, "incarnation", "lineage"), keys, read, writes=False)
+
+
+def read_recorded(root: SessionKeys, numbers: Sequence[int]) -> Call[list[str]]:
+    """Read the incarnation of a root, and its records of members. '' for what does not exist."""
+    fields = [f"member.{number}" for number in numbers]
+    return Call(
+        ("HMGET", root.session, "incarnation", *fields), root,
+        lambda reply: [part.decode(errors="replace") if part else "" for part in reply], writes=False,
+    )  # fmt: skip
+
+
 def checked_on_conflict(on_conflict: str) -> None:
     """Raise InvalidInput for an unknown word."""
     checked_choice(on_conflict, "on_conflict", get_args(OnConflict))
@@ -101,6 +125,8 @@ class Staging:
         self._namespace = namespace
         self._nonce = nonce
         self._field_counts: dict[str, int] = {}
+        self._lifetimes: dict[str, str] = {}
+        """The ttl and the deadline of each session that was staged."""
         self.records: dict[str, IndexRecord] = {}
         """The values that each session that was staged is to be listed under."""
 
@@ -111,12 +137,16 @@ class Staging:
         pairs = list(fields.items())
         self._field_counts[entry.id] = len(pairs)
         self.records[entry.id] = IndexRecord.of({name.decode(errors="replace"): value for name, value in pairs})
-        for first in range(0, len(pairs), _FIELDS_PER_CALL):
-            yield _stage(keys, 0, pairs[first : first + _FIELDS_PER_CALL], [])
+        settings, at = Settings.parse(fields[b"settings"]), 0
+        self._lifetimes[entry.id] = join_words(settings.ttl_ms, settings.deadline_ms)
+        for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
+            yield _stage(keys, at, some, [])
+            at += len(some)
         at = 0
-        for elements in batches:
-            yield _stage(keys, at, [], elements)
-            at += len(elements)
+        for batch in batches:
+            for elements in _slices(batch, len):
+                yield _stage(keys, at, [], elements)
+                at += len(elements)
 
     def move(self, may_replace: bool, tree_total: int, others: Sequence[str]) -> Call[tuple[Verdict, int]]:
         """Move all staged sessions into place, and delete `others`. The result is the verdict, and how many were replaced or
@@ -136,18 +166,39 @@ class Staging:
             may_replace=int(may_replace),
             tree_total=tree_total,
             keep_ms=STAGED_TTL_MS,
-            rest=[f"{entry.incarnation} {self._field_counts[entry.id]} {entry.messages}" for entry in self.entries],
+            rest=[f"{entry.messages} {self._lifetimes[entry.id]}" for entry in self.entries],
         )
 
     def discard(self) -> Iterator[Call[None]]:
-        """Yield the calls that delete what is staged."""
-        for first in range(0, len(self.entries), _SESSIONS_PER_CALL):
-            staged = [self._staged(entry.id) for entry in self.entries[first : first + _SESSIONS_PER_CALL]]
-            named = [key for keys in staged for key in (keys.fields, keys.elements)]
+        """Yield the calls that delete what is staged, each a bounded number of fields and messages, or one session."""
+        named: list[str] = []
+        parts = 0
+        for entry in self.entries:
+            if entry.id not in self._field_counts:  # not begun, and neither are those behind
+                break
+            staged = self._staged(entry.id)
+            named += [staged.fields, staged.elements]
+            parts += self._field_counts[entry.id] + entry.messages
+            if parts >= _PARTS_PER_DELETION:
+                yield Call(("DEL", *named), self.keys, lambda reply: None)
+                named, parts = [], 0
+        if named:
             yield Call(("DEL", *named), self.keys, lambda reply: None)
 
     def _staged(self, id: str) -> StagedKeys:
         return staged_keys(self._namespace, id, self._nonce)
+
+
+def _slices(parts: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Yield parts in slices of a bounded number and size. A slice has at least one part."""
+    first = size = 0
+    for at, part in enumerate(parts):
+        size += size_of(part)
+        if at > first and (size > _BYTES_PER_CALL or at - first == _PARTS_PER_CALL):
+            yield parts[first:at]
+            first, size = at, size_of(part)
+    if first < len(parts):
+        yield parts[first:]
 
 
 def _stage(keys: StagedKeys, at: int, pairs: Sequence[tuple[bytes, bytes]], elements: Iterable[bytes]) -> Call[bool]:

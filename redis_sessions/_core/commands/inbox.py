@@ -15,6 +15,7 @@ from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, SessionKeys
 from ..protocol.scripts import script
 from .messages import MessageLike
+from .recorded_results import APPEND, words_of
 from .run_queues import queue_keys
 
 T = TypeVar("T")
@@ -51,9 +52,9 @@ def send(
 
     def read(reply: Any) -> Sent:
         found, duplicate, *words = reply.split()
-        if words[0] == b"spawned":
-            raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for a spawn already")
         is_queued = words[0] == b"queued"
+        if not is_queued:
+            words = words_of(b" ".join(words), APPEND, batch)
         seq, waiting = (None, int(words[1])) if is_queued else (int(words[1]), 0)
         left_ms = int(words[2]) if is_queued and len(words) > 2 else 0
         return Sent(SendResult(seq, waiting, duplicate == b"1", batch), found.decode(), left_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ..._durations import moment, moment_of
 from ...models.summaries import LastMessage, SessionSummary
@@ -15,9 +15,10 @@ from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys
 from ..protocol.message_times import TIME_DIGITS, read_time
 from ..protocol.scripts import script
 from .index_entries import CREATION_GRACE_MS, RAISE_INTERVAL_MS, IndexRecord
-from .list_query import START, Position, Query, Row
+from .list_query import START, DamagedRow, Position, Query, Row
 
 T = TypeVar("T")
+AnyRow: TypeAlias = Row | DamagedRow
 FIELDS = (
     "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
     "task", "tags", "parent", "lineage", "layout", "lease", "tree", "inbox",
@@ -79,10 +80,10 @@ def count_entries(zset: str, index: EntryKeys) -> Call[int]:
     return Call(("ZCARD", zset), index, int, writes=False)
 
 
-def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) -> list[Call[list[Row | None]]]:
+def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) -> list[Call[list[AnyRow | None]]]:
     """Read sessions as a list shows them, None for one that is gone: many in one call, unless each has its own server."""
 
-    def read(ids: list[str], found: list[Any]) -> list[Row | None]:
+    def read(ids: list[str], found: list[Any]) -> list[AnyRow | None]:
         return [read_row(id, one[0], one[1], one[2], now_us) for id, one in zip(ids, found, strict=True)]
 
     return [_read(some, FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
@@ -109,13 +110,15 @@ def _read(
 
 def read_row(
     id: str, values: Sequence[bytes | None], metadata: Sequence[bytes], message: bytes, now_us: int
-) -> Row | None:
-    """Return one session, or None when it is gone or damaged: one such session must not stop the list of the others."""
-    try:
-        found = {name: value for name, value in zip(FIELDS, values, strict=False) if value is not None}
-        return _read_row(id, found, metadata, message, now_us) if "counters" in found else None
-    except (LookupError, ValueError, TypeError):
+) -> AnyRow | None:
+    """Return one session, None when it is gone. A damaged session must not stop the list of the others."""
+    found = {name: value for name, value in zip(FIELDS, values, strict=False) if value is not None}
+    if "incarnation" not in found:
         return None
+    try:
+        return _read_row(id, found, metadata, message, now_us)
+    except (LookupError, ValueError, TypeError, ArithmeticError):
+        return DamagedRow(id)
 
 
 def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int) -> Row:

@@ -32,6 +32,12 @@ class Position(NamedTuple):
 START = Position(float("inf"), "")
 
 
+class DamagedRow(NamedTuple):
+    """A session that a list passes over, because a stored record cannot be read."""
+
+    id: str
+
+
 class Row(NamedTuple):
     """A session as a list shows it, with its incarnation and its times in microseconds."""
 

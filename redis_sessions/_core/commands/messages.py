@@ -16,12 +16,13 @@ from ...models.turns import Turn
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, encode
-from ..protocol.ids import check_id, new_operation_id
+from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
 from ..protocol.scripts import script
 from .guarded_write import expected_argument
 from .model_usage import output_tokens
+from .recorded_results import APPEND, words_of
 
 MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
@@ -45,7 +46,7 @@ def encode_batch(
     Args:
         usage: the usage of the model call whose answer is in the batch. It counts the tokens of the last assistant message.
     """
-    batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    batch = operation_id_of(batch_id)
     if usage is not None:
         messages = _with_usage(messages, usage)
     encoded = [encode(message, batch, count) for message in messages]
@@ -91,11 +92,7 @@ def append(
 
     def read(reply: Any) -> tuple[AppendResult, str]:
         found, duplicate, result = reply.split(b" ", 2)
-        try:
-            return read_result(result, batch, duplicate=duplicate == b"1"), found.decode()
-        except (ValueError, IndexError):
-            detail = f"{batch!r} was used for a send or a spawn already"
-            raise InvalidInput(name="batch_id", detail=detail) from None
+        return read_result(result, batch, duplicate=duplicate == b"1"), found.decode()
 
     return invoke(
         _APPEND,
@@ -113,14 +110,12 @@ def append(
     )
 
 
-def used_batch_id(batch: str) -> InvalidInput:
-    """Return the error for a batch ID that names another kind of operation."""
-    return InvalidInput(name="batch_id", detail=f"{batch!r} was used for another operation already")
+def read_result(text: bytes, batch: str, *, kind: str = APPEND, duplicate: bool = False) -> AppendResult:
+    """Return the result of an append or an edit. Raises OperationConflict for that of another kind of operation.
 
-
-def read_result(text: bytes, batch: str, *, duplicate: bool = False) -> AppendResult:
-    """Return the result of an append from '<first> <last> <rev> <count> <dropped> [over <n>] [abandoned <n>] <limit state>'."""
-    first, last, rev, retained, dropped, *state = text.split()
+    The text is '[<kind of edit> ]<first> <last> <rev> <count> <dropped> [over <n>] [abandoned <n>] <limit state>'.
+    """
+    first, last, rev, retained, dropped, *state = words_of(text, kind, batch)
     over_cap = abandoned = 0
     if state[0] == b"over":
         over_cap, state = int(state[1]), state[2:]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from ...errors import SessionDamaged
 from ...settings import MICROS, MergeRow, SessionSettings, StoredValue, stored_options
 from ..protocol import records
 from ..protocol.call import Argument
@@ -27,9 +28,16 @@ class StoredOptions(NamedTuple):
     max_inbox: bytes
     created: bytes
 
-    def differences(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the given options whose stored value is another one, with that stored value. A duration is a timedelta."""
-        stored, asked = self._by_name(), stored_options(given)
+    def differences(self, id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the given options of the session `id` whose stored value is another one, with that stored value.
+
+        A duration is a timedelta. Raises SessionDamaged.
+        """
+        asked = stored_options(given)
+        try:
+            stored = self._by_name()
+        except (ValueError, TypeError) as problem:
+            raise SessionDamaged(session_id=id, detail=f"its stored options cannot be read ({problem})") from problem
         if not self.limits and not asked.keys() & {"max_turns", "max_entries", "max_duration"}:
             asked.pop("limit_action", None)  # without a limit it has no effect, and is not stored
         if not self.budget and not asked.keys() & {"token_budget", "cost_budget"}:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Call, invoke
-from ..protocol.ids import new_operation_id
+from ..protocol.ids import check_id, new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
 from ..protocol.records import Waiter
 from ..protocol.scripts import script
@@ -40,10 +40,11 @@ class Work(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Work:
-        """Read '[@<priority>/<fairness key> ]<id> <parent> … <root>'."""
-        words = text.split()
+        """Read '[@<priority>/<fairness key> ]<id> <parent> … <root>'. Raises InvalidInput."""
+        words = text.split(" ")
         prefix = words.pop(0) if words[0].startswith("@") else ""
-        return cls(words[0], tuple(words[1:]), prefix)
+        ids = [check_id(word) for word in words or [""]]
+        return cls(ids[0], tuple(ids[1:]), prefix)
 
     def __str__(self) -> str:
         return " ".join([*([self.prefix] if self.prefix else []), self.id, *self.ancestors])
@@ -71,6 +72,24 @@ class DequeueReply(NamedTuple):
     """When there may be something to do; -1 for never."""
     due: list[str]
     """Work that the worker must check."""
+    damaged: list[bytes]
+    """Members of the queue that name no session."""
+
+
+def _read_dequeue(reply: Any) -> DequeueReply:
+    reserved, next_ms, due = reply
+    member = reserved.partition(b" ")[2]
+    damaged = [one for one in (member, *due) if (one or one is not member) and not _is_work(one)]
+    run = "" if member in damaged else reserved.decode()
+    return DequeueReply(run, next_ms, [one.decode() for one in due if one not in damaged], damaged)
+
+
+def _is_work(member: bytes) -> bool:
+    try:
+        Work.parse(member.decode())
+    except ValueError:
+        return False
+    return True
 
 
 def dequeue(
@@ -85,7 +104,7 @@ def dequeue(
     return invoke(
         script("runs/dequeue"),
         agent,
-        lambda reply: DequeueReply(reply[0].decode(), reply[1], [run.decode() for run in reply[2]]),
+        _read_dequeue,
         purpose=purpose,
         nonce=nonce,
         wait_ms=wait_ms,
@@ -97,7 +116,7 @@ def dequeue(
 
 def schedule(
     agent: AgentKeys,
-    work: str,
+    work: str | bytes,
     when: When,
     delay_ms: int = 0,
     *,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import Duration, milliseconds, moment, moment_of
-from ...errors import InvalidState
+from ...errors import SessionDamaged, SessionNotFound
 from ...models.sessions import Formation, SessionInfo
 from ...models.trees import SpawnRef
 from ...settings import MICROS, SessionSettings
@@ -85,18 +85,27 @@ def info(keys: SessionKeys, incarnation: str) -> Call[SessionInfo]:
     return invoke(
         script("sessions/read_info"),
         keys,
-        lambda reply: read_info(keys.id, reply),
+        lambda reply: _with_messages(keys.id, reply),
         incarnation=incarnation,
         writes=False,
     )
 
 
+def _with_messages(id: str, reply: Sequence[bytes]) -> SessionInfo:
+    """Return the info of a session that has its messages. Raises SessionNotFound if they were evicted, and SessionDamaged."""
+    info = read_info(id, reply)
+    missing = info.last_seq - info.dropped - info.count
+    listed = int(reply[reply.index(b"count") + 1])
+    if missing and not listed:
+        raise SessionNotFound(session_id=id)
+    if missing:
+        raise SessionDamaged.from_reply(id, ["list", str(listed), str(listed + missing)])
+    return info
+
+
 def read_info(id: str, reply: Sequence[bytes]) -> SessionInfo:
-    """Return a SessionInfo from names and values of fields. Raises InvalidState when a field is damaged."""
-    try:
-        return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
-    except (LookupError, ValueError, TypeError) as problem:
-        raise InvalidState(name=id, detail=f"the stored session is damaged: {problem}") from None
+    """Return a SessionInfo from names and values of fields. Raises LookupError, ValueError or TypeError for a damaged field."""
+    return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
 
 
 _TEXT_FIELDS = {

@@ -19,6 +19,7 @@ from ..protocol.json_values import from_json
 from ..protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..protocol.scripts import script
 from .forks import Report, reports
+from .recorded_results import words_of
 from .run_queues import queue_keys, queue_prefix
 from .session_fields import TURN_ATTEMPTS, check_agent, checked_choice, checked_text, queue_fields
 
@@ -104,7 +105,7 @@ def spawn_request(
         fields["spawned_by"] = reference
     whole(max_attempts, "max_attempts", minimum=1, maximum=1000)
     fields |= queue_fields(priority or None, fairness_key)
-    seed = None if batch_id is None else f"{parent.session} {check_id(batch_id, 'batch_id', 128)}"
+    seed = None if batch_id is None else f"{parent.session} {batch_id}"
     id = f"agent:{agent_id}:subagent:{new_id(parent.tag, seed)}"
     return SpawnRequest(
         agent_id,
@@ -174,10 +175,7 @@ def spawn(
 
     def read(reply: list[bytes]) -> SpawnResult:
         if reply[1] == b"accepted":
-            word, *facts = reply[2].decode().split()
-            if word != "spawned":
-                raise InvalidInput(name="batch_id", detail=f"{batch!r} was used for another operation already")
-            _, id, run_id = facts
+            _, id, run_id = (word.decode() for word in words_of(reply[2], "spawned", batch))
             return SpawnResult("accepted", None, run_id, id, f"accepted: {id}")
         reason, *facts = reply[2].decode().split()
         text = _REFUSALS.get(reason, "the parent is " + reason.removeprefix("parent_"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha1
 
 from ..._durations import whole
 from ...errors import InvalidInput
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.ids import check_id, new_operation_id
+from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev, result_number
+from .recorded_results import words_of
 
 
 def field(prefix: str, name: str) -> str:
@@ -77,16 +79,18 @@ def add(
     expected_rev: int | None,
 ) -> Call[int]:
     """Add to a whole number. The result is the sum."""
-    operation = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+    operation = operation_id_of(batch_id)
+    kind = f"add:{sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
     return guarded_write(
         script("state/add"),
         keys,
         incarnation,
         lease,
         expected_rev,
-        result_number,
-        batch=f"{{{name.encode().hex()}}}{operation}",  # no ID has braces: an append may use the same batch ID
+        lambda reply: int(words_of(reply[1], kind, operation)[1]),
+        batch=operation,
         operation=operation,
+        kind=kind,
         field=field("state.", name),
         amount=whole(amount, "amount", minimum=-(2**53)),
         max_fields=MAX_FIELDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -11,18 +12,17 @@ from ...models.events import SessionEvent
 from ...models.messages import Message
 from ...models.sessions import Status
 from ..protocol.call import Call, invoke
-from ..protocol.codec import decode
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
-from ..protocol.notifications import Notification
+from ..protocol.notifications import MAX_DELTA_BYTES, Notification
 from ..protocol.records import Counters, StatusChange
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation
 
 CHUNK_MESSAGES = 100
 """Messages that a watcher reads at once when it catches up."""
-MAX_DELTA_BYTES = 65_536
+_NUMBER = re.compile(rb"\d{1,16}(?!\d)")
 _FINAL = set(get_args(Status)) - {"active", "paused"}
 
 
@@ -51,22 +51,29 @@ class WatchProgress:
         """True if no event can come any more."""
 
     def apply(self, notification: Notification) -> list[SessionEvent] | None:
-        """Return the events of a notification, or None when something is missing and must be read."""
-        if notification.word == "new":
-            return self._messages(notification.data)
-        if notification.word == "status":
-            change = StatusChange.parse(notification.data.decode())
-            if change.number <= self.change:
-                return []
-            is_next = change.number == self.change + 1 and change.last_seq == self.seq
-            return list(self._status_events([change])) if is_next else None
-        if notification.word == "delta":
-            return [SessionEvent("delta", self.id, self.seq, self.change, data=from_json(notification.data))]
-        if notification.word == "gone":
-            return [self.deleted()]
-        if notification.word == "position" and notification.data.decode() == f"{self.incarnation} {self.seq}":
+        """Return the events of a notification, or None when the session must be read.
+
+        Only a value that is not stored is believed. Of all else the session is asked, because a notification can be forged.
+        """
+        word, data = notification.word, notification.data
+        if word == "delta":
+            return self._delta(data)
+        if word == "position" and data.decode() == f"{self.incarnation} {self.seq}":
+            return []
+        if word == "new" and _NUMBER.fullmatch(data) and int(data) <= self.seq:
+            return []
+        if word == "status" and _NUMBER.match(data) and int(data.split()[0]) <= self.change:
             return []
         return None
+
+    def _delta(self, data: bytes) -> list[SessionEvent]:
+        """Return the event of a value that is not stored, none if the value is not valid."""
+        if len(data) > MAX_DELTA_BYTES:
+            return []
+        try:
+            return [SessionEvent("delta", self.id, self.seq, self.change, data=from_json(data))]
+        except (ValueError, RecursionError):
+            return []
 
     def catch_up(self, snapshot: WatchSnapshot, messages: Iterable[Message], upper: int) -> Iterator[SessionEvent]:
         """Yield what was missed, up to a seq: messages, status changes between them, and gaps."""
@@ -106,18 +113,6 @@ class WatchProgress:
         self.change = max([self.change, *seen])
         if snapshot.last_seq < self.seq:
             raise SessionRegressed(session_id=self.id, known=snapshot.last_seq, seen=self.seq)
-
-    def _messages(self, data: bytes) -> list[SessionEvent] | None:
-        head, _, rest = data.partition(b" ")
-        seq, found = int(head), []
-        if seq > self.seq + 1:
-            return None
-        while rest:
-            size, _, rest = rest.partition(b" ")
-            if seq == self.seq + 1:
-                found.append(self._message_event(decode(rest[: int(size)], seq, self.incarnation)))
-            rest, seq = rest[int(size) :], seq + 1
-        return found
 
     def _message_event(self, message: Message) -> SessionEvent:
         self.seq = message.seq

@@ -86,10 +86,12 @@ class Arrangement:
         bound = None
         if message.kind not in "us":
             bound, self._bound = self._bound, None
-        if has_lost_results and not self._without_results(entry):
+        is_split = len({id(self._open[hash]) for hash in closes}) > 1
+        hashes = _result_hashes(message) if has_lost_results or is_split else {}
+        if has_lost_results and not self._without_results(entry, hashes):
             return
-        if len({id(self._open[hash]) for hash in closes}) > 1:
-            self._split(entry)
+        if is_split:
+            self._split(entry, hashes)
             return
         block = self._home(entry, bound)
         if block is None:
@@ -110,9 +112,9 @@ class Arrangement:
         if message.facts.endswith("~"):
             self._bound = block
 
-    def _without_results(self, entry: Entry) -> bool:
+    def _without_results(self, entry: Entry, hashes: Mapping[str, str]) -> bool:
         """Leave out the results without a call. Return whether something is left of the message."""
-        payload, hashes = entry.message.payload, _result_hashes(entry.message)
+        payload = entry.message.payload
         kept = format_of(payload).keep(payload, lambda id: True, lambda id: hashes.get(id) in entry.closes)
         if kept is None:
             return False
@@ -134,13 +136,13 @@ class Arrangement:
             return self.blocks[-1] if self.blocks else Block()
         return None
 
-    def _split(self, entry: Entry) -> None:
+    def _split(self, entry: Entry, hashes: Mapping[str, str]) -> None:
         """Put each result of a message with results for several blocks into its block."""
         left = set(entry.closes)
         while left:
             block = self._open[min(left, key=lambda hash: self._open[hash].first_seq)]
             here = {hash for hash in left if self._open[hash] is block}
-            payload, hashes = entry.message.payload, _result_hashes(entry.message)
+            payload = entry.message.payload
             kept = format_of(payload).keep(payload, lambda id: False, _contains(here, hashes))
             if kept is not None:
                 block.entries.append(Entry(entry.message.with_payload(kept), set(), here))
@@ -162,7 +164,10 @@ def _contains(wanted: set[str], hashes: Mapping[str, str]) -> Callable[[str], bo
 
 
 def _result_hashes(message: Message) -> dict[str, str]:
-    """Return the stored hash of each result but late ones. For a result without an ID, a later call may have this hash."""
+    """Return the stored hash of each result but late ones, of a message as it is stored.
+
+    For a result without an ID, a later call may have this hash.
+    """
     facts = format_of(message.payload).facts(message.payload)
     stored = [(sign, hash) for sign, hash in _FACT.findall(message.facts) if sign in "-?"]
     pairs = zip(facts.closes if facts else (), stored, strict=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from ...errors import SessionDamaged, SessionsError
 from .keys import AnyKeys, SessionKeys
 from .scripts import IndexEffect, Script
 
@@ -54,6 +55,16 @@ class Call(Generic[T]):
         self.rest_keys: Sequence[str] | None = None
         self.arguments: dict[str, Argument] = {}
         self.rest: Sequence[Argument] = ()
+
+    def result(self, reply: Any) -> T:
+        """Return the result that a reply stands for. Raises SessionDamaged for a stored record that cannot be read."""
+        try:
+            return self.read(reply)
+        except SessionsError:
+            raise
+        except (ValueError, TypeError, LookupError, ArithmeticError) as problem:
+            detail = f"a stored record cannot be read ({type(problem).__name__}: {problem})"
+            raise SessionDamaged(session_id=self.keys.id, detail=detail) from problem
 
     @property
     def command(self) -> Command:

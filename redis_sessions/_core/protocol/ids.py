@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
-from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
-from ..._fork import run_in_child
 from ...errors import InvalidInput
 
 GLOB_CHARACTERS = set("*?[]\\")
+_COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+_COUNTER_TEXTS = [high + low for high in _COUNTER_DIGITS for low in _COUNTER_DIGITS]
+_KEPT_ID = re.compile(r"agent:[^:]+:(main$|subagent:)")
+_MADE_ID = re.compile(r"~[A-Za-z0-9_-]{10}")
 
 
 def check_id(text: str, name: str = "id", max_length: int = 256) -> str:
@@ -72,40 +75,49 @@ def new_id(tag: str | None = None, seed: str | None = None) -> str:
     return str(UUID(f"{text[:12]}8{text[13:16]}{'89ab'[int(text[16], 16) % 4]}{text[17:]}"))
 
 
+def own_id(id: str | None) -> str:
+    """Return a new ID, or the one that a caller gave for its session.
+
+    Raises InvalidInput for the ID of a main session or of a spawned one, which a stranger could else create before its maker.
+    """
+    if id is None:
+        return new_id()
+    if _KEPT_ID.match(check_id(id)):
+        detail = f"is kept for the sessions that main_session() and spawn() make, got {_short(id)}"
+        raise InvalidInput(name="id", detail=detail)
+    return id
+
+
 def new_incarnation() -> str:
     """Return the ID of one incarnation of a session: 48 random bits as 12 hex digits."""
     return secrets.token_hex(6)
 
 
-class OperationIds:
-    """Make operation IDs that are unique in the fleet: 48 random bits a process, and a counter."""
-
-    def __init__(self) -> None:
-        self._reset()
-        run_in_child(self._reset)
-
-    def _reset(self) -> None:
-        self._prefix = secrets.token_urlsafe(6)
-        self._count = itertools.count()
-
-    def __call__(self) -> str:
-        return self._prefix + _counter_text(next(self._count))
+_count = itertools.count()
 
 
-_COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+def new_operation_id() -> str:
+    """Return an ID that cannot be guessed: '~', 48 random bits, and two digits of a counter. It is stored with every message.
+
+    The counter keeps the marks of one process apart, see `recent_mark.lua`.
+    """
+    return f"~{secrets.token_urlsafe(6)}{_COUNTER_TEXTS[next(_count) % 4096]}"
 
 
-@lru_cache(maxsize=64)
-def _leading_digits(number: int) -> str:
-    return "" if number == 0 else _leading_digits(number // 64) + _COUNTER_DIGITS[number % 64]
+def operation_id_of(batch_id: str | None) -> str:
+    """Return a new operation ID, or the one that a caller gave. Raises InvalidInput.
 
-
-def _counter_text(number: int) -> str:
-    """Return a number in base 64. A batch ID is stored with every message, so it must be short."""
-    return _leading_digits(number // 64) + _COUNTER_DIGITS[number % 64]
-
-
-new_operation_id = OperationIds()
+    A caller's ID begins with another character than '~', so that it is never that of an operation of the library. A caller may
+    repeat an operation under an ID that the library made, and that an error or a result told.
+    """
+    if batch_id is None:
+        return new_operation_id()
+    check_id(batch_id, "batch_id", 128)
+    if batch_id[0] == "~" and not _MADE_ID.fullmatch(batch_id):
+        raise InvalidInput(
+            name="batch_id", detail=f"must not begin with '~', which is kept for new IDs, got {_short(batch_id)}"
+        )
+    return batch_id
 
 
 def _short(text: object) -> str:

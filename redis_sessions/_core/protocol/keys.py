@@ -213,6 +213,20 @@ def wake_channel(namespace: str, process: str) -> str:
     return f"{namespace}:wake:{process}"
 
 
+def key_patterns(namespace: str) -> list[str]:
+    """Return the patterns that match each key of a namespace, and no key of another one, for an ACL.
+
+    The names of indexes are exact, because `acme:index` can be a namespace, too.
+    """
+    indexes = [f"{namespace}:index:{name}" for name in ("leases", "agents", "documents", "pruned")]
+    return [f"{namespace}:{{*", f"{namespace}:documents:*", *indexes, meta_key(namespace)]
+
+
+def channel_patterns(namespace: str) -> list[str]:
+    """Return the patterns of the channels of a namespace, for an ACL. Those of a longer namespace are longer."""
+    return [wake_channel(namespace, "?" * 12)]
+
+
 def every_session(namespace: str) -> str:
     """Return the pattern that the keys of all sessions match, for SCAN."""
     return f"{namespace}:{{*}}:session:*"

@@ -1,10 +1,25 @@
-"""The messages that scripts publish on a process's channel, for one waiter or watcher each."""
+"""The messages that scripts publish on a process's channel, for one waiter or watcher each.
+
+A message is a hint: anyone who may publish on the channel can forge one. So a receiver acts on what the session says, and a
+message that no script publishes is passed over.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Literal, NamedTuple
 
+from ...errors import InvalidInput
+from .ids import check_id
+
 Word = Literal["granted", "held", "lost", "run", "ask", "new", "status", "delta", "gone", "position"]
+MAX_DELTA_BYTES = 65_536
+_MAX_BYTES = 2 * MAX_DELTA_BYTES
+"""The longest message that is read."""
+_NONCE = re.compile(r"[\w.:~-]{1,128}", re.ASCII)
+_NUMBERS = re.compile(rb"(\d{1,16}) (\d{1,16})")
+_TIME = re.compile(r"\d{1,16}(?:\.\d{1,16})?", re.ASCII)
+_WITH_NUMBERS = frozenset([b"granted", b"held", b"lost", b"ask"])
 _WITH_DATA = frozenset([b"new", b"status", b"delta", b"gone"])
 
 
@@ -36,12 +51,35 @@ class Notification(NamedTuple):
 ASK = Notification("ask")
 
 
-def parse_notification(message: bytes) -> tuple[str, Notification]:
-    """Return the nonce of the receiver and the notification. The form is '<nonce> <word> <facts>'."""
-    nonce, word, facts = message.split(b" ", 2)
+def parse_notification(message: bytes) -> tuple[str, Notification] | None:
+    """Return the nonce of the receiver and the notification, or None if no script publishes such a message.
+
+    The form is '<nonce> <word> <facts>'.
+    """
+    if len(message) > _MAX_BYTES:
+        return None
+    head, _, facts = message.partition(b" ")
+    word, _, facts = facts.partition(b" ")
+    nonce = head.decode("ascii", "replace")
+    notification = _parse(word, facts) if _NONCE.fullmatch(nonce) else None
+    return None if notification is None else (nonce, notification)
+
+
+def _parse(word: bytes, facts: bytes) -> Notification | None:
     if word in _WITH_DATA:
-        return nonce.decode(), Notification(word.decode(), data=facts)  # type: ignore[arg-type]
+        return Notification(word.decode(), data=facts)  # type: ignore[arg-type]
     if word == b"run":
-        return nonce.decode(), Notification("run", run=facts.decode())
-    fence, ms = facts.split()
-    return nonce.decode(), Notification(word.decode(), int(fence), int(ms))  # type: ignore[arg-type]
+        run = facts.decode("utf-8", "replace")
+        return Notification("run", run=run) if _is_work(run) else None
+    found = _NUMBERS.fullmatch(facts) if word in _WITH_NUMBERS else None
+    return found and Notification(word.decode(), int(found[1]), int(found[2]))  # type: ignore[arg-type]
+
+
+def _is_work(text: str) -> bool:
+    """Return whether text is '<time> [@<priority>/<fairness key> ]<id> <parent> … <root>', as queues name work."""
+    time, *words = text.split(" ")
+    ids = words[1:] if words and words[0].startswith("@") else words
+    try:
+        return bool(_TIME.fullmatch(time)) and bool(ids) and all(check_id(id) for id in ids)
+    except InvalidInput:
+        return False

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +12,15 @@ from ..._core.commands.leases import lease_ttl, max_hold_ms, owner_name
 from ..._core.commands.run_outcomes import checked_agents
 from ..._core.commands.session_fields import check_agent
 from ..._durations import Duration, milliseconds
+from ...errors import SessionDamaged
 from ..services.context import CacheContext
 from ..transport import tasks
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
 from .run import Run
 
+_log = logging.getLogger(__name__)
+SET_ASIDE_SECONDS = 60
+"""The time after which the work of a damaged session is offered again."""
 _POLL_SECONDS = 10.0
 """A waiting worker asks the server after this time, even if it heard nothing. A heartbeat is sent as often."""
 _MIN_PAUSE_SECONDS = 0.05
@@ -117,14 +122,20 @@ class Claimer:
         queues = self._context.run_queues
         try:
             keys, reply = queues.claim(self.agents, reserved, nonce, self.owner, self.ttl_ms, source=source)
+        except SessionDamaged as problem:
+            _log.error("work is set aside for %d s: %s", SET_ASIDE_SECONDS, problem)
+            tasks.spawn(queues.hand_on, reserved, self.agents, SET_ASIDE_SECONDS * 1000)
+            return None
         except BaseException:
             tasks.spawn(queues.unclaim, self.agents, reserved, nonce)  # cancelled or unanswered: another worker gets it
             raise
         if reply.verdict != "claimed":
             return None
-        return Run(
-            self._context, keys, reply, nonce, self._ttl, self.owner, queues.agent_of(keys, reply), self._max_hold
-        )
+        agent = queues.agent_of(keys, reply)
+        if agent not in self.agents:  # an offer can be forged
+            queues.give_back(agent, keys, nonce, "released")
+            return None
+        return Run(self._context, keys, reply, nonce, self._ttl, self.owner, agent, self._max_hold)
 
     def leave(self) -> None:
         """Leave the places among the waiting workers, because nothing is claimed for some time.

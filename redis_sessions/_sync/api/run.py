@@ -266,7 +266,7 @@ class Run(Session):
     def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
         seed = f"{self._epoch} {agent_id} {label} {task}"
         self._spawns[seed] = number = self._spawns.get(seed, 0) + 1
-        return sha256(f"{number} {seed}".encode(errors="surrogatepass")).hexdigest()[:32]
+        return "~" + sha256(f"{number} {seed}".encode(errors="surrogatepass")).hexdigest()[:31]
 
     def _take_back_spawn(self, agent_id: str, task: str | None, label: str | None) -> None:
         seed = f"{self._epoch} {agent_id} {label} {task}"

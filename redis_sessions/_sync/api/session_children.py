@@ -15,6 +15,7 @@ from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS, Work
 from ..._core.commands.session_fields import description_fields
 from ..._core.protocol.call import Call
+from ..._core.protocol.ids import operation_id_of
 from ..._core.protocol.keys import session_keys
 from ..._durations import Duration, milliseconds
 from ...errors import JoinTimeout, ReplyTimeout, SessionsError
@@ -113,6 +114,8 @@ class SessionChildren(SessionBase):
         check_child_options(options)
         if batch_id is None:
             batch_id = self._spawn_batch_id(agent_id, task, label)
+        else:
+            operation_id_of(batch_id)
         request = spawns.spawn_request(
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,

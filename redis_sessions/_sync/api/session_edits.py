@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._core.commands import edits
 from ..._core.commands.messages import MessageLike
-from ..._core.protocol.ids import check_id, new_operation_id
+from ..._core.protocol.ids import operation_id_of
 from ..._durations import whole
 from ...errors import EditConflict, InvalidInput, OutcomeUnknown
 from ...models.messages import Message
@@ -51,7 +51,14 @@ class SessionEdits(SessionBase):
             The new revision.
         """
         call = edits.edit(
-            self._keys, *self._writer(), (), self._count, after_seq=0, batch_id=batch_id, expected_rev=expected_rev
+            self._keys,
+            *self._writer(),
+            (),
+            self._count,
+            "clear",
+            after_seq=0,
+            batch_id=batch_id,
+            expected_rev=expected_rev,
         )
         return (self._run(call))[0].rev
 
@@ -75,7 +82,7 @@ class SessionEdits(SessionBase):
 
         Cost: two round trips, two more for each time that another writer came between.
         """
-        batch = new_operation_id() if batch_id is None else check_id(batch_id, "batch_id", 128)
+        batch = operation_id_of(batch_id)
         due = time.monotonic() + self._executor.retry_for
         while True:
             page = read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
@@ -92,7 +99,7 @@ class SessionEdits(SessionBase):
             if not removed:
                 return []
             call = edits.edit(
-                self._keys, *self._writer(), (), self._count, after_seq=removed[0].seq - 1,
+                self._keys, *self._writer(), (), self._count, "pop", after_seq=removed[0].seq - 1,
                 newest_seq=removed[-1].seq, newest_batch=removed[-1].batch_id,
                 batch_id=batch, expected_rev=expected_rev,
             )  # fmt: skip
@@ -153,7 +160,7 @@ class SessionEdits(SessionBase):
                 raise InvalidInput(name="batch", detail=f"must be a seq and one message, got {len(batch) - 1} messages")
             return self._replace_one(batch[0], batch[1], batch_id, expected_rev)
         call = edits.edit(
-            self._keys, *self._writer(), batch, self._count, after_seq=after_seq or 0, batch_id=batch_id,
+            self._keys, *self._writer(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev,
         )  # fmt: skip
         result, self._incarnation = self._run(call)

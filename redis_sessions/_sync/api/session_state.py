@@ -55,10 +55,10 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
             type: a pydantic model or any other type. The value is returned as that type.
 
         Raises:
-            InvalidState: the value does not fit the type.
+            InvalidState: the value does not fit the type, or is damaged.
         """
         found = self._run(state.get(self._keys, self._writer()[0], self._prefix, name))
-        return default if found is None else validated(self._load(found), type, name)
+        return default if found is None else validated(self._read(name, found), type, name)
 
     def put(self, name: str, value: Any, *, expected_rev: int | None = None) -> int:
         """Replace a value. Return the session's new revision."""
@@ -77,9 +77,16 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
         return bool(count)
 
     def all(self) -> dict[str, Any]:
-        """Return all values by name, sorted by name."""
+        """Return all values by name, sorted by name. Raises InvalidState that names a damaged value."""
         found = self._run(state.get_all(self._keys, self._writer()[0], self._prefix))
-        return {name: self._load(found[name]) for name in sorted(found)}
+        return {name: self._read(name, found[name]) for name in sorted(found)}
+
+    def _read(self, name: str, stored: bytes) -> Any:
+        """Return a stored value. Raises InvalidState when it is damaged."""
+        try:
+            return self._load(stored)
+        except (ValueError, RecursionError) as problem:
+            raise InvalidState(name=name, detail=f"the stored value is damaged: {problem}") from None
 
     def clear(self, *, expected_rev: int | None = None) -> int:  # type: ignore[override, unused-ignore]
         """Remove all values. Return how many there were."""

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 from ..._core.commands import index_entries, list_pages
-from ..._core.commands.list_pages import IndexEntry
-from ..._core.commands.list_query import Position, Query, Row
+from ..._core.commands.list_pages import AnyRow, IndexEntry
+from ..._core.commands.list_query import DamagedRow, Position, Query, Row
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import EntryKeys, session_keys
 from ...errors import SessionsError
@@ -20,7 +20,7 @@ from .context import CacheContext
 
 _MIN_LOOKED_AT = 1000
 """Entries that a page looks at before it ends with fewer sessions than its limit, or four times the limit if that is more."""
-Rows: TypeAlias = dict[str, Row | None]
+Rows: TypeAlias = dict[str, AnyRow | None]
 
 
 class Entries(NamedTuple):
@@ -62,7 +62,7 @@ class SessionLister:
             self._mend(query, found, rows)
             for at, entry in enumerate(found.entries, 1):
                 row = rows[entry.id]
-                if row is not None and entry.id not in shown and query.matches(row.summary):
+                if isinstance(row, Row) and entry.id not in shown and query.matches(row.summary):
                     items.append(row)
                     shown.add(entry.id)
                 if len(items) == query.limit:
@@ -101,6 +101,8 @@ class SessionLister:
         wrong, behind = [], []
         for entry in found.entries:
             row = rows[entry.id]
+            if isinstance(row, DamagedRow):
+                continue
             if row is None or not query.is_listed_correctly(row.summary):
                 if not list_pages.is_recent(entry, found.now_us):
                     wrong.append(entry.id)

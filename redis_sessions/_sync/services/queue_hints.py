@@ -7,6 +7,7 @@ end.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from ..transport import tasks
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 
+_log = logging.getLogger(__name__)
 _REGISTERED_SECONDS = 3600.0
 """The time for which a process relies on its registration of an agent."""
 UPDATE_PAUSE_SECONDS = 0.02
@@ -113,6 +115,12 @@ class QueueHints:
         """Take work that has ended out of its queue, in the background, else the next worker that meets it does."""
         tasks.later(UPDATE_PAUSE_SECONDS, self.update, agent, work, "remove", 0, "remove")
 
+    def remove_damaged(self, agent: str, members: Sequence[bytes]) -> None:
+        """Take members out of a queue that name no session."""
+        for one in members:
+            _log.error("a member of the queue of agent %r names no session, and is removed: %.100r", agent, one)
+            self.update(agent, one, "remove", check="remove")
+
     def set_bound(self, agent: str, max_running: int | None) -> None:
         """Bound how much work of an agent runs at once in the whole fleet."""
         self._executor.run(run_queues.set_bound(self.queue_of(agent), max_running))
@@ -120,7 +128,7 @@ class QueueHints:
     def update(
         self,
         agent: str,
-        work: str | Work,
+        work: str | bytes | Work,
         when: When,
         delay_ms: int = 0,
         check: Check = "keep",
@@ -129,10 +137,11 @@ class QueueHints:
         reserved_until: str = "",
         running_ms: int = 0,
     ) -> None:
+        member = str(work) if isinstance(work, Work) else work
         with suppress(SessionsError):
             self._executor.run(
                 run_queues.schedule(
-                    self.queue_of(agent), str(work), when, delay_ms, check=check, check_ms=check_ms,
+                    self.queue_of(agent), member, when, delay_ms, check=check, check_ms=check_ms,
                     reserved_until=reserved_until, running_ms=running_ms,
                 )
             )  # fmt: skip

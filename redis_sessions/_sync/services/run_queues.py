@@ -105,10 +105,12 @@ class RunQueues(QueueHints):
 
     def dequeue(self, agent: str, nonce: str, wait_ms: int) -> DequeueReply:
         """Ask for the next work, or a place among the waiting workers. Work that must be checked is checked in the background."""
-        hub = self._hub
-        reply = self._executor.run(
-            run_queues.dequeue(self.queue_of(agent), "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
-        )
+        queue, hub = self.queue_of(agent), self._hub
+        call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
+        reply = self._executor.run(call)
+        if reply.damaged:
+            self.remove_damaged(agent, reply.damaged)
+            reply = self._executor.run(call)
         if reply.due:
             tasks.spawn(self._check_due, agent, reply.due, nonce)
         return reply
@@ -173,11 +175,11 @@ class RunQueues(QueueHints):
             if notification.run:
                 self.hand_on(notification.run, agents)
 
-    def hand_on(self, reserved: str, agents: Sequence[str]) -> None:
-        """Make work available that was reserved for a worker that does not take it."""
+    def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
+        """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
         reserved_until, _, work = reserved.partition(" ")
         for agent in agents:  # the work is in one of the queues, and the others do not know the reservation
-            self.update(agent, work, "after", reserved_until=reserved_until)
+            self.update(agent, work, "after", delay_ms, reserved_until=reserved_until)
 
     def give_back(
         self, agent: str, keys: SessionKeys, nonce: str, outcome: Outcome, *, delay_ms: int = 0, **details: Any
@@ -201,9 +203,10 @@ class RunQueues(QueueHints):
 
     def recover(self, agent: str) -> int:
         """Check the work of an agent whose time has come, up to 20. Return how many."""
-        due = (self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))).due
-        self._check_all(agent, due)
-        return len(due)
+        reply = self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))
+        self.remove_damaged(agent, reply.damaged)
+        self._check_all(agent, reply.due)
+        return len(reply.due)
 
     def _check_due(self, agent: str, due: list[str], nonce: str) -> None:
         """Check work, and let the waiting worker ask when the next check is due."""

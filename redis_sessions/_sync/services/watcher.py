@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..._core.commands import messages, watch_progress
 from ..._core.commands.messages import SessionPosition
@@ -30,6 +30,8 @@ _SUBSCRIPTION_MS = 35_000
 _MAX_QUEUED = 256
 """Notifications that wait for a slow watcher. With more, the watcher reads the messages itself."""
 _GONE = Notification("gone")
+_ANNOUNCEMENTS = frozenset(["new", "status", "gone"])
+"""The words of a script about the session. Each is believed only if the session says the same."""
 
 
 class WatchNotice(NamedTuple):
@@ -129,19 +131,28 @@ class Watcher:
                     one.put(Notification("position", data=f"{result.incarnation} {result.last_seq}".encode()))
         tasks.later(RENEW_SECONDS, self._renew)
 
-    def begin_one_of_many(self, target: WatchTarget) -> Iterator[SessionEvent]:
+    def begin_one_of_many(self, target: WatchTarget, heard: Notification = ASK) -> Iterator[SessionEvent]:
         """Begin as `begin` does, and yield an event where that raises, so that the other sessions go on."""
         try:
-            for event in self.begin(target):
+            for event in self.begin(target, heard):
                 yield event
         except SessionNotFound:
             yield target.progress.deleted()
         except SessionRegressed as problem:
             yield target.progress.regressed(problem.known)
 
-    def begin(self, target: WatchTarget) -> Iterator[SessionEvent]:
-        """Subscribe, then yield what was missed. While the server does not answer, wait for `retry_for` seconds."""
+    def begin(self, target: WatchTarget, heard: Notification = ASK) -> Iterator[SessionEvent]:
+        """Yield what the session has behind the progress. First subscribe, unless an announcement was heard just now.
+
+        While the server does not answer, wait for `retry_for` seconds.
+        """
         keys, progress = target
+        if heard.word in _ANNOUNCEMENTS:
+            announced = self._read_announced(target)
+            if announced is not None:
+                for event in announced:
+                    yield event
+                return
         due = time.monotonic() + self._executor.retry_for
         while not self._hub.try_subscribe(self._executor.where):
             if time.monotonic() >= due:
@@ -168,6 +179,22 @@ class Watcher:
                 raise
             yield progress.deleted()
 
+    def _read_announced(self, target: WatchTarget) -> list[SessionEvent] | None:
+        """Return the next events as the session has them, or None if they need more than one page. One round trip."""
+        keys, progress = target
+        below = progress.seq + CHUNK_MESSAGES + 1
+        page_call = messages.read(keys, progress.incarnation, limit=CHUNK_MESSAGES, after=progress.seq, below=below)
+        calls: list[Call[Any]] = [watch_progress.snapshot(keys, progress.incarnation), page_call]
+        try:
+            snapshot, page = self._executor.get_many(calls)
+            progress.check(snapshot)
+        except SessionNotFound:
+            return [progress.deleted()]
+        if page.below or snapshot.last_seq >= below:
+            return None
+        found = [one for one in page.messages if one.seq <= snapshot.last_seq]
+        return list(progress.catch_up(snapshot, found, snapshot.last_seq))
+
     def follow(
         self,
         targets: dict[str, WatchTarget],
@@ -185,7 +212,7 @@ class Watcher:
                 found = targets[id].progress.apply(notice.notification)
                 if found is None:
                     begin = self.begin if is_alone else self.begin_one_of_many
-                    for event in begin(targets[id]):
+                    for event in begin(targets[id], notice.notification):
                         yield event
                 else:
                     for event in found:

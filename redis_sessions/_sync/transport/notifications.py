@@ -129,10 +129,10 @@ class NotificationHub:
                 listener.put(ASK)
 
     def _hand_over(self, message: bytes) -> None:
-        nonce, notification = parse_notification(message)
-        listener = self._listeners.get(nonce)
-        if listener is not None:
-            listener.put(notification)
+        found = parse_notification(message)
+        listener = self._listeners.get(found[0]) if found else None
+        if found and listener is not None:
+            listener.put(found[1])
 
     def _note_end(self, subscription: connections.Subscription) -> None:
         """Let all waiters ask the server, because a notification may have been missed."""

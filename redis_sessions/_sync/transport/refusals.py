@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from redis.exceptions import (
@@ -21,8 +22,12 @@ from redis.exceptions import (
 )
 
 from ..._core.protocol.transport_errors import DENIED_WORDS, NOT_READY_WORDS, REPLICA_WORDS, ServerNotReady, error_word
-from ...errors import BY_REFUSAL, AccessDenied, StoreError, StoreFull
+from ...errors import BY_REFUSAL, AccessDenied, SessionDamaged, StoreError, StoreFull
 
+_SCRIPT_PLACE = re.compile(
+    r"^Error running script .*?: (?=@user_script)|@?user_script:\d+: | script: .*@user_script:\d+\.$"
+)
+"""The place in a script where a command or the script itself failed, in the words of each engine."""
 DENIED = (AuthenticationError, NoPermissionError)
 """Errors that only other credentials or rights can change."""
 _NOT_READY = (
@@ -47,7 +52,10 @@ def server_error(where: str, id: str, reply: Exception) -> Exception:
     word, *facts = text.split() or [""]
     refusal = BY_REFUSAL.get(word)
     if refusal is not None and type(reply) is ResponseError:
-        return refusal.from_reply(id, facts)
+        try:
+            return refusal.from_reply(id, facts)
+        except (LookupError, ValueError):  # a stored word is missing in it
+            return SessionDamaged(session_id=id, detail=f"a script met a stored value that it cannot read ({text})")
     word = error_word(text)
     if isinstance(reply, OutOfMemoryError) or word == "OOM":
         return StoreFull(where=where)
@@ -57,6 +65,9 @@ def server_error(where: str, id: str, reply: Exception) -> Exception:
         return StoreError(where=where, detail="this is a node of a cluster: use redis+cluster://")
     if isinstance(reply, _NOT_READY) or word in NOT_READY_WORDS:
         return ServerNotReady(text)
+    if "user_script:" in text:
+        reason = _SCRIPT_PLACE.sub("", text)
+        return SessionDamaged(session_id=id, detail=f"a script met a stored value that it cannot read ({reason})")
     return StoreError(where=where, detail=text)
 
 

@@ -1,0 +1,81 @@
+"""`scripts load`: load the scripts for clients whose users may not load any."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from redis.exceptions import RedisError
+
+from .._core.protocol.scripts import names, script
+from .._core.protocol.transport_errors import TransportError
+from .._sync.api.cache import SessionCache
+from ..errors import AccessDenied, StoreUnavailable
+from .app import DEFAULT_URL, Json, Url, app, count_of, describe_error, parse_duration, print_notice, shared_url
+
+scripts = typer.Typer(no_args_is_help=True, help="Load the scripts into a server.")
+app.add_typer(scripts, name="scripts")
+
+
+@scripts.command("load")
+def load_scripts(
+    every: Annotated[
+        str | None,
+        typer.Option(
+            "--every",
+            help="Duration between two checks, 50ms to 1d, such as 1s, until Ctrl-C. A check loads what is missing.",
+            show_default="one check",
+        ),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Load all scripts that the server does not know, on each master of a cluster.
+
+    A server forgets its scripts when it restarts, and a new master may not know them.
+    """
+    pause = None if every is None else parse_duration(every, "--every", minimum="50ms", maximum="1d")
+    try:
+        with SessionCache.from_url(shared_url(url)) as cache:
+            while True:
+                try:
+                    _report(*_load(cache), as_json, is_quiet=pause is not None)
+                except StoreUnavailable as problem:
+                    if pause is None:
+                        raise
+                    print_notice(describe_error(problem))
+                if pause is None:
+                    return
+                time.sleep(pause)
+    except KeyboardInterrupt:
+        return
+
+
+def _report(loaded: int, nodes: int, as_json: bool, *, is_quiet: bool) -> None:
+    if as_json:
+        print(json.dumps({"loaded": loaded, "scripts": len(names()), "nodes": nodes}), flush=True)
+    elif loaded or not is_quiet:
+        print(f"loaded {loaded} of {count_of(len(names()), 'script')} on {count_of(nodes, 'node')}", flush=True)
+
+
+def _load(cache: SessionCache) -> tuple[int, int]:
+    """Load the scripts that any node lacks. Return their number, and the number of nodes."""
+    router = cache._context.router
+    try:
+        known = router.send_to_all(("SCRIPT", "EXISTS", *[script(name).sha for name in names()]))
+        missing = [
+            name for at, name in enumerate(names()) if any(isinstance(one, Exception) or not one[at] for one in known)
+        ]
+        for name in missing:
+            for reply in router.send_to_all(("SCRIPT", "LOAD", script(name).source)):
+                if isinstance(reply, Exception):
+                    raise AccessDenied(
+                        where=cache.where, detail=f"scripts load needs the right to SCRIPT LOAD: {reply}"
+                    )
+    except (TransportError, RedisError) as problem:
+        raise StoreUnavailable(
+            where=cache.where, waited=0.0, detail=f"{problem}; the command can be repeated"
+        ) from None
+    return len(missing), len(known)

@@ -1,0 +1,139 @@
+"""The checks of `doctor` about logins, encryption and versions, without and with a server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from redis_sessions.cli.doctor_checks import Finding, diagnose
+from redis_sessions.cli.doctor_security import check_encryption, check_login, check_version, known_holes
+from redis_sessions.engines import Engine
+from tests.support.command_line import run
+from tests.support.servers import Server, await_true, binaries
+
+REDIS_9 = {"redis_version": "9.0.0"}
+
+
+def engine(transport: Any, **options: Any) -> Engine:
+    """Return an engine with the options of a connection."""
+    return Engine("redis://host", transport, options)
+
+
+@pytest.mark.parametrize(
+    ("info", "cves"),
+    [
+        ({"redis_version": "6.2.6"}, {"CVE-2022-24735", "CVE-2022-24834", "CVE-2024-31449", "CVE-2024-46981", "CVE-2025-49844"}),
+        ({"redis_version": "6.2.20"}, set()),
+        ({"redis_version": "7.0.0"}, {
+            "CVE-2022-24834", "CVE-2023-41053", "CVE-2024-31449", "CVE-2024-46981", "CVE-2025-49844", "CVE-2025-67733",
+            "CVE-2026-23631",
+        }),
+        ({"redis_version": "7.2.10"}, {"CVE-2025-49844", "CVE-2025-67733", "CVE-2026-23631"}),
+        ({"redis_version": "7.4.9"}, set()),
+        ({"redis_version": "8.2.1"}, {"CVE-2025-49844", "CVE-2025-67733", "CVE-2026-23631"}),
+        ({"redis_version": "8.6.3"}, set()),
+        (REDIS_9, set()),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, {
+            "CVE-2024-46981", "CVE-2025-49844", "CVE-2025-67733", "CVE-2026-23631",
+        }),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.8"}, set()),
+        ({"redis_version": "7.2.4", "valkey_version": "9.0.2"}, {"CVE-2025-67733", "CVE-2026-23631"}),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, set()),
+    ],
+)  # fmt: skip
+def test_holes_of_a_version_are_known(info: dict[str, str], cves: set[str]) -> None:
+    """A version has the holes that its branch fixed later or never, Valkey by its own version."""
+    assert {hole.partition(":")[0] for hole in known_holes(info)} == cves
+    finding = check_version(info)
+    assert finding.level == ("warn" if cves else "ok")
+    assert all(cve in finding.fact for cve in cves)
+
+
+@pytest.mark.parametrize(
+    ("where", "flags", "level"),
+    [
+        (engine("tcp", host="h"), None, "warn"),
+        (engine("unix", path="/s"), None, "warn"),
+        (engine("tcp", host="h", password="p"), {"on", "nopass"}, "warn"),
+        (engine("tcp", host="h", password="p"), {"off", "nopass"}, "ok"),
+        (engine("tcp", host="h", password="p"), None, "ok"),
+        (replace(engine("unix", path="/s"), where="embedded:///data"), None, "ok"),
+    ],
+)
+def test_missing_password_is_warned_of(where: Engine, flags: set[str] | None, level: str) -> None:
+    """A server without a password, or with a user `default` who needs none, is warned of."""
+    assert check_login(where, flags).level == level
+
+
+@pytest.mark.parametrize(
+    ("where", "level", "fact"),
+    [
+        (engine("tcp", host="10.0.0.1"), "warn", "no TLS"),
+        (engine("tcp", host="127.0.0.5"), "ok", "loopback"),
+        (engine("tcp", host="::1"), "ok", "loopback"),
+        (engine("tcp", host="localhost"), "ok", "loopback"),
+        (engine("unix", path="/s"), "ok", "Unix socket"),
+        (engine("tls", host="h"), "ok", "verified"),
+        (engine("tls", host="h", ssl_cert_reqs="none"), "warn", "not verified"),
+        (engine("tls", host="h", ssl_check_hostname=False), "warn", "name in the certificate"),
+        (Engine("w", "tcp", {}, nodes=(("127.0.0.1", 1), ("10.0.0.1", 1))), "warn", "no TLS"),
+        (Engine("w", "tls", {}, sentinels=(("h", 1),), sentinel_transport="tcp"), "warn", "none to the sentinels"),
+        (Engine("w", "tls", {}, sentinels=(("h", 1),), sentinel_transport="tls"), "ok", "verified"),
+    ],
+)
+def test_missing_encryption_is_warned_of(where: Engine, level: str, fact: str) -> None:
+    """A network without TLS, and certificates that are not verified, are warned of; loopback and sockets are not."""
+    finding = check_encryption(where)
+    assert finding.level == level
+    assert fact in finding.fact
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "advice"),
+    [("noeviction", "ok", ""), ("allkeys-lru", "warn", "any key"), ("volatile-ttl", "warn", "keys with a TTL")],
+)
+def test_eviction_policy_is_explained(policy: str, level: str, advice: str) -> None:
+    """A policy that evicts is warned of, with what it removes."""
+    findings = {one.subject: one for one in diagnose(REDIS_9 | {"maxmemory_policy": policy}, 0.1, None, "5")}
+    assert findings["policy"].level == level
+    assert advice in findings["policy"].advice
+
+
+def test_replica_is_named_with_its_master() -> None:
+    """A replica is a failure that names the master and the state of the link."""
+    info = REDIS_9 | {"role": "slave", "master_host": "10.0.0.7", "master_port": "6379", "master_link_status": "down"}
+    finding = diagnose(info, 0.1, None, "5")[0]
+    assert isinstance(finding, Finding)
+    assert finding.level == "fail"
+    assert "replica of 10.0.0.7:6379 (link down)" in finding.fact
+
+
+def test_strict_doctor_fails_for_a_warning(own_server: Server) -> None:
+    """With --strict a warning exits with 1, and a server without one exits with 0."""
+    plain = ("doctor", "--json", "--url", own_server.url)
+    assert run(*plain).returncode == 0
+    strict = run(*plain, "--strict")
+    assert strict.returncode == 1
+    assert [one["subject"] for one in json.loads(strict.stdout) if one["level"] == "warn"] == ["login"]
+    own_server.client.execute_command("ACL", "SETUSER", "admin", "on", ">secret", "allkeys", "allchannels", "+@all")
+    own_server.client.execute_command("ACL", "SETUSER", "default", "resetpass", ">other")
+    url = own_server.url.replace("://", "://admin:secret@")
+    done = run("doctor", "--strict", "--url", url)
+    assert done.returncode == 0, done.stdout
+    assert "secret" not in done.stdout
+
+
+def test_doctor_knows_a_real_replica(own_server: Server) -> None:
+    """`doctor` at the URL of a replica says whose replica it is, and exits with 1."""
+    replica = Server(binaries()["valkey-9"], "--replicaof", "127.0.0.1", str(own_server.port))
+    try:
+        await_true(lambda: replica.client.info("replication")["master_link_status"] == "up")
+        done = run("doctor", "--json", "--url", replica.url)
+        server = next(one for one in json.loads(done.stdout) if one["subject"] == "server")
+        assert f"replica of 127.0.0.1:{own_server.port} (link up)" in server["fact"]
+        assert done.returncode == 1
+    finally:
+        replica.stop()
