@@ -20,7 +20,7 @@ from tests.soak.check_messages import Ledger, check_session, ledgers_of
 from tests.soak.check_runs import check_runs
 from tests.soak.check_store import check_all_lifetimes, check_lists, check_queues, users_of
 from tests.soak.crew import Crew
-from tests.soak.engines import Service
+from tests.soak.engines import Clustered, Service
 from tests.soak.faults import ServerFaults
 from tests.soak.load import Job
 from tests.soak.plan import Plan, sessions, slots_of
@@ -175,7 +175,8 @@ def _check(service: Service, plan: Plan, cache: SessionCache, folder: Path, repo
             report.violations += found
     users.update(_check_roots(cache, folder, report))
     _check_chats(plan, cache, folder, report)
-    report.violations += check_lists(cache, users)
+    found, report.done["unlisted"] = check_lists(cache, users, is_cluster=isinstance(service, Clustered))
+    report.violations += found
     report.violations += check_queues(cache, service, report.namespace)
     report.violations += check_all_lifetimes(service, report.namespace)
 
