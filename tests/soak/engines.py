@@ -168,7 +168,7 @@ class Clustered(Service):
                 redis.RedisError,
                 TimeoutError,
             ) as problem:  # a slot that stays between two masters serves no script
-                self.problems.append(f"slot {slot} did not move: {problem!r}")
+                self.problems.append(f"slot {slot} did not move: {type(problem).__name__} {problem}")
                 if is_atomic:
                     source.client.execute_command("CLUSTER", "CANCELSLOTMIGRATIONS")
                 time.sleep(1.0)
