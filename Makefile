@@ -6,7 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs format mirror reference bench soak dist clean
+# The length of a soak of one engine, in seconds: make soak SECONDS=36000.
+SECONDS ?= 3600
+SOAK_ENGINES ?= valkey-9 cluster path redis-8 valkey-8 redis-6.2
+
+.PHONY: demo test long check docs format mirror reference bench soak dist clean
 
 demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
@@ -40,6 +44,11 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.run --json bench.json
 
 soak: $(READY)
+	failed=0; for engine in $(SOAK_ENGINES); do \
+	  $(BIN)/python -m tests.soak --engine $$engine --seconds $(SECONDS) --report soak/$$engine.json || failed=1; \
+	done; exit $$failed
+
+long: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-sdks.txt
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults -k "redis-8 or valkey-8"
 	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/fleets tests/sessions/test_model.py tests/transcripts

@@ -187,12 +187,13 @@ def fake_client(cache: SessionCache) -> Any:
     return fakeredis.FakeRedis(server=cache.engine.options["server"])
 
 
-def check_lifetimes(client: redis.Redis, namespace: str) -> None:
+def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TTL_DIFFERENCE_MS) -> None:
     """Check all keys of a node: their namespace, and the TTL that their kind must have.
 
     - Keys of documents, and the schema version, have no TTL.
     - Index keys, queues and staged keys have a TTL.
-    - All keys of a session have the TTL of its hash. Without `ttl` and `max_lifetime` they have none.
+    - All keys of a session have the TTL of its hash, or one that differs by less than `difference_ms`. Without `ttl` and
+      `max_lifetime` they have none.
     """
     for key in client.scan_iter():
         name = key.decode()
@@ -225,4 +226,4 @@ def check_lifetimes(client: redis.Redis, namespace: str) -> None:
             assert ttl == -1, f"{name} of a persistent session must have no TTL"
         elif ttl != -2:  # -2: the key has expired since SCAN returned the name
             assert ttl >= 0, f"{name} must have a TTL"
-            assert abs(ttl - session_ttl) < TTL_DIFFERENCE_MS, f"{name} expires apart from its session"
+            assert abs(ttl - session_ttl) < difference_ms, f"{name} expires apart from its session"

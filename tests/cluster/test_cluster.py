@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import redis
@@ -21,10 +22,12 @@ from redis_sessions import (
     StoreError,
     StoreUnavailable,
 )
-from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.commands.run_queues import INBOX_QUEUE
+from redis_sessions._core.protocol.keys import agent_keys, session_keys
 from redis_sessions._sync.transport import router
 from tests.conftest import Engines
 from tests.support.servers import Server, await_true, binaries, cluster, free_port
+from tests.support.slots import call, move_slot, move_slot_at_once, serves
 
 X = {"role": "user", "content": "x"}
 GRANT_SECONDS = 0.999
@@ -85,6 +88,30 @@ def test_fork_and_edits_stay_in_the_slot(engines: Engines, nodes: list[Server], 
             assert [message.seq for message in session.history()] == [1, 4, 5]
 
 
+def test_send_to_a_held_session_leaves_no_work_behind(engines: Engines, nodes: list[Server], namespace: str) -> None:
+    """A message that waited in the inbox of a session without an agent leaves nothing in a queue from which no worker claims."""
+    with SessionCache.from_url(engines.url("cluster"), namespace=namespace) as cache:
+        session = cache.create("a")
+        with session.lease():
+            for _ in range(2):
+                thread = threading.Thread(target=cache.session("a").send, args=("x",))
+                thread.start()
+                thread.join()
+        assert [message.text for message in session.history()] == ["x", "x"]
+    inbox_queue = agent_keys(namespace, INBOX_QUEUE)
+    assert sum(read_sizes(nodes, inbox_queue.check_at)) == 1
+    assert sum(read_sizes(nodes, inbox_queue.queue)) == 0
+
+
+def read_sizes(nodes: list[Server], key: str) -> list[int]:
+    """Return the size of a zset on each node that has the zset."""
+    found = []
+    for node in nodes:
+        with suppress(redis.exceptions.MovedError):
+            found.append(node.client.zcard(key))
+    return found
+
+
 def test_given_cluster_client_stays_open(engines: Engines, nodes: list[Server], namespace: str) -> None:
     """A cache takes the nodes from a given cluster client, and leaves the client open."""
     client = redis.RedisCluster(host="127.0.0.1", port=nodes[0].port)
@@ -102,35 +129,6 @@ def test_given_cluster_client_stays_open(engines: Engines, nodes: list[Server], 
         await awaited.aclose()
 
     asyncio.run(borrow())
-
-
-def _call(node: Server, *command: object) -> object:
-    return node.client.execute_command(*command)
-
-
-def move_slot(slot: int, source: Server, target: Server) -> None:
-    """Move a slot key by key, as Redis 6.2 does, while clients write."""
-    ids = [str(node.client.execute_command("CLUSTER", "MYID").decode()) for node in (source, target)]
-    _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-    _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
-    while keys := _call(source, "CLUSTER", "GETKEYSINSLOT", slot, 1):
-        assert isinstance(keys, list)
-        _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        threading.Event().wait(0.02)
-    for node in (target, source):
-        _call(node, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])
-
-
-def move_slot_at_once(slot: int, source: Server, target: Server) -> None:
-    """Move a slot atomically in the background, as Valkey 9 does."""
-    _call(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", _call(target, "CLUSTER", "MYID"))
-    await_true(lambda: _serves(target, slot) and not _serves(source, slot))
-
-
-def _serves(node: Server, slot: int) -> bool:
-    found = _call(node, "CLUSTER", "SLOTS")
-    assert isinstance(found, list)
-    return any(first <= slot <= last and master[1] == node.port for first, last, master, *_ in found)
 
 
 MOVES = [
@@ -192,7 +190,7 @@ def test_slot_that_moves_under_load_loses_nothing(
             for thread in threads:
                 thread.start()
             for slot in slots:
-                source = next(node for node in nodes if _serves(node, slot))
+                source = next(node for node in nodes if serves(node, slot))
                 target = nodes[(nodes.index(source) + 1) % 3]
                 for there, back in ((source, target), (target, source)):
                     move(slot, there, back)
@@ -220,13 +218,13 @@ def test_moved_key_without_ask_redirection_raises(namespace: str, monkeypatch: p
             session = cache.create("a")
             session.append(X)
             slot = key_slot(session_keys(namespace, "a").tag.encode())
-            source = next(node for node in nodes if _serves(node, slot))
+            source = next(node for node in nodes if serves(node, slot))
             target = nodes[(nodes.index(source) + 1) % 3]
-            _call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", _call(source, "CLUSTER", "MYID"))
-            _call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", _call(target, "CLUSTER", "MYID"))
-            keys = _call(source, "CLUSTER", "GETKEYSINSLOT", slot, 10)
+            call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", call(source, "CLUSTER", "MYID"))
+            call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", call(target, "CLUSTER", "MYID"))
+            keys = call(source, "CLUSTER", "GETKEYSINSLOT", slot, 10)
             assert isinstance(keys, list)
-            _call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
             assert session.append(X).last_seq == 2
             monkeypatch.setattr(router, "AskError", type("Nothing", (Exception,), {}))
             with pytest.raises(StoreUnavailable):

@@ -99,7 +99,7 @@ def test_stopped_master_without_sentinel_checks_delays_a_call(namespace: str, mo
         assert time.time() - elected > 2
 
 
-@pytest.mark.skipif(not SOAK, reason="ten failovers take minutes: make soak")
+@pytest.mark.skipif(not SOAK, reason="ten failovers take minutes: make long")
 @pytest.mark.parametrize("name", list(BINARIES))
 def test_ten_failovers_with_acks_lose_nothing(name: str, namespace: str, tmp_path: Path) -> None:
     """With `acks=1`, ten killed masters that return as replicas lose no acknowledged append."""

@@ -1,6 +1,6 @@
 """A chat service whose workers are killed: each question is answered once and in order, and no client waits for long.
 
-`make soak` runs the full size: 8 workers, 200 sessions, 4,000 questions of 4 clients, on four engines.
+`make long` runs the full size: 8 workers, 200 sessions, 4,000 questions of 4 clients, on four engines.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, RevisionConflict, Session, SessionCache, SessionExists
-from redis_sessions._core.protocol.keys import entry_keys
+from redis_sessions._core.commands import index_entries
+from redis_sessions._core.commands.index_entries import IndexRecord
+from redis_sessions._core.protocol.keys import entry_keys, session_keys
 from redis_sessions._sync.services import entry_repair
 from redis_sessions._sync.transport import connections
 from redis_sessions.cli.reindex import reindex
@@ -241,6 +243,29 @@ def test_creations_remove_the_entries_of_expired_sessions(
         return sum(len(ids) for zset, ids in entries(servers, namespace).items() if zset == index.active_updated)
 
     await_true(lambda: count() <= 202)
+
+
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server has one process
+def test_child_that_is_spawned_again_after_its_end_is_listed_once(
+    cache: SessionCache, url: str, namespace: str, engine: str, engines: Engines
+) -> None:
+    """A repeated spawn whose process dies at once leaves an ended child among the active ones, and a list repairs that."""
+    root = cache.create("root")
+    child = str(root.spawn("a", batch_id="b").session_key)
+    run = cache.claim("a")
+    assert run is not None
+    run.complete()
+    cache._context.indexer.flush()
+    keys, servers = session_keys(namespace, child), clients(cache, engine, engines)
+    places = IndexRecord("subagent", agent="a").entries(namespace, keys.tag)
+    is_separate = cache._context.run_queues.is_separate
+    executor = cache._context.executor
+    executor.get_many(index_entries.announce(places, child, 0, is_separate=is_separate))
+    executor.get_many([index_entries.raise_entries([place], child) for place in places])
+    assert disagreement(servers, namespace)
+    with SessionCache.from_url(url, namespace=namespace) as other:
+        assert sorted(one.id for one in other.iter_sessions()) == sorted(["root", child])
+        await_true(lambda: not disagreement(servers, namespace), 5)
 
 
 def test_more_than_64_different_tags_are_refused(cache: SessionCache) -> None:

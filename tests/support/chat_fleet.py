@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import time
@@ -26,7 +25,7 @@ from redis_sessions import (
     Session,
     SessionCache,
 )
-from tests.support.fleet import CONTEXT
+from tests.support.fleet import CONTEXT, Strikes
 
 AGENT = "concierge"
 RUN_AGENT = "porter"
@@ -204,7 +203,7 @@ class Supervisor:
         self._chat = chat
         self._outcome = outcome
         self._arguments = arguments
-        self._stopped: dict[int, float] = {}
+        self._strikes = Strikes(_STOPPED_TTLS * chat.ttl)
         self._ended: list[ForkServerProcess] = []
         self._workers = [self._start() for _ in range(chat.workers)]
 
@@ -215,11 +214,7 @@ class Supervisor:
 
     def look_after(self) -> None:
         """Continue the processes that were stopped for long enough, and replace those that ended."""
-        for pid, until in list(self._stopped.items()):
-            if until <= time.monotonic():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
-                del self._stopped[pid]
+        self._strikes.resume()
         for at, process in enumerate(self._workers):
             if not process.is_alive():
                 process.join()
@@ -229,7 +224,7 @@ class Supervisor:
 
     def strike(self, ready: set[int]) -> None:
         """Kill, stop or end a random worker. Half of them must be ready, because a busy machine starts processes slowly."""
-        ready = {pid for pid in ready if pid not in self._stopped}
+        ready = {pid for pid in ready if pid not in self._strikes.stopped}
         able = [process for process in self._workers if process.pid in ready and process.is_alive()]
         if len(able) < len(self._workers) / 2:
             return
@@ -237,11 +232,8 @@ class Supervisor:
         assert victim.pid
         name = self._chat.ways[self._outcome.kills.total() % len(self._chat.ways)]
         self._outcome.kills[name] += 1
-        with suppress(ProcessLookupError):
-            os.kill(victim.pid, getattr(signal, name))
-        if name == "SIGSTOP":
-            self._stopped[victim.pid] = time.monotonic() + _STOPPED_TTLS * self._chat.ttl
-        elif name == "SIGTERM":
+        self._strikes.strike(victim.pid, name)
+        if name == "SIGTERM":
             self._workers[self._workers.index(victim)] = self._start()
             self._ended.append(victim)
 

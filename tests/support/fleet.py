@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from redis_sessions import Run, SessionCache
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.support.fleet", "tests.support.chat_fleet"])
+CONTEXT.set_forkserver_preload(["tests.support.fleet", "tests.support.chat_fleet", "tests.soak.load"])
 
 
 def answer(run: Run) -> Any:
@@ -50,6 +52,30 @@ class Fleet:
         self.processes[index].join()
         self.processes[index] = self._start()
         self.killed += 1
+
+
+class Strikes:
+    """Signals that hit processes. A process that was stopped is continued after some seconds."""
+
+    def __init__(self, stopped_seconds: float) -> None:
+        self._stopped_seconds = stopped_seconds
+        self.stopped: dict[int, float] = {}
+        """The processes that are stopped, and when they are continued."""
+
+    def strike(self, pid: int, name: str) -> None:
+        """Send a signal to a process, by the name of the signal."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, getattr(signal, name))
+        if name == "SIGSTOP":
+            self.stopped[pid] = time.monotonic() + self._stopped_seconds
+
+    def resume(self) -> None:
+        """Continue the processes that were stopped for long enough."""
+        for pid, until in list(self.stopped.items()):
+            if until <= time.monotonic():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+                del self.stopped[pid]
 
 
 @contextmanager

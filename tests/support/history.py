@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from redis_sessions import LeaseLost, Message, OutcomeUnknown, SessionCache, SessionsError
+from redis_sessions._async.transport.executor import Executor as AsyncExecutor
 from redis_sessions._sync.transport.executor import Executor
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -34,9 +35,9 @@ class Journal:
         os.write(self._file, json.dumps({"at": time.time(), **event}).encode() + b"\n")
 
 
-def read_journals(folder: Path) -> list[dict[str, Any]]:
-    """Return the events of all workers."""
-    lines = [line for path in sorted(folder.glob("*.log")) for line in path.read_text().splitlines(keepends=True)]
+def read_journals(folder: Path, pattern: str = "*.log") -> list[dict[str, Any]]:
+    """Return the events of all workers, or of those whose journals have names of a pattern."""
+    lines = [line for path in sorted(folder.glob(pattern)) for line in path.read_text().splitlines(keepends=True)]
     return [json.loads(line) for line in lines if line.endswith("\n")]  # else the worker is writing the line
 
 
@@ -77,14 +78,18 @@ def find_violations(messages: list[Message], events: list[dict[str, Any]]) -> li
 
 def disable_idempotency() -> None:
     """Give each attempt of this process a new operation ID, so that the server never recognises a retry."""
-    attempt, numbers = Executor._attempt, itertools.count()
+    numbers = itertools.count()
 
-    def attempt_with_new_id(self: Executor, call: Any) -> Any:
-        if call.operation:
-            call.arguments["operation_id"] = f"{os.getpid()}.{next(numbers)}"
-        return attempt(self, call)
+    def change_id(attempt: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt_with_new_id(self: Any, call: Any) -> Any:
+            if call.operation:
+                call.arguments["operation_id"] = f"{os.getpid()}.{next(numbers)}"
+            return attempt(self, call)
 
-    Executor._attempt = attempt_with_new_id  # type: ignore[method-assign]
+        return attempt_with_new_id
+
+    Executor._attempt = change_id(Executor._attempt)  # type: ignore[method-assign]
+    AsyncExecutor._attempt = change_id(AsyncExecutor._attempt)  # type: ignore[method-assign]
 
 
 def write_turns(

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Server:
                     return
             except redis.RedisError:
                 if time.monotonic() > due:
-                    self.stop()
+                    self.kill()
                     raise
             if self.process.poll() is not None:
                 raise PortTaken(f"{self.binary} ended at its start; port {self.port} may be taken")
@@ -126,12 +126,12 @@ class Sentinels:
 
     service = "sessions"
 
-    def __init__(self, binary: str, replicas: int = 1) -> None:
-        self.nodes = [Server(binary, "--repl-diskless-sync-delay", "0")]
+    def __init__(self, binary: str, replicas: int = 1, options: Sequence[str] = ()) -> None:
+        self.nodes = [Server(binary, "--repl-diskless-sync-delay", "0", *options)]
         self.sentinels: list[Server] = []
         try:
             for _ in range(replicas):
-                self.nodes.append(Server(binary, "--replicaof", "127.0.0.1", str(self.nodes[0].port)))
+                self.nodes.append(Server(binary, "--replicaof", "127.0.0.1", str(self.nodes[0].port), *options))
             await_true(lambda: self.nodes[0].client.info("replication")["connected_slaves"] == replicas)
             for _ in range(3):
                 self.sentinels.append(_Sentinel(binary, self.nodes[0].port))
@@ -200,10 +200,10 @@ def await_true(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 @contextmanager
-def cluster(binary: str, size: int = 3, replicas: int = 0) -> Iterator[list[Server]]:
+def cluster(binary: str, size: int = 3, replicas: int = 0, options: Sequence[str] = ()) -> Iterator[list[Server]]:
     """Start a cluster of `size` masters with `replicas` replicas each. Yield the masters, then the replicas."""
-    options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--repl-diskless-sync-delay", "0"]
-    nodes = [Server(binary, *options) for _ in range(size * (1 + replicas))]
+    common = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--repl-diskless-sync-delay", "0"]
+    nodes = [Server(binary, *common, *options) for _ in range(size * (1 + replicas))]
     try:
         share = 16384 // size
         for node in nodes:

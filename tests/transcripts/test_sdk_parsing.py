@@ -1,6 +1,6 @@
 """The official SDKs parse the windows of their formats. A test is skipped if its SDK is not installed.
 
-To run all: `pip install -r requirements-sdks.txt`. `make soak` does so.
+To run all: `pip install -r requirements-sdks.txt`. `make long` does so.
 """
 
 from __future__ import annotations

@@ -56,6 +56,30 @@ def test_given_back_run_counts_no_attempt(cache: SessionCache) -> None:
     assert (found.attempt, found.attempts, found.work) == (0, [], "queued")
 
 
+def test_last_attempt_counts_after_the_lease_of_an_ended_run_was_freed(cache: SessionCache) -> None:
+    """A run that completed still shows its attempt when a later check freed the lease that ran out."""
+    parent = cache.create()
+    (id,) = spawn_runs(parent, "t", max_attempts=4)
+    run = claim_run(cache, ttl=0.1)
+    run.complete("done")
+    assert cache.session(id).info().attempt == 1
+    time.sleep(0.15)
+    cache._context.run_queues.advance(run._keys)
+    found = cache.session(id).info()
+    assert (found.attempt, found.attempts, parent.children()[0].attempt) == (1, [], 1)
+
+
+def test_last_attempt_counts_after_an_ended_run_was_given_back(cache: SessionCache) -> None:
+    """A run that is given back after it completed, because the reply to the end was lost, still shows its attempt."""
+    parent = cache.create()
+    (id,) = spawn_runs(parent, "t", max_attempts=4)
+    run = claim_run(cache)
+    run.complete("done")
+    cache._context.run_queues.give_back("t", run._keys, run._nonce, "released")
+    found = cache.session(id).info()
+    assert (found.status, found.attempt, parent.children()[0].attempt) == ("completed", 1, 1)
+
+
 def test_attempts_are_recorded_in_info_and_children(cache: SessionCache) -> None:
     """Each attempt that failed or whose worker died is shown with its worker, times and error, and no other attempt is."""
     parent = cache.create()

@@ -10,10 +10,10 @@ local function end_claim(session, messages, ancestor_keys, loaded, is_given, now
     record_attempt(session, run, holder, now_ms, 'died', 'its worker died, or did not renew the lease')
     redis.call('HDEL', session, 'resumed')
   end
-  if loaded.incarnation and (is_given or has_died) and loaded.has_run then
+  if loaded.is_open and (is_given or has_died) and loaded.has_run then -- an ended run keeps the fence of its last claim
     run.fence, run.deadline_ms = 0, run.limit_ms
     redis.call('HSET', session, 'run', format_run(run))
-    if loaded.is_open then count_waiting(session, messages, ancestor_keys, now_ms, 1) end
+    count_waiting(session, messages, ancestor_keys, now_ms, 1)
   end
   if loaded.incarnation and (is_given or (loaded.is_free and lease.nonce ~= '-')) then
     redis.call('HSET', session, 'lease', free_lease(lease.fence))

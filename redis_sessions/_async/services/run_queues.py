@@ -70,8 +70,9 @@ class RunQueues(QueueHints):
                     named = agent or INBOX_QUEUE
                     return await send(named, self.queue_of(named))
                 if agent:
+                    when: When = "keep" if agent == INBOX_QUEUE else "reserve"  # no worker claims from the inbox queue
                     work = Work(keys.id, keys.ancestors)
-                    await self.update(agent, work, "reserve", self._reserved_ms, "after", _RESERVED_CHECK_MS)
+                    await self.update(agent, work, when, self._reserved_ms, "after", _RESERVED_CHECK_MS)
                 result = await send(agent, None)
                 if agent not in ("", INBOX_QUEUE):
                     self.advance_later(keys)

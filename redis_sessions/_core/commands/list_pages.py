@@ -180,5 +180,11 @@ def is_recent(entry: IndexEntry, now_us: int) -> bool:
 
 
 def is_behind(entry: IndexEntry, row: Row, query: Query) -> bool:
-    """Return whether an entry is further behind its session than the upkeep allows."""
-    return query.position_of(row).time - entry.time > 2 * RAISE_INTERVAL_MS * 1000
+    """Return whether an entry is further behind its session than the upkeep allows, or ahead of one that has ended.
+
+    A repeated spawn leaves a session that has ended among the active ones, too, if its process dies before the repair.
+    """
+    time = query.position_of(row).time
+    return time - entry.time > 2 * RAISE_INTERVAL_MS * 1000 or (
+        row.summary.finished_at is not None and entry.time > time
+    )

@@ -10,17 +10,20 @@ from ...models.runs import Attempt, WorkState
 from ..protocol import records
 from ..protocol.json_values import from_json
 
+_OPEN = (b"active", b"paused")
+
 
 def work_info(found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
     """Return the fields of a SessionInfo that describe its work. Raises ValueError when a record is damaged."""
     run = records.RunRecord.parse(found["run"])
     lease = records.LeaseRecord.parse(found.get("lease"))
     is_claimed = lease.nonce != "-" and lease.fence == run.fence > 0
+    has_ended_claimed = found["status"] not in _OPEN and run.fence > 0  # the lease may have been freed since
     return {
         "work": _state(run, found, now_ms, is_claimed=is_claimed and lease.deadline_ms > now_ms),
         "turn_seq": run.turn or None,
         "priority": int(found.get("priority", 0)),
-        "attempt": run.attempts + is_claimed,
+        "attempt": run.attempts + (is_claimed or has_ended_claimed),
         "max_attempts": run.max_attempts,
         "attempts": [_attempt(line) for line in found.get("attempt_log", b"").decode().splitlines()],
         "available_at": moment(run.available_ms) if run.available_ms > now_ms else None,
@@ -29,8 +32,7 @@ def work_info(found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
 
 
 def _state(run: records.RunRecord, found: Mapping[str, bytes], now_ms: int, *, is_claimed: bool) -> WorkState | None:
-    is_open = found["status"] in (b"active", b"paused")
-    if run.max_attempts is None or not is_open or run.turn == 0:
+    if run.max_attempts is None or found["status"] not in _OPEN or run.turn == 0:
         return None
     if is_claimed:
         return "running"

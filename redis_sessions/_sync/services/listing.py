@@ -53,6 +53,7 @@ class SessionLister:
         if cursor is None:
             self._context.indexer.repair_own()
         items: list[Row] = []
+        shown: set[str] = set()
         left = max(_MIN_LOOKED_AT, 4 * query.limit)
         wanted = query.entries_to_read
         while True:
@@ -61,8 +62,9 @@ class SessionLister:
             self._mend(query, found, rows)
             for at, entry in enumerate(found.entries, 1):
                 row = rows[entry.id]
-                if isinstance(row, Row) and query.matches(row.summary):
+                if isinstance(row, Row) and entry.id not in shown and query.matches(row.summary):
                     items.append(row)
+                    shown.add(entry.id)
                 if len(items) == query.limit:
                     is_last = found.is_last and at == len(found.entries)
                     return _page_of(query, items, None if is_last else Position(*entry))

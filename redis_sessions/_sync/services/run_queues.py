@@ -71,8 +71,9 @@ class RunQueues(QueueHints):
                     named = agent or INBOX_QUEUE
                     return send(named, self.queue_of(named))
                 if agent:
+                    when: When = "keep" if agent == INBOX_QUEUE else "reserve"  # no worker claims from the inbox queue
                     work = Work(keys.id, keys.ancestors)
-                    self.update(agent, work, "reserve", self._reserved_ms, "after", _RESERVED_CHECK_MS)
+                    self.update(agent, work, when, self._reserved_ms, "after", _RESERVED_CHECK_MS)
                 result = send(agent, None)
                 if agent not in ("", INBOX_QUEUE):
                     self.advance_later(keys)
