@@ -113,7 +113,7 @@ def test_stored_sessions_keep_their_places(cache: SessionCache) -> None:
 def test_long_lived_root_spawns_for_ever(cache: SessionCache, engine: str, end: str) -> None:
     """A root spawns many more sessions than `max_descendants`, and its hash stays small."""
     root = cache.create("root", max_messages=5, max_children=None, max_active=None, max_descendants=20)
-    fields, counts = 0, {"delete": 250, "cleanup": 150, "expire": 60}
+    fields, counts = 0, {"delete": 250, "cleanup": 300, "expire": 60}
     for n in range(counts[end] // (10 if engine == "fake" and end != "expire" else 1)):
         if end == "expire":
             spawn_child(root, label=f"label-{n}", ttl=0.1, mode="session", report=False)

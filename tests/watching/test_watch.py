@@ -84,6 +84,7 @@ def test_edits_are_yielded_with_their_first_seq(cache: SessionCache) -> None:
     session.replace(2, {"role": "user", "content": "[redacted]"})
     session.pop()
     session.replace(X, after_seq=2)
+    watcher.until(lambda events: events[-1].kind == "message")  # a watcher yields what is stored when it looks
     session.compact(2, "sum")
     session.clear()
     session.append(X)

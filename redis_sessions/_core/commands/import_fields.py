@@ -86,9 +86,8 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     """Return the fields of a session that were checked. Raises Damaged."""
     if not isinstance(given, dict) or not 0 < len(given) <= _MAX_FIELDS:
         raise Damaged(f"session {id!r} has no fields, or more than {_MAX_FIELDS}")
-    for name in REQUIRED:
-        if name not in given:
-            raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
+    for name in [name for name in REQUIRED if name not in given]:
+        raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
     fields: dict[bytes, bytes] = {}
     for name, value in given.items():
         try:
@@ -96,8 +95,7 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
             fields[name.encode()] = data
         except ValueError:
             raise Damaged(f"a field of session {id!r} is not text: {name[:80]!r}") from None
-        size = max(len(data), len(name.encode()))
-        if size > bounds.max_value_bytes:
+        if (size := max(len(data), len(name))) > bounds.max_value_bytes:
             raise Damaged(f"field {name[:80]!r} of session {id!r} {too_large(size, bounds.max_value_bytes)}")
         if name.encode() in WAITER_FIELDS:
             raise Damaged(f"session {id!r} names processes that wait, in field {name!r}")
