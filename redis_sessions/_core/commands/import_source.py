@@ -10,8 +10,8 @@ from ...errors import InvalidInput
 from .import_reader import MAX_FILE_BYTES, MAX_LINE_BYTES
 
 CHUNK_BYTES = 64 * 1024
-MAX_RATIO = 1100
-"""The most times by which a compressed file may grow, after its first 64 MiB. Deflate itself reaches about 1,032 times."""
+MAX_RATIO = 500
+"""The most times by which a compressed file may grow, after its first 64 MiB. Real sessions grow 5 to 30 times."""
 FREE_BYTES = 64 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
@@ -77,7 +77,9 @@ def _decompressed(file: Any, data: bytes) -> Iterator[bytes]:
                 _refuse_gzip("is damaged, or followed by something else")
             given, is_begun = given + len(part), True
             if given > MAX_FILE_BYTES or given > max(FREE_BYTES, taken * MAX_RATIO):
-                _refuse_gzip(f"grows more than {MAX_RATIO} times, or beyond {MAX_FILE_BYTES} bytes")
+                _refuse_gzip(
+                    f"grows more than {MAX_RATIO} times, or beyond {MAX_FILE_BYTES} bytes: unpack it first, if you trust it"
+                )
             if part:
                 yield part
             data = unpack.unconsumed_tail
