@@ -73,7 +73,9 @@ def split_url(url: str) -> Url:
     scheme = scheme.lower()
     server = _SERVER_SCHEME.fullmatch(scheme)
     if not found or not (server or scheme in _LOCAL_SCHEMES):
-        got = "text without a scheme" if url.strip() else "no text"  # it may hold a password, so it is not shown
+        got = "an unknown scheme" if found else "text without a scheme"  # it may hold a password, so it is not shown
+        if not url.strip():
+            got = "no text"
         if found and scheme in _OTHER_SCHEMES:
             got = f"the scheme {scheme!r}"
         raise wrong_url(f"must be one of {SCHEMES}, got {got}")
