@@ -1,7 +1,7 @@
 -- Move all sessions of an import from where they are staged to their places, each with its expiry: all or none. A fence is
 -- never lower than that of the session it replaces.
--- Returns {'moved', how many it replaced}, and the same when it is asked again; or, having done nothing, {verdict, which
--- session}: 'exists', 'expired', 'lost' (not all is staged any more), 'changed' (the tree to be replaced has spawned).
+-- Returns {'moved', how many it replaced}, and the same when it is asked again; or, having done nothing, {verdict, number of the
+-- session}: 'exists', 'expired', 'lost' (not all is staged any more; always 1), 'changed' (the tree to be replaced has spawned).
 -- Index: none (the sessions are entered before)
 --- include: tail parse_spawn_counts read_clock
 local record      = KEYS[1]         -- string: the reply, for when it is asked again

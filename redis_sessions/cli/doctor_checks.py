@@ -176,7 +176,7 @@ def _check_policy(info: dict[str, str]) -> Finding:
     which = "keys with a TTL, and sessions have one" if policy.startswith("volatile") else "any key"
     advice = (
         f"a full server removes {which}: a session loses its messages, a queue its runs, an index its entries, and no"
-        " client is told. Set maxmemory-policy noeviction: a full server then refuses writes (StoreFull)"
+        " client hears of it. Set maxmemory-policy noeviction, so that a full server refuses writes (StoreFull)"
     )
     return Finding("warn", "policy", policy, advice)
 

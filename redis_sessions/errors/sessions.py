@@ -250,9 +250,8 @@ class OperationConflict(SessionsError):
 
     @classmethod
     def from_reply(cls, session_id: str, words: list[str]) -> Self:
-        """Return the error for the words '<batch ID> <kind> <recorded result>'."""
-        batch_id, kind, *result = words
-        return cls.of(batch_id, kind, next((word for word in result[:2] if not word.isdigit()), "append"))
+        """Return the error for the words '<batch ID> <kind> <kind that is recorded>'."""
+        return cls.of(*words)
 
     @classmethod
     def of(cls, batch_id: str, kind: str, used_for: str) -> Self:

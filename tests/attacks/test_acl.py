@@ -215,7 +215,7 @@ def test_doctor_tells_what_a_user_lacks_and_has_beyond(nodes: list[Server], engi
     assert findings()[1]["commands"] == ("warn", "script|load is missing")
     assert findings("resetkeys", "~acme:{*")[1]["keys"][0] == "fail"
     assert findings("off")[1]["user"][0] == "fail"
-    assert findings(user="nobody")[1] == {"user": ("fail", "no user nobody")}
+    assert findings(user="missing")[1] == {"user": ("fail", "no user missing")}
     code, found = findings(user="default")
     assert (code, found["more commands"][0], found["keys"][0]) == (1, "warn", "warn")
     assert run("doctor", "--acl", "tenant", "--url", tenant_url(url), "--namespace", "acme").returncode == 3

@@ -56,7 +56,7 @@ class Attacker:
         for nonce in [*self._hub._listeners]:
             for forged in FORGED:
                 pipe.publish(self._hub.channel, nonce.encode() + b" " + forged)
-        for message in [*self._replayed, b"", b"\xff" * MIB, b"nobody new 3", b" new 3", b"x" * 10 * MIB]:
+        for message in [*self._replayed, b"", b"\xff" * MIB, b"unknown new 3", b" new 3", b"x" * 10 * MIB]:
             pipe.publish(self._hub.channel, message)
         pipe.execute()
 

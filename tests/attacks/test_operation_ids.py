@@ -1,4 +1,4 @@
-"""Operation IDs: what a stranger knows of others' operations lets no operation vanish, and an ID is of one kind."""
+"""Operation IDs: the known IDs of operations let no other operation vanish, and an ID is of one kind."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_next_ids_of_the_library_cannot_be_guessed(cache: SessionCache) -> None:
     assert first[1:9] != second[1:9]
     session = cache.create()
     for guess in ("~", "~next", first + "0", f"~{session.info().incarnation}.result", first[:-1]):
-        with pytest.raises(InvalidInput, match="kept for new IDs"):
+        with pytest.raises(InvalidInput, match="reserved for the IDs"):
             session.append(X, batch_id=guess)
     assert session.history() == []
 
@@ -102,10 +102,10 @@ def test_result_of_a_child_cannot_be_taken_before(cache: SessionCache) -> None:
 
 
 @pytest.mark.parametrize("id", ["agent:support:main", "agent:worker:subagent:8f14e45f-ceea-867f-9ac9-3ff8e0a1b2c3"])
-def test_id_of_main_and_spawned_sessions_is_kept(cache: SessionCache, id: str) -> None:
+def test_id_of_main_and_spawned_sessions_is_reserved(cache: SessionCache, id: str) -> None:
     """The IDs of main sessions and spawned ones are refused for a caller's session, and reading them is not."""
     for create in (cache.create, cache.get_or_create):
-        with pytest.raises(InvalidInput, match="is kept for the sessions that main_session"):
+        with pytest.raises(InvalidInput, match="is reserved for the sessions that main_session"):
             create(id)
     assert cache.get(id) is None
     assert cache.main_session("support").id == "agent:support:main"

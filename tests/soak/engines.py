@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ _SILENCE_MS = 600_000
 """The sentinels elect no master by themselves, for the same reason."""
 
 
-class Service:
+class Service(ABC):
     """Servers that can be restarted and can hand over to their replicas."""
 
     def __init__(self, nodes: list[Server], url: str, has_clocks: bool) -> None:
@@ -88,13 +89,9 @@ class Service:
         for node in self.nodes:
             remove_shared_memory(node.process.pid)
 
+    @abstractmethod
     def fail_over(self) -> None:
         """Let a replica take over from its master without loss."""
-        raise NotImplementedError
-
-    def move_slot(self) -> None:
-        """Move a slot with keys to another master of a cluster."""
-        raise NotImplementedError
 
 
 class Single(Service):
@@ -104,9 +101,9 @@ class Single(Service):
         super().__init__(sentinels.nodes, sentinels.url, has_clocks)
         self._sentinels = sentinels
         for sentinel in sentinels.sentinels:
-            self._calm(sentinel)
+            self._slow_down_election(sentinel)
 
-    def _calm(self, sentinel: Server) -> None:
+    def _slow_down_election(self, sentinel: Server) -> None:
         sentinel.client.execute_command("SENTINEL", "SET", Sentinels.service, "down-after-milliseconds", _SILENCE_MS)
 
     def restart(self, node: Server) -> None:
@@ -133,7 +130,7 @@ class Single(Service):
         for sentinel in self._sentinels.sentinels:
             sentinel.client.execute_command("SENTINEL", "REMOVE", Sentinels.service)
             sentinel.client.execute_command("SENTINEL", "MONITOR", Sentinels.service, "127.0.0.1", master.port, 2)
-            self._calm(sentinel)
+            self._slow_down_election(sentinel)
 
 
 class Clustered(Service):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from redis_sessions import Session, SessionCache
-from redis_sessions._core.commands import run_queues
+from redis_sessions._core.protocol.work import Work
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import elsewhere
 from tests.support.servers import await_true
@@ -48,7 +48,7 @@ def test_sent_message_is_answered_after_crash(cache: SessionCache, crash: str, m
     kill_background_work(monkeypatch)
     queues = cache._context.run_queues
     if crash == "reserve":
-        queues.update("a", run_queues.Work(session.id, ()), "reserve", 500, "after", 500)
+        queues.update("a", Work(session.id, ()), "reserve", 500, "after", 500)
     session.send("1")
     if crash == "ask":
         await_true(lambda: queues.dequeue("a", "dead", 0).run != "", DEADLINE_SECONDS)

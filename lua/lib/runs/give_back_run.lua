@@ -11,7 +11,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
     if refusal then return refusal end
     local result = find_before(session, messages, own.results, given.operation_id) -- an attempt before appended them already
     if result and not string.find(result, '^%d+ %d') then
-      return redis.error_reply('OPERATION_CONFLICT ' .. given.operation_id .. ' finish ' .. result)
+      return redis.error_reply('OPERATION_CONFLICT ' .. given.operation_id .. ' finish ' .. string.match(result, '%a%S*'))
     end
     if not result then
       result, refusal = drain_inbox(session, messages, own, given.entries, field, given.operation_id, now_ms, now_us)

@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.retry_policy import Backoff, RetryOn
 from ..._core.commands.session_fields import check_agent, description_fields
-from ..._core.protocol.ids import check_namespace, new_id, new_incarnation, own_id
+from ..._core.protocol.ids import check_namespace, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
@@ -143,7 +143,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
 
         Args:
             id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one. The IDs
-                `agent:<agent>:main` and `agent:<agent>:subagent:…` are kept for `main_session` and `spawn`.
+                `agent:<agent>:main` and `agent:<agent>:subagent:…` are reserved for `main_session` and `spawn`.
             **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), and
                 its options, which override the cache's defaults. See SessionSettings.
 
@@ -162,7 +162,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
 
         Cost: one round trip. Two when the session is created. Atomic.
         """
-        return await self._get_or_create(own_id(id), given)
+        return await self._get_or_create(new_or_given_id(id), given)
 
     async def main_session(self, agent_id: str, /, **given: Unpack[NewSession]) -> AsyncSession:
         """Return the main session of an agent, `agent:<agent_id>:main`, or create it. See `get_or_create`."""
@@ -395,7 +395,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
     async def _create(self, id: str | None, given: NewSession) -> AsyncSession:
         fields, settings = self._split(given)
         await self._register_agent(fields)
-        keys = session_keys(self.namespace, own_id(id))
+        keys = session_keys(self.namespace, new_or_given_id(id))
         call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
         try:
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:

@@ -12,8 +12,9 @@ from ..._core.commands import sessions, trees
 from ..._core.commands.leases import Grant, lease_ttl
 from ..._core.commands.messages import MessageLike, encode_batch
 from ..._core.commands.run_outcomes import StopReason, parked_argument
-from ..._core.commands.run_queues import ClaimReply, Outcome, Work, queue_prefix
+from ..._core.commands.run_queues import ClaimReply, Outcome
 from ..._core.protocol.keys import SessionKeys
+from ..._core.protocol.work import Work, queue_prefix
 from ..._durations import Duration, delay_milliseconds, whole
 from ...errors import InvalidInput, JoinTimeout, LeaseLost, SessionNotFound, SessionsError
 from ...models.messages import Message

@@ -11,11 +11,12 @@ from typing import Any, Literal, Unpack
 
 from ..._core.commands import child_infos, messages, run_queues, sessions, spawns, trees
 from ..._core.commands.forks import Report
-from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS, Work
+from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import description_fields
 from ..._core.protocol.call import Call
 from ..._core.protocol.ids import operation_id_of
 from ..._core.protocol.keys import session_keys
+from ..._core.protocol.work import Work
 from ..._durations import Duration, milliseconds
 from ...errors import JoinTimeout, ReplyTimeout, SessionsError
 from ...models.messages import Message

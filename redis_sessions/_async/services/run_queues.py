@@ -7,21 +7,13 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..._core.commands import run_queues, sessions, trees
-from ..._core.commands.run_queues import (
-    INBOX_QUEUE,
-    ClaimReply,
-    DequeueReply,
-    Outcome,
-    When,
-    Work,
-    agent_of,
-    queue_prefix,
-)
+from ..._core.commands.run_queues import INBOX_QUEUE, ClaimReply, DequeueReply, Outcome, When, agent_of
 from ..._core.commands.sessions import Members
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..._core.protocol.notifications import Notification
 from ..._core.protocol.transport_errors import QueueNeeded
+from ..._core.protocol.work import Work, queue_prefix
 from ...errors import ConcurrentModification, LimitExceeded, SessionsError
 from ..transport import tasks
 from ..transport.executor import Executor

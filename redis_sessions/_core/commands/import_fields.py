@@ -18,13 +18,13 @@ from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
+from ..protocol.work import Work, queue_prefix
 from . import loops
 from .export_format import WAITER_FIELDS
 from .guarded_write import MAX_FIELDS
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
-from .run_queues import Work, queue_prefix
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 

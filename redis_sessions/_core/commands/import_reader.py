@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from typing import IO, Any, NoReturn
@@ -19,14 +18,13 @@ from pydantic_core import from_json as parse_json
 from ...errors import InvalidInput
 from ..protocol.hash_tag import hash_tag
 from ..protocol.message_times import write_time
-from ..protocol.records import MemberRecord
 from .export_format import FORMAT, VERSION, Signer
-from .import_fields import Bounds, Entry, checked_id, read_entry, read_fields, stored, too_large, with_waits
+from .import_archive import Archive
+from .import_fields import Bounds, Entry, checked_id, read_entry, read_fields, stored, too_large
 from .import_messages import MessageCheck
 from .import_schema import Damaged
-from .import_spool import read_parts, write_parts
+from .import_spool import write_parts
 from .import_tree import Tree
-from .run_queues import INBOX_QUEUE, Work, agent_of
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
 """The most bytes of one line. The largest message has 64 MiB, and its JSON is a JSON text."""
@@ -38,63 +36,6 @@ _MAX_STRUCTURE = 1024 * 1024
 """The most bytes of a long line outside of its texts, so that its values need little memory."""
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(slots=True)
-class Archive:
-    """An export that was checked, and can be read again."""
-
-    root: str
-    spool: IO[bytes]
-    entries: dict[str, Entry] = field(default_factory=dict)
-    tree: Tree | None = None
-
-    @property
-    def members(self) -> dict[int, MemberRecord]:
-        """The root's records of its tree, by number."""
-        return self.tree.members if self.tree else {}
-
-    def read(self, entry: Entry) -> tuple[dict[bytes, bytes], Iterator[list[bytes]]]:
-        """Return the fields of a session, and its messages in batches."""
-        self.spool.seek(entry.offset)
-        parts = read_parts(self.spool)
-        fields = dict(zip(parts[::2], parts[1::2], strict=True))
-        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages)
-
-    def _waiting(self, entry: Entry) -> list[int]:
-        """Return the numbers of the sessions that keep a session from expiring: itself, and all below a root."""
-        if entry.number == 0:
-            return [one.number for one in self.entries.values() if one.waits]
-        return [entry.number] if entry.waits else []
-
-    def _batches(self, left: int) -> Iterator[list[bytes]]:
-        while left:
-            batch = read_parts(self.spool)
-            left -= len(batch)
-            yield batch
-
-    def runs(self) -> list[tuple[str, str, bool]]:
-        """Return agent and name of each session that must be checked, in the order of the spawns, and whether it can be claimed.
-
-        These are runs and answered sessions that have not ended, or whose end the tree does not know, and inboxes.
-        """
-        named = [self._run_of(number) for number, member in self.members.items() if member.status == "active"]
-        found = {Work.parse(run).id: run for run in named}
-        found |= {entry.id: entry.work for entry in self.entries.values() if entry.is_checked}
-        return [
-            (self._agent_of(id), run, id in self.entries and self.entries[id].is_claimable) for id, run in found.items()
-        ]
-
-    def _agent_of(self, id: str) -> str:
-        entry = self.entries.get(id)
-        return (entry.agent if entry else "") or agent_of(id) or INBOX_QUEUE
-
-    def _run_of(self, number: int) -> str:
-        chain: list[str] = []
-        while number:
-            chain.append(self.members[number].id)
-            number = self.members[number].parent
-        return " ".join([*chain, self.root])
 
 
 class Reader:

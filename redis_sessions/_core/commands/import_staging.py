@@ -13,9 +13,9 @@ from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, se
 from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
+from .import_archive import Archive
 from .import_fields import Entry
-from .import_reader import Archive
-from .import_tree import Stranger
+from .import_tree import OutsideSession
 from .index_entries import IndexRecord
 from .session_fields import checked_choice
 
@@ -91,12 +91,12 @@ class MessageMarks:
         return is_open and self._pins == int(self._fields.get(b"pins", b"0"))
 
 
-def read_stranger(keys: SessionKeys) -> Call[Stranger | None]:
-    """Read who a session is that an import names, or None when the session does not exist."""
+def read_outside_session(keys: SessionKeys) -> Call[OutsideSession | None]:
+    """Read the identity of a session that an import names, or None when the session does not exist."""
 
-    def read(reply: list[bytes | None]) -> Stranger | None:
+    def read(reply: list[bytes | None]) -> OutsideSession | None:
         incarnation, lineage = (part.decode(errors="replace") if part else "" for part in reply)
-        return Stranger(incarnation, lineage) if incarnation else None
+        return OutsideSession(incarnation, lineage) if incarnation else None
 
     return Call(("HMGET", keys.session, "incarnation", "lineage"), keys, read, writes=False)
 

@@ -24,7 +24,7 @@ _SPAWNED = re.compile(
 _SPAWN_RESULT = re.compile(r"\n\S+ \d+ spawned (\d{1,13}) (\S+) (\S+)")
 
 
-class Stranger(NamedTuple):
+class OutsideSession(NamedTuple):
     """A session that an import names and does not contain, as the server has it."""
 
     incarnation: str
@@ -63,7 +63,7 @@ class Tree:
         """Return the members whose sessions are not in the import: they expired, or were left out."""
         return [(number, member) for number, member in self.members.items() if member.id not in ids]
 
-    def is_member(self, number: int, member: MemberRecord, found: Stranger) -> bool:
+    def is_member(self, number: int, member: MemberRecord, found: OutsideSession) -> bool:
         """Return whether a session that the server has is a member outside of the import, in the tree of the import."""
         words = found.lineage.split()
         is_in_tree = words[:2] == [str(number), self.root_incarnation] and words[-1] == self.root

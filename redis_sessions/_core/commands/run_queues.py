@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Call, invoke
-from ..protocol.ids import check_id, new_operation_id
+from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
 from ..protocol.records import Waiter
 from ..protocol.scripts import script
+from ..protocol.work import is_work
 
 MAX_CHECKS = 20
 """Runs and turns that one call hands out to be checked."""
@@ -28,36 +29,6 @@ def agent_of(id: str) -> str | None:
     """Return the agent of a spawned session, from its ID."""
     found = _AGENT_IN_ID.match(id)
     return found[1] if found else None
-
-
-_PREFIX = re.compile(r"@-?\d+/\S+")
-
-
-class Work(NamedTuple):
-    """A run or a turn as queues name it: the session, its ancestors, and its place in the line."""
-
-    id: str
-    ancestors: tuple[str, ...]
-    prefix: str = ""
-    """'@<priority>/<fairness key>', or '' for the default."""
-
-    @classmethod
-    def parse(cls, text: str) -> Work:
-        """Read '[@<priority>/<fairness key> ]<id> <parent> … <root>'. Raises InvalidInput."""
-        words = text.split(" ")
-        prefix = words.pop(0) if len(words) > 1 and _PREFIX.fullmatch(words[0]) else ""
-        ids = [check_id(word) for word in words]
-        return cls(ids[0], tuple(ids[1:]), prefix)
-
-    def __str__(self) -> str:
-        return " ".join([*([self.prefix] if self.prefix else []), self.id, *self.ancestors])
-
-
-def queue_prefix(id: str, ancestors: Sequence[str], priority: int | str | None, fairness_key: str | None) -> str:
-    """Return '@<priority>/<fairness key>' of work, or '' for the default: priority 0, and the root as key."""
-    if (priority is None or int(priority) == 0) and fairness_key is None and not _PREFIX.fullmatch(id):
-        return ""
-    return f"@{priority or 0}/{fairness_key or [id, *ancestors][-1]}"
 
 
 def queue_keys(queue: AgentKeys | None, keys: SessionKeys) -> dict[str, str]:
@@ -82,21 +53,13 @@ class DequeueReply(NamedTuple):
 def _read_dequeue(reply: Any) -> DequeueReply:
     reserved, next_ms, due = reply
     member = reserved.partition(b" ")[2]
-    damaged = [one for one in due if not _is_work(one)]
+    damaged = [one for one in due if not is_work(one)]
     run = ""
-    if reserved and not _is_work(member):
+    if reserved and not is_work(member):
         damaged.append(member)
     elif reserved:
         run = reserved.decode()
     return DequeueReply(run, next_ms, [one.decode() for one in due if one not in damaged], damaged)
-
-
-def _is_work(member: bytes) -> bool:
-    try:
-        Work.parse(member.decode())
-    except ValueError:
-        return False
-    return True
 
 
 def dequeue(

@@ -18,9 +18,10 @@ from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..protocol.scripts import script
+from ..protocol.work import queue_prefix
 from .forks import Report, reports
 from .recorded_results import words_of
-from .run_queues import queue_keys, queue_prefix
+from .run_queues import queue_keys
 from .session_fields import TURN_ATTEMPTS, check_agent, checked_choice, checked_text, queue_fields
 
 Context = Literal["isolated", "fork"]

@@ -13,7 +13,7 @@ from ...errors import InvalidInput
 GLOB_CHARACTERS = set("*?[]\\")
 _COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _COUNTER_TEXTS = [high + low for high in _COUNTER_DIGITS for low in _COUNTER_DIGITS]
-_KEPT_ID = re.compile(r"agent:[^:]+:(main$|subagent:)")
+_RESERVED_ID = re.compile(r"agent:[^:]+:(main$|subagent:)")
 _MADE_ID = re.compile(r"~(?:[A-Za-z0-9_-]{10}|[0-9a-f]{31})")
 
 
@@ -75,15 +75,15 @@ def new_id(tag: str | None = None, seed: str | None = None) -> str:
     return str(UUID(f"{text[:12]}8{text[13:16]}{'89ab'[int(text[16], 16) % 4]}{text[17:]}"))
 
 
-def own_id(id: str | None) -> str:
+def new_or_given_id(id: str | None) -> str:
     """Return a new ID, or the one that a caller gave for its session.
 
-    Raises InvalidInput for the ID of a main session or of a spawned one, which a stranger could else create before its maker.
+    Raises InvalidInput for the ID of a main session or of a spawned one, because a caller could else create it before.
     """
     if id is None:
         return new_id()
-    if _KEPT_ID.match(check_id(id)):
-        detail = f"is kept for the sessions that main_session() and spawn() make, got {_short(id)}"
+    if _RESERVED_ID.match(check_id(id)):
+        detail = f"is reserved for the sessions that main_session() and spawn() make, got {_short(id)}"
         raise InvalidInput(name="id", detail=detail)
     return id
 
@@ -114,9 +114,10 @@ def operation_id_of(batch_id: str | None) -> str:
         return new_operation_id()
     check_id(batch_id, "batch_id", 128)
     if batch_id[0] == "~" and not _MADE_ID.fullmatch(batch_id):
-        raise InvalidInput(
-            name="batch_id", detail=f"must not begin with '~', which is kept for new IDs, got {_short(batch_id)}"
+        detail = (
+            f"must not begin with '~', which is reserved for the IDs that the library makes, got {_short(batch_id)}"
         )
+        raise InvalidInput(name="batch_id", detail=detail)
     return batch_id
 
 

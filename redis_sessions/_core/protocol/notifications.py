@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from ...errors import InvalidInput
-from .ids import check_id
+from .work import is_work
 
 Word = Literal["granted", "held", "lost", "run", "ask", "new", "status", "delta", "gone", "position"]
 MAX_DELTA_BYTES = 65_536
@@ -18,7 +17,7 @@ _MAX_BYTES = 2 * MAX_DELTA_BYTES
 """The longest message that is read."""
 _NONCE = re.compile(r"[\w.:~-]{1,128}", re.ASCII)
 _NUMBERS = re.compile(rb"(\d{1,16}) (\d{1,16})")
-_TIME = re.compile(r"\d{1,16}(?:\.\d{1,16})?", re.ASCII)
+_TIME = re.compile(rb"\d{1,16}(?:\.\d{1,16})?")
 _WITH_NUMBERS = frozenset([b"granted", b"held", b"lost", b"ask"])
 _WITH_DATA = frozenset([b"new", b"status", b"delta", b"gone"])
 
@@ -69,17 +68,7 @@ def _parse(word: bytes, facts: bytes) -> Notification | None:
     if word in _WITH_DATA:
         return Notification(word.decode(), data=facts)  # type: ignore[arg-type]
     if word == b"run":
-        run = facts.decode("utf-8", "replace")
-        return Notification("run", run=run) if _is_work(run) else None
+        until, _, member = facts.partition(b" ")
+        return Notification("run", run=facts.decode()) if _TIME.fullmatch(until) and is_work(member) else None
     found = _NUMBERS.fullmatch(facts) if word in _WITH_NUMBERS else None
     return found and Notification(word.decode(), int(found[1]), int(found[2]))  # type: ignore[arg-type]
-
-
-def _is_work(text: str) -> bool:
-    """Return whether text is '<time> [@<priority>/<fairness key> ]<id> <parent> … <root>', as queues name work."""
-    time, *words = text.split(" ")
-    ids = words[1:] if len(words) > 1 and words[0].startswith("@") else words
-    try:
-        return bool(_TIME.fullmatch(time)) and bool(ids) and all(check_id(id) for id in ids)
-    except InvalidInput:
-        return False

@@ -10,8 +10,9 @@ from tempfile import SpooledTemporaryFile
 
 from ..._core.commands import import_staging, sessions, trees
 from ..._core.commands.export_format import Writer, checked_key
+from ..._core.commands.import_archive import Archive
 from ..._core.commands.import_fields import Bounds
-from ..._core.commands.import_reader import Archive, Reader
+from ..._core.commands.import_reader import Reader
 from ..._core.commands.import_source import file_lines, is_file
 from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging
 from ..._core.commands.import_tree import is_recorded
@@ -121,7 +122,7 @@ def _import(context: CacheContext, archive: Archive, on_conflict: OnConflict) ->
     existing = None if on_conflict == "replace" else _find_existing(context, list(archive.entries))
     if existing is not None:
         return _conflict(archive, existing, on_conflict)
-    _check_strangers(context, archive)
+    _check_outside_sessions(context, archive)
     staging = Staging(context.namespace, archive, secrets.token_hex(8))
     runs, verdict = archive.runs(), ""
     try:
@@ -160,17 +161,17 @@ def _find_existing(context: CacheContext, ids: list[str]) -> str | None:
     return None
 
 
-def _check_strangers(context: CacheContext, archive: Archive) -> None:
+def _check_outside_sessions(context: CacheContext, archive: Archive) -> None:
     """Refuse an import that names a session which the server has, and which is another one than the import says."""
     tree = archive.tree
     assert tree is not None
     outside = tree.outside(archive.entries)
     for first in range(0, len(outside), _BATCH):
         batch = outside[first : first + _BATCH]
-        calls = [import_staging.read_stranger(session_keys(context.namespace, member.id)) for _, member in batch]
+        calls = [import_staging.read_outside_session(session_keys(context.namespace, member.id)) for _, member in batch]
         for (number, member), found in zip(batch, context.executor.get_many(calls), strict=True):
             if found is not None and not tree.is_member(number, member, found):
-                raise _stranger(f"member {number} of session {archive.root!r}, {member.id!r},")
+                raise _another_session(f"member {number} of session {archive.root!r}, {member.id!r},")
     if tree.top is None:
         return
     entries = list(archive.entries.values())
@@ -180,10 +181,10 @@ def _check_strangers(context: CacheContext, archive: Archive) -> None:
     for entry, record in zip(entries, records, strict=True):
         is_known = not record or is_recorded(entry.id, entry.incarnation, record)  # a record may have been pruned
         if incarnation and not (is_known and incarnation == tree.top.root_incarnation):
-            raise _stranger(f"the root {root.id!r} of session {entry.id!r}")
+            raise _another_session(f"the root {root.id!r} of session {entry.id!r}")
 
 
-def _stranger(name: str) -> InvalidInput:
+def _another_session(name: str) -> InvalidInput:
     detail = f"line 2 names another session than the server has: {name} is not in the export, and differs on the server"
     return InvalidInput(name="lines", detail=detail)
 

@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 from ..._core.commands import run_queues, trees
-from ..._core.commands.run_queues import INBOX_QUEUE, Check, QueueSizes, When, Work, agent_of
+from ..._core.commands.run_queues import INBOX_QUEUE, Check, QueueSizes, When, agent_of
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
+from ..._core.protocol.work import Work
 from ...errors import SessionsError
 from ..transport import tasks
 from ..transport.executor import Executor

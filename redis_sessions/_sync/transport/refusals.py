@@ -29,11 +29,10 @@ _SCRIPT_PLACE = re.compile(
 )
 """The place in a script where a command or the script itself failed, in the words of each engine."""
 _DATA_FAULT = re.compile(
-    r"user_script:.*(?:a nil value|a string value|a boolean value|got (?:nil|no value|boolean)|malformed number)"
-    r"|(?:WRONGTYPE|is not an integer|is not a valid float|not a valid integer).*user_script:"
-    r"|user_script:.*(?:WRONGTYPE|is not an integer|is not a valid float)"
+    r"a (?:nil|string|boolean) value|expected, got (?:nil|no value|boolean|string)|malformed number"
+    r"|WRONGTYPE|is not an? (?:valid )?(?:integer|float)"
 )
-"""Faults of a script that a stored value causes. Others are faults of the script or of the server."""
+"""Faults that a stored value causes in a script. Others are faults of the script or of the server."""
 DENIED = (AuthenticationError, NoPermissionError)
 """Errors that only other credentials or rights can change."""
 _NOT_READY = (
@@ -71,7 +70,7 @@ def server_error(where: str, id: str, reply: Exception) -> Exception:
         return StoreError(where=where, detail="this is a node of a cluster: use redis+cluster://")
     if isinstance(reply, _NOT_READY) or word in NOT_READY_WORDS:
         return ServerNotReady(text)
-    if _DATA_FAULT.search(text):
+    if "user_script:" in text and _DATA_FAULT.search(text):
         reason = _SCRIPT_PLACE.sub("", text)
         return SessionDamaged(session_id=id, detail=f"a script met a stored value that it cannot read ({reason})")
     return StoreError(where=where, detail=text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ class Entry:
         return replace(self, payload=json.loads(text))
 
 
-class Writer:
+class Writer(ABC):
     """Make messages of one format. A subclass makes the payloads, and this class adds marks."""
 
     name = ""
@@ -119,9 +120,9 @@ class Writer:
         """Return a user message with text."""
         return {"role": "user", "content": text}
 
+    @abstractmethod
     def image_payload(self, text: str) -> Payload:
         """Return a user message with text and an image."""
-        raise NotImplementedError
 
     def system_payload(self, text: str) -> Payload:
         """Return a system message."""
@@ -131,10 +132,10 @@ class Writer:
         """Return an assistant message."""
         return {"role": "assistant", "content": text}
 
+    @abstractmethod
     def calls_payload(self, calls: Sequence[Call], text: str, thinks: bool) -> Payload:
         """Return an assistant message with calls."""
-        raise NotImplementedError
 
+    @abstractmethod
     def results_payload(self, calls: Sequence[Call]) -> Payload:
         """Return a message with results. The mark of each call is the text of its result."""
-        raise NotImplementedError
