@@ -8,10 +8,10 @@ from .base import SessionsError
 
 
 class SessionNotFound(SessionsError):
-    """No session has this ID: it was never created, was deleted, or expired. Or the server evicted its messages."""
+    """No session has this ID: it was never created, was deleted, expired, or lost its messages to eviction."""
 
     reply = ()
-    template = "session {session_id!r} does not exist: it was never created, was deleted, or expired"
+    template = "session {session_id!r} does not exist: it was never created, was deleted, expired, or lost its messages to eviction"
     session_id: str
 
 
