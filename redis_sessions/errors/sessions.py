@@ -8,10 +8,10 @@ from .base import SessionsError
 
 
 class SessionNotFound(SessionsError):
-    """No session has this ID: it was never created, was deleted, expired, or lost its messages to eviction."""
+    """No session has this ID: it was never created, was deleted, expired, or was evicted."""
 
     reply = ()
-    template = "session {session_id!r} does not exist: it was never created, was deleted, expired, or lost its messages to eviction"
+    template = "session {session_id!r} does not exist: it was never created, was deleted, expired, or was evicted"
     session_id: str
 
 
