@@ -267,14 +267,14 @@ class Executor:
             self._note_hints(hints, read)
         reply = replies[0]
         if isinstance(reply, Exception):
-            word, *ancestors = str(reply).split()
+            word, *facts = str(reply).split()
             if word == "NEED_ANCESTORS":
-                self.remember_ancestors(call.keys.id, ancestors)
-                call.add_ancestors(ancestors)
+                self.remember_ancestors(call.keys.id, facts)
+                call.add_ancestors(facts)
                 call.hints = ()
                 return await self._attempt(call)
             if word == "NEED_QUEUE":
-                raise QueueNeeded(ancestors[0])
+                raise QueueNeeded(" ".join(facts))
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
