@@ -79,7 +79,8 @@ def test_kept_connection_stays_with_the_demoted_master(
         monkeypatch.setattr(module, "is_of_replica", lambda reply: False)
     port, move = address
     url = f"redis://127.0.0.1:{port.port}"
-    with SessionCache.from_url(url, namespace=namespace, timeout=10, retry_for=1) as cache:
+    # a second connection, for work in the background, would lead to the new master
+    with SessionCache.from_url(url, namespace=namespace, timeout=10, retry_for=1, max_connections=1) as cache:
         session = cache.create("a")
         move()
         with pytest.raises(StoreUnavailable, match="read only"):
