@@ -18,6 +18,7 @@ from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from .errors import (
     AccessDenied,
+    BoundExceeded,
     CompactionConflict,
     ConcurrentModification,
     EditConflict,
@@ -78,7 +79,7 @@ from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
 from .models.workers import WorkerInfo
-from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
+from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings, StorageBounds
 
 __version__ = "0.1.0"
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "AsyncState",
     "AsyncVariables",
     "Attempt",
+    "BoundExceeded",
     "CacheOptions",
     "ChildInfo",
     "CompactionConflict",
@@ -163,6 +165,7 @@ __all__ = [
     "SpawnResult",
     "State",
     "StateConflict",
+    "StorageBounds",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",

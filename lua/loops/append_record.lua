@@ -1,7 +1,7 @@
 -- Add an event or a turn to a loop, numbered in order.
 -- Returns {incarnation, '<rev> <number>'}; the same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_NOT_FOUND BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_write check_field_count parse_loop format_loop commit_write
 local session       = KEYS[1]       -- hash

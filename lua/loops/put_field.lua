@@ -1,7 +1,7 @@
 -- Replace a loop's metadata, or what is known of its parallel group.
 -- Returns {incarnation, '<rev>'}; the same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_NOT_FOUND BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_write check_field_count commit_write
 local session       = KEYS[1]       -- hash

@@ -3,7 +3,7 @@
 -- Returns {incarnation, '<rev> <is_duplicate> <input> <output> <reasoning> <cache_read> <cache_write> <total> <cost>'}: the sums
 -- of the loop.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_NOT_FOUND BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_write parse_loop touch_for_wait check_field_count add_numbers format_loop commit_write
 local session       = KEYS[1]       -- hash

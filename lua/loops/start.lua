@@ -1,7 +1,7 @@
 -- Start a loop in a session: a record of one agent run in it. An operation ID starts one.
 -- Returns {incarnation, '<rev>'}.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_CONFLICT LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_CONFLICT BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_write parse_loop check_field_count format_loop commit_write
 local session       = KEYS[1]       -- hash

@@ -15,10 +15,14 @@ local prefix        = ARGV[5]       -- 'state.' or 'var.'
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
-local removed = 0
+local removed, value_bytes = 0, redis.call('HGET', session, 'value_bytes')
 for _, field in ipairs(redis.call('HKEYS', session)) do
   if string.sub(field, 1, #prefix) == prefix then
     removed = removed + redis.call('HDEL', session, field)
   end
+end
+if value_bytes then
+  value_bytes = prefix == 'var.' and string.gsub(value_bytes, '%d+$', '0') or string.gsub(value_bytes, ' %d+ ', ' 0 ')
+  redis.call('HSET', session, 'value_bytes', value_bytes)
 end
 return commit_write(session, messages, write, operation_id, string.format('%d', removed))

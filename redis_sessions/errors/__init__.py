@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .base import InvalidInput, InvalidState, SessionsError
 from .sessions import (
+    BoundExceeded,
     CompactionConflict,
     ConcurrentModification,
     EditConflict,
@@ -32,6 +33,7 @@ from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnR
 
 __all__ = [
     "AccessDenied",
+    "BoundExceeded",
     "CompactionConflict",
     "ConcurrentModification",
     "EditConflict",

@@ -53,6 +53,11 @@ VALUES = {
     "limit": "1",
     "set_count": "0",
     "merge_count": "0",
+    "bounds": "9 99 99 99",
+    "max_readers": "9",
+    "max_agents": "9",
+    "max_categories": "9",
+    "max_documents": "9",
     "max_fields": "9",
 }
 VALUES |= {"operation_id": "new", "seq": "1", "amount": "1", "entry": "u@1 new {}", "number": "1", "max_scanned": "9"}

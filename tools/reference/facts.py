@@ -38,6 +38,7 @@ UNITS = {
     "touch_on_read": "bool",
     "acks": "replicas, 0 to 100",
     "max_document_bytes": "bytes",
+    "bounds": "StorageBounds",
 }
 
 URL_OPTIONS = {
@@ -78,6 +79,7 @@ ADVICE = {
     "InvalidTransition": "Treat the session as ended. Create another session to go on.",
     "JoinTimeout": "Call `join` again, or look at `children()` for the sessions in `waiting`.",
     "LeaseLost": "Stop the work. Read the session again before another attempt, because another worker may have written.",
+    "BoundExceeded": "Store less, or give the cache `bounds=StorageBounds(…)` with a larger `limit`.",
     "LimitExceeded": "Look at `limit`. Raise the limit with `patch`, make room, or end the session.",
     "LoopConflict": "Read the ledger. Use another loop ID, or leave the ended loop as it is.",
     "LoopNotFound": "Start the loop with `start_loop` before you record anything for it.",

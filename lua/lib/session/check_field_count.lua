@@ -2,6 +2,6 @@
 local function check_field_count(session, added, max_fields)
   local total = redis.call('HLEN', session) + added
   if total > max_fields then
-    return redis.error_reply(string.format('LIMIT_EXCEEDED fields %d %d error', total, max_fields))
+    return redis.error_reply(string.format('BOUND_EXCEEDED fields %d %d', total, max_fields))
   end
 end

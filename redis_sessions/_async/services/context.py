@@ -7,7 +7,7 @@ from typing import NamedTuple
 from weakref import proxy
 
 from ...engines import Engine
-from ...settings import SessionSettings, TokenCounter
+from ...settings import SessionSettings, StorageBounds, TokenCounter
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 from ..transport.per_loop import PerLoop
@@ -20,12 +20,13 @@ from .watcher import Watcher
 
 
 class Bounds(NamedTuple):
-    """The time limits and the number of connections of a cache."""
+    """The time limits of a cache, the number of its connections, and the bounds of what it stores."""
 
     timeout: float
     retry_for: float
     max_connections: int
     acks: int
+    storage: StorageBounds
 
 
 class CacheParts(NamedTuple):
@@ -45,6 +46,7 @@ class CacheParts(NamedTuple):
         router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
         wait_ms = round(bounds.timeout * 500)
         executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        executor.bounds = bounds.storage
         hub = NotificationHub(router, namespace)
         indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
         executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once
@@ -70,6 +72,7 @@ class CacheContext:
         settings: SessionSettings,
         count: TokenCounter,
         touch_on_read: bool,
+        bounds: StorageBounds,
     ) -> None:
         self.parts = parts
         self.renewals = renewals
@@ -78,6 +81,7 @@ class CacheContext:
         """The defaults for new sessions."""
         self.count = count
         self.touch_on_read = touch_on_read
+        self.bounds = bounds
 
     @property
     def router(self) -> Router:

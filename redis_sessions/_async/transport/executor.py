@@ -32,6 +32,7 @@ from ...errors import (
     StoreError,
     StoreUnavailable,
 )
+from ...settings import DEFAULT_BOUNDS
 from . import primitives
 from .refusals import DENIED, server_error
 from .router import Router
@@ -62,6 +63,8 @@ class Executor:
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
         self.observer: WriteObserver | None = None
+        self.bounds = DEFAULT_BOUNDS
+        """The bounds of what is stored, for calls that the background makes."""
 
     def twin(self) -> Executor:
         """Return an executor with the same settings and connections of its own, which does not observe writes."""

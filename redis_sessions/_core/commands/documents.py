@@ -8,6 +8,7 @@ from typing import Any
 from ..._durations import whole
 from ...errors import InvalidInput, InvalidState
 from ...models.pages import Page
+from ...settings import StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_category, check_document
 from ..protocol.json_values import from_json, to_json
@@ -23,23 +24,25 @@ REGISTERED_SECONDS = 3600.0
 _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes without registering again
 
 
-def put(keys: DocumentKeys, name: str, text: str, max_bytes: int) -> Call[None]:
+def put(keys: DocumentKeys, name: str, text: str, max_bytes: int, bounds: StorageBounds) -> Call[None]:
     """Store a text. Raises InvalidInput."""
-    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes)
+    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes, bounds)
 
 
-def put_json(keys: DocumentKeys, name: str, value: Any, max_bytes: int) -> Call[None]:
+def put_json(keys: DocumentKeys, name: str, value: Any, max_bytes: int, bounds: StorageBounds) -> Call[None]:
     """Store a JSON value. Raises InvalidInput."""
-    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes)
+    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes, bounds)
 
 
-def _put(keys: DocumentKeys, field: str, text: str, max_bytes: int) -> Call[None]:
+def _put(keys: DocumentKeys, field: str, text: str, max_bytes: int, bounds: StorageBounds) -> Call[None]:
     data = text.encode()
     if len(data) > max_bytes:
         raise InvalidInput(
             name=field, detail=f"must have at most {max_bytes} bytes (max_document_bytes), got {len(data)}"
         )
-    return Call(("HSET", keys.documents, field, data), keys, lambda reply: None)
+    return invoke(
+        script("documents/put"), keys, lambda reply: None, field=field, data=data, max_documents=bounds.documents
+    )
 
 
 def get(keys: DocumentKeys, name: str) -> Call[str | None]:
@@ -95,9 +98,12 @@ def delete(keys: DocumentKeys, name: str) -> Call[bool]:
     return call
 
 
-def register_category(index: IndexKeys, category: str) -> Call[None]:
+def register_category(index: IndexKeys, category: str, bounds: StorageBounds) -> Call[None]:
     """Register a category that is about to hold documents."""
-    return invoke(script("documents/register_category"), index, lambda reply: None, category=category)
+    return invoke(
+        script("documents/register_category"), index, lambda reply: None, category=category,
+        max_categories=bounds.categories,
+    )  # fmt: skip
 
 
 def registered_categories(index: IndexKeys, cursor: str | None) -> Call[list[str]]:

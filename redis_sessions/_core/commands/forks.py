@@ -15,6 +15,7 @@ from ...models.trees import SpawnRef
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import call_hash
+from ..protocol.json_values import to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .session_fields import checked_choice
@@ -87,6 +88,11 @@ def copied_index_fields(info: SessionInfo) -> dict[str, Argument]:
     if info.tags:
         fields["tags"] = json.dumps(info.tags)
     return fields
+
+
+def copied_metadata(info: SessionInfo) -> dict[str, Argument]:
+    """Return the fields of a fork that hold the metadata of the session."""
+    return {f"meta.{key}": to_json(value, key) for key, value in info.metadata.items()}
 
 
 def reports(report: Report, spawned_by: SpawnRef | None) -> str:

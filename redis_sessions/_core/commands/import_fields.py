@@ -13,7 +13,7 @@ from typing import Any
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
 from ...models.loops import LoopTurn
-from ...settings import SessionSettings
+from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
@@ -21,19 +21,19 @@ from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, Status
 from ..protocol.work import Work, queue_prefix
 from . import loops
 from .export_format import WAITER_FIELDS
-from .guarded_write import MAX_FIELDS
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
+from .storage_bounds import check_fields, check_tags, value_bytes
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """The time by which the clocks of the exporting and of the importing machine may differ."""
-_MAX_FIELDS = 5 * MAX_FIELDS
-"""Callers add up to MAX_FIELDS. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
+_MAX_FIELDS = 50_000
+"""Callers add up to 10,000 by default. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
@@ -47,14 +47,17 @@ class Bounds:
     """The most bytes of one field or message, which one command of the server stores."""
     max_sessions: int = 1001
     """The most sessions, which one script moves into place."""
+    storage: StorageBounds = DEFAULT_BOUNDS
+    """The bounds of the importing cache."""
 
     @classmethod
-    def of(cls, settings: SessionSettings) -> Bounds:
+    def of(cls, settings: SessionSettings, storage: StorageBounds = DEFAULT_BOUNDS) -> Bounds:
         """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
         return cls(
             round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
             max(cls.max_value_bytes, settings.max_message_bytes),
             max(cls.max_sessions, settings.max_descendants + 1),
+            storage,
         )
 
 
@@ -100,6 +103,7 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
         if name.encode() in WAITER_FIELDS:
             raise Damaged(f"session {id!r} names processes that wait, in field {name!r}")
         check_field(id, name, data)
+    _check_bounds(id, fields, bounds.storage)
     _check_readable(id, fields)
     _check_times(id, fields, bounds.now_ms)
     check_inbox(id, fields)
@@ -186,6 +190,17 @@ def _is_claimable(run: RunRecord, agent: str) -> bool:
     if run.max_attempts is None:
         return False
     return run.turn is None or (agent != "" and run.turn > 0 and run.attempts < run.max_attempts)
+
+
+def _check_bounds(id: str, fields: dict[bytes, bytes], storage: StorageBounds) -> None:
+    """Refuse what the importing cache would not store, and count the bytes of what callers named."""
+    named = {name.decode(): value for name, value in fields.items()}
+    try:
+        check_fields(storage, named)
+        check_tags(storage, checked_tags(from_json(fields.get(b"tags", b"[]"))))
+    except InvalidInput as problem:
+        raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
+    fields[b"value_bytes"] = value_bytes(named).encode()
 
 
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:

@@ -13,15 +13,16 @@ from ..._durations import moment, whole
 from ...errors import InvalidInput
 from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
 from ...models.pages import Page
-from ...settings import MICROS
+from ...settings import DEFAULT_BOUNDS, MICROS, StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.records import LoopRecord
 from ..protocol.scripts import script
-from .guarded_write import MAX_FIELDS, guarded_write, new_rev, result_number
-from .session_fields import checked_choice, checked_text
+from .guarded_write import guarded_write, new_rev, result_number
+from .session_fields import checked_choice, checked_text, reason_text
+from .storage_bounds import check_size
 
 M = TypeVar("M", bound=BaseModel)
 _USAGE_NAMES = ("input", "output", "reasoning", "cache_read", "cache_write", "total")
@@ -37,10 +38,17 @@ def validated(model: type[M], given: M | Mapping[str, Any], name: str) -> M:
         raise InvalidInput(name=where, detail=first["msg"]) from None
 
 
+def sized(bounds: StorageBounds, bound: str, value: Any, name: str) -> str:
+    """Return a value as JSON within a bound. Raises InvalidInput."""
+    text = to_json(value, name)
+    check_size(bounds, bound, text, name)
+    return text
+
+
 def start(
     keys: SessionKeys, incarnation: str, lease: str, loop_id: str, *, status: str,
     config: LoopConfig | Mapping[str, Any] | None, parent: str | None, group: str | None, continuation: str | None,
-    metadata: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None, bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[int]:  # fmt: skip
     """Start a loop. The result is the new revision."""
     checked_choice(status, "status", ("pending", "running"))
@@ -54,50 +62,75 @@ def start(
         facts["config"] = validated(LoopConfig, config, "config").model_dump(exclude_none=True)
     return guarded_write(
         script("loops/start"), keys, incarnation, lease, None, new_rev, loop_id=loop_id, status=status,
-        config=to_json(facts, "config"), metadata=to_json(dict(metadata or {}), "metadata"), max_fields=MAX_FIELDS,
+        config=sized(bounds, "loop_config_bytes", facts, "config"),
+        metadata=sized(bounds, "loop_metadata_bytes", dict(metadata or {}), "metadata"), max_fields=bounds.fields,
     )  # fmt: skip
 
 
 def set_status(
-    keys: SessionKeys, incarnation: str, lease: str, loop_id: str, status: str, reason: str | None
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    loop_id: str,
+    status: str,
+    reason: str | None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[int]:
     """Change a loop's status. The result is the new revision."""
     return guarded_write(
         script("loops/set_status"), keys, incarnation, lease, None, new_rev, loop_id=loop_id, status=status,
-        reason=checked_text(reason or "", "reason"),
+        reason=reason_text(reason, bounds),
     )  # fmt: skip
 
 
 def record_usage(
-    keys: SessionKeys, incarnation: str, lease: str, loop_id: str, step_id: str, usage: Usage | Mapping[str, Any]
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    loop_id: str,
+    step_id: str,
+    usage: Usage | Mapping[str, Any],
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[Usage]:
     """Record the usage of one step. The result is the usage of the whole loop."""
     row = _usage_row(validated(Usage, usage, "usage"))
     return guarded_write(
         script("loops/record_usage"), keys, incarnation, lease, None,
         lambda reply: _read_usage(reply[1].split(b" ", 2)[2]),
-        loop_id=loop_id, step_id=check_id(step_id, "step_id", 128), usage=row, max_fields=MAX_FIELDS,
+        loop_id=loop_id, step_id=check_id(step_id, "step_id", 128), usage=row, max_fields=bounds.fields,
     )  # fmt: skip
 
 
 def append_record(
-    keys: SessionKeys, incarnation: str, lease: str, loop_id: str, kind: Literal["event", "turn"], value: Any
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    loop_id: str,
+    kind: Literal["event", "turn"],
+    value: Any,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[int]:
     """Add an event or a turn. The result is its number."""
     return guarded_write(
         script("loops/append_record"), keys, incarnation, lease, None, result_number, loop_id=loop_id, kind=kind,
-        value=to_json(value, kind), max_fields=MAX_FIELDS,
+        value=sized(bounds, f"loop_{kind}_bytes", value, kind), max_fields=bounds.fields,
     )  # fmt: skip
 
 
 def put_field(
-    keys: SessionKeys, incarnation: str, lease: str, loop_id: str, field: Literal["metadata", "group"], value: Any
+    keys: SessionKeys,
+    incarnation: str,
+    lease: str,
+    loop_id: str,
+    field: Literal["metadata", "group"],
+    value: Any,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[int]:
     """Replace a loop's metadata, or what is known of its group. The result is the new revision."""
     prefix = "extra" if field == "metadata" else field
     return guarded_write(
         script("loops/put_field"), keys, incarnation, lease, None, new_rev, loop_id=loop_id, prefix=prefix,
-        value=to_json(value, field), max_fields=MAX_FIELDS,
+        value=sized(bounds, "loop_metadata_bytes", value, field), max_fields=bounds.fields,
     )  # fmt: skip
 
 

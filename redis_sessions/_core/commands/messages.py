@@ -13,7 +13,7 @@ from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
 from ...models.turns import Turn
-from ...settings import TokenCounter
+from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, encode
 from ..protocol.ids import operation_id_of
@@ -23,6 +23,7 @@ from ..protocol.scripts import script
 from .guarded_write import expected_argument
 from .model_usage import output_tokens
 from .recorded_results import APPEND, words_of
+from .storage_bounds import check_batch
 
 MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
@@ -30,7 +31,6 @@ PAGE = 1000
 """Messages of one page of the history."""
 MAX_SCANNED_MESSAGES = 100_000
 """Messages that one filtered read looks at. The rest is read with the next call."""
-MAX_BATCH_MESSAGES = 10_000
 PAGE_BYTES = 1024 * 1024
 """Bytes at which a page of messages is full."""
 _WITHOUT_TOOLS = "".join(kind for kind in KINDS if kind not in "tcr")
@@ -39,7 +39,13 @@ _APPEND = script("messages/append")
 
 
 def encode_batch(
-    messages: Iterable[MessageLike], batch_id: str | None, count: TokenCounter, *, minimum: int = 1, usage: Any = None
+    messages: Iterable[MessageLike],
+    batch_id: str | None,
+    count: TokenCounter,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
+    *,
+    minimum: int = 1,
+    usage: Any = None,
 ) -> tuple[str, list[Encoded]]:
     """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
 
@@ -50,9 +56,11 @@ def encode_batch(
     if usage is not None:
         messages = _with_usage(messages, usage)
     encoded = [encode(message, batch, count) for message in messages]
-    if not minimum <= len(encoded) <= MAX_BATCH_MESSAGES:
-        detail = f"a batch must have {minimum} to {MAX_BATCH_MESSAGES} messages, got {len(encoded)}"
+    if len(encoded) < minimum:
+        detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
         raise InvalidInput(name="messages", detail=detail)
+    if len(encoded) > 1:
+        check_batch(bounds, [one.entry for one in encoded])
     return batch, encoded
 
 
@@ -78,13 +86,14 @@ def append(
     seen: int = 0,
     knows_format: bool = False,
     usage: Any = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[tuple[AppendResult, str]]:
     """Append one batch. The result is its place, and the incarnation that took it. Raises InvalidInput.
 
     Args:
         knows_format: the session's message format is stored already.
     """
-    batch, encoded = encode_batch(messages, batch_id, count, usage=usage)
+    batch, encoded = encode_batch(messages, batch_id, count, bounds, usage=usage)
     entries, format = [], ""
     for entry, its_format in encoded:
         entries.append(entry)
@@ -286,6 +295,7 @@ def subscribe(
     channel: str,
     counts_receivers: bool,
     purpose: Literal["message", "watch"],
+    max_readers: int,
 ) -> Call[SessionPosition]:
     """Register this process for the session's next message, or for everything that happens, for `wait_ms`. 0 ends that."""
     return invoke(
@@ -298,6 +308,7 @@ def subscribe(
         counts_receivers=int(counts_receivers),
         channel=channel,
         purpose=purpose,
+        max_readers=max_readers,
     )
 
 

@@ -10,17 +10,18 @@ from ..._durations import Duration, milliseconds, moment, moment_of
 from ...errors import SessionDamaged, SessionNotFound
 from ...models.sessions import Formation, SessionInfo
 from ...models.trees import SpawnRef
-from ...settings import MICROS, SessionSettings
+from ...settings import DEFAULT_BOUNDS, MICROS, SessionSettings, StorageBounds
 from ..protocol import records
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
-from .guarded_write import MAX_FIELDS, guarded_write, new_rev
+from .guarded_write import guarded_write, new_rev
 from .index_entries import RECORD_FIELDS
 from .leases import read_lease
 from .option_fields import StoredOptions, new_session_fields, option_merges
 from .session_fields import reason_text
+from .storage_bounds import bounds_argument, check_size
 from .work_info import work_info
 
 Members = list[tuple[int, str]]
@@ -201,6 +202,7 @@ def patch(
     sets: Mapping[str, Argument],
     removed: Sequence[str],
     options: Mapping[str, Any],
+    bounds: StorageBounds,
     *,
     expected_rev: int | None,
 ) -> Call[int]:
@@ -216,11 +218,11 @@ def patch(
         new_rev,
         set_count=len(fields),
         merge_count=len(merges),
-        max_fields=MAX_FIELDS,
+        bounds=bounds_argument(bounds),
         rest=[
             *[part for pair in fields.items() for part in pair],
-            *[part for merge in merges for part in merge],
             *removed,
+            *[part for merge in merges for part in merge],
         ],
     )
     if not {*fields, *removed} & {*RECORD_FIELDS}:
@@ -250,6 +252,7 @@ def set_status(
     status: str,
     reason: str | None = None,
     result: Any = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
     *,
     expected_rev: int | None = None,
 ) -> Call[StatusChange]:
@@ -257,6 +260,8 @@ def set_status(
 
     `completed` and `failed` are said by the worker, so they need the lease that is held. Any other status is an order.
     """
+    text = "" if result is None else to_json(result, "result")
+    check_size(bounds, "result_bytes", text, "result")
     return guarded_write(
         script("sessions/set_status"),
         keys,
@@ -266,8 +271,8 @@ def set_status(
         _read_status_change,
         is_order=int(status not in ("completed", "failed")),
         status=status,
-        reason=reason_text(reason),
-        result="" if result is None else to_json(result, "result"),
+        reason=reason_text(reason, bounds),
+        result=text,
     )
 
 

@@ -52,7 +52,7 @@ class SessionLoops(SessionBase):
         self._run(
             loops.start(
                 self._keys, *self._writer(), loop.id, status=status, config=config, parent=parent, group=group,
-                continuation=continuation, metadata=metadata,
+                continuation=continuation, metadata=metadata, bounds=self._context.bounds,
             )
         )  # fmt: skip
         return loop
@@ -97,7 +97,9 @@ class Loop(NotPicklable):
 
     def _set_status(self, status: str, reason: str | None) -> int:
         session = self._session
-        return session._run(loops.set_status(session._keys, *session._writer(), self.id, status, reason))
+        return session._run(
+            loops.set_status(session._keys, *session._writer(), self.id, status, reason, session._context.bounds)
+        )
 
     def record_usage(self, step_id: str, usage: Usage | Mapping[str, Any]) -> Usage:
         """Add the usage of a step, once for its ID: to the loop, the session, and what the session and its ancestors spent.
@@ -110,7 +112,9 @@ class Loop(NotPicklable):
             The usage of the whole loop.
         """
         session = self._session
-        return session._run(loops.record_usage(session._keys, *session._writer(), self.id, step_id, usage))
+        return session._run(
+            loops.record_usage(session._keys, *session._writer(), self.id, step_id, usage, session._context.bounds)
+        )
 
     def add_turn(
         self,
@@ -161,11 +165,13 @@ class Loop(NotPicklable):
 
     def _append(self, kind: Literal["event", "turn"], value: Any) -> int:
         session = self._session
-        return session._run(loops.append_record(session._keys, *session._writer(), self.id, kind, value))
+        return session._run(
+            loops.append_record(session._keys, *session._writer(), self.id, kind, value, session._context.bounds)
+        )
 
     def _put(self, field: Literal["metadata", "group"], value: Any) -> None:
         session = self._session
-        session._run(loops.put_field(session._keys, *session._writer(), self.id, field, value))
+        session._run(loops.put_field(session._keys, *session._writer(), self.id, field, value, session._context.bounds))
 
     def turns(self, limit: int = 50, cursor: str | None = None) -> Page[LoopTurn]:
         """Return a page of the loop's turns, oldest first. `limit`: 1 to 1,000."""

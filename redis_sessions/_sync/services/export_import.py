@@ -110,7 +110,7 @@ def import_sessions(
 ) -> ImportResult:
     """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged."""
     import_staging.checked_on_conflict(on_conflict)
-    bounds = Bounds.of(context.settings)
+    bounds = Bounds.of(context.settings, context.bounds)
     with SpooledTemporaryFile(_MEMORY_BYTES) as spool:
         reader = Reader(spool, bounds, checked_key(key))
         for line in primitives.each(file_lines(lines) if is_file(lines) else lines):
