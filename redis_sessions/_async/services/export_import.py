@@ -27,6 +27,7 @@ from ...errors import (
 from ...models.transfer import ImportResult, OnConflict
 from ..transport import primitives
 from .context import CacheContext
+from .ledger_export import ledger_fields
 
 _MEMORY_BYTES = 8 * 1024 * 1024
 """The maximum size in bytes that an import keeps in memory. The rest is in a temporary file."""
@@ -104,6 +105,9 @@ async def _session_lines(
             count += len(page.elements)
         is_same = page.counters.rev == first.counters.rev or marks.agree_with_fields()
         if count == last - first.counters.dropped and page.change == first.change and is_same:
+            async for some in ledger_fields(context.executor, keys, incarnation, first.fields):
+                for line in writer.ledger(keys.id, some):
+                    yield line
             return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 

@@ -306,14 +306,18 @@ class Deletion(NamedTuple):
     """open: the session must end first. parent: `members` must be deleted first. kept: it moved on or is in use."""
     number: str
     members: Members
+    has_ledger: bool = False
+    """True if a deleted session leaves a ledger, which must be removed."""
 
 
 def delete(keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None) -> Call[Deletion]:
     """Delete a session. With the time of its last update it is deleted only if nothing happened since."""
 
     def read(reply: list[bytes]) -> Deletion:
-        outcome, number, *members = reply
-        return Deletion(outcome.decode(), number.decode(), read_members(members))  # type: ignore[arg-type]
+        outcome, number, *rest = reply
+        if outcome == b"deleted":
+            return Deletion("deleted", number.decode(), [], has_ledger=bool(rest))
+        return Deletion(outcome.decode(), number.decode(), read_members(rest))  # type: ignore[arg-type]
 
     call = invoke(
         script("sessions/delete"),

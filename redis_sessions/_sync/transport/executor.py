@@ -57,8 +57,7 @@ class Executor:
         self.where = where
         self._namespace = namespace
         self.retry_for = retry_for
-        self.acks = acks
-        self._wait_ms = wait_ms
+        self.acks, self._wait_ms = acks, wait_ms
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
         self._is_checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
