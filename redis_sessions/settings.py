@@ -273,7 +273,7 @@ class StorageBounds(BaseModel):
     """Messages of one append or edit."""
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""
-    loops: int = _count(100_000)
+    loops: int = _count(1000, 100_000)
     """Loops of a session."""
     loop_config_bytes: int = _bytes(16 * 1024)
     """The configuration of a loop, with its parent, group and continuation, as JSON."""

@@ -270,8 +270,7 @@ _FORMS: dict[str, Form] = {
     "idle_ttl": _number(MAX_DURATION_MS),
     "cleanup": _matching(rb"delete", "delete"),
     "report": Form('\'<kind><flags> <facts> <payload>\' with "@text@" and "@facts@"', _report),
-    "has_metadata": _matching(rb"1", "1"),
-    "has_ledger": _matching(rb"1", "1"),
+    **dict.fromkeys(("has_metadata", "has_ledger"), _matching(rb"1", "1")),
     "system_tokens": _number(2**31),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
     "fairness_key": _ID_128,
@@ -315,12 +314,8 @@ _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "waits": (_matching(rb"1", "1"), _is_number),
 }
 _LEDGER_FAMILIES: dict[str, tuple[Form, Suffix]] = {
-    "config": (Form("a JSON object", is_json_object), _is_loop),
-    "extra": (Form("a JSON object", is_json_object), _is_loop),
-    "group": (Form("a JSON object", is_json_object), _is_loop),
+    **dict.fromkeys(("config", "extra", "group"), (Form("a JSON object", is_json_object), _is_loop)),
+    **dict.fromkeys(("event", "turn", "steps"), (_LINES, _is_page)),
     "reason": (_TEXT, _is_loop),
-    "event": (_LINES, _is_page),
-    "turn": (_LINES, _is_page),
-    "steps": (_LINES, _is_page),
     "step": (_record("usage"), _is_step),
 }

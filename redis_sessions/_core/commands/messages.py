@@ -39,14 +39,9 @@ _APPEND = script("messages/append")
 
 
 def encode_batch(
-    messages: Iterable[MessageLike],
-    batch_id: str | None,
-    count: TokenCounter,
-    bounds: StorageBounds = DEFAULT_BOUNDS,
-    *,
-    minimum: int = 1,
-    usage: Any = None,
-) -> tuple[str, list[Encoded]]:
+    messages: Iterable[MessageLike], batch_id: str | None, count: TokenCounter, bounds: StorageBounds = DEFAULT_BOUNDS,
+    *, minimum: int = 1, usage: Any = None,
+) -> tuple[str, list[Encoded]]:  # fmt: skip
     """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
 
     Args:

@@ -62,16 +62,9 @@ def create(
         return Found(found.decode(), is_created == 1, StoredOptions(*options) if options else None)
 
     return invoke(
-        script("sessions/create"),
-        keys,
-        read,
-        incarnation=incarnation,
-        on_existing=on_existing,
-        caps=settings.caps,
-        ttl_ms=settings.ttl_ms,
-        lifetime_ms=settings.max_lifetime_ms,
-        rest=new_session_fields(settings, fields),
-    )
+        script("sessions/create"), keys, read, incarnation=incarnation, on_existing=on_existing, caps=settings.caps,
+        ttl_ms=settings.ttl_ms, lifetime_ms=settings.max_lifetime_ms, rest=new_session_fields(settings, fields),
+    )  # fmt: skip
 
 
 def incarnation_of(keys: SessionKeys) -> Call[str | None]:

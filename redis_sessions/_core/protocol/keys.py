@@ -13,7 +13,7 @@
     <namespace>:{<tag>}:running:<agent>   zset     with a bound, what runs, by the end of its lease
     <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
-                                          hash, list, hash: a session that is being imported
+                                          hash     a session that is being imported
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
