@@ -1,4 +1,4 @@
-"""What a ledger costs: events are stored apart from their session, in pages, and change the cost of nothing else."""
+"""The cost of a ledger: events are stored apart from their session, in pages, and change the cost of nothing else."""
 
 from __future__ import annotations
 

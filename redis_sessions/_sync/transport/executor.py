@@ -59,9 +59,8 @@ class Executor:
         self.retry_for = retry_for
         self.acks, self._wait_ms = acks, wait_ms
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
-        self._is_checked = False
+        self._is_checked, self._hints_from = False, 0.0
         self._ancestors: dict[str, tuple[str, ...]] = {}
-        self._hints_from = 0.0
         self.observer: WriteObserver | None = None
         self.bounds = DEFAULT_BOUNDS
         """The bounds of what is stored, for calls that the background makes."""
