@@ -40,9 +40,8 @@ if is_moved or after_seq > counters.last_seq then
   return redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f 0 0', is_moved and 'moved' or 'beyond_end',
     is_moved and newest_seq or after_seq, counters.last_seq))
 end
-local set_from, value_bytes = check_state(session, rest, check_count, set_count, remove_count, bounds)
-if not set_from then return value_bytes end
-local refusal
+local set_from, refusal, value_bytes = check_state(session, rest, check_count, set_count, remove_count, bounds)
+if refusal then return refusal end
 local remove_from = set_from + set_count * 2
 local entries = tail(rest, remove_from + remove_count)
 local limits, text, pins = unpack(redis.call('HMGET', session, 'limits', 'layout', 'pins'))

@@ -1,5 +1,5 @@
 -- Check the part of an edit that concerns the state. `fields` are name, value ('' for none), … that must be there, then name, value, …
--- to set, then names to remove. Return the index of the first field to set, and `value_bytes` after the change; or nil and the refusal.
+-- to set, then names to remove. Return the index of the first field to set; then the refusal, or nil and `value_bytes` after the change.
 --- include: check_values
 local function check_state(session, fields, check_count, set_count, remove_count, bounds)
   for at = 1, check_count * 2, 2 do
@@ -14,5 +14,5 @@ local function check_state(session, fields, check_count, set_count, remove_count
   local set_from = check_count * 2 + 1
   if set_count + remove_count == 0 then return set_from end
   local refusal, value_bytes = check_values(session, fields, set_from, set_count, set_from - 1 + set_count * 2 + remove_count, bounds)
-  return not refusal and set_from or nil, refusal or value_bytes
+  return set_from, refusal, value_bytes
 end

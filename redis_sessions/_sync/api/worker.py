@@ -218,9 +218,12 @@ class Worker:
             return
         try:
             text = None if result is None else to_json(result, "result")
+        except InvalidInput as problem:
+            raise GiveUp(f"the handler returned what is not JSON: {problem}") from None
+        try:
             check_size(self._context.bounds, "result_bytes", text or "", "result")
         except InvalidInput as problem:
-            raise GiveUp(f"the handler returned what cannot be stored: {problem}") from None
+            raise GiveUp(f"the handler returned too much: {problem}") from None
         if run.work == "turn":
             if result is not None:
                 _log.warning(
