@@ -23,6 +23,7 @@ from .recorded_results import APPEND, words_of
 from .state import field
 from .storage_bounds import bounds_argument, check_fields
 
+_EDIT_NAME = "messages/edit"
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
     "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0,
@@ -113,7 +114,7 @@ def _edit(
         "bounds": bounds_argument(bounds),
     }  # fmt: skip
     return guarded_write(
-        script("messages/edit"), keys, incarnation, lease, expected_rev, read,
+        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
         batch=batch, operation=batch, kind="" if kind == APPEND else f"{kind} ", **arguments,
         rest=[*pairs, *removed, *[one.entry for one in encoded]],
     )  # fmt: skip
@@ -139,7 +140,7 @@ def replace(
 
     arguments = _EDIT | {"replaced_seq": whole(seq, "seq", minimum=1), "bounds": bounds_argument(DEFAULT_BOUNDS)}
     return guarded_write(
-        script("messages/edit"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
+        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
         kind="replace_message ", **arguments,
     )  # fmt: skip
 
