@@ -21,8 +21,7 @@ async def ledger_fields(
     executor: Executor, keys: SessionKeys, incarnation: str, fields: Mapping[bytes, bytes]
 ) -> AsyncIterator[Fields]:
     """Yield the fields of the ledger in some order that an import takes. Raises SessionNotFound and SessionDamaged."""
-    for loop in fields.get(b"loops", b"").decode().split():
-        record = LoopRecord.parse(fields[f"loop.{loop}".encode()].decode())
+    for loop, record in _loops(keys, fields):
         facts = [f"{kind}.{loop}" for kind in ("config", "extra", "reason", "group")]
         values = await executor.run(loops.read_fields(keys, facts))
         yield [
@@ -39,6 +38,14 @@ async def ledger_fields(
                         yield [(name, _found(value, keys, name)) for name, value in zip(page, values, strict=True)]
     if await executor.run(sessions.incarnation_of(keys)) != incarnation:
         raise SessionNotFound(session_id=keys.id)
+
+
+def _loops(keys: SessionKeys, fields: Mapping[bytes, bytes]) -> list[tuple[str, LoopRecord]]:
+    try:
+        names = fields.get(b"loops", b"").decode().split()
+        return [(name, LoopRecord.parse(fields[f"loop.{name}".encode()].decode())) for name in names]
+    except (LookupError, ValueError) as problem:
+        raise SessionDamaged(session_id=keys.id, detail=f"the record of a loop cannot be read: {problem}") from None
 
 
 async def _pages(executor: Executor, keys: SessionKeys, kind: str, loop: str, count: int) -> AsyncIterator[Fields]:
