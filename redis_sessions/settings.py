@@ -259,8 +259,8 @@ class StorageBounds(BaseModel):
     """The whole state of a session: names, and values as JSON."""
     variables_bytes: int = _bytes(1024 * 1024)
     """All variables of a session: names and values."""
-    fields: int = _count(10_000)
-    """Fields of a session's hash. Each metadata key, state name and variable is one."""
+    values: int = _count(2000, 100_000)
+    """Metadata keys, names of the state and variables of a session, all together."""
     task_bytes: int = _bytes(256 * 1024)
     """The task of a child."""
     reference_bytes: int = _bytes(4096)

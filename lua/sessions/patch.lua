@@ -13,7 +13,7 @@ local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made
 local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local set_count     = tonumber(ARGV[5]) -- how many of the following fields are set
 local merge_count   = tonumber(ARGV[6]) -- how many records are merged then: name, default, changes ('*' keeps a word)
-local bounds        = ARGV[7]       -- '<fields> <metadata bytes> <state bytes> <variable bytes>'
+local bounds        = ARGV[7]       -- '<metadata bytes> <state bytes> <variable bytes> <number of values>'
 local fields        = tail(ARGV, 8) -- name, value, … of those set, then the names of those removed, then the merges
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)

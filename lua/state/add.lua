@@ -13,7 +13,7 @@ local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made
 local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local field         = ARGV[5]       -- 'state.<name>'
 local amount        = tonumber(ARGV[6]) -- a whole number, may be negative
-local bounds        = ARGV[7]       -- '<fields> <metadata bytes> <state bytes> <variable bytes>'
+local bounds        = ARGV[7]       -- '<metadata bytes> <state bytes> <variable bytes> <number of values>'
 local kind          = ARGV[8]       -- with which the result begins: 'add:<hash of the name>'
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)

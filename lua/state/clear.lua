@@ -22,7 +22,8 @@ for _, field in ipairs(redis.call('HKEYS', session)) do
   end
 end
 if value_bytes then
-  value_bytes = prefix == 'var.' and string.gsub(value_bytes, '%d+$', '0') or string.gsub(value_bytes, ' %d+ ', ' 0 ')
-  redis.call('HSET', session, 'value_bytes', value_bytes)
+  local metadata, state, variables, count = string.match(value_bytes, '^(%d+) (%d+) (%d+) (%d+)$')
+  if prefix == 'var.' then variables = 0 else state = 0 end
+  redis.call('HSET', session, 'value_bytes', string.format('%d %d %d %d', metadata, state, variables, math.max(count - removed, 0)))
 end
 return commit_write(session, messages, write, operation_id, string.format('%d', removed))

@@ -13,7 +13,7 @@ local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local set_count     = tonumber(ARGV[5]) -- how many of the following fields are set
-local bounds        = ARGV[6]       -- '<fields> <metadata bytes> <state bytes> <variable bytes>'
+local bounds        = ARGV[6]       -- '<metadata bytes> <state bytes> <variable bytes> <number of values>'
 local fields        = tail(ARGV, 7) -- name, value, … of those set, then the names of those removed
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)

@@ -167,7 +167,7 @@ def test_refused_write_leaves_session_as_it_was(scripts: Scripts) -> None:
     scripts.append("u@1 b {}")
     scripts.refused("MESSAGE_NOT_FOUND", "messages/pin", seq="9", pinned="1")
     scripts.refused("NOT_AN_INTEGER", "state/add", operation_id="x", field="status", amount="1")
-    for bounds in ("3 99 99 99", "99 99 1 99"):
+    for bounds in ("99 99 99 0", "99 1 99 9"):
         given = {"set_count": "1", "merge_count": "0", "bounds": bounds}
         scripts.refused("BOUND_EXCEEDED", "sessions/patch", "state.a", "1", **given)
     for name in ("messages/edit", "sessions/set_status", "sessions/patch", "state/clear"):
@@ -187,7 +187,7 @@ def test_patch_merges_words_of_packed_records(scripts: Scripts) -> None:
         "user",
         *("settings", "", "9 * * 5000 *"),
         *("limits", "- - - error", "4 * * *"),
-        **values("sessions/patch", set_count="1", merge_count="2", bounds="99 99 99 99"),
+        **values("sessions/patch", set_count="1", merge_count="2", bounds="99 99 99 9"),
     )
     assert reply == [b"L1", b"1"]
     stored = scripts.client.hgetall(KEYS[0])

@@ -278,3 +278,27 @@ def test_unknown_bound_is_refused() -> None:
     assert StorageBounds(name_bytes=MAX_WIRE_BYTES).name_bytes == MAX_WIRE_BYTES
     with pytest.raises(SessionsError, match=r"bounds\.name_bytes"):
         StorageBounds(name_bytes=MAX_WIRE_BYTES + 1)
+
+
+def test_values_above_their_number_are_refused(url: str, namespace: str) -> None:
+    """Metadata, state and variables share a bound of their number, and a value that leaves makes room."""
+    with SessionCache.from_url(url, namespace=namespace, bounds={"values": 3}) as cache:
+        session = cache.create("s", metadata={"a": 1})
+        session.state.put("a", 1)
+        session.variables.put("a", "1")
+        calls: list[Callable[[], object]] = [
+            lambda: session.state.put("b", 1), lambda: session.state.add("b"), lambda: session.variables.put("b", "1"),
+            lambda: session.patch(metadata={"b": 1}), lambda: session.append(X, state={"b": 1}),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(BoundExceeded, match="values of 's' would be 4"):
+                call()
+        session.state.put("a", 2)
+        session.patch(remove_metadata=["a", "a"])
+        session.state.add("b")
+        session.state.clear()
+        session.patch(metadata={"a": 1, "b": 2}, name="n")
+        with pytest.raises(BoundExceeded, match="values of 's' would be 4"):
+            session.state.put("b", 1)
+        with pytest.raises(InvalidInput, match=r"values: must have at most 3 \(values\), got 4"):
+            session.patch(metadata={str(n): n for n in range(4)})

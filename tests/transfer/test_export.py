@@ -25,7 +25,7 @@ def test_imported_sessions_equal_exported_sessions(cache: SessionCache, other: S
     session = create_full_session(cache)
     keys = session_keys(cache.namespace, "root")
     client.hset(keys.session, "var.raw", b"\xff\x00")
-    client.hset(keys.session, "value_bytes", "4 21 15")
+    client.hset(keys.session, "value_bytes", "4 21 15 5")
     client.lset(keys.messages, 0, client.lindex(keys.messages, 0) + b"\xfe")
     lines = list(session.export())
     assert all("\n" not in line and len(line.splitlines()) == 1 for line in lines)

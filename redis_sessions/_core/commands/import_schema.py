@@ -235,7 +235,7 @@ _FORMS: dict[str, Form] = {
     "status": _matching(_STATUS, "a status"),
     "counters": _record("counters"),
     "settings": Form(f"{_SETTINGS.expected} within the bounds of the settings", _settings),
-    "value_bytes": _matching(COUNT + b" " + COUNT + b" " + COUNT, "bytes of metadata, state and variables"),
+    "value_bytes": _matching(b" ".join([COUNT] * 4), "bytes of metadata, state and variables, and their number"),
     "created": _matching(rb"[1-9][0-9]{0,15}", "µs since the epoch"),
     "max_tokens": _number(2**53),
     "max_inbox": _number(1000, 1),

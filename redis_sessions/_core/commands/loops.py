@@ -27,6 +27,8 @@ from .storage_bounds import check_size
 M = TypeVar("M", bound=BaseModel)
 PAGE_LINES = 16
 """The number of events, turns or step IDs in one page, which is a field of the ledger."""
+PAGE_LOOPS = 200
+"""The most loops of one reply."""
 PAGE_BYTES = 1024 * 1024
 """Bytes at which a reply is full."""
 LEDGER_EXTRA_TTL_MS = 31 * 24 * 3600 * 1000
@@ -172,6 +174,7 @@ def read_ledger(keys: SessionKeys, incarnation: str, first: int) -> Call[LedgerP
         read,
         incarnation=incarnation,
         first=first,
+        limit=PAGE_LOOPS,
         max_bytes=PAGE_BYTES,
         writes=False,
     )

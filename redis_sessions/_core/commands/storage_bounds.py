@@ -50,6 +50,8 @@ def check_fields(bounds: StorageBounds, fields: Mapping[str, Argument]) -> None:
     for prefix, size in value_sizes(fields).items():
         bound = _BOUND_OF_PREFIX[prefix]
         check_number(bounds, bound, size, bound.removesuffix("_bytes"))
+    if len(fields) > bounds.values:
+        check_number(bounds, "values", int(value_bytes(fields).split()[3]), "values")
 
 
 def check_tags(bounds: StorageBounds, tags: Sequence[str]) -> None:
@@ -77,14 +79,15 @@ def value_sizes(fields: Mapping[str, Argument]) -> dict[str, int]:
 
 
 def value_bytes(fields: Mapping[str, Argument]) -> str:
-    """Return the record of a new session that counts the bytes of its metadata, state and variables."""
+    """Return the record of a new session: the bytes of its metadata, state and variables, and the number of all values."""
     sizes = value_sizes(fields)
-    return " ".join(str(sizes.get(prefix, 0)) for prefix in _BOUND_OF_PREFIX)
+    count = sum(field.partition(".")[0] in _BOUND_OF_PREFIX for field in fields if "." in field)
+    return _words(*[sizes.get(prefix, 0) for prefix in _BOUND_OF_PREFIX], count)
 
 
 def bounds_argument(bounds: StorageBounds) -> str:
-    """Return the bounds of a session's fields as scripts take them: '<fields> <metadata> <state> <variables>' (bytes)."""
-    return _words(bounds.fields, bounds.metadata_bytes, bounds.state_bytes, bounds.variables_bytes)
+    """Return the bounds of a session's values as scripts take them: '<metadata> <state> <variables> <number of values>'."""
+    return _words(bounds.metadata_bytes, bounds.state_bytes, bounds.variables_bytes, bounds.values)
 
 
 def _length(value: Argument) -> int:
