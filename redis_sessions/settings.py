@@ -281,7 +281,7 @@ class StorageBounds(BaseModel):
     """The metadata of a loop, or the selection of its group, as JSON."""
     loop_event_bytes: int = _bytes(64 * 1024)
     """One event of a loop, as JSON."""
-    loop_turn_bytes: int = _bytes(256 * 1024)
+    loop_turn_bytes: int = _bytes(128 * 1024)
     """One turn of a loop, as JSON."""
     loop_records: int = _count(10_000_000, 1_000_000_000)
     """Events of one loop. The same bound counts for its turns, and for its steps."""
