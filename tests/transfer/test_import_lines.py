@@ -125,7 +125,7 @@ def test_line_out_of_place_is_refused_before_anything_is_sent(unreachable: Sessi
         ([session], "line 1 must be the header"),
         ([head.replace('"root":"root"', '"root":"a b"')], "line 1 an ID"),
         ([head, messages], "line 2 has messages of another session"),
-        ([head, head], "line 2 must be a session, messages, or the end"),
+        ([head, head], "line 2 must be a session, messages, a ledger, or the end"),
         ([head, "[" * 100_000], "line 2 is not JSON"),
         (["\ud800"], "line 1 is not JSON"),
         ([7], "line 1 is not JSON"),
@@ -158,7 +158,7 @@ def test_version_1_session_under_version_5_header_is_refused(unreachable: Sessio
     assert refusal(unreachable, lines) == expected
 
 
-@pytest.mark.parametrize("version", [0, 4, 6, "5", None, [5]])
+@pytest.mark.parametrize("version", [0, 5, 7, "6", None, [6]])
 def test_other_version_is_refused_at_its_header(unreachable: SessionCache, version: Any) -> None:
     """A header without the version 6 is refused, and the error names the version that was found."""
     with SessionCache.from_url("fake://") as cache:
