@@ -18,8 +18,10 @@ from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from .errors import (
     AccessDenied,
+    CodecMissing,
     CompactionConflict,
     ConcurrentModification,
+    DecryptionError,
     EditConflict,
     InvalidInput,
     InvalidState,
@@ -96,9 +98,11 @@ __all__ = [
     "Attempt",
     "CacheOptions",
     "ChildInfo",
+    "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
     "Conversation",
+    "DecryptionError",
     "Documents",
     "EditConflict",
     "Evaluation",

@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 from redis.exceptions import AskError, NoPermissionError, NoScriptError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from ..._core.commands.forks import origins_of
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import SCHEMA_VERSION, meta_key
+from ..._core.protocol.chain import Chain
+from ..._core.protocol.encoding import OriginsNeeded
+from ..._core.protocol.keys import SCHEMA_VERSION, SessionKeys, meta_key
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectImpossible,
@@ -49,7 +52,14 @@ class Executor:
     """Runs calls on the nodes of one engine, for one namespace."""
 
     def __init__(
-        self, router: Router, where: str, namespace: str, retry_for: float, acks: int = 0, wait_ms: int = 0
+        self,
+        router: Router,
+        where: str,
+        namespace: str,
+        retry_for: float,
+        acks: int = 0,
+        wait_ms: int = 0,
+        chain: Chain | None = None,
     ) -> None:
         self._router = router
         self.where = where
@@ -57,6 +67,8 @@ class Executor:
         self.retry_for = retry_for
         self.acks = acks
         self._wait_ms = wait_ms
+        self.chain = chain
+        """The codecs with which replies are decoded."""
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
         self._is_checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
@@ -65,7 +77,9 @@ class Executor:
 
     def twin(self) -> Executor:
         """Return an executor with the same settings and connections of its own, which does not observe writes."""
-        return Executor(self._router.twin(), self.where, self._namespace, self.retry_for, self.acks, self._wait_ms)
+        return Executor(
+            self._router.twin(), self.where, self._namespace, self.retry_for, self.acks, self._wait_ms, self.chain
+        )
 
     async def close(self) -> None:
         """Close the connections of this executor for good."""
@@ -174,7 +188,8 @@ class Executor:
                     result: T = await self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
-                    results.append(call.result(reply))
+                    read: T = await self._result(call, reply)
+                    results.append(read)
             except SessionsError as problem:
                 results.append(problem.with_traceback(None))
         return results
@@ -207,7 +222,8 @@ class Executor:
                     refusal = StoreUnavailable(where=self.where, waited=0.0, detail=str(reply))
                 results.append(refusal)
             else:
-                results.append(call.result(reply))
+                read: T = await self._result(call, reply)
+                results.append(read)
         return results
 
     async def _retry(self, call: Call[T], first: Exception, began: float) -> T:
@@ -278,7 +294,20 @@ class Executor:
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
-        return call.result(reply)
+        return await self._result(call, reply)
+
+    async def _result(self, call: Call[T], reply: Any) -> T:
+        """Return the result of a reply. What a fork has of another session is read with the ID of that session."""
+        if self.chain is None:
+            return call.result(reply)
+        if isinstance(call.keys, SessionKeys):
+            call.keys.chain = self.chain
+        while True:
+            try:
+                return call.result(reply)
+            except OriginsNeeded as problem:
+                keys = problem.keys
+            keys.origins = await self.run(origins_of(keys))
 
     async def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""

@@ -14,9 +14,12 @@ from pydantic_core import from_json as parse_json
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
 from ...settings import MAX_WIRE_BYTES
+from ..protocol.chain import is_encoded
 from ..protocol.ids import check_id
 from ..protocol.json_values import MAX_JSON_DEPTH, from_json
 from ..protocol.record_schema import SCHEMA
+from ..protocol.result_records import MARK as RECORD_MARK
+from ..protocol.result_records import ResultRecord, filled
 from .session_fields import MAX_PRIORITY, check_agent
 
 COUNT = rb"(?:0|[1-9][0-9]{0,12})"
@@ -97,7 +100,9 @@ def check_field(id: str, name: str, value: bytes) -> None:
 
 
 def is_json(data: bytes) -> bool:
-    """Return whether a text is JSON without NaN, without infinite numbers, and nested at most 200 levels."""
+    """Return whether a text is encoded, or JSON without NaN, without infinite numbers, and nested at most 200 levels."""
+    if is_encoded(data):
+        return True
     try:
         parse_json(data, allow_inf_nan=False, cache_strings=False)
     except ValueError:
@@ -108,6 +113,35 @@ def is_json(data: bytes) -> bool:
 def is_json_object(data: bytes) -> bool:
     """Return whether a text is a JSON object, as `is_json` accepts it."""
     return data[:1] == b"{" and is_json(data)
+
+
+def is_payload(data: bytes) -> bool:
+    """Return whether a message can have a payload: a JSON object, the record of a child's end, or one that is encoded."""
+    if data[:1] == b"{":
+        return is_json_object(data)
+    if data[:1] != RECORD_MARK:
+        return is_encoded(data)
+    try:
+        record = ResultRecord.parse(data)
+    except ValueError:
+        return False
+    return (
+        _RECORD_WORDS.fullmatch(" ".join(record[:6])) is not None
+        and _USAGE.fullmatch(record.usage) is not None
+        and is_text(record.reason)
+        and (not record.result or is_json(record.result))
+        and (not record.template or is_template(record.template))
+    )
+
+
+def is_template(template: bytes) -> bool:
+    """Return whether a template of a child's result makes a payload."""
+    if not is_json_object(template):
+        return False
+    try:
+        return bool(filled(template, "", {}))
+    except ValueError:
+        return False
 
 
 def _is_odd_json(data: bytes) -> bool:
@@ -127,7 +161,10 @@ def _is_odd_json(data: bytes) -> bool:
     return False
 
 
-def _is_text(value: bytes) -> bool:
+def is_text(value: bytes) -> bool:
+    """Return whether a stored text is UTF-8, or encoded."""
+    if is_encoded(value):
+        return True
     try:
         value.decode()
     except UnicodeDecodeError:
@@ -201,19 +238,20 @@ def _report(value: bytes) -> bool:
     if not found:
         return value == b""
     head, facts, template = found.groups()
-    before, text, after = template.partition(b'"@text@"')
-    after, told, rest = after.partition(b'"@facts@"')
-    payload = before + b'""' + after + b"{}" + rest
-    entry = head + b"1 x " + (b"" if facts == b"-" else facts + b" ") + payload
+    entry = head + b"1 x " + (b"" if facts == b"-" else facts + b" ") + template
     match = ENTRY.match(entry)
-    return bool(text and told and match and entry[match.end() :] == payload and is_json_object(payload))
+    return bool(match and entry[match.end() :] == template and is_template(template))
 
 
 def _shown(name: str) -> str:
     return repr(name if len(name) <= 80 else f"{name[:60]}…")
 
 
-_COUNT, _TEXT = _matching(COUNT, "a number of at most 13 digits"), Form("text in UTF-8", _is_text)
+_RECORD_WORDS = re.compile(
+    r"[^\s]{1,1024} [0-9a-f]{12} [^\s]{0,512} [^\s]{0,512} (?:completed|failed|cancelled|timed_out) \d{1,13}\.\d{3}"
+)
+_USAGE = re.compile(b"(?:%b)?" % _pattern("usage"))
+_COUNT, _TEXT = _matching(COUNT, "a number of at most 13 digits"), Form("text in UTF-8", is_text)
 _JSON = Form("a JSON value", is_json)
 _SETTINGS = _record("settings")
 _ID_128 = Form("an ID of at most 128 characters", _passes(check_id, "id", 128))
@@ -268,7 +306,7 @@ _FORMS: dict[str, Form] = {
     **{name: _matching(rb"(?: %b)*" % COUNT, "numbers of members") for name in ("cancelled", "requested")},
     **{name: Form(f"an ID as {name}_id", _passes(check_id)) for name in ("user", "agent", "parent")},
     **dict.fromkeys(("type", "tags", "result", "spawned_by"), _JSON),
-    **dict.fromkeys(("name", "system", "reason", "task", "model", "cancelled_why", "requested_why"), _TEXT),
+    **dict.fromkeys(("name", "system", "reason", "task", "model", "cancelled_why", "requested_why", "origins"), _TEXT),
 }
 REQUIRED = ("incarnation", "status", "counters", "settings", "created", "max_tokens", "max_inbox")
 Suffix = Callable[[str], Any]
@@ -305,7 +343,7 @@ _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "turn": (_TIMED_JSON, _is_record),
     "step": (_record("usage"), _is_step),
     "member": (_record("member"), _is_number),
-    "member_result": (Form("a JSON object", is_json_object), _is_number),
+    "member_result": (Form("a reason and a result", lambda value: value[:1] == RECORD_MARK), _is_number),
     "label": (_COUNT, _is_loop),
     "waits": (_matching(rb"1", "1"), _is_number),
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Call, invoke
+from ..protocol.encoding import encoded_reason
 from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
 from ..protocol.records import Waiter
@@ -204,7 +205,8 @@ def advance(
     """
     return invoke(
         script("runs/advance"), keys, _read_claim, other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
-        operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms, problem=problem,
+        operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms,
+        problem=encoded_reason(keys, problem),
         parked=parked, agent=agent if queue is not None else "",
     )  # fmt: skip
 
