@@ -106,11 +106,8 @@ def _with_messages(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
 
 def read_info(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
     """Return a SessionInfo from names and values of fields. Raises LookupError, ValueError or TypeError for a damaged field."""
-    found = {}
-    for name_bytes, value in zip(reply[::2], reply[1::2], strict=True):
-        name = name_bytes.decode()
-        found[name] = decoded_field(keys, name, value)
-    return _read_info(keys, found)
+    named = zip([name.decode() for name in reply[::2]], reply[1::2], strict=True)
+    return _read_info(keys, {name: decoded_field(keys, name, value) for name, value in named})
 
 
 _TEXT_FIELDS = {

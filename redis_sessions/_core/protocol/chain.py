@@ -23,7 +23,7 @@ HEAD = re.compile(rb"\x01([a-z]{0,8}) (=?\d{1,16}) ")
 
 
 class Binding(NamedTuple):
-    """What a value is bound to. A codec that encrypts refuses the value anywhere else."""
+    """The place that a value is bound to. A codec that encrypts refuses the value anywhere else."""
 
     namespace: str
     session_id: str

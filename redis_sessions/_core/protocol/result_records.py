@@ -78,7 +78,7 @@ def filled(template: bytes, text: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 class MemberResult(NamedTuple):
-    """What a tree keeps of a member that was deleted with its end: '\\2<bytes of the reason> <reason><result as JSON>'."""
+    """The reason and the result of a member that was deleted with its end: '\\2<bytes of the reason> <reason><result>'."""
 
     reason: bytes
     result: bytes

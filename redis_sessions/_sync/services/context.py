@@ -47,7 +47,8 @@ class CacheParts(NamedTuple):
         """Make the parts for one event loop. Nothing is sent yet. Raises InvalidInput for an option that is not valid."""
         router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
         wait_ms = round(bounds.timeout * 500)
-        executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms, chain)
+        executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        executor.chain = chain
         hub = NotificationHub(router, namespace)
         indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
         executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once

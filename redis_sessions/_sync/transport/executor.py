@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 from redis.exceptions import AskError, NoPermissionError, NoScriptError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ..._core.commands.forks import origins_of
 from ..._core.protocol.call import Call
 from ..._core.protocol.chain import Chain
-from ..._core.protocol.encoding import OriginsNeeded
-from ..._core.protocol.keys import SCHEMA_VERSION, SessionKeys, meta_key
+from ..._core.protocol.keys import SCHEMA_VERSION, meta_key
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectImpossible,
@@ -37,7 +35,8 @@ from ...errors import (
     StoreUnavailable,
 )
 from . import primitives
-from .refusals import DENIED, server_error
+from .decoded_replies import result_of
+from .refusals import DENIED, repeat_advice, server_error
 from .router import Router
 from .write_observer import WriteObserver
 
@@ -53,14 +52,7 @@ class Executor:
     """Runs calls on the nodes of one engine, for one namespace."""
 
     def __init__(
-        self,
-        router: Router,
-        where: str,
-        namespace: str,
-        retry_for: float,
-        acks: int = 0,
-        wait_ms: int = 0,
-        chain: Chain | None = None,
+        self, router: Router, where: str, namespace: str, retry_for: float, acks: int = 0, wait_ms: int = 0
     ) -> None:
         self._router = router
         self.where = where
@@ -68,19 +60,16 @@ class Executor:
         self.retry_for = retry_for
         self.acks = acks
         self._wait_ms = wait_ms
-        self.chain = chain
-        """The codecs with which replies are decoded."""
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
         self._is_checked = False
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
         self.observer: WriteObserver | None = None
+        self.chain: Chain | None = None
 
     def twin(self) -> Executor:
         """Return an executor with the same settings and connections of its own, which does not observe writes."""
-        return Executor(
-            self._router.twin(), self.where, self._namespace, self.retry_for, self.acks, self._wait_ms, self.chain
-        )
+        return Executor(self._router.twin(), self.where, self._namespace, self.retry_for, self.acks, self._wait_ms)
 
     def close(self) -> None:
         """Close the connections of this executor for good."""
@@ -189,7 +178,7 @@ class Executor:
                     result: T = self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
-                    read: T = self._result(call, reply)
+                    read: T = result_of(call, reply, self.chain, self.run)
                     results.append(read)
             except SessionsError as problem:
                 results.append(problem.with_traceback(None))
@@ -223,7 +212,7 @@ class Executor:
                     refusal = StoreUnavailable(where=self.where, waited=0.0, detail=str(reply))
                 results.append(refusal)
             else:
-                read: T = self._result(call, reply)
+                read: T = result_of(call, reply, self.chain, self.run)
                 results.append(read)
         return results
 
@@ -255,7 +244,7 @@ class Executor:
         except _RETRYABLE as problem:
             waited = time.monotonic() - began
             if may_have_run and call.writes:
-                advice = _repeat_advice(call, "look at what is stored before you repeat the call")
+                advice = repeat_advice(call, "look at what is stored before you repeat the call")
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
@@ -295,20 +284,9 @@ class Executor:
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
-        return self._result(call, reply)
-
-    def _result(self, call: Call[T], reply: Any) -> T:
-        """Return the result of a reply. What a fork has of another session is read with the ID of that session."""
         if self.chain is None:
             return call.result(reply)
-        if isinstance(call.keys, SessionKeys):
-            call.keys.chain = self.chain
-        while True:
-            try:
-                return call.result(reply)
-            except OriginsNeeded as problem:
-                keys = problem.keys
-            keys.origins = self.run(origins_of(keys))
+        return result_of(call, reply, self.chain, self.run)
 
     def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""
@@ -333,7 +311,7 @@ class Executor:
         acked = reply if isinstance(reply, int) else 0  # a master that was demoted since answers with an error
         if acked < self.acks:
             facts = {"session_id": call.keys.id, "acked": acked, "wanted": self.acks}
-            raise NotReplicated(**facts, **_repeat_advice(call, "check whether replicas are connected"))
+            raise NotReplicated(**facts, **repeat_advice(call, "check whether replicas are connected"))
 
     def _check_schema(self, is_write: bool, due: float) -> None:
         """Refuse another schema version's data. A write claims a namespace that no other version claimed for this version."""
@@ -351,10 +329,3 @@ class Executor:
             text = found.decode() if isinstance(found, bytes) else repr(found)
             raise SchemaMismatch(namespace=self._namespace, found=text, wanted=SCHEMA_VERSION)
         self._is_checked = True
-
-
-def _repeat_advice(call: Call[Any], otherwise: str) -> dict[str, Any]:
-    """Return the batch ID with which a call can be repeated, and the advice to do so."""
-    batch_id = call.operation or None
-    advice = f"Repeat it with batch_id={batch_id!r}: it is carried out once, however often it is repeated"
-    return {"batch_id": batch_id, "advice": advice if batch_id else otherwise[0].upper() + otherwise[1:]}
