@@ -11,7 +11,7 @@ from ..._core.commands import edits, forks, inbox, messages, sessions, watch_pro
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.watch_progress import WatchProgress
-from ..._core.protocol.encoding import encoded_origins
+from ..._core.protocol.encoding import copy_origins, encoded_origins
 from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
 from ..._core.protocol.keys import AgentKeys, SessionKeys
 from ..._durations import Duration, milliseconds, whole
@@ -282,7 +282,7 @@ class AsyncSession(
         fields = dict(description_fields(self._count, **described))
         if shared.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
-            fields["origins"] = encoded_origins(new, (self.id, *self._keys.origins))
+            fields["origins"] = encoded_origins(shared.chain, new.id, copy_origins(self._keys))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
         with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:

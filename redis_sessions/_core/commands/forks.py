@@ -16,7 +16,7 @@ from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import call_hash
 from ..protocol.encoding import decoded_origins, encoded_fields
-from ..protocol.keys import SessionKeys
+from ..protocol.keys import Origin, SessionKeys
 from ..protocol.result_records import FACTS_PLACE as _FACTS
 from ..protocol.result_records import TEXT_PLACE as _TEXT
 from ..protocol.scripts import script
@@ -69,8 +69,8 @@ def fork(
     )
 
 
-def origins_of(keys: SessionKeys) -> Call[tuple[str, ...]]:
-    """Read the sessions that a session is a fork of."""
+def origins_of(keys: SessionKeys) -> Call[tuple[Origin, ...]]:
+    """Read the sessions that a session was copied from."""
     return Call(("HGET", keys.session, "origins"), keys, lambda reply: decoded_origins(keys, reply), writes=False)
 
 

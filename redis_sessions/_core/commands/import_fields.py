@@ -18,14 +18,14 @@ from ..protocol.chain import is_encoded
 from ..protocol.ids import check_id
 from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
-from ..protocol.result_records import MemberResult
 from ..protocol.work import Work, queue_prefix
 from . import loops
 from .export_format import WAITER_FIELDS
 from .guarded_write import MAX_FIELDS
 from .import_messages import check_inbox
-from .import_schema import REQUIRED, Damaged, check_field, damaged, is_json, is_text
+from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
+from .import_values import check_member_result
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 
@@ -325,12 +325,6 @@ def _check_ledger(id: str, names: Sequence[str], fields: Mapping[bytes, bytes]) 
             if field.startswith(b"turn."):
                 LoopTurn.model_validate_json(value.partition(b" ")[2])
             elif field.startswith(b"member_result."):
-                _check_member_result(value)
+                check_member_result(value)
     except (ValueError, TypeError, OverflowError) as problem:
         raise Damaged(f"the ledger or a result of session {id!r} is damaged: {problem}") from None
-
-
-def _check_member_result(value: bytes) -> None:
-    found = MemberResult.parse(value)
-    if not (is_text(found.reason) and (not found.result or is_json(found.result))):
-        raise ValueError("member_result must have a reason and a result")

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from ..protocol.codec import PINNED_FLAG
 from ..protocol.records import Counters, Layout, Settings
-from .import_schema import ENTRY, WITH_FACTS, Damaged, damaged, is_payload
+from .import_schema import ENTRY, WITH_FACTS, Damaged, damaged
+from .import_values import is_payload
 
 MAX_SESSION_MESSAGES = 10_000_000
 MAX_OVER_CAP = 10_000

@@ -9,17 +9,15 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pydantic_core import from_json as parse_json
-
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
 from ...settings import MAX_WIRE_BYTES
 from ..protocol.chain import is_encoded
+from ..protocol.encoding import field_kind
 from ..protocol.ids import check_id
-from ..protocol.json_values import MAX_JSON_DEPTH, from_json
 from ..protocol.record_schema import SCHEMA
 from ..protocol.result_records import MARK as RECORD_MARK
-from ..protocol.result_records import ResultRecord, filled
+from .import_values import is_json, is_json_object, is_template, is_text
 from .session_fields import MAX_PRIORITY, check_agent
 
 COUNT = rb"(?:0|[1-9][0-9]{0,12})"
@@ -81,6 +79,8 @@ def damaged(id: str, field: str, expected: str, found: object) -> Damaged:
 
 def check_field(id: str, name: str, value: bytes) -> None:
     """Refuse a field that has no name of the storage reference, or not the form that goes with the name."""
+    if is_encoded(value) and (field_kind(name) or name == "origins"):
+        return
     form = _FORMS.get(name)
     if form is None:
         prefix, dot, rest = name.partition(".")
@@ -97,79 +97,6 @@ def check_field(id: str, name: str, value: bytes) -> None:
     if not form.is_valid(value):
         is_private = form.expected in (_TEXT.expected, _JSON.expected)
         raise damaged(id, name, form.expected, f"{len(value)} bytes of another form" if is_private else value)
-
-
-def is_json(data: bytes) -> bool:
-    """Return whether a text is encoded, or JSON without NaN, without infinite numbers, and nested at most 200 levels."""
-    if is_encoded(data):
-        return True
-    try:
-        parse_json(data, allow_inf_nan=False, cache_strings=False)
-    except ValueError:
-        return _is_odd_json(data)
-    return True
-
-
-def is_json_object(data: bytes) -> bool:
-    """Return whether a text is a JSON object, as `is_json` accepts it."""
-    return data[:1] == b"{" and is_json(data)
-
-
-def is_payload(data: bytes) -> bool:
-    """Return whether a message can have a payload: a JSON object, the record of a child's end, or one that is encoded."""
-    if data[:1] == b"{":
-        return is_json_object(data)
-    if data[:1] != RECORD_MARK:
-        return is_encoded(data)
-    try:
-        record = ResultRecord.parse(data)
-    except ValueError:
-        return False
-    return (
-        _RECORD_WORDS.fullmatch(" ".join(record[:6])) is not None
-        and _USAGE.fullmatch(record.usage) is not None
-        and is_text(record.reason)
-        and (not record.result or is_json(record.result))
-        and (not record.template or is_template(record.template))
-    )
-
-
-def is_template(template: bytes) -> bool:
-    """Return whether a template of a child's result makes a payload."""
-    if not is_json_object(template):
-        return False
-    try:
-        return bool(filled(template, "", {}))
-    except ValueError:
-        return False
-
-
-def _is_odd_json(data: bytes) -> bool:
-    """Return whether JSON that the fast parser refuses is valid: surrogates, and texts that nest nearly too deep."""
-    try:
-        value = from_json(data)
-    except (ValueError, RecursionError):
-        return False
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH + 2):  # a scalar stands below as many arrays and objects, and one more
-        if any(isinstance(part, float) and not abs(part) < float("inf") for part in level):
-            return False
-        outer = [part for part in level if isinstance(part, dict | list)]
-        level = [part for one in outer for part in (one.values() if isinstance(one, dict) else one)]
-        if not outer:
-            return True
-    return False
-
-
-def is_text(value: bytes) -> bool:
-    """Return whether a stored text is UTF-8, or encoded."""
-    if is_encoded(value):
-        return True
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _numbers(record: str, kind: str) -> bytes:
@@ -247,10 +174,6 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 80 else f"{name[:60]}…")
 
 
-_RECORD_WORDS = re.compile(
-    r"[^\s]{1,1024} [0-9a-f]{12} [^\s]{0,512} [^\s]{0,512} (?:completed|failed|cancelled|timed_out) \d{1,13}\.\d{3}"
-)
-_USAGE = re.compile(b"(?:%b)?" % _pattern("usage"))
 _COUNT, _TEXT = _matching(COUNT, "a number of at most 13 digits"), Form("text in UTF-8", is_text)
 _JSON = Form("a JSON value", is_json)
 _SETTINGS = _record("settings")
@@ -301,12 +224,13 @@ _FORMS: dict[str, Form] = {
     "system_tokens": _number(2**31),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
     "fairness_key": _ID_128,
+    "origins": Form("an encoded value", lambda value: False),
     "label": _ID_128,
     "retried": _ID_128,
     **{name: _matching(rb"(?: %b)*" % COUNT, "numbers of members") for name in ("cancelled", "requested")},
     **{name: Form(f"an ID as {name}_id", _passes(check_id)) for name in ("user", "agent", "parent")},
     **dict.fromkeys(("type", "tags", "result", "spawned_by"), _JSON),
-    **dict.fromkeys(("name", "system", "reason", "task", "model", "cancelled_why", "requested_why", "origins"), _TEXT),
+    **dict.fromkeys(("name", "system", "reason", "task", "model", "cancelled_why", "requested_why"), _TEXT),
 }
 REQUIRED = ("incarnation", "status", "counters", "settings", "created", "max_tokens", "max_inbox")
 Suffix = Callable[[str], Any]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ...errors import InvalidInput, InvalidState
+from ...errors import InvalidInput
 from ...models.formats import MessageFormat, format_named
 from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
@@ -15,7 +14,8 @@ from ...models.results import AppendResult
 from ...models.turns import Turn
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
-from ..protocol.codec import Encoded, check_places, decode, encode
+from ..protocol.codec import Encoded, decode, decode_all, encode
+from ..protocol.encoding import decoded_field
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
@@ -187,7 +187,7 @@ def read(
             seqs = seqs_from(low, len(listed), removed)
         if kept_seqs:
             seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
-        messages = _decode_all(keys, seqs, listed, found.decode(), skip_damaged)
+        messages = decode_all(keys, seqs, listed, found.decode(), skip_damaged)
         head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
         return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + kept_count, head)
 
@@ -213,25 +213,12 @@ def read_filtered(
         found, last, next_below, seqs, elements = reply
         if len(seqs) == limit:
             next_below = seqs[-1]
-        return Page(_decode_all(keys, seqs[::-1], elements[::-1], found.decode(), skip_damaged), next_below, last)
+        return Page(decode_all(keys, seqs[::-1], elements[::-1], found.decode(), skip_damaged), next_below, last)
 
     return invoke(
         script("messages/read_filtered"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,
         kinds=kinds, max_scanned=MAX_SCANNED_MESSAGES, max_bytes=PAGE_BYTES, writes=False,
     )  # fmt: skip
-
-
-def _decode_all(
-    keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes], incarnation: str, skip_damaged: bool
-) -> list[Message]:
-    check_places(keys, seqs, elements)
-    if not skip_damaged:
-        return [decode(element, seq, incarnation, keys) for seq, element in zip(seqs, elements, strict=True)]
-    messages = []
-    for seq, element in zip(seqs, elements, strict=True):
-        with suppress(InvalidState):
-            messages.append(decode(element, seq, incarnation, keys))
-    return messages
 
 
 def read_window(
@@ -244,10 +231,10 @@ def read_window(
         found, last, system, prompt_tokens, stored, max_tokens, next_below, seqs, elements, user_seq, user = reply
         incarnation = found.decode()
         return WindowPage(
-            _decode_all(keys, seqs, elements, incarnation, False),
+            decode_all(keys, seqs, elements, incarnation, False),
             next_below,
             last,
-            system.decode() or None,
+            decoded_field(keys, "system", system).decode() or None,
             int(prompt_tokens),
             chosen or (_stored_format(stored.decode()) if stored else None),
             int(max_tokens),
@@ -277,7 +264,7 @@ def turn(keys: SessionKeys, incarnation: str, number: int) -> Call[Turn | None]:
         low, gaps = rest
         listed = len(elements) - (low != first)
         seqs = [*([first] if low != first else []), *seqs_from(low, listed, parse_gaps(gaps.decode()))]
-        return Turn(number, _decode_all(keys, seqs, elements, found.decode(), False))
+        return Turn(number, decode_all(keys, seqs, elements, found.decode(), False))
 
     return invoke(
         script("messages/read_turn"), keys, read_turn, incarnation=incarnation, number=number,

@@ -14,7 +14,7 @@ from ...errors import InvalidInput
 from ...models.trees import SpawnRef, SpawnResult
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.encoding import encoded_fields, encoded_origins
+from ..protocol.encoding import copy_origins, encoded_fields, encoded_origins
 from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import AgentKeys, SessionKeys, session_keys
@@ -176,7 +176,7 @@ def spawn(
     all_fields.pop("tree_limits", None)  # the root's hold
     all_fields = encoded_fields(child, all_fields)
     if request.is_fork and child.chain is not None:
-        all_fields["origins"] = encoded_origins(child, (parent.id, *(parent.origins or ())))
+        all_fields["origins"] = encoded_origins(child.chain, child.id, copy_origins(parent))
     batch = request.batch
 
     def read(reply: list[bytes]) -> SpawnResult:

@@ -77,13 +77,16 @@ class Chain:
             return data
         return f"\1{letters} {place} ".encode() + data
 
-    def decode(self, letters: str, place: str, data: bytes, session_id: str, context: str) -> bytes:
+    def decode(
+        self, letters: str, place: str, data: bytes, session_id: str, context: str, namespace: str | None = None
+    ) -> bytes:
         """Return the data of an encoded value. Raises what codecs raise."""
+        namespace = namespace or self.namespace
         for at in range(len(letters) - 1, -1, -1):
             codec = self._by_letter.get(letters[at])
             if codec is None:
                 raise CodecMissing(session_id=session_id, codec=letters[at])
-            data = codec.decode(data, Binding(self.namespace, session_id, f"{letters[:at]} {place} {context}"))
+            data = codec.decode(data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
         return data
 
 

@@ -9,6 +9,7 @@ the list when this one came. Scripts read the header and never decode a payload.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any, NamedTuple
@@ -157,7 +158,24 @@ def _unpacked(payload: bytes, batch_id: str, seq: int, keys: SessionKeys) -> Any
     ).payload()
 
 
-def check_places(keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes]) -> None:
+def decode_all(
+    keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes], incarnation: str, skip_damaged: bool
+) -> list[Message]:
+    """Return the messages of stored elements. A damaged message raises InvalidState, or is skipped.
+
+    Raises what `encoding.decoded` raises, and skips nothing for it.
+    """
+    _check_places(keys, seqs, elements)
+    if not skip_damaged:
+        return [decode(element, seq, incarnation, keys) for seq, element in zip(seqs, elements, strict=True)]
+    messages = []
+    for seq, element in zip(seqs, elements, strict=True):
+        with suppress(InvalidState):
+            messages.append(decode(element, seq, incarnation, keys))
+    return messages
+
+
+def _check_places(keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes]) -> None:
     """Refuse neighbours of one batch that are not in the order in which they were appended. Raises DecryptionError.
 
     Only an encoded payload says its place in its batch.

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from ...errors import CodecMissing, DecryptionError
 from ...settings import Encodable
 from .chain import HEAD, MARK, PLAIN_HEAD, Chain, TagMismatch
-from .keys import SessionKeys
+from .keys import Origin, SessionKeys
 
 Argument: TypeAlias = str | bytes | int
 
 
 class OriginsNeeded(Exception):
-    """A value may have been encoded for a session that this one is a fork of. The executor reads which, and reads again."""
+    """A value may have been encoded for a session that this one was copied from. The executor reads which, and reads again."""
 
     def __init__(self, keys: SessionKeys) -> None:
         super().__init__(keys.id)
@@ -44,7 +44,7 @@ def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner
     Raises:
         DecryptionError: the value does not belong here, or no key fits.
         CodecMissing: this process does not have a codec of the value.
-        OriginsNeeded: the value may belong to a session that this one is a fork of.
+        OriginsNeeded: the value may have been encoded for a session that this one was copied from.
         ValueError: the value is damaged.
     """
     if data[:1] != MARK:
@@ -63,15 +63,24 @@ def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner
             raise DecryptionError(
                 session_id=keys.id, detail=f"the message that replaced seq {place[1:]} is at seq {seq}"
             )
-    for id in (keys.id, *(keys.origins or ())) if owner is None else (owner,):
+    for namespace, id in _places(keys, owner):
         try:
-            return keys.chain.decode(letters, place, data[head.end() :], id, context)
+            return keys.chain.decode(letters, place, data[head.end() :], id, context, namespace)
         except TagMismatch:
             continue
-    if owner is None and keys.origins is None:
+    if keys.origins is None:
         raise OriginsNeeded(keys)
     what = context.partition(" ")[0]
     raise DecryptionError(session_id=keys.id, detail=f"the {what} belongs elsewhere, was changed, or has another key")
+
+
+def _places(keys: SessionKeys, owner: str | None) -> Iterable[Origin]:
+    """Return the namespaces and sessions for which a value may have been encoded: of this session, and of those before it."""
+    assert keys.chain is not None
+    places = [(keys.chain.namespace, keys.id), *(keys.origins or ())]
+    if owner is None:
+        return places
+    return dict.fromkeys((namespace, owner) for namespace, _ in places)
 
 
 _KINDS: dict[str, Encodable] = {
@@ -143,16 +152,26 @@ def encoded_result(keys: SessionKeys, result: str) -> bytes:
     return encoded_field(keys, "result", result.encode(), str(len(result.encode()))) if result else b""
 
 
-def encoded_origins(keys: SessionKeys, ids: Sequence[str]) -> bytes:
-    """Return the sessions that a session is a fork of, as the field `origins` holds them."""
+def encoded_origins(chain: Chain, id: str, origins: Sequence[Origin]) -> bytes:
+    """Return the sessions that a session was copied from, as its field `origins` holds them."""
+    return chain.encode(" ".join(word for origin in origins for word in origin).encode(), id, "origins")
+
+
+def decoded_origins(keys: SessionKeys, value: bytes | None, namespace: str | None = None) -> tuple[Origin, ...]:
+    """Return the sessions that a session was copied from. Raises DecryptionError.
+
+    Args:
+        namespace: the namespace from which the session was exported, if that is another one.
+    """
+    keys.origins = () if namespace is None else ((namespace, keys.id),)
+    words = decoded(keys, value or b"", "origins").decode().split()
+    return tuple(zip(words[::2], words[1::2], strict=True))
+
+
+def copy_origins(keys: SessionKeys) -> list[Origin]:
+    """Return what the field `origins` of a copy of a session holds, once the origins of the session were read."""
     assert keys.chain is not None
-    return keys.chain.encode(" ".join(ids).encode(), keys.id, "origins")
-
-
-def decoded_origins(keys: SessionKeys, value: bytes | None) -> tuple[str, ...]:
-    """Return the sessions that a session is a fork of. Raises DecryptionError."""
-    keys.origins = ()
-    return tuple(decoded(keys, value or b"", "origins").decode().split())
+    return [(keys.chain.namespace, keys.id), *(keys.origins or ())]
 
 
 def encoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:

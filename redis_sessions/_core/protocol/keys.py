@@ -43,6 +43,10 @@ SCHEMA_VERSION = "5"
 SHARDS = 16
 
 
+Origin: TypeAlias = tuple[str, str]
+"""The namespace and the ID of a session that another one was copied from."""
+
+
 class SessionKeys:
     """The keys of one session, and of its ancestors as far as they are known: a child's writes declare those, too."""
 
@@ -56,8 +60,8 @@ class SessionKeys:
         self.messages = f"{self._prefix}messages:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
-        self.origins: tuple[str, ...] | None = None
-        """The sessions that this one is a fork of, once they were read."""
+        self.origins: tuple[Origin, ...] | None = None
+        """The sessions that this one was copied from by forks and imports, once they were read."""
         self.set_ancestors(())
 
     def set_ancestors(self, ancestors: Sequence[str]) -> None:
