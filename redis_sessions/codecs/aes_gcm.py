@@ -69,6 +69,8 @@ class AesGcm:
     """
 
     letter = "a"
+    binds = True
+    """It refuses a value at another place than that for which it was encoded."""
 
     def __init__(self, ring: KeyRing) -> None:
         """Take the ring. Raises ModuleNotFoundError without the extra `encryption`, and InvalidInput."""

@@ -17,6 +17,8 @@ UNITS = {
     "max_entries": "messages",
     "max_duration": _DURATION,
     "limit_action": "word",
+    "codecs": "list",
+    "encode": "set of words",
     "max_message_bytes": "bytes",
     "max_tokens": "tokens",
     "max_inbox": "messages",

@@ -25,6 +25,7 @@ from ...settings import Description, NewSession, SessionPatch, SessionSettings, 
 from ..services import deleter, export_import
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
+from ..services.reencryption import reencrypt_session
 from ..services.watcher import watch
 from ..transport import primitives
 from .lease import AsyncLease
@@ -289,6 +290,18 @@ class AsyncSession(
             found = await self._executor.run(call)
         shared.indexer.repair_later([new.id], is_settled=True)
         return AsyncSession(shared, new, found.incarnation)
+
+    async def reencrypt(self) -> int:
+        """Store the values of this session with the present codecs and the current key. See `reencrypt` of the cache.
+
+        Returns:
+            How many values were replaced. Others may have been written in the meantime, with the key of their writer.
+
+        Raises:
+            DecryptionError, CodecMissing: a value cannot be decoded. Those that were replaced before stay replaced.
+            InvalidInput: the cache has no codecs.
+        """
+        return await reencrypt_session(self._context, self._keys, self._incarnation)
 
     async def retry_on_conflict(self, function: Callable[[SessionInfo], Awaitable[T]], *, attempts: int = 10) -> T:
         """Call a function with the session's info, and again when its write met a RevisionConflict.

@@ -6,9 +6,10 @@
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
     {"hmac": "…"}
 
-The namespace is that for which encoded values were encoded. The checksum covers all lines before, each with its newline. The last line is there only with a key. It is the HMAC-SHA256 of all
-lines before, each with its newline. A session that changed while it was read is written again: its first line replaces
-everything of it before, and the root's first line replaces all sessions before.
+The namespace is that for which encoded values were encoded. The checksum covers all lines before, each with its newline. The
+last line is there only with a key. It is the HMAC-SHA256 of all lines before, each with its newline. A session that changed while
+it was read is written again: its first line replaces everything of it before, and the root's first line replaces all sessions
+before.
 """
 
 from __future__ import annotations

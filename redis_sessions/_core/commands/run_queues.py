@@ -179,7 +179,8 @@ def claim(
 ) -> Call[ClaimReply]:
     """Claim a run or a turn."""
     return invoke(
-        script("runs/claim"), keys, partial(_read_claim, keys), nonce=nonce, owner=owner, ttl_ms=ttl_ms, agents=f" {' '.join(agents)} ",
+        script("runs/claim"), keys, partial(_read_claim, keys), nonce=nonce, owner=owner, ttl_ms=ttl_ms,
+        agents=f" {' '.join(agents)} ",
         channel=channel,
         counts_receivers=int(counts_receivers),
     )  # fmt: skip

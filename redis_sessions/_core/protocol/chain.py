@@ -89,6 +89,21 @@ class Chain:
             data = codec.decode(data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
         return data
 
+    def is_bound(self, value: bytes) -> bool:
+        """Return whether a value went through a codec that binds values to their place, if the chain has one."""
+        binding = {codec.letter for codec in self.codecs if getattr(codec, "binds", False)}
+        head = HEAD.match(value)
+        return not binding or (head is not None and bool(binding & set(head[1].decode())))
+
+    def is_current(self, value: bytes) -> bool:
+        """Return whether an encoded value went through the present codecs, with the current key and dictionary."""
+        head = HEAD.match(value)
+        if head is None or not head[1]:
+            return False
+        last = self.codecs[-1]
+        is_current = getattr(last, "is_current", None)
+        return head[1][-1:].decode() == last.letter and (is_current is None or bool(is_current(value[head.end() :])))
+
 
 def is_encoded(data: bytes) -> bool:
     """Return whether a stored value is encoded."""

@@ -99,12 +99,17 @@ def field_kind(name: str) -> Encodable | None:
     return kind if bool(dot) == (prefix in ("meta", "state", "var")) else None
 
 
-def encoded_field(keys: SessionKeys, name: str, value: bytes, place: str = "0") -> bytes:
+def is_reason(name: str) -> bool:
+    """Return whether a field holds a reason."""
+    return name in _REASONS
+
+
+def encoded_field(keys: SessionKeys, name: str, value: bytes) -> bytes:
     """Return the value of a field as it is stored. A whole number of the state stays plain, so that scripts can add to it."""
     kind = field_kind(name)
     if kind is None or (name.startswith("state.") and _INTEGER.fullmatch(value)):
         return value
-    return encoded(keys, kind, value, name, place=place)
+    return encoded(keys, kind, value, name)
 
 
 def encoded_fields(keys: SessionKeys, fields: Mapping[str, Argument]) -> dict[str, Argument]:
@@ -134,22 +139,31 @@ def encoded_reason(keys: SessionKeys, reason: str) -> bytes:
     """
     if not reason:
         return b""
-    stored = encoded(keys, "results", reason.encode(), "reason", owner="")
+    data = reason.encode()
+    stored = encoded(keys, "results", data, "reason", place=str(len(data)), owner="")
     head = HEAD.match(stored)
     return head[0] + b64encode(stored[head.end() :]) if head and head[1] else stored
 
 
 def decoded_reason(keys: SessionKeys, stored: bytes) -> bytes:
     """Return a reason as it was given. Raises what `decoded` raises."""
-    head = HEAD.match(stored)
-    if head and head[1]:
-        stored = head[0] + b64decode(stored[head.end() :], validate=True)
-    return decoded(keys, stored, "reason", owner="")
+    return decoded(keys, unarmoured(stored), "reason", owner="")
 
 
-def encoded_result(keys: SessionKeys, result: str) -> bytes:
-    """Return a result as scripts store it. It names the size of its text, by which the parent's message counts tokens."""
-    return encoded_field(keys, "result", result.encode(), str(len(result.encode()))) if result else b""
+def unarmoured(reason: bytes) -> bytes:
+    """Return a stored reason with what its codecs returned, without base64. Raises ValueError when it is damaged."""
+    head = HEAD.match(reason)
+    return head[0] + b64decode(reason[head.end() :], validate=True) if head and head[1] else reason
+
+
+def encoded_result(keys: SessionKeys, result: str, owner: str | None = None) -> bytes:
+    """Return a result as scripts store it. It names the size of its text, by which the parent's message counts tokens.
+
+    Args:
+        owner: the session whose result it is, if that is another one.
+    """
+    size = len(result.encode()) - 2 * result.startswith('"')
+    return encoded(keys, "results", result.encode(), "result", place=str(size), owner=owner) if result else b""
 
 
 def encoded_origins(chain: Chain, id: str, origins: Sequence[Origin]) -> bytes:
@@ -160,11 +174,15 @@ def encoded_origins(chain: Chain, id: str, origins: Sequence[Origin]) -> bytes:
 def decoded_origins(keys: SessionKeys, value: bytes | None, namespace: str | None = None) -> tuple[Origin, ...]:
     """Return the sessions that a session was copied from. Raises DecryptionError.
 
+    A value that anyone could have written is passed over, if the chain has a codec that binds values.
+
     Args:
         namespace: the namespace from which the session was exported, if that is another one.
     """
     keys.origins = () if namespace is None else ((namespace, keys.id),)
-    words = decoded(keys, value or b"", "origins").decode().split()
+    if not value or (keys.chain is not None and not keys.chain.is_bound(value)):
+        return ()
+    words = decoded(keys, value, "origins").decode().split()
     return tuple(zip(words[::2], words[1::2], strict=True))
 
 

@@ -26,6 +26,7 @@ from ...settings import Description, NewSession, SessionPatch, SessionSettings, 
 from ..services import deleter, export_import
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
+from ..services.reencryption import reencrypt_session
 from ..services.watcher import watch
 from ..transport import primitives
 from .lease import Lease
@@ -288,6 +289,18 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             found = self._executor.run(call)
         shared.indexer.repair_later([new.id], is_settled=True)
         return Session(shared, new, found.incarnation)
+
+    def reencrypt(self) -> int:
+        """Store the values of this session with the present codecs and the current key. See `reencrypt` of the cache.
+
+        Returns:
+            How many values were replaced. Others may have been written in the meantime, with the key of their writer.
+
+        Raises:
+            DecryptionError, CodecMissing: a value cannot be decoded. Those that were replaced before stay replaced.
+            InvalidInput: the cache has no codecs.
+        """
+        return reencrypt_session(self._context, self._keys, self._incarnation)
 
     def retry_on_conflict(self, function: Callable[[SessionInfo], T], *, attempts: int = 10) -> T:
         """Call a function with the session's info, and again when its write met a RevisionConflict.

@@ -284,9 +284,7 @@ class Executor:
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
-        if self.chain is None:
-            return call.result(reply)
-        return result_of(call, reply, self.chain, self.run)
+        return call.result(reply) if self.chain is None else result_of(call, reply, self.chain, self.run)
 
     def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""
