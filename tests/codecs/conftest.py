@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -21,12 +20,17 @@ def cipher(*ids: str, current: str = "k1") -> AesGcm:
 
 
 @pytest.fixture
-def open_cache(cache: SessionCache, url: str, namespace: str) -> Iterator[OpenCache]:
+def open_cache(cache: SessionCache) -> Iterator[OpenCache]:
     """Return a function that opens a cache on the same sessions, by default one that compresses and encrypts everything."""
-    with ExitStack() as stack:
+    opened: list[SessionCache] = []
 
-        def open_one(**options: Any) -> SessionCache:
-            defaults: dict[str, Any] = {"codecs": [Zstd(), cipher()], "encode": EVERYTHING, "namespace": namespace}
-            return stack.enter_context(SessionCache.from_url(url, **{**defaults, **options}))
+    def open_one(**options: Any) -> SessionCache:
+        found = SessionCache.__new__(SessionCache)
+        defaults: dict[str, Any] = {"codecs": [Zstd(), cipher()], "encode": EVERYTHING, "namespace": cache.namespace}
+        found._set_up(cache.engine, **{**defaults, **options})
+        opened.append(found)
+        return found
 
-        yield open_one
+    yield open_one
+    for one in opened:
+        one._context.hub.close()

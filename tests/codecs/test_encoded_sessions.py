@@ -185,8 +185,8 @@ def test_export_enters_another_namespace(open_cache: OpenCache, namespace: str) 
     third.import_sessions(iter(again))
     fork = third.session("a").fork()
     assert contents(third.session("a"))[0] == fork.history()[0].content == SECRET
-    for one in (fork, third.session("a"), found):  # the checks after a test know one namespace
-        one.delete()
+    for session in (fork, third.session("a"), found):  # the checks after a test know one namespace
+        session.delete()
     for one in (other, third):
         client_of(one, found)("DEL", f"{one.namespace}:meta")
 
