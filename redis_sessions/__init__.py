@@ -75,7 +75,7 @@ from .models.sessions import (
     TeacherDemo,
 )
 from .models.summaries import SessionSummary
-from .models.transfer import ImportResult, Reencrypted
+from .models.transfer import ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
@@ -138,7 +138,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
-    "Reencrypted",
+    "ReencryptResult",
     "Refinement",
     "ReplyTimeout",
     "Retry",

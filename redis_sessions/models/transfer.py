@@ -20,7 +20,7 @@ class ImportResult(NamedTuple):
     """Messages that the imported and replaced sessions retain."""
 
 
-class Reencrypted(NamedTuple):
+class ReencryptResult(NamedTuple):
     """The outcome of `reencrypt` for one session, or for one category of documents."""
 
     name: str

@@ -36,7 +36,7 @@ def logging_server() -> Iterator[Server]:
 
 
 class Channels:
-    """What is published while a block runs."""
+    """The messages that are published while a block runs."""
 
     def __init__(self, server: Server) -> None:
         self.heard: list[bytes] = []

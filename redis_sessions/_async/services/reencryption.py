@@ -19,7 +19,7 @@ from ...errors import (
     SessionNotFound,
     SessionReplaced,
 )
-from ...models.transfer import Reencrypted
+from ...models.transfer import ReencryptResult
 from .context import CacheContext
 
 
@@ -80,17 +80,17 @@ async def _rewrite(
     return replaced
 
 
-async def reencrypt_if_there(context: CacheContext, id: str) -> Reencrypted | None:
+async def reencrypt_if_there(context: CacheContext, id: str) -> ReencryptResult | None:
     """Return the outcome for a session, None if the session is gone."""
     try:
-        return Reencrypted(id, await reencrypt_session(context, context.keys(id), ""))
+        return ReencryptResult(id, await reencrypt_session(context, context.keys(id), ""))
     except (SessionNotFound, SessionReplaced):
         return None
     except (DecryptionError, CodecMissing, InvalidState, SessionDamaged) as problem:
-        return Reencrypted(id, 0, str(problem))
+        return ReencryptResult(id, 0, str(problem))
 
 
-async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reencrypted:
+async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptResult:
     """Return the outcome for a category of documents."""
     chain, name = checked_codecs(context), f"documents/{keys.id}"
     changes = []
@@ -100,6 +100,6 @@ async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reen
             if value != stored.value:
                 changes.append((stored, value))
     except (DecryptionError, CodecMissing, ValueError) as problem:
-        return Reencrypted(name, 0, str(problem))
+        return ReencryptResult(name, 0, str(problem))
     count = await context.executor.run(reencryption.rewrite_documents(keys, changes)) if changes else 0
-    return Reencrypted(name, count)
+    return ReencryptResult(name, count)

@@ -16,7 +16,7 @@ from ...models.events import SessionEvent
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
 from ...models.summaries import SessionSummary
-from ...models.transfer import Reencrypted
+from ...models.transfer import ReencryptResult
 from ...models.workers import WorkerInfo
 from ...settings import Filters, checked_names
 from ..services.context import CacheContext
@@ -140,7 +140,7 @@ class CacheQueries:
         """
         return self._context.categories.page(limit, cursor)
 
-    def reencrypt(self) -> Iterator[Reencrypted]:
+    def reencrypt(self) -> Iterator[ReencryptResult]:
         """Store what is stored with the present codecs and the current key, session by session, then the documents.
 
         Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not

@@ -20,7 +20,7 @@ from ...errors import (
     SessionNotFound,
     SessionReplaced,
 )
-from ...models.transfer import Reencrypted
+from ...models.transfer import ReencryptResult
 from .context import CacheContext
 
 
@@ -81,17 +81,17 @@ def _rewrite(
     return replaced
 
 
-def reencrypt_if_there(context: CacheContext, id: str) -> Reencrypted | None:
+def reencrypt_if_there(context: CacheContext, id: str) -> ReencryptResult | None:
     """Return the outcome for a session, None if the session is gone."""
     try:
-        return Reencrypted(id, reencrypt_session(context, context.keys(id), ""))
+        return ReencryptResult(id, reencrypt_session(context, context.keys(id), ""))
     except (SessionNotFound, SessionReplaced):
         return None
     except (DecryptionError, CodecMissing, InvalidState, SessionDamaged) as problem:
-        return Reencrypted(id, 0, str(problem))
+        return ReencryptResult(id, 0, str(problem))
 
 
-def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reencrypted:
+def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptResult:
     """Return the outcome for a category of documents."""
     chain, name = checked_codecs(context), f"documents/{keys.id}"
     changes = []
@@ -101,6 +101,6 @@ def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reencrypte
             if value != stored.value:
                 changes.append((stored, value))
     except (DecryptionError, CodecMissing, ValueError) as problem:
-        return Reencrypted(name, 0, str(problem))
+        return ReencryptResult(name, 0, str(problem))
     count = context.executor.run(reencryption.rewrite_documents(keys, changes)) if changes else 0
-    return Reencrypted(name, count)
+    return ReencryptResult(name, count)
