@@ -119,6 +119,47 @@ def test_errors_of_attempts_are_decoded(open_cache: OpenCache) -> None:
     assert (info.attempts[0].error, info.reason) == ("boom " + SECRET, "boom " + SECRET)
 
 
+def test_reason_of_a_cancellation_is_decoded_below(open_cache: OpenCache) -> None:
+    """The sessions below a cancelled one get its reason, which each of them decodes."""
+    opened = open_cache()
+    root = opened.create()
+    child = root.spawn("worker", mode="session").raise_if_refused()
+    assert child.session_key is not None
+    below = opened.session(child.session_key).spawn("worker", mode="session").raise_if_refused()
+    assert below.session_key is not None
+    root.cancel(reason=SECRET)
+    found = [open_cache().session(id).info() for id in (root.id, child.session_key, below.session_key)]
+    assert [(one.status, one.reason) for one in found] == [("cancelled", SECRET)] * 3
+
+
+def test_worker_gets_task_and_returns_result(open_cache: OpenCache) -> None:
+    """A worker sees the task and the state of its session, and its result reaches the parent."""
+    opened = open_cache()
+    root = opened.create()
+    root.spawn("worker", task=SECRET).raise_if_refused()
+    run = open_cache().claim("worker", wait=5)
+    assert run is not None
+    with run:
+        assert run.task == SECRET
+        run.append(user("working"))
+        run.complete([SECRET])
+    (child,) = root.join(timeout=5)
+    assert child.result == [SECRET]
+
+
+def test_turn_is_answered_with_encoded_messages(open_cache: OpenCache) -> None:
+    """A turn gives its requests decoded, and its answer is encoded."""
+    opened = open_cache()
+    session = opened.create(answered_by="concierge")
+    session.send(SECRET)
+    run = open_cache().claim("concierge", wait=5)
+    assert run is not None
+    with run:
+        assert [one.content for one in run.requests()] == [SECRET]
+        run.finish({"role": "assistant", "content": "answer " + SECRET})
+    assert contents(session) == [SECRET, "answer " + SECRET]
+
+
 def test_if_state_compares_decoded_values(open_cache: OpenCache) -> None:
     """An append with `if_state` compares the value, whatever its ciphertext and the order of its keys."""
     session = open_cache().create()
