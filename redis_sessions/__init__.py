@@ -20,8 +20,10 @@ from ._sync.api.session_state import State, Variables
 from .errors import (
     AccessDenied,
     BoundExceeded,
+    CodecMissing,
     CompactionConflict,
     ConcurrentModification,
+    DecryptionError,
     EditConflict,
     InvalidInput,
     InvalidState,
@@ -75,7 +77,7 @@ from .models.sessions import (
     TeacherDemo,
 )
 from .models.summaries import SessionSummary
-from .models.transfer import ImportResult
+from .models.transfer import ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
@@ -99,9 +101,11 @@ __all__ = [
     "BoundExceeded",
     "CacheOptions",
     "ChildInfo",
+    "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
     "Conversation",
+    "DecryptionError",
     "Documents",
     "EditConflict",
     "Evaluation",
@@ -137,6 +141,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
+    "ReencryptResult",
     "Refinement",
     "ReplyTimeout",
     "Retry",

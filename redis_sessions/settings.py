@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeAlias, TypedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Self, TypeAlias, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,6 +14,10 @@ from .models.sessions import Kind, SessionType
 
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
 BudgetEnforcement = Literal["spawn", "append"]
+Encodable = Literal["messages", "state", "results", "metadata", "documents", "deltas"]
+ENCODABLE: tuple[Encodable, ...] = get_args(Encodable)
+"""The kinds of values that a cache can encode."""
+DEFAULT_ENCODED: tuple[Encodable, ...] = ("messages",)
 TokenCounter = Callable[[dict[str, Any]], int]
 AddressRemap: TypeAlias = Callable[[tuple[str, int]], tuple[str, int]] | str
 """A function from (host, port) to (host, port), or rules such as '10.0.0.1:7001=localhost:17001,*=localhost'."""
@@ -88,6 +92,8 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     acks: int
     max_document_bytes: int
     bounds: StorageBounds | Mapping[str, int] | None
+    codecs: Sequence[Any]
+    encode: Collection[Encodable]
 
 
 class Filters(TypedDict, total=False):

@@ -30,6 +30,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session
 
 _MAX_KEY_BYTES = 64 * 1024
@@ -62,7 +63,10 @@ def export(
     A file is made for its owner alone, mode 0600. Its name may end in .gz.
     """
     key = _key(key_file)
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_writing(file) as target:
+    with (
+        SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache,
+        opened_for_writing(file) as target,
+    ):
         session = find_session(cache, id, label)
         end = _write(session.export(tree=not no_tree, key=key), target)
     sizes = f"{count_of(end['sessions'], 'session')}, {count_of(end['messages'], 'message')}"
@@ -90,7 +94,10 @@ def import_sessions(
 ) -> None:
     """Import what export wrote: all sessions at once, or nothing."""
     key = _key(key_file)
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_reading(file) as lines:
+    with (
+        SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache,
+        _opened_for_reading(file) as lines,
+    ):
         try:
             result = cache.import_sessions(lines, on_conflict=cast("OnConflict", on_conflict), key=key)
         except SessionExists as problem:
@@ -133,7 +140,7 @@ def _key(file: Path | None) -> bytes | None:
 
 
 @contextmanager
-def _opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
+def opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
     """Yield a file that takes its name at the end of the block, so that a failed export never replaces a good file."""
     if file is None:
         yield sys.stdout.buffer

@@ -8,8 +8,10 @@ from __future__ import annotations
 from .base import InvalidInput, InvalidState, SessionsError
 from .sessions import (
     BoundExceeded,
+    CodecMissing,
     CompactionConflict,
     ConcurrentModification,
+    DecryptionError,
     EditConflict,
     InvalidTransition,
     LeaseLost,
@@ -34,8 +36,10 @@ from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnR
 __all__ = [
     "AccessDenied",
     "BoundExceeded",
+    "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
+    "DecryptionError",
     "EditConflict",
     "InvalidInput",
     "InvalidState",

@@ -11,7 +11,8 @@ from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.records import LoopRecord
 from .import_fields import Bounds, check_past, stored, too_large
-from .import_schema import COUNT, Damaged, check_ledger_field, damaged, is_json
+from .import_schema import COUNT, Damaged, check_ledger_field, damaged
+from .import_values import is_json
 from .loops import PAGE_LINES, loop_info, read_turn
 from .storage_bounds import check_number, check_size
 

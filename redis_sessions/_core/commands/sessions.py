@@ -13,6 +13,7 @@ from ...models.trees import SpawnRef
 from ...settings import DEFAULT_BOUNDS, MICROS, SessionSettings, StorageBounds
 from ..protocol import records
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.encoding import decoded_field, encoded_fields, encoded_reason, encoded_result
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
@@ -63,7 +64,8 @@ def create(
 
     return invoke(
         script("sessions/create"), keys, read, incarnation=incarnation, on_existing=on_existing, caps=settings.caps,
-        ttl_ms=settings.ttl_ms, lifetime_ms=settings.max_lifetime_ms, rest=new_session_fields(settings, fields),
+        ttl_ms=settings.ttl_ms, lifetime_ms=settings.max_lifetime_ms,
+        rest=new_session_fields(settings, encoded_fields(keys, fields)),
     )  # fmt: skip
 
 
@@ -79,27 +81,28 @@ def info(keys: SessionKeys, incarnation: str) -> Call[SessionInfo]:
     return invoke(
         script("sessions/read_info"),
         keys,
-        lambda reply: _with_messages(keys.id, reply),
+        lambda reply: _with_messages(keys, reply),
         incarnation=incarnation,
         writes=False,
     )
 
 
-def _with_messages(id: str, reply: Sequence[bytes]) -> SessionInfo:
+def _with_messages(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
     """Return the info of a session that has its messages. Raises SessionNotFound if they were evicted, and SessionDamaged."""
-    info = read_info(id, reply)
+    info = read_info(keys, reply)
     missing = info.last_seq - info.dropped - info.count
     listed = int(dict(zip(reply[::2], reply[1::2], strict=True))[b"count"])
     if missing and not listed:
-        raise SessionNotFound(session_id=id)
+        raise SessionNotFound(session_id=keys.id)
     if missing:
-        raise SessionDamaged.from_reply(id, ["list", str(listed), str(listed + missing)])
+        raise SessionDamaged.from_reply(keys.id, ["list", str(listed), str(listed + missing)])
     return info
 
 
-def read_info(id: str, reply: Sequence[bytes]) -> SessionInfo:
+def read_info(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
     """Return a SessionInfo from names and values of fields. Raises LookupError, ValueError or TypeError for a damaged field."""
-    return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
+    named = zip([name.decode() for name in reply[::2]], reply[1::2], strict=True)
+    return _read_info(keys, {name: decoded_field(keys, name, value) for name, value in named})
 
 
 _TEXT_FIELDS = {
@@ -118,7 +121,7 @@ _TEXT_FIELDS = {
 _JSON_FIELDS = ("type", "tags", "result")
 
 
-def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
+def _read_info(keys: SessionKeys, found: Mapping[str, bytes]) -> SessionInfo:
     kept = records.Layout.parse(found.get("layout")).kept
     limits = records.Limits.parse(found.get("limits"))
     counters = records.Counters.parse(found["counters"])
@@ -140,9 +143,9 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
     if "spawned_by" in found:
         optional["spawned_by"] = SpawnRef(**from_json(found["spawned_by"]))
     if "run" in found:
-        optional |= work_info(found, now_ms)
+        optional |= work_info(found, now_ms, keys)
     return SessionInfo(
-        id=id,
+        id=keys.id,
         incarnation=found["incarnation"].decode(),
         status=found["status"].decode(),
         rev=counters.rev,
@@ -173,7 +176,7 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
         max_tokens=int(found["max_tokens"]),
         max_inbox=int(found["max_inbox"]),
         inbox_size=records.inbox_size(inbox),
-        lease=read_lease(id, now_ms, lease, waiters, inbox),
+        lease=read_lease(keys.id, now_ms, lease, waiters, inbox),
         **optional,
     )
 
@@ -201,7 +204,7 @@ def patch(
 ) -> Call[int]:
     """Change what a session says of itself, and its options. The result is the new revision."""
     merges, option_fields = option_merges(options)
-    fields = {**sets, **option_fields}
+    fields = {**encoded_fields(keys, sets), **option_fields}
     call = guarded_write(
         script("sessions/patch"),
         keys,
@@ -264,8 +267,8 @@ def set_status(
         _read_status_change,
         is_order=int(status not in ("completed", "failed")),
         status=status,
-        reason=reason_text(reason, bounds),
-        result=text,
+        reason=encoded_reason(keys, reason_text(reason, bounds)),
+        result=encoded_result(keys, text),
     )
 
 
@@ -284,12 +287,9 @@ def read_members(reply: Sequence[bytes]) -> Members:
 def touch(keys: SessionKeys, incarnation: str, ttl: Duration | None) -> Call[timedelta | None]:
     """Extend the life of a session. The result is the life left, or None for a persistent session."""
     return invoke(
-        script("sessions/touch"),
-        keys,
-        lambda reply: timedelta(milliseconds=reply[1]) if reply[1] >= 0 else None,
-        incarnation=incarnation,
-        ttl_ms="" if ttl is None else milliseconds(ttl, "ttl"),
-    )
+        script("sessions/touch"), keys, lambda reply: timedelta(milliseconds=reply[1]) if reply[1] >= 0 else None,
+        incarnation=incarnation, ttl_ms="" if ttl is None else milliseconds(ttl, "ttl"),
+    )  # fmt: skip
 
 
 class Deletion(NamedTuple):

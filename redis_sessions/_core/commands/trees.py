@@ -10,6 +10,7 @@ from ...errors import InvalidInput, JoinTimeout
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ...settings import DEFAULT_BOUNDS, StorageBounds
 from ..protocol.call import Call, invoke
+from ..protocol.encoding import encoded_reason
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys, session_keys
@@ -146,7 +147,7 @@ def request_cancel(keys: SessionKeys, incarnation: str, reason: str | None, boun
         keys,
         lambda reply: None,
         incarnation=incarnation,
-        reason=reason_text(reason, bounds),
+        reason=encoded_reason(keys, reason_text(reason, bounds)),
     )
 
 
