@@ -19,6 +19,7 @@ from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from .errors import (
     AccessDenied,
+    BoundExceeded,
     CodecMissing,
     CompactionConflict,
     ConcurrentModification,
@@ -81,7 +82,7 @@ from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
 from .models.workers import WorkerInfo
-from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
+from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings, StorageBounds
 
 __version__ = "0.1.0"
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "AsyncState",
     "AsyncVariables",
     "Attempt",
+    "BoundExceeded",
     "CacheOptions",
     "ChildInfo",
     "CodecMissing",
@@ -169,6 +171,7 @@ __all__ = [
     "SpawnResult",
     "State",
     "StateConflict",
+    "StorageBounds",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",

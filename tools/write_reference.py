@@ -25,6 +25,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "session options": api.session_options,
         "tree options": api.tree_options,
         "cache options": api.cache_options,
+        "storage bounds": api.storage_bounds,
         "url options": api.url_options,
         "environment": api.environment,
     },

@@ -2,7 +2,7 @@
 -- the same fence, or keeps its place. With nothing left to wait it leaves its place.
 -- Returns {incarnation, fence, ms that the lease lasts, the session's idle ttl in ms or 0}; for a waiter the fence is 0, and the
 -- ms are those after which to ask again.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST BOUND_EXCEEDED INVALID_INPUT
 -- Index: none
 --- include: results_field check_incarnation parse_lease find_result read_clock grant_lease extend_held_session
 local session          = KEYS[1]           -- hash
@@ -42,7 +42,7 @@ if not string.find('\n' .. waiters, '\n' .. nonce .. ' ', 1, true) then
     waiters = without_waiter(waiters, '', now_ms)
     local _, count = string.gsub(waiters, '\n', '')
     if count >= max_waiters then
-      return redis.error_reply(string.format('LIMIT_EXCEEDED lease_waiters %d %d error', count + 1, max_waiters))
+      return redis.error_reply(string.format('BOUND_EXCEEDED waiters %d %d', count + 1, max_waiters))
     end
   end
   waiters = waiters .. format_waiter({

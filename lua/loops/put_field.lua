@@ -1,12 +1,13 @@
 -- Replace a loop's metadata, or what is known of its parallel group.
 -- Returns {incarnation, '<rev>'}; the same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_NOT_FOUND INVALID_INPUT
 -- Index: touches
---- include: begin_write check_field_count commit_write
+--- include: begin_write commit_write extend_ledger
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
+local ledger        = KEYS[3]       -- hash: what the loops recorded
+local ancestor_keys = {unpack(KEYS, 4)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -14,12 +15,11 @@ local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local loop_id       = ARGV[5]
 local prefix        = ARGV[6]       -- extra or group
 local value         = ARGV[7]       -- JSON
-local max_fields    = tonumber(ARGV[8])
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
 if redis.call('HEXISTS', session, 'loop.' .. loop_id) == 0 then return redis.error_reply('LOOP_NOT_FOUND ' .. loop_id) end
-local refusal = check_field_count(session, 1, max_fields)
-if refusal then return refusal end
-redis.call('HSET', session, prefix .. '.' .. loop_id, value)
-return commit_write(session, messages, write, operation_id, '')
+redis.call('HSET', ledger, prefix .. '.' .. loop_id, value)
+reply = commit_write(session, messages, write, operation_id, '')
+extend_ledger(session, ledger)
+return reply

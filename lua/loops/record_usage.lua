@@ -3,12 +3,13 @@
 -- Returns {incarnation, '<rev> <is_duplicate> <input> <output> <reasoning> <cache_read> <cache_write> <total> <cost>'}: the sums
 -- of the loop.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_NOT_FOUND BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop touch_for_wait check_field_count add_numbers format_loop commit_write
+--- include: begin_write parse_loop touch_for_wait append_line add_numbers format_loop commit_write extend_ledger
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
+local ledger        = KEYS[3]       -- hash: what the loops recorded
+local ancestor_keys = {unpack(KEYS, 4)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -16,23 +17,25 @@ local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local loop_id       = ARGV[5]
 local step_id       = ARGV[6]
 local usage         = ARGV[7]       -- '<input> <output> <reasoning> <cache_read> <cache_write> <total> <cost in millionths>'
-local max_fields    = tonumber(ARGV[8])
+local max_records   = tonumber(ARGV[8])
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
 local field, step_field = 'loop.' .. loop_id, 'step.' .. loop_id .. ' ' .. step_id
-local text, recorded, session_usage = unpack(redis.call('HMGET', session, field, step_field, 'usage'))
+local text, session_usage = unpack(redis.call('HMGET', session, field, 'usage'))
 if not text then return redis.error_reply('LOOP_NOT_FOUND ' .. loop_id) end
 local loop = parse_loop(text)
-if recorded then
+if redis.call('HEXISTS', ledger, step_field) == 1 then
   touch_for_wait(session, write.incarnation)
   return {write.incarnation, string.format('%d 1 %s', write.counters.rev, loop.usage)}
 end
-local refusal = check_field_count(session, 3, max_fields)
-if refusal then return refusal end
-loop.usage = add_numbers(loop.usage, usage)
-redis.call('HSET', session, field, format_loop(loop), step_field, usage,
-  'usage', add_numbers(session_usage or '0 0 0 0 0 0 0', usage))
+if loop.steps >= max_records then
+  return redis.error_reply(string.format('BOUND_EXCEEDED loop_records %d %d', loop.steps + 1, max_records))
+end
+append_line(ledger, 'steps.' .. loop_id, loop.steps, step_id)
+redis.call('HSET', ledger, step_field, usage)
+loop.usage, loop.steps = add_numbers(loop.usage, usage), loop.steps + 1
+redis.call('HSET', session, field, format_loop(loop), 'usage', add_numbers(session_usage or '0 0 0 0 0 0 0', usage))
 local spent = string.match(usage, '%d+ %d+$') -- total and cost
 local hashes = {session}
 for at = 1, #ancestor_keys, 2 do hashes[#hashes + 1] = ancestor_keys[at] end
@@ -41,4 +44,6 @@ for _, hash in ipairs(hashes) do
     redis.call('HSET', hash, 'spent', add_numbers(redis.call('HGET', hash, 'spent') or '0 0', spent))
   end
 end
-return commit_write(session, messages, write, operation_id, '0 ' .. loop.usage)
+reply = commit_write(session, messages, write, operation_id, '0 ' .. loop.usage)
+extend_ledger(session, ledger)
+return reply

@@ -4,10 +4,11 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND LOOP_CONFLICT INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop touch_for_wait format_loop commit_write
+--- include: begin_write parse_loop touch_for_wait format_loop commit_write extend_ledger
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
+local ledger        = KEYS[3]       -- hash: what the loops recorded
+local ancestor_keys = {unpack(KEYS, 4)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -35,5 +36,7 @@ local now = string.format('%d', write.now_ms)
 loop.status = status
 if status == 'running' then loop.started = now else loop.finished = now end
 redis.call('HSET', session, field, format_loop(loop))
-if reason ~= '' then redis.call('HSET', session, 'reason.' .. loop_id, reason) end
-return commit_write(session, messages, write, operation_id, '')
+if reason ~= '' then redis.call('HSET', ledger, 'reason.' .. loop_id, reason) end
+reply = commit_write(session, messages, write, operation_id, '')
+extend_ledger(session, ledger)
+return reply

@@ -1,12 +1,13 @@
 -- Start a loop in a session: a record of one agent run in it. An operation ID starts one.
 -- Returns {incarnation, '<rev>'}.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_CONFLICT LIMIT_EXCEEDED INVALID_INPUT
+--   LOOP_CONFLICT BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop check_field_count format_loop commit_write
+--- include: begin_write parse_loop format_loop commit_write extend_ledger
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
-local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
+local ledger        = KEYS[3]       -- hash: what the loops recorded
+local ancestor_keys = {unpack(KEYS, 4)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]
 local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -15,7 +16,7 @@ local loop_id       = ARGV[5]
 local status        = ARGV[6]       -- pending or running
 local config        = ARGV[7]       -- JSON: what it was started with
 local metadata      = ARGV[8]       -- JSON
-local max_fields    = tonumber(ARGV[9])
+local max_loops     = tonumber(ARGV[9])
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -25,13 +26,16 @@ local existing, loops = unpack(redis.call('HMGET', session, field, 'loops'))
 if existing then
   return redis.error_reply(string.format('LOOP_CONFLICT %s %s %s', loop_id, parse_loop(existing).status, status))
 end
-local refusal = check_field_count(session, 4, max_fields)
-if refusal then return refusal end
+local _, count = string.gsub(loops or '', '%S+', '')
+if count >= max_loops then return redis.error_reply(string.format('BOUND_EXCEEDED loops %d %d', count + 1, max_loops)) end
+if not loops then redis.call('UNLINK', ledger) end -- of a session that had the ID before
 local now = string.format('%d', write.now_ms)
 local loop = {
-  status = status, created = now, started = status == 'running' and now or '-', finished = '-', events = 0, turns = 0,
+  status = status, created = now, started = status == 'running' and now or '-', finished = '-', events = 0, turns = 0, steps = 0,
   usage = '0 0 0 0 0 0 0',
 }
-redis.call('HSET', session, field, format_loop(loop), 'config.' .. loop_id, config, 'extra.' .. loop_id, metadata,
-  'loops', (loops and loops .. ' ' or '') .. loop_id)
-return commit_write(session, messages, write, operation_id, '')
+redis.call('HSET', ledger, 'config.' .. loop_id, config, 'extra.' .. loop_id, metadata)
+redis.call('HSET', session, field, format_loop(loop), 'loops', (loops and loops .. ' ' or '') .. loop_id, 'has_ledger', 1)
+reply = commit_write(session, messages, write, operation_id, '')
+extend_ledger(session, ledger)
+return reply

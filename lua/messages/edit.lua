@@ -5,7 +5,7 @@
 -- operation again returns its first result. A limit of the session refuses the edit and ends nothing.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
---   LIMIT_EXCEEDED INVALID_INPUT
+--   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
 --- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors
@@ -22,7 +22,7 @@ local newest_seq    = ARGV[6]           -- the seq that the newest message must 
 local check_count   = tonumber(ARGV[7]) -- how many fields must have a value
 local set_count     = tonumber(ARGV[8]) -- how many fields are set
 local remove_count  = tonumber(ARGV[9]) -- how many fields are removed
-local max_fields    = tonumber(ARGV[10])
+local bounds        = ARGV[10]          -- '<metadata bytes> <state bytes> <variable bytes> <number of values>'
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
 local abandoned     = ARGV[12]          -- '<hash> …' of call IDs to abandon, '*' for all open calls, or ''
 local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces in its place, or 0
@@ -40,7 +40,7 @@ if is_moved or after_seq > counters.last_seq then
   return redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f 0 0', is_moved and 'moved' or 'beyond_end',
     is_moved and newest_seq or after_seq, counters.last_seq))
 end
-local set_from, refusal = check_state(session, rest, check_count, set_count, max_fields)
+local set_from, refusal, value_bytes = check_state(session, rest, check_count, set_count, remove_count, bounds)
 if refusal then return refusal end
 local remove_from = set_from + set_count * 2
 local entries = tail(rest, remove_from + remove_count)
@@ -108,6 +108,7 @@ else
 end
 for field = set_from, remove_from - 1, 2 do redis.call('HSET', session, rest[field], rest[field + 1]) end
 for field = remove_from, remove_from + remove_count - 1 do redis.call('HDEL', session, rest[field]) end
+if value_bytes then redis.call('HSET', session, 'value_bytes', value_bytes) end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, write.now_ms)
 end_expired_lease(session, write)

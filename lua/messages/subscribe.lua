@@ -1,7 +1,7 @@
 -- Register a process that must hear of the session's next message once, or of everything that happens. Registering again
 -- renews it.
 -- Returns {incarnation, last seq}.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED BOUND_EXCEEDED
 -- Index: none
 --- include: check_incarnation read_clock without_waiter format_waiter
 local session          = KEYS[1]           -- hash
@@ -11,6 +11,7 @@ local wait_ms          = tonumber(ARGV[3]) -- how long it listens; 0 ends the su
 local counts_receivers = ARGV[4]           -- '1' if PUBLISH returning 0 proves that the subscriber is gone
 local channel          = ARGV[5]           -- on which it hears
 local purpose          = ARGV[6]           -- 'message' or 'watch'
+local max_readers      = tonumber(ARGV[7]) -- processes that may listen
 
 local found, counters, subscribers = unpack(redis.call('HMGET', session, 'incarnation', 'counters', 'subscribers'))
 local refusal = check_incarnation(found, incarnation)
@@ -18,6 +19,8 @@ if refusal then return refusal end
 local now_ms = read_clock()
 local others = without_waiter(subscribers or '', nonce, now_ms)
 if wait_ms > 0 then
+  local _, count = string.gsub(others, '\n', '')
+  if count >= max_readers then return redis.error_reply(string.format('BOUND_EXCEEDED readers %d %d', count + 1, max_readers)) end
   others = others .. format_waiter({
     nonce = nonce, until_ms = now_ms + wait_ms, counts_receivers = counts_receivers, channel = channel, detail = purpose,
   })

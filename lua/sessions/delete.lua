@@ -1,7 +1,7 @@
 -- Delete a session with everything it owns, and wake those that wait for its lease. An order: it needs no lease, but a lease
 -- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
 -- be deleted first (trees/finalize_members).
--- Returns {'deleted', its number}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open', number} (it must end
+-- Returns {'deleted', its number, '1' if it has a ledger}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open', number} (it must end
 -- first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
 -- Index: may_end
@@ -14,8 +14,9 @@ local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays
 
-local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished = unpack(redis.call('HMGET',
-  session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters', 'tree', 'finished'))
+local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger = unpack(
+  redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
+  'tree', 'finished', 'has_ledger'))
 if not found then return {'missing', ''} end
 if incarnation ~= '' and found ~= incarnation then return redis.error_reply('SESSION_REPLACED ' .. found) end
 local now_ms = read_clock()
@@ -35,6 +36,6 @@ local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or 
 if #left > 0 then return {'parent', number, unpack(left)} end
 notify_holder(held or nil, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
-redis.call('DEL', session, messages)
+redis.call('UNLINK', session, messages)
 notify_waiters(lease_waiters or '', 'ask', '0 0')
-return {'deleted', number}
+return {'deleted', number, has_ledger or nil}

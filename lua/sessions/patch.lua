@@ -1,9 +1,9 @@
 -- Change what a session says of itself: its description, metadata and settings.
 -- Returns {incarnation, '<rev>'}. The same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
---   LIMIT_EXCEEDED INVALID_INPUT
+--   BOUND_EXCEEDED INVALID_INPUT
 -- Index: may_relist
---- include: tail begin_write merge_record parse_settings format_settings commit_write
+--- include: tail begin_write check_values merge_record parse_settings format_settings commit_write
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -13,20 +13,15 @@ local lease         = ARGV[3]       -- '<fence> <nonce>' of the lease it is made
 local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local set_count     = tonumber(ARGV[5]) -- how many of the following fields are set
 local merge_count   = tonumber(ARGV[6]) -- how many records are merged then: name, default, changes ('*' keeps a word)
-local max_fields    = tonumber(ARGV[7])
-local fields        = tail(ARGV, 8) -- name, value, … of those set, then the merges, then the names of those removed
+local bounds        = ARGV[7]       -- '<metadata bytes> <state bytes> <variable bytes> <number of values>'
+local fields        = tail(ARGV, 8) -- name, value, … of those set, then the names of those removed, then the merges
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
-local first_merge, first_removed = set_count * 2 + 1, set_count * 2 + merge_count * 3 + 1
-local total = redis.call('HLEN', session) + merge_count
-for at = 1, set_count * 2, 2 do
-  total = total + 1 - redis.call('HEXISTS', session, fields[at])
-end
-if set_count > 0 and total > max_fields then
-  return redis.error_reply(string.format('LIMIT_EXCEEDED fields %d %d error', total, max_fields))
-end
-for at = first_merge, first_removed - 1, 3 do
+local first_removed, first_merge = set_count * 2 + 1, #fields - merge_count * 3 + 1
+local refusal, value_bytes = check_values(session, fields, 1, set_count, first_merge - 1, bounds)
+if refusal then return refusal end
+for at = first_merge, #fields, 3 do
   if ancestor_keys[1] and fields[at] == 'tree_limits' then
     return redis.error_reply('INVALID_INPUT options max_depth, max_children, max_active, max_descendants and max_spawned are '
       .. 'options of the root of a tree')
@@ -47,7 +42,7 @@ end
 for at = 1, set_count * 2, 2 do
   redis.call('HSET', session, fields[at], fields[at + 1])
 end
-for at = first_merge, first_removed - 1, 3 do
+for at = first_merge, #fields, 3 do
   local name, default, changes = unpack(fields, at, at + 2)
   local ttl = name == 'settings' and redis.call('HEXISTS', session, 'idle_ttl') == 1 and string.match(changes, '%S+ %S+ %S+ (%d+)')
   if ttl then -- a session that waits returns to this ttl
@@ -58,7 +53,8 @@ for at = first_merge, first_removed - 1, 3 do
   redis.call('HSET', session, name, merged)
   if name == 'settings' then write.settings = merged end
 end
-for at = first_removed, #fields do redis.call('HDEL', session, fields[at]) end
+for at = first_removed, first_merge - 1 do redis.call('HDEL', session, fields[at]) end
+redis.call('HSET', session, 'value_bytes', value_bytes)
 local settings = parse_settings(write.settings)
 local parent, parent_idle_ttl
 if ancestor_keys[1] then

@@ -15,10 +15,15 @@ local prefix        = ARGV[5]       -- 'state.' or 'var.'
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
-local removed = 0
+local removed, value_bytes = 0, redis.call('HGET', session, 'value_bytes')
 for _, field in ipairs(redis.call('HKEYS', session)) do
   if string.sub(field, 1, #prefix) == prefix then
     removed = removed + redis.call('HDEL', session, field)
   end
+end
+if value_bytes then
+  local metadata, state, variables, count = string.match(value_bytes, '^(%d+) (%d+) (%d+) (%d+)$')
+  if prefix == 'var.' then variables = 0 else state = 0 end
+  redis.call('HSET', session, 'value_bytes', string.format('%d %d %d %d', metadata, state, variables, math.max(count - removed, 0)))
 end
 return commit_write(session, messages, write, operation_id, string.format('%d', removed))

@@ -1,7 +1,7 @@
 -- Read a tree's records of one session's children, or of all sessions below it. With a nonce, also register a process that must
 -- hear when enough of its children have ended.
 -- Returns {incarnation, number, status, now in ms, '<total> <active>' of the tree, its limits or '', '<number> <record>' …}.
--- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
+-- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS BOUND_EXCEEDED
 -- Index: none
 --- include: check_incarnation check_ancestors read_clock parse_lineage parse_spawn_counts without_waiter format_waiter
 --- include: read_tree_members parse_member
@@ -15,6 +15,7 @@ local wait_ms          = tonumber(ARGV[4]) -- that it waits
 local target           = ARGV[5]           -- how many children must have ended; 0 for all there are
 local counts_receivers = ARGV[6]           -- '1' if PUBLISH returning 0 proves that the waiter is gone
 local channel          = ARGV[7]           -- on which it hears
+local max_waiters      = tonumber(ARGV[8]) -- join waiters that the session may have
 
 local found, status, lineage, join_waiters, children =
   unpack(redis.call('HMGET', session, 'incarnation', 'status', 'lineage', 'join_waiters', 'children'))
@@ -28,7 +29,10 @@ if nonce ~= '' then
   local waiter = {
     nonce = nonce, until_ms = now_ms + wait_ms, counts_receivers = counts_receivers, channel = channel, detail = target,
   }
-  redis.call('HSET', session, 'join_waiters', without_waiter(join_waiters or '', nonce, now_ms) .. format_waiter(waiter))
+  local others = without_waiter(join_waiters or '', nonce, now_ms)
+  local _, count = string.gsub(others, '\n', '')
+  if count >= max_waiters then return redis.error_reply(string.format('BOUND_EXCEEDED waiters %d %d', count + 1, max_waiters)) end
+  redis.call('HSET', session, 'join_waiters', others .. format_waiter(waiter))
 end
 local tree, tree_limits = unpack(redis.call('HMGET', root, 'tree', 'tree_limits'))
 local inside = {[number + 0] = true}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .base import InvalidInput, InvalidState, SessionsError
 from .sessions import (
+    BoundExceeded,
     CodecMissing,
     CompactionConflict,
     ConcurrentModification,
@@ -34,6 +35,7 @@ from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnR
 
 __all__ = [
     "AccessDenied",
+    "BoundExceeded",
     "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",

@@ -165,11 +165,27 @@ class LimitExceeded(SessionsError):
     template = "session {session_id!r} would exceed its limit of {limit}: {current}, at most {max}"
     session_id: str
     limit: str
-    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget, cost_budget or gap_bytes (edits)."""
+    """turns, entries, duration (ms), pinned, inbox, token_budget, cost_budget, gap_bytes (edits), or a bound of the cache."""
     current: int
     max: int
     action: str
     """error, or end_session when the refusal ended the session."""
+
+
+class BoundExceeded(LimitExceeded):
+    """The write would exceed a bound of the cache on what is stored. Nothing was written."""
+
+    reply = ("limit", "current", "max", "action")
+    template = (
+        "{limit} of {session_id!r} would be {current}, and the bound is {max}: store less, or give the cache"
+        " bounds=StorageBounds({limit}=…)"
+    )
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error of a bound, whose words have no action: it never ends a session."""
+        limit, current, maximum = words
+        return cls(session_id=session_id, limit=limit, current=int(current), max=int(maximum), action="error")
 
 
 class MessageTooLarge(SessionsError):

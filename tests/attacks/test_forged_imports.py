@@ -57,6 +57,7 @@ NAMES = [
     "results.0", "results.16", "loops", "loop.l1", "event.l1 9", "step.l1 x", "member.1", "member.99", "member_result.1", "usage",
     "spent", "budget", "limits", "tree_limits", "cancelled", "requested", "label.x", "waits.1", "waiting", "idle_ttl", "lease",
     "status_log", "attempt_log", "report", "formation", "format", "pins", "cleared", "created", "finished", "inbox.7", "kept.3",
+    "value_bytes", "has_ledger",
     "state.a", "var.a", "meta.a", "unknown", "lease_waiters", "type", "tags", "spawned_by", "result", "max_inbox", "max_tokens",
 ]  # fmt: skip
 
@@ -295,8 +296,8 @@ CHILD = "agent:researcher:subagent:"
         ("root", 1, {"lineage": "1 aaaaaaaaaaaa /0/1/ root victim", "run": "0 - - - 0 0 0 - 0 0"}, "'lineage'|'tree'|'member"),
         ("root", 1, {"label.x": "77"}, "'label.x' .*found '77'"),
         ("root", 1, {"cancelled": " 77"}, "'cancelled' .*found ' 77'"),
-        ("root", 1, {"loop.l1": f"running 1 1 - 1000000 0 {'0 ' * 6}0"}, "'loop.l1' .*the 1 events"),
-        ("root", 1, {"loop.l1": f"running {NEXT_YEAR_MS} - - 1 0 {'0 ' * 6}0"}, "'loop.l1' .*no time later than now"),
+        ("root", 1, {"loop.l1": f"running 1 1 - 1000000 0 1 {'0 ' * 6}0"}, "'event.l1 0' .*the next page of 1000000 lines"),
+        ("root", 1, {"loop.l1": f"running {NEXT_YEAR_MS} - - 1 0 1 {'0 ' * 6}0"}, "'loop.l1' .*no time later than now"),
         ("root", 1, {"created": f"{NEXT_YEAR_MS}000"}, "'created' .*no time later than now"),
         ("root", 1, {"settings": "9 oldest 1048576 99999999999999 -"}, "'settings' .*found '9 oldest"),
         ("root", 1, {"settings": "9 oldest 99999999999 0 -"}, "'settings' .*within the bounds"),
@@ -368,7 +369,8 @@ def test_member_that_is_a_stranger_on_the_server_is_refused(target: Target) -> N
 
 def test_other_client_is_answered_during_a_hostile_import(target: Target) -> None:
     """While an import of many large values and messages runs, a PING of another client is answered within 50 ms."""
-    with SessionCache.from_url("fake://") as source:
+    bounds = {"state_bytes": 64 * 1024 * 1024, "batch_bytes": 8 * 1024 * 1024, "batch_messages": 3000}
+    with SessionCache.from_url("fake://", bounds=bounds) as source:
         session = source.create("big", max_messages=None, max_message_bytes=8 * 1024 * 1024)
         for n in range(40):
             session.state.put(f"v{n}", "x" * 700_000)
@@ -387,11 +389,14 @@ def test_other_client_is_answered_during_a_hostile_import(target: Target) -> Non
     thread = threading.Thread(target=ping)
     target.client.slowlog_reset()
     target.client.config_set("slowlog-log-slower-than", 1000)
-    with measured_load() as load:
+    with (
+        SessionCache.from_url(target.cache.where, namespace=target.cache.namespace, bounds=bounds) as cache,
+        measured_load() as load,
+    ):
         thread.start()
-        target.cache.import_sessions(lines)
+        cache.import_sessions(lines)
         with pytest.raises(InvalidInput, match="line 1 has"):
-            target.cache.import_sessions([lines[0].replace('"version":5', '"version":4')])
+            cache.import_sessions([lines[0].replace('"version":6', '"version":4')])
         stop.set()
         thread.join()
     slow = [entry["duration"] / 1_000_000 for entry in target.client.slowlog_get(100)]

@@ -55,7 +55,7 @@ def test_schema_has_version_of_its_words() -> None:
     """A change of the words raises both versions: then enter the new digest and the new versions here."""
     words = repr([(name, record.field, [word[:2] for word in record.words]) for name, record in SCHEMA.items()])
     digest = hashlib.sha256(words.encode()).hexdigest()[:16]
-    assert (digest, SCHEMA_VERSION, VERSION) == ("1e306eecb9c4f261", "5", 5)
+    assert (digest, SCHEMA_VERSION, VERSION) == ("faa06e7e5178adf5", "6", 6)
     page = (ROOT / "docs" / "reference" / "storage.md").read_text(encoding="utf-8")
     assert f"**schema version `{SCHEMA_VERSION}`**" in page
 

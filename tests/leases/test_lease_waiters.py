@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import InvalidInput, LeaseLost, LimitExceeded, SessionCache, SessionLocked
+from redis_sessions import BoundExceeded, InvalidInput, LeaseLost, SessionCache, SessionLocked
 from redis_sessions._core.commands import leases
 from redis_sessions._core.protocol.keys import wake_channel
 from redis_sessions._sync.transport.executor import Executor
@@ -103,14 +103,14 @@ def test_force_release_grants_lease_to_next_waiter(cache: SessionCache) -> None:
     assert next_fence == [3]  # the operator held the lease with fence 2
 
 
-def test_acquire_beyond_max_waiters_is_refused(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that would exceed the number of waiters raises LimitExceeded."""
-    monkeypatch.setattr(leases, "MAX_WAITERS", 1)
-    session = cache.create("a")
-    with session.lease(ttl=30) as lease, waiting(cache, "a"):
-        with pytest.raises(LimitExceeded, match="lease_waiters"):
-            elsewhere(lambda: cache.session("a").lease(5, 5).acquire())
-        lease.release()
+def test_acquire_beyond_max_waiters_is_refused(url: str, namespace: str) -> None:
+    """A worker that would exceed the number of waiters raises BoundExceeded."""
+    with SessionCache.from_url(url, namespace=namespace, bounds={"waiters": 1}) as cache:
+        session = cache.create("a")
+        with session.lease(ttl=30) as lease, waiting(cache, "a"):
+            with pytest.raises(BoundExceeded, match="waiters of 'a' would be 2"):
+                elsewhere(lambda: cache.session("a").lease(5, 5).acquire())
+            lease.release()
 
 
 def test_force_release_with_other_fence_is_refused(cache: SessionCache) -> None:
@@ -130,18 +130,17 @@ def test_force_release_with_other_fence_is_refused(cache: SessionCache) -> None:
             lease.release()
 
 
-def test_expired_waiters_make_room_for_others(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_waiters_make_room_for_others(url: str, namespace: str) -> None:
     """Waiters whose wait is over do not count against the number of waiters."""
-    monkeypatch.setattr(leases, "MAX_WAITERS", 2)
-    session = cache.create("a")
-    with session.lease(ttl=30) as lease:
-        for number in range(2):
-            cache._executor.run(
-                leases.acquire(session._keys, "", f"dead{number}", "x", 5000, 100, "no-such-channel", False)
-            )
-        time.sleep(0.15)
-        with waiting(cache, "a"):
-            lease.release()
+    with SessionCache.from_url(url, namespace=namespace, bounds={"waiters": 2}) as cache:
+        session = cache.create("a")
+        with session.lease(ttl=30) as lease:
+            for number in range(2):
+                call = leases.acquire(session._keys, "", f"dead{number}", "x", 5000, 100, "no-such-channel", False, 2)
+                cache._executor.run(call)
+            time.sleep(0.15)
+            with waiting(cache, "a"):
+                lease.release()
 
 
 def test_held_leases_are_listed_once_in_pages(cache: SessionCache) -> None:

@@ -53,7 +53,11 @@ VALUES = {
     "limit": "1",
     "set_count": "0",
     "merge_count": "0",
-    "max_fields": "9",
+    "bounds": "99 99 99 9",
+    "max_readers": "9",
+    "max_agents": "9",
+    "max_categories": "9",
+    "max_documents": "9",
 }
 VALUES |= {"operation_id": "new", "seq": "1", "amount": "1", "entry": "u@1 new {}", "number": "1", "max_scanned": "9"}
 VALUES |= {"nonce": "n1", "owner": "me", "ttl_ms": "5000", "wait_ms": "0", "channel": "ns:wake:p"}

@@ -135,7 +135,8 @@ def test_edit_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
     edit_refused(scripts, "STATE_CONFLICT", "state.a", "2", check_count="1")
     edit_refused(scripts, "STATE_CONFLICT", "state.a", "", check_count="1")
     edit_refused(scripts, "STATE_CONFLICT", "state.b", "1", check_count="1")
-    edit_refused(scripts, "LIMIT_EXCEEDED", "state.b", "1", set_count="1", max_fields="3")
+    edit_refused(scripts, "BOUND_EXCEEDED", "state.b", "1", set_count="1", bounds="99 99 99 0")
+    edit_refused(scripts, "BOUND_EXCEEDED", "state.b", "1", set_count="1", bounds="99 1 99 9")
     edit_refused(scripts, "LIMIT_EXCEEDED", *["u@1 new {}"] * 7, after_seq="2")
     edit_refused(scripts, "LIMIT_EXCEEDED", *["u@1 new {}"] * 7, after_seq="0")
     edit_refused(scripts, "MESSAGE_TOO_LARGE", "u@1 new {}", "u@1 new " + "x" * 41, after_seq="2")
@@ -351,6 +352,7 @@ def test_fork_copies_session_up_to_a_message(scripts: Scripts) -> None:
         "state.a": "1",
         "var.b": "2",
         "meta.c": "3",
+        "value_bytes": "2 2 2 3",
     }
     assert scripts.client.dump(KEYS[0]) == before
     assert_same_life(scripts, *KEYS, *FORK)

@@ -167,7 +167,9 @@ def test_refused_write_leaves_session_as_it_was(scripts: Scripts) -> None:
     scripts.append("u@1 b {}")
     scripts.refused("MESSAGE_NOT_FOUND", "messages/pin", seq="9", pinned="1")
     scripts.refused("NOT_AN_INTEGER", "state/add", operation_id="x", field="status", amount="1")
-    scripts.refused("LIMIT_EXCEEDED", "sessions/patch", "state.a", "1", set_count="1", merge_count="0", max_fields="3")
+    for bounds in ("99 99 99 0", "99 1 99 9"):
+        given = {"set_count": "1", "merge_count": "0", "bounds": bounds}
+        scripts.refused("BOUND_EXCEEDED", "sessions/patch", "state.a", "1", **given)
     for name in ("messages/edit", "sessions/set_status", "sessions/patch", "state/clear"):
         fixed = values(name, status="completed", prefix="state.", expected_rev="99")
         scripts.refused("REVISION_CONFLICT", name, **fixed)
@@ -177,15 +179,15 @@ def test_refused_write_leaves_session_as_it_was(scripts: Scripts) -> None:
 
 
 def test_patch_merges_words_of_packed_records(scripts: Scripts) -> None:
-    """A merge replaces the named words of a record, keeps the words with '*', and removes the last fields."""
+    """A merge replaces the named words of a record, keeps the words with '*', and fields are removed."""
     scripts.create("user", "mia")
     reply = scripts(
         "sessions/patch",
         *("name", "n"),
+        "user",
         *("settings", "", "9 * * 5000 *"),
         *("limits", "- - - error", "4 * * *"),
-        "user",
-        **values("sessions/patch", set_count="1", merge_count="2", max_fields="99"),
+        **values("sessions/patch", set_count="1", merge_count="2", bounds="99 99 99 9"),
     )
     assert reply == [b"L1", b"1"]
     stored = scripts.client.hgetall(KEYS[0])
@@ -246,7 +248,7 @@ def test_recently_registered_category_is_not_removed(scripts: Scripts) -> None:
     """A category that was registered within the grace time stays, and the index has no TTL."""
     ids = KEYS[0]
     scripts.client.zadd(ids, {"old": 5, "other": 5})
-    scripts("documents/register_category", category="new")
+    scripts("documents/register_category", category="new", max_categories="9")
     scripts("documents/remove_categories", "old", "new", "unknown", grace_ms="60000")
     assert set(scripts.client.zrange(ids, 0, -1)) == {b"other", b"new"}
     assert scripts.client.pttl(ids) == -1

@@ -196,12 +196,13 @@ def test_empty_batch_is_refused(cache: SessionCache) -> None:
         cache.create().append()
 
 
-def test_large_batch_is_appended_whole(cache: SessionCache) -> None:
+def test_large_batch_is_appended_whole(url: str, namespace: str) -> None:
     """A batch of 9,000 messages is appended whole, although Lua's stack cannot hold them at once."""
-    session = cache.create(max_messages=None)
-    result = session.append(*[user(str(number)) for number in range(9000)])
-    assert (result.first_seq, result.last_seq, result.count) == (1, 9000, 9000)
-    assert [message.content for message in session.history()] == [str(number) for number in range(9000)]
+    with SessionCache.from_url(url, namespace=namespace, bounds={"batch_messages": 9000}) as cache:
+        session = cache.create(max_messages=None)
+        result = session.append(*[user(str(number)) for number in range(9000)])
+        assert (result.first_seq, result.last_seq, result.count) == (1, 9000, 9000)
+        assert [message.content for message in session.history()] == [str(number) for number in range(9000)]
 
 
 def test_append_updates_counts(cache: SessionCache) -> None:

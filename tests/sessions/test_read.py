@@ -46,7 +46,8 @@ def test_history_with_seq_bounds_returns_range(cache: SessionCache) -> None:
 def test_history_longer_than_a_page_is_returned_whole(cache: SessionCache) -> None:
     """A history that exceeds one page is returned whole."""
     session = cache.create(max_messages=None)
-    session.append(*[user(str(number)) for number in range(2500)])
+    for first in (0, 1250):
+        session.append(*[user(str(number)) for number in range(first, first + 1250)])
     assert [message.seq for message in session.history()] == list(range(1, 2501))
     assert [message.seq for message in session.history(1500)] == list(range(1001, 2501))
     assert len(session.history(role="user")) == 2500

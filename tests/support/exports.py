@@ -35,11 +35,11 @@ def create_full_session(cache: SessionCache) -> Session:
     return session
 
 
-def stored_session(client: Any, namespace: str, id: str) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """Return the fields of a session, without the waiters, and its messages, as a server stores them."""
+def stored_session(client: Any, namespace: str, id: str) -> tuple[dict[bytes, bytes], list[bytes], dict[bytes, bytes]]:
+    """Return the fields of a session, without the waiters, its messages, and its ledger, as a server stores them."""
     keys = session_keys(namespace, id)
     fields = {name: value for name, value in client.hgetall(keys.session).items() if name not in WAITER_FIELDS}
-    return fields, client.lrange(keys.messages, 0, -1)
+    return fields, client.lrange(keys.messages, 0, -1), client.hgetall(keys.ledger)
 
 
 def stored_keys(client: Any, namespace: str) -> list[str]:

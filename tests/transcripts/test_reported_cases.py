@@ -322,7 +322,8 @@ def test_history_of_many_pages_is_of_one_moment(server: Server, namespace: str) 
     """A history of more than one page has no gap and no dropped message while others append to a session at its cap."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         session = cache.create(max_messages=2500)
-        session.append(*[user(str(number)) for number in range(2500)])
+        for first in (0, 1250):
+            session.append(*[user(str(number)) for number in range(first, first + 1250)])
         stop = threading.Event()
 
         def write() -> None:

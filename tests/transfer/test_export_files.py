@@ -155,7 +155,8 @@ def test_value_that_is_too_large_for_one_command_is_refused(fake: SessionCache, 
     field["fields"]["var.x"] = "x" * 9_000_000
     forged = with_checksum([lines[0], json.dumps(field), *lines[2:]])
     assert "field 'var.x' of session 'a' has 9000000 bytes, expected at most 8388608" in refusal(fake, forged)
-    with SessionCache.from_url("fake://", namespace="large", max_message_bytes=10 * 1024 * 1024) as cache:
+    bounds = {"variables_bytes": 10 * 1024 * 1024}
+    with SessionCache.from_url("fake://", max_message_bytes=10 * 1024 * 1024, bounds=bounds) as cache:
         assert cache.import_sessions(forged).imported == 1
 
 

@@ -11,7 +11,7 @@ from redis_sessions import AsyncSessionCache, SessionsError, errors
 from redis_sessions._core.protocol.scripts import names, script
 from redis_sessions._url import Kind
 from redis_sessions._url_options import OPTIONS, valid_names
-from redis_sessions.settings import CacheOptions, SessionOptions, SessionSettings, TreeOptions
+from redis_sessions.settings import CacheOptions, SessionOptions, SessionSettings, StorageBounds, TreeOptions
 
 from .facts import ADVICE, UNITS, URL_OPTIONS
 from .text import code, one_line, prose, table, wrapped
@@ -89,6 +89,17 @@ def cache_options() -> str:
                 ]
             )
     return table(["option", "unit", "default", "meaning"], rows)
+
+
+def storage_bounds() -> str:
+    """Return the table of the bounds of what is stored."""
+    docs = attribute_docs(StorageBounds)
+    rows = []
+    for name, field in StorageBounds.model_fields.items():
+        low, high = (next(getattr(one, at) for one in field.metadata if hasattr(one, at)) for at in ("ge", "le"))
+        unit = "bytes" if name.endswith("_bytes") else "number"
+        rows.append([code(name), unit, code(f"{field.default:,}"), f"{low:,} to {high:,}", docs[name]])
+    return table(["bound", "unit", "default", "values", "meaning"], rows)
 
 
 def url_options() -> str:

@@ -40,6 +40,7 @@ UNITS = {
     "touch_on_read": "bool",
     "acks": "replicas, 0 to 100",
     "max_document_bytes": "bytes",
+    "bounds": "StorageBounds",
 }
 
 URL_OPTIONS = {
@@ -83,6 +84,7 @@ ADVICE = {
     "InvalidTransition": "Treat the session as ended. Create another session to go on.",
     "JoinTimeout": "Call `join` again, or look at `children()` for the sessions in `waiting`.",
     "LeaseLost": "Stop the work. Read the session again before another attempt, because another worker may have written.",
+    "BoundExceeded": "Store less, or give the cache `bounds=StorageBounds(…)` with a larger `limit`.",
     "LimitExceeded": "Look at `limit`. Raise the limit with `patch`, make room, or end the session.",
     "LoopConflict": "Read the ledger. Use another loop ID, or leave the ended loop as it is.",
     "LoopNotFound": "Start the loop with `start_loop` before you record anything for it.",
@@ -129,6 +131,7 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:messages:<id>": KeyFacts(
         "the same instant as the session", "append, send, drain, edits, compact, pin, fork, spawn with `fork`, import"
     ),
+    "<namespace>:{<tag>}:ledger:<id>": KeyFacts("31 days more than the session", "`loops/*`, import"),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
     ),
@@ -145,8 +148,8 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:ranks:<agent>": KeyFacts("30 days from the last write", "`runs/dequeue`"),
     "<namespace>:{<tag>}:running:<agent>": KeyFacts("30 days from the last write", "`runs/dequeue`, `runs/schedule`"),
     "<namespace>:{<tag>}:bound:<agent>": KeyFacts("none", "`runs/set_bound`"),
-    "<namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>": KeyFacts(
-        "1 hour", "`transfer/stage`; `transfer/move` renames both", "hash, list"
+    "<namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>": KeyFacts(
+        "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, list, hash"
     ),
     "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
@@ -158,7 +161,7 @@ KEY_FACTS = {
     "<namespace>:index:agents": KeyFacts("30 days from the last write", "`runs/register_agent`"),
     "<namespace>:index:documents": KeyFacts("none", "`documents/register_category`, `documents/remove_categories`"),
     "<namespace>:index:pruned": KeyFacts("the cooldown of `prune`", "`prune` (SET NX PX)"),
-    "<namespace>:documents:<category>": KeyFacts("none", "`documents.put`, `documents.put_json`, `documents/delete`"),
+    "<namespace>:documents:<category>": KeyFacts("none", "`documents/put`, `documents/delete`"),
     "<namespace>:wake:<process>": KeyFacts("not stored", "scripts that notify (PUBLISH)"),
 }
 

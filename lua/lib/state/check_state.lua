@@ -1,6 +1,7 @@
 -- Check the part of an edit that concerns the state. `fields` are name, value ('' for none), … that must be there, then name, value, …
--- to set. Return the index of the first field to set; or nil and the refusal.
-local function check_state(session, fields, check_count, set_count, max_fields)
+-- to set, then names to remove. Return the index of the first field to set; then the refusal, or nil and `value_bytes` after the change.
+--- include: check_values
+local function check_state(session, fields, check_count, set_count, remove_count, bounds)
   for at = 1, check_count * 2, 2 do
     local found, wanted = redis.call('HGET', session, fields[at]) or '', fields[at + 1]
     if found ~= wanted then
@@ -10,10 +11,8 @@ local function check_state(session, fields, check_count, set_count, max_fields)
       end
     end
   end
-  local set_from, total = check_count * 2 + 1, redis.call('HLEN', session)
-  for at = set_from, set_from + set_count * 2 - 1, 2 do total = total + 1 - redis.call('HEXISTS', session, fields[at]) end
-  if set_count > 0 and total > max_fields then
-    return nil, redis.error_reply(string.format('LIMIT_EXCEEDED fields %d %d error', total, max_fields))
-  end
-  return set_from
+  local set_from = check_count * 2 + 1
+  if set_count + remove_count == 0 then return set_from end
+  local refusal, value_bytes = check_values(session, fields, set_from, set_count, set_from - 1 + set_count * 2 + remove_count, bounds)
+  return set_from, refusal, value_bytes
 end

@@ -29,6 +29,7 @@ from ...settings import (
     Encodable,
     NewSession,
     SessionSettings,
+    StorageBounds,
     TokenCounter,
     checked_names,
 )
@@ -88,6 +89,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             image_tokens: what an image, a recording or a file costs in the default count, 0 to 1,000,000. Default 1,000.
             touch_on_read: let `history` extend a session's life. Default False.
             max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
+            bounds: the bounds of what is stored, as StorageBounds or a mapping. Default: those of StorageBounds.
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
             encode: what goes through the codecs: messages, state, results, metadata, documents, deltas. Default: messages.
                 What is encoded already is decoded in any case.
@@ -117,6 +119,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         touch_on_read: bool = False,
         acks: int = 0,
         max_document_bytes: int = 1024 * 1024,
+        bounds: StorageBounds | Mapping[str, int] | None = None,
         codecs: Sequence[Any] = (),
         encode: Collection[Encodable] = DEFAULT_ENCODED,
         **settings: Any,
@@ -136,12 +139,15 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
         if whole(acks, "acks", maximum=100) and engine.where.startswith(("fake://", "embedded://")):
             raise InvalidInput(name="acks", detail=f"must be 0, because {engine.where} has no replicas")
-        bounds = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks)
+        storage = StorageBounds.of(bounds)
+        limits = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks, storage)
         self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
         chain = checked_chain(namespace, codecs, encode)
-        parts = PerLoop(partial(CacheParts.make, engine, namespace, bounds, chain))
+        parts = PerLoop(partial(CacheParts.make, engine, namespace, limits, chain))
         renewals = RenewalConnections(parts.current.executor)
-        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read, chain)
+        self._context = CacheContext(
+            parts, renewals, namespace, self.settings, self._count, touch_on_read, storage, chain
+        )
 
     async def ping(self) -> None:
         """Return when the server, or every master of a cluster, has answered. For checks of health.
@@ -460,7 +466,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             name: value for name, value in given.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in given.items() if name not in described}
-        return dict(description_fields(self._count, **described)), SessionSettings.of(options, self.settings)
+        fields = dict(description_fields(self._count, self._context.bounds, **described))
+        return fields, SessionSettings.of(options, self.settings)
 
     def _handle(self, id: str, incarnation: str, unapplied: Mapping[str, Any] | None = None) -> AsyncSession:
         keys = session_keys(self.namespace, id)

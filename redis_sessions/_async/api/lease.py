@@ -176,6 +176,7 @@ class AsyncLease(NotPicklable, Generic[S]):
             wait_ms,
             hub.channel,
             hub.counts_receivers,
+            session._context.bounds.waiters,
         )
         began = time.monotonic()
         grant = await session._executor.run(call)

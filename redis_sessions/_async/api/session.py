@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from ..._core.commands import edits, forks, inbox, messages, sessions, watch_progress
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
+from ..._core.commands.storage_bounds import check_fields
 from ..._core.commands.watch_progress import WatchProgress
 from ..._core.protocol.encoding import copy_origins, encoded_origins
 from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
@@ -87,7 +88,8 @@ class AsyncSession(
         Then the cap drops the oldest messages, by the session's policy.
 
         Args:
-            *batch: 1 to 10,000 messages, as dicts, Message or objects of an SDK. With changes of the state also none.
+            *batch: messages, as dicts, Message or objects of an SDK, 1 to 2,000 (bound `batch_messages`). With changes of the
+                state also none.
             batch_id: an ID among the session's last 64 operations returns its first result and writes nothing, so that an
                 append can be repeated. 1 to 128 characters. Default: a new one.
             expected_rev: refuse the append unless the session has this revision.
@@ -132,6 +134,7 @@ class AsyncSession(
             seen=self._seen,
             knows_format=self._knows_format,
             usage=usage,
+            bounds=self._context.bounds,
         )
         try:
             result, self._incarnation = await self._executor.run(call)
@@ -151,7 +154,7 @@ class AsyncSession(
     ) -> AppendResult:
         append = messages.append(
             self._keys, *self._writer(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
-            knows_format=self._knows_format, usage=usage,
+            knows_format=self._knows_format, usage=usage, bounds=self._context.bounds,
         )  # fmt: skip
         queues = self._context.run_queues
 
@@ -179,6 +182,7 @@ class AsyncSession(
         call = edits.edit(
             self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
             stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
+            bounds=self._context.bounds,
         )  # fmt: skip
         result, self._incarnation = await self._run(call)
         self._seen = max(self._seen, result.last_seq)
@@ -280,7 +284,8 @@ class AsyncSession(
         seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
         new = shared.keys(new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
-        fields = dict(description_fields(self._count, **described))
+        fields = dict(description_fields(self._count, shared.bounds, **described))
+        check_fields(shared.bounds, forks.copied_metadata(info) | fields)
         if shared.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
             fields["origins"] = encoded_origins(shared.chain, new.id, copy_origins(self._keys))
@@ -401,13 +406,13 @@ class AsyncSession(
             name: value for name, value in changes.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in changes.items() if name not in described}
-        removed = [f"meta.{checked_text(key, 'remove_metadata')}" for key in remove_metadata]
+        removed = [f"meta.{checked_text(key, 'remove_metadata')}" for key in dict.fromkeys(remove_metadata)]
         sets = description_fields(
-            self._count, **{name: value for name, value in described.items() if value is not None}
+            self._count, self._context.bounds, **{name: value for name, value in described.items() if value is not None}
         )
         unset = unset_fields(described)
         call = sessions.patch(
-            self._keys, *self._writer(), sets, [*unset, *removed], options, expected_rev=expected_rev
+            self._keys, *self._writer(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
         )  # fmt: skip
         if call.index_effect == "may_relist":
             call.hints = await self._context.indexer.relisting(self._keys, {**sets, **dict.fromkeys(unset)})

@@ -53,12 +53,12 @@ class AsyncSessionBase(NotPicklable):
     def state(self) -> AsyncState:
         """Named JSON values and pydantic models."""
         # A handle that kept this object would be in a circle of references.
-        return AsyncState(self._keys, self._run, self._writer)
+        return AsyncState(self._keys, self._run, self._writer, self._context.bounds)
 
     @property
     def variables(self) -> AsyncVariables:
         """Named text."""
-        return AsyncVariables(self._keys, self._run, self._writer)
+        return AsyncVariables(self._keys, self._run, self._writer, self._context.bounds)
 
     def _writer(self) -> tuple[str, str]:
         """Return the incarnation that this handle knows, and '<fence> <nonce>' of the lease it writes under or ''.

@@ -120,6 +120,7 @@ class AsyncSessionChildren(AsyncSessionBase):
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
             batch_id=batch_id, report=report, delay=delay, run_at=run_at, priority=priority, fairness_key=fairness_key,
+            bounds=shared.bounds,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         settings = shared.settings.for_child({**options, **budgets})
@@ -191,7 +192,7 @@ class AsyncSessionChildren(AsyncSessionBase):
     def _child_fields(self, description: Description | None) -> dict[str, Any]:
         given: dict[str, Any] = dict(description or {})
         checked_names(given, Description)
-        return dict(description_fields(self._count, **given))
+        return dict(description_fields(self._count, self._context.bounds, **given))
 
     async def children(self, *, recursive: bool = False) -> list[ChildInfo]:
         """Return the state of each child: status, tokens, last activity, lease holder, attempt.
@@ -244,6 +245,7 @@ class AsyncSessionChildren(AsyncSessionBase):
                     trees.list_members(
                         self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
                         counts_receivers=hub.counts_receivers, channel=hub.channel,
+                        max_waiters=self._context.bounds.waiters,
                     )
                 )  # fmt: skip
                 ended = [member for member in found.members if member.status not in _ACTIVE]
@@ -291,7 +293,7 @@ class AsyncSessionChildren(AsyncSessionBase):
                 left = max(due - time.monotonic(), 0)
                 call = messages.subscribe(
                     self._keys, self._incarnation, nonce, round(left * 1000), hub.channel, hub.counts_receivers,
-                    "message",
+                    "message", self._context.bounds.readers,
                 )  # fmt: skip
                 newest = (await self._executor.run(call)).last_seq
                 if last is None or newest > last:
@@ -313,7 +315,7 @@ class AsyncSessionChildren(AsyncSessionBase):
 
         Cost: one round trip, atomic.
         """
-        await self._executor.run(trees.request_cancel(self._keys, self._incarnation, reason))
+        await self._executor.run(trees.request_cancel(self._keys, self._incarnation, reason, self._context.bounds))
 
     async def is_cancel_requested(self) -> bool:
         """Return whether this session was asked to stop, or is cancelled, by itself or with an ancestor.

@@ -160,7 +160,7 @@ class AsyncSessionEdits(AsyncSessionBase):
             return await self._replace_one(batch[0], batch[1], batch_id, expected_rev)
         call = edits.edit(
             self._keys, *self._writer(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
-            expected_rev=expected_rev,
+            expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
         result, self._incarnation = await self._run(call)
         self._seen = max(self._seen, result.last_seq)
@@ -257,7 +257,7 @@ class AsyncSessionEdits(AsyncSessionBase):
         IDs and times stay in their payloads. `Message.timestamp` is the time of the import.
 
         Args:
-            batch: up to 10,000 messages in their order.
+            batch: up to 2,000 messages in their order (bound `batch_messages`).
             batch_id: makes the import happen once, however often it is repeated.
 
         Returns:
@@ -269,7 +269,9 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Cost: one round trip, atomic.
         """
-        call = edits.import_messages(self._keys, *self._writer(), list(batch), self._count, batch_id=batch_id)
+        call = edits.import_messages(
+            self._keys, *self._writer(), list(batch), self._count, self._context.bounds, batch_id=batch_id
+        )
         result, self._incarnation = await self._run(call)
         self._seen = max(self._seen, result.last_seq)
         return result

@@ -67,7 +67,9 @@ class AsyncSessionStatus(AsyncSessionBase):
         return await self._set_status("timed_out", reason, None, expected_rev)
 
     async def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
-        call = sessions.set_status(self._keys, *self._writer(), status, reason, result, expected_rev=expected_rev)
+        call = sessions.set_status(
+            self._keys, *self._writer(), status, reason, result, self._context.bounds, expected_rev=expected_rev
+        )
         change = await self._run(call)
         queues = self._context.run_queues
         if change.members:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import sessions
+from ..._core.commands import loops, sessions
 from ..._core.protocol.keys import SessionKeys
 from ..transport import tasks
 from .context import CacheContext
@@ -28,4 +28,6 @@ async def delete_session(context: CacheContext, keys: SessionKeys, incarnation: 
         elif deletion.outcome == "parent":
             await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
+            if deletion.has_ledger:
+                await context.executor.run(loops.discard(keys))
             return existed

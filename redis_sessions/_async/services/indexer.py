@@ -159,7 +159,7 @@ class Indexer:
         if call.index_effect in ("may_end", "may_relist"):
             self.repair_later([keys.id, *keys.ancestors[:1]], is_settled=True)
         elif known is None or now >= known.read_at or (self._is_separate and now >= known.raise_at):
-            self.repair_later([keys.id])
+            self.repair_later([keys.id, *keys.ancestors])  # a write extends the lives of the ancestors, too
         return len(self._pending) > _MAX_PENDING
 
     def repair_later(self, ids: Iterable[str], *, is_settled: bool = False) -> None:

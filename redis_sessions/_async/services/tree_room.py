@@ -73,7 +73,7 @@ async def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, no
     found = await context.executor.run(
         trees.list_members(
             keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1, counts_receivers=hub.counts_receivers,
-            channel=hub.channel,
+            channel=hub.channel, max_waiters=context.bounds.waiters,
         )
     )  # fmt: skip
     for agent in {run_queues.agent_of(member.id) for member in found.members if member.status == "active"}:

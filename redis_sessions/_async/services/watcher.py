@@ -112,7 +112,14 @@ class Watcher:
     ) -> Call[SessionPosition]:
         hub = self._hub
         return messages.subscribe(
-            watched.keys, incarnation, watched.nonce, wait_ms, hub.channel, hub.counts_receivers, "watch"
+            watched.keys,
+            incarnation,
+            watched.nonce,
+            wait_ms,
+            hub.channel,
+            hub.counts_receivers,
+            "watch",
+            self._executor.bounds.readers,
         )
 
     async def _renew(self) -> None:

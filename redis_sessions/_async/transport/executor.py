@@ -31,6 +31,7 @@ from ...errors import (
     StoreError,
     StoreUnavailable,
 )
+from ...settings import DEFAULT_BOUNDS
 from . import primitives
 from .decoded_replies import result_of
 from .refusals import DENIED, repeat_advice, server_error
@@ -56,13 +57,14 @@ class Executor:
         self.where = where
         self._namespace = namespace
         self.retry_for = retry_for
-        self.acks = acks
-        self._wait_ms = wait_ms
+        self.acks, self._wait_ms = acks, wait_ms
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
         self._schema = SchemaCheck(router, where, namespace)
-        self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
+        self._ancestors: dict[str, tuple[str, ...]] = {}
         self.observer: WriteObserver | None = None
+        self.bounds = DEFAULT_BOUNDS
+        """The bounds of what is stored, for calls that the background makes."""
         self.chain: Chain | None = None
 
     def twin(self) -> Executor:

@@ -8,6 +8,7 @@ from typing import Any
 from ..._durations import whole
 from ...errors import InvalidInput, InvalidState
 from ...models.pages import Page
+from ...settings import StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.chain import Chain
 from ..protocol.encoding import decoded_document, encoded_document
@@ -25,24 +26,32 @@ REGISTERED_SECONDS = 3600.0
 _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes without registering again
 
 
-def put(keys: DocumentKeys, name: str, text: str, max_bytes: int, chain: Chain | None) -> Call[None]:
+def put(
+    keys: DocumentKeys, name: str, text: str, max_bytes: int, bounds: StorageBounds, chain: Chain | None
+) -> Call[None]:
     """Store a text. Raises InvalidInput."""
-    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes, chain)
+    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes, bounds, chain)
 
 
-def put_json(keys: DocumentKeys, name: str, value: Any, max_bytes: int, chain: Chain | None) -> Call[None]:
+def put_json(
+    keys: DocumentKeys, name: str, value: Any, max_bytes: int, bounds: StorageBounds, chain: Chain | None
+) -> Call[None]:
     """Store a JSON value. Raises InvalidInput."""
-    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes, chain)
+    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes, bounds, chain)
 
 
-def _put(keys: DocumentKeys, field: str, text: str, max_bytes: int, chain: Chain | None) -> Call[None]:
+def _put(
+    keys: DocumentKeys, field: str, text: str, max_bytes: int, bounds: StorageBounds, chain: Chain | None
+) -> Call[None]:
     data = text.encode()
     if len(data) > max_bytes:
         raise InvalidInput(
             name=field, detail=f"must have at most {max_bytes} bytes (max_document_bytes), got {len(data)}"
         )
     data = encoded_document(chain, keys.id, field, data)
-    return Call(("HSET", keys.documents, field, data), keys, lambda reply: None)
+    return invoke(
+        script("documents/put"), keys, lambda reply: None, field=field, data=data, max_documents=bounds.documents
+    )
 
 
 def get(keys: DocumentKeys, name: str, chain: Chain | None) -> Call[str | None]:
@@ -98,9 +107,12 @@ def delete(keys: DocumentKeys, name: str) -> Call[bool]:
     return call
 
 
-def register_category(index: IndexKeys, category: str) -> Call[None]:
+def register_category(index: IndexKeys, category: str, bounds: StorageBounds) -> Call[None]:
     """Register a category that is about to hold documents."""
-    return invoke(script("documents/register_category"), index, lambda reply: None, category=category)
+    return invoke(
+        script("documents/register_category"), index, lambda reply: None, category=category,
+        max_categories=bounds.categories,
+    )  # fmt: skip
 
 
 def registered_categories(index: IndexKeys, cursor: str | None) -> Call[list[str]]:

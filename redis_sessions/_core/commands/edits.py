@@ -12,7 +12,7 @@ from ...models.formats import format_named
 from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult
-from ...settings import TokenCounter
+from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
 from ..protocol.call import Argument, Call
 from ..protocol.chain import is_encoded
 from ..protocol.codec import call_hash, counted
@@ -20,14 +20,15 @@ from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
-from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev
+from .guarded_write import check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
 from .state import field
+from .storage_bounds import bounds_argument, check_fields
 
 _EDIT_NAME = "messages/edit"
 _EDIT: dict[str, Argument] = {
-    "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0, "max_fields": MAX_FIELDS,
+    "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
     "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0,
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
@@ -52,6 +53,7 @@ def edit(
     seen: int = 0,
     batch_id: str | None = None,
     expected_rev: int | None = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[tuple[AppendResult, str]]:
     """Remove the messages above a seq, append others, and change the state. Raises InvalidInput.
 
@@ -73,11 +75,12 @@ def edit(
     sets = {field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
     if isinstance(remove_state, str):
         raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
-    removed = [field("state.", name) for name in remove_state]
+    removed = [field("state.", name) for name in dict.fromkeys(remove_state)]
+    sets = {name: value for name, value in sets.items() if name not in removed}
     return _edit(
         keys, incarnation, lease, messages, count, kind, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
         checks=checks, sets=sets,
-        removed=removed, usage=usage, seen=seen, batch_id=batch_id, expected_rev=expected_rev,
+        removed=removed, usage=usage, seen=seen, batch_id=batch_id, expected_rev=expected_rev, bounds=bounds,
     )  # fmt: skip
 
 
@@ -118,8 +121,10 @@ def _edit(
     seen: int = 0,
     batch_id: str | None = None,
     expected_rev: int | None = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[tuple[AppendResult, str]]:
-    batch, encoded = encode_batch(messages, batch_id, count, keys, minimum=0, usage=usage)
+    check_fields(bounds, sets or {})
+    batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, minimum=0, usage=usage)
     checks, sets = checks or {}, encoded_fields(keys, sets or {})
 
     def read(reply: list[bytes]) -> tuple[AppendResult, str]:
@@ -131,6 +136,7 @@ def _edit(
         "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch, "seen": seen,
         "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
+        "bounds": bounds_argument(bounds),
     }  # fmt: skip
     return guarded_write(
         script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
@@ -158,7 +164,7 @@ def replace(
         rev, retained, dropped = map(int, words_of(reply[1], "replace_message", batch))
         return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
 
-    arguments = _EDIT | {"replaced_seq": replaced_seq}
+    arguments = _EDIT | {"replaced_seq": replaced_seq, "bounds": bounds_argument(DEFAULT_BOUNDS)}
     return guarded_write(
         script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
         kind="replace_message ", **arguments,
@@ -258,6 +264,7 @@ def import_messages(
     lease: str,
     messages: Sequence[MessageLike],
     count: TokenCounter,
+    bounds: StorageBounds,
     *,
     batch_id: str | None = None,
 ) -> Call[tuple[AppendResult, str]]:
@@ -281,6 +288,7 @@ def import_messages(
         newest_seq=0,
         sets=fields,
         batch_id=batch_id,
+        bounds=bounds,
     )
 
 

@@ -1,8 +1,9 @@
 """The format of an export: JSON Lines that hold sessions as they are stored, so that nothing is lost.
 
-    {"format": "redis-sessions", "version": 5, "root": "a", "exported_at": 1763700000000, "namespace": "sessions"}
+    {"format": "redis-sessions", "version": 6, "root": "a", "exported_at": 1763700000000, "namespace": "sessions"}
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
+    {"session": "a", "ledger": {"config.l1": "{}", "extra.l1": "{}", "event.l1 0": "1763700000000 {…}\\n…", …}}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
     {"hmac": "…"}
 
@@ -24,7 +25,7 @@ from typing import Any
 from ...errors import InvalidInput
 
 FORMAT = "redis-sessions"
-VERSION = 5
+VERSION = 6
 MAX_LINE_MESSAGES = 100
 MAX_LINE_BYTES = 1024 * 1024
 MIN_KEY_BYTES = 16
@@ -93,6 +94,19 @@ class Writer:
             size += len(element)
         if some:
             yield self._some(id, some)
+
+    def ledger(self, id: str, fields: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+        """Yield lines with the next fields of the ledger of a session."""
+        some: dict[str, str | dict[str, str]] = {}
+        size = 0
+        for name, value in fields:
+            if some and (len(some) == MAX_LINE_MESSAGES or size + len(value) > MAX_LINE_BYTES):
+                yield self._line({"session": id, "ledger": some})
+                some, size = {}, 0
+            some[name] = _text(value)
+            size += len(value)
+        if some:
+            yield self._line({"session": id, "ledger": some})
 
     def _some(self, id: str, some: list[str | dict[str, str]]) -> str:
         self._messages[id] += len(some)

@@ -16,6 +16,7 @@ from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import call_hash
 from ..protocol.encoding import decoded_origins, encoded_fields
+from ..protocol.json_values import to_json
 from ..protocol.keys import Origin, SessionKeys
 from ..protocol.result_records import FACTS_PLACE as _FACTS
 from ..protocol.result_records import TEXT_PLACE as _TEXT
@@ -94,6 +95,11 @@ def copied_index_fields(info: SessionInfo) -> dict[str, Argument]:
     if info.tags:
         fields["tags"] = json.dumps(info.tags)
     return fields
+
+
+def copied_metadata(info: SessionInfo) -> dict[str, Argument]:
+    """Return the fields of a fork that hold the metadata of the session."""
+    return {f"meta.{key}": to_json(value, key) for key, value in info.metadata.items()}
 
 
 def reports(report: Report, spawned_by: SpawnRef | None) -> str:

@@ -16,8 +16,6 @@ from ..protocol.keys import SessionKeys
 from ..protocol.scripts import Script
 
 T = TypeVar("T")
-MAX_FIELDS = 10_000
-"""Fields of one session's hash. A script refuses the write that would exceed it with LIMIT_EXCEEDED."""
 
 
 def guarded_write(

@@ -30,12 +30,15 @@ class Archive:
         """The root's records of its tree, by number."""
         return self.tree.members if self.tree else {}
 
-    def read(self, entry: Entry) -> tuple[dict[bytes, bytes], Iterator[list[bytes]]]:
-        """Return the fields of a session, and its messages in batches."""
+    def read(
+        self, entry: Entry
+    ) -> tuple[dict[bytes, bytes], Iterator[list[bytes]], Iterator[list[tuple[bytes, bytes]]]]:
+        """Return the fields of a session, its messages in batches, and behind them the fields of its ledger in batches."""
         self.spool.seek(entry.offset)
         parts = read_parts(self.spool)
         fields = dict(zip(parts[::2], parts[1::2], strict=True))
-        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages)
+        ledger = self._ledger_batches(entry.ledger_fields)
+        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages), ledger
 
     def _waiting(self, entry: Entry) -> list[int]:
         """Return the numbers of the sessions that keep a session from expiring: itself, and all below a root."""
@@ -48,6 +51,12 @@ class Archive:
             batch = read_parts(self.spool)
             left -= len(batch)
             yield batch
+
+    def _ledger_batches(self, left: int) -> Iterator[list[tuple[bytes, bytes]]]:
+        while left:
+            parts = read_parts(self.spool)
+            left -= len(parts) // 2
+            yield list(zip(parts[::2], parts[1::2], strict=True))
 
     def runs(self) -> list[tuple[str, str, bool]]:
         """Return agent and name of each session that must be checked, in the order of the spawns, and whether it can be claimed.

@@ -5,36 +5,34 @@ from __future__ import annotations
 import re
 import time
 from base64 import b64decode
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
-from ...models.loops import LoopTurn
-from ...settings import SessionSettings
+from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
 from ..protocol.chain import is_encoded
 from ..protocol.ids import check_id
+from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
 from ..protocol.work import Work, queue_prefix
-from . import loops
 from .export_format import WAITER_FIELDS
-from .guarded_write import MAX_FIELDS
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
 from .import_values import check_member_result
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
+from .storage_bounds import check_fields, check_tags, value_bytes
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """The time by which the clocks of the exporting and of the importing machine may differ."""
-_MAX_FIELDS = 5 * MAX_FIELDS
-"""Callers add up to MAX_FIELDS. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
+_MAX_FIELDS = 50_000
+"""Callers add up to 10,000 by default. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
@@ -48,14 +46,17 @@ class Bounds:
     """The most bytes of one field or message, which one command of the server stores."""
     max_sessions: int = 1001
     """The most sessions, which one script moves into place."""
+    storage: StorageBounds = DEFAULT_BOUNDS
+    """The bounds of the importing cache."""
 
     @classmethod
-    def of(cls, settings: SessionSettings) -> Bounds:
+    def of(cls, settings: SessionSettings, storage: StorageBounds = DEFAULT_BOUNDS) -> Bounds:
         """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
         return cls(
             round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
             max(cls.max_value_bytes, settings.max_message_bytes),
             max(cls.max_sessions, settings.max_descendants + 1),
+            storage,
         )
 
 
@@ -81,6 +82,7 @@ class Entry:
     """True for a session that keeps itself and its root from expiring."""
     field_count: int = 0
     messages: int = 0
+    ledger_fields: int = 0
 
 
 def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
@@ -101,6 +103,7 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
         if name.encode() in WAITER_FIELDS:
             raise Damaged(f"session {id!r} names processes that wait, in field {name!r}")
         check_field(id, name, data)
+    _check_bounds(id, fields, bounds.storage)
     _check_readable(id, fields)
     _check_times(id, fields, bounds.now_ms)
     check_inbox(id, fields)
@@ -189,6 +192,17 @@ def _is_claimable(run: RunRecord, agent: str) -> bool:
     return run.turn is None or (agent != "" and run.turn > 0 and run.attempts < run.max_attempts)
 
 
+def _check_bounds(id: str, fields: dict[bytes, bytes], storage: StorageBounds) -> None:
+    """Refuse what the importing cache would not store, and count the bytes of what callers named."""
+    named = {name.decode(): value for name, value in fields.items()}
+    try:
+        check_fields(storage, named)
+        check_tags(storage, checked_tags(from_json(fields.get(b"tags", b"[]"))))
+    except InvalidInput as problem:
+        raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
+    fields[b"value_bytes"] = value_bytes(named).encode()
+
+
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
     """Refuse what could be stored, and would then be shown as damaged or listed under a value that no query can name."""
     shown = {name: b"null" if is_encoded(value) else value for name, value in fields.items()}
@@ -273,58 +287,21 @@ def _check_results(id: str, fields: Mapping[bytes, bytes]) -> None:
 
 
 def _check_loops(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
-    """Check that the ledger has the loops that it lists, each with the events and turns that it counts, and can be read."""
+    """Check that the session has the record of each loop that it lists, and no other. `import_ledger` checks the rest."""
     names = fields.get(b"loops", b"").decode().split()
-    found: dict[str, dict[str, set[int]]] = {name: defaultdict(set) for name in names}
-    for field in fields:
-        kind, dot, rest = field.decode().partition(".")
-        if not dot or kind not in _LOOP_FIELDS:
-            continue
-        loop, _, number = rest.partition(" ")
-        if loop not in found:
-            raise damaged(id, field.decode(), "a loop that the field 'loops' names", loop)
-        found[loop][kind].add(int(number) if kind in ("event", "turn") else 0)
-        if kind in ("event", "turn"):
-            value = fields[field]
-            check_past(id, field.decode(), [int(value.partition(b" ")[0])], now_ms, value[:20])
-    if len(found) != len(names):
-        raise damaged(id, "loops", "each loop once", fields[b"loops"])
-    for loop, kinds in found.items():
-        _check_loop(id, loop, kinds, fields, now_ms)
-    _check_ledger(id, names, fields)
-
-
-_LOOP_FIELDS = ("loop", "config", "extra", "group", "reason", "event", "turn", "step")
-
-
-def _check_loop(id: str, loop: str, kinds: Mapping[str, set[int]], fields: Mapping[bytes, bytes], now_ms: int) -> None:
-    name = f"loop.{loop}"
-    if not {"loop", "config", "extra"} <= kinds.keys():
-        raise damaged(id, "loops", f"the fields 'loop.{loop}', 'config.{loop}' and 'extra.{loop}'", fields[b"loops"])
-    text = fields[name.encode()]
-    record = LoopRecord.parse(text.decode())
-    check_past(
-        id, name, [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"], now_ms, text
-    )
-    for kind, count in (("event", record.events), ("turn", record.turns)):
-        numbers = kinds.get(kind, set())
-        if len(numbers) != count or (count and (min(numbers), max(numbers)) != (1, count)):
-            raise damaged(id, name, f"the {len(numbers)} {kind}s that the session has, numbered from 1", text)
-
-
-def _check_ledger(id: str, names: Sequence[str], fields: Mapping[bytes, bytes]) -> None:
-    """Read the loops and turns as the calls do that show them."""
-    reply = [b"", fields.get(b"usage", b"0 0 0 0 0 0 0")]
-    for loop in names:
-        parts = ("loop", "config", "extra", "reason", "group")
-        reply += [loop.encode(), *[fields.get(f"{part}.{loop}".encode(), b"") for part in parts]]
-    try:
-        if names:
-            loops.ledger(SessionKeys("import", id), "").read(reply)
-        for field, value in fields.items():
-            if field.startswith(b"turn."):
-                LoopTurn.model_validate_json(value.partition(b" ")[2])
-            elif field.startswith(b"member_result."):
+    found = {field.decode().partition(".")[2] for field in fields if field.startswith(b"loop.")}
+    if len(names) != len(found) or set(names) != found:
+        raise damaged(id, "loops", "each loop that has a record, once", fields.get(b"loops", b""))
+    for name in names:
+        text = fields[f"loop.{name}".encode()]
+        record = LoopRecord.parse(text.decode())
+        times = [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"]
+        check_past(id, f"loop.{name}", times, now_ms, text)
+    if bool(names) != (b"has_ledger" in fields):
+        raise damaged(id, "has_ledger", "1 exactly if the session has loops", fields.get(b"has_ledger", b""))
+    for field, value in fields.items():
+        if field.startswith(b"member_result."):
+            try:
                 check_member_result(value)
-    except (ValueError, TypeError, OverflowError) as problem:
-        raise Damaged(f"the ledger or a result of session {id!r} is damaged: {problem}") from None
+            except (ValueError, TypeError, OverflowError) as problem:
+                raise Damaged(f"a result of session {id!r} is damaged: {problem}") from None

@@ -22,6 +22,7 @@ from ..protocol.message_times import write_time
 from .export_format import FORMAT, VERSION, Signer
 from .import_archive import Archive
 from .import_fields import Bounds, Entry, checked_id, read_entry, read_fields, stored, too_large
+from .import_ledger import LedgerCheck
 from .import_messages import MessageCheck
 from .import_schema import Damaged
 from .import_spool import write_parts
@@ -53,6 +54,7 @@ class Reader:
         self._archive: Archive | None = None
         self._entry: Entry | None = None
         self._messages: MessageCheck | None = None
+        self._ledger: LedgerCheck | None = None
         self._is_over = self._is_signed = False
 
     def add(self, line: str | bytes) -> None:
@@ -139,8 +141,11 @@ class Reader:
         elif "messages" in line:
             self._check_keys(line, "session", "messages")
             self._take_messages(line)
+        elif "ledger" in line:
+            self._check_keys(line, "session", "ledger")
+            self._take_ledger(line)
         else:
-            raise self._refusal("must be a session, messages, or the end")
+            raise self._refusal("must be a session, messages, a ledger, or the end")
 
     def _begin(self, line: dict[str, Any]) -> None:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
@@ -180,6 +185,7 @@ class Reader:
         self._check(is_same, f"session {id!r} has two incarnations")
         archive.entries[id] = self._entry = entry
         self._messages = MessageCheck(id, fields, self._latest)
+        self._ledger = LedgerCheck(id, fields, self._bounds)
         maximum = self._bounds.max_sessions
         self._check(
             len(archive.entries) <= maximum,
@@ -192,6 +198,7 @@ class Reader:
         if entry is None or self._messages is None or line.get("session") != entry.id:
             raise self._refusal("has messages of another session than the line before")
         self._check(isinstance(given, list) and given != [], "has no messages")
+        self._check(entry.ledger_fields == 0, "has messages behind the ledger of their session")
         try:
             elements = [value.encode() if type(value) is str else stored(value) for value in given]
         except ValueError:
@@ -202,6 +209,15 @@ class Reader:
         self._messages.add(elements, odd if any(odd) else ())
         entry.messages += len(elements)
         write_parts(self._spool, elements)
+
+    def _take_ledger(self, line: dict[str, Any]) -> None:
+        entry, given = self._entry, line["ledger"]
+        if entry is None or self._ledger is None or line.get("session") != entry.id:
+            raise self._refusal("has the ledger of another session than the line before")
+        self._check(isinstance(given, dict) and given != {}, "has no ledger")
+        fields = self._ledger.add(given)
+        entry.ledger_fields += len(fields)
+        write_parts(self._spool, [part for pair in fields.items() for part in pair])
 
     def _end(self, archive: Archive, end: Any) -> None:
         self._check(isinstance(end, dict), "must be the end of an export")
@@ -220,6 +236,8 @@ class Reader:
     def _finish_messages(self) -> None:
         if self._messages is not None:
             self._messages.finish()
+        if self._ledger is not None:
+            self._ledger.finish()
 
     def _check_keys(self, line: dict[str, Any], *names: str) -> None:
         other = line.keys() ^ set(names)

@@ -6,7 +6,7 @@ Scripts count and loop by these words, so a number has at most 13 digits, and a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..._durations import MAX_DURATION_MS
@@ -81,10 +81,20 @@ def check_field(id: str, name: str, value: bytes) -> None:
     """Refuse a field that has no name of the storage reference, or not the form that goes with the name."""
     if is_encoded(value) and (field_kind(name) or name == "origins"):
         return
-    form = _FORMS.get(name)
+    _check_form(id, name, value, _FORMS.get(name), _FAMILIES)
+
+
+def check_ledger_field(id: str, name: str, value: bytes) -> None:
+    """Refuse a field of a ledger that has no name of the storage reference, or not the form that goes with the name."""
+    _check_form(id, name, value, None, _LEDGER_FAMILIES)
+
+
+def _check_form(
+    id: str, name: str, value: bytes, form: Form | None, families: Mapping[str, tuple[Form, Suffix]]
+) -> None:
     if form is None:
         prefix, dot, rest = name.partition(".")
-        family = _FAMILIES.get(prefix) if dot else None
+        family = families.get(prefix) if dot else None
         if family is None:
             raise Damaged(
                 f"field {_shown(name)} of session {id!r} is not known: expected a field of the storage reference"
@@ -186,6 +196,7 @@ _FORMS: dict[str, Form] = {
     "status": _matching(_STATUS, "a status"),
     "counters": _record("counters"),
     "settings": Form(f"{_SETTINGS.expected} within the bounds of the settings", _settings),
+    "value_bytes": _matching(b" ".join([COUNT] * 4), "bytes of metadata, state and variables, and their number"),
     "created": _matching(rb"[1-9][0-9]{0,15}", "µs since the epoch"),
     "max_tokens": _number(2**53),
     "max_inbox": _number(1000, 1),
@@ -220,7 +231,7 @@ _FORMS: dict[str, Form] = {
     "idle_ttl": _number(MAX_DURATION_MS),
     "cleanup": _matching(rb"delete", "delete"),
     "report": Form('\'<kind><flags> <facts> <payload>\' with "@text@" and "@facts@"', _report),
-    "has_metadata": _matching(rb"1", "1"),
+    **dict.fromkeys(("has_metadata", "has_ledger"), _matching(rb"1", "1")),
     "system_tokens": _number(2**31),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
     "fairness_key": _ID_128,
@@ -245,12 +256,12 @@ def _is_loop(text: str) -> bool:
 
 
 _is_number: Suffix = re.compile(COUNT.decode()).fullmatch
-_is_record: Suffix = re.compile(r"\S{1,128} [1-9][0-9]{0,12}").fullmatch
+_is_page: Suffix = re.compile(r"\S{1,128} (?:0|[1-9][0-9]{0,12})").fullmatch
 _is_step: Suffix = re.compile(r"\S{1,128} \S{1,128}").fullmatch
 _ENTRY = Form(
     "'<kind><flags><tokens> <batch ID> [<facts> ]<payload>'", lambda value: True
 )  # import_messages.py checks them
-_TIMED_JSON = Form("'<ms> <JSON>'", lambda value: re.match(COUNT + b" ", value) and is_json(value.partition(b" ")[2]))
+_LINES = _matching(rb"(?:[^\n]+\n){1,16}", "1 to 16 lines")
 _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "meta": (_JSON, lambda text: True),
     "state": (_JSON, _is_name),
@@ -259,15 +270,14 @@ _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "kept": (_ENTRY, _is_number),
     "inbox": (_ENTRY, _is_number),
     "loop": (_record("loop"), _is_loop),
-    "config": (Form("a JSON object", is_json_object), _is_loop),
-    "extra": (Form("a JSON object", is_json_object), _is_loop),
-    "group": (Form("a JSON object", is_json_object), _is_loop),
-    "reason": (_TEXT, _is_loop),
-    "event": (_TIMED_JSON, _is_record),
-    "turn": (_TIMED_JSON, _is_record),
-    "step": (_record("usage"), _is_step),
     "member": (_record("member"), _is_number),
     "member_result": (Form("a reason and a result", lambda value: value[:1] == RECORD_MARK), _is_number),
     "label": (_COUNT, _is_loop),
     "waits": (_matching(rb"1", "1"), _is_number),
+}
+_LEDGER_FAMILIES: dict[str, tuple[Form, Suffix]] = {
+    **dict.fromkeys(("config", "extra", "group"), (Form("a JSON object", is_json_object), _is_loop)),
+    **dict.fromkeys(("event", "turn", "steps"), (_LINES, _is_page)),
+    "reason": (_TEXT, _is_loop),
+    "step": (_record("usage"), _is_step),
 }

@@ -136,7 +136,7 @@ class Staging:
     def stage(self, entry: Entry) -> Iterator[Call[bool]]:
         """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
         keys = staged_keys(self._namespace, entry.id, self._nonce)
-        fields, batches = self._archive.read(entry)
+        fields, batches, ledger = self._archive.read(entry)
         self._set_origins(entry.id, fields)
         pairs = list(fields.items())
         self._field_counts[entry.id] = len(pairs)
@@ -151,6 +151,11 @@ class Staging:
             for elements in _slices(batch, len):
                 yield _stage(keys, at, [], elements)
                 at += len(elements)
+        at = 0
+        for pairs in ledger:
+            for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
+                yield _stage(keys._replace(fields=keys.ledger), at, some, [])
+                at += len(some)
 
     def _set_origins(self, id: str, fields: dict[bytes, bytes]) -> None:
         """Say in a session from another namespace for which namespace its values were encoded. Raises DecryptionError."""
@@ -169,10 +174,10 @@ class Staging:
         named: list[str] = []
         for entry in self.entries:
             staged, keys = self._staged(entry.id), session_keys(self._namespace, entry.id)
-            named += [staged.fields, staged.elements, keys.session, keys.messages]
+            named += [staged.fields, staged.elements, staged.ledger, keys.session, keys.messages, keys.ledger]
         for id in others:
             keys = session_keys(self._namespace, id)
-            named += [keys.session, keys.messages]
+            named += [keys.session, keys.messages, keys.ledger]
         return invoke(
             script("transfer/move"),
             self.keys,
@@ -181,7 +186,7 @@ class Staging:
             may_replace=int(may_replace),
             tree_total=tree_total,
             keep_ms=STAGED_TTL_MS,
-            rest=[f"{entry.messages} {self._lifetimes[entry.id]}" for entry in self.entries],
+            rest=[f"{entry.messages} {self._lifetimes[entry.id]} {entry.ledger_fields}" for entry in self.entries],
         )
 
     def discard(self) -> Iterator[Call[None]]:
@@ -192,13 +197,13 @@ class Staging:
             if entry.id not in self._field_counts:  # not begun, and neither are those behind
                 break
             staged = self._staged(entry.id)
-            named += [staged.fields, staged.elements]
-            parts += self._field_counts[entry.id] + entry.messages
+            named += [staged.fields, staged.elements, staged.ledger]
+            parts += self._field_counts[entry.id] + entry.messages + entry.ledger_fields
             if parts >= _PARTS_PER_DELETION:
-                yield Call(("DEL", *named), self.keys, lambda reply: None)
+                yield Call(("UNLINK", *named), self.keys, lambda reply: None)
                 named, parts = [], 0
         if named:
-            yield Call(("DEL", *named), self.keys, lambda reply: None)
+            yield Call(("UNLINK", *named), self.keys, lambda reply: None)
 
     def _staged(self, id: str) -> StagedKeys:
         return staged_keys(self._namespace, id, self._nonce)

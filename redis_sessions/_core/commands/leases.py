@@ -12,6 +12,7 @@ from ..._durations import Duration, milliseconds, moment
 from ...errors import InvalidInput
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
+from ...settings import DEFAULT_BOUNDS
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
 from ..protocol.keys import IndexKeys, SessionKeys
@@ -20,7 +21,6 @@ from ..protocol.scripts import script
 
 MIN_TTL_MS = 100
 MAX_TTL_MS = 24 * 3600 * 1000
-MAX_WAITERS = 1000
 
 
 class Grant(NamedTuple):
@@ -65,7 +65,7 @@ def owner_name(owner: str | None) -> str:
 
 def acquire(
     keys: SessionKeys, incarnation: str, nonce: str, owner: str, ttl_ms: int, wait_ms: int, channel: str,
-    counts_receivers: bool,
+    counts_receivers: bool, max_waiters: int = DEFAULT_BOUNDS.waiters,
 ) -> Call[Grant]:  # fmt: skip
     """Acquire the lease, or a place among its waiters."""
     return invoke(
@@ -79,7 +79,7 @@ def acquire(
         wait_ms=wait_ms,
         channel=channel,
         counts_receivers=int(counts_receivers),
-        max_waiters=MAX_WAITERS,
+        max_waiters=max_waiters,
     )
 
 

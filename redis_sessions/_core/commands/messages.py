@@ -12,7 +12,7 @@ from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
 from ...models.turns import Turn
-from ...settings import TokenCounter
+from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, decode_all, encode
 from ..protocol.encoding import decoded_field
@@ -23,6 +23,7 @@ from ..protocol.scripts import script
 from .guarded_write import expected_argument
 from .model_usage import output_tokens
 from .recorded_results import APPEND, words_of
+from .storage_bounds import check_batch
 
 MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
@@ -30,7 +31,6 @@ PAGE = 1000
 """Messages of one page of the history."""
 MAX_SCANNED_MESSAGES = 100_000
 """Messages that one filtered read looks at. The rest is read with the next call."""
-MAX_BATCH_MESSAGES = 10_000
 PAGE_BYTES = 1024 * 1024
 """Bytes at which a page of messages is full."""
 _WITHOUT_TOOLS = "".join(kind for kind in KINDS if kind not in "tcr")
@@ -38,15 +38,9 @@ _OK = LimitCheck("ok")
 
 
 def encode_batch(
-    messages: Iterable[MessageLike],
-    batch_id: str | None,
-    count: TokenCounter,
-    keys: SessionKeys,
-    *,
-    minimum: int = 1,
-    usage: Any = None,
-    replaced_seq: int | None = None,
-) -> tuple[str, list[Encoded]]:
+    messages: Iterable[MessageLike], batch_id: str | None, count: TokenCounter, keys: SessionKeys,
+    bounds: StorageBounds = DEFAULT_BOUNDS, *, minimum: int = 1, usage: Any = None, replaced_seq: int | None = None,
+) -> tuple[str, list[Encoded]]:  # fmt: skip
     """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
 
     Args:
@@ -60,9 +54,11 @@ def encode_batch(
         encoded = [encode(message, batch, count, keys, f"={replaced_seq}") for message in messages]
     else:
         encoded = [encode(message, batch, count, keys, place) for place, message in enumerate(messages)]
-    if not minimum <= len(encoded) <= MAX_BATCH_MESSAGES:
-        detail = f"a batch must have {minimum} to {MAX_BATCH_MESSAGES} messages, got {len(encoded)}"
+    if len(encoded) < minimum:
+        detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
         raise InvalidInput(name="messages", detail=detail)
+    if len(encoded) > 1:
+        check_batch(bounds, [one.entry for one in encoded])
     return batch, encoded
 
 
@@ -88,13 +84,14 @@ def append(
     seen: int = 0,
     knows_format: bool = False,
     usage: Any = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[tuple[AppendResult, str]]:
     """Append one batch. The result is its place, and the incarnation that took it. Raises InvalidInput.
 
     Args:
         knows_format: the session's message format is stored already.
     """
-    batch, encoded = encode_batch(messages, batch_id, count, keys, usage=usage)
+    batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, usage=usage)
     entries, format = [], ""
     for entry, its_format in encoded:
         entries.append(entry)
@@ -286,6 +283,7 @@ def subscribe(
     channel: str,
     counts_receivers: bool,
     purpose: Literal["message", "watch"],
+    max_readers: int,
 ) -> Call[SessionPosition]:
     """Register this process for the session's next message, or for everything that happens, for `wait_ms`. 0 ends that."""
     return invoke(
@@ -298,6 +296,7 @@ def subscribe(
         counts_receivers=int(counts_receivers),
         channel=channel,
         purpose=purpose,
+        max_readers=max_readers,
     )
 
 

@@ -11,6 +11,7 @@ from ...settings import MICROS, MergeRow, SessionSettings, StoredValue, stored_o
 from ..protocol import records
 from ..protocol.call import Argument
 from .session_fields import TURN_ATTEMPTS
+from .storage_bounds import value_bytes
 
 NEW_TURNS = f"0 {TURN_ATTEMPTS} - - 0 0 0 0 0 0"
 """The `run` record of a session that an agent answers, before its first turn."""
@@ -80,7 +81,8 @@ def _as_given(name: str, value: StoredValue) -> Any:
 
 def new_session_fields(settings: SessionSettings, fields: Mapping[str, Argument]) -> list[Argument]:
     """Return names and values of a new session's fields, without those that the script writes itself."""
-    own = {"run": NEW_TURNS} if "answered_by" in fields else {}
+    own: dict[str, Argument] = {"run": NEW_TURNS} if "answered_by" in fields else {}
+    own["value_bytes"] = value_bytes(fields)
     return [part for pair in (settings.fields() | dict(fields) | own).items() for part in pair]
 
 

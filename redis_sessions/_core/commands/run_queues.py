@@ -220,9 +220,9 @@ def retry(keys: SessionKeys, incarnation: str) -> Call[ClaimReply]:
     )
 
 
-def register_agent(agents: IndexKeys, agent: str) -> Call[None]:
+def register_agent(agents: IndexKeys, agent: str, max_agents: int) -> Call[None]:
     """Register an agent that has runs or turns."""
-    return invoke(script("runs/register_agent"), agents, lambda reply: None, agent=agent)
+    return invoke(script("runs/register_agent"), agents, lambda reply: None, agent=agent, max_agents=max_agents)
 
 
 def set_bound(agent: AgentKeys, max_running: int | None) -> Call[None]:

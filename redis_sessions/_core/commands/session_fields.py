@@ -11,18 +11,16 @@ from ..._durations import whole
 from ...errors import InvalidInput
 from ...models.formats import format_named
 from ...models.sessions import Kind, SessionType, session_type
-from ...settings import TokenCounter
+from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
 from ..protocol.call import Argument
 from ..protocol.codec import counted
 from ..protocol.ids import check_id
 from ..protocol.json_values import to_json
+from .storage_bounds import check_fields, check_tags
 
 KINDS: tuple[str, ...] = get_args(Kind)
 FORMATIONS = ("explicit", "first_loop")
 MAX_METADATA_KEYS = 1000
-MAX_TAGS = 64
-MAX_REASON_BYTES = 4096
-"""Bytes of a reason, which the parent also gets in a message."""
 MAX_PRIORITY = 100
 TURN_ATTEMPTS = 3
 """The number of attempts at a turn that may fail."""
@@ -44,6 +42,7 @@ _FIELD_OF = {
 
 def description_fields(
     count: TokenCounter,
+    bounds: StorageBounds,
     *,
     user_id: str | None = None,
     agent_id: str | None = None,
@@ -80,6 +79,7 @@ def description_fields(
         fields["type"] = _type(type)
     if tags is not None:
         fields["tags"] = to_json(checked_tags(tags), "tags")
+        check_tags(bounds, tags)
     if system_prompt is not None:
         fields["system"] = checked_text(system_prompt, "system_prompt")
         fields["system_tokens"] = counted(count, {"role": "system", "content": system_prompt})
@@ -91,6 +91,7 @@ def description_fields(
         fields["has_metadata"] = 1
         for key, value in metadata.items():
             fields[f"meta.{checked_text(key, 'metadata')}"] = to_json(value, f"metadata.{key}")
+    check_fields(bounds, fields)
     return fields
 
 
@@ -129,11 +130,9 @@ def checked_choice(value: str, name: str, allowed: Sequence[str]) -> str:
 
 
 def checked_tags(tags: Sequence[str]) -> list[str]:
-    """Return tags that are a list of text, with at most 64 different ones. Raises InvalidInput."""
+    """Return tags that are a list of text. Raises InvalidInput."""
     if isinstance(tags, str) or not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
         raise InvalidInput(name="tags", detail=f"must be a list of text, got {tags!r}")
-    if len(set(tags)) > MAX_TAGS:
-        raise InvalidInput(name="tags", detail=f"must have at most {MAX_TAGS} different tags, got {len(set(tags))}")
     return list(tags)
 
 
@@ -148,8 +147,8 @@ def checked_text(value: str, name: str) -> str:
     return value
 
 
-def reason_text(reason: str | None) -> str:
-    """Return a reason as it is stored: at most 4 KiB, with a mark where it was cut, and U+FFFD for what is not Unicode.
+def reason_text(reason: str | None, bounds: StorageBounds = DEFAULT_BOUNDS) -> str:
+    """Return a reason as it is stored: within its bound, with a mark where it was cut, and U+FFFD for what is not Unicode.
 
     Raises InvalidInput when it is not text.
     """
@@ -157,12 +156,13 @@ def reason_text(reason: str | None) -> str:
         return ""
     if not isinstance(reason, str):
         raise InvalidInput(name="reason", detail=f"must be text, got {reason!r}")
-    text = reason[: MAX_REASON_BYTES + 1].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    maximum = bounds.reason_bytes
+    text = reason[: maximum + 1].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     data = text.encode()
-    if len(data) <= MAX_REASON_BYTES:
+    if len(data) <= maximum:
         return text
     mark = f" … (cut, {len(reason):,} characters)"
-    return data[: MAX_REASON_BYTES - len(mark.encode())].decode(errors="ignore") + mark
+    return data[: maximum - len(mark.encode())].decode(errors="ignore") + mark
 
 
 def _type(value: SessionType | Mapping[str, Any]) -> str:

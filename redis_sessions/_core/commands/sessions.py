@@ -10,18 +10,19 @@ from ..._durations import Duration, milliseconds, moment, moment_of
 from ...errors import SessionDamaged, SessionNotFound
 from ...models.sessions import Formation, SessionInfo
 from ...models.trees import SpawnRef
-from ...settings import MICROS, SessionSettings
+from ...settings import DEFAULT_BOUNDS, MICROS, SessionSettings, StorageBounds
 from ..protocol import records
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import decoded_field, encoded_fields, encoded_reason, encoded_result
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
-from .guarded_write import MAX_FIELDS, guarded_write, new_rev
+from .guarded_write import guarded_write, new_rev
 from .index_entries import RECORD_FIELDS
 from .leases import read_lease
 from .option_fields import StoredOptions, new_session_fields, option_merges
 from .session_fields import reason_text
+from .storage_bounds import bounds_argument, check_size
 from .work_info import work_info
 
 Members = list[tuple[int, str]]
@@ -62,16 +63,10 @@ def create(
         return Found(found.decode(), is_created == 1, StoredOptions(*options) if options else None)
 
     return invoke(
-        script("sessions/create"),
-        keys,
-        read,
-        incarnation=incarnation,
-        on_existing=on_existing,
-        caps=settings.caps,
-        ttl_ms=settings.ttl_ms,
-        lifetime_ms=settings.max_lifetime_ms,
+        script("sessions/create"), keys, read, incarnation=incarnation, on_existing=on_existing, caps=settings.caps,
+        ttl_ms=settings.ttl_ms, lifetime_ms=settings.max_lifetime_ms,
         rest=new_session_fields(settings, encoded_fields(keys, fields)),
-    )
+    )  # fmt: skip
 
 
 def incarnation_of(keys: SessionKeys) -> Call[str | None]:
@@ -203,6 +198,7 @@ def patch(
     sets: Mapping[str, Argument],
     removed: Sequence[str],
     options: Mapping[str, Any],
+    bounds: StorageBounds,
     *,
     expected_rev: int | None,
 ) -> Call[int]:
@@ -218,11 +214,11 @@ def patch(
         new_rev,
         set_count=len(fields),
         merge_count=len(merges),
-        max_fields=MAX_FIELDS,
+        bounds=bounds_argument(bounds),
         rest=[
             *[part for pair in fields.items() for part in pair],
-            *[part for merge in merges for part in merge],
             *removed,
+            *[part for merge in merges for part in merge],
         ],
     )
     if not {*fields, *removed} & {*RECORD_FIELDS}:
@@ -252,6 +248,7 @@ def set_status(
     status: str,
     reason: str | None = None,
     result: Any = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
     *,
     expected_rev: int | None = None,
 ) -> Call[StatusChange]:
@@ -259,6 +256,8 @@ def set_status(
 
     `completed` and `failed` are said by the worker, so they need the lease that is held. Any other status is an order.
     """
+    text = "" if result is None else to_json(result, "result")
+    check_size(bounds, "result_bytes", text, "result")
     return guarded_write(
         script("sessions/set_status"),
         keys,
@@ -268,8 +267,8 @@ def set_status(
         _read_status_change,
         is_order=int(status not in ("completed", "failed")),
         status=status,
-        reason=encoded_reason(keys, reason_text(reason)),
-        result=encoded_result(keys, "" if result is None else to_json(result, "result")),
+        reason=encoded_reason(keys, reason_text(reason, bounds)),
+        result=encoded_result(keys, text),
     )
 
 
@@ -288,12 +287,9 @@ def read_members(reply: Sequence[bytes]) -> Members:
 def touch(keys: SessionKeys, incarnation: str, ttl: Duration | None) -> Call[timedelta | None]:
     """Extend the life of a session. The result is the life left, or None for a persistent session."""
     return invoke(
-        script("sessions/touch"),
-        keys,
-        lambda reply: timedelta(milliseconds=reply[1]) if reply[1] >= 0 else None,
-        incarnation=incarnation,
-        ttl_ms="" if ttl is None else milliseconds(ttl, "ttl"),
-    )
+        script("sessions/touch"), keys, lambda reply: timedelta(milliseconds=reply[1]) if reply[1] >= 0 else None,
+        incarnation=incarnation, ttl_ms="" if ttl is None else milliseconds(ttl, "ttl"),
+    )  # fmt: skip
 
 
 class Deletion(NamedTuple):
@@ -303,14 +299,18 @@ class Deletion(NamedTuple):
     """open: the session must end first. parent: `members` must be deleted first. kept: it moved on or is in use."""
     number: str
     members: Members
+    has_ledger: bool = False
+    """True if a deleted session leaves a ledger, which must be removed."""
 
 
 def delete(keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None) -> Call[Deletion]:
     """Delete a session. With the time of its last update it is deleted only if nothing happened since."""
 
     def read(reply: list[bytes]) -> Deletion:
-        outcome, number, *members = reply
-        return Deletion(outcome.decode(), number.decode(), read_members(members))  # type: ignore[arg-type]
+        outcome, number, *rest = reply
+        if outcome == b"deleted":
+            return Deletion("deleted", number.decode(), [], has_ledger=bool(rest))
+        return Deletion(outcome.decode(), number.decode(), read_members(rest))  # type: ignore[arg-type]
 
     call = invoke(
         script("sessions/delete"),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ..._durations import Duration, delay_milliseconds, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.trees import SpawnRef, SpawnResult
-from ...settings import SessionSettings
+from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import copy_origins, encoded_fields, encoded_origins
 from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
@@ -24,6 +24,7 @@ from .forks import Report, reports
 from .recorded_results import words_of
 from .run_queues import queue_keys
 from .session_fields import TURN_ATTEMPTS, check_agent, checked_choice, checked_text, queue_fields
+from .storage_bounds import check_fields, value_bytes
 
 Context = Literal["isolated", "fork"]
 Mode = Literal["run", "session"]
@@ -88,6 +89,7 @@ def spawn_request(
     run_at: datetime | None = None,
     priority: int = 0,
     fairness_key: str | None = None,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> SpawnRequest:
     """Check the arguments of `spawn`, and give the child an ID in the slot of its parent. Raises InvalidInput."""
     checked_choice(mode, "mode", get_args(Mode))
@@ -105,6 +107,7 @@ def spawn_request(
     reference = _reference(spawned_by)
     if reference != "-":
         fields["spawned_by"] = reference
+    check_fields(bounds, fields)
     whole(max_attempts, "max_attempts", minimum=1, maximum=1000)
     fields |= queue_fields(priority or None, fairness_key)
     seed = None if batch_id is None else f"{parent.session} {batch_id}"
@@ -175,6 +178,7 @@ def spawn(
     all_fields = settings.fields() | dict(fields) | request.fields
     all_fields.pop("tree_limits", None)  # the root's hold
     all_fields = encoded_fields(child, all_fields)
+    all_fields["value_bytes"] = value_bytes(all_fields)
     if request.is_fork and child.chain is not None:
         all_fields["origins"] = encoded_origins(child.chain, child.id, copy_origins(parent))
     batch = request.batch

@@ -7,13 +7,15 @@ from hashlib import sha1
 
 from ..._durations import whole
 from ...errors import InvalidInput
+from ...settings import StorageBounds
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
-from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev, result_number
+from .guarded_write import check_incarnation, guarded_write, new_rev, result_number
 from .recorded_results import words_of
+from .storage_bounds import bounds_argument, check_fields
 
 
 def field(prefix: str, name: str) -> str:
@@ -48,11 +50,13 @@ def patch(
     incarnation: str,
     lease: str,
     sets: Mapping[str, Argument],
-    removed: Sequence[str] = (),
+    removed: Sequence[str],
+    bounds: StorageBounds,
     *,
     expected_rev: int | None,
 ) -> Call[tuple[int, int]]:
-    """Set and remove values. The result is the new revision, and how many of the removed were there."""
+    """Set and remove values. The result is the new revision, and how many of the removed were there. Raises InvalidInput."""
+    check_fields(bounds, sets)
     return guarded_write(
         script("state/patch"),
         keys,
@@ -61,7 +65,7 @@ def patch(
         expected_rev,
         lambda reply: (new_rev(reply), result_number(reply)),
         set_count=len(sets),
-        max_fields=MAX_FIELDS,
+        bounds=bounds_argument(bounds),
         rest=[*[part for pair in encoded_fields(keys, sets).items() for part in pair], *removed],
     )
 
@@ -79,6 +83,7 @@ def add(
     amount: int,
     batch_id: str | None,
     expected_rev: int | None,
+    bounds: StorageBounds,
 ) -> Call[int]:
     """Add to a whole number. The result is the sum."""
     operation = operation_id_of(batch_id)
@@ -95,5 +100,5 @@ def add(
         kind=kind,
         field=field("state.", name),
         amount=whole(amount, "amount", minimum=-(2**53)),
-        max_fields=MAX_FIELDS,
+        bounds=bounds_argument(bounds),
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..._durations import whole
 from ...errors import InvalidInput, JoinTimeout
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
+from ...settings import DEFAULT_BOUNDS, StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.encoding import encoded_reason
 from ..protocol.ids import check_id
@@ -55,7 +56,7 @@ def _member(number: str, text: str) -> Member:
 
 def list_members(
     keys: SessionKeys, incarnation: str, *, recursive: bool = False, nonce: str = "", wait_ms: int = 0,
-    target: int = 0, counts_receivers: bool = False, channel: str = "",
+    target: int = 0, counts_receivers: bool = False, channel: str = "", max_waiters: int = DEFAULT_BOUNDS.waiters,
 ) -> Call[MemberList]:  # fmt: skip
     """Read the members below a session. With a nonce, also register a join waiter for `target` ended children (0: all)."""
 
@@ -66,7 +67,8 @@ def list_members(
 
     return invoke(
         script("trees/list_members"), keys, read, incarnation=incarnation, is_recursive=int(recursive), nonce=nonce,
-        wait_ms=wait_ms, target=target, counts_receivers=int(counts_receivers), channel=channel, writes=bool(nonce),
+        wait_ms=wait_ms, target=target, counts_receivers=int(counts_receivers), channel=channel, max_waiters=max_waiters,
+        writes=bool(nonce),
     )  # fmt: skip
 
 
@@ -138,14 +140,14 @@ def find_by_label(root: SessionKeys, label: str) -> Call[str | None]:
     )
 
 
-def request_cancel(keys: SessionKeys, incarnation: str, reason: str | None) -> Call[None]:
+def request_cancel(keys: SessionKeys, incarnation: str, reason: str | None, bounds: StorageBounds) -> Call[None]:
     """Ask a session, and all sessions below it, to stop."""
     return invoke(
         script("trees/request_cancel"),
         keys,
         lambda reply: None,
         incarnation=incarnation,
-        reason=encoded_reason(keys, reason_text(reason)),
+        reason=encoded_reason(keys, reason_text(reason, bounds)),
     )
 
 

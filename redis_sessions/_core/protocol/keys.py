@@ -3,6 +3,7 @@
     <namespace>:meta                      string   schema version of the namespace
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
     <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
+    <namespace>:{<tag>}:ledger:<id>       hash     what its loops recorded: events and turns in pages, steps, configurations
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
@@ -11,7 +12,8 @@
     <namespace>:{<tag>}:ranks:<agent>     zset     the last rank of each fairness key, and of each priority
     <namespace>:{<tag>}:running:<agent>   zset     with a bound, what runs, by the end of its lease
     <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
-    <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>   a session that is being imported
+    <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
+                                          hash     a session that is being imported
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
@@ -39,7 +41,7 @@ from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 SHARDS = 16
 
 
@@ -50,7 +52,18 @@ Origin: TypeAlias = tuple[str, str]
 class SessionKeys:
     """The keys of one session, and of its ancestors as far as they are known: a child's writes declare those, too."""
 
-    __slots__ = ("_prefix", "ancestor_keys", "ancestors", "chain", "id", "messages", "origins", "session", "tag")
+    __slots__ = (
+        "_prefix",
+        "ancestor_keys",
+        "ancestors",
+        "chain",
+        "id",
+        "ledger",
+        "messages",
+        "origins",
+        "session",
+        "tag",
+    )
 
     def __init__(self, namespace: str, id: str) -> None:
         self.id = check_id(id)
@@ -58,6 +71,7 @@ class SessionKeys:
         self._prefix = f"{namespace}:{{{self.tag}}}:"
         self.session = f"{self._prefix}session:{id}"
         self.messages = f"{self._prefix}messages:{id}"
+        self.ledger = f"{self._prefix}ledger:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
         self.origins: tuple[Origin, ...] | None = None
@@ -110,6 +124,7 @@ class StagedKeys(NamedTuple):
     tag: str
     fields: str
     elements: str
+    ledger: str
 
 
 class ImportKeys(NamedTuple):
@@ -177,7 +192,7 @@ def channel_keys(namespace: str, channel: str) -> ChannelKeys:
 def staged_keys(namespace: str, id: str, nonce: str) -> StagedKeys:
     """Return the keys where the import under a nonce stages a session."""
     tag = hash_tag(id)
-    kinds = ("import-session", "import-messages")
+    kinds = ("import-session", "import-messages", "import-ledger")
     return StagedKeys(id, tag, *[f"{namespace}:{{{tag}}}:{kind}:{nonce}:{id}" for kind in kinds])
 
 

@@ -177,6 +177,7 @@ SCHEMA: dict[str, Record] = {
             ("finished", "digits?", "ms since the epoch"),
             ("events", "number", ""),
             ("turns", "number", ""),
+            ("steps", "number", "steps with usage"),
             ("usage", "text", "a usage record; the rest of this one"),
         ),
     ),

@@ -211,13 +211,14 @@ class LoopRecord(NamedTuple):
     finished: str
     events: int
     turns: int
+    steps: int
     usage: str
 
     @classmethod
     def parse(cls, text: str) -> LoopRecord:
         """Read the record. Raises ValueError when it is damaged."""
-        status, created, started, finished, events, turns, usage = text.split(" ", 6)
-        return cls(status, created, started, finished, int(events), int(turns), usage)
+        status, created, started, finished, events, turns, steps, usage = text.split(" ", 7)
+        return cls(status, created, started, finished, int(events), int(turns), int(steps), usage)
 
 
 class StatusChange(NamedTuple):

@@ -34,17 +34,18 @@ class Documents(NotPicklable):
     def put(self, name: str, text: str) -> None:
         """Store a text. It replaces the present one: readers see the old or the new text.
 
-        Raises InvalidInput when it has more than `max_document_bytes` bytes of UTF-8.
+        Raises InvalidInput when it has more than `max_document_bytes` bytes of UTF-8. Raises BoundExceeded when the category has
+        `documents` documents already.
 
         Cost: one round trip. Two when this process did not write the category within the hour.
         """
-        call = documents.put(self._keys, name, text, self._max_bytes, self._context.chain)
+        call = documents.put(self._keys, name, text, self._max_bytes, self._context.bounds, self._context.chain)
         self._context.categories.register(self.category)
         self._context.executor.run(call)
 
     def put_json(self, name: str, value: Any) -> None:
         """Store a JSON value, or a pydantic model as JSON. See `put`."""
-        call = documents.put_json(self._keys, name, value, self._max_bytes, self._context.chain)
+        call = documents.put_json(self._keys, name, value, self._max_bytes, self._context.bounds, self._context.chain)
         self._context.categories.register(self.category)
         self._context.executor.run(call)
 

@@ -177,6 +177,7 @@ class Lease(NotPicklable, Generic[S]):
             wait_ms,
             hub.channel,
             hub.counts_receivers,
+            session._context.bounds.waiters,
         )
         began = time.monotonic()
         grant = session._executor.run(call)

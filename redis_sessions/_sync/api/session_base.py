@@ -54,12 +54,12 @@ class SessionBase(NotPicklable):
     def state(self) -> State:
         """Named JSON values and pydantic models."""
         # A handle that kept this object would be in a circle of references.
-        return State(self._keys, self._run, self._writer)
+        return State(self._keys, self._run, self._writer, self._context.bounds)
 
     @property
     def variables(self) -> Variables:
         """Named text."""
-        return Variables(self._keys, self._run, self._writer)
+        return Variables(self._keys, self._run, self._writer, self._context.bounds)
 
     def _writer(self) -> tuple[str, str]:
         """Return the incarnation that this handle knows, and '<fence> <nonce>' of the lease it writes under or ''.

@@ -46,13 +46,13 @@ class SessionLoops(SessionBase):
         Raises:
             LoopConflict: the session has a loop with this ID.
             SessionNotActive: the session is paused or has ended.
-            LimitExceeded: the session would have more than 10,000 fields.
+            BoundExceeded: the session has as many loops as the bound `loops` says.
         """
         loop = self.loop(new_id() if loop_id is None else loop_id)
         self._run(
             loops.start(
                 self._keys, *self._writer(), loop.id, status=status, config=config, parent=parent, group=group,
-                continuation=continuation, metadata=metadata,
+                continuation=continuation, metadata=metadata, bounds=self._context.bounds,
             )
         )  # fmt: skip
         return loop
@@ -62,8 +62,16 @@ class SessionLoops(SessionBase):
         return Loop(self, check_id(loop_id, "loop_id", 128))
 
     def ledger(self) -> Ledger:
-        """Return all loops with their status, configuration and usage."""
-        return self._executor.run(loops.ledger(self._keys, self._incarnation))
+        """Return all loops with their status, configuration and usage.
+
+        Cost: one round trip for each megabyte.
+        """
+        pages = [self._executor.run(loops.read_ledger(self._keys, self._incarnation, 0))]
+        found = len(pages[0].loops)
+        while found < pages[-1].total and pages[-1].loops:
+            pages.append(self._executor.run(loops.read_ledger(self._keys, pages[0].incarnation, found)))
+            found += len(pages[-1].loops)
+        return loops.ledger_of(self.id, pages)
 
 
 class Loop(NotPicklable):
@@ -97,7 +105,9 @@ class Loop(NotPicklable):
 
     def _set_status(self, status: str, reason: str | None) -> int:
         session = self._session
-        return session._run(loops.set_status(session._keys, *session._writer(), self.id, status, reason))
+        return session._run(
+            loops.set_status(session._keys, *session._writer(), self.id, status, reason, session._context.bounds)
+        )
 
     def record_usage(self, step_id: str, usage: Usage | Mapping[str, Any]) -> Usage:
         """Add the usage of a step, once for its ID: to the loop, the session, and what the session and its ancestors spent.
@@ -110,7 +120,9 @@ class Loop(NotPicklable):
             The usage of the whole loop.
         """
         session = self._session
-        return session._run(loops.record_usage(session._keys, *session._writer(), self.id, step_id, usage))
+        return session._run(
+            loops.record_usage(session._keys, *session._writer(), self.id, step_id, usage, session._context.bounds)
+        )
 
     def add_turn(
         self,
@@ -161,19 +173,21 @@ class Loop(NotPicklable):
 
     def _append(self, kind: Literal["event", "turn"], value: Any) -> int:
         session = self._session
-        return session._run(loops.append_record(session._keys, *session._writer(), self.id, kind, value))
+        return session._run(
+            loops.append_record(session._keys, *session._writer(), self.id, kind, value, session._context.bounds)
+        )
 
     def _put(self, field: Literal["metadata", "group"], value: Any) -> None:
         session = self._session
-        session._run(loops.put_field(session._keys, *session._writer(), self.id, field, value))
+        session._run(loops.put_field(session._keys, *session._writer(), self.id, field, value, session._context.bounds))
 
     def turns(self, limit: int = 50, cursor: str | None = None) -> Page[LoopTurn]:
-        """Return a page of the loop's turns, oldest first. `limit`: 1 to 1,000."""
+        """Return a page of the loop's turns, oldest first. `limit`: 1 to 1,000. A page ends at a megabyte."""
         session = self._session
         return session._executor.run(loops.turns(session._keys, session._incarnation, self.id, limit, cursor))
 
     def events(self, limit: int = 50, cursor: str | None = None) -> Page[LoopEvent]:
-        """Return a page of the loop's events, oldest first. `limit`: 1 to 1,000."""
+        """Return a page of the loop's events, oldest first. `limit`: 1 to 1,000. A page ends at a megabyte."""
         session = self._session
         return session._executor.run(loops.events(session._keys, session._incarnation, self.id, limit, cursor))
 

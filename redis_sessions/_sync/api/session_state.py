@@ -16,6 +16,7 @@ from ..._core.protocol.json_values import from_json, to_json
 from ..._core.protocol.keys import SessionKeys
 from ..._pickling import NotPicklable
 from ...errors import InvalidInput, InvalidState
+from ...settings import StorageBounds
 from ..transport.primitives import MappingAccess
 
 T = TypeVar("T")
@@ -32,10 +33,13 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
     _prefix = ""
     _instead = "send what `all()` returns"
 
-    def __init__(self, keys: SessionKeys, run: Run, writer: Callable[[], tuple[str, str]]) -> None:
+    def __init__(
+        self, keys: SessionKeys, run: Run, writer: Callable[[], tuple[str, str]], bounds: StorageBounds
+    ) -> None:
         self._keys = keys
         self._run = run
         self._writer = writer
+        self._bounds = bounds
 
     @overload
     def get(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
@@ -67,13 +71,15 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
     def patch(self, values: Mapping[str, Any], *, expected_rev: int | None = None) -> int:
         """Replace several values at once, and leave the others. Return the session's new revision."""
         sets = {state.field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
-        rev, _ = self._run(state.patch(self._keys, *self._writer(), sets, expected_rev=expected_rev))
+        call = state.patch(self._keys, *self._writer(), sets, (), self._bounds, expected_rev=expected_rev)
+        rev, _ = self._run(call)
         return int(rev)
 
     def delete(self, name: str, *, expected_rev: int | None = None) -> bool:
         """Remove a value. Return whether there was one."""
         removed = [state.field(self._prefix, name)]
-        _, count = self._run(state.patch(self._keys, *self._writer(), {}, removed, expected_rev=expected_rev))
+        call = state.patch(self._keys, *self._writer(), {}, removed, self._bounds, expected_rev=expected_rev)
+        _, count = self._run(call)
         return bool(count)
 
     def all(self) -> dict[str, Any]:
@@ -129,7 +135,7 @@ class State(_NamedValues):
         Raises:
             NotAnInteger: the value is not a whole number within ±(2^53 - 1), or the sum would leave that range.
         """
-        call = state.add(self._keys, *self._writer(), name, amount, batch_id, expected_rev)
+        call = state.add(self._keys, *self._writer(), name, amount, batch_id, expected_rev, self._bounds)
         return int(self._run(call))
 
     def _dump(self, name: str, value: Any) -> str:

@@ -15,6 +15,7 @@ from ..._core.commands.retry_policy import Backoff, RetryOn, RetryPolicy
 from ..._core.commands.run_outcomes import StopReason, control_of, describe_error, is_run_over
 from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import reason_text
+from ..._core.commands.storage_bounds import check_size
 from ..._core.protocol.json_values import to_json
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput, SessionsError
@@ -219,6 +220,10 @@ class Worker:
             text = None if result is None else to_json(result, "result")
         except InvalidInput as problem:
             raise GiveUp(f"the handler returned what is not JSON: {problem}") from None
+        try:
+            check_size(self._context.bounds, "result_bytes", text or "", "result")
+        except InvalidInput as problem:
+            raise GiveUp(f"the handler returned too much: {problem}") from None
         if run.work == "turn":
             if result is not None:
                 _log.warning(

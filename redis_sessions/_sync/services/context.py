@@ -10,7 +10,7 @@ from weakref import proxy
 from ..._core.protocol.chain import Chain
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...engines import Engine
-from ...settings import SessionSettings, TokenCounter
+from ...settings import SessionSettings, StorageBounds, TokenCounter
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 from ..transport.per_loop import PerLoop
@@ -23,12 +23,13 @@ from .watcher import Watcher
 
 
 class Bounds(NamedTuple):
-    """The time limits and the number of connections of a cache."""
+    """The time limits of a cache, the number of its connections, and the bounds of what it stores."""
 
     timeout: float
     retry_for: float
     max_connections: int
     acks: int
+    storage: StorageBounds
 
 
 class CacheParts(NamedTuple):
@@ -48,6 +49,7 @@ class CacheParts(NamedTuple):
         router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
         wait_ms = round(bounds.timeout * 500)
         executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        executor.bounds = bounds.storage
         executor.chain = chain
         hub = NotificationHub(router, namespace)
         indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
@@ -74,6 +76,7 @@ class CacheContext:
         settings: SessionSettings,
         count: TokenCounter,
         touch_on_read: bool,
+        bounds: StorageBounds,
         chain: Chain | None,
     ) -> None:
         self.parts = parts
@@ -83,6 +86,7 @@ class CacheContext:
         """The defaults for new sessions."""
         self.count = count
         self.touch_on_read = touch_on_read
+        self.bounds = bounds
         self.chain = chain
         """The codecs for payloads."""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import sessions
+from ..._core.commands import loops, sessions
 from ..._core.protocol.keys import SessionKeys
 from ..transport import tasks
 from .context import CacheContext
@@ -29,4 +29,6 @@ def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, l
         elif deletion.outcome == "parent":
             context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
+            if deletion.has_ledger:
+                context.executor.run(loops.discard(keys))
             return existed

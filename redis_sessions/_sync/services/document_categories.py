@@ -32,7 +32,7 @@ class DocumentCategories:
         lasts = documents.REGISTERED_SECONDS
         if time.monotonic() - self._registered.get(category, -lasts) < lasts:
             return
-        self._executor.run(documents.register_category(self._index, category))
+        self._executor.run(documents.register_category(self._index, category, self._executor.bounds))
         if len(self._registered) >= _MAX_REMEMBERED:
             self._registered.pop(next(iter(self._registered)), None)
         self._registered[category] = time.monotonic()

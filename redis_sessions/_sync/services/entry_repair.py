@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..._core.commands import index_entries
+from ..._core.commands import index_entries, loops
 from ..._core.commands.index_entries import (
     CREATION_GRACE_MS,
     RAISE_INTERVAL_MS,
@@ -113,12 +113,14 @@ class EntryRepair:
         listed = known.record.entries(self._namespace, keys.tag) if known is not None else []
         if not state.incarnation:
             self._known.pop(keys.id, None)
-            return index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
+            removals = index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
+            return [*removals, loops.discard(keys)]
         self._known.note(keys.id, state.record, now)
         current = state.record.entries(self._namespace, keys.tag)
         update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
         gone = [one for one in listed if one not in current]
         return [
+            *([loops.extend_ledger(keys, state.ttl_ms)] if state.has_ledger else []),
             *index_entries.put(current, [update], state.ttl_ms, is_separate=self._is_separate, as_of_us=now_us),
             *index_entries.remove(gone, [keys.id], now_us, is_separate=self._is_separate),
         ]

@@ -28,6 +28,7 @@ from ...errors import (
 from ...models.transfer import ImportResult, OnConflict
 from ..transport import primitives
 from .context import CacheContext
+from .ledger_export import ledger_fields
 
 _MEMORY_BYTES = 8 * 1024 * 1024
 """The maximum size in bytes that an import keeps in memory. The rest is in a temporary file."""
@@ -101,6 +102,9 @@ def _session_lines(context: CacheContext, keys: SessionKeys, incarnation: str, w
             count += len(page.elements)
         is_same = page.counters.rev == first.counters.rev or marks.agree_with_fields()
         if count == last - first.counters.dropped and page.change == first.change and is_same:
+            for some in ledger_fields(context.executor, keys, incarnation, first.fields):
+                for line in writer.ledger(keys.id, some):
+                    yield line
             return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 
@@ -110,7 +114,7 @@ def import_sessions(
 ) -> ImportResult:
     """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged."""
     import_staging.checked_on_conflict(on_conflict)
-    bounds = Bounds.of(context.settings)
+    bounds = Bounds.of(context.settings, context.bounds)
     with SpooledTemporaryFile(_MEMORY_BYTES) as spool:
         reader = Reader(spool, bounds, checked_key(key))
         for line in primitives.each(file_lines(lines) if is_file(lines) else lines):

@@ -99,7 +99,7 @@ class QueueHints:
     def register_agent(self, agent: str) -> None:
         """Register an agent, so that `recover` checks its work. One round trip an hour."""
         if time.monotonic() - self._registered.get(agent, -_REGISTERED_SECONDS) >= _REGISTERED_SECONDS:
-            self._executor.run(run_queues.register_agent(self._agents, agent))
+            self._executor.run(run_queues.register_agent(self._agents, agent, self._executor.bounds.agents))
             self._registered[agent] = time.monotonic()
 
     def _reservation(self, agent: str, work: str, *, claimable: bool) -> Call[None]:
