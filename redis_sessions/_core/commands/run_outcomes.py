@@ -23,6 +23,15 @@ def describe_error(problem: BaseException) -> str:
     return reason_text(text)
 
 
+def name_error(problem: BaseException) -> str:
+    """Return the type of an error, with those of the errors in a group. No text of the error, which may hold secrets."""
+    name = type(problem).__name__
+    if isinstance(problem, BaseExceptionGroup):
+        inner = dict.fromkeys(name_error(one) for one in problem.exceptions[:_MAX_GROUP_MEMBERS])
+        name += f": {'; '.join(inner)}"
+    return reason_text(name)
+
+
 def control_of(problem: BaseException) -> BaseException:
     """Return the Retry, GiveUp or RunParked that left a handler in a group, as `asyncio.TaskGroup` raises it, else the error."""
     if not isinstance(problem, BaseExceptionGroup):

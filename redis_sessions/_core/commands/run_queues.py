@@ -190,6 +190,7 @@ def advance(
     *,
     delay_ms: int = 0,
     problem: str = "",
+    told: str = "",
     parked: str = "",
     entries: Sequence[bytes] = (),
     operation_id: str | None = None,
@@ -199,13 +200,14 @@ def advance(
     """Give work back under the nonce of its claim, or check work whose worker may have died, or whose time may be over.
 
     Args:
+        told: what the message to the parent says of the problem, if the run fails.
         agent: the agent in whose queue the work is, if the queue has the slot of the session.
         queue: the queue of `agent`.
     """
     return invoke(
         script("runs/advance"), keys, _read_claim, other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
         operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms, problem=problem,
-        parked=parked, agent=agent if queue is not None else "",
+        told=told, parked=parked, agent=agent if queue is not None else "",
     )  # fmt: skip
 
 

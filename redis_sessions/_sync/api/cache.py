@@ -278,6 +278,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         backoff: Backoff = 0.5,
         retry_on: RetryOn = Exception,
         resumable: bool = True,
+        report_errors: bool = False,
     ) -> None:
         """Handle the runs and turns of agents until SIGTERM, SIGINT, or `stop` is set.
 
@@ -285,7 +286,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
 
         - The handler returns: the value is the result of the run. A turn is finished.
         - The handler raises, `SystemExit` included: the attempt failed. Workers can claim the run again after `backoff`, until
-          `max_attempts` attempts failed. Then the last error is the reason of the failure.
+          `max_attempts` attempts failed. Then the last error is the reason of the failure, and
+          the message to the parent has its type.
         - The handler raises `Retry(after=)`: the run is given back. No attempt is counted.
         - The handler raises `GiveUp(reason)`, or returns a value that is not JSON: the run fails at once.
         - `run.wait_for(children)` leaves the handler: the run is parked until the children have ended.
@@ -313,6 +315,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
             retry_on: errors that are worth another attempt: a class, a tuple of classes, or a function that takes the error.
                 Another error fails the run at once.
             resumable: the handler can begin again after `run.wait_for`. With False the handler waits there and keeps its slot.
+            report_errors: say the text of the last error in the message to the parent, too. Default: the type of the error
+                alone, because the text may hold secrets. The reason of the failure has the text in any case.
 
         Raises:
             InvalidInput: an argument is not valid.
@@ -322,6 +326,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         worker = Worker(
             self._context, agent_id, handler, concurrency=concurrency, ttl=ttl, grace=grace, owner=owner,
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
+            report_errors=report_errors,
         )  # fmt: skip
         waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
         try:
