@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ._durations import Duration, milliseconds
 from .errors import InvalidInput
+from .models.audit import AuditRecord
 from .models.limits import LimitAction
 from .models.sessions import Kind, SessionType
 
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
 BudgetEnforcement = Literal["spawn", "append"]
 TokenCounter = Callable[[dict[str, Any]], int]
+AuditHook = Callable[[AuditRecord], Any]
+"""A function that is called after each order. For AsyncSessionCache it can be an async function."""
 AddressRemap: TypeAlias = Callable[[tuple[str, int]], tuple[str, int]] | str
 """A function from (host, port) to (host, port), or rules such as '10.0.0.1:7001=localhost:17001,*=localhost'."""
 StoredValue: TypeAlias = int | str | None
@@ -87,6 +90,8 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     touch_on_read: bool
     acks: int
     max_document_bytes: int
+    audit: AuditHook | None
+    actor: str | None
 
 
 class Filters(TypedDict, total=False):

@@ -16,7 +16,10 @@ local updated_us    = ARGV[3]       -- the time of its last update, or '': a ses
 
 local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished = unpack(redis.call('HMGET',
   session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters', 'tree', 'finished'))
-if not found then return {'missing', ''} end
+if not found then
+  redis.call('DEL', session, messages) -- what is left of a torn session
+  return {'missing', ''}
+end
 if incarnation ~= '' and found ~= incarnation then return redis.error_reply('SESSION_REPLACED ' .. found) end
 local now_ms = read_clock()
 if updated_us ~= '' then

@@ -294,7 +294,11 @@ def test_failed_run_can_be_retried(cache: SessionCache) -> None:
     ("problem", "options", "message"),
     [
         (ValueError("no luck"), {}, "[x failed] ValueError"),
-        (ExceptionGroup("two", [ValueError("no luck"), KeyError("b")]), {}, "[x failed] ExceptionGroup: ValueError; KeyError"),
+        (
+            ExceptionGroup("two", [ValueError("no luck"), KeyError("b")]),
+            {},
+            "[x failed] ExceptionGroup: ValueError; KeyError",
+        ),
         (ValueError("no luck"), {"report_errors": True}, "[x failed] ValueError: no luck"),
         (GiveUp("no luck"), {}, "[x failed] no luck"),
     ],

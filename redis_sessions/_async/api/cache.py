@@ -22,6 +22,7 @@ from ...models.transfer import ImportResult, OnConflict
 from ...settings import (
     MAX_WIRE_BYTES,
     AddressRemap,
+    AuditHook,
     CacheOptions,
     Description,
     NewSession,
@@ -30,6 +31,7 @@ from ...settings import (
     checked_names,
 )
 from ..services import export_import
+from ..services.auditor import Auditor
 from ..services.context import Bounds, CacheContext, CacheParts
 from ..transport import primitives, tasks
 from ..transport.per_loop import PerLoop
@@ -85,6 +87,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             image_tokens: what an image, a recording or a file costs in the default count, 0 to 1,000,000. Default 1,000.
             touch_on_read: let `history` extend a session's life. Default False.
             max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
+            audit: called with an AuditRecord after each order that succeeded: delete, cancel, force release, forget, import and
+                prune. What the function raises is logged.
+            actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:
@@ -111,6 +116,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         touch_on_read: bool = False,
         acks: int = 0,
         max_document_bytes: int = 1024 * 1024,
+        audit: AuditHook | None = None,
+        actor: str | None = None,
         **settings: Any,
     ) -> None:
         checked_names(settings, CacheOptions)
@@ -132,7 +139,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
         parts = PerLoop(partial(CacheParts.make, engine, namespace, bounds))
         renewals = RenewalConnections(parts.current.executor)
-        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read)
+        auditor = Auditor(audit, actor, namespace)
+        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read, auditor)
 
     def session(self, id: str) -> AsyncSession:
         """Return a handle on a session, whether it exists or not. No round trip."""
@@ -188,6 +196,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """
         keys = channel_keys(self.namespace, channel)
         fields, settings = self._split(given)
+        fields["channel"] = channel
         await self._register_agent(fields)
         idle_ms = milliseconds(inactivity, "inactivity")
         current_id = await self._executor.run(conversations.current_id(keys))
@@ -372,7 +381,10 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
 
         Cost: one round trip for each session and each line of messages, two for each run, one to move all.
         """
-        return await export_import.import_sessions(self._context, lines, on_conflict, key)
+        result, root = await export_import.import_sessions(self._context, lines, on_conflict, key)
+        if result.messages or result.imported or result.replaced:
+            await self._context.auditor.record("import", session_id=root, details=result._asdict())
+        return result
 
     async def delete(self, id: str) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.

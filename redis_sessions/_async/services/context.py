@@ -13,6 +13,7 @@ from ..transport.notifications import NotificationHub
 from ..transport.per_loop import PerLoop
 from ..transport.renewal_thread import RenewalConnections
 from ..transport.router import Router
+from .auditor import Auditor
 from .document_categories import DocumentCategories
 from .indexer import Indexer
 from .run_queues import RunQueues
@@ -70,6 +71,7 @@ class CacheContext:
         settings: SessionSettings,
         count: TokenCounter,
         touch_on_read: bool,
+        auditor: Auditor,
     ) -> None:
         self.parts = parts
         self.renewals = renewals
@@ -78,6 +80,8 @@ class CacheContext:
         """The defaults for new sessions."""
         self.count = count
         self.touch_on_read = touch_on_read
+        self.auditor = auditor
+        """Tells the hook of the cache which orders succeeded."""
 
     @property
     def router(self) -> Router:

@@ -120,6 +120,7 @@ _TEXT_FIELDS = {
     "model": "model",
     "answered_by": "answered_by",
     "fairness_key": "fairness_key",
+    "channel": "channel",
 }
 _JSON_FIELDS = ("type", "tags", "result")
 

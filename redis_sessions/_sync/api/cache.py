@@ -23,6 +23,7 @@ from ...models.transfer import ImportResult, OnConflict
 from ...settings import (
     MAX_WIRE_BYTES,
     AddressRemap,
+    AuditHook,
     CacheOptions,
     Description,
     NewSession,
@@ -31,6 +32,7 @@ from ...settings import (
     checked_names,
 )
 from ..services import export_import
+from ..services.auditor import Auditor
 from ..services.context import Bounds, CacheContext, CacheParts
 from ..transport import primitives, tasks
 from ..transport.per_loop import PerLoop
@@ -86,6 +88,9 @@ class SessionCache(PicklableByUrl, CacheQueries):
             image_tokens: what an image, a recording or a file costs in the default count, 0 to 1,000,000. Default 1,000.
             touch_on_read: let `history` extend a session's life. Default False.
             max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
+            audit: called with an AuditRecord after each order that succeeded: delete, cancel, force release, forget, import and
+                prune. What the function raises is logged.
+            actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:
@@ -112,6 +117,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
         touch_on_read: bool = False,
         acks: int = 0,
         max_document_bytes: int = 1024 * 1024,
+        audit: AuditHook | None = None,
+        actor: str | None = None,
         **settings: Any,
     ) -> None:
         checked_names(settings, CacheOptions)
@@ -133,7 +140,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
         self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
         parts = PerLoop(partial(CacheParts.make, engine, namespace, bounds))
         renewals = RenewalConnections(parts.current.executor)
-        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read)
+        auditor = Auditor(audit, actor, namespace)
+        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read, auditor)
 
     def session(self, id: str) -> Session:
         """Return a handle on a session, whether it exists or not. No round trip."""
@@ -187,6 +195,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         """
         keys = channel_keys(self.namespace, channel)
         fields, settings = self._split(given)
+        fields["channel"] = channel
         self._register_agent(fields)
         idle_ms = milliseconds(inactivity, "inactivity")
         current_id = self._executor.run(conversations.current_id(keys))
@@ -371,7 +380,10 @@ class SessionCache(PicklableByUrl, CacheQueries):
 
         Cost: one round trip for each session and each line of messages, two for each run, one to move all.
         """
-        return export_import.import_sessions(self._context, lines, on_conflict, key)
+        result, root = export_import.import_sessions(self._context, lines, on_conflict, key)
+        if result.messages or result.imported or result.replaced:
+            self._context.auditor.record("import", session_id=root, details=result._asdict())
+        return result
 
     def delete(self, id: str) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.
