@@ -8,12 +8,14 @@ from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import SessionDamaged, SessionReplaced, StoreError
+from ...errors import InvalidTransition, SessionDamaged, SessionReplaced, StoreError
 from ..transport import tasks
 from .context import CacheContext
 
 _log = logging.getLogger("redis_sessions")
 _BATCH = 400
+_MAX_ROUNDS = 8
+"""A session is ended, then those below it are deleted, then itself. More rounds mean that a record is damaged."""
 
 
 async def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
@@ -33,11 +35,14 @@ async def delete_session(context: CacheContext, keys: SessionKeys, incarnation: 
 
 async def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
     existed = False
-    while True:
+    for _ in range(_MAX_ROUNDS):
         deletion = await context.executor.run(sessions.delete(keys, incarnation, lease))
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
-            change = await context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            try:
+                change = await context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            except InvalidTransition:
+                continue  # it ended in between, or its status is damaged
             if change.members:
                 await context.run_queues.finalize_members(keys, change.members)
             if change.wakes_parent:
@@ -46,6 +51,7 @@ async def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, le
             await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
             return existed
+    raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
 
 
 async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) -> bool:
@@ -54,7 +60,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
     Cost: about six round trips, and one for each 400 sessions below it.
     """
     executor = context.executor
-    identity = await _read_identity(context, keys)
+    identity = await read_identity(context, keys)
     if incarnation and identity.incarnation not in ("", incarnation):
         raise SessionReplaced(session_id=keys.id)
     root = session_keys(context.namespace, identity.ancestors[-1]) if identity.ancestors else keys
@@ -74,7 +80,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
     return True
 
 
-async def _read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
+async def read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
     """Return what a damaged session says of its place: nothing if its key is not a hash."""
     try:
         return await context.executor.run(stored_values.read_identity(keys))

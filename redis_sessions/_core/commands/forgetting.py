@@ -83,10 +83,11 @@ class SessionFacts(NamedTuple):
     @property
     def record(self) -> IndexRecord:
         """The values that the session is listed under."""
+        fields = {name: self.text(name) for name in RECORD_FIELDS if name in self.fields}
         try:
-            return IndexRecord.of(self.fields)
+            return IndexRecord.of(fields)
         except ValueError:
-            return IndexRecord.of({name: value for name, value in self.fields.items() if name != "tags"})
+            return IndexRecord.of(fields | {"tags": ""})
 
     @property
     def is_in_tree(self) -> bool:

@@ -9,12 +9,14 @@ from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import SessionDamaged, SessionReplaced, StoreError
+from ...errors import InvalidTransition, SessionDamaged, SessionReplaced, StoreError
 from ..transport import tasks
 from .context import CacheContext
 
 _log = logging.getLogger("redis_sessions")
 _BATCH = 400
+_MAX_ROUNDS = 8
+"""A session is ended, then those below it are deleted, then itself. More rounds mean that a record is damaged."""
 
 
 def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
@@ -34,11 +36,14 @@ def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, l
 
 def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
     existed = False
-    while True:
+    for _ in range(_MAX_ROUNDS):
         deletion = context.executor.run(sessions.delete(keys, incarnation, lease))
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
-            change = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            try:
+                change = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            except InvalidTransition:
+                continue  # it ended in between, or its status is damaged
             if change.members:
                 context.run_queues.finalize_members(keys, change.members)
             if change.wakes_parent:
@@ -47,6 +52,7 @@ def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: s
             context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
             return existed
+    raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
 
 
 def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) -> bool:
@@ -55,7 +61,7 @@ def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) 
     Cost: about six round trips, and one for each 400 sessions below it.
     """
     executor = context.executor
-    identity = _read_identity(context, keys)
+    identity = read_identity(context, keys)
     if incarnation and identity.incarnation not in ("", incarnation):
         raise SessionReplaced(session_id=keys.id)
     root = session_keys(context.namespace, identity.ancestors[-1]) if identity.ancestors else keys
@@ -75,7 +81,7 @@ def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) 
     return True
 
 
-def _read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
+def read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
     """Return what a damaged session says of its place: nothing if its key is not a hash."""
     try:
         return context.executor.run(stored_values.read_identity(keys))
