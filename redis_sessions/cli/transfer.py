@@ -27,6 +27,7 @@ from .app import (
     count_of,
     escape_controls,
     escape_json,
+    log_audit,
     print_notice,
     shared_url,
 )
@@ -90,7 +91,10 @@ def import_sessions(
 ) -> None:
     """Import what export wrote: all sessions at once, or nothing."""
     key = _key(key_file)
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_reading(file) as lines:
+    with (
+        SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache,
+        _opened_for_reading(file) as lines,
+    ):
         try:
             result = cache.import_sessions(lines, on_conflict=cast("OnConflict", on_conflict), key=key)
         except SessionExists as problem:

@@ -40,7 +40,9 @@ async def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, le
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
             try:
-                change = await context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+                change = await context.executor.run(
+                    sessions.set_status(keys, incarnation, lease, "cancelled", "deleted")
+                )
             except InvalidTransition:
                 continue  # it ended in between, or its status is damaged
             if change.members:

@@ -224,6 +224,9 @@ class Forgetting:
         for one, user in zip(whole, users, strict=True):
             if user == self._user:
                 await self._forget_quarantined_keys(one.id)
+        for id in (f"user {self._user}", self._user):  # the index of the user, and a channel
+            if id in self._quarantined:
+                await self._forget_quarantined_keys(id)
 
     async def _forget_quarantined_keys(self, id: str) -> None:
         keys = self._quarantined[id]
@@ -259,7 +262,7 @@ class Forgetting:
         if is_forgotten or not await self._executor.run(
             index_entries.exists(session_keys(self._context.namespace, current))
         ):
-            self._counts["channels"] += await self._executor.run(forgetting.remove_channel(keys, current))
+            self._counts["channels"] += await self._executor.run(conversations.remove(keys, current))
 
     async def _leave_workers(self) -> None:
         """Remove the sessions from the records of workers, which name what a worker works on."""

@@ -108,7 +108,7 @@ async def _remove_channels(context: CacheContext, user: str, forgotten: set[str]
             if is_named and id:
                 is_named = not await context.executor.run(index_entries.exists(session_keys(context.namespace, id)))
             if id in forgotten or is_named:
-                removed += await context.executor.run(forgetting.remove_channel(one, id))
+                removed += await context.executor.run(conversations.remove(one, id))
     return removed
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..protocol.call import Call, invoke
+from ..protocol.call import Call
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import (
     SHARDS,
     AgentKeys,
-    ChannelKeys,
     EntryKeys,
     IndexKeys,
     SessionKeys,
@@ -21,7 +20,6 @@ from ..protocol.keys import (
     shard_of,
 )
 from ..protocol.records import Counters, Lineage
-from ..protocol.scripts import script
 from ..protocol.work import Work, queue_prefix
 from .index_entries import RECORD_FIELDS, IndexRecord
 from .run_queues import INBOX_QUEUE, agent_of
@@ -188,11 +186,6 @@ def leave_queues(namespace: str, facts: SessionFacts) -> list[Call[int]]:
 def leave_leases(leases: IndexKeys, id: str) -> Call[int]:
     """Take a session out of the index of held leases."""
     return Call(("ZREM", leases.ids, id), leases, int)
-
-
-def remove_channel(channel: ChannelKeys, id: str) -> Call[bool]:
-    """Forget a channel, unless it talks in another session than `id` by now."""
-    return invoke(script("conversations/remove"), channel, lambda reply: reply == 1, id=id)
 
 
 def list_members(zset: str, keys: AgentKeys | EntryKeys, first: int, count: int) -> Call[list[bytes]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..protocol.call import Call
+from ..protocol.call import Call, invoke
 from ..protocol.keys import IndexKeys, QuarantineKeys, quarantined_key_of
+from ..protocol.scripts import script
 
 QUARANTINE_MS = 30 * 24 * 3600 * 1000
 """The time for which damaged data is kept."""
@@ -37,7 +39,13 @@ def list_entries(index: IndexKeys, namespace: str) -> Call[list[Quarantined]]:
     return Call(("ZREVRANGEBYSCORE", index.ids, "+inf", "-inf", "LIMIT", 0, MAX_ENTRIES), index, read, writes=False)
 
 
-def enter(index: IndexKeys, keys: list[str], now_ms: int) -> list[Call[None]]:
+def keep(keys: QuarantineKeys, values: Mapping[bytes, bytes]) -> Call[None]:
+    """Keep values for 30 days, before they are removed where they were."""
+    named = [part for pair in values.items() for part in pair]
+    return invoke(script("quarantine/keep"), keys, lambda reply: None, keep_ms=QUARANTINE_MS, rest=named)
+
+
+def enter(index: IndexKeys, keys: Sequence[str], now_ms: int) -> list[Call[None]]:
     """Enter keys into the index of the quarantine. Entries older than 30 days leave it."""
     named = [part for key in keys for part in (now_ms, key)]
     return [

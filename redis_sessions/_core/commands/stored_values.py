@@ -92,6 +92,11 @@ def read_fields(keys: SessionKeys) -> Call[dict[bytes, bytes]]:
     )
 
 
+def read_elements(keys: SessionKeys, first: int, count: int) -> Call[list[bytes]]:
+    """Read a part of the list of a session as it is stored."""
+    return Call(("LRANGE", keys.messages, first, first + count - 1), keys, list, writes=False)
+
+
 def members_of(fields: Mapping[bytes, bytes]) -> list[Member]:
     """Return the members of a tree from the fields of its root, as far as their records are not damaged."""
     found = []

@@ -208,9 +208,9 @@ def quarantined_key_of(namespace: str, key: bytes) -> tuple[str, QuarantineKeys]
     return (kind, found) if kind in found._fields[2:] and getattr(found, kind).encode() == key else None
 
 
-def quarantine_keys(namespace: str, keys: SessionKeys | AgentKeys | EntryKeys) -> QuarantineKeys:
-    """Return the keys to which damaged data of a session, a queue or an index is moved."""
-    return _quarantine_keys(namespace, keys.tag, keys.id)
+def quarantine_keys(namespace: str, keys: SessionKeys | AgentKeys | ChannelKeys | EntryKeys) -> QuarantineKeys:
+    """Return the keys to which damaged data of a session, a queue, a channel or an index is moved."""
+    return _quarantine_keys(namespace, keys.tag, keys.id.strip())
 
 
 def _quarantine_keys(namespace: str, tag: str, id: str) -> QuarantineKeys:

@@ -225,6 +225,9 @@ class Forgetting:
         for one, user in zip(whole, users, strict=True):
             if user == self._user:
                 self._forget_quarantined_keys(one.id)
+        for id in (f"user {self._user}", self._user):  # the index of the user, and a channel
+            if id in self._quarantined:
+                self._forget_quarantined_keys(id)
 
     def _forget_quarantined_keys(self, id: str) -> None:
         keys = self._quarantined[id]
@@ -258,7 +261,7 @@ class Forgetting:
             return
         is_forgotten = current in (id, *self._forgotten)
         if is_forgotten or not self._executor.run(index_entries.exists(session_keys(self._context.namespace, current))):
-            self._counts["channels"] += self._executor.run(forgetting.remove_channel(keys, current))
+            self._counts["channels"] += self._executor.run(conversations.remove(keys, current))
 
     def _leave_workers(self) -> None:
         """Remove the sessions from the records of workers, which name what a worker works on."""

@@ -109,7 +109,7 @@ def _remove_channels(context: CacheContext, user: str, forgotten: set[str]) -> i
             if is_named and id:
                 is_named = not context.executor.run(index_entries.exists(session_keys(context.namespace, id)))
             if id in forgotten or is_named:
-                removed += context.executor.run(forgetting.remove_channel(one, id))
+                removed += context.executor.run(conversations.remove(one, id))
     return removed
 
 
