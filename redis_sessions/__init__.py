@@ -52,7 +52,9 @@ from .errors import (
     StoreFull,
     StoreUnavailable,
 )
+from .models.audit import AuditRecord
 from .models.events import SessionEvent
+from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
 from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
@@ -94,6 +96,7 @@ __all__ = [
     "AsyncState",
     "AsyncVariables",
     "Attempt",
+    "AuditRecord",
     "CacheOptions",
     "ChildInfo",
     "CompactionConflict",
@@ -103,6 +106,7 @@ __all__ = [
     "EditConflict",
     "Evaluation",
     "Facts",
+    "ForgetResult",
     "Formation",
     "GiveUp",
     "ImportResult",

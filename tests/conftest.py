@@ -46,7 +46,15 @@ ADVISORY_KEYS = {
     "tag",
     "heard_at",
 }
-STAGED_KEYS = {"import", "import-session", "import-messages"}
+STAGED_KEYS = {
+    "import",
+    "import-session",
+    "import-messages",
+    "quarantine-session",
+    "quarantine-messages",
+    "quarantine-values",
+    "keys",
+}
 TTL_DIFFERENCE_MS = 50
 """Keys of one session may expire this many milliseconds apart."""
 _numbers = itertools.count()

@@ -17,6 +17,7 @@ from .._core.protocol.keys import (
     every_channel,
     every_messages,
     every_session,
+    listed_session_of,
     quarantine_index,
     quarantine_keys,
     session_id_of,
@@ -121,7 +122,8 @@ class Repairer:
             is_done = self._run(stored_values.set_aside(keys, "", aside, quarantine.QUARANTINE_MS))
             self._enter([aside.session, aside.messages])
             self._context.indexer.repair_all([keys.id], is_settled=True)
-        return Repair("session", keys.id, f"{found.place}: {found.problem}", aside.session, is_done)
+        key = aside.messages if found.place == "list" else aside.session
+        return Repair("session", keys.id, f"{found.place}: {found.problem}", key, is_done)
 
     def _replace(self, keys: SessionKeys, found: Damage) -> Repair | None:
         """Replace damaged values. None when they changed since they were read."""
@@ -139,12 +141,11 @@ class Repairer:
     def _check_lists(self) -> Iterator[Repair]:
         """Move lists of messages whose session is gone. Such a list has no life of its own."""
         for key in unlisted.scan(self._context, every_messages(self._namespace)):
-            id = key.decode(errors="replace").partition("}:messages:")[2]
-            keys = _session_of_list(self._namespace, id, key)
+            keys = listed_session_of(self._namespace, key)
             if keys is None or self._run(index_entries.exists(keys)):
                 continue
             if self._run(stored_values.read_elements(keys, 0, 1)):  # else it expired with its session
-                yield self._move(keys, Damage("session", "its list of messages has no session"))
+                yield self._move(keys, Damage("list", "it has no session"))
 
     # -- queues, indexes and channels ----------------------------------------------------------------------------------
 
@@ -211,10 +212,3 @@ def _is_id(member: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _session_of_list(namespace: str, id: str, key: bytes) -> SessionKeys | None:
-    if not _is_id(id.encode()):
-        return None
-    keys = session_keys(namespace, id)
-    return keys if keys.messages.encode() == key else None

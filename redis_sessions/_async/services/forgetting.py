@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..._core.commands import conversations, forgetting, index_entries, quarantine, sessions, stored_values, trees
+from ..._core.commands import conversations, forgetting, index_entries, quarantine, sessions, trees
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.call import Call
@@ -18,7 +18,6 @@ from ..._core.protocol.keys import (
     index_keys,
     quarantine_index,
     session_keys,
-    worker_keys,
 )
 from ...errors import InvalidInput, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
@@ -27,6 +26,7 @@ from ..transport.executor import Executor
 from . import erased_results, unlisted
 from .context import CacheContext
 from .deleter import delete_session
+from .worker_registry import leave_workers
 
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents", "quarantined",
@@ -62,7 +62,7 @@ class Forgetting:
             for zset in index[2:]:
                 await self._forget_listed(index, zset)
         await self._await_creations()
-        await self._leave_workers()
+        self._counts["worker_records"] += await leave_workers(self._executor, self._context.namespace, self._forgotten)
         await self._forget_channel(self._user, "")
         if find_unlisted:
             channels, places = await unlisted.remove_traces(self._context, self._user, self._forgotten)
@@ -196,7 +196,7 @@ class Forgetting:
     # -- what other keys say of them -----------------------------------------------------------------------------------
 
     async def _clean_up(self, found: Sequence[SessionFacts]) -> None:
-        """Remove sessions from queues, from the index of leases and from channels. Mark their entries of the user's indexes."""
+        """Remove sessions from queues, from the index of leases and from channels. Keep marked entries in the user's indexes."""
         namespace = self._context.namespace
         calls: list[Call[Any]] = []
         for one in found:
@@ -204,6 +204,8 @@ class Forgetting:
             if "lease" in one.fields:
                 calls.append(forgetting.leave_leases(index_keys(namespace, "leases"), one.id))
         self._counts["queue_entries"] += sum(await self._run(calls))
+        own_indexes = forgetting.user_indexes(namespace, self._user)
+        await self._remove_entries_of(found, own_indexes)
         for one in found:
             if one.id in self._quarantined:
                 await self._forget_quarantined_keys(one.id)
@@ -211,8 +213,7 @@ class Forgetting:
                 await self._forget_channel(one.text("channel"), one.id)
         own = [one.id for one in found if one.user == self._user]
         if own:
-            indexes = forgetting.user_indexes(namespace, self._user)
-            await self._run([call for index in indexes for call in forgetting.mark_entries(index, own)])
+            await self._run([call for index in own_indexes for call in forgetting.mark_entries(index, own)])
 
     async def _forget_quarantined(self) -> None:
         """Delete the sessions of the user that a repair moved out of the way."""
@@ -235,19 +236,26 @@ class Forgetting:
 
     async def _note_forgotten(self, found: Sequence[SessionFacts]) -> None:
         """Remove the index entries of sessions that are deleted, and what was written while they were deleted."""
-        is_separate, namespace = self._context.run_queues.is_separate, self._context.namespace
-        now_us = await self._now_us()
-        calls: list[Call[Any]] = []
         for one in found:
             self._forgotten.add(one.id)
             self._counts["messages"] += one.messages
             if len(self._ids) < MAX_FORGOTTEN_IDS:
                 self._ids.append(one.id)
-            entries = one.record.entries(namespace, self._keys(one).tag)
-            calls += index_entries.remove(entries, [one.id], now_us, is_separate=is_separate)
-        self._counts["index_entries"] += sum(await self._run(calls))
+        await self._remove_entries_of(found, ())
+        namespace = self._context.namespace
         working = [one for one in found if "run" in one.fields or "lease" in one.fields]
         await self._run([call for one in working for call in forgetting.leave_queues(namespace, one)])
+
+    async def _remove_entries_of(self, found: Sequence[SessionFacts], but: Sequence[EntryKeys]) -> None:
+        """Remove sessions from the indexes that list them, but for some indexes."""
+        is_separate, now_us = self._context.run_queues.is_separate, await self._now_us()
+        calls: list[Call[Any]] = []
+        for one in found:
+            entries = [
+                index for index in one.record.entries(self._context.namespace, self._keys(one).tag) if index not in but
+            ]
+            calls += index_entries.remove(entries, [one.id], now_us, is_separate=is_separate)
+        self._counts["index_entries"] += sum(await self._run(calls))
 
     async def _forget_channel(self, channel: str, id: str) -> None:
         """Forget a channel that talks in a forgotten session, or in one that is gone."""
@@ -263,21 +271,6 @@ class Forgetting:
             index_entries.exists(session_keys(self._context.namespace, current))
         ):
             self._counts["channels"] += await self._executor.run(conversations.remove(keys, current))
-
-    async def _leave_workers(self) -> None:
-        """Remove the sessions from the records of workers, which name what a worker works on."""
-        keys = worker_keys(self._context.namespace)
-        if not self._forgotten:
-            return
-        ids = await self._executor.run(forgetting.list_worker_ids(keys))
-        for first in range(0, len(ids), _BATCH):
-            some = ids[first : first + _BATCH]
-            records = await self._executor.run(forgetting.read_worker_records(keys, some))
-            for id, record in zip(some, records, strict=True):
-                new = None if record is None else forgetting.without_sessions(record, self._forgotten)
-                if record is not None and new is not None:
-                    call = stored_values.replace_in_worker_record(keys, id, record, new)
-                    self._counts["worker_records"] += await self._executor.run(call)
 
     async def _forget_documents(self) -> None:
         """Delete the categories of documents that have the user's ID as a part between slashes."""

@@ -29,6 +29,7 @@ _FAMILIES = {
     "member_result",
 }  # fmt: skip
 _DEFAULTS = {"max_tokens": b"8192", "max_inbox": b"100"}
+_FAMILY_DEFAULTS = {"config": b"{}", "extra": b"{}"}
 _PLACEHOLDER = b'{"role":"system","content":"[damaged message]"}'
 _HEAD = re.compile(rb"([!-}]{7})[0-3][suatckevrx][@-O]\d{1,10} [^\s]{1,600} ")
 
@@ -63,7 +64,7 @@ def _problem_of(id: str, name: str, value: bytes) -> str:
         elif name in _WAITERS:
             Waiter.parse_all(value)
         elif name.startswith(("kept.", "inbox.")):
-            return "" if _is_message(value, has_time=name.startswith("kept.")) else "it is no message"
+            return "" if _is_message(value, has_time=name.startswith("kept.")) else "it cannot be read as a message"
         else:
             check_field(id, name, value)
     except Damaged as problem:
@@ -77,7 +78,8 @@ def _damaged_field(name: bytes, value: bytes, problem: str) -> Damage:
     text = name.decode(errors="replace")
     family, dot, _ = text.partition(".")
     if text in _DEFAULTS or text in _STANDS_ALONE or (dot and family in _FAMILIES):
-        return Damage(f"field {text}", problem, ((b"." + name, value, _DEFAULTS.get(text, b"")),))
+        new = _DEFAULTS.get(text) or _FAMILY_DEFAULTS.get(family if dot else "", b"")
+        return Damage(f"field {text}", problem, ((b"." + name, value, new),))
     if dot and family in ("kept", "inbox"):
         new = _repaired(value, None, has_time=family == "kept")
         return Damage(f"field {text}", problem, ((b"." + name, value, new),))
@@ -118,7 +120,7 @@ class MessageScan:
         expected = self._counters.last_seq - self._counters.dropped
         if self._count > expected and self._count - expected == len(self._damaged):
             return [
-                Damage(f"element {at}", "it is no message of the session", ((b"#%d" % at, element, b""),))
+                Damage(f"element {at}", "it does not belong to the session", ((b"#%d" % at, element, b""),))
                 for at, element, _ in reversed(self._damaged)
             ]
         if self._count != expected:
@@ -136,7 +138,7 @@ class MessageScan:
         if str(counters).encode() != self._stored:
             changes.append((b".counters", self._stored, str(counters).encode()))
         places = ", ".join(str(at) for at, _, _ in self._damaged[:10])
-        return Damage(f"elements {places}", "they are no messages", tuple(changes))
+        return Damage(f"elements {places}", "they cannot be read as messages", tuple(changes))
 
 
 def _is_message(stored: bytes, *, has_time: bool) -> bool:

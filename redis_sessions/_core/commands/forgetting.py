@@ -32,7 +32,7 @@ _FIELDS = (
 
 
 class SessionFacts(NamedTuple):
-    """What the removal of a session needs to know of it. A field that is damaged counts as absent."""
+    """The facts that the removal of a session needs. A field that is damaged counts as absent."""
 
     id: str
     fields: Mapping[str, bytes]
@@ -199,7 +199,7 @@ def remove_members(zset: str, keys: AgentKeys | EntryKeys, members: Sequence[byt
 
 
 def ids_of(members: Sequence[bytes]) -> tuple[list[str], list[bytes]]:
-    """Return the IDs among members of an index, and the members that are no IDs."""
+    """Return the IDs among members of an index, and the other members."""
     ids, others = [], []
     for member in members:
         try:

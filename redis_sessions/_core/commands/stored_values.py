@@ -59,7 +59,7 @@ def set_aside(keys: SessionKeys, incarnation: str, aside: QuarantineKeys | None 
 
 
 class Identity(NamedTuple):
-    """What a damaged session still says of its place. No ancestors for a root, and where that cannot be read."""
+    """The place of a damaged session, as far as it can be read. No ancestors for a root, and where that cannot be read."""
 
     incarnation: str
     number: int

@@ -297,6 +297,15 @@ def every_staged_session(namespace: str) -> str:
     return f"{namespace}:{{*}}:import-session:*"
 
 
+def listed_session_of(namespace: str, key: bytes) -> SessionKeys | None:
+    """Return the keys of the session whose list of messages has a key, or None for another key."""
+    try:
+        found = session_keys(namespace, key.decode(errors="replace").partition("}:messages:")[2])
+    except InvalidInput:
+        return None
+    return found if found.messages.encode() == key else None
+
+
 def channel_of(namespace: str, key: bytes) -> ChannelKeys | None:
     """Return the keys of a channel from its key, or None when `channel_keys` does not make that key."""
     channel = key.decode(errors="replace").partition("}:channel:")[2]
