@@ -57,12 +57,12 @@ def fill(cache: SessionCache) -> tuple[Session, Lease[Session]]:
         call = {"tool_call_id": label, "tool_name": "ask"}
         child = other.spawn("clerk", task=MIA, label=label, spawned_by=call).raise_if_refused()
         give_to_mia(cache, cache.session(str(child.session_key)))
-    first = cache.claim("clerk")
+    first = cache.claim("clerk", wait=10)
     assert first is not None
     first.append(X)
     first.spawn("clerk", task=MIA, label=f"below-{MIA}")
     first.complete({"name": MIA})
-    second = cache.claim("clerk")
+    second = cache.claim("clerk", wait=10)
     assert second is not None
     lease = other.lease(ttl=60)
     lease.acquire()
@@ -276,7 +276,7 @@ def test_ranks_keep_no_fairness_key_of_the_user(cache: SessionCache, clients: li
     """The ranks of an agent's queue name fairness keys, which are often users."""
     for number in range(2):
         cache.create(f"{number}", user_id=MIA, answered_by="support", fairness_key=MIA).send("hi")
-    run = cache.claim("support")
+    run = cache.claim("support", wait=10)
     assert run is not None
     ranks = agent_keys(cache.namespace, "support").ranks
     assert any(MIA in repr(value) for key, value in dump(clients).items() if key == ranks.encode())
