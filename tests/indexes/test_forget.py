@@ -175,7 +175,7 @@ def test_broken_call_is_completed_by_the_next_one(
 
 
 def test_sessions_that_lost_their_index_entries_are_found_by_their_keys(
-    cache: SessionCache, clients: list[redis.Redis]
+    cache: SessionCache, clients: list[redis.Redis], engine: str, engines: Engines
 ) -> None:
     """`find_unlisted` finds sessions that no index names, and what names them."""
     session = cache.create(f"lost-{MIA}", user_id=MIA, answered_by="support")
@@ -189,7 +189,11 @@ def test_sessions_that_lost_their_index_entries_are_found_by_their_keys(
                 client.delete(key)
     cache._executor.run(_set_channel(channel))
     assert cache.forget(MIA).sessions == 0
-    assert cache.forget(MIA, find_unlisted=True).sessions == 1
+    if engine == "fake":
+        assert cache.forget(MIA, find_unlisted=True).sessions == 1
+    else:  # the ACL line of a namespace has no right to SCAN
+        with SessionCache.from_url(engines.administrator_url(engine), namespace=cache.namespace) as administrator:
+            assert administrator.forget(MIA, find_unlisted=True).sessions == 1
     settle(cache)
     assert traces(clients, MIA) == []
     assert child.info().parent_id is None

@@ -50,8 +50,8 @@ def _replace(
 
 def set_aside(keys: SessionKeys, incarnation: str, aside: QuarantineKeys | None = None, keep_ms: int = 0) -> Call[bool]:
     """Move a session, whatever its keys hold, to other keys for a time, or delete it. False when it is another one by now."""
-    places = ("", "") if aside is None else (aside.session, aside.messages)
-    named = [part for pair in zip((keys.session, keys.messages), places, strict=True) for part in pair]
+    places = aside or keys
+    named = [keys.session, places.session, keys.messages, places.messages]
     return invoke(
         script("sessions/set_aside"), keys, lambda reply: reply == 1, rest_keys=named, incarnation=incarnation,
         keep_ms=keep_ms,
