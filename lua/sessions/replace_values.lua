@@ -2,7 +2,7 @@
 -- aside for a time.
 -- Returns 1, or 0 when a value has changed.
 -- Index: none
---- include: tail
+--- include: tail rpush_chunked
 local session  = KEYS[1]          -- hash
 local messages = KEYS[2]          -- list
 local aside    = KEYS[3]          -- hash: each value that was replaced, by its place
@@ -16,14 +16,20 @@ for at = 1, #values, 3 do
   if is_field(place) then found = redis.call('HGET', session, name) else found = redis.call('LINDEX', messages, name) end
   if found ~= values[at + 1] then return 0 end
 end
-local is_shorter = false
 for at = 1, #values, 3 do
   local place, old, new = unpack(values, at, at + 2)
   local name = string.sub(place, 2)
   if keep_ms > 0 then redis.call('HSET', aside, place, old) end
   if not is_field(place) then
-    redis.call('LSET', messages, name, new)
-    is_shorter = is_shorter or new == ''
+    if new == '' and name == '0' then
+      redis.call('LPOP', messages)
+    elseif new == '' then
+      local behind = redis.call('LRANGE', messages, name + 1, -1)
+      redis.call('LTRIM', messages, 0, name - 1)
+      rpush_chunked(messages, behind)
+    else
+      redis.call('LSET', messages, name, new)
+    end
   elseif new == '' then
     redis.call('HDEL', session, name)
   else
@@ -31,5 +37,4 @@ for at = 1, #values, 3 do
   end
 end
 if keep_ms > 0 then redis.call('PEXPIRE', aside, keep_ms) end
-if is_shorter then redis.call('LREM', messages, 0, '') end
 return 1
