@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, LeaseLost, SessionCache, SessionLocked, SessionsError
-from redis_sessions._core.commands import messages
 from redis_sessions._core.protocol import scripts
 from tests.support.history import SPAWN, Journal, find_violations, read_journals, release_quietly, workers, write_turns
 from tests.support.lease_waiters import FREE
@@ -114,7 +113,6 @@ def _replace_lua(name: str, text: str) -> None:
     assert name in scripts.library()
     scripts.library()[name] = text
     scripts.script.cache_clear()
-    messages._APPEND = scripts.script("messages/append")
 
 
 def _stop_and_continue(server: Server, namespace: str, folder: Path, fenced: bool) -> list[str]:
