@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import AsyncSessionCache, AuditRecord, InvalidInput, SessionCache, SessionNotFound
+from tests.conftest import Engines
 
 X = {"role": "user", "content": "x"}
 
@@ -68,9 +69,9 @@ def test_failure_of_the_hook_is_logged(url: str, namespace: str, caplog: pytest.
     assert "the audit hook failed for delete of a" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["path"], indirect=True)
-def test_hook_of_asyncio_is_awaited(url: str, namespace: str) -> None:
+def test_hook_of_asyncio_is_awaited(engines: Engines, namespace: str) -> None:
     """A cache for asyncio awaits an async hook, and calls a plain one."""
+    url = engines.administrator_url("path")
     calls: list[str] = []
 
     async def slow(record: AuditRecord) -> None:
@@ -79,12 +80,14 @@ def test_hook_of_asyncio_is_awaited(url: str, namespace: str) -> None:
 
     async def main(hook: Any) -> None:
         async with AsyncSessionCache.from_url(url, namespace=namespace, audit=hook) as cache:
-            await cache.create("a")
-            await cache.delete("a")
+            await cache.create("a", user_id="mia")
+            await (await cache.create("b")).spawn("worker")
+            assert (await cache.forget("mia", find_unlisted=True)).sessions == 1
+            assert await cache.delete("b")
 
     asyncio.run(main(slow))
     asyncio.run(main(lambda record: calls.append(record.actor)))
-    assert calls == [f"{platform.node()}:{os.getpid()}"] * 2
+    assert calls == [f"{platform.node()}:{os.getpid()}"] * 4
 
 
 async def _hook(record: AuditRecord) -> None:
