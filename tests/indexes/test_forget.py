@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from redis_sessions import ForgetResult, InvalidInput, Lease, Session, SessionCache
+from redis_sessions import ForgetResult, InvalidInput, Lease, Session, SessionCache, SessionDamaged
 from redis_sessions._core.commands import workers
 from redis_sessions._core.protocol.keys import agent_keys, channel_keys, entry_keys, session_keys, worker_keys
 from redis_sessions._sync.services import forgetting
@@ -266,6 +266,25 @@ def test_damaged_members_and_sessions_are_forgotten(cache: SessionCache, clients
     settle(cache)
     clients[0].zadd(entry_keys(cache.namespace, "user", "main", MIA).active_updated, {b"\xff " + MIA.encode(): 1})
     assert cache.forget(MIA).sessions == 5
+    settle(cache)
+    await_true(lambda: traces(clients, MIA) == [], 5)
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_damaged_parent_of_another_user_is_named(cache: SessionCache, clients: list[redis.Redis]) -> None:
+    """A result that cannot be erased from a damaged session is told, and all else is removed."""
+    parent = cache.create("of-bob", user_id="bob")
+    child = parent.spawn("clerk", task=MIA).raise_if_refused()
+    give_to_mia(cache, cache.session(str(child.session_key)))
+    cache.create(f"own-{MIA}", user_id=MIA)
+    key = session_keys(cache.namespace, "of-bob").session
+    sound: Any = clients[0].hget(key, "counters")
+    clients[0].hset(key, "counters", "x")
+    with pytest.raises(SessionDamaged, match="of-bob"):
+        cache.forget(MIA)
+    assert cache.get(f"own-{MIA}") is None
+    clients[0].hset(key, "counters", sound)
+    assert cache.forget(MIA).sessions == 1
     settle(cache)
     await_true(lambda: traces(clients, MIA) == [], 5)
 

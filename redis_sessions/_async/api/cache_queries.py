@@ -262,6 +262,8 @@ class AsyncCacheQueries:
         Raises:
             InvalidInput: the user ID is not valid.
             AccessDenied: `find_unlisted` needs the right to SCAN.
+            SessionDamaged: a result could not be erased from a damaged session of another user. All else was removed. Repair
+                that session (`redis-sessions doctor --repair`) or delete it, and call it again.
             StoreUnavailable, OutcomeUnknown: a server did not answer. Call it again: it goes on where it ended.
 
         Cost: about twelve round trips for each 100 sessions, and about twenty for each session with a tree. The number of other

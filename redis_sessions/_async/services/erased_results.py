@@ -9,7 +9,7 @@ from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import ConcurrentModification, SessionNotFound
+from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound
 from .context import CacheContext
 
 _MAX_ATTEMPTS = 50
@@ -66,8 +66,8 @@ async def prune_members(context: CacheContext, top: SessionFacts) -> None:
     root = session_keys(context.namespace, top.ancestors[-1])
     try:
         found = await context.executor.run(trees.list_members(root, "", recursive=True))
-    except SessionNotFound:
-        return
+    except (SessionNotFound, SessionDamaged):
+        return  # the records say nothing any more
     left = _members_from(found.members, top)
     while left:
         parents = {member.parent for member in left}

@@ -19,7 +19,7 @@ from ..._core.protocol.keys import (
     quarantine_index,
     session_keys,
 )
-from ...errors import InvalidInput, SessionsError
+from ...errors import InvalidInput, SessionDamaged, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
@@ -50,6 +50,8 @@ class Forgetting:
         self._ids: list[str] = []
         self._newer: set[str] = set()
         """Sessions of the user that were created since the call began."""
+        self._problem: SessionDamaged | None = None
+        """The damage of a session of another user, from which a result could not be erased."""
 
     async def run(self, *, find_unlisted: bool, documents: bool) -> ForgetResult:
         """Forget the user. Return what was removed."""
@@ -70,6 +72,8 @@ class Forgetting:
             self._counts["queue_entries"] += places
         if documents:
             await self._forget_documents()
+        if self._problem is not None:
+            raise self._problem
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
             remaining=len(self._newer), **self._counts,
@@ -157,7 +161,11 @@ class Forgetting:
         everything = [top, *below]
         if top.ancestors:
             await self._end(top)
-            self._counts["results"] += await erased_results.erase_results(self._context, top)
+            try:
+                self._counts["results"] += await erased_results.erase_results(self._context, top)
+            except SessionDamaged as problem:
+                self._problem = problem  # the session stays, because only it knows what is to be erased there
+                return
         await self._clean_up(everything)
         await delete_session(self._context, keys, top.incarnation, "")
         if top.ancestors:

@@ -20,7 +20,7 @@ from ..._core.protocol.keys import (
     quarantine_index,
     session_keys,
 )
-from ...errors import InvalidInput, SessionsError
+from ...errors import InvalidInput, SessionDamaged, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
@@ -51,6 +51,8 @@ class Forgetting:
         self._ids: list[str] = []
         self._newer: set[str] = set()
         """Sessions of the user that were created since the call began."""
+        self._problem: SessionDamaged | None = None
+        """The damage of a session of another user, from which a result could not be erased."""
 
     def run(self, *, find_unlisted: bool, documents: bool) -> ForgetResult:
         """Forget the user. Return what was removed."""
@@ -71,6 +73,8 @@ class Forgetting:
             self._counts["queue_entries"] += places
         if documents:
             self._forget_documents()
+        if self._problem is not None:
+            raise self._problem
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
             remaining=len(self._newer), **self._counts,
@@ -158,7 +162,11 @@ class Forgetting:
         everything = [top, *below]
         if top.ancestors:
             self._end(top)
-            self._counts["results"] += erased_results.erase_results(self._context, top)
+            try:
+                self._counts["results"] += erased_results.erase_results(self._context, top)
+            except SessionDamaged as problem:
+                self._problem = problem  # the session stays, because only it knows what is to be erased there
+                return
         self._clean_up(everything)
         delete_session(self._context, keys, top.incarnation, "")
         if top.ancestors:
