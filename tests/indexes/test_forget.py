@@ -272,7 +272,7 @@ def test_damaged_members_and_sessions_are_forgotten(cache: SessionCache, clients
 
 @pytest.mark.parametrize("engine", ["path"], indirect=True)
 def test_damaged_parent_of_another_user_is_named(cache: SessionCache, clients: list[redis.Redis]) -> None:
-    """A result that cannot be erased from a damaged session is told, and all else is removed."""
+    """An error names the damaged session from which a result cannot be erased, and all else is removed."""
     parent = cache.create("of-bob", user_id="bob")
     child = parent.spawn("clerk", task=MIA).raise_if_refused()
     give_to_mia(cache, cache.session(str(child.session_key)))

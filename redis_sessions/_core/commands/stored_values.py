@@ -13,6 +13,8 @@ from ..protocol.records import Lineage
 from ..protocol.scripts import script
 from .trees import Member, parse_member
 
+_PARTS = ("session", "messages")
+"""The keys of a session, which are moved together."""
 Replacement = tuple[bytes, bytes, bytes]
 """The place ('.<field>' or '#<index in the list>'), the present value, and the new value (b'' to remove it)."""
 
@@ -51,7 +53,7 @@ def _replace(
 def set_aside(keys: SessionKeys, incarnation: str, aside: QuarantineKeys | None = None, keep_ms: int = 0) -> Call[bool]:
     """Move a session, whatever its keys hold, to other keys for a time, or delete it. False when it is another one by now."""
     places = aside or keys
-    named = [keys.session, places.session, keys.messages, places.messages]
+    named = [getattr(one, part) for part in _PARTS for one in (keys, places)]
     return invoke(
         script("sessions/set_aside"), keys, lambda reply: reply == 1, rest_keys=named, incarnation=incarnation,
         keep_ms=keep_ms,
