@@ -19,8 +19,10 @@ from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from .errors import (
     AccessDenied,
+    CodecMissing,
     CompactionConflict,
     ConcurrentModification,
+    DecryptionError,
     EditConflict,
     InvalidInput,
     InvalidState,
@@ -76,7 +78,7 @@ from .models.sessions import (
     TeacherDemo,
 )
 from .models.summaries import SessionSummary
-from .models.transfer import ImportResult
+from .models.transfer import ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
@@ -100,9 +102,11 @@ __all__ = [
     "AuditRecord",
     "CacheOptions",
     "ChildInfo",
+    "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
     "Conversation",
+    "DecryptionError",
     "Documents",
     "EditConflict",
     "Evaluation",
@@ -139,6 +143,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
+    "ReencryptResult",
     "Refinement",
     "ReplyTimeout",
     "Retry",

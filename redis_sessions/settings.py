@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeAlias, TypedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Self, TypeAlias, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -15,6 +15,10 @@ from .models.sessions import Kind, SessionType
 
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
 BudgetEnforcement = Literal["spawn", "append"]
+Encodable = Literal["messages", "state", "results", "metadata", "documents", "deltas"]
+ENCODABLE: tuple[Encodable, ...] = get_args(Encodable)
+"""The kinds of values that a cache can encode."""
+DEFAULT_ENCODED: tuple[Encodable, ...] = ("messages",)
 TokenCounter = Callable[[dict[str, Any]], int]
 AuditHook = Callable[[AuditRecord], Any]
 """A function that is called after each order. For AsyncSessionCache it can be an async function."""
@@ -92,6 +96,8 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     max_document_bytes: int
     audit: AuditHook | None
     actor: str | None
+    codecs: Sequence[Any]
+    encode: Collection[Encodable]
 
 
 class Filters(TypedDict, total=False):

@@ -1,6 +1,7 @@
 """All commands: each of these modules adds its commands to the app."""
 
 from . import (
+    codec,
     control,
     demo,
     docs,
@@ -25,6 +26,7 @@ from .app import app, errors
 
 __all__ = [
     "app",
+    "codec",
     "control",
     "demo",
     "docs",

@@ -25,6 +25,7 @@ from .app import (
     print_result,
     shared_url,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session
 
 Reason = Annotated[
@@ -43,7 +44,7 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Pause a session. The session takes no messages until resume."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         rev = session.pause(reason=reason)
     print_result({"id": session.id, "status": "paused", "rev": rev}, f"paused: {session.id}", as_json)
@@ -58,7 +59,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Resume a paused session. The session takes messages again."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         rev = session.resume()
     print_result({"id": session.id, "status": "active", "rev": rev}, f"resumed: {session.id}", as_json)
@@ -74,7 +75,7 @@ def request_cancel(
     as_json: Json = False,
 ) -> None:
     """Request a session and all its descendants to stop. Their handlers decide when, unlike with cancel."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         session.request_cancel(reason=reason)
         asked = [child.id for child in session.children(recursive=True) if child.status in _OPEN]
@@ -91,7 +92,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Retry a run or a turn that failed: a worker of its agent gets the work again."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         session.retry()
         info = session.info()
@@ -122,7 +123,7 @@ def delete(
     """
     if not (yes or sys.stdin.isatty()):
         raise InvalidInput(name="delete", detail="cannot ask, because standard input is not a terminal: give --yes")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         try:
             session = find_session(cache, id, label)
             descendants = [child.id for child in session.children(recursive=True)]

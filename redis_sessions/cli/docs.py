@@ -28,6 +28,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .codec_options import codec_options
 
 _MISSING = object()
 docs = typer.Typer(no_args_is_help=True, help="List, read, store and delete documents.")
@@ -49,7 +50,7 @@ def list_documents(
     as_json: Json = False,
 ) -> None:
     """List the documents of a category, or the categories that hold documents."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         page = cache.categories(limit, cursor) if category is None else cache.documents(category).list(limit, cursor)
     if as_json:
         print(json.dumps(page._asdict()))
@@ -73,7 +74,7 @@ def get_document(
     ] = False,
 ) -> None:
     """Print a document: its text, byte for byte, or its JSON if there is no text. Exit 1 if the document does not exist."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         documents = cache.documents(category)
         text, value = documents.get(name), documents.get_json(name, _MISSING)
     if text is not None and not as_json:
@@ -99,7 +100,7 @@ def put_document(
     ] = False,
 ) -> None:
     """Store a document, and replace the document with this name. Print nothing."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         documents = cache.documents(category)
         text = _read(file)
         if as_json:
@@ -113,7 +114,7 @@ def remove_document(
     category: Category, name: Name, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE
 ) -> None:
     """Delete a document: its JSON, or its text if there is no JSON. Exit 1 if the document does not exist."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         is_removed = cache.documents(category).delete(name)
     if not is_removed:
         _exit_missing(category, name)

@@ -33,6 +33,7 @@ from .app import (
     shared_url,
     shorten,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session
 
 lease = typer.Typer(no_args_is_help=True, help="List and show leases (writer locks), and end a lease by force.")
@@ -51,7 +52,7 @@ def list_leases(
     as_json: Json = False,
 ) -> None:
     """List the leases that are held. The lease that expires first comes first."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         page = cache.leases(limit, cursor)
         now_us = cache._executor.run(index_entries.server_time(cache.namespace))
     if as_json:
@@ -74,7 +75,7 @@ def show_lease(
     as_json: Json = False,
 ) -> None:
     """Show why a session is locked: the holder, the fence, the time left, the waiters and the size of the inbox."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         info = find_session(cache, id, label).info()
     if as_json:
         print(json.dumps(info.lease and info.lease.model_dump(mode="json")))
@@ -101,7 +102,7 @@ def release_lease(
 
     Exit 1 if no worker holds the lease.
     """
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         session = find_session(cache, id, label)
         lease = session.lease()
         before = lease.info()

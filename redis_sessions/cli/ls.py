@@ -32,6 +32,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .codec_options import codec_options
 
 _COLUMNS = ("session", "status", "kind", "user", "agent", "messages", "updated", "name or task")
 _OPTIONAL = ("kind", "messages", "name or task", "agent", "user")
@@ -88,7 +89,7 @@ def ls(
         "user": user, "agent": agent, "label": label, "tags": tags or None, "kinds": kinds or None,
         "active_only": active_only, "order": cast("Order", order),
     }  # fmt: skip
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         if count:
             print(cache.count(**filters))
             return

@@ -10,6 +10,7 @@ import typer
 
 from .._sync.api.cache import SessionCache
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, out, parse_duration, shared_url
+from .codec_options import codec_options
 
 
 @app.command()
@@ -33,7 +34,7 @@ def recover(
     """Check the runs whose worker died or whose time is over. Workers do so, too, while they wait."""
     pause = None if every is None else parse_duration(every, "--every", minimum="50ms", maximum="1d")
     try:
-        with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+        with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
             while True:
                 checked = cache.recover(agent)
                 if as_json:

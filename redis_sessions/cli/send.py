@@ -31,6 +31,7 @@ from .app import (
     print_result,
     shared_url,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session, shift_text
 from .show import format_message
 
@@ -74,7 +75,7 @@ def send(
     id, text = shift_text(id, text, label)
     message = Message(role, _content(text))
     seconds = None if wait is None else parse_duration(wait, "--wait")
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         sent = session.send(message, batch_id=batch_id)
         facts = {"id": session.id, **asdict(sent)}
@@ -111,7 +112,7 @@ def append(
         batch = _messages(payload)
     else:
         raise InvalidInput(name="append", detail="takes TEXT or --payload, got both")
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         done = session.append(*batch, batch_id=batch_id)
     facts = {"id": session.id, **asdict(done), "limit": done.limit._asdict()}

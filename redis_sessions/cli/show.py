@@ -26,6 +26,7 @@ from .app import (
     out,
     shared_url,
 )
+from .codec_options import codec_options
 from .lease import describe_lease
 from .session_ids import Label, SessionId, find_session
 
@@ -51,7 +52,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a session: its status, limits, lease and inbox, then its transcript."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         info, messages = session.info(), session.history(limit)
     if as_json:

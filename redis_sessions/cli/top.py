@@ -20,6 +20,7 @@ from .._sync.api.cache import SessionCache
 from ..errors import SessionsError
 from . import frame
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, out, parse_duration, shared_url
+from .codec_options import codec_options
 
 _POLL_SECONDS = 0.1
 """The time between two checks of the keyboard, the size of the terminal, and the reader of frames."""
@@ -43,7 +44,9 @@ def top(
 ) -> None:
     """Show a fleet at work: sessions, rates, leases, runs that wait, failures. Press q to end the view."""
     pause = parse_duration(every, "--every", minimum="100ms", maximum="1h")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, retry_for=_RETRY_SECONDS) as cache:
+    with SessionCache.from_url(
+        shared_url(url), namespace=namespace, **codec_options(), retry_for=_RETRY_SECONDS
+    ) as cache:
         title = f"{cache.where} · namespace {cache.namespace}"
         if once or not out.is_terminal:
             out.print(frame.render_frame(frame.read_frame(cache, None), title, "", out.width, _LINES))

@@ -31,6 +31,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session
 
 _MAX_KEY_BYTES = 64 * 1024
@@ -63,7 +64,10 @@ def export(
     A file is made for its owner alone, mode 0600. Its name may end in .gz.
     """
     key = _key(key_file)
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, _opened_for_writing(file) as target:
+    with (
+        SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache,
+        opened_for_writing(file) as target,
+    ):
         session = find_session(cache, id, label)
         end = _write(session.export(tree=not no_tree, key=key), target)
     sizes = f"{count_of(end['sessions'], 'session')}, {count_of(end['messages'], 'message')}"
@@ -92,7 +96,7 @@ def import_sessions(
     """Import what export wrote: all sessions at once, or nothing."""
     key = _key(key_file)
     with (
-        SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache,
+        SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache,
         _opened_for_reading(file) as lines,
     ):
         try:
@@ -137,7 +141,7 @@ def _key(file: Path | None) -> bytes | None:
 
 
 @contextmanager
-def _opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
+def opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
     """Yield a file that takes its name at the end of the block, so that a failed export never replaces a good file."""
     if file is None:
         yield sys.stdout.buffer

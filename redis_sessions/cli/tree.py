@@ -31,6 +31,7 @@ from .app import (
     out,
     shared_url,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session, shift_text, short_ends
 
 MARKS = {
@@ -49,7 +50,7 @@ def tree(
     as_json: Json = False,
 ) -> None:
     """Draw a session with all its descendants: status, task, tokens, age, and the holder of the lease with its age."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         session = find_session(cache, id, label)
         info, descendants = session.info(), session.children(recursive=True)
     if as_json:
@@ -135,7 +136,7 @@ def spawn(
     parent, agent = shift_text(parent, agent, parent_label)
     if agent is None:
         raise InvalidInput(name="AGENT", detail="is missing: name the agent whose workers claim the child")
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         result = find_session(cache, parent, parent_label).spawn(agent, task=task, label=label)
     if as_json:
         print(json.dumps(result._asdict()))
@@ -156,7 +157,7 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Cancel a session and all its descendants. The server then refuses their writes and spawns."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         session = find_session(cache, id, label)
         session.cancel(reason=reason)
         cancelled = [child.id for child in session.children(recursive=True) if child.status == "cancelled"]

@@ -27,6 +27,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .codec_options import codec_options
 from .session_ids import Label, SessionId, find_session
 from .show import COLOURS, format_message
 
@@ -85,7 +86,7 @@ def watch(
     _check(is_one, user, agent, tree, after_seq, from_now)
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     try:
-        with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+        with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
             if is_one:
                 found = cache.session(find_session(cache, id, label).id)
                 events = found.watch(None if from_now else after_seq or 0, timeout=seconds)

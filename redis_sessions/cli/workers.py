@@ -27,6 +27,7 @@ from .app import (
     print_notice,
     shared_url,
 )
+from .codec_options import codec_options
 
 _SHOWN_SESSIONS = 3
 
@@ -46,7 +47,7 @@ def workers(
 
     A worker that died is shown as dead for an hour. The worker that is silent for longest comes first.
     """
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         page = cache.workers(agent, limit, cursor)
     if as_json:
         print(json.dumps({"items": [one.model_dump(mode="json") for one in page.items], "cursor": page.cursor}))

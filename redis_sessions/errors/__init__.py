@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from .base import InvalidInput, InvalidState, SessionsError
 from .sessions import (
+    CodecMissing,
     CompactionConflict,
     ConcurrentModification,
+    DecryptionError,
     EditConflict,
     InvalidTransition,
     LeaseLost,
@@ -32,8 +34,10 @@ from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnR
 
 __all__ = [
     "AccessDenied",
+    "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
+    "DecryptionError",
     "EditConflict",
     "InvalidInput",
     "InvalidState",

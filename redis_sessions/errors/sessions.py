@@ -71,6 +71,26 @@ class SessionNotActive(SessionsError):
     status: str
 
 
+class DecryptionError(SessionsError):
+    """A stored value cannot be decrypted: its key is not in the ring, or the value was changed, cut, or put elsewhere."""
+
+    template = "a value of {session_id!r} cannot be decrypted: {detail}"
+    session_id: str
+    detail: str
+
+
+class CodecMissing(SessionsError):
+    """A stored value went through a codec that this cache does not have. Nothing was changed."""
+
+    template = (
+        "a value of {session_id!r} went through codec {codec!r}, which this cache does not have:"
+        " pass the codec to `codecs`"
+    )
+    session_id: str
+    codec: str
+    """The letter of the codec, with what the codec itself lacks: 'z' for zstd, 'a' for AES-GCM."""
+
+
 class InvalidTransition(SessionsError):
     """The session has ended with another status. An end is final."""
 

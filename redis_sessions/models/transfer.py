@@ -18,3 +18,14 @@ class ImportResult(NamedTuple):
     """Sessions that took the place of others."""
     messages: int
     """Messages that the imported and replaced sessions retain."""
+
+
+class ReencryptResult(NamedTuple):
+    """The outcome of `reencrypt` for one session, or for one category of documents."""
+
+    name: str
+    """The ID of the session, or 'documents/<category>'."""
+    replaced: int
+    """Values that have the present codecs and the current key now, and did not before."""
+    problem: str | None = None
+    """The reason why values stayed as they are, for example that no key fits."""

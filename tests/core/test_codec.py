@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from redis_sessions import InvalidInput, Message, estimate_tokens
 from redis_sessions._core.protocol.codec import call_hash, decode, encode
+from redis_sessions._core.protocol.keys import session_keys
 
+KEYS = session_keys("sessions", "s")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -21,12 +23,12 @@ JSON = st.recursive(
 
 def stored_and_read(payload: dict[str, Any]) -> Message:
     """Return the message of a payload that was encoded and decoded."""
-    return decode(b"8V`R-!!0" + encode(payload, "b", estimate_tokens).entry, 7, "incarnation")
+    return decode(b"8V`R-!!0" + encode(payload, "b", estimate_tokens, KEYS).entry, 7, "incarnation", KEYS)
 
 
 def header(message: Any) -> bytes:
     """Return the entry of a message without its payload."""
-    return encode(message, "b", lambda _: 1).entry.partition(b"{")[0]
+    return encode(message, "b", lambda _: 1, KEYS).entry.partition(b"{")[0]
 
 
 def assistant_call(*ids: str) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def test_any_json_object_is_returned_equal(fields: dict[str, Any]) -> None:
 def test_value_that_json_would_change_is_refused(payload: dict[str, Any]) -> None:
     """A payload raises InvalidInput when JSON would change it: NaN, keys that are not text, tuples, sets, bytes, objects."""
     with pytest.raises(InvalidInput):
-        encode(payload, "b", estimate_tokens)
+        encode(payload, "b", estimate_tokens, KEYS)
 
 
 def test_deeply_nested_payload_is_refused() -> None:
@@ -69,7 +71,7 @@ def test_deeply_nested_payload_is_refused() -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(InvalidInput):
-        encode({"role": "user", "content": deep}, "b", estimate_tokens)
+        encode({"role": "user", "content": deep}, "b", estimate_tokens, KEYS)
 
 
 def test_payload_that_contains_itself_is_refused() -> None:
@@ -77,12 +79,12 @@ def test_payload_that_contains_itself_is_refused() -> None:
     loop: dict[str, Any] = {"role": "user"}
     loop["self"] = loop
     with pytest.raises(InvalidInput):
-        encode(loop, "b", estimate_tokens)
+        encode(loop, "b", estimate_tokens, KEYS)
 
 
 def test_stored_message_begins_with_readable_header() -> None:
     """A stored message begins with time, kind, flags and tokens, as lua/README.md describes."""
-    encoded = encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens)
+    encoded = encode(Message("user", "Hello world", pinned=True), "job-7", estimate_tokens, KEYS)
     assert b"8V`R-!!0" + encoded.entry == b'8V`R-!!0uA3 job-7 {"role":"user","content":"Hello world"}'
     assert encoded.format == ""
 
@@ -125,7 +127,7 @@ def test_result_without_call_id_continues_the_group() -> None:
 def test_payload_of_one_vendor_has_its_format() -> None:
     """An encoded message names its format, and has no name for a message that many vendors share."""
     formats = [
-        encode(payload, "b", estimate_tokens).format
+        encode(payload, "b", estimate_tokens, KEYS).format
         for payload in (assistant_call("c1"), {"type": "reasoning", "id": "rs_1", "summary": []}, {"role": "user"}, {})
     ]
     assert formats == ["openai_chat", "openai_responses", "", ""]
@@ -133,20 +135,20 @@ def test_payload_of_one_vendor_has_its_format() -> None:
 
 def test_message_with_too_many_calls_is_refused() -> None:
     """A message with 257 calls raises InvalidInput, and a message with 256 calls does not."""
-    encode(assistant_call(*map(str, range(256))), "b", estimate_tokens)
+    encode(assistant_call(*map(str, range(256))), "b", estimate_tokens, KEYS)
     with pytest.raises(InvalidInput, match="opens 257 tool calls, a message may have at most 256"):
-        encode(assistant_call(*map(str, range(257))), "b", estimate_tokens)
+        encode(assistant_call(*map(str, range(257))), "b", estimate_tokens, KEYS)
 
 
 def test_stored_marks_are_read() -> None:
     """A message that was read knows its facts, and whether the message continues a group, is late, or has an abandoned call."""
     payload = b'{"role":"tool","content":"a b"}'
-    late = decode(b"8V`R-!!0tG12 b ?aaaaaaaa-bbbbbbbb " + payload, 7, "i")
+    late = decode(b"8V`R-!!0tG12 b ?aaaaaaaa-bbbbbbbb " + payload, 7, "i", KEYS)
     assert (late.facts, late.continues_group, late.pinned, late.tokens) == ("?aaaaaaaa-bbbbbbbb", True, True, 12)
     assert (late.is_late, late.has_abandoned_call, late.content) == (True, False, "a b")
-    abandoned = decode(b"8V`R-!!0aB1 b !aaaaaaaa " + payload, 7, "i")
+    abandoned = decode(b"8V`R-!!0aB1 b !aaaaaaaa " + payload, 7, "i", KEYS)
     assert (abandoned.is_late, abandoned.has_abandoned_call, abandoned.continues_group) == (False, True, False)
-    summary = decode(b"8V`R-!!0uH1 b " + payload, 7, "i")
+    summary = decode(b"8V`R-!!0uH1 b " + payload, 7, "i", KEYS)
     assert (summary.facts, summary.continues_group, summary.pinned) == ("", False, False)
 
 
@@ -183,7 +185,7 @@ def test_payload_that_no_format_knows_is_stored_as_unknown() -> None:
     assert (message.role, message.type, message.payload) == ("system", "unknown", {"parts": []})
     for payload in ("text", ["a"], 7, None):
         with pytest.raises(InvalidInput, match="message"):
-            encode(payload, "b", estimate_tokens)
+            encode(payload, "b", estimate_tokens, KEYS)
 
 
 def test_role_of_message_wins_over_role_of_payload() -> None:

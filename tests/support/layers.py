@@ -19,7 +19,7 @@ LAYERS = (
     ("_async.transport", "_sync.transport"),
     ("_async.services", "_sync.services"),
     ("_async.api", "_sync.api"),
-    ("formats",),
+    ("formats", "codecs"),
     ("", "testing"),
     ("cli",),
 )

@@ -181,3 +181,21 @@ def test_every_field_of_the_storage_reference_is_known_to_imports() -> None:
             raise Damaged("every value is valid")
         assert "is not known" not in str(refused.value)
         assert "not valid" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "is_valid"),
+    [
+        ("name", True), ("state.a", True), ("meta.a", True), ("var.a", True), ("result", True), ("reason", True),
+        ("origins", True), ("tags", False), ("user", False), ("counters", False), ("usage", False), ("config.l", False),
+        ("spawned_by", False),
+    ],
+)  # fmt: skip
+def test_encoded_value_is_taken_only_where_one_can_be(field: str, is_valid: bool) -> None:
+    """An encoded value is a value of the fields that a cache encodes, and damage elsewhere."""
+    value = b"\1za 0 \xff\x00"
+    if is_valid:
+        check_field("s", field, value)
+    else:
+        with pytest.raises(Damaged):
+            check_field("s", field, value)

@@ -43,6 +43,8 @@ def default_of(value: object, unit: str) -> str:
     """Return a default with its unit, as inline code."""
     if callable(value):
         return code(getattr(value, "__name__", value))
+    if isinstance(value, tuple):
+        return ", ".join(map(code, value)) or "none"
     if isinstance(value, str | bool) or value is None:
         return code(value)
     return code(f"{value:,.15g}" + (" s" if unit == "duration" else ""))

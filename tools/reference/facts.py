@@ -17,6 +17,8 @@ UNITS = {
     "max_entries": "messages",
     "max_duration": _DURATION,
     "limit_action": "word",
+    "codecs": "list",
+    "encode": "set of words",
     "max_message_bytes": "bytes",
     "max_tokens": "tokens",
     "max_inbox": "messages",
@@ -71,8 +73,11 @@ ADVICE = {
     "SessionsError": "Catch it to handle every error of this package.",
     "AccessDenied": "Check the user, the password and the ACL."
     " See [rights of a server user](../guides/operations.md#rights-of-a-server-user).",
+    "CodecMissing": "Pass the codec that `codec` names to `codecs`. See [payload codecs](../guides/codecs.md).",
     "CompactionConflict": "Read the history again, choose a range that begins at the first retained message, and compact that.",
     "ConcurrentModification": "Pause the root session, repeat the export or import, then resume the session.",
+    "DecryptionError": "Put the key into the ring. If the ring has each key, treat the stored data as changed by others,"
+    " because no library call writes such a value.",
     "EditConflict": "Read the history again. For `in_group`, take `before` or `after`."
     " For `other_calls`, keep the role and the calls.",
     "InvalidInput": "Correct the argument that `name` names. A repetition fails again.",

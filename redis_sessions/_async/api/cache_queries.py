@@ -17,12 +17,14 @@ from ...models.forgetting import ForgetResult
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
 from ...models.summaries import SessionSummary
+from ...models.transfer import ReencryptResult
 from ...models.workers import WorkerInfo
 from ...settings import Filters, checked_names
 from ..services.context import CacheContext
 from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
+from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
@@ -143,6 +145,34 @@ class AsyncCacheQueries:
         Cost: two round trips on one server, and one for each batch of empty categories. All names are read.
         """
         return await self._context.categories.page(limit, cursor)
+
+    async def reencrypt(self) -> AsyncIterator[ReencryptResult]:
+        """Store what is stored with the present codecs and the current key, session by session, then the documents.
+
+        Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not
+        name becomes plain. Call it again until nothing is replaced, then take the old key out of the ring.
+
+        Yields:
+            The outcome for each session and each category: how many values were replaced, or the problem.
+
+        Raises:
+            InvalidInput: the cache has no codecs.
+
+        Cost: for each session three round trips, and two for each 200 messages that are replaced.
+        """
+        checked_codecs(self._context)
+        async for row in self.iter_sessions(order="created"):
+            found = await reencrypt_if_there(self._context, row.id)
+            if found is not None:
+                yield found
+        cursor = None
+        while True:
+            page = await self.categories(1000, cursor)
+            for category in page.items:
+                yield await reencrypt_documents(self._context, document_keys(self.namespace, category))
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     async def recover(self, agent_id: str | None = None) -> int:
         """Check the runs and turns whose worker died or whose time is over. Without an agent check all inboxes, too.

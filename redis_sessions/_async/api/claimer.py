@@ -11,7 +11,7 @@ from ..._core.commands.leases import lease_ttl, max_hold_ms, owner_name
 from ..._core.commands.run_outcomes import checked_agents
 from ..._core.commands.session_fields import check_agent
 from ..._durations import Duration, milliseconds
-from ...errors import SessionDamaged
+from ...errors import CodecMissing, DecryptionError, SessionDamaged
 from ..services.context import CacheContext
 from ..transport import tasks
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
@@ -121,7 +121,7 @@ class Claimer:
         queues = self._context.run_queues
         try:
             keys, reply = await queues.claim(self.agents, reserved, nonce, self.owner, self.ttl_ms, source=source)
-        except SessionDamaged as problem:
+        except (SessionDamaged, DecryptionError, CodecMissing) as problem:
             _log.error("work is set aside for %d s: %s", SET_ASIDE_SECONDS, problem)
             tasks.spawn(queues.unclaim, self.agents, reserved, nonce, SET_ASIDE_SECONDS * 1000)
             return None

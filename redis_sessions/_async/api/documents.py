@@ -37,19 +37,19 @@ class AsyncDocuments(NotPicklable):
 
         Cost: one round trip. Two when this process did not write the category within the hour.
         """
-        call = documents.put(self._keys, name, text, self._max_bytes)
+        call = documents.put(self._keys, name, text, self._max_bytes, self._context.chain)
         await self._context.categories.register(self.category)
         await self._context.executor.run(call)
 
     async def put_json(self, name: str, value: Any) -> None:
         """Store a JSON value, or a pydantic model as JSON. See `put`."""
-        call = documents.put_json(self._keys, name, value, self._max_bytes)
+        call = documents.put_json(self._keys, name, value, self._max_bytes, self._context.chain)
         await self._context.categories.register(self.category)
         await self._context.executor.run(call)
 
     async def get(self, name: str) -> str | None:
         """Return the text of a name, or None. Raises InvalidState when the stored bytes are not UTF-8."""
-        return await self._context.executor.run(documents.get(self._keys, name))
+        return await self._context.executor.run(documents.get(self._keys, name, self._context.chain))
 
     @overload
     async def get_json(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
@@ -72,7 +72,7 @@ class AsyncDocuments(NotPicklable):
             InvalidState: the stored bytes are not JSON, or the value does not fit the type.
         """
         missing = object()
-        value = await self._context.executor.run(documents.get_json(self._keys, name, missing))
+        value = await self._context.executor.run(documents.get_json(self._keys, name, missing, self._context.chain))
         return default if value is missing else validated(value, type, name)
 
     async def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:

@@ -27,6 +27,7 @@ class AsyncSessionBase(NotPicklable):
     ) -> None:
         self._context = context
         self._keys = keys
+        keys.chain = context.chain
         self._incarnation = incarnation
         self._count = context.count
         self._seen = 0

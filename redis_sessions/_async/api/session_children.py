@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Unpack
 
-from ..._core.commands import child_infos, messages, run_queues, sessions, spawns, trees
+from ..._core.commands import child_infos, forks, messages, run_queues, sessions, spawns, trees
 from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import description_fields
@@ -162,6 +162,8 @@ class AsyncSessionChildren(AsyncSessionBase):
     ) -> SpawnResult:
         shared = self._context
         queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
+        if request.is_fork and shared.chain is not None:
+            self._keys.origins = await self._run(forks.origins_of(self._keys))
         call = spawns.spawn(
             self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user
         )

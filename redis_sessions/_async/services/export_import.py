@@ -41,7 +41,7 @@ def export(
     context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool, key: str | bytes | None
 ) -> AsyncIterator[str]:
     """Return the lines of a session, or of its tree. Raises InvalidInput for a key that is too short."""
-    return _export(context, keys, incarnation, tree, Writer(keys.id, checked_key(key)))
+    return _export(context, keys, incarnation, tree, Writer(keys.id, context.namespace, checked_key(key)))
 
 
 async def _export(
@@ -130,7 +130,7 @@ async def _import(context: CacheContext, archive: Archive, on_conflict: OnConfli
     if existing is not None:
         return _conflict(archive, existing, on_conflict)
     await _check_outside_sessions(context, archive)
-    staging = Staging(context.namespace, archive, secrets.token_hex(8))
+    staging = Staging(context.namespace, archive, secrets.token_hex(8), context.chain)
     runs, verdict = archive.runs(), ""
     try:
         await _stage(context, staging)

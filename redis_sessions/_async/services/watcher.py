@@ -208,7 +208,7 @@ class Watcher:
             return
         for id in [notice.id] if notice.id else list(targets):
             if id in targets and not targets[id].progress.is_over:
-                found = targets[id].progress.apply(notice.notification)
+                found = targets[id].progress.apply(notice.notification, targets[id].keys)
                 if found is None:
                     begin = self.begin if is_alone else self.begin_one_of_many
                     async for event in begin(targets[id], notice.notification):

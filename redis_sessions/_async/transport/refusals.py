@@ -20,6 +20,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from ..._core.protocol.call import Call
 from ..._core.protocol.transport_errors import DENIED_WORDS, NOT_READY_WORDS, REPLICA_WORDS, ServerNotReady, error_word
 from ...errors import BY_REFUSAL, AccessDenied, SessionDamaged, StoreError, StoreFull
 
@@ -80,3 +81,10 @@ def is_of_replica(reply: Any) -> bool:
     if not isinstance(reply, Exception):
         return False
     return isinstance(reply, ReadOnlyError | MasterDownError) or error_word(str(reply)) in REPLICA_WORDS
+
+
+def repeat_advice(call: Call[Any], otherwise: str) -> dict[str, Any]:
+    """Return the batch ID with which a call can be repeated, and the advice to do so."""
+    batch_id = call.operation or None
+    advice = f"Repeat it with batch_id={batch_id!r}: it is carried out once, however often it is repeated"
+    return {"batch_id": batch_id, "advice": advice if batch_id else otherwise[0].upper() + otherwise[1:]}

@@ -10,18 +10,27 @@ from ...errors import SessionsError
 from ...models.sessions import SessionInfo
 from ...models.trees import ChildInfo
 from ..protocol.call import Call
-from ..protocol.json_values import from_json
+from ..protocol.encoding import decoded, decoded_reason
 from ..protocol.keys import SessionKeys
+from ..protocol.result_records import MemberResult
 from .trees import Member
 
 
 def member_results(root: SessionKeys, members: Sequence[Member]) -> Call[list[dict[str, Any]]]:
     """Read the reason and the result of each member that was deleted with its end. Nothing for another member."""
     fields = [f"member_result.{member.number}" for member in members]
-    return Call(
-        ("HMGET", root.session, *fields), root, lambda reply: [from_json(one) if one else {} for one in reply],
-        writes=False,
-    )  # fmt: skip
+
+    def read(reply: list[bytes | None]) -> list[dict[str, Any]]:
+        return [_facts(root, member, one) if one else {} for member, one in zip(members, reply, strict=True)]
+
+    return Call(("HMGET", root.session, *fields), root, read, writes=False)
+
+
+def _facts(root: SessionKeys, member: Member, text: bytes) -> dict[str, Any]:
+    kept = MemberResult.parse(text)
+    return kept._replace(
+        reason=decoded_reason(root, kept.reason), result=decoded(root, kept.result, "result", owner=member.id)
+    ).facts()
 
 
 def child_info(member: Member, info: SessionInfo | SessionsError, kept: Mapping[str, Any]) -> ChildInfo:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.encoding import encoded_fields
 from ..protocol.keys import ChannelKeys, SessionKeys
 from ..protocol.scripts import script
 from .option_fields import new_session_fields
@@ -73,5 +74,5 @@ def get_or_create(
         ttl_ms=settings.ttl_ms,
         lifetime_ms=settings.max_lifetime_ms,
         keep_ms=max(idle_ms, settings.ttl_ms, settings.max_lifetime_ms) + CHANNEL_EXTRA_TTL_MS,
-        rest=new_session_fields(settings, fields),
+        rest=new_session_fields(settings, encoded_fields(following, fields)),
     )

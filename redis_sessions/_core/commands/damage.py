@@ -13,7 +13,8 @@ from typing import NamedTuple
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT
 from ..protocol.records import Counters, LeaseRecord, Waiter
 from .import_messages import MESSAGE
-from .import_schema import ENTRY, REQUIRED, Damaged, check_field, is_json_object
+from .import_schema import ENTRY, REQUIRED, Damaged, check_field
+from .import_values import is_payload
 from .stored_values import Replacement
 
 _WAITERS = ("lease_waiters", "join_waiters", "subscribers")
@@ -143,7 +144,7 @@ class MessageScan:
 
 def _is_message(stored: bytes, *, has_time: bool) -> bool:
     match = (MESSAGE if has_time else ENTRY).match(stored)
-    return match is not None and is_json_object(stored[match.end() :])
+    return match is not None and is_payload(stored[match.end() :])
 
 
 def _repaired(stored: bytes, before: bytes | None, *, has_time: bool) -> bytes:

@@ -9,6 +9,8 @@ from ..._durations import whole
 from ...errors import InvalidInput, InvalidState
 from ...models.pages import Page
 from ..protocol.call import Call, invoke
+from ..protocol.chain import Chain
+from ..protocol.encoding import decoded_document, encoded_document
 from ..protocol.ids import check_category, check_document
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import DocumentKeys, IndexKeys
@@ -23,45 +25,46 @@ REGISTERED_SECONDS = 3600.0
 _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes without registering again
 
 
-def put(keys: DocumentKeys, name: str, text: str, max_bytes: int) -> Call[None]:
+def put(keys: DocumentKeys, name: str, text: str, max_bytes: int, chain: Chain | None) -> Call[None]:
     """Store a text. Raises InvalidInput."""
-    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes)
+    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes, chain)
 
 
-def put_json(keys: DocumentKeys, name: str, value: Any, max_bytes: int) -> Call[None]:
+def put_json(keys: DocumentKeys, name: str, value: Any, max_bytes: int, chain: Chain | None) -> Call[None]:
     """Store a JSON value. Raises InvalidInput."""
-    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes)
+    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes, chain)
 
 
-def _put(keys: DocumentKeys, field: str, text: str, max_bytes: int) -> Call[None]:
+def _put(keys: DocumentKeys, field: str, text: str, max_bytes: int, chain: Chain | None) -> Call[None]:
     data = text.encode()
     if len(data) > max_bytes:
         raise InvalidInput(
             name=field, detail=f"must have at most {max_bytes} bytes (max_document_bytes), got {len(data)}"
         )
+    data = encoded_document(chain, keys.id, field, data)
     return Call(("HSET", keys.documents, field, data), keys, lambda reply: None)
 
 
-def get(keys: DocumentKeys, name: str) -> Call[str | None]:
+def get(keys: DocumentKeys, name: str, chain: Chain | None) -> Call[str | None]:
     """Read a text, or None. InvalidState when the stored bytes are not UTF-8."""
     field = check_document(name) + TEXT
 
     def read(reply: bytes | None) -> str | None:
         try:
-            return None if reply is None else reply.decode()
-        except UnicodeDecodeError as problem:
+            return None if reply is None else decoded_document(chain, keys.id, field, reply).decode()
+        except ValueError as problem:
             raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
 
     return Call(("HGET", keys.documents, field), keys, read, writes=False)
 
 
-def get_json(keys: DocumentKeys, name: str, default: Any) -> Call[Any]:
+def get_json(keys: DocumentKeys, name: str, default: Any, chain: Chain | None) -> Call[Any]:
     """Read a JSON value, or the default. InvalidState when the stored bytes are not JSON."""
     field = check_document(name) + JSON
 
     def read(reply: bytes | None) -> Any:
         try:
-            return default if reply is None else from_json(reply)
+            return default if reply is None else from_json(decoded_document(chain, keys.id, field, reply))
         except (ValueError, RecursionError) as problem:
             raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,10 @@ from ...models.messages import Message
 from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
+from ..protocol.chain import is_encoded
 from ..protocol.codec import call_hash, counted
-from ..protocol.json_values import to_json
+from ..protocol.encoding import decoded_field, encoded_fields
+from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import MAX_FIELDS, check_incarnation, guarded_write, new_rev
@@ -44,6 +47,7 @@ def edit(
     state: Mapping[str, Any] | None = None,
     remove_state: Sequence[str] = (),
     if_state: Mapping[str, Any] | None = None,
+    stored_state: Mapping[str, bytes] | None = None,
     usage: Any = None,
     seen: int = 0,
     batch_id: str | None = None,
@@ -58,11 +62,14 @@ def edit(
         state: values to set by name.
         remove_state: names to remove.
         if_state: values that the state must have by name, None for a name that it must not have.
+        stored_state: the values of these names as they are stored, if they may be encoded.
     """
-    checks = {
-        field("state.", name): "" if value is None else to_json(value, f"if_state.{name}")
-        for name, value in (if_state or {}).items()
-    }
+    checks = {}
+    for name, value in (if_state or {}).items():
+        stored = (stored_state or {}).get(name)
+        checks[field("state.", name)] = (
+            "" if value is None else _check(keys, name, to_json(value, f"if_state.{name}"), stored)
+        )
     sets = {field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
     if isinstance(remove_state, str):
         raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
@@ -72,6 +79,24 @@ def edit(
         checks=checks, sets=sets,
         removed=removed, usage=usage, seen=seen, batch_id=batch_id, expected_rev=expected_rev,
     )  # fmt: skip
+
+
+def _check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
+    """Return what the stored value must be: the encoded value as it was read, if it stands for the wanted one."""
+    if stored is None or not is_encoded(stored):
+        return wanted
+    found = from_json(decoded_field(keys, f"state.{name}", stored))
+    is_same = json.dumps(found, sort_keys=True) == json.dumps(from_json(wanted), sort_keys=True)
+    return stored if is_same else wanted
+
+
+def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, bytes]]:
+    """Read values of the state as they are stored, by name."""
+
+    def read(reply: list[bytes | None]) -> dict[str, bytes]:
+        return {name: value for name, value in zip(names, reply, strict=True) if value is not None}
+
+    return Call(("HMGET", keys.session, *[field("state.", name) for name in names]), keys, read, writes=False)
 
 
 def _edit(
@@ -94,8 +119,8 @@ def _edit(
     batch_id: str | None = None,
     expected_rev: int | None = None,
 ) -> Call[tuple[AppendResult, str]]:
-    batch, encoded = encode_batch(messages, batch_id, count, minimum=0, usage=usage)
-    checks, sets = checks or {}, sets or {}
+    batch, encoded = encode_batch(messages, batch_id, count, keys, minimum=0, usage=usage)
+    checks, sets = checks or {}, encoded_fields(keys, sets or {})
 
     def read(reply: list[bytes]) -> tuple[AppendResult, str]:
         return read_result(reply[1], batch, kind=kind, duplicate=len(reply) > 2), reply[0].decode()
@@ -126,13 +151,14 @@ def replace(
     expected_rev: int | None = None,
 ) -> Call[AppendResult]:
     """Replace one message in its place. The result is its place, which is the old one."""
-    batch, (encoded,) = encode_batch([message], batch_id, count)
+    replaced_seq = whole(seq, "seq", minimum=1)
+    batch, (encoded,) = encode_batch([message], batch_id, count, keys, replaced_seq=replaced_seq)
 
     def read(reply: list[bytes]) -> AppendResult:
         rev, retained, dropped = map(int, words_of(reply[1], "replace_message", batch))
         return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
 
-    arguments = _EDIT | {"replaced_seq": whole(seq, "seq", minimum=1)}
+    arguments = _EDIT | {"replaced_seq": replaced_seq}
     return guarded_write(
         script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
         kind="replace_message ", **arguments,
@@ -203,7 +229,7 @@ def compact(
     from_seq = first or summed_from
     facts = {"to_seq": last, **({"from_seq": from_seq} if from_seq else {})}
     payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
-    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count)
+    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count, keys)
 
     def read(reply: list[bytes]) -> int:
         return int(words_of(reply[1], "compact", batch)[1])

@@ -1,14 +1,15 @@
 """The format of an export: JSON Lines that hold sessions as they are stored, so that nothing is lost.
 
-    {"format": "redis-sessions", "version": 5, "root": "a", "exported_at": 1763700000000}
+    {"format": "redis-sessions", "version": 5, "root": "a", "exported_at": 1763700000000, "namespace": "sessions"}
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
     {"hmac": "…"}
 
-The checksum covers all lines before, each with its newline. The last line is there only with a key. It is the HMAC-SHA256 of all
-lines before, each with its newline. A session that changed while it was read is written again: its first line replaces
-everything of it before, and the root's first line replaces all sessions before.
+The namespace is that for which encoded values were encoded. The checksum covers all lines before, each with its newline. The
+last line is there only with a key. It is the HMAC-SHA256 of all lines before, each with its newline. A session that changed while
+it was read is written again: its first line replaces everything of it before, and the root's first line replaces all sessions
+before.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class Signer:
 class Writer:
     """Make the lines of one export."""
 
-    def __init__(self, root: str, key: bytes | None = None) -> None:
+    def __init__(self, root: str, namespace: str, key: bytes | None = None) -> None:
         self._root = root
+        self._namespace = namespace
         self._signer = None if key is None else Signer(key)
         self._checksum = sha256()
         self._messages: dict[str, int] = {}
@@ -69,7 +71,8 @@ class Writer:
     def session(self, id: str, now: int, ttl: int | None, fields: Mapping[bytes, bytes]) -> Iterator[str]:
         """Yield the first line of a session. Before the first session, also the header."""
         if not self._messages:
-            yield self._line({"format": FORMAT, "version": VERSION, "root": self._root, "exported_at": now})
+            head = {"format": FORMAT, "version": VERSION, "root": self._root, "exported_at": now}
+            yield self._line({**head, "namespace": self._namespace})
         if id == self._root:
             self._messages.clear()
         self._messages[id] = 0

@@ -15,7 +15,10 @@ from ...models.trees import SpawnRef
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import call_hash
-from ..protocol.keys import SessionKeys
+from ..protocol.encoding import decoded_origins, encoded_fields
+from ..protocol.keys import Origin, SessionKeys
+from ..protocol.result_records import FACTS_PLACE as _FACTS
+from ..protocol.result_records import TEXT_PLACE as _TEXT
 from ..protocol.scripts import script
 from .session_fields import checked_choice
 
@@ -23,7 +26,6 @@ Report = Literal["message", "tool_result", False]
 _COPIED_FIELDS = (
     "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation"
 )
-_TEXT, _FACTS = "@text@", "@facts@"
 
 
 class Fork(NamedTuple):
@@ -63,8 +65,13 @@ def fork(
         ttl_ms=settings.ttl_ms if "ttl" in given else -1,
         lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else -1,
         copied=_COPIED_FIELDS,
-        rest=[part for pair in (own | fields).items() for part in pair],
+        rest=[part for pair in (own | encoded_fields(new, fields)).items() for part in pair],
     )
+
+
+def origins_of(keys: SessionKeys) -> Call[tuple[Origin, ...]]:
+    """Read the sessions that a session was copied from."""
+    return Call(("HGET", keys.session, "origins"), keys, lambda reply: decoded_origins(keys, reply), writes=False)
 
 
 def with_limits_of(info: SessionInfo, options: dict[str, Any]) -> dict[str, Any]:

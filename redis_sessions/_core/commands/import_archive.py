@@ -22,6 +22,8 @@ class Archive:
     spool: IO[bytes]
     entries: dict[str, Entry] = field(default_factory=dict)
     tree: Tree | None = None
+    namespace: str | None = None
+    """The namespace that was exported, if the header names it."""
 
     @property
     def members(self) -> dict[int, MemberRecord]:

@@ -14,8 +14,8 @@ from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
 from ...models.loops import LoopTurn
 from ...settings import SessionSettings
+from ..protocol.chain import is_encoded
 from ..protocol.ids import check_id
-from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
 from ..protocol.work import Work, queue_prefix
@@ -25,6 +25,7 @@ from .guarded_write import MAX_FIELDS
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
+from .import_values import check_member_result
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 
@@ -190,9 +191,10 @@ def _is_claimable(run: RunRecord, agent: str) -> bool:
 
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
     """Refuse what could be stored, and would then be shown as damaged or listed under a value that no query can name."""
-    pairs = [part for pair in {**fields, b"left": b"-1", b"now": b"0", b"count": b"0"}.items() for part in pair]
+    shown = {name: b"null" if is_encoded(value) else value for name, value in fields.items()}
+    pairs = [part for pair in {**shown, b"left": b"-1", b"now": b"0", b"count": b"0"}.items() for part in pair]
     try:
-        info = read_info(id, pairs)
+        info = read_info(SessionKeys("import", id), pairs)
         checked_choice(info.kind, "kind", KINDS)
         checked_tags(info.tags)
         for tag in info.tags:
@@ -323,11 +325,6 @@ def _check_ledger(id: str, names: Sequence[str], fields: Mapping[bytes, bytes]) 
             if field.startswith(b"turn."):
                 LoopTurn.model_validate_json(value.partition(b" ")[2])
             elif field.startswith(b"member_result."):
-                _check_member_result(from_json(value))
+                check_member_result(value)
     except (ValueError, TypeError, OverflowError) as problem:
         raise Damaged(f"the ledger or a result of session {id!r} is damaged: {problem}") from None
-
-
-def _check_member_result(found: dict[str, Any]) -> None:
-    if found.keys() - {"reason", "result"} or not isinstance(found.get("reason"), str | None):
-        raise ValueError("member_result must have a reason and a result")

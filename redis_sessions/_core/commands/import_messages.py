@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from ..protocol.codec import PINNED_FLAG
 from ..protocol.records import Counters, Layout, Settings
-from .import_schema import ENTRY, WITH_FACTS, Damaged, damaged, is_json_object
+from .import_schema import ENTRY, WITH_FACTS, Damaged, damaged
+from .import_values import is_payload
 
 MAX_SESSION_MESSAGES = 10_000_000
 MAX_OVER_CAP = 10_000
@@ -17,7 +18,8 @@ MAX_OVER_CAP = 10_000
 _CONTINUES, _SUMMARY = 4, 8
 _RECENT = 64
 MESSAGE = re.compile(
-    rb"([!-}]{7})[0-3]([suatckevrx])(?:([@ADEHILM])(\d{1,10}) ([^\s]{1,600}) |(?=[BCFGJKNO])%b)(?=\{)" % WITH_FACTS
+    rb"([!-}]{7})[0-3]([suatckevrx])(?:([@ADEHILM])(\d{1,10}) ([^\s]{1,600}) |(?=[BCFGJKNO])%b)(?=[\x01\x02{])"
+    % WITH_FACTS
 )
 _FACTS_HEAD = re.compile(rb".{9}(.)(\d{1,10}) ([^\s]{1,600}) ([^\s]+) ", re.DOTALL)
 
@@ -107,9 +109,10 @@ class MessageCheck:
         time, _kind, flag, tokens, batch = found.groups()
         if time > self._latest:
             raise Damaged(f"{name} of session {self._id!r} has a time that is later than now")
-        if is_odd:
+        payload = element[found.end() :] if flag is not None else element[_FACTS_HEAD.match(element).end() :]  # type: ignore[union-attr]
+        if is_odd and payload[:1] == b"{":
             self._has_odd = True
-        elif not is_json_object(element[found.end() :]):
+        elif not is_payload(payload):
             raise Damaged(f"{name} of session {self._id!r} is damaged: expected a JSON object as its payload")
         if flag is None:
             flag, tokens, batch = self._take_facts(element, seq, name)
@@ -186,7 +189,7 @@ def check_inbox(id: str, fields: Mapping[bytes, bytes]) -> None:
 def check_entry(id: str, name: str, entry: bytes) -> None:
     """Refuse a message that waits, if its header or its payload is damaged. Raises Damaged."""
     head = ENTRY.match(entry)
-    if not head or not is_json_object(entry[head.end() :]):
+    if not head or not is_payload(entry[head.end() :]):
         raise Damaged(
             f"field {name!r} of session {id!r} is damaged: expected {_HEADER} without the time, and a JSON object"
         )

@@ -17,6 +17,7 @@ from pydantic_core import from_json as parse_json
 
 from ...errors import InvalidInput
 from ..protocol.hash_tag import hash_tag
+from ..protocol.ids import check_namespace
 from ..protocol.message_times import write_time
 from .export_format import FORMAT, VERSION, Signer
 from .import_archive import Archive
@@ -145,12 +146,15 @@ class Reader:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
         version = line.get("version")
         self._check(version == VERSION, f"has version {version!r}, and this package reads version {VERSION}")
+        namespace = line.pop("namespace", None)
+        if namespace is not None:
+            self._check(_is_namespace(namespace), f"has the namespace {namespace!r:.80}, expected the name of one")
         self._check_keys(line, "format", "version", "root", "exported_at")
         at = line.get("exported_at")
         self._check(
             type(at) is int and 0 <= at <= self._bounds.now_ms, f"has the time {at!r:.30}, expected ms until now"
         )
-        self._archive = Archive(checked_id(line.get("root")), self._spool)
+        self._archive = Archive(checked_id(line.get("root")), self._spool, namespace=namespace)
 
     def _session(self, archive: Archive, line: dict[str, Any]) -> None:
         id, root = checked_id(line.get("session")), archive.root
@@ -261,3 +265,10 @@ def _reason(line: object) -> str:
     if isinstance(line, bytes) and (line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line):
         return ", or is not UTF-8"
     return ""
+
+
+def _is_namespace(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(check_namespace(value))
+    except InvalidInput:
+        return False

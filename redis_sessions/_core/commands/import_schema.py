@@ -9,14 +9,15 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pydantic_core import from_json as parse_json
-
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
 from ...settings import MAX_WIRE_BYTES
+from ..protocol.chain import is_encoded
+from ..protocol.encoding import field_kind
 from ..protocol.ids import check_id
-from ..protocol.json_values import MAX_JSON_DEPTH, from_json
 from ..protocol.record_schema import SCHEMA
+from ..protocol.result_records import MARK as RECORD_MARK
+from .import_values import is_json, is_json_object, is_template, is_text
 from .session_fields import MAX_PRIORITY, check_agent
 
 COUNT = rb"(?:0|[1-9][0-9]{0,12})"
@@ -78,6 +79,8 @@ def damaged(id: str, field: str, expected: str, found: object) -> Damaged:
 
 def check_field(id: str, name: str, value: bytes) -> None:
     """Refuse a field that has no name of the storage reference, or not the form that goes with the name."""
+    if is_encoded(value) and (field_kind(name) or name == "origins"):
+        return
     form = _FORMS.get(name)
     if form is None:
         prefix, dot, rest = name.partition(".")
@@ -94,45 +97,6 @@ def check_field(id: str, name: str, value: bytes) -> None:
     if not form.is_valid(value):
         is_private = form.expected in (_TEXT.expected, _JSON.expected)
         raise damaged(id, name, form.expected, f"{len(value)} bytes of another form" if is_private else value)
-
-
-def is_json(data: bytes) -> bool:
-    """Return whether a text is JSON without NaN, without infinite numbers, and nested at most 200 levels."""
-    try:
-        parse_json(data, allow_inf_nan=False, cache_strings=False)
-    except ValueError:
-        return _is_odd_json(data)
-    return True
-
-
-def is_json_object(data: bytes) -> bool:
-    """Return whether a text is a JSON object, as `is_json` accepts it."""
-    return data[:1] == b"{" and is_json(data)
-
-
-def _is_odd_json(data: bytes) -> bool:
-    """Return whether JSON that the fast parser refuses is valid: surrogates, and texts that nest nearly too deep."""
-    try:
-        value = from_json(data)
-    except (ValueError, RecursionError):
-        return False
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH + 2):  # a scalar stands below as many arrays and objects, and one more
-        if any(isinstance(part, float) and not abs(part) < float("inf") for part in level):
-            return False
-        outer = [part for part in level if isinstance(part, dict | list)]
-        level = [part for one in outer for part in (one.values() if isinstance(one, dict) else one)]
-        if not outer:
-            return True
-    return False
-
-
-def _is_text(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _numbers(record: str, kind: str) -> bytes:
@@ -201,19 +165,16 @@ def _report(value: bytes) -> bool:
     if not found:
         return value == b""
     head, facts, template = found.groups()
-    before, text, after = template.partition(b'"@text@"')
-    after, told, rest = after.partition(b'"@facts@"')
-    payload = before + b'""' + after + b"{}" + rest
-    entry = head + b"1 x " + (b"" if facts == b"-" else facts + b" ") + payload
+    entry = head + b"1 x " + (b"" if facts == b"-" else facts + b" ") + template
     match = ENTRY.match(entry)
-    return bool(text and told and match and entry[match.end() :] == payload and is_json_object(payload))
+    return bool(match and entry[match.end() :] == template and is_template(template))
 
 
 def _shown(name: str) -> str:
     return repr(name if len(name) <= 80 else f"{name[:60]}…")
 
 
-_COUNT, _TEXT = _matching(COUNT, "a number of at most 13 digits"), Form("text in UTF-8", _is_text)
+_COUNT, _TEXT = _matching(COUNT, "a number of at most 13 digits"), Form("text in UTF-8", is_text)
 _JSON = Form("a JSON value", is_json)
 _SETTINGS = _record("settings")
 _ID_128 = Form("an ID of at most 128 characters", _passes(check_id, "id", 128))
@@ -264,6 +225,7 @@ _FORMS: dict[str, Form] = {
     "channel": Form("the ID of a channel", _passes(check_id)),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
     "fairness_key": _ID_128,
+    "origins": Form("an encoded value", lambda value: False),
     "label": _ID_128,
     "retried": _ID_128,
     **{name: _matching(rb"(?: %b)*" % COUNT, "numbers of members") for name in ("cancelled", "requested")},
@@ -306,7 +268,7 @@ _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "turn": (_TIMED_JSON, _is_record),
     "step": (_record("usage"), _is_step),
     "member": (_record("member"), _is_number),
-    "member_result": (Form("a JSON object", is_json_object), _is_number),
+    "member_result": (Form("a reason and a result", lambda value: value[:1] == RECORD_MARK), _is_number),
     "label": (_COUNT, _is_loop),
     "waits": (_matching(rb"1", "1"), _is_number),
 }

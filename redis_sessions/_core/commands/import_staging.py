@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.chain import Chain
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG
+from ..protocol.encoding import decoded_origins, encoded_origins
 from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
 from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
@@ -118,12 +120,13 @@ def checked_on_conflict(on_conflict: str) -> None:
 class Staging:
     """One import: its sessions are staged under a nonce until all are there."""
 
-    def __init__(self, namespace: str, archive: Archive, nonce: str) -> None:
+    def __init__(self, namespace: str, archive: Archive, nonce: str, chain: Chain | None) -> None:
         self.keys: ImportKeys = import_keys(namespace, archive.root, nonce)
         self.entries = list(archive.entries.values())
         self._archive = archive
         self._namespace = namespace
         self._nonce = nonce
+        self._chain = chain
         self._field_counts: dict[str, int] = {}
         self._lifetimes: dict[str, str] = {}
         """The ttl and the deadline of each session that was staged."""
@@ -134,6 +137,7 @@ class Staging:
         """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
         keys = staged_keys(self._namespace, entry.id, self._nonce)
         fields, batches = self._archive.read(entry)
+        self._set_origins(entry.id, fields)
         pairs = list(fields.items())
         self._field_counts[entry.id] = len(pairs)
         self.records[entry.id] = IndexRecord.of({name.decode(errors="replace"): value for name, value in pairs})
@@ -147,6 +151,17 @@ class Staging:
             for elements in _slices(batch, len):
                 yield _stage(keys, at, [], elements)
                 at += len(elements)
+
+    def _set_origins(self, id: str, fields: dict[bytes, bytes]) -> None:
+        """Say in a session from another namespace for which namespace its values were encoded. Raises DecryptionError."""
+        source = self._archive.namespace
+        if self._chain is None or source in (None, self._namespace):
+            return
+        assert source is not None
+        keys = session_keys(self._namespace, id)
+        keys.chain = self._chain
+        before = decoded_origins(keys, fields.get(b"origins"), source)
+        fields[b"origins"] = encoded_origins(self._chain, id, [(source, id), *before])
 
     def move(self, may_replace: bool, tree_total: int, others: Sequence[str]) -> Call[tuple[Verdict, int]]:
         """Move all staged sessions into place, and delete `others`. The result is the verdict, and how many were replaced or

@@ -59,7 +59,7 @@ def send(
         left_ms = int(words[2]) if is_queued and len(words) > 2 else 0
         return Sent(SendResult(seq, waiting, duplicate == b"1", batch), found.decode(), left_ms)
 
-    entry, format = encode(message, batch, count)
+    entry, format = encode(message, batch, count, keys)
     arguments: dict[str, Argument] = {
         "incarnation": incarnation,
         "operation_id": batch,
@@ -104,7 +104,7 @@ def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[list[Message]
 
     def read(reply: Any) -> list[Message]:
         found, first, elements = reply
-        return [decode(element, first + at, found.decode()) for at, element in enumerate(elements)]
+        return [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
 
     return invoke(
         script("inbox/drain"), keys, read, incarnation=incarnation, operation_id=new_operation_id(), lease=lease

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ..._durations import moment, moment_of
+from ...errors import CodecMissing, DecryptionError, SessionsError
 from ...models.summaries import LastMessage, SessionSummary
 from ..protocol import records
 from ..protocol.call import Call, invoke
 from ..protocol.codec import decode
+from ..protocol.encoding import decoded_field, decoded_origins
 from ..protocol.json_values import from_json
 from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys
 from ..protocol.message_times import TIME_DIGITS, read_time
@@ -21,7 +24,7 @@ T = TypeVar("T")
 AnyRow: TypeAlias = Row | DamagedRow
 FIELDS = (
     "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
-    "task", "tags", "parent", "lineage", "layout", "lease", "tree", "inbox",
+    "task", "tags", "parent", "lineage", "layout", "lease", "tree", "inbox", "origins",
 )  # fmt: skip
 _TEXT_FIELDS = {
     "user_id": "user",
@@ -83,8 +86,10 @@ def count_entries(zset: str, index: EntryKeys) -> Call[int]:
 def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) -> list[Call[list[AnyRow | None]]]:
     """Read sessions as a list shows them, None for one that is gone: many in one call, unless each has its own server."""
 
-    def read(ids: list[str], found: list[Any]) -> list[AnyRow | None]:
-        return [read_row(id, one[0], one[1], one[2], now_us) for id, one in zip(ids, found, strict=True)]
+    def read(some: Sequence[SessionKeys], found: list[Any]) -> list[AnyRow | None]:
+        for one in some:
+            one.chain = some[0].chain  # the executor gives it to the first one
+        return [read_row(one, parts[0], parts[1], parts[2], now_us) for one, parts in zip(some, found, strict=True)]
 
     return [_read(some, FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
 
@@ -94,13 +99,15 @@ def _parts(keys: Sequence[SessionKeys], size: int) -> list[Sequence[SessionKeys]
 
 
 def _read(
-    keys: Sequence[SessionKeys], fields: Sequence[str], max_bytes: int, read: Callable[[list[str], list[Any]], T]
+    keys: Sequence[SessionKeys],
+    fields: Sequence[str],
+    max_bytes: int,
+    read: Callable[[Sequence[SessionKeys], list[Any]], T],
 ) -> Call[T]:
-    ids = [one.id for one in keys]
     return invoke(
         script("indexes/read_sessions"),
         keys[0],
-        lambda reply: read(ids, reply),
+        lambda reply: read(keys, reply),
         max_bytes=max_bytes,
         rest=fields,
         rest_keys=[key for one in keys for key in (one.session, one.messages)],
@@ -109,23 +116,32 @@ def _read(
 
 
 def read_row(
-    id: str, values: Sequence[bytes | None], metadata: Sequence[bytes], message: bytes, now_us: int
+    keys: SessionKeys, values: Sequence[bytes | None], metadata: Sequence[bytes], message: bytes, now_us: int
 ) -> AnyRow | None:
     """Return one session, None when it is gone. A damaged session must not stop the list of the others."""
     found = {name: value for name, value in zip(FIELDS, values, strict=False) if value is not None}
     if "incarnation" not in found:
         return None
     try:
-        return _read_row(id, found, metadata, message, now_us)
+        return _read_row(keys, found, metadata, message, now_us)
     except (LookupError, ValueError, TypeError, ArithmeticError):
-        return DamagedRow(id)
+        return DamagedRow(keys.id)
 
 
-def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int) -> Row:
+def _read_row(
+    keys: SessionKeys, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int
+) -> Row:
     counters = records.Counters.parse(found["counters"])
     kept = records.Layout.parse(found.get("layout")).kept
     incarnation = found["incarnation"].decode()
-    optional: dict[str, Any] = {to: found[field].decode() for to, field in _TEXT_FIELDS.items() if field in found}
+    with suppress(SessionsError):
+        keys.origins = decoded_origins(keys, found.get("origins"))
+    texts = {to: _shown(keys, field, found[field]) for to, field in _TEXT_FIELDS.items() if field in found}
+    optional: dict[str, Any] = {to: text.decode() for to, text in texts.items() if text is not None}
+    values = {
+        name.decode()[5:]: _shown(keys, name.decode(), value)
+        for name, value in zip(metadata[::2], metadata[1::2], strict=True)
+    }
     if "tags" in found:
         optional["tags"] = from_json(found["tags"])
     if "finished" in found:
@@ -136,15 +152,13 @@ def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], messa
     if lease.nonce != "-" and lease.deadline_ms > now_us // 1000:
         optional["holder"] = lease.owner
     if message:
-        optional["last_message"] = _last_message(message, counters.last_seq, incarnation)
+        optional["last_message"] = _last_message(message, counters.last_seq, incarnation, keys)
     summary = SessionSummary(
-        id=id,
+        id=keys.id,
         status=found["status"].decode(),
         rev=counters.rev,
         kind=found.get("kind", b"main").decode(),
-        metadata={
-            name.decode()[5:]: from_json(value) for name, value in zip(metadata[::2], metadata[1::2], strict=True)
-        },
+        metadata={name: from_json(value) for name, value in values.items() if value is not None},
         created_at=moment_of(found["created"]),
         updated_at=moment_of(counters.updated_us),
         count=counters.last_seq - counters.dropped + kept,
@@ -160,12 +174,23 @@ def _read_row(id: str, found: dict[str, bytes], metadata: Sequence[bytes], messa
     return Row(summary, incarnation, int(found["created"]), counters.updated_us)
 
 
-def _last_message(element: bytes, seq: int, incarnation: str) -> LastMessage:
-    """Return the last message. Only its time when the script cut it after the time."""
+def _shown(keys: SessionKeys, field: str, value: bytes) -> bytes | None:
+    """Return a value as it was given, None if it cannot be decoded here: a list goes on without it."""
+    try:
+        return decoded_field(keys, field, value)
+    except (CodecMissing, DecryptionError):
+        return None
+
+
+def _last_message(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> LastMessage:
+    """Return the last message. Only its time when the script cut it after the time, or it cannot be decoded here."""
     at = moment(read_time(element))
     if len(element) == TIME_DIGITS:
         return LastMessage(seq=seq, at=at)
-    message = decode(element, seq, incarnation)
+    try:
+        message = decode(element, seq, incarnation, keys)
+    except (CodecMissing, DecryptionError):
+        return LastMessage(seq=seq, at=at)
     return LastMessage(seq=seq, at=at, role=message.role, text=message.text)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ...errors import InvalidInput, InvalidState
+from ...errors import InvalidInput
 from ...models.formats import MessageFormat, format_named
 from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
@@ -15,7 +14,8 @@ from ...models.results import AppendResult
 from ...models.turns import Turn
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
-from ..protocol.codec import Encoded, decode, encode
+from ..protocol.codec import Encoded, decode, decode_all, encode
+from ..protocol.encoding import decoded_field
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
@@ -38,17 +38,28 @@ _OK = LimitCheck("ok")
 
 
 def encode_batch(
-    messages: Iterable[MessageLike], batch_id: str | None, count: TokenCounter, *, minimum: int = 1, usage: Any = None
+    messages: Iterable[MessageLike],
+    batch_id: str | None,
+    count: TokenCounter,
+    keys: SessionKeys,
+    *,
+    minimum: int = 1,
+    usage: Any = None,
+    replaced_seq: int | None = None,
 ) -> tuple[str, list[Encoded]]:
     """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
 
     Args:
         usage: the usage of the model call whose answer is in the batch. It counts the tokens of the last assistant message.
+        replaced_seq: the message that the only message of the batch replaces.
     """
     batch = operation_id_of(batch_id)
     if usage is not None:
         messages = _with_usage(messages, usage)
-    encoded = [encode(message, batch, count) for message in messages]
+    if replaced_seq is not None:
+        encoded = [encode(message, batch, count, keys, f"={replaced_seq}") for message in messages]
+    else:
+        encoded = [encode(message, batch, count, keys, place) for place, message in enumerate(messages)]
     if not minimum <= len(encoded) <= MAX_BATCH_MESSAGES:
         detail = f"a batch must have {minimum} to {MAX_BATCH_MESSAGES} messages, got {len(encoded)}"
         raise InvalidInput(name="messages", detail=detail)
@@ -83,7 +94,7 @@ def append(
     Args:
         knows_format: the session's message format is stored already.
     """
-    batch, encoded = encode_batch(messages, batch_id, count, usage=usage)
+    batch, encoded = encode_batch(messages, batch_id, count, keys, usage=usage)
     entries, format = [], ""
     for entry, its_format in encoded:
         entries.append(entry)
@@ -175,7 +186,7 @@ def read(
             seqs = seqs_from(low, len(listed), removed)
         if kept_seqs:
             seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
-        messages = _decode_all(seqs, listed, found.decode(), skip_damaged)
+        messages = decode_all(keys, seqs, listed, found.decode(), skip_damaged)
         head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
         return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + kept_count, head)
 
@@ -201,22 +212,12 @@ def read_filtered(
         found, last, next_below, seqs, elements = reply
         if len(seqs) == limit:
             next_below = seqs[-1]
-        return Page(_decode_all(seqs[::-1], elements[::-1], found.decode(), skip_damaged), next_below, last)
+        return Page(decode_all(keys, seqs[::-1], elements[::-1], found.decode(), skip_damaged), next_below, last)
 
     return invoke(
         script("messages/read_filtered"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,
         kinds=kinds, max_scanned=MAX_SCANNED_MESSAGES, max_bytes=PAGE_BYTES, writes=False,
     )  # fmt: skip
-
-
-def _decode_all(seqs: Sequence[int], elements: Sequence[bytes], incarnation: str, skip_damaged: bool) -> list[Message]:
-    if not skip_damaged:
-        return [decode(element, seq, incarnation) for seq, element in zip(seqs, elements, strict=True)]
-    messages = []
-    for seq, element in zip(seqs, elements, strict=True):
-        with suppress(InvalidState):
-            messages.append(decode(element, seq, incarnation))
-    return messages
 
 
 def read_window(
@@ -229,14 +230,14 @@ def read_window(
         found, last, system, prompt_tokens, stored, max_tokens, next_below, seqs, elements, user_seq, user = reply
         incarnation = found.decode()
         return WindowPage(
-            [decode(element, seq, incarnation) for seq, element in zip(seqs, elements, strict=True)],
+            decode_all(keys, seqs, elements, incarnation, False),
             next_below,
             last,
-            system.decode() or None,
+            decoded_field(keys, "system", system).decode() or None,
             int(prompt_tokens),
             chosen or (_stored_format(stored.decode()) if stored else None),
             int(max_tokens),
-            decode(user, user_seq, incarnation) if user else None,
+            decode(user, user_seq, incarnation, keys) if user else None,
         )
 
     return invoke(
@@ -262,7 +263,7 @@ def turn(keys: SessionKeys, incarnation: str, number: int) -> Call[Turn | None]:
         low, gaps = rest
         listed = len(elements) - (low != first)
         seqs = [*([first] if low != first else []), *seqs_from(low, listed, parse_gaps(gaps.decode()))]
-        return Turn(number, [decode(element, seq, found.decode()) for seq, element in zip(seqs, elements, strict=True)])
+        return Turn(number, decode_all(keys, seqs, elements, found.decode(), False))
 
     return invoke(
         script("messages/read_turn"), keys, read_turn, incarnation=incarnation, number=number,

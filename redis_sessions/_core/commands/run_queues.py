@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Call, invoke
+from ..protocol.encoding import decoded_field, encoded_reason
 from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
 from ..protocol.records import Waiter
@@ -134,7 +136,7 @@ class ClaimReply(NamedTuple):
     session_ttl_ms: int = 0
 
 
-def _read_claim(reply: Any) -> ClaimReply:
+def _read_claim(keys: SessionKeys, reply: Any) -> ClaimReply:
     incarnation, verdict, check_ms, queue, *rest = reply
     answered_by, priority, fairness_key = queue.decode().split()
     common: dict[str, Any] = {
@@ -156,7 +158,7 @@ def _read_claim(reply: Any) -> ClaimReply:
         ttl_ms=int(ttl_ms),
         attempt=int(attempt),
         max_attempts=None if max_attempts == b"-" else int(max_attempts),
-        task=task.decode() or None,
+        task=decoded_field(keys, "task", task).decode() or None,
         first_seq=None if first_seq == b"-" else int(first_seq),
         left_ms=int(left_ms),
         resumed=resumed.decode(),
@@ -177,7 +179,8 @@ def claim(
 ) -> Call[ClaimReply]:
     """Claim a run or a turn."""
     return invoke(
-        script("runs/claim"), keys, _read_claim, nonce=nonce, owner=owner, ttl_ms=ttl_ms, agents=f" {' '.join(agents)} ",
+        script("runs/claim"), keys, partial(_read_claim, keys), nonce=nonce, owner=owner, ttl_ms=ttl_ms,
+        agents=f" {' '.join(agents)} ",
         channel=channel,
         counts_receivers=int(counts_receivers),
     )  # fmt: skip
@@ -205,15 +208,18 @@ def advance(
         queue: the queue of `agent`.
     """
     return invoke(
-        script("runs/advance"), keys, _read_claim, other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
-        operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms, problem=problem,
-        told=told, parked=parked, agent=agent if queue is not None else "",
+        script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
+        operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms,
+        problem=encoded_reason(keys, problem), told=encoded_reason(keys, told),
+        parked=parked, agent=agent if queue is not None else "",
     )  # fmt: skip
 
 
 def retry(keys: SessionKeys, incarnation: str) -> Call[ClaimReply]:
     """Make a run that failed, or a turn that failed, available again."""
-    return invoke(script("runs/retry"), keys, _read_claim, incarnation=incarnation, operation_id=new_operation_id())
+    return invoke(
+        script("runs/retry"), keys, partial(_read_claim, keys), incarnation=incarnation, operation_id=new_operation_id()
+    )
 
 
 def register_agent(agents: IndexKeys, agent: str) -> Call[None]:

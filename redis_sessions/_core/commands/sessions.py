@@ -13,6 +13,7 @@ from ...models.trees import SpawnRef
 from ...settings import MICROS, SessionSettings
 from ..protocol import records
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.encoding import decoded_field, encoded_fields, encoded_reason, encoded_result
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
@@ -69,7 +70,7 @@ def create(
         caps=settings.caps,
         ttl_ms=settings.ttl_ms,
         lifetime_ms=settings.max_lifetime_ms,
-        rest=new_session_fields(settings, fields),
+        rest=new_session_fields(settings, encoded_fields(keys, fields)),
     )
 
 
@@ -85,27 +86,28 @@ def info(keys: SessionKeys, incarnation: str) -> Call[SessionInfo]:
     return invoke(
         script("sessions/read_info"),
         keys,
-        lambda reply: _with_messages(keys.id, reply),
+        lambda reply: _with_messages(keys, reply),
         incarnation=incarnation,
         writes=False,
     )
 
 
-def _with_messages(id: str, reply: Sequence[bytes]) -> SessionInfo:
+def _with_messages(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
     """Return the info of a session that has its messages. Raises SessionNotFound if they were evicted, and SessionDamaged."""
-    info = read_info(id, reply)
+    info = read_info(keys, reply)
     missing = info.last_seq - info.dropped - info.count
     listed = int(dict(zip(reply[::2], reply[1::2], strict=True))[b"count"])
     if missing and not listed:
-        raise SessionNotFound(session_id=id)
+        raise SessionNotFound(session_id=keys.id)
     if missing:
-        raise SessionDamaged.from_reply(id, ["list", str(listed), str(listed + missing)])
+        raise SessionDamaged.from_reply(keys.id, ["list", str(listed), str(listed + missing)])
     return info
 
 
-def read_info(id: str, reply: Sequence[bytes]) -> SessionInfo:
+def read_info(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
     """Return a SessionInfo from names and values of fields. Raises LookupError, ValueError or TypeError for a damaged field."""
-    return _read_info(id, {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)})
+    named = zip([name.decode() for name in reply[::2]], reply[1::2], strict=True)
+    return _read_info(keys, {name: decoded_field(keys, name, value) for name, value in named})
 
 
 _TEXT_FIELDS = {
@@ -125,7 +127,7 @@ _TEXT_FIELDS = {
 _JSON_FIELDS = ("type", "tags", "result")
 
 
-def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
+def _read_info(keys: SessionKeys, found: Mapping[str, bytes]) -> SessionInfo:
     kept = records.Layout.parse(found.get("layout")).kept
     limits = records.Limits.parse(found.get("limits"))
     counters = records.Counters.parse(found["counters"])
@@ -147,9 +149,9 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
     if "spawned_by" in found:
         optional["spawned_by"] = SpawnRef(**from_json(found["spawned_by"]))
     if "run" in found:
-        optional |= work_info(found, now_ms)
+        optional |= work_info(found, now_ms, keys)
     return SessionInfo(
-        id=id,
+        id=keys.id,
         incarnation=found["incarnation"].decode(),
         status=found["status"].decode(),
         rev=counters.rev,
@@ -180,7 +182,7 @@ def _read_info(id: str, found: Mapping[str, bytes]) -> SessionInfo:
         max_tokens=int(found["max_tokens"]),
         max_inbox=int(found["max_inbox"]),
         inbox_size=records.inbox_size(inbox),
-        lease=read_lease(id, now_ms, lease, waiters, inbox),
+        lease=read_lease(keys.id, now_ms, lease, waiters, inbox),
         **optional,
     )
 
@@ -207,7 +209,7 @@ def patch(
 ) -> Call[int]:
     """Change what a session says of itself, and its options. The result is the new revision."""
     merges, option_fields = option_merges(options)
-    fields = {**sets, **option_fields}
+    fields = {**encoded_fields(keys, sets), **option_fields}
     call = guarded_write(
         script("sessions/patch"),
         keys,
@@ -267,8 +269,8 @@ def set_status(
         _read_status_change,
         is_order=int(status not in ("completed", "failed")),
         status=status,
-        reason=reason_text(reason),
-        result="" if result is None else to_json(result, "result"),
+        reason=encoded_reason(keys, reason_text(reason)),
+        result=encoded_result(keys, "" if result is None else to_json(result, "result")),
     )
 
 

@@ -14,6 +14,7 @@ from ...errors import InvalidInput
 from ...models.trees import SpawnRef, SpawnResult
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.encoding import copy_origins, encoded_fields, encoded_origins
 from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import AgentKeys, SessionKeys, session_keys
@@ -168,10 +169,14 @@ def spawn(
 ) -> Call[SpawnResult]:
     """Spawn a child. `queue` are the keys of the agent's queue, or None where the queue has a slot of its own."""
     child, run_id = session_keys(namespace, request.id), new_incarnation()
+    child.chain = parent.chain
     if "answered_by" in fields and request.max_attempts != "-":
         raise InvalidInput(name="answered_by", detail="needs mode='session': a run ends with its result")
     all_fields = settings.fields() | dict(fields) | request.fields
     all_fields.pop("tree_limits", None)  # the root's hold
+    all_fields = encoded_fields(child, all_fields)
+    if request.is_fork and child.chain is not None:
+        all_fields["origins"] = encoded_origins(child.chain, child.id, copy_origins(parent))
     batch = request.batch
 
     def read(reply: list[bytes]) -> SpawnResult:

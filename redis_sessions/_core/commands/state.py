@@ -8,6 +8,7 @@ from hashlib import sha1
 from ..._durations import whole
 from ...errors import InvalidInput
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
@@ -27,7 +28,7 @@ def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[byt
 
     def read(reply: list[bytes | None]) -> bytes | None:
         check_incarnation(keys, reply[0], incarnation)
-        return reply[1]
+        return None if reply[1] is None else decoded_field(keys, prefix + name, reply[1])
 
     return Call(("HMGET", keys.session, "incarnation", field(prefix, name)), keys, read, writes=False)
 
@@ -36,7 +37,8 @@ def get_all(keys: SessionKeys, incarnation: str, prefix: str) -> Call[dict[str, 
     """Read all stored values by name."""
 
     def read(reply: list[bytes]) -> dict[str, bytes]:
-        return {name.decode(): value for name, value in zip(reply[1::2], reply[2::2], strict=True)}
+        named = zip([name.decode() for name in reply[1::2]], reply[2::2], strict=True)
+        return {name: decoded_field(keys, prefix + name, value) for name, value in named}
 
     return invoke(script("state/read"), keys, read, incarnation=incarnation, prefix=prefix, writes=False)
 
@@ -60,7 +62,7 @@ def patch(
         lambda reply: (new_rev(reply), result_number(reply)),
         set_count=len(sets),
         max_fields=MAX_FIELDS,
-        rest=[*[part for pair in sets.items() for part in pair], *removed],
+        rest=[*[part for pair in encoded_fields(keys, sets).items() for part in pair], *removed],
     )
 
 

@@ -9,6 +9,7 @@ from ..._durations import whole
 from ...errors import InvalidInput, JoinTimeout
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ..protocol.call import Call, invoke
+from ..protocol.encoding import encoded_reason
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys, session_keys
@@ -145,7 +146,7 @@ def request_cancel(keys: SessionKeys, incarnation: str, reason: str | None) -> C
         keys,
         lambda reply: None,
         incarnation=incarnation,
-        reason=reason_text(reason),
+        reason=encoded_reason(keys, reason_text(reason)),
     )
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 from ..._durations import moment, whole
-from ...errors import InvalidInput, SessionRegressed, SessionReplaced
+from ...errors import CodecMissing, DecryptionError, InvalidInput, SessionRegressed, SessionReplaced
 from ...models.events import SessionEvent
 from ...models.messages import Message
 from ...models.sessions import Status
 from ..protocol.call import Call, invoke
+from ..protocol.chain import MAX_OVERHEAD_BYTES
+from ..protocol.encoding import OriginsNeeded, decoded, encoded
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
@@ -50,14 +52,14 @@ class WatchProgress:
         self.is_over = False
         """True if no event can come any more."""
 
-    def apply(self, notification: Notification) -> list[SessionEvent] | None:
+    def apply(self, notification: Notification, keys: SessionKeys) -> list[SessionEvent] | None:
         """Return the events of a notification, or None when the session must be read.
 
         Only a value that is not stored is believed. Of all else the session is asked, because a notification can be forged.
         """
         word, data = notification.word, notification.data
         if word == "delta":
-            return self._delta(data)
+            return self._delta(data, keys)
         if word == "position" and data.decode() == f"{self.incarnation} {self.seq}":
             return []
         if word == "new" and _NUMBER.fullmatch(data) and int(data) <= self.seq:
@@ -67,13 +69,13 @@ class WatchProgress:
             return []
         return None
 
-    def _delta(self, data: bytes) -> list[SessionEvent]:
+    def _delta(self, data: bytes, keys: SessionKeys) -> list[SessionEvent]:
         """Return the event of a value that is not stored, none if the value is not valid."""
-        if len(data) > MAX_DELTA_BYTES:
+        if len(data) > MAX_DELTA_BYTES + MAX_OVERHEAD_BYTES:
             return []
         try:
-            return [SessionEvent("delta", self.id, self.seq, self.change, data=from_json(data))]
-        except (ValueError, RecursionError):
+            return [SessionEvent("delta", self.id, self.seq, self.change, data=from_json(decoded(keys, data, "delta")))]
+        except (ValueError, RecursionError, CodecMissing, DecryptionError, OriginsNeeded):
             return []
 
     def catch_up(self, snapshot: WatchSnapshot, messages: Iterable[Message], upper: int) -> Iterator[SessionEvent]:
@@ -166,5 +168,10 @@ def publish(keys: SessionKeys, incarnation: str, data: Any) -> Call[None]:
     if size > MAX_DELTA_BYTES:
         raise InvalidInput(name="data", detail=f"must have at most {MAX_DELTA_BYTES} bytes of JSON, got {size}")
     return invoke(
-        script("messages/publish"), keys, lambda reply: None, incarnation=incarnation, text=text, writes=False
+        script("messages/publish"),
+        keys,
+        lambda reply: None,
+        incarnation=incarnation,
+        text=encoded(keys, "deltas", text.encode(), "delta"),
+        writes=False,
     )

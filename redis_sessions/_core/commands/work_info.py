@@ -8,12 +8,14 @@ from typing import Any
 from ..._durations import moment
 from ...models.runs import Attempt, WorkState
 from ..protocol import records
+from ..protocol.encoding import decoded_reason
 from ..protocol.json_values import from_json
+from ..protocol.keys import SessionKeys
 
 _OPEN = (b"active", b"paused")
 
 
-def work_info(found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
+def work_info(found: Mapping[str, bytes], now_ms: int, keys: SessionKeys) -> dict[str, Any]:
     """Return the fields of a SessionInfo that describe its work. Raises ValueError when a record is damaged."""
     run = records.RunRecord.parse(found["run"])
     lease = records.LeaseRecord.parse(found.get("lease"))
@@ -25,7 +27,7 @@ def work_info(found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
         "priority": int(found.get("priority", 0)),
         "attempt": run.attempts + (is_claimed or has_ended_claimed),
         "max_attempts": run.max_attempts,
-        "attempts": [_attempt(line) for line in found.get("attempt_log", b"").decode().splitlines()],
+        "attempts": [_attempt(line, keys) for line in found.get("attempt_log", b"").decode().splitlines()],
         "available_at": moment(run.available_ms) if run.available_ms > now_ms else None,
         "run_deadline": None if run.deadline_ms is None else moment(run.deadline_ms),
     }
@@ -43,12 +45,14 @@ def _state(run: records.RunRecord, found: Mapping[str, bytes], now_ms: int, *, i
     return "delayed" if run.available_ms > now_ms else "queued"
 
 
-def _attempt(line: str) -> Attempt:
+def _attempt(line: str, keys: SessionKeys) -> Attempt:
     started_ms, ended_ms, outcome, worker, error = line.split(" ", 4)
     return Attempt(
         outcome=outcome,
         worker=worker,
         started_at=moment(started_ms),
         ended_at=moment(ended_ms),
-        error=from_json(error.encode()),
+        error=decoded_reason(keys, from_json(error.encode()).encode("utf-8", "surrogatepass")).decode(
+            "utf-8", "surrogatepass"
+        ),
     )

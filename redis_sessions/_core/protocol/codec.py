@@ -1,22 +1,28 @@
 """Encode and decode messages.
 
 A stored message is '<time><left><kind><flags><tokens> <batch ID> [<facts> ]<payload as JSON>', for example
-`8V`R-!!0u@12 job-7 {"role":"user",…}`. `message_times.py` reads the time. `left` is the number of messages that left
+`8V`R-!!0u@12 job-7 {"role":"user",…}`. A payload can be encoded by codecs (`chain.py`), or be the record of a child's end
+(`result_records.py`). `message_times.py` reads the time. `left` is the number of messages that left
 the list when this one came. Scripts read the header and never decode a payload.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 
 from ..._durations import whole
-from ...errors import InvalidInput, InvalidState
+from ...errors import DecryptionError, InvalidInput, InvalidState
 from ...models.formats import MAX_CALLS_PER_MESSAGE, Facts, recognise
 from ...models.messages import Message, kind_of_facts, stored_message
 from ...settings import MAX_WIRE_BYTES, TokenCounter
+from . import encoding, result_records
+from .chain import is_encoded, place_of
 from .json_values import from_json, to_json, to_payload
+from .keys import SessionKeys
 from .message_times import read_time
 
 PINNED_FLAG = 1
@@ -46,8 +52,12 @@ def call_hash(call_id: str) -> str:
     return sha1(call_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
 
 
-def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
-    """Return a message as the append script takes it: all of the stored form but the time. Raises InvalidInput."""
+def encode(message: Any, batch_id: str, count: TokenCounter, keys: SessionKeys, place: int | str = 0) -> Encoded:
+    """Return a message as the append script takes it: all of the stored form but the time. Raises InvalidInput.
+
+    Args:
+        place: the place of the message in its batch, or '=<seq>' of the message that it replaces.
+    """
     pinned, tokens, explicit = False, None, ""
     if isinstance(message, Message):
         payload, pinned, tokens, explicit = to_payload(message.payload), message.pinned, message.tokens, message.kind
@@ -66,7 +76,12 @@ def encode(message: Any, batch_id: str, count: TokenCounter) -> Encoded:
         flags, words = flags + FACTS_FLAG, words + " "
     if kind == "t":
         flags += CONTINUES_FLAG  # a result mostly continues the group of its call, and the scripts see to the others
-    data = f"{kind}{chr(flags)}{tokens} {batch_id} {words}{text}".encode()
+    if keys.chain is None:
+        data = f"{kind}{chr(flags)}{tokens} {batch_id} {words}{text}".encode()
+    else:
+        context = f"message {batch_id}" if isinstance(place, int) else "message"
+        payload_bytes = encoding.encoded(keys, "messages", text.encode(), context, place=str(place))
+        data = f"{kind}{chr(flags)}{tokens} {batch_id} {words}".encode() + payload_bytes
     if len(data) > MAX_WIRE_BYTES:
         raise InvalidInput(name="message", detail=f"must have at most {MAX_WIRE_BYTES} bytes, got {len(data)}")
     return Encoded(data, "" if format is None else format.name)
@@ -99,15 +114,18 @@ def _words(facts: Facts) -> str:
     return "".join(words) + ("~" if binds_next else "")
 
 
-def decode(element: bytes, seq: int, incarnation: str) -> Message:
-    """Return the message of a stored element. Raises InvalidState, which names the seq, when the element is damaged."""
+def decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Message:
+    """Return the message of a stored element. Raises InvalidState, which names the seq, when the element is damaged.
+
+    Raises what `encoding.decoded` raises, when the payload is encoded.
+    """
     try:
-        return _decode(element, seq, incarnation)
+        return _decode(element, seq, incarnation, keys)
     except (ValueError, IndexError, RecursionError) as problem:
         raise InvalidState(name=f"message with seq {seq}", detail=f"the stored message is damaged: {problem}") from None
 
 
-def _decode(element: bytes, seq: int, incarnation: str) -> Message:
+def _decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Message:
     head, batch_id, payload = element.split(b" ", 2)
     flags = head[FLAGS_AT]
     facts = ""
@@ -115,7 +133,7 @@ def _decode(element: bytes, seq: int, incarnation: str) -> Message:
         words, payload = payload.split(b" ", 1)
         facts = words.decode()
     return stored_message(
-        from_json(payload),
+        from_json(payload) if payload[0] >= 32 else _unpacked(payload, batch_id.decode(), seq, keys),
         chr(head[FLAGS_AT - 1]),
         seq,
         read_time(head),
@@ -126,3 +144,62 @@ def _decode(element: bytes, seq: int, incarnation: str) -> Message:
         facts,
         bool(flags & CONTINUES_FLAG),
     )
+
+
+def _unpacked(payload: bytes, batch_id: str, seq: int, keys: SessionKeys) -> Any:
+    """Return a payload that is encoded, or the record of a child's end."""
+    payload = encoding.decoded(keys, payload, f"message {batch_id}", seq=seq)
+    if payload[:1] != result_records.MARK:
+        return from_json(payload)
+    record = result_records.ResultRecord.parse(payload)
+    return record._replace(
+        reason=encoding.decoded_reason(keys, record.reason),
+        result=encoding.decoded(keys, record.result, "result", owner=record.session),
+    ).payload()
+
+
+def decode_all(
+    keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes], incarnation: str, skip_damaged: bool
+) -> list[Message]:
+    """Return the messages of stored elements. A damaged message raises InvalidState, or is skipped.
+
+    Raises what `encoding.decoded` raises, and skips nothing for it.
+    """
+    _check_places(keys, seqs, elements)
+    if not skip_damaged:
+        return [decode(element, seq, incarnation, keys) for seq, element in zip(seqs, elements, strict=True)]
+    messages = []
+    for seq, element in zip(seqs, elements, strict=True):
+        with suppress(InvalidState):
+            messages.append(decode(element, seq, incarnation, keys))
+    return messages
+
+
+def _check_places(keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes]) -> None:
+    """Refuse neighbours of one batch that are not in the order in which they were appended. Raises DecryptionError.
+
+    Only an encoded payload says its place in its batch.
+    """
+    if keys.chain is None:
+        return
+    seq_before, batch_before, first_before = 0, b"", 0
+    for seq, element in zip(seqs, elements, strict=True):
+        _, batch, payload = split_payload(element)
+        place = place_of(payload)
+        if not is_encoded(payload) or place[0] == "=":
+            continue
+        first = seq - int(place)
+        if batch == batch_before and abs(seq - seq_before) == 1 and first != first_before:
+            detail = f"the messages of batch {batch.decode()!r} are not in their order at seq {seq}"
+            raise DecryptionError(session_id=keys.id, detail=detail)
+        seq_before, batch_before, first_before = seq, batch, first
+
+
+def split_payload(element: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the head of a stored element with its last space, the batch ID in it, and the payload. Empty if it is damaged."""
+    words = element.split(b" ", 3)
+    if len(words) < 3 or len(words[0]) <= FLAGS_AT:
+        return b"", b"", b""
+    count = 3 if element[FLAGS_AT] & FACTS_FLAG else 2
+    payload = element.split(b" ", count)[-1]
+    return element[: len(element) - len(payload)], words[1], payload

@@ -38,6 +38,7 @@ from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
 from ...errors import InvalidInput
+from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
 
@@ -45,10 +46,14 @@ SCHEMA_VERSION = "5"
 SHARDS = 16
 
 
+Origin: TypeAlias = tuple[str, str]
+"""The namespace and the ID of a session that another one was copied from."""
+
+
 class SessionKeys:
     """The keys of one session, and of its ancestors as far as they are known: a child's writes declare those, too."""
 
-    __slots__ = ("_prefix", "ancestor_keys", "ancestors", "id", "messages", "session", "tag")
+    __slots__ = ("_prefix", "ancestor_keys", "ancestors", "chain", "id", "messages", "origins", "session", "tag")
 
     def __init__(self, namespace: str, id: str) -> None:
         self.id = check_id(id)
@@ -56,6 +61,10 @@ class SessionKeys:
         self._prefix = f"{namespace}:{{{self.tag}}}:"
         self.session = f"{self._prefix}session:{id}"
         self.messages = f"{self._prefix}messages:{id}"
+        self.chain: Chain | None = None
+        """The codecs of the cache. Handles and the executor set it."""
+        self.origins: tuple[Origin, ...] | None = None
+        """The sessions that this one was copied from by forks and imports, once they were read."""
         self.set_ancestors(())
 
     def set_ancestors(self, ancestors: Sequence[str]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.retry_policy import Backoff, RetryOn
 from ..._core.commands.session_fields import check_agent, description_fields
+from ..._core.protocol.chain import checked_chain
 from ..._core.protocol.ids import check_namespace, is_incarnation, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
@@ -21,11 +22,13 @@ from ...engines import Engine, from_client, from_url, with_address_remap
 from ...errors import InvalidInput, SessionExists, SessionNotFound
 from ...models.transfer import ImportResult, OnConflict
 from ...settings import (
+    DEFAULT_ENCODED,
     MAX_WIRE_BYTES,
     AddressRemap,
     AuditHook,
     CacheOptions,
     Description,
+    Encodable,
     NewSession,
     SessionSettings,
     TokenCounter,
@@ -91,6 +94,9 @@ class SessionCache(PicklableByUrl, CacheQueries):
             audit: called with an AuditRecord after each order that succeeded: delete, cancel, force release, forget, import and
                 prune. What the function raises is logged.
             actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
+            codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
+            encode: what goes through the codecs: messages, state, results, metadata, documents, deltas. Default: messages.
+                What is encoded already is decoded in any case.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:
@@ -119,6 +125,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
         max_document_bytes: int = 1024 * 1024,
         audit: AuditHook | None = None,
         actor: str | None = None,
+        codecs: Sequence[Any] = (),
+        encode: Collection[Encodable] = DEFAULT_ENCODED,
         **settings: Any,
     ) -> None:
         checked_names(settings, CacheOptions)
@@ -138,10 +146,13 @@ class SessionCache(PicklableByUrl, CacheQueries):
             raise InvalidInput(name="acks", detail=f"must be 0, because {engine.where} has no replicas")
         bounds = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks)
         self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
-        parts = PerLoop(partial(CacheParts.make, engine, namespace, bounds))
+        chain = checked_chain(namespace, codecs, encode)
+        parts = PerLoop(partial(CacheParts.make, engine, namespace, bounds, chain))
         renewals = RenewalConnections(parts.current.executor)
         auditor = Auditor(audit, actor, namespace)
-        self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read, auditor)
+        self._context = CacheContext(
+            parts, renewals, namespace, self.settings, self._count, touch_on_read, auditor, chain
+        )
 
     def ping(self) -> None:
         """Return when the server, or every master of a cluster, has answered. For checks of health.
@@ -220,7 +231,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         may_form = not current_id
         while True:
             current = session_keys(self.namespace, current_id) if current_id else None
-            following = session_keys(self.namespace, new_id(keys.tag))
+            following = self._context.keys(new_id(keys.tag))
             call = conversations.get_or_create(
                 keys, current, following, new_incarnation(), idle_ms, settings, fields, may_form=may_form
             )
@@ -429,7 +440,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
     def _create(self, id: str | None, given: NewSession) -> Session:
         fields, settings = self._split(given)
         self._register_agent(fields)
-        keys = session_keys(self.namespace, new_or_given_id(id))
+        keys = self._context.keys(new_or_given_id(id))
         call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
         try:
             with self._context.indexer.creation(keys, fields, settings.ttl_ms) as call.hints:
@@ -442,7 +453,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
     def _get_or_create(self, id: str, given: NewSession) -> Session:
         fields, settings = self._split(given)
         self._register_agent(fields)
-        keys = session_keys(self.namespace, id)
+        keys = self._context.keys(id)
         found = self._executor.run(sessions.find(keys))
         if found is None:
             call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="return")

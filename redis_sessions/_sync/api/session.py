@@ -12,8 +12,9 @@ from ..._core.commands import edits, forks, inbox, messages, sessions, watch_pro
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.watch_progress import WatchProgress
+from ..._core.protocol.encoding import copy_origins, encoded_origins
 from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
-from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
+from ..._core.protocol.keys import AgentKeys, SessionKeys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
 from ...models.events import SessionEvent
@@ -25,6 +26,7 @@ from ...settings import Description, NewSession, SessionPatch, SessionSettings, 
 from ..services import deleter, export_import
 from ..services.context import CacheContext
 from ..services.lease_context import HeldLease
+from ..services.reencryption import reencrypt_session
 from ..services.watcher import watch
 from ..transport import primitives
 from .lease import Lease
@@ -169,9 +171,13 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         if_state: Mapping[str, Any] | None,
         usage: Any,
     ) -> AppendResult:
+        stored = None
+        if if_state and self._context.chain is not None:  # no script can compare what is encoded
+            self._keys.origins = self._run(forks.origins_of(self._keys))
+            stored = self._run(edits.stored_state(self._keys, list(if_state)))
         call = edits.edit(
             self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
-            usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
+            stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
         )  # fmt: skip
         result, self._incarnation = self._run(call)
         self._seen = max(self._seen, result.last_seq)
@@ -271,15 +277,30 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         info = self.info()
         settings = SessionSettings.of(forks.with_limits_of(info, options), shared.settings)
         seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
-        new = session_keys(shared.namespace, new_id(self._keys.tag, seed))
+        new = shared.keys(new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
         fields = dict(description_fields(self._count, **described))
+        if shared.chain is not None:
+            self._keys.origins = self._run(forks.origins_of(self._keys))
+            fields["origins"] = encoded_origins(shared.chain, new.id, copy_origins(self._keys))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
         with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = self._executor.run(call)
         shared.indexer.repair_later([new.id], is_settled=True)
         return Session(shared, new, found.incarnation)
+
+    def reencrypt(self) -> int:
+        """Store the values of this session with the present codecs and the current key. See `reencrypt` of the cache.
+
+        Returns:
+            How many values were replaced. Others may have been written in the meantime, with the key of their writer.
+
+        Raises:
+            DecryptionError, CodecMissing: a value cannot be decoded. Those that were replaced before stay replaced.
+            InvalidInput: the cache has no codecs.
+        """
+        return reencrypt_session(self._context, self._keys, self._incarnation)
 
     def retry_on_conflict(self, function: Callable[[SessionInfo], T], *, attempts: int = 10) -> T:
         """Call a function with the session's info, and again when its write met a RevisionConflict.

@@ -28,6 +28,7 @@ class SessionBase(NotPicklable):
     ) -> None:
         self._context = context
         self._keys = keys
+        keys.chain = context.chain
         self._incarnation = incarnation
         self._count = context.count
         self._seen = 0

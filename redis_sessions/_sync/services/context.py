@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 from weakref import proxy
 
+from ..._core.protocol.chain import Chain
+from ..._core.protocol.keys import SessionKeys, session_keys
 from ...engines import Engine
 from ...settings import SessionSettings, TokenCounter
 from ..transport.executor import Executor
@@ -42,11 +44,12 @@ class CacheParts(NamedTuple):
     categories: DocumentCategories
 
     @classmethod
-    def make(cls, engine: Engine, namespace: str, bounds: Bounds) -> CacheParts:
+    def make(cls, engine: Engine, namespace: str, bounds: Bounds, chain: Chain | None) -> CacheParts:
         """Make the parts for one event loop. Nothing is sent yet. Raises InvalidInput for an option that is not valid."""
         router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
         wait_ms = round(bounds.timeout * 500)
         executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        executor.chain = chain
         hub = NotificationHub(router, namespace)
         indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
         executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once
@@ -73,6 +76,7 @@ class CacheContext:
         count: TokenCounter,
         touch_on_read: bool,
         auditor: Auditor,
+        chain: Chain | None,
     ) -> None:
         self.parts = parts
         self.renewals = renewals
@@ -83,6 +87,14 @@ class CacheContext:
         self.touch_on_read = touch_on_read
         self.auditor = auditor
         """Tells the hook of the cache which orders succeeded."""
+        self.chain = chain
+        """The codecs for payloads."""
+
+    def keys(self, id: str) -> SessionKeys:
+        """Return the keys of a session, with the codecs of the cache. Raises InvalidInput for a bad ID."""
+        keys = session_keys(self.namespace, id)
+        keys.chain = self.chain
+        return keys
 
     @property
     def router(self) -> Router:

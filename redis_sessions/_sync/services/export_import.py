@@ -42,7 +42,7 @@ def export(
     context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool, key: str | bytes | None
 ) -> Iterator[str]:
     """Return the lines of a session, or of its tree. Raises InvalidInput for a key that is too short."""
-    return _export(context, keys, incarnation, tree, Writer(keys.id, checked_key(key)))
+    return _export(context, keys, incarnation, tree, Writer(keys.id, context.namespace, checked_key(key)))
 
 
 def _export(context: CacheContext, keys: SessionKeys, incarnation: str, tree: bool, writer: Writer) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _import(context: CacheContext, archive: Archive, on_conflict: OnConflict) ->
     if existing is not None:
         return _conflict(archive, existing, on_conflict)
     _check_outside_sessions(context, archive)
-    staging = Staging(context.namespace, archive, secrets.token_hex(8))
+    staging = Staging(context.namespace, archive, secrets.token_hex(8), context.chain)
     runs, verdict = archive.runs(), ""
     try:
         _stage(context, staging)

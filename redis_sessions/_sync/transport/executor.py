@@ -13,6 +13,7 @@ from redis.exceptions import AskError, NoPermissionError, NoScriptError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ..._core.protocol.call import Call
+from ..._core.protocol.chain import Chain
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectImpossible,
@@ -32,7 +33,8 @@ from ...errors import (
     StoreUnavailable,
 )
 from . import primitives
-from .refusals import DENIED, server_error
+from .decoded_replies import result_of
+from .refusals import DENIED, repeat_advice, server_error
 from .router import Router
 from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
@@ -62,6 +64,7 @@ class Executor:
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
         self.observer: WriteObserver | None = None
+        self.chain: Chain | None = None
 
     def twin(self) -> Executor:
         """Return an executor with the same settings and connections of its own, which does not observe writes."""
@@ -190,7 +193,8 @@ class Executor:
                     result: T = self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
-                    results.append(call.result(reply))
+                    read: T = result_of(call, reply, self.chain, self.run)
+                    results.append(read)
             except SessionsError as problem:
                 results.append(problem.with_traceback(None))
         return results
@@ -223,7 +227,8 @@ class Executor:
                     refusal = StoreUnavailable(where=self.where, waited=0.0, detail=str(reply))
                 results.append(refusal)
             else:
-                results.append(call.result(reply))
+                read: T = result_of(call, reply, self.chain, self.run)
+                results.append(read)
         return results
 
     def _retry(self, call: Call[T], first: Exception, began: float) -> T:
@@ -254,7 +259,7 @@ class Executor:
         except _RETRYABLE as problem:
             waited = time.monotonic() - began
             if may_have_run and call.writes:
-                advice = _repeat_advice(call, "look at what is stored before you repeat the call")
+                advice = repeat_advice(call, "look at what is stored before you repeat the call")
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
@@ -294,7 +299,7 @@ class Executor:
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
-        return call.result(reply)
+        return call.result(reply) if self.chain is None else result_of(call, reply, self.chain, self.run)
 
     def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""
@@ -319,11 +324,4 @@ class Executor:
         acked = reply if isinstance(reply, int) else 0  # a master that was demoted since answers with an error
         if acked < self.acks:
             facts = {"session_id": call.keys.id, "acked": acked, "wanted": self.acks}
-            raise NotReplicated(**facts, **_repeat_advice(call, "check whether replicas are connected"))
-
-
-def _repeat_advice(call: Call[Any], otherwise: str) -> dict[str, Any]:
-    """Return the batch ID with which a call can be repeated, and the advice to do so."""
-    batch_id = call.operation or None
-    advice = f"Repeat it with batch_id={batch_id!r}: it is carried out once, however often it is repeated"
-    return {"batch_id": batch_id, "advice": advice if batch_id else otherwise[0].upper() + otherwise[1:]}
+            raise NotReplicated(**facts, **repeat_advice(call, "check whether replicas are connected"))

@@ -1,0 +1,124 @@
+"""Encode payloads and values by a chain of codecs, in the client, and decode them.
+
+An encoded value is '\\1<letters> <place> <data>'. The letters name the codecs in the order in which the value went through
+them. `place` is a number that the value is bound to: the place of a message in its batch, '=<seq>' for a message that
+replaced another, or the size of the text of a result. A value without a mark is plain, so values of both kinds can be mixed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ...errors import CodecMissing, InvalidInput
+from ...settings import ENCODABLE, Encodable
+
+MARK = b"\1"
+PLAIN_HEAD = b"\1 0 "
+"""The head of a plain text that begins with the mark."""
+MAX_OVERHEAD_BYTES = 1024
+"""The most bytes that a chain may add to a value."""
+HEAD = re.compile(rb"\x01([a-z]{0,8}) (=?\d{1,16}) ")
+
+
+class Binding(NamedTuple):
+    """The place that a value is bound to. A codec that encrypts refuses the value anywhere else."""
+
+    namespace: str
+    session_id: str
+    context: str
+
+
+class Codec(Protocol):
+    """One step of a chain. It knows its own data only."""
+
+    @property
+    def letter(self) -> str:
+        """One lower-case letter, which is recorded with each value."""
+
+    def encode(self, data: bytes, binding: Binding) -> bytes | None:
+        """Return the encoded data, or None to leave the data as it is."""
+
+    def decode(self, data: bytes, binding: Binding) -> bytes:
+        """Return the data. Raises TagMismatch, DecryptionError, CodecMissing, or ValueError for damaged data."""
+
+
+class TagMismatch(Exception):
+    """A ciphertext does not belong to the key and the binding. It may belong to a session that this one is a fork of."""
+
+
+class Chain:
+    """The codecs of a cache."""
+
+    def __init__(self, namespace: str, codecs: Sequence[Codec], kinds: Collection[Encodable]) -> None:
+        """Take the codecs in the order in which values go through them. Raises InvalidInput."""
+        letters = [codec.letter for codec in codecs]
+        if len(set(letters)) != len(letters) or not all(re.fullmatch("[a-z]", one) for one in letters):
+            detail = f"must have different letters from a to z, got {', '.join(map(repr, letters))}"
+            raise InvalidInput(name="codecs", detail=detail)
+        if len(letters) > 8:
+            raise InvalidInput(name="codecs", detail=f"must be at most 8 codecs, got {len(letters)}")
+        if isinstance(kinds, str) or not set(kinds) <= set(ENCODABLE):
+            raise InvalidInput(name="encode", detail=f"must be a set of {', '.join(ENCODABLE)}, got {kinds!r}")
+        self.namespace = namespace
+        self.kinds = frozenset(kinds)
+        self.codecs = tuple(codecs)
+        self._by_letter = dict(zip(letters, codecs, strict=True))
+
+    def encode(self, data: bytes, session_id: str, context: str, place: str = "0") -> bytes:
+        """Return data as it is stored."""
+        letters = ""
+        for codec in self.codecs:
+            found = codec.encode(data, Binding(self.namespace, session_id, f"{letters} {place} {context}"))
+            if found is not None:
+                data, letters = found, letters + codec.letter
+        if not letters and data[:1] != MARK:
+            return data
+        return f"\1{letters} {place} ".encode() + data
+
+    def decode(
+        self, letters: str, place: str, data: bytes, session_id: str, context: str, namespace: str | None = None
+    ) -> bytes:
+        """Return the data of an encoded value. Raises what codecs raise."""
+        namespace = namespace or self.namespace
+        for at in range(len(letters) - 1, -1, -1):
+            codec = self._by_letter.get(letters[at])
+            if codec is None:
+                raise CodecMissing(session_id=session_id, codec=letters[at])
+            data = codec.decode(data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
+        return data
+
+    def is_bound(self, value: bytes) -> bool:
+        """Return whether a value went through a codec that binds values to their place, if the chain has one."""
+        binding = {codec.letter for codec in self.codecs if getattr(codec, "binds", False)}
+        head = HEAD.match(value)
+        return not binding or (head is not None and bool(binding & set(head[1].decode())))
+
+    def is_current(self, value: bytes) -> bool:
+        """Return whether an encoded value went through the present codecs, with the current key and dictionary."""
+        head = HEAD.match(value)
+        if head is None or not head[1]:
+            return False
+        last = self.codecs[-1]
+        is_current = getattr(last, "is_current", None)
+        return head[1][-1:].decode() == last.letter and (is_current is None or bool(is_current(value[head.end() :])))
+
+
+def is_encoded(data: bytes) -> bool:
+    """Return whether a stored value is encoded."""
+    return data[:1] == MARK and HEAD.match(data) is not None
+
+
+def place_of(data: bytes) -> str:
+    """Return the place that an encoded value is bound to, '0' for a plain value."""
+    head = HEAD.match(data)
+    return head[2].decode() if head else "0"
+
+
+def checked_chain(namespace: str, codecs: Any, kinds: Any) -> Chain | None:
+    """Return the chain of a cache, None without codecs. Raises InvalidInput."""
+    listed = list(codecs) if isinstance(codecs, list | tuple) else None
+    if listed is None or not all(callable(getattr(one, "encode", None)) and hasattr(one, "letter") for one in listed):
+        raise InvalidInput(name="codecs", detail=f"must be a list of codecs, got {type(codecs).__name__}")
+    return Chain(namespace, listed, kinds) if listed else None

@@ -1,0 +1,117 @@
+"""`codec train` and `codec reencrypt`: make a dictionary from real sessions, and bring what is stored to the current key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._core.protocol.json_values import to_json
+from .._sync.api.cache import SessionCache
+from ..codecs import train_dictionary
+from ..errors import SessionNotFound
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Json,
+    Namespace,
+    Url,
+    app,
+    count_of,
+    print_notice,
+    print_result,
+    shared_url,
+    show_progress,
+)  # fmt: skip
+from .codec_options import codec_options
+from .transfer import opened_for_writing
+
+codec = typer.Typer(no_args_is_help=True, help="Compress and encrypt what is stored.")
+app.add_typer(codec, name="codec")
+MAX_SAMPLE_BYTES = 128 * 1024
+"""A larger payload does not make a dictionary better."""
+
+Codecs = Annotated[
+    str | None,
+    typer.Option(
+        "--codecs",
+        metavar="MODULE:NAME",
+        help="A list of codecs, or a dict of the options codecs and encode. The current folder is searched first.",
+        show_default="REDIS_SESSIONS_CODECS",
+    ),
+]
+
+
+@codec.command("train")
+def train(
+    out: Annotated[Path, typer.Option("--out", help="File that gets the dictionary. Only its user can read it.")],
+    size: Annotated[int, typer.Option("--size", help="Largest size of the dictionary, 1024 to 1048576 bytes.")] = 65536,
+    messages: Annotated[
+        int,
+        typer.Option(
+            "--messages", min=10, max=1_000_000, help="The number of messages to learn from, the newest sessions first."
+        ),
+    ] = 20_000,
+    codecs: Codecs = None,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    as_json: Json = False,
+) -> None:
+    """Train a zstd dictionary from the messages of real sessions.
+
+    The dictionary holds parts of messages in plain text: keep it as secret as the sessions.
+    """
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options(codecs)) as cache:
+        samples = list(islice(_payloads(cache), messages))
+    dictionary = train_dictionary(samples, size)
+    with opened_for_writing(out) as target:
+        target.write(dictionary)
+    facts = {"messages": len(samples), "bytes": len(dictionary), "file": str(out)}
+    print_result(
+        facts, f"{out}: a dictionary of {len(dictionary):,} bytes from {count_of(len(samples), 'message')}", as_json
+    )
+
+
+def _payloads(cache: SessionCache) -> Iterator[bytes]:
+    for row in cache.iter_sessions():
+        try:
+            history = cache.session(row.id).history(1000, skip_damaged=True)
+        except SessionNotFound:
+            continue
+        for message in history:
+            payload = to_json(message.payload, "message").encode()
+            if len(payload) <= MAX_SAMPLE_BYTES:
+                yield payload
+
+
+@codec.command("reencrypt")
+def reencrypt(
+    codecs: Codecs = None,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    as_json: Json = False,
+) -> None:
+    """Store all sessions and documents with the present codecs and the current key, while they are in use.
+
+    Repeat it until nothing is replaced. Then take the old key out of the ring. Exit code 1 if a value could not be decoded.
+    """
+    done = replaced = problems = 0
+    options = codec_options(codecs)
+    with (
+        SessionCache.from_url(shared_url(url), namespace=namespace, **options) as cache,
+        show_progress("sessions") as progress,
+    ):
+        for found in cache.reencrypt():
+            done, replaced = done + 1, replaced + found.replaced
+            progress(done)
+            if found.problem is not None:
+                problems += 1
+                print_notice(f"{found.name}: {found.problem}")
+    line = f"{count_of(replaced, 'value')} of {done:,} sessions and categories replaced"
+    if problems:
+        line += f", {count_of(problems, 'problem')}"
+    print_result({"replaced": replaced, "checked": done, "problems": problems}, line, as_json)
+    raise typer.Exit(1 if problems else 0)

@@ -1,0 +1,1 @@
+"""Payload codecs: compression and encryption in the client."""
