@@ -56,7 +56,9 @@ from .errors import (
     StoreFull,
     StoreUnavailable,
 )
+from .models.audit import AuditRecord
 from .models.events import SessionEvent
+from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
 from .models.leases import LeaseInfo
 from .models.limits import LimitCheck
@@ -98,6 +100,7 @@ __all__ = [
     "AsyncState",
     "AsyncVariables",
     "Attempt",
+    "AuditRecord",
     "BoundExceeded",
     "CacheOptions",
     "ChildInfo",
@@ -110,6 +113,7 @@ __all__ = [
     "EditConflict",
     "Evaluation",
     "Facts",
+    "ForgetResult",
     "Formation",
     "GiveUp",
     "ImportResult",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ._durations import Duration, milliseconds
 from .errors import InvalidInput
+from .models.audit import AuditRecord
 from .models.limits import LimitAction
 from .models.sessions import Kind, SessionType
 
@@ -19,6 +20,8 @@ ENCODABLE: tuple[Encodable, ...] = get_args(Encodable)
 """The kinds of values that a cache can encode."""
 DEFAULT_ENCODED: tuple[Encodable, ...] = ("messages",)
 TokenCounter = Callable[[dict[str, Any]], int]
+AuditHook = Callable[[AuditRecord], Any]
+"""A function that is called after each order. For AsyncSessionCache it can be an async function."""
 AddressRemap: TypeAlias = Callable[[tuple[str, int]], tuple[str, int]] | str
 """A function from (host, port) to (host, port), or rules such as '10.0.0.1:7001=localhost:17001,*=localhost'."""
 StoredValue: TypeAlias = int | str | None
@@ -92,6 +95,8 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     acks: int
     max_document_bytes: int
     bounds: StorageBounds | Mapping[str, int] | None
+    audit: AuditHook | None
+    actor: str | None
     codecs: Sequence[Any]
     encode: Collection[Encodable]
 

@@ -46,7 +46,17 @@ ADVISORY_KEYS = {
     "tag",
     "heard_at",
 }
-STAGED_KEYS = {"import", "import-session", "import-messages", "import-ledger"}
+STAGED_KEYS = {
+    "import",
+    "import-session",
+    "import-messages",
+    "import-ledger",
+    "quarantine-session",
+    "quarantine-messages",
+    "quarantine-ledger",
+    "quarantine-values",
+    "keys",
+}
 TTL_DIFFERENCE_MS = 50
 """Keys of one session may expire this many milliseconds apart."""
 _numbers = itertools.count()

@@ -27,8 +27,9 @@ local outcome       = ARGV[4]           -- 'released', 'failed', 'given_up' (fai
 local delay_ms      = tonumber(ARGV[5]) -- after which it may be claimed again
 local problem       = ARGV[6]           -- the error of an attempt that failed, or ''
 local parked        = ARGV[7]           -- '<how many must end> <number>:<incarnation> …' of the children that it waits for, or ''
-local agent         = ARGV[8]           -- whose queue the keys are, or '' if the queue has a slot of its own
-local entries       = tail(ARGV, 9)     -- messages that finish a turn, as in messages/append
+local told          = ARGV[8]           -- what the parent's message says of that error
+local agent         = ARGV[9]           -- whose queue the keys are, or '' if the queue has a slot of its own
+local entries       = tail(ARGV, 10)    -- messages that finish a turn, as in messages/append
 
 local now_ms, now_us = read_clock()
 local loaded, refusal = load_run(session, ancestor_keys, now_ms)
@@ -65,7 +66,8 @@ if is_given and loaded.is_open and not loaded.is_cancelled then
 end
 end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
 if is_finished_run(loaded, now_ms) then
-  local verdict, wakes_parent = finish_run(session, messages, ancestor_keys, id, loaded, given.operation_id, now_ms, now_us, problem)
+  local verdict, wakes_parent = finish_run(session, messages, ancestor_keys, id, loaded, given.operation_id, now_ms, now_us, problem,
+    told ~= '' and told or nil)
   loaded.inbox = nil
   return settle(verdict, 0, wakes_parent)
 end

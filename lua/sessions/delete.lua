@@ -1,8 +1,8 @@
 -- Delete a session with everything it owns, and wake those that wait for its lease. An order: it needs no lease, but a lease
 -- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
 -- be deleted first (trees/finalize_members).
--- Returns {'deleted', its number, '1' if it has a ledger}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open', number} (it must end
--- first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
+-- Returns {'deleted', its number, '1' if it has a ledger}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open',
+-- number} (it must end first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
 -- Index: may_end
 --- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
@@ -17,7 +17,10 @@ local updated_us    = ARGV[3]       -- the time of its last update, or '': a ses
 local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger = unpack(
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
   'tree', 'finished', 'has_ledger'))
-if not found then return {'missing', ''} end
+if not found then
+  redis.call('DEL', session, messages) -- what is left of a torn session
+  return {'missing', ''}
+end
 if incarnation ~= '' and found ~= incarnation then return redis.error_reply('SESSION_REPLACED ' .. found) end
 local now_ms = read_clock()
 if updated_us ~= '' then

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from .._durations import MAX_DURATION_MS, milliseconds
 from ..errors import InvalidInput, SessionNotFound
+from ..models.audit import AuditRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,6 +60,7 @@ class SafeFormatter(logging.Formatter):
         return escape_controls(super().format(record), keep="\n")
 
 
+_audit_log = logging.getLogger("redis_sessions.cli.audit")
 out = SafeConsole()
 errors = SafeConsole(stderr=True)
 
@@ -126,6 +128,23 @@ def print_result(facts: Mapping[str, Any], line: str, as_json: bool) -> None:
 def print_notice(text: str) -> None:
     """Print one line of plain text on standard error."""
     errors.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def log_orders() -> None:
+    """Let the log of orders go to standard error, with or without other settings of the log."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter())
+    _audit_log.handlers = [handler]
+    _audit_log.setLevel(logging.INFO)
+    _audit_log.propagate = False
+
+
+def log_audit(record: AuditRecord) -> None:
+    """Write an order to the log, in one line."""
+    facts = {"session": record.session_id, "user": record.user_id, "reason": record.reason, **record.details}
+    shown = "".join(f" {name}={value}" for name, value in facts.items() if value is not None)
+    at = record.at.isoformat(timespec="milliseconds")
+    _audit_log.info("%s audit: %s by %s in %s:%s", at, record.action, record.actor, record.namespace, shown)
 
 
 def describe_error(problem: Exception) -> str:

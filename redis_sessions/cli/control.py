@@ -20,6 +20,7 @@ from .app import (
     count_of,
     describe_error,
     escape_controls,
+    log_audit,
     print_notice,
     print_result,
     shared_url,
@@ -122,7 +123,7 @@ def delete(
     """
     if not (yes or sys.stdin.isatty()):
         raise InvalidInput(name="delete", detail="cannot ask, because standard input is not a terminal: give --yes")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         try:
             session = find_session(cache, id, label)
             descendants = [child.id for child in session.children(recursive=True)]

@@ -11,6 +11,7 @@ import typer
 from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from .._core.protocol.ids import check_namespace
 from .._core.protocol.keys import SCHEMA_VERSION, meta_key
@@ -18,7 +19,7 @@ from .._core.protocol.scripts import names, script
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from .._url import split_url
-from ..errors import SchemaMismatch, SessionNotFound, SessionsError
+from ..errors import InvalidInput, SchemaMismatch, SessionNotFound, SessionsError
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
@@ -46,6 +47,7 @@ from .doctor_checks import (
 from .doctor_security import check_encryption, check_login, check_version, flags_of
 from .doctor_user import examine_user
 from .reindex import reindex
+from .repair import Repairer
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 _PROBE_ID = "doctor"
@@ -61,6 +63,21 @@ def doctor(
         bool,
         typer.Option(
             "--reindex", help="Rebuild the indexes instead. The fleet can go on working. Default: check the server."
+        ),
+    ] = False,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Move damaged data into the quarantine instead, where it stays for 30 days. The fleet can go on working."
+            " Needs the right to SCAN. Default: check the server.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="With --repair: print what is damaged, move nothing, and exit 1 if anything is. Default: move it.",
         ),
     ] = False,
     strict: Annotated[
@@ -88,8 +105,13 @@ def doctor(
 
     Exit 1 if a check fails.
     """
+    if dry_run and not mend:
+        raise InvalidInput(name="--dry-run", detail="needs --repair, because the other forms change nothing")
     if rebuild:
         _rebuild(url, namespace, as_json)
+        return
+    if mend:
+        _repair(url, namespace, dry_run, as_json)
         return
     if acl_line:
         _print_acl_line(url, check_namespace(namespace), as_json)
@@ -124,6 +146,26 @@ def _rebuild(url: str, namespace: str, as_json: bool) -> None:
         cache.get(_PROBE_ID)  # raises SchemaMismatch in a namespace of another schema
         checked = reindex(cache, progress)
     print(json.dumps({"checked": checked}) if as_json else f"checked {count_of(checked, 'session')}")
+
+
+def _repair(url: str, namespace: str, dry_run: bool, as_json: bool) -> None:
+    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, show_progress("sessions") as progress:
+        cache.get(_PROBE_ID)  # raises SchemaMismatch in a namespace of another schema
+        repairer = Repairer(cache, dry_run)
+        found = list(repairer.run(progress))
+    if as_json:
+        print(json.dumps({"checked": repairer.checked, "damaged": [one._asdict() for one in found]}))
+    else:
+        for one in found:
+            verb = f"moved to {one.key}" if one.is_repaired else "damaged"
+            out.print(Text(f"{verb}: {one.kind} of {one.name}: {one.problem}"), soft_wrap=True)
+        moved = sum(one.is_repaired for one in found)
+        print(f"checked {count_of(repairer.checked, 'session')}: {len(found):,} damaged, {moved:,} moved")
+        if moved:
+            print(
+                "look at a key with redis-cli (HGETALL KEY, or LRANGE KEY 0 -1 for messages). A key stays for 30 days"
+            )
+    raise typer.Exit(1 if dry_run and found else 0)
 
 
 def _examine(cache: SessionCache) -> list[Finding]:

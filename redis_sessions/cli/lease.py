@@ -27,6 +27,7 @@ from .app import (
     count_of,
     escape_controls,
     format_span,
+    log_audit,
     out,
     print_notice,
     shared_url,
@@ -101,7 +102,7 @@ def release_lease(
 
     Exit 1 if no worker holds the lease.
     """
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         session = find_session(cache, id, label)
         lease = session.lease()
         before = lease.info()

@@ -33,7 +33,7 @@ def main() -> None:
         StoreFull,
         StoreUnavailable,
     )
-    from .app import SafeFormatter, describe_error
+    from .app import SafeFormatter, describe_error, log_orders
     from .commands import app, errors
 
     server_errors = (
@@ -47,6 +47,7 @@ def main() -> None:
     )
     if logging.lastResort is not None:  # warnings of the library, where no log is configured
         logging.lastResort.setFormatter(SafeFormatter())
+    log_orders()
     try:
         app()
     except (SessionsError, RedisError) as problem:  # redis-py refuses bad options of a URL at the first connection

@@ -20,6 +20,7 @@ from .app import (
     Url,
     app,
     count_of,
+    log_audit,
     parse_duration,
     print_notice,
     shared_url,
@@ -74,7 +75,7 @@ def prune(
         "max_age": 0 if max_age is None else parse_duration(max_age, "--max-age"),
     }
     pause = 0 if cooldown is None else parse_duration(cooldown, "--cooldown", minimum="0s")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         run = partial(cache.prune, **bounds)
         if not (dry_run or yes):
             _ask(run, cache)

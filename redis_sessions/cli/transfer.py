@@ -27,6 +27,7 @@ from .app import (
     count_of,
     escape_controls,
     escape_json,
+    log_audit,
     print_notice,
     shared_url,
 )
@@ -95,7 +96,7 @@ def import_sessions(
     """Import what export wrote: all sessions at once, or nothing."""
     key = _key(key_file)
     with (
-        SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache,
+        SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache,
         _opened_for_reading(file) as lines,
     ):
         try:

@@ -27,6 +27,7 @@ from .app import (
     count_of,
     escape_controls,
     format_span,
+    log_audit,
     out,
     shared_url,
 )
@@ -156,7 +157,7 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Cancel a session and all its descendants. The server then refuses their writes and spawns."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
         session = find_session(cache, id, label)
         session.cancel(reason=reason)
         cancelled = [child.id for child in session.children(recursive=True) if child.status == "cancelled"]

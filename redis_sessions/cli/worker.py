@@ -50,6 +50,13 @@ def worker(
             "--owner", help="Name that others see as the holder of the leases.", show_default="<host>:<process ID>"
         ),
     ] = None,
+    report_errors: Annotated[
+        bool,
+        typer.Option(
+            "--report-errors",
+            help="Say the text of an error in the message to the parent, too. Default: the type of the error alone.",
+        ),
+    ] = False,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Annotated[
@@ -67,6 +74,7 @@ def worker(
         "ttl": parse_duration(ttl, "--ttl", minimum="100ms", maximum="1d"),
         "grace": parse_duration(grace, "--grace", minimum="0s", maximum="1d"),
         "owner": owner_name(owner),
+        "report_errors": report_errors,
     }
     function, server = import_handler(handler), shared_url(url)
     _configure_log(as_json)

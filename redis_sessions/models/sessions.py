@@ -132,6 +132,8 @@ class SessionInfo(_Frozen):
     """The priority of its run or its turns, -100 to 100. Higher is served first."""
     fairness_key: str | None = None
     """The key between which its agent's queue is fair. None for the root of its tree."""
+    channel: str | None = None
+    """The channel that talks in it, if `conversation` formed it."""
     work: WorkState | None = None
     """The state of its run or its open turn: queued, delayed, running, parked, or failed (a turn). None when there is neither.
 

@@ -16,7 +16,7 @@ from redis_sessions import (
     SessionNotFound,
     SessionsError,
 )
-from redis_sessions._core.protocol.keys import agent_keys, session_keys
+from redis_sessions._core.protocol.keys import agent_keys, entry_keys, session_keys, shard_of
 from tests.support.servers import Server, binaries
 
 X = {"role": "user", "content": "x"}
@@ -128,6 +128,68 @@ def test_damaged_fields_are_named_and_stop_nothing_else(cache: SessionCache, own
             assert "sound" in {row.id for row in cache.list(agent_id="a").items}, field
             assert cache.session("sound").append(X).count > 1
     assert not [text for text in texts if "user_script" in text]
+
+
+@pytest.mark.parametrize("how", ["delete", "forget"])
+def test_damaged_session_is_deleted(cache: SessionCache, own: Server, how: str) -> None:
+    """A session with any damaged field can be deleted and forgotten, with the sessions below it that its tree still names."""
+    child, client = fill(cache), own.client
+    cache._context.indexer.flush()
+    stored = {key: client.dump(key) for key in client.keys("*")}
+    keys = [session_keys(cache.namespace, id) for id in ("root", child)]
+    places = [(one, field) for one in keys for field in sorted(client.hkeys(one.session))]
+    for at, (one, field) in enumerate(places):
+        if field == b"user" and how == "forget":
+            continue
+        cache._context.indexer.flush()  # else what it knows of the deletion before removes the entries that come back
+        pipe = client.pipeline(transaction=False)
+        for other, data in stored.items():
+            pipe.restore(other, 3_600_000, data or b"", replace=True)
+        pipe.hset(one.session, field, GARBAGE[at % 3])
+        pipe.execute()
+        if how == "forget":
+            assert cache.forget("mia").sessions >= 1, field
+            gone = keys
+        else:
+            assert cache.session(one.id).delete(), field
+            gone = keys if one is keys[0] else keys[1:]
+        if field == b"member.1":
+            gone = [one]  # the tree does not say any more which session that was
+        assert not client.exists(*[key for one in gone for key in (one.session, one.messages)]), field
+
+
+def test_session_of_another_type_is_deleted(cache: SessionCache, own: Server) -> None:
+    """A session key of another type, or a list without its hash, does not stay."""
+    for name, kind in (("a", "session"), ("b", "messages")):
+        session = cache.create(name)
+        session.append(X)
+        keys = session_keys(cache.namespace, name)
+        own.client.set(getattr(keys, kind), "x")
+        assert session.delete()
+        assert not own.client.exists(keys.session, keys.messages)
+    cache.create("c").append(X)
+    keys = session_keys(cache.namespace, "c")
+    own.client.delete(keys.session)
+    assert not cache.delete("c")
+    assert not own.client.exists(keys.messages)
+
+
+def test_damaged_session_is_pruned(cache: SessionCache, own: Server) -> None:
+    """A damaged session that is old is pruned like any other, and a new one stays."""
+    for name in ("old", "new"):
+        cache.create(name).append(X)
+        own.client.hset(session_keys(cache.namespace, name).session, "counters", "x")
+    cache.create("sound")
+    cache._context.indexer.flush()
+    for kind in ("active_created", "active_updated"):
+        index = entry_keys(
+            cache.namespace, "all", "main", "", f"index-{shard_of(session_keys(cache.namespace, 'old').tag)}"
+        )
+        own.client.zadd(getattr(index, kind), {"old": 1_000_000})
+    assert cache.prune(max_age="1h", dry_run=True) == 1
+    assert cache.prune(max_age="1h") == 1
+    assert not own.client.exists(session_keys(cache.namespace, "old").session)
+    assert own.client.exists(session_keys(cache.namespace, "new").session)
 
 
 def test_foreign_element_is_reported_and_removes_nothing(cache: SessionCache, own: Server) -> None:

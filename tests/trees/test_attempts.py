@@ -283,11 +283,41 @@ def test_failed_run_can_be_retried(cache: SessionCache) -> None:
     run.append(X)
     run.complete("done")
     assert [str(message.content) for message in parent.history()] == [
-        "[x failed] ValueError: no luck", "[x completed] done",
+        "[x failed] ValueError", "[x completed] done",
     ]  # fmt: skip
     assert parent.children()[0].result == "done"
     with pytest.raises(InvalidTransition):
         child.retry()
+
+
+@pytest.mark.parametrize(
+    ("problem", "options", "message"),
+    [
+        (ValueError("no luck"), {}, "[x failed] ValueError"),
+        (
+            ExceptionGroup("two", [ValueError("no luck"), KeyError("b")]),
+            {},
+            "[x failed] ExceptionGroup: ValueError; KeyError",
+        ),
+        (ValueError("no luck"), {"report_errors": True}, "[x failed] ValueError: no luck"),
+        (GiveUp("no luck"), {}, "[x failed] no luck"),
+    ],
+    ids=["type", "group", "text", "give-up"],
+)
+def test_message_to_parent_has_text_of_error_by_choice_only(
+    cache: SessionCache, problem: Exception, options: dict[str, Any], message: str
+) -> None:
+    """The text of an exception is the reason of the run, and enters the parent's transcript only with `report_errors`."""
+    parent = cache.create()
+    (id,) = spawn_runs(parent, "t", max_attempts=1, label="x")
+    with working(cache, raising(problem), **options):
+        parent.join(timeout=DEADLINE_SECONDS)
+    (told,) = parent.history()
+    assert str(told.content) == message
+    assert ("no luck" in str(told.payload)) == ("no luck" in message)
+    info = cache.session(id).info()
+    assert "no luck" in str(info.reason)
+    assert "no luck" in info.attempts[0].error
 
 
 def test_timed_out_run_can_be_retried(cache: SessionCache) -> None:

@@ -39,6 +39,8 @@ UNITS = {
     "image_tokens": "tokens",
     "touch_on_read": "bool",
     "acks": "replicas, 0 to 100",
+    "audit": "function",
+    "actor": "name",
     "max_document_bytes": "bytes",
     "bounds": "StorageBounds",
 }
@@ -152,9 +154,16 @@ KEY_FACTS = {
         "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, list, hash"
     ),
     "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
+    "<namespace>:{<tag>}:quarantine-session:<id>, quarantine-messages:<id>, quarantine-ledger:<id>": KeyFacts(
+        "30 days", "`sessions/set_aside` (`doctor --repair`)", "hash, list, hash"
+    ),
+    "<namespace>:{<tag>}:quarantine-values:<id>": KeyFacts(
+        "30 days from the last repair", "`sessions/replace_values`, `quarantine/keep` (`doctor --repair`)"
+    ),
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
         _INDEX_TTL, "`indexes/put_entries`"
     ),
+    "<namespace>:{quarantine}:keys": KeyFacts("30 days from the last repair", "`doctor --repair` (ZADD)"),
     "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:index:leases": KeyFacts("1 day from the last write", "`leases/update_index`"),
@@ -173,6 +182,7 @@ SCRIPT_FOLDERS = {
     "leases": "The exclusive right to write a session.",
     "loops": "The ledger of a session: loops, steps, events and turns.",
     "messages": "The transcript of a session, and its subscribers.",
+    "quarantine": "Damaged data that a repair moved out of the way.",
     "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",
     "sessions": "The session itself: create, read, patch, end, delete.",
     "state": "The state (JSON) and the variables (text) of a session.",

@@ -24,6 +24,7 @@ from ...settings import (
     DEFAULT_ENCODED,
     MAX_WIRE_BYTES,
     AddressRemap,
+    AuditHook,
     CacheOptions,
     Description,
     Encodable,
@@ -34,6 +35,7 @@ from ...settings import (
     checked_names,
 )
 from ..services import export_import
+from ..services.auditor import Auditor
 from ..services.context import Bounds, CacheContext, CacheParts
 from ..transport import primitives, tasks
 from ..transport.per_loop import PerLoop
@@ -90,6 +92,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             touch_on_read: let `history` extend a session's life. Default False.
             max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
             bounds: the bounds of what is stored, as StorageBounds or a mapping. Default: those of StorageBounds.
+            audit: called with an AuditRecord after each order that succeeded: delete, cancel, force release, forget, import and
+                prune. What the function raises is logged.
+            actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
             encode: what goes through the codecs: messages, state, results, metadata, documents, deltas. Default: messages.
                 What is encoded already is decoded in any case.
@@ -120,6 +125,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         acks: int = 0,
         max_document_bytes: int = 1024 * 1024,
         bounds: StorageBounds | Mapping[str, int] | None = None,
+        audit: AuditHook | None = None,
+        actor: str | None = None,
         codecs: Sequence[Any] = (),
         encode: Collection[Encodable] = DEFAULT_ENCODED,
         **settings: Any,
@@ -145,8 +152,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         chain = checked_chain(namespace, codecs, encode)
         parts = PerLoop(partial(CacheParts.make, engine, namespace, limits, chain))
         renewals = RenewalConnections(parts.current.executor)
+        auditor = Auditor(audit, actor, namespace)
         self._context = CacheContext(
-            parts, renewals, namespace, self.settings, self._count, touch_on_read, storage, chain
+            parts, renewals, namespace, self.settings, self._count, touch_on_read, storage, auditor, chain
         )
 
     async def ping(self) -> None:
@@ -221,6 +229,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """
         keys = channel_keys(self.namespace, channel)
         fields, settings = self._split(given)
+        fields["channel"] = channel
         await self._register_agent(fields)
         idle_ms = milliseconds(inactivity, "inactivity")
         current_id = await self._executor.run(conversations.current_id(keys))
@@ -312,6 +321,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         backoff: Backoff = 0.5,
         retry_on: RetryOn = Exception,
         resumable: bool = True,
+        report_errors: bool = False,
     ) -> None:
         """Handle the runs and turns of agents until SIGTERM, SIGINT, or `stop` is set.
 
@@ -319,7 +329,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
 
         - The handler returns: the value is the result of the run. A turn is finished.
         - The handler raises, `SystemExit` included: the attempt failed. Workers can claim the run again after `backoff`, until
-          `max_attempts` attempts failed. Then the last error is the reason of the failure.
+          `max_attempts` attempts failed. Then the last error is the reason of the failure, and
+          the message to the parent has its type.
         - The handler raises `Retry(after=)`: the run is given back. No attempt is counted.
         - The handler raises `GiveUp(reason)`, or returns a value that is not JSON: the run fails at once.
         - `run.wait_for(children)` leaves the handler: the run is parked until the children have ended.
@@ -347,6 +358,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             retry_on: errors that are worth another attempt: a class, a tuple of classes, or a function that takes the error.
                 Another error fails the run at once.
             resumable: the handler can begin again after `run.wait_for`. With False the handler waits there and keeps its slot.
+            report_errors: say the text of the last error in the message to the parent, too. Default: the type of the error
+                alone, because the text may hold secrets. The reason of the failure has the text in any case.
 
         Raises:
             InvalidInput: an argument is not valid.
@@ -356,6 +369,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         worker = Worker(
             self._context, agent_id, handler, concurrency=concurrency, ttl=ttl, grace=grace, owner=owner,
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
+            report_errors=report_errors,
         )  # fmt: skip
         waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
         try:
@@ -400,7 +414,10 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
 
         Cost: one round trip for each session and each line of messages, two for each run, one to move all.
         """
-        return await export_import.import_sessions(self._context, lines, on_conflict, key)
+        result, root = await export_import.import_sessions(self._context, lines, on_conflict, key)
+        if result.messages or result.imported or result.replaced:
+            await self._context.auditor.record("import", session_id=root, details=result._asdict())
+        return result
 
     async def delete(self, id: str) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.

@@ -450,6 +450,8 @@ class AsyncSession(
             self._mark_lease_lost()
             raise
         self._end_of_work()
+        if existed:
+            await self._context.auditor.record("delete", session_id=self.id)
         return existed
 
     def export(self, *, tree: bool = True, key: str | bytes | None = None) -> AsyncIterator[str]:

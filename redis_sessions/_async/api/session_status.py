@@ -80,6 +80,8 @@ class AsyncSessionStatus(AsyncSessionBase):
             tasks.spawn(queues.advance_parent, self._keys)
         if status not in ("active", "paused"):
             self._end_of_work()
+        if status == "cancelled":
+            await self._context.auditor.record("cancel", session_id=self.id, reason=reason)
         return change.rev
 
     def _end_of_work(self) -> None:

@@ -15,6 +15,7 @@ from ..transport.notifications import NotificationHub
 from ..transport.per_loop import PerLoop
 from ..transport.renewal_thread import RenewalConnections
 from ..transport.router import Router
+from .auditor import Auditor
 from .document_categories import DocumentCategories
 from .indexer import Indexer
 from .run_queues import RunQueues
@@ -76,6 +77,7 @@ class CacheContext:
         count: TokenCounter,
         touch_on_read: bool,
         bounds: StorageBounds,
+        auditor: Auditor,
         chain: Chain | None,
     ) -> None:
         self.parts = parts
@@ -86,6 +88,8 @@ class CacheContext:
         self.count = count
         self.touch_on_read = touch_on_read
         self.bounds = bounds
+        self.auditor = auditor
+        """Tells the hook of the cache which orders succeeded."""
         self.chain = chain
         """The codecs for payloads."""
 

@@ -36,6 +36,19 @@ class DocumentCategories:
             self._registered.pop(next(iter(self._registered)), None)
         self._registered[category] = time.monotonic()
 
+    async def registered(self) -> list[str]:
+        """Return all categories that hold documents, or held some. One round trip."""
+        return await self._executor.run(documents.registered_categories(self._index, None))
+
+    async def delete(self, category: str) -> int:
+        """Delete a category with all its documents. Return how many there were. Three round trips."""
+        keys = self.keys_of(category)
+        count = await self._executor.run(documents.count(keys))
+        await self._executor.run(documents.delete_all(keys))
+        await self._executor.run(documents.leave_index(self._index, category))
+        self._registered.pop(category, None)
+        return count
+
     async def page(self, limit: int, cursor: str | None) -> Page[str]:
         """Return a page of categories that hold documents. Empty ones leave the index, unless they were registered lately."""
         whole(limit, "limit", minimum=1, maximum=documents.MAX_PAGE_NAMES)

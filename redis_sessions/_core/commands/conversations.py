@@ -30,6 +30,20 @@ def current_id(keys: ChannelKeys) -> Call[str]:
     return Call(("GET", keys.channel), keys, lambda reply: reply.decode() if reply else "", writes=False)
 
 
+def stored_id(keys: ChannelKeys) -> Call[bytes | None]:
+    """Read what a channel holds, as it is stored."""
+    return Call(("GET", keys.channel), keys, _as_is, writes=False)
+
+
+def _as_is(reply: bytes | None) -> bytes | None:
+    return reply
+
+
+def remove(keys: ChannelKeys, id: str | bytes) -> Call[bool]:
+    """Forget which session a channel talks in, unless it is another one than `id` by now."""
+    return invoke(script("conversations/remove"), keys, lambda reply: reply == 1, id=id)
+
+
 def get_or_create(
     keys: ChannelKeys,
     current: SessionKeys | None,

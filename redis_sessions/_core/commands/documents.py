@@ -107,6 +107,21 @@ def delete(keys: DocumentKeys, name: str) -> Call[bool]:
     return call
 
 
+def count(keys: DocumentKeys) -> Call[int]:
+    """Count the documents of a category."""
+    return Call(("HLEN", keys.documents), keys, int, writes=False)
+
+
+def delete_all(keys: DocumentKeys) -> Call[int]:
+    """Delete a category with all its documents. The result is 1 if the category held any."""
+    return Call(("DEL", keys.documents), keys, int)
+
+
+def leave_index(index: IndexKeys, category: str) -> Call[int]:
+    """Take a category out of the index at once, although other processes rely on its registration for an hour."""
+    return Call(("ZREM", index.ids, category), index, int)
+
+
 def register_category(index: IndexKeys, category: str, bounds: StorageBounds) -> Call[None]:
     """Register a category that is about to hold documents."""
     return invoke(

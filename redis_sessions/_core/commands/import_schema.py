@@ -233,6 +233,7 @@ _FORMS: dict[str, Form] = {
     "report": Form('\'<kind><flags> <facts> <payload>\' with "@text@" and "@facts@"', _report),
     **dict.fromkeys(("has_metadata", "has_ledger"), _matching(rb"1", "1")),
     "system_tokens": _number(2**31),
+    "channel": Form("the ID of a channel", _passes(check_id)),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
     "fairness_key": _ID_128,
     "origins": Form("an encoded value", lambda value: False),

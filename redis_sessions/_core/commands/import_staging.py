@@ -209,6 +209,18 @@ class Staging:
         return staged_keys(self._namespace, id, self._nonce)
 
 
+def read_staged_user(keys: StagedKeys) -> Call[str]:
+    """Read the user of a session that is staged, or ''."""
+    return Call(
+        ("HGET", keys.fields, "user"), keys, lambda reply: reply.decode(errors="replace") if reply else "", writes=False
+    )
+
+
+def discard_staged(keys: StagedKeys) -> Call[None]:
+    """Delete one session that is staged. Its import then fails."""
+    return Call(("DEL", keys.fields, keys.elements, keys.ledger), keys, lambda reply: None)
+
+
 def _slices(parts: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Yield parts in slices of a bounded number and size. A slice has at least one part."""
     first = size = 0

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from ...errors import InvalidInput, InvalidTransition, LeaseLost, SessionNotActive, SessionNotFound, SessionReplaced
 from ...models.run_control import GiveUp, Retry, RunParked
+from ..protocol.json_values import to_json
 from .session_fields import reason_text
+from .storage_bounds import StorageBounds, check_size
 
 StopReason = Literal["cancelled", "timed_out", "deleted", "ended", "lost", "shutdown"]
 _MAX_GROUP_MEMBERS = 5
@@ -21,6 +23,15 @@ def describe_error(problem: BaseException) -> str:
         more = len(problem.exceptions) - len(shown)
         text += ": " + "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
     return reason_text(text)
+
+
+def name_error(problem: BaseException) -> str:
+    """Return the type of an error, with those of the errors in a group. No text of the error, which may hold secrets."""
+    name = type(problem).__name__
+    if isinstance(problem, BaseExceptionGroup):
+        inner = dict.fromkeys(name_error(one) for one in problem.exceptions[:_MAX_GROUP_MEMBERS])
+        name += f": {'; '.join(inner)}"
+    return reason_text(name)
 
 
 def control_of(problem: BaseException) -> BaseException:
@@ -52,3 +63,18 @@ def checked_agents(given: str | Sequence[str], check: Callable[[str], Any]) -> l
     for agent in agents:
         check(agent)
     return agents
+
+
+def result_problem(result: Any, bounds: StorageBounds) -> tuple[str, str] | None:
+    """Return why the result of a handler cannot be stored, and the cause of that, or None."""
+    if result is None:
+        return None
+    try:
+        text = to_json(result, "result")
+    except InvalidInput as problem:
+        return "the handler returned what is not JSON", str(problem)
+    try:
+        check_size(bounds, "result_bytes", text, "result")
+    except InvalidInput as problem:
+        return "the handler returned too much", str(problem)
+    return None

@@ -105,19 +105,8 @@ def read_info(keys: SessionKeys, reply: Sequence[bytes]) -> SessionInfo:
     return _read_info(keys, {name: decoded_field(keys, name, value) for name, value in named})
 
 
-_TEXT_FIELDS = {
-    "user_id": "user",
-    "agent_id": "agent",
-    "name": "name",
-    "parent_id": "parent",
-    "format": "format",
-    "reason": "reason",
-    "label": "label",
-    "task": "task",
-    "model": "model",
-    "answered_by": "answered_by",
-    "fairness_key": "fairness_key",
-}
+_SAME_NAME = ("name", "format", "reason", "label", "task", "model", "answered_by", "fairness_key", "channel")
+_TEXT_FIELDS = {"user_id": "user", "agent_id": "agent", "parent_id": "parent", **{name: name for name in _SAME_NAME}}
 _JSON_FIELDS = ("type", "tags", "result")
 
 

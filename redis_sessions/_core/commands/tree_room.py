@@ -34,6 +34,16 @@ def run_of(member: Member, members: Sequence[Member], root: str) -> str:
     return " ".join([*chain, root])
 
 
+def members_below(members: Sequence[Member], number: int) -> list[Member]:
+    """Return the members below a session, which has this number, in the order of their spawns."""
+    inside, below = {number}, []
+    for member in sorted(members, key=lambda one: one.number):
+        if member.parent in inside:
+            inside.add(member.number)
+            below.append(member)
+    return below
+
+
 def members_to_prune(members: Sequence[Member], gone: Sequence[Member]) -> list[Member]:
     """Return which of the members that are gone lose their records: the older half of those with no member below them."""
     parents = {member.parent for member in members}

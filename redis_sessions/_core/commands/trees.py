@@ -45,7 +45,8 @@ class MemberList(NamedTuple):
     members: list[Member]
 
 
-def _member(number: str, text: str) -> Member:
+def parse_member(number: str, text: str) -> Member:
+    """Return a member from its number and its record. Raises ValueError for a damaged record."""
     record = MemberRecord.parse(text)
     spawned_by = None if record.reference == "-" else SpawnRef(**from_json(record.reference))
     return Member(
@@ -62,7 +63,7 @@ def list_members(
 
     def read(reply: list[bytes]) -> MemberList:
         found, number, status = (part.decode() for part in reply[:3])
-        members = [_member(*part.decode().split(" ", 1)) for part in reply[6:]]
+        members = [parse_member(*part.decode().split(" ", 1)) for part in reply[6:]]
         return MemberList(found, int(number), status, SpawnCounts.parse(reply[4]), members)
 
     return invoke(

@@ -15,8 +15,12 @@
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
                                           hash     a session that is being imported
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
+    <namespace>:{<tag>}:quarantine-session:<id>, quarantine-messages:<id>, quarantine-ledger:<id>
+                                          hash     a damaged session, as it was stored
+    <namespace>:{<tag>}:quarantine-values:<id>   hash   damaged values of a session, or members of a queue, by their places
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:{quarantine}:keys         zset     keys of the quarantine by the time at which they were made
     <namespace>:{workers}:heard_at        zset     workers by the time at which they were heard last
     <namespace>:{workers}:records         hash     the record of each of them (JSON)
     <namespace>:index:leases              zset     sessions whose leases are held, by deadline (advisory)
@@ -143,6 +147,17 @@ class IndexKeys(NamedTuple):
     ids: str
 
 
+class QuarantineKeys(NamedTuple):
+    """The keys to which damaged data of one session or queue is moved, in its slot."""
+
+    id: str
+    tag: str
+    session: str
+    messages: str
+    ledger: str
+    values: str
+
+
 class DocumentKeys(NamedTuple):
     """The key of a category of documents. Like an index it has a slot of its own."""
 
@@ -163,7 +178,16 @@ class EntryKeys(NamedTuple):
 
 
 AnyKeys: TypeAlias = (
-    SessionKeys | AgentKeys | WorkerKeys | ChannelKeys | StagedKeys | ImportKeys | IndexKeys | EntryKeys | DocumentKeys
+    SessionKeys
+    | AgentKeys
+    | WorkerKeys
+    | ChannelKeys
+    | StagedKeys
+    | ImportKeys
+    | QuarantineKeys
+    | IndexKeys
+    | EntryKeys
+    | DocumentKeys
 )
 
 
@@ -200,6 +224,29 @@ def import_keys(namespace: str, root: str, nonce: str) -> ImportKeys:
     """Return the key of the outcome of the import under a nonce."""
     tag = hash_tag(root)
     return ImportKeys(root, tag, f"{namespace}:{{{tag}}}:import:{nonce}")
+
+
+def quarantined_key_of(namespace: str, key: bytes) -> tuple[str, QuarantineKeys] | None:
+    """Return the kind of a key of the quarantine (session, messages, ledger or values) with the keys it belongs to, or None."""
+    prefix, _, rest = key.decode(errors="replace").partition("}:quarantine-")
+    tag, (kind, _, id) = prefix.removeprefix(f"{namespace}:{{"), rest.partition(":")
+    found = _quarantine_keys(namespace, tag, id)
+    return (kind, found) if kind in found._fields[2:] and getattr(found, kind).encode() == key else None
+
+
+def quarantine_keys(namespace: str, keys: SessionKeys | AgentKeys | ChannelKeys | EntryKeys) -> QuarantineKeys:
+    """Return the keys to which damaged data of a session, a queue, a channel or an index is moved."""
+    return _quarantine_keys(namespace, keys.tag, keys.id.strip())
+
+
+def _quarantine_keys(namespace: str, tag: str, id: str) -> QuarantineKeys:
+    prefix = f"{namespace}:{{{tag}}}:quarantine"
+    return QuarantineKeys(id, tag, *[f"{prefix}-{kind}:{id}" for kind in QuarantineKeys._fields[2:]])
+
+
+def quarantine_index(namespace: str) -> IndexKeys:
+    """Return the key of the index of the quarantine."""
+    return IndexKeys("quarantine", "quarantine", f"{namespace}:{{quarantine}}:keys")
 
 
 def shard_of(tag: str) -> int:
@@ -259,6 +306,47 @@ def every_session(namespace: str) -> str:
 def every_document(namespace: str) -> str:
     """Return the pattern that the keys of all categories match, for SCAN."""
     return f"{namespace}:documents:*"
+
+
+def every_messages(namespace: str) -> str:
+    """Return the pattern that the keys of all lists of messages match, for SCAN."""
+    return f"{namespace}:{{*}}:messages:*"
+
+
+def every_channel(namespace: str) -> str:
+    """Return the pattern that the keys of all channels match, for SCAN."""
+    return f"{namespace}:{{*}}:channel:*"
+
+
+def every_staged_session(namespace: str) -> str:
+    """Return the pattern that the keys of all sessions match that are being imported, for SCAN."""
+    return f"{namespace}:{{*}}:import-session:*"
+
+
+def listed_session_of(namespace: str, key: bytes) -> SessionKeys | None:
+    """Return the keys of the session whose list of messages has a key, or None for another key."""
+    try:
+        found = session_keys(namespace, key.decode(errors="replace").partition("}:messages:")[2])
+    except InvalidInput:
+        return None
+    return found if found.messages.encode() == key else None
+
+
+def channel_of(namespace: str, key: bytes) -> ChannelKeys | None:
+    """Return the keys of a channel from its key, or None when `channel_keys` does not make that key."""
+    channel = key.decode(errors="replace").partition("}:channel:")[2]
+    try:
+        found = channel_keys(namespace, channel)
+    except InvalidInput:
+        return None
+    return found if found.channel.encode() == key else None
+
+
+def staged_keys_of(namespace: str, key: bytes) -> StagedKeys | None:
+    """Return the keys of a session that is being imported from one of them, or None for another key."""
+    nonce, _, id = key.decode(errors="replace").partition("}:import-session:")[2].partition(":")
+    found = staged_keys(namespace, id, nonce) if id else None
+    return found if found is not None and found.fields.encode() == key else None
 
 
 def session_id_of(namespace: str, key: bytes) -> str | None:

@@ -9,10 +9,12 @@ from typing import Unpack
 
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
+from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import document_keys, index_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.events import SessionEvent
+from ...models.forgetting import ForgetResult
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
 from ...models.summaries import SessionSummary
@@ -20,6 +22,7 @@ from ...models.transfer import ReencryptResult
 from ...models.workers import WorkerInfo
 from ...settings import Filters, checked_names
 from ..services.context import CacheContext
+from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
 from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there
@@ -261,7 +264,44 @@ class CacheQueries:
         pruner = Pruner(self._context, self._lister)
         if (most == 0 and age_ms == 0) or (not dry_run and not pruner.may_begin(cooldown_ms)):
             return 0
-        return pruner.run(most, age_ms, dry_run, progress)
+        removed = pruner.run(most, age_ms, dry_run, progress)
+        if removed and not dry_run:
+            self._context.auditor.record("prune", details={"sessions": removed})
+        return removed
+
+    def forget(self, user_id: str, *, find_unlisted: bool = False, documents: bool = True) -> ForgetResult:
+        """Remove all sessions of a user, and everything that other keys say of them. Call it again after an error.
+
+        With each session go all sessions below it, its leases, its places in queues and indexes, and its channel. Where the
+        parent belongs to another user, the text of the result is erased from the parent's messages. The guide on privacy lists
+        what is removed and what is not.
+
+        Args:
+            user_id: the user.
+            find_unlisted: also read the names of all keys, and so find sessions whose index entries were lost. Needs the right
+                to SCAN.
+            documents: also delete the categories of documents that have the user's ID as a part between slashes, such as
+                `users/mia`.
+
+        Returns:
+            The numbers of what was removed. Sessions that are created while the call runs stay: `remaining` counts them.
+
+        Raises:
+            InvalidInput: the user ID is not valid.
+            AccessDenied: `find_unlisted` needs the right to SCAN.
+            SessionDamaged: a result could not be erased from a damaged session of another user. All else was removed. Repair
+                that session (`redis-sessions doctor --repair`) or delete it, and call it again.
+            StoreUnavailable, OutcomeUnknown: a server did not answer. Call it again: it goes on where it ended.
+
+        Cost: about twelve round trips for each 100 sessions, and about twenty for each session with a tree. The number of other
+        sessions does not matter. Waits up to 20 s if entries of the user name sessions that do not exist, because these can be
+        under creation.
+        """
+        forgetting = Forgetting(self._context, check_id(user_id, "user_id"))
+        result = forgetting.run(find_unlisted=find_unlisted, documents=documents)
+        counts = {name: value for name, value in result._asdict().items() if isinstance(value, int)}
+        self._context.auditor.record("forget", user_id=user_id, details=counts)
+        return result
 
 
 def _query(limit: int, filters: Filters) -> list_query.Query:

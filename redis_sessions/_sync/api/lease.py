@@ -251,6 +251,9 @@ class Lease(NotPicklable, Generic[S]):
         released = executor.run(leases.release(keys, incarnation, token))
         if released.has_turn or agent_of(keys.id):  # a run or turn that it held can be claimed by another worker
             self._session._context.run_queues.advance_later(keys)
+        self._session._context.auditor.record(
+            "force_release", session_id=keys.id, details={"fence": int(token.split()[0])}
+        )
         return released.taken
 
     def _end(self) -> None:

@@ -449,6 +449,8 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             self._mark_lease_lost()
             raise
         self._end_of_work()
+        if existed:
+            self._context.auditor.record("delete", session_id=self.id)
         return existed
 
     def export(self, *, tree: bool = True, key: str | bytes | None = None) -> Iterator[str]:

@@ -81,6 +81,8 @@ class SessionStatus(SessionBase):
             tasks.spawn(queues.advance_parent, self._keys)
         if status not in ("active", "paused"):
             self._end_of_work()
+        if status == "cancelled":
+            self._context.auditor.record("cancel", session_id=self.id, reason=reason)
         return change.rev
 
     def _end_of_work(self) -> None:

@@ -12,11 +12,16 @@ from contextlib import nullcontext
 from typing import Any
 
 from ..._core.commands.retry_policy import Backoff, RetryOn, RetryPolicy
-from ..._core.commands.run_outcomes import StopReason, control_of, describe_error, is_run_over
+from ..._core.commands.run_outcomes import (
+    StopReason,
+    control_of,
+    describe_error,
+    is_run_over,
+    name_error,
+    result_problem,
+)
 from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import reason_text
-from ..._core.commands.storage_bounds import check_size
-from ..._core.protocol.json_values import to_json
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput, SessionsError
 from ...models.run_control import GiveUp, Retry, RunParked
@@ -49,6 +54,7 @@ class Worker:
     def __init__(
         self, context: CacheContext, agent_id: str | Sequence[str], handler: Handler, *, concurrency: int, ttl: Duration,
         grace: Duration, owner: str | None, max_hold: Duration | None, backoff: Backoff, retry_on: RetryOn, resumable: bool,
+        report_errors: bool,
     ) -> None:  # fmt: skip
         self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
         self._context = context
@@ -58,6 +64,7 @@ class Worker:
         self._grace = milliseconds(grace, "grace", minimum=0, bounds="0 or more") / 1000
         self._policy = RetryPolicy(backoff, retry_on)
         self._is_resumable = resumable
+        self._reports_errors = report_errors
         self._registration = WorkerRegistration(
             context, self._claimer.agents, self._concurrency, self._claimer.ttl_ms, self._claimer.owner
         )
@@ -202,7 +209,8 @@ class Worker:
             run._give_back("released", delay_ms=problem.after_ms)
             _log.info("%s %s is given back for %.1f s: %s", run.work, run.id, problem.after_ms / 1000, problem)
         elif isinstance(problem, GiveUp):
-            self._fail(run, reason_text(str(problem)) or describe_error(problem), is_final=True)
+            reason = reason_text(str(problem)) or describe_error(problem)
+            self._fail(run, reason, reason, is_final=True)
         elif isinstance(problem, tasks.Cancelled) and run.stop_reason is not None:
             run.is_over = run.is_over or run.stop_reason != "shutdown"
         elif isinstance(problem, KeyboardInterrupt) or (
@@ -216,14 +224,11 @@ class Worker:
         run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")
         if run.is_over or run.max_attempts is None:
             return
-        try:
-            text = None if result is None else to_json(result, "result")
-        except InvalidInput as problem:
-            raise GiveUp(f"the handler returned what is not JSON: {problem}") from None
-        try:
-            check_size(self._context.bounds, "result_bytes", text or "", "result")
-        except InvalidInput as problem:
-            raise GiveUp(f"the handler returned too much: {problem}") from None
+        problem = result_problem(result, self._context.bounds)
+        if problem is not None:
+            told, cause = problem
+            self._fail(run, f"{told}: {cause}", told, is_final=True)
+            return
         if run.work == "turn":
             if result is not None:
                 _log.warning(
@@ -231,7 +236,7 @@ class Worker:
                 )
             run.finish()
         else:
-            run.complete(result if text is not None else None)
+            run.complete(result)
 
     def _raised(self, run: Run, problem: BaseException) -> None:
         if run.stop_reason not in (None, "shutdown"):
@@ -242,9 +247,11 @@ class Worker:
             self._tell(run)  # a paused session is not over: the run is given back
             run.is_over = run.stop_reason is not None
         else:
-            self._fail(run, describe_error(problem), is_final=not self._policy.is_retried(problem), trace=problem)
+            reason = describe_error(problem)
+            told = reason if self._reports_errors else name_error(problem)
+            self._fail(run, reason, told, is_final=not self._policy.is_retried(problem), trace=problem)
 
-    def _fail(self, run: Run, reason: str, *, is_final: bool, trace: BaseException | None = None) -> None:
+    def _fail(self, run: Run, reason: str, told: str, *, is_final: bool, trace: BaseException | None = None) -> None:
         if run.is_over:
             return
         is_last = is_final or run.max_attempts is None or run.attempt >= run.max_attempts
@@ -254,7 +261,7 @@ class Worker:
             run.max_attempts, run.work, run.id, "" if is_last else f", again in {delay_ms / 1000:.1f} s", reason,
             exc_info=trace,
         )  # fmt: skip
-        run._give_back("given_up" if is_final else "failed", delay_ms=delay_ms, problem=reason)
+        run._give_back("given_up" if is_final else "failed", delay_ms=delay_ms, problem=reason, told=told)
 
     # -- stops -----------------------------------------------------------------------------------------------------
 

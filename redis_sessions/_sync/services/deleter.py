@@ -3,25 +3,47 @@
 
 from __future__ import annotations
 
-from ..._core.commands import loops, sessions
-from ..._core.protocol.keys import SessionKeys
+import logging
+
+from ..._core.commands import loops, sessions, stored_values, tree_room
+from ..._core.commands.stored_values import UNREADABLE, Identity
+from ..._core.commands.trees import Member
+from ..._core.protocol.keys import SessionKeys, session_keys
+from ...errors import InvalidTransition, SessionDamaged, SessionReplaced, StoreError
 from ..transport import tasks
 from .context import CacheContext
+
+_log = logging.getLogger("redis_sessions")
+_BATCH = 400
+_MAX_ROUNDS = 8
+"""A session is ended, then those below it are deleted, then itself. More rounds mean that a record is damaged."""
 
 
 def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
     """Delete a session. Return whether it existed.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
-    deleted, 400 a round trip, and the session last. The index entries are removed in the background.
+    deleted, 400 a round trip, and the session last. The index entries are removed in the background. A damaged session is
+    deleted, too.
     """
     context.indexer.learn([keys.id])
+    try:
+        return _delete(context, keys, incarnation, lease)
+    except SessionDamaged as problem:
+        _log.warning("session %r is deleted although it, or a session of its tree, is damaged: %s", keys.id, problem)
+        return _delete_damaged(context, keys, incarnation)
+
+
+def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
     existed = False
-    while True:
+    for _ in range(_MAX_ROUNDS):
         deletion = context.executor.run(sessions.delete(keys, incarnation, lease))
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
-            change = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            try:
+                change = context.executor.run(sessions.set_status(keys, incarnation, lease, "cancelled", "deleted"))
+            except InvalidTransition:
+                continue  # it ended in between, or its status is damaged
             if change.members:
                 context.run_queues.finalize_members(keys, change.members)
             if change.wakes_parent:
@@ -32,3 +54,45 @@ def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, l
             if deletion.has_ledger:
                 context.executor.run(loops.discard(keys))
             return existed
+    raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
+
+
+def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) -> bool:
+    """Delete the keys of a session, and of the sessions below it as far as its tree can be read.
+
+    Cost: about six round trips, and one for each 400 sessions below it.
+    """
+    executor = context.executor
+    identity = read_identity(context, keys)
+    if incarnation and identity.incarnation not in ("", incarnation):
+        raise SessionReplaced(session_id=keys.id)
+    root = session_keys(context.namespace, identity.ancestors[-1]) if identity.ancestors else keys
+    fields = {} if identity == UNREADABLE else executor.run(stored_values.read_fields(root))
+    members = stored_values.members_of(fields)
+    below = tree_room.members_below(members, identity.number)
+    context.indexer.learn([member.id for member in below])
+    for first in range(0, len(below), _BATCH):
+        some = [session_keys(context.namespace, member.id) for member in below[first : first + _BATCH]]
+        executor.get_many([stored_values.set_aside(one, "") for one in some])
+    executor.run(stored_values.set_aside(keys, incarnation))
+    ids = [keys.id, *[member.id for member in below]]
+    context.indexer.repair_later(ids, is_settled=True)
+    if identity.ancestors:
+        gone = [member for member in members if member.id in ids and member.status == "active"]
+        context.run_queues.advance_all(_runs(gone, members, root.id))
+    return True
+
+
+def read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
+    """Return what a damaged session says of its place: nothing if its key is not a hash."""
+    try:
+        return context.executor.run(stored_values.read_identity(keys))
+    except StoreError as problem:
+        if "WRONGTYPE" not in str(problem):
+            raise
+        return UNREADABLE
+
+
+def _runs(gone: list[Member], members: list[Member], root: str) -> list[str]:
+    """Return the runs of members, as queues name them, those that have none below them first."""
+    return [tree_room.run_of(member, members, root) for member in reversed(gone)]

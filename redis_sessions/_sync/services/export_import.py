@@ -111,15 +111,19 @@ def _session_lines(context: CacheContext, keys: SessionKeys, incarnation: str, w
 
 def import_sessions(
     context: CacheContext, lines: primitives.Lines, on_conflict: OnConflict, key: str | bytes | None
-) -> ImportResult:
-    """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged."""
+) -> tuple[ImportResult, str]:
+    """Import sessions. Nothing is written before the last line was checked, and nothing is visible before all is staged.
+
+    Return what was imported, and the ID of the root.
+    """
     import_staging.checked_on_conflict(on_conflict)
     bounds = Bounds.of(context.settings, context.bounds)
     with SpooledTemporaryFile(_MEMORY_BYTES) as spool:
         reader = Reader(spool, bounds, checked_key(key))
         for line in primitives.each(file_lines(lines) if is_file(lines) else lines):
             reader.add(line)
-        return _import(context, reader.finish(), on_conflict)
+        archive = reader.finish()
+        return _import(context, archive, on_conflict), archive.root
 
 
 def _import(context: CacheContext, archive: Archive, on_conflict: OnConflict) -> ImportResult:

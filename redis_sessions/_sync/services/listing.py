@@ -36,6 +36,8 @@ class SessionLister:
 
     def __init__(self, context: CacheContext) -> None:
         self._context = context
+        self.damaged: list[IndexEntry] = []
+        """The entries of damaged sessions that the lists of this object passed over."""
 
     def page(self, query: Query, cursor: str | None) -> Page[SessionSummary]:
         """Return one page."""
@@ -102,6 +104,7 @@ class SessionLister:
         for entry in found.entries:
             row = rows[entry.id]
             if isinstance(row, DamagedRow):
+                self.damaged.append(entry)
                 continue
             if row is None or not query.is_listed_correctly(row.summary):
                 if not list_pages.is_recent(entry, found.now_us):

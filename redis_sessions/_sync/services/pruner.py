@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ..._core.commands import list_pages, sessions
 from ..._core.commands.list_query import Position, Row, query
 from ..._core.protocol.keys import index_keys, session_keys
-from ...errors import SessionsError
+from ...errors import SessionDamaged, SessionsError
 from .context import CacheContext
-from .deleter import delete_session
+from .deleter import delete_session, read_identity
 from .listing import SessionLister
 
 _BATCH = 100
@@ -22,6 +22,8 @@ class Pruner:
     def __init__(self, context: CacheContext, lister: SessionLister) -> None:
         self._context = context
         self._lister = lister
+        self._limit_us = 0
+        """The time of the last update below which sessions are beyond the limits, as far as that is known."""
 
     def may_begin(self, cooldown_ms: int) -> bool:
         """Return whether no process of the fleet pruned within its cooldown, and begin a new cooldown if so."""
@@ -40,14 +42,25 @@ class Pruner:
                 if progress is not None:
                     progress(removed)
         removed += len(batch) if dry_run else self._delete(batch)
+        removed += self._delete_damaged(dry_run)
         if progress is not None:
             progress(removed)
+        return removed
+
+    def _delete_damaged(self, dry_run: bool) -> int:
+        """Delete the damaged roots whose index entries are beyond the limits. Return how many."""
+        removed = 0
+        for id in dict.fromkeys(one.id for one in self._lister.damaged if one.time < self._limit_us):
+            keys = session_keys(self._context.namespace, id)
+            identity = read_identity(self._context, keys)
+            if not identity.ancestors:
+                removed += dry_run or delete_session(self._context, keys, identity.incarnation, "")
         return removed
 
     def _beyond_limits(self, max_sessions: int, max_age_ms: int) -> Iterator[Row]:
         """Yield the roots that are beyond the limits and not in use."""
         now_us = self._lister.server_time()
-        cutoff_us = now_us - max_age_ms * 1000 if max_age_ms else 0
+        cutoff_us = self._limit_us = now_us - max_age_ms * 1000 if max_age_ms else 0
         all_sessions = query(limit=_BATCH * 2)
         cursor = all_sessions.cursor(Position(cutoff_us, "")) if max_sessions == 0 else None
         kept = 0
@@ -56,6 +69,8 @@ class Pruner:
                 continue  # it is deleted with its root
             if row.updated_us >= cutoff_us and (max_sessions == 0 or kept < max_sessions):
                 kept += 1
+                if kept == max_sessions:
+                    self._limit_us = max(cutoff_us, row.updated_us)
             elif row.summary.holder is None and row.summary.active_descendants == 0:
                 yield row
 
@@ -71,9 +86,11 @@ class Pruner:
         results = context.executor.run_many(calls)
         removed = 0
         for one, row, result in zip(keys, rows, results, strict=True):
-            if isinstance(result, SessionsError):
+            if isinstance(result, SessionDamaged):
+                removed += delete_session(context, one, row.incarnation, "")
+            elif isinstance(result, SessionsError):
                 continue  # replaced since, or out of reach: the next pass meets it
-            if result.outcome in ("open", "parent"):
+            elif result.outcome in ("open", "parent"):
                 removed += delete_session(context, one, row.incarnation, "")
             else:
                 removed += result.outcome == "deleted"

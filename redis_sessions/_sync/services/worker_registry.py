@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterable
 
-from ..._core.commands import workers
+from ..._core.commands import forgetting, stored_values, workers
 from ..._core.protocol.keys import worker_keys
 from ...errors import SessionsError
 from ...models.pages import Page
@@ -18,6 +18,7 @@ from ..transport.executor import Executor
 from .context import CacheContext
 
 _log = logging.getLogger("redis_sessions.worker")
+_BATCH = 100
 _CHANGE_SECONDS = 0.1
 """A run that is over sooner is not shown, so quick runs cost the registry nothing while they are rare."""
 _LEAST_SECONDS_BETWEEN_CHANGES = 1.0
@@ -131,3 +132,22 @@ def list_workers(
     if len(items) > limit:
         cursor = workers.cursor_behind(items[limit - 1])
     return Page(items[:limit], cursor)
+
+
+def leave_workers(executor: Executor, namespace: str, ids: set[str]) -> int:
+    """Remove sessions that are gone from the records of workers. Return how many records were changed.
+
+    Cost: one round trip, one for each 100 workers, and one for each record that names such a session.
+    """
+    if not ids:
+        return 0
+    keys, changed = worker_keys(namespace), 0
+    worker_ids = executor.run(forgetting.list_worker_ids(keys))
+    for first in range(0, len(worker_ids), _BATCH):
+        some = worker_ids[first : first + _BATCH]
+        records = executor.run(forgetting.read_worker_records(keys, some))
+        for id, record in zip(some, records, strict=True):
+            new = None if record is None else forgetting.without_sessions(record, ids)
+            if record is not None and new is not None:
+                changed += executor.run(stored_values.replace_in_worker_record(keys, id, record, new))
+    return changed

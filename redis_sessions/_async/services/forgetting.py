@@ -1,0 +1,322 @@
+"""Forget a user: remove the user's sessions, and everything that other keys say of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..._core.commands import conversations, forgetting, index_entries, loops, quarantine, sessions, trees
+from ..._core.commands.forgetting import SessionFacts
+from ..._core.commands.index_entries import CREATION_GRACE_MS
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import (
+    EntryKeys,
+    QuarantineKeys,
+    SessionKeys,
+    channel_keys,
+    index_keys,
+    quarantine_index,
+    session_keys,
+)
+from ...errors import InvalidInput, SessionDamaged, SessionsError
+from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
+from ..transport import primitives
+from ..transport.executor import Executor
+from . import erased_results, unlisted
+from .context import CacheContext
+from .deleter import delete_session
+from .worker_registry import leave_workers
+
+_COUNTED = (
+    "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents", "quarantined",
+)  # fmt: skip
+_BATCH = 100
+_PAUSE_SECONDS = 0.5
+"""The pause between two looks at entries whose sessions may be under creation."""
+
+
+class Forgetting:
+    """One call of `forget`. All that it does can be repeated, so a call that broke off is made again."""
+
+    def __init__(self, context: CacheContext, user: str) -> None:
+        self._context = context
+        self._user = user
+        self._began_us = 0
+        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._quarantined: dict[str, QuarantineKeys] = {}
+        self._categories: list[str] = []
+        self._forgotten: set[str] = set()
+        self._ids: list[str] = []
+        self._newer: set[str] = set()
+        """Sessions of the user that were created since the call began."""
+        self._problem: SessionDamaged | None = None
+        """The damage of a session of another user, from which a result could not be erased."""
+
+    async def run(self, *, find_unlisted: bool, documents: bool) -> ForgetResult:
+        """Forget the user. Return what was removed."""
+        self._began_us = await self._now_us()
+        await self._forget_quarantined()
+        if find_unlisted:
+            async for ids in unlisted.sessions_of(self._context, self._user):
+                await self._forget_batch(ids)
+        for index in forgetting.user_indexes(self._context.namespace, self._user):
+            for zset in index[2:]:
+                await self._forget_listed(index, zset)
+        await self._await_creations()
+        self._counts["worker_records"] += await leave_workers(self._executor, self._context.namespace, self._forgotten)
+        await self._forget_channel(self._user, "")
+        if find_unlisted:
+            channels, places = await unlisted.remove_traces(self._context, self._user, self._forgotten)
+            self._counts["channels"] += channels
+            self._counts["queue_entries"] += places
+        if documents:
+            await self._forget_documents()
+        if self._problem is not None:
+            raise self._problem
+        return ForgetResult(
+            self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
+            remaining=len(self._newer), **self._counts,
+        )  # fmt: skip
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    async def _forget_listed(self, index: EntryKeys, zset: str) -> list[str]:
+        """Forget the sessions in a zset of the user. Return those whose entries stay: they may be under creation."""
+        left: list[str] = []
+        while True:
+            found = await self._executor.run(forgetting.list_members(zset, index, len(left), _BATCH))
+            if not found:
+                return left
+            ids, others = forgetting.ids_of(found)
+            if others:
+                await self._executor.run(forgetting.remove_members(zset, index, others))
+            left += await self._forget_batch(ids, index)
+
+    async def _await_creations(self) -> None:
+        """Wait until each entry whose session does not exist is one of a session, or is old enough to be removed."""
+        due = time.monotonic() + CREATION_GRACE_MS / 1000 + _PAUSE_SECONDS
+        while time.monotonic() < due:
+            left: list[str] = []
+            for index in forgetting.user_indexes(self._context.namespace, self._user):
+                for zset in index[2:]:
+                    left += await self._forget_listed(index, zset)
+            if not set(left) - self._newer:
+                return
+            await primitives.sleep(_PAUSE_SECONDS)
+
+    async def _forget_batch(self, ids: Sequence[str], index: EntryKeys | None = None) -> list[str]:
+        """Forget sessions that an index of the user, or their own hash, names. Return those whose entries stay."""
+        found = await self._read(ids)
+        own = [one for one in found.values() if one is not None and self._is_old_own(one)]
+        await self._forget_sessions(own)
+        if index is None:
+            return []
+        stays: list[str] = []
+        others = [id for id in ids if id not in self._forgotten]
+        for id in others:
+            facts = found[id]
+            if facts is not None and facts.user == self._user:
+                stays.append(id)
+                self._newer.add(id)
+            elif await self._is_recent(index, id):
+                stays.append(id)
+        await self._remove_entries([index], [id for id in ids if id not in stays])
+        for id in others:
+            if id not in stays and found[id] is None:
+                keys = session_keys(self._context.namespace, id)
+                await self._executor.run(loops.discard(keys))
+                await self._remove_entries(forgetting.shared_indexes(self._context.namespace, keys.tag), [id])
+        return stays
+
+    def _is_old_own(self, facts: SessionFacts) -> bool:
+        return facts.user == self._user and facts.created_us <= self._began_us
+
+    async def _is_recent(self, index: EntryKeys, id: str) -> bool:
+        """Return whether an entry may belong to a session that is being created, or is about to belong to the user."""
+        times = await self._executor.get_many(forgetting.entry_times(index, id))
+        return max(times) > await self._now_us() - CREATION_GRACE_MS * 1000
+
+    async def _forget_sessions(self, found: Sequence[SessionFacts]) -> None:
+        """Forget sessions with all that is below them. Each step before the deletion can be repeated after a break."""
+        alone = [one for one in found if not one.is_in_tree]
+        await self._forget_alone(alone)
+        for one in found:
+            if one.is_in_tree and one.id not in self._forgotten:
+                await self._forget_tree(await self._highest_own(one))
+
+    async def _forget_alone(self, found: Sequence[SessionFacts]) -> None:
+        """Forget sessions without a tree, many in one round trip."""
+        await self._clean_up(found)
+        calls = [sessions.delete(self._keys(one), one.incarnation, "") for one in found]
+        results = await self._executor.run_many(calls)
+        for one, result in zip(found, results, strict=True):
+            if isinstance(result, SessionsError) or result.outcome in ("open", "parent"):
+                await delete_session(self._context, self._keys(one), one.incarnation, "")
+        await self._note_forgotten(found)
+
+    async def _forget_tree(self, top: SessionFacts) -> None:
+        """Forget a session with all sessions below it. A parent that belongs to another user loses the result."""
+        keys = self._keys(top)
+        below = await self._read_below(top)
+        everything = [top, *below]
+        if top.ancestors:
+            await self._end(top)
+            try:
+                self._counts["results"] += await erased_results.erase_results(self._context, top)
+            except SessionDamaged as problem:
+                self._problem = problem  # the session stays, because only it knows what is to be erased there
+                return
+        await self._clean_up(everything)
+        await delete_session(self._context, keys, top.incarnation, "")
+        if top.ancestors:
+            await erased_results.prune_members(self._context, top)
+        await self._note_forgotten(everything)
+
+    async def _highest_own(self, facts: SessionFacts) -> SessionFacts:
+        """Return the ancestor nearest to the root that belongs to the user, or the session itself."""
+        ancestors = await self._read(facts.ancestors)
+        for id in reversed(facts.ancestors):
+            one = ancestors[id]
+            if one is not None and one.user == self._user:
+                return one
+        return facts
+
+    async def _end(self, top: SessionFacts) -> None:
+        """End a session that has a parent, so that its result is in the parent before the text is removed there."""
+        if "finished" in top.fields:
+            return
+        keys = self._keys(top)
+        try:
+            change = await self._executor.run(sessions.set_status(keys, top.incarnation, "", "cancelled", "deleted"))
+        except SessionsError:
+            return  # it ended, or is damaged: the deletion says so
+        if change.members:
+            await self._context.run_queues.finalize_members(keys, change.members)
+
+    async def _read_below(self, top: SessionFacts) -> list[SessionFacts]:
+        try:
+            members = await self._executor.run(trees.list_members(self._keys(top), "", recursive=True))
+        except SessionsError:
+            return []  # damaged: the deletion finds what is below it
+        found = await self._read([member.id for member in members.members])
+        return [one for one in found.values() if one is not None]
+
+    # -- what other keys say of them -----------------------------------------------------------------------------------
+
+    async def _clean_up(self, found: Sequence[SessionFacts]) -> None:
+        """Remove sessions from queues, from the index of leases and from channels. Keep marked entries in the user's indexes."""
+        namespace = self._context.namespace
+        calls: list[Call[Any]] = []
+        for one in found:
+            calls += forgetting.leave_queues(namespace, one)
+            if "lease" in one.fields:
+                calls.append(forgetting.leave_leases(index_keys(namespace, "leases"), one.id))
+        self._counts["queue_entries"] += sum(await self._run(calls))
+        own_indexes = forgetting.user_indexes(namespace, self._user)
+        await self._remove_entries_of(found, own_indexes)
+        for one in found:
+            if one.id in self._quarantined:
+                await self._forget_quarantined_keys(one.id)
+            if "channel" in one.fields:
+                await self._forget_channel(one.text("channel"), one.id)
+        own = [one.id for one in found if one.user == self._user]
+        if own:
+            await self._run([call for index in own_indexes for call in forgetting.mark_entries(index, own)])
+
+    async def _forget_quarantined(self) -> None:
+        """Delete the sessions of the user that a repair moved out of the way."""
+        index = quarantine_index(self._context.namespace)
+        entries = await self._executor.run(quarantine.list_entries(index, self._context.namespace))
+        self._quarantined = {one.id: one.keys for one in entries}
+        whole = [one for one in entries if one.kind == "session"]
+        users = await self._executor.run_many([quarantine.read_user(one) for one in whole])
+        for one, user in zip(whole, users, strict=True):
+            if user == self._user:
+                await self._forget_quarantined_keys(one.id)
+        for id in (f"user {self._user}", self._user):  # the index of the user, and a channel
+            if id in self._quarantined:
+                await self._forget_quarantined_keys(id)
+
+    async def _forget_quarantined_keys(self, id: str) -> None:
+        keys = self._quarantined[id]
+        self._counts["quarantined"] += await self._executor.run(quarantine.delete(keys))
+        await self._executor.run(quarantine.leave(quarantine_index(self._context.namespace), keys))
+
+    async def _note_forgotten(self, found: Sequence[SessionFacts]) -> None:
+        """Remove the index entries of sessions that are deleted, and what was written while they were deleted."""
+        for one in found:
+            self._forgotten.add(one.id)
+            self._counts["messages"] += one.messages
+            if len(self._ids) < MAX_FORGOTTEN_IDS:
+                self._ids.append(one.id)
+        await self._run([loops.discard(self._keys(one)) for one in found])
+        await self._remove_entries_of(found, ())
+        namespace = self._context.namespace
+        working = [one for one in found if "run" in one.fields or "lease" in one.fields]
+        await self._run([call for one in working for call in forgetting.leave_queues(namespace, one)])
+
+    async def _remove_entries_of(self, found: Sequence[SessionFacts], but: Sequence[EntryKeys]) -> None:
+        """Remove sessions from the indexes that list them, but for some indexes."""
+        is_separate, now_us = self._context.run_queues.is_separate, await self._now_us()
+        calls: list[Call[Any]] = []
+        for one in found:
+            entries = [
+                index for index in one.record.entries(self._context.namespace, self._keys(one).tag) if index not in but
+            ]
+            calls += index_entries.remove(entries, [one.id], now_us, is_separate=is_separate)
+        self._counts["index_entries"] += sum(await self._run(calls))
+
+    async def _forget_channel(self, channel: str, id: str) -> None:
+        """Forget a channel that talks in a forgotten session, or in one that is gone."""
+        try:
+            keys = channel_keys(self._context.namespace, channel)
+        except InvalidInput:
+            return
+        current = await self._executor.run(conversations.current_id(keys))
+        if not current:
+            return
+        is_forgotten = current in (id, *self._forgotten)
+        if is_forgotten or not await self._executor.run(
+            index_entries.exists(session_keys(self._context.namespace, current))
+        ):
+            self._counts["channels"] += await self._executor.run(conversations.remove(keys, current))
+
+    async def _forget_documents(self) -> None:
+        """Delete the categories of documents that have the user's ID as a part between slashes."""
+        categories = self._context.categories
+        for category in await categories.registered():
+            if self._user in category.split("/"):
+                self._counts["documents"] += await categories.delete(category)
+                self._categories.append(category)
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _executor(self) -> Executor:
+        return self._context.executor
+
+    def _keys(self, facts: SessionFacts) -> SessionKeys:
+        keys = session_keys(self._context.namespace, facts.id)
+        keys.set_ancestors(facts.ancestors)
+        return keys
+
+    async def _now_us(self) -> int:
+        return await self._executor.run(index_entries.server_time(self._context.namespace))
+
+    async def _read(self, ids: Sequence[str]) -> dict[str, SessionFacts | None]:
+        calls = [forgetting.read_facts(session_keys(self._context.namespace, id)) for id in ids]
+        return dict(zip(ids, await self._executor.get_many(calls), strict=True))
+
+    async def _remove_entries(self, indexes: Sequence[EntryKeys], ids: Sequence[str]) -> None:
+        if ids:
+            is_separate, now_us = self._context.run_queues.is_separate, await self._now_us()
+            calls = index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
+            self._counts["index_entries"] += sum(await self._run(calls))
+
+    async def _run(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Return the results of calls, 400 a round trip."""
+        results: list[Any] = []
+        for first in range(0, len(calls), 4 * _BATCH):
+            results += await self._executor.get_many(calls[first : first + 4 * _BATCH])
+        return results

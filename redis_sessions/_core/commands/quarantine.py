@@ -1,0 +1,73 @@
+"""Calls on the quarantine: the keys to which repairs move damaged data, and the index that names these keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ..protocol.call import Call, invoke
+from ..protocol.keys import IndexKeys, QuarantineKeys, quarantined_key_of
+from ..protocol.scripts import script
+
+QUARANTINE_MS = 30 * 24 * 3600 * 1000
+"""The time for which damaged data is kept."""
+MAX_ENTRIES = 10_000
+"""The number of keys that the index of the quarantine names. Older ones are not named any more."""
+
+
+class Quarantined(NamedTuple):
+    """A key of the quarantine."""
+
+    key: str
+    kind: str
+    """session, messages, ledger or values."""
+    keys: QuarantineKeys
+
+    @property
+    def id(self) -> str:
+        """The ID of the session, the agent or the index."""
+        return self.keys.id
+
+
+def list_entries(index: IndexKeys, namespace: str) -> Call[list[Quarantined]]:
+    """Read the keys of the quarantine, the newest first. Some may have expired."""
+
+    def read(reply: list[bytes]) -> list[Quarantined]:
+        found = [(key, quarantined_key_of(namespace, key)) for key in reply]
+        return [Quarantined(key.decode(), *one) for key, one in found if one is not None]
+
+    return Call(("ZREVRANGEBYSCORE", index.ids, "+inf", "-inf", "LIMIT", 0, MAX_ENTRIES), index, read, writes=False)
+
+
+def keep(keys: QuarantineKeys, values: Mapping[bytes, bytes]) -> Call[None]:
+    """Keep values for 30 days, before they are removed where they were."""
+    named = [part for pair in values.items() for part in pair]
+    return invoke(script("quarantine/keep"), keys, lambda reply: None, keep_ms=QUARANTINE_MS, rest=named)
+
+
+def enter(index: IndexKeys, keys: Sequence[str], now_ms: int) -> list[Call[None]]:
+    """Enter keys into the index of the quarantine. Entries older than 30 days leave it."""
+    named = [part for key in keys for part in (now_ms, key)]
+    return [
+        Call(("ZADD", index.ids, *named), index, lambda reply: None),
+        Call(("ZREMRANGEBYSCORE", index.ids, "-inf", now_ms - QUARANTINE_MS), index, lambda reply: None),
+        Call(("PEXPIRE", index.ids, QUARANTINE_MS), index, lambda reply: None),
+    ]
+
+
+def read_user(entry: Quarantined) -> Call[str]:
+    """Read the user of a session in the quarantine, or ''."""
+    return Call(
+        ("HGET", entry.key, "user"), entry.keys, lambda reply: reply.decode(errors="replace") if reply else "",
+        writes=False,
+    )  # fmt: skip
+
+
+def delete(keys: QuarantineKeys) -> Call[int]:
+    """Delete all keys of a session, a queue or an index in the quarantine."""
+    return Call(("DEL", keys.session, keys.messages, keys.ledger, keys.values), keys, int)
+
+
+def leave(index: IndexKeys, keys: QuarantineKeys) -> Call[int]:
+    """Take the keys of a session, a queue or an index out of the index of the quarantine."""
+    return Call(("ZREM", index.ids, keys.session, keys.messages, keys.ledger, keys.values), index, int)

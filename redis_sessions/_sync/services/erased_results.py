@@ -1,0 +1,87 @@
+# Generated from _async/services/erased_results.py by tools/mirror.py; edit that file.
+"""Erase the result of a forgotten session from its parent, which belongs to another user, and from the root of their tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..._core.commands import import_staging, stored_values, tree_room, trees
+from ..._core.commands.forgetting import SessionFacts
+from ..._core.commands.result_erasure import ResultOf, record_erasure
+from ..._core.commands.trees import Member
+from ..._core.protocol.keys import SessionKeys, session_keys
+from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound
+from .context import CacheContext
+
+_MAX_ATTEMPTS = 50
+_BATCH = 100
+
+
+def erase_results(context: CacheContext, top: SessionFacts) -> int:
+    """Erase the result of a session, and what the records of its tree say of it and of the sessions below it.
+
+    The messages stay where they are, with a text that says that the result was forgotten. Neither the revision nor the
+    counters of the parent change, and no lease is needed. Return how many messages and records were changed.
+
+    Cost: one round trip for each 1,000 messages of the parent, and three more.
+    """
+    parent, root = (session_keys(context.namespace, top.ancestors[at]) for at in (0, -1))
+    result = ResultOf(top.incarnation, top.fields.get("report"))
+    try:
+        return _erase_from_parent(context, parent, result) + _erase_records(context, root, top)
+    except SessionNotFound:
+        return 0
+
+
+def _erase_from_parent(context: CacheContext, parent: SessionKeys, result: ResultOf) -> int:
+    erased = 0
+    for _ in range(_MAX_ATTEMPTS):
+        page = context.executor.run(import_staging.read(parent, ""))
+        last, index = page.counters.last_seq, 0
+        changes = result.in_fields(page.fields)
+        while True:
+            changes += result.in_list(page.elements, index)
+            if changes and not context.executor.run(stored_values.replace_values(parent, changes)):
+                break  # messages moved since: look again
+            erased, changes, index = erased + len(changes), [], index + len(page.elements)
+            if page.last_seq >= last or not page.elements:
+                return erased
+            call = import_staging.read(parent, page.incarnation, after=page.last_seq, last=last)
+            page = context.executor.run(call)
+    raise ConcurrentModification(session_id=parent.id, tries=_MAX_ATTEMPTS)
+
+
+def _erase_records(context: CacheContext, root: SessionKeys, top: SessionFacts) -> int:
+    for _ in range(_MAX_ATTEMPTS):
+        fields = context.executor.run(stored_values.read_fields(root))
+        members = stored_values.members_of(fields)
+        numbers = {member.number for member in _members_from(members, top)}
+        changes = record_erasure(fields, numbers)
+        if not changes or context.executor.run(stored_values.replace_values(root, changes)):
+            return sum(place.startswith(b".member_result.") for place, _, _ in changes)
+    raise ConcurrentModification(session_id=root.id, tries=_MAX_ATTEMPTS)
+
+
+def prune_members(context: CacheContext, top: SessionFacts) -> None:
+    """Remove the records of a deleted session, and of those below it, from the root. Cost: a round trip for each level."""
+    root = session_keys(context.namespace, top.ancestors[-1])
+    try:
+        found = context.executor.run(trees.list_members(root, "", recursive=True))
+    except (SessionNotFound, SessionDamaged):
+        return  # the records say nothing any more
+    left = _members_from(found.members, top)
+    while left:
+        parents = {member.parent for member in left}
+        leaves = [member for member in left if member.number not in parents]
+        for first in range(0, len(leaves), tree_room.MAX_PRUNED):
+            some = leaves[first : first + tree_room.MAX_PRUNED]
+            context.executor.run(tree_room.prune_members(root, found.incarnation, context.namespace, some))
+        left = [member for member in left if member.number in parents]
+
+
+def _members_from(members: Sequence[Member], top: SessionFacts) -> list[Member]:
+    """Return the member that a session is, and all members below it."""
+    lineage = top.lineage
+    number = -1 if lineage is None else lineage.number
+    own = [member for member in members if member.number == number and member.id == top.id]
+    return [*own, *tree_room.members_below(members, number)]

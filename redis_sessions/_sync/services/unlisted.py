@@ -1,0 +1,128 @@
+# Generated from _async/services/unlisted.py by tools/mirror.py; edit that file.
+"""Find what no index names, by the names of all keys: for `forget` and for repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from redis.exceptions import RedisError
+
+from ..._core.commands import conversations, forgetting, import_staging, index_entries, stored_values
+from ..._core.commands.index_entries import all_indexes, entry_keys_of
+from ..._core.protocol.keys import (
+    channel_of,
+    every_channel,
+    every_session,
+    every_staged_session,
+    session_id_of,
+    session_keys,
+    staged_keys_of,
+)
+from ..._core.protocol.transport_errors import TransportError
+from ...errors import AccessDenied, StoreUnavailable
+from .context import CacheContext
+
+_BATCH = 200
+_PAGE = 1000
+
+
+def scan(context: CacheContext, pattern: str) -> Iterator[bytes]:
+    """Yield the keys that match a pattern, some perhaps twice.
+
+    Raises:
+        AccessDenied: the user may not SCAN.
+        StoreUnavailable: a server did not answer.
+    """
+    where = context.executor.where
+    try:
+        for key in context.router.scan(pattern):
+            yield key
+    except (TransportError, RedisError) as problem:
+        if "NOPERM" in str(problem) or "permission" in str(problem):
+            raise AccessDenied(where=where, detail=f"this needs the right to SCAN: {problem}") from None
+        raise StoreUnavailable(where=where, waited=0.0, detail=str(problem)) from None
+
+
+def scan_batches(context: CacheContext, pattern: str) -> Iterator[list[bytes]]:
+    """Yield the keys that match a pattern, 200 at once. See `scan`."""
+    batch: list[bytes] = []
+    for key in scan(context, pattern):
+        batch.append(key)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def sessions_of(context: CacheContext, user: str) -> Iterator[list[str]]:
+    """Yield the IDs of a user's sessions, whether an index names them or not."""
+    for keys in scan_batches(context, every_session(context.namespace)):
+        ids = [id for id in (session_id_of(context.namespace, key) for key in keys) if id is not None]
+        calls = [forgetting.read_user(session_keys(context.namespace, id)) for id in ids]
+        users = context.executor.run_many(calls)
+        yield [id for id, found in zip(ids, users, strict=True) if found == user]
+
+
+def remove_traces(context: CacheContext, user: str, forgotten: set[str]) -> tuple[int, int]:
+    """Remove what still names the sessions of a user: their IDs in other sessions, channels, queues, imports and indexes.
+
+    Return how many channels and how many places in queues there were.
+    """
+    _remove_as_parent(context, forgotten)
+    _remove_staged(context, user)
+    for keys in scan_batches(context, all_indexes(context.namespace)):
+        for key in keys:
+            index = entry_keys_of(context.namespace, key.decode(errors="replace"))
+            if index is not None:
+                context.indexer.repairs.sweep(index)
+    return _remove_channels(context, user, forgotten), _leave_queues(context, forgotten)
+
+
+def _remove_as_parent(context: CacheContext, forgotten: set[str]) -> None:
+    """Remove the field `parent` of sessions that name a forgotten one. Only `create` makes such a session."""
+    for keys in scan_batches(context, every_session(context.namespace)):
+        ids = [id for id in (session_id_of(context.namespace, key) for key in keys) if id is not None]
+        sessions = [session_keys(context.namespace, id) for id in ids]
+        parents = context.executor.run_many([forgetting.read_field(one, "parent") for one in sessions])
+        for one, parent in zip(sessions, parents, strict=True):
+            if isinstance(parent, bytes) and parent.decode(errors="replace") in forgotten:
+                context.executor.run(stored_values.replace_values(one, [(b".parent", parent, b"")]))
+
+
+def _remove_staged(context: CacheContext, user: str) -> None:
+    """Delete sessions of a user that are being imported, so that the import fails."""
+    for keys in scan_batches(context, every_staged_session(context.namespace)):
+        for key in keys:
+            staged = staged_keys_of(context.namespace, key)
+            if staged is not None and context.executor.run(import_staging.read_staged_user(staged)) == user:
+                context.executor.run(import_staging.discard_staged(staged))
+
+
+def _remove_channels(context: CacheContext, user: str, forgotten: set[str]) -> int:
+    """Forget channels of forgotten sessions, and those with the user's ID in their names whose session is gone."""
+    removed = 0
+    for keys in scan_batches(context, every_channel(context.namespace)):
+        channels = [one for one in (channel_of(context.namespace, key) for key in keys) if one is not None]
+        current = context.executor.get_many([conversations.current_id(one) for one in channels])
+        for one, id in zip(channels, current, strict=True):
+            is_named = user in one.id and id not in forgotten
+            if is_named and id:
+                is_named = not context.executor.run(index_entries.exists(session_keys(context.namespace, id)))
+            if id in forgotten or is_named:
+                removed += context.executor.run(conversations.remove(one, id))
+    return removed
+
+
+def _leave_queues(context: CacheContext, forgotten: set[str]) -> int:
+    """Remove the members of all queues that name a forgotten session."""
+    removed = 0
+    for agent in context.run_queues.agents():
+        queue = context.run_queues.queue_of(agent)
+        for zset in (queue.queue, queue.check_at, queue.ready, queue.running):
+            first = 0
+            while members := context.executor.run(forgetting.list_members(zset, queue, first, _PAGE)):
+                named = [one for one in members if forgetting.names_any(one, forgotten)]
+                first += len(members) - len(named)
+                if named:
+                    removed += context.executor.run(forgetting.remove_members(zset, queue, named))
+    return removed

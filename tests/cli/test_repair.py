@@ -1,0 +1,163 @@
+"""`doctor --repair`: damaged data goes to the quarantine, what is sound stays, and everything works again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from redis_sessions import SessionCache, SessionsError
+from redis_sessions._core.commands import damage
+from redis_sessions._core.commands.import_schema import REQUIRED
+from redis_sessions._core.protocol.keys import agent_keys, channel_keys, session_keys
+from redis_sessions.cli.repair import Repair, Repairer
+from tests.attacks import test_damage
+from tests.support.command_line import run
+from tests.support.dump import traces
+from tests.support.servers import Server, binaries
+
+X = {"role": "user", "content": "hello"}
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """Yield a server of one test alone."""
+    server = Server(binaries()["valkey-9"])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def cache(own: Server, namespace: str) -> Iterator[SessionCache]:
+    """Yield a cache on this server."""
+    with SessionCache.from_url(own.url, namespace=namespace, max_children=None) as cache:
+        yield cache
+
+
+def repair(cache: SessionCache, *, dry_run: bool = False) -> list[Repair]:
+    """Repair in this process."""
+    return list(Repairer(cache, dry_run).run(lambda checked: None))
+
+
+def test_sound_data_has_no_damage(cache: SessionCache) -> None:
+    """Sessions with every kind of field, a held lease, waiting messages and a channel are left alone."""
+    test_damage.fill(cache)
+    cache.conversation("channel").append(X)
+    lease = cache.create("held").lease(60)
+    lease.acquire()
+    cache.session("held").send("hi")
+    run = cache.claim("worker")
+    assert run is not None
+    run.fail(reason="no luck")
+    capped = cache.create("capped", max_messages=3)
+    for _ in range(5):
+        capped.append(X)
+    capped.pin(capped.info().last_seq)
+    for _ in range(5):
+        capped.append(X)
+    assert repair(cache) == []
+    lease.release()
+
+
+def test_each_kind_of_damage_is_moved_and_told(cache: SessionCache, own: Server) -> None:
+    """The command names each damaged thing and the key that holds it, and a second run finds nothing."""
+    client, namespace = own.client, cache.namespace
+    keys = {
+        name: session_keys(namespace, name)
+        for name in ("value", "message", "foreign", "torn", "counters", "type", "list")
+    }
+    for name in keys:
+        cache.create(name).append(X, X, X)
+    cache.conversation("channel")
+    cache.session("value").state.put("good", 1)
+    cache.session("value").spawn("worker")
+    client.hset(keys["value"].session, mapping={"state.bad": b"{", "var.bad": b"\xff", "type": b"x"})
+    broken: Any = client.lindex(keys["message"].messages, 1)
+    client.lset(keys["message"].messages, 1, broken[:-3])
+    client.lset(keys["message"].messages, 2, "junk")
+    client.rpush(keys["foreign"].messages, "f1", "f2")
+    client.delete(keys["torn"].messages)
+    client.hset(keys["counters"].session, "counters", "x")
+    client.set(keys["type"].session, "x")
+    client.delete(keys["list"].session)
+    queue = agent_keys(namespace, "worker")
+    client.zadd(queue.ready, {b"\xff": 1})
+    client.set(channel_keys(namespace, "channel").channel, b"\xff")
+    options = ("--url", own.url, "--namespace", namespace)
+    looked = repair(cache, dry_run=True)
+    found = [one._asdict() for one in looked]
+    assert {one.is_repaired for one in looked} == {False}
+    done = run("doctor", "--repair", *options)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(found)} damaged, {len(found)} moved" in done.stdout
+    for one in found:
+        assert f"moved to {one['key']}: " in done.stdout
+        assert client.exists(one["key"]), one
+        assert 0 < client.pttl(one["key"]) <= 30 * 24 * 3600 * 1000
+    kinds = sorted((one["kind"], one["name"]) for one in found)
+    assert kinds == [
+        ("channel", "channel"), ("member", "queue of worker"), ("message", "foreign"), ("message", "foreign"),
+        ("message", "message"), ("session", "counters"), ("session", "list"), ("session", "torn"), ("session", "type"),
+        ("value", "value"), ("value", "value"),
+    ]  # fmt: skip
+    again = run("doctor", "--repair", "--dry-run", "--json", *options)
+    assert (again.returncode, json.loads(again.stdout)) == (0, {"checked": 5, "damaged": []})
+    check_that_all_works(cache)
+
+
+def check_that_all_works(cache: SessionCache) -> None:
+    """Check that the sessions that stayed work, and that the others can be created again."""
+    assert cache.session("value").state.all() == {"good": 1}
+    assert cache.session("foreign").append(X).count == 4
+    message = cache.session("message")
+    assert [str(one.content) for one in message.history()] == ["hello", "[damaged message]", "[damaged message]"]
+    assert message.append(X).count == 4
+    assert cache.import_sessions(list(message.export()), on_conflict="replace").messages == 4
+    for name in ("torn", "counters", "type", "list"):
+        assert cache.create(name).append(X).count == 1
+    assert cache.conversation("channel").append(X).count == 1
+    assert cache.claim("worker") is not None
+
+
+def test_quarantined_data_of_a_user_is_forgotten(cache: SessionCache, own: Server) -> None:
+    """`forget` also deletes what a repair moved out of the way."""
+    for name in ("whole-mia7", "part-mia7"):
+        cache.create(name, user_id="mia7").append({"role": "user", "content": "mia7"})
+    own.client.hset(session_keys(cache.namespace, "whole-mia7").session, "counters", "x")
+    own.client.hset(session_keys(cache.namespace, "part-mia7").session, "state.x", b"{mia7")
+    assert len(repair(cache)) == 2
+    assert cache.forget("mia7").quarantined == 3
+    cache._context.indexer.flush()
+    assert traces([own.client], "mia7") == []
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_every_damaged_field_is_repaired(cache: SessionCache, own: Server, at: int) -> None:
+    """After a repair each call on a session with any damaged field works, or says that the session is gone."""
+    child, client = test_damage.fill(cache), own.client
+    stored = {key: client.dump(key) for key in client.keys("*")}
+    damaged = [session_keys(cache.namespace, id).session for id in ("root", child)]
+    places = [(key, field) for key in damaged for field in sorted(client.hkeys(key))]
+    for key, field in places[at::3]:
+        pipe = client.pipeline(transaction=False)
+        pipe.flushall()
+        for other, data in stored.items():
+            pipe.restore(other, 3_600_000, data or b"", replace=True)
+        pipe.hset(key, field, b"\xff\xfe {")
+        pipe.execute()
+        repair(cache)
+        for name in ("info", "append", "state", "ledger", "export"):
+            try:
+                test_damage.operations(cache, child)[name]()
+            except SessionsError as problem:
+                if "damaged" in str(problem):
+                    pytest.fail(f"{name} with a damaged {field!r}: {problem}")
+        assert repair(cache) == [], field
+
+
+def test_fields_of_later_versions_are_left_alone() -> None:
+    """A field that this version does not know is not damage."""
+    fields = dict.fromkeys((name.encode() for name in REQUIRED), b"")
+    assert not [one for one in damage.check_fields("a", {**fields, b"later": b"\xff"}) if "later" in one.place]

@@ -1,0 +1,101 @@
+"""The `audit` hook: it is called once after each order that succeeded, and cannot stop one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from redis_sessions import AsyncSessionCache, AuditRecord, InvalidInput, SessionCache, SessionNotFound
+from tests.conftest import Engines
+
+X = {"role": "user", "content": "x"}
+
+
+def test_each_order_is_recorded(url: str, namespace: str) -> None:
+    """Delete, cancel, force release, import, prune and forget each have a record that says what was done to what."""
+    records: list[AuditRecord] = []
+    with SessionCache.from_url(url, namespace=namespace, audit=records.append, actor="ops") as cache:
+        session = cache.create("a", user_id="mia")
+        session.append(X)
+        lines = list(session.export())
+        lease = session.lease(30, owner="w")
+        copy_context().run(lease.acquire)  # as another task
+        cache.session("a").lease().release(force=True)
+        session.cancel(reason="no longer needed")
+        assert cache.delete("a")
+        assert not cache.delete("a")
+        cache.import_sessions(lines)
+        cache.import_sessions(lines, on_conflict="skip")
+        assert cache.forget("mia").sessions == 1
+        cache.create("b")
+        assert cache.prune(max_sessions=1) == 0
+        cache.create("c")
+        assert cache.prune(max_sessions=1) == 1
+    told = [(one.action, one.session_id or one.user_id) for one in records]
+    assert told == [
+        ("force_release", "a"), ("cancel", "a"), ("delete", "a"), ("import", "a"), ("forget", "mia"), ("prune", None),
+    ]  # fmt: skip
+    release, cancel, _, imported, forgot, pruned = records
+    assert {(one.actor, one.host, one.pid, one.namespace) for one in records} == {
+        ("ops", platform.node(), os.getpid(), namespace)
+    }
+    assert release.details == {"fence": 2}
+    assert cancel.reason == "no longer needed"
+    assert (imported.details["imported"], forgot.details["messages"], pruned.details) == (1, 1, {"sessions": 1})
+    assert records == sorted(records, key=lambda one: one.at)
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_failure_of_the_hook_is_logged(url: str, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An order succeeds although the hook raises, and an order that fails has no record."""
+    calls: list[str] = []
+
+    def hook(record: AuditRecord) -> None:
+        calls.append(record.action)
+        raise OSError("the disk is full")
+
+    with SessionCache.from_url(url, namespace=namespace, audit=hook) as cache, caplog.at_level(logging.ERROR):
+        cache.create("a")
+        assert cache.delete("a")
+        with pytest.raises(SessionNotFound):
+            cache.session("a").cancel()
+    assert calls == ["delete"]
+    assert "the audit hook failed for delete of a" in caplog.text
+
+
+def test_hook_of_asyncio_is_awaited(engines: Engines, namespace: str) -> None:
+    """A cache for asyncio awaits an async hook, and calls a plain one."""
+    url = engines.administrator_url("path")
+    calls: list[str] = []
+
+    async def slow(record: AuditRecord) -> None:
+        await asyncio.sleep(0)
+        calls.append(record.actor)
+
+    async def main(hook: Any) -> None:
+        async with AsyncSessionCache.from_url(url, namespace=namespace, audit=hook) as cache:
+            await cache.create("a", user_id="mia")
+            await (await cache.create("b")).spawn("worker")
+            assert (await cache.forget("mia", find_unlisted=True)).sessions == 1
+            assert await cache.delete("b")
+
+    asyncio.run(main(slow))
+    asyncio.run(main(lambda record: calls.append(record.actor)))
+    assert calls == [f"{platform.node()}:{os.getpid()}"] * 4
+
+
+async def _hook(record: AuditRecord) -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize("options", [{"audit": "x"}, {"audit": _hook}, {"actor": "two words"}, {"actor": ""}])
+def test_bad_hook_is_refused(options: dict[str, Any]) -> None:
+    """A hook that cannot be called, an async one of a plain cache, and a bad actor are refused at once."""
+    with pytest.raises(InvalidInput):
+        SessionCache.from_url("fake://", **options)
