@@ -12,7 +12,6 @@ from ...models.formats import MessageFormat, format_named
 from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
-from ...models.turns import Turn
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, encode
@@ -28,7 +27,7 @@ MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
 PAGE = 1000
 """Messages of one page of the history."""
-MAX_SCANNED_MESSAGES = 100_000
+MAX_SCANNED_MESSAGES = 5000
 """Messages that one filtered read looks at. The rest is read with the next call."""
 MAX_BATCH_MESSAGES = 10_000
 PAGE_BYTES = 1024 * 1024
@@ -253,21 +252,38 @@ def _stored_format(name: str) -> MessageFormat | None:
         return None
 
 
-def turn(keys: SessionKeys, incarnation: str, number: int) -> Call[Turn | None]:
-    """Read one turn by its number, 0 for the last. None when there is none, or its user message is not retained."""
+class TurnPlace(NamedTuple):
+    """The place of a turn, or where to go on to find it."""
 
-    def read_turn(reply: Any) -> Turn | None:
-        found, _, number, first, elements, *rest = reply
-        if not number:
-            return None
-        low, gaps = rest
-        listed = len(elements) - (low != first)
-        seqs = [*([first] if low != first else []), *seqs_from(low, listed, parse_gaps(gaps.decode()))]
-        return Turn(number, [decode(element, seq, found.decode()) for seq, element in zip(seqs, elements, strict=True)])
+    number: int
+    """The turn. 0 when there is none, -1 when it lies further back."""
+    first: int
+    """The seq of the first message, or the seq to go on below."""
+    behind: int
+    """The seq behind the last message."""
+    turn: int = 0
+    """The number of the turn that begins behind `first`."""
+    messages: Sequence[Message] = ()
+    """All messages of the turn, or none when they must be read in pages."""
 
+
+def find_turn(keys: SessionKeys, incarnation: str, number: int, before: TurnPlace | None = None) -> Call[TurnPlace]:
+    """Find one turn by its number, 0 for the last. `before` is what the last call found, if that was a part of the way."""
+
+    def read_place(reply: Any) -> TurnPlace:
+        found, _, number, first, behind, rest, *listing = reply
+        if number < 1:
+            return TurnPlace(number, first, behind, rest if number else 0)
+        low, gaps = listing
+        seqs = [*([first] if low != first else []), *seqs_from(low, len(rest) - (low != first), parse_gaps(gaps.decode()))]
+        incarnation = found.decode()
+        messages = [decode(element, seq, incarnation) for seq, element in zip(seqs, rest, strict=True)] if rest else []
+        return TurnPlace(number, first, behind, messages=messages)
+
+    below, behind, turn = (before.first, before.behind, before.turn) if before is not None else (0, 0, 0)
     return invoke(
-        script("messages/read_turn"), keys, read_turn, incarnation=incarnation, number=number,
-        max_scanned=MAX_SCANNED_MESSAGES, writes=False,
+        script("messages/read_turn"), keys, read_place, incarnation=incarnation, number=number,
+        max_scanned=MAX_SCANNED_MESSAGES, below=below, behind=behind, turn=turn, writes=False,
     )  # fmt: skip
 
 

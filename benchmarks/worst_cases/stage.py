@@ -1,0 +1,113 @@
+"""The stage of a worst case: a server, a cache, and what the server spends on each call that is measured."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+
+from redis_sessions import Session, SessionCache
+from redis_sessions._core.protocol.scripts import names, script
+from redis_sessions._sync.transport.connections import NodeClient
+from tests.support.servers import Server
+
+MESSAGE_BYTES = 1_000_000
+"""The payload of the largest message at the defaults."""
+BATCH = 10_000
+"""The largest batch."""
+_SETTLE_SECONDS = 0.0005
+"""The server has gone to sleep by then, so that the system has counted its time."""
+
+
+class Cost(NamedTuple):
+    """What one call cost the server."""
+
+    microseconds: float
+    commands: int
+    """Commands that the script ran."""
+    reply_bytes: int
+
+
+class Stage:
+    """A server with a cache. `scale` divides what is stored: 1 for the bounds of the defaults."""
+
+    def __init__(self, server: Server, scale: int = 1) -> None:
+        self.server = server
+        self.scale = scale
+        self.client: redis.Redis = server.client
+        self.cache = SessionCache.from_url(server.url, ttl=None, max_messages=None, timeout=60, retry_for=60)
+        self.costs: dict[str, list[Cost]] = {}
+        self._names = {script(name).sha: name for name in names()}
+        self._schedstat = Path(f"/proc/{server.process.pid}/schedstat")
+        self._lock = threading.Lock()
+
+    def scaled(self, number: int) -> int:
+        """Return a number of stored things at the scale, at least 4."""
+        return max(number // self.scale, 4)
+
+    def session(self, **options: Any) -> Session:
+        """Create a session."""
+        return self.cache.create(**options)
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure the calls of a block, one by one. The index upkeep of what came before is over when the block begins."""
+        self.cache._context.indexer.flush()
+        original = NodeClient.send
+
+        def send(client: NodeClient, *commands: Any, **options: Any) -> list[Any]:
+            with self._lock:
+                return [self._measure(lambda one=one: original(client, one, **options)[0], one) for one in commands]
+
+        NodeClient.send = send  # type: ignore[method-assign, assignment]
+        try:
+            yield
+            self.cache._context.indexer.flush()
+        finally:
+            NodeClient.send = original  # type: ignore[method-assign]
+
+    def _measure(self, send: Callable[[], Any], command: Any) -> Any:
+        before, began = self._commands(), self._cpu_time()
+        reply = send()
+        time.sleep(_SETTLE_SECONDS)
+        spent, after = self._cpu_time() - began, self._commands()
+        name = self._names.get(command[1], "EVALSHA") if command[0] == "EVALSHA" else command[0]
+        if name not in ("SCRIPT", "PING"):
+            self.costs.setdefault(name, []).append(Cost(spent / 1000, after - before - 2, _size(reply)))
+        return reply
+
+    def _cpu_time(self) -> int:
+        """Return the time that the server's main thread has run, in nanoseconds."""
+        return int(self._schedstat.read_text().split()[0])
+
+    def _commands(self) -> int:
+        found: Any = self.client.info("commandstats")
+        return sum(one["calls"] for one in found.values())
+
+    def close(self) -> None:
+        """Close the cache and remove the data."""
+        self.cache.close()
+        self.client.flushall()
+
+
+class Case(NamedTuple):
+    """A worst case. `act` stores the data and measures the calls."""
+
+    name: str
+    act: Callable[[Stage], None]
+
+
+def text(size: int, role: str = "user") -> dict[str, Any]:
+    """Return a message whose payload has about so many bytes."""
+    return {"role": role, "content": "x" * max(size - 40, 1)}
+
+
+def _size(reply: Any) -> int:
+    if isinstance(reply, list):
+        return sum(map(_size, reply))
+    return len(reply) if isinstance(reply, bytes) else 8
