@@ -7,7 +7,7 @@
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
 local function copy_transcript(session, messages, child, child_messages, caps, now_us, boundary, up_to)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
-    'settings', 'pins'})
+    'settings', 'pins', 'summary'})
   local max_messages, cap_policy = string.match(caps, '^(%d+) (%S+)')
   local pins, refusal = (fields.pins or 0) + 0, nil
   if string.match(fields.settings, '^%d+') ~= max_messages then
@@ -50,7 +50,7 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     local field = 'kept.' .. seq
     redis.call('HSET', child, field, redis.call('HGET', session, field))
   end
-  for _, name in ipairs({'system', 'system_tokens', 'cleared', 'format'}) do
+  for _, name in ipairs({'system', 'system_tokens', 'cleared', 'format', 'summary'}) do
     if fields[name] then redis.call('HSET', child, name, fields[name]) end
   end
   if pins > 0 then redis.call('HSET', child, 'pins', pins) end
