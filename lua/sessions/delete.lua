@@ -35,6 +35,6 @@ local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or 
 if #left > 0 then return {'parent', number, unpack(left)} end
 notify_holder(held or nil, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
-redis.call('DEL', session, messages)
+redis.call('UNLINK', session, messages)
 notify_waiters(lease_waiters or '', 'ask', '0 0')
 return {'deleted', number}

@@ -45,7 +45,7 @@ for at = 1, replaced > 0 and #staged or 0 do
   end
 end
 for at = #staged * 4 + 1, #keys do old[#old + 1] = keys[at] end
-apply('DEL', old)
+apply('UNLINK', old)
 for at, expiry in ipairs(expiries) do
   local first, session, messages = at * 4 - 3, sessions[at], old[at]
   redis.call('RENAME', keys[first], session)

@@ -42,7 +42,7 @@ for at, number in ipairs(numbers) do
     end
     local is_cleaned = top == '' and is_open and cleanup == 'delete'
     if is_cleaned then keep_member_result(root, number, reason or cancelled_why or '', result or '') end
-    if top ~= '' or is_cleaned then redis.call('DEL', session, messages) end
+    if top ~= '' or is_cleaned then redis.call('UNLINK', session, messages) end
     member.status = top ~= '' and 'deleted' or is_open and 'cancelled' or member.status
     redis.call('HSET', root, field, format_member(member))
     notify_waiters(lease_waiters or '', 'ask', '0 0')

@@ -12,7 +12,7 @@ COMMANDS = (
     "evalsha", "script|load", "script|exists", "publish", "subscribe", "ping", "time",
     "del", "exists", "get", "persist", "pexpire", "pexpireat", "pttl", "rename", "set",
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hset", "hsetnx",
-    "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
+    "unlink", "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
     "zadd", "zcard", "zcount", "zincrby", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore",
     "zrevrangebyscore", "zscore",
 )  # fmt: skip

@@ -31,6 +31,8 @@ _TEXT_FIELDS = {
     "task": "task",
     "parent_id": "parent",
 }
+MAX_ROWS = 200
+"""Sessions that one call reads."""
 MAX_LAST_MESSAGE_BYTES = 4096
 """A longer last message is shown by its time alone."""
 
@@ -80,29 +82,19 @@ def count_entries(zset: str, index: EntryKeys) -> Call[int]:
     return Call(("ZCARD", zset), index, int, writes=False)
 
 
-def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) -> list[Call[list[AnyRow | None]]]:
-    """Read sessions as a list shows them, None for one that is gone: many in one call, unless each has its own server."""
-
-    def read(ids: list[str], found: list[Any]) -> list[AnyRow | None]:
-        return [read_row(id, one[0], one[1], one[2], now_us) for id, one in zip(ids, found, strict=True)]
-
-    return [_read(some, FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
-
-
-def _parts(keys: Sequence[SessionKeys], size: int) -> list[Sequence[SessionKeys]]:
-    return [keys[first : first + size] for first in range(0, len(keys), size)]
-
-
-def _read(
-    keys: Sequence[SessionKeys], fields: Sequence[str], max_bytes: int, read: Callable[[list[str], list[Any]], T]
-) -> Call[T]:
+def read_rows(keys: Sequence[SessionKeys], now_us: int) -> Call[list[AnyRow | None]]:
+    """Read sessions of one server as a list shows them, None for one that is gone. A reply of about 1 MB leaves out the rest."""
     ids = [one.id for one in keys]
+
+    def read(reply: list[Any]) -> list[AnyRow | None]:
+        return [read_row(id, one[0], one[1], one[2], now_us) for id, one in zip(ids, reply, strict=False)]
+
     return invoke(
         script("indexes/read_sessions"),
         keys[0],
-        lambda reply: read(ids, reply),
-        max_bytes=max_bytes,
-        rest=fields,
+        read,
+        max_bytes=MAX_LAST_MESSAGE_BYTES,
+        rest=FIELDS,
         rest_keys=[key for one in keys for key in (one.session, one.messages)],
         writes=False,
     )
