@@ -22,7 +22,9 @@ TREE = {"max_children": None, "max_active": None, "max_descendants": MEMBERS, "m
 def _tree(stage: Stage, count: int = MEMBERS) -> tuple[Session, list[str]]:
     """Return the root of a tree with as many children as can be, and their IDs."""
     root = stage.session(**TREE)
-    ids = [root.spawn("worst", task="t", report=False).raise_if_refused().session_key for _ in range(stage.scaled(count))]
+    ids = [
+        root.spawn("worst", task="t", report=False).raise_if_refused().session_key for _ in range(stage.scaled(count))
+    ]
     return root, [id for id in ids if id]
 
 
@@ -142,7 +144,9 @@ def lease_waiters(stage: Stage) -> None:
     lease.acquire()
     count = stage.scaled(WAITERS)
     for number in range(count):
-        context.executor.run(leases.acquire(keys, "", f"{number:016x}", f"owner{number}" + "x" * 100, 60_000, 600_000, CHANNEL, False))
+        context.executor.run(
+            leases.acquire(keys, "", f"{number:016x}", f"owner{number}" + "x" * 100, 60_000, 600_000, CHANNEL, False)
+        )
     with stage.measured():
         for number in range(20):
             context.executor.run(leases.acquire(keys, "", f"{number:016x}", "o", 60_000, 600_000, CHANNEL, False))
@@ -269,7 +273,9 @@ def lifecycle(stage: Stage) -> None:
     """What is small in any case."""
     cache = stage.cache
     with stage.measured():
-        session = cache.create(user_id="u", agent_id="a", tags=[f"tag{n}" for n in range(60)], metadata={"m": "x" * 60_000})
+        session = cache.create(
+            user_id="u", agent_id="a", tags=[f"tag{n}" for n in range(60)], metadata={"m": "x" * 60_000}
+        )
         cache.get_or_create(session.id)
         cache.conversation("channel")
         session.touch()

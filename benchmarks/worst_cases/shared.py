@@ -31,7 +31,9 @@ def indexes(stage: Stage) -> None:
     entries = record.entries(cache.namespace, tag)
     for entry in entries[:3]:
         for zset in entry[2:]:
-            _fill(stage, zset, {f"gone{number}": 1.0 if "created" in zset else 1000.0 + number for number in range(count)})
+            _fill(
+                stage, zset, {f"gone{number}": 1.0 if "created" in zset else 1000.0 + number for number in range(count)}
+            )
     run = context.executor.run
     with stage.measured():
         cache.list(1000, user_id="u")
@@ -40,12 +42,16 @@ def indexes(stage: Stage) -> None:
         cache.list(50, tags=["tag1"])
         cache.count(user_id="u")
     with stage.measured():
-        for call in index_entries.put(entries, [EntryUpdate(f"n{number}", "active", 1, 2) for number in range(100)], 1000, is_separate=False):
+        for call in index_entries.put(
+            entries, [EntryUpdate(f"n{number}", "active", 1, 2) for number in range(100)], 1000, is_separate=False
+        ):
             run(call)
         for call in index_entries.announce(entries, "s1", 1000, is_separate=False):
             run(call)
         run(index_entries.raise_entries(entries[:1], "s1"))
-        for call in index_entries.remove(entries, [f"gone{number}" for number in range(1000)], 2**52, is_separate=False):
+        for call in index_entries.remove(
+            entries, [f"gone{number}" for number in range(1000)], 2**52, is_separate=False
+        ):
             run(call)
         run(index_entries.sample(entries[0], 20))
         cache.prune(max_sessions=10, dry_run=True)
@@ -56,7 +62,10 @@ def queues(stage: Stage) -> None:
     cache, context = stage.cache, stage.cache._context
     keys = agent_keys(cache.namespace, "busy")
     count = stage.scaled(SESSIONS)
-    work = {f"agent:busy:subagent:{number:032x} root{number % stage.scaled(BATCH)}": float(number) for number in range(count)}
+    work = {
+        f"agent:busy:subagent:{number:032x} root{number % stage.scaled(BATCH)}": float(number)
+        for number in range(count)
+    }
     _fill(stage, keys.queue, work)
     _fill(stage, keys.check_at, work)
     run = context.executor.run
@@ -88,7 +97,9 @@ def running(stage: Stage) -> None:
     """A bound of 10,000 running runs that all ended unheard."""
     cache, context = stage.cache, stage.cache._context
     keys = agent_keys(cache.namespace, "busy")
-    _fill(stage, keys.running, {f"agent:busy:subagent:{number:032x} root": 1.0 for number in range(stage.scaled(BATCH))})
+    _fill(
+        stage, keys.running, {f"agent:busy:subagent:{number:032x} root": 1.0 for number in range(stage.scaled(BATCH))}
+    )
     stage.client.set(keys.bound, 10_000)
     with stage.measured():
         context.executor.run(run_queues.dequeue(keys, "claim", "n" * 16, 1000, CHANNEL, False))

@@ -289,7 +289,9 @@ def repeat_batches(stage: Stage) -> None:
     with stage.measured():
         for one in (session, wide):
             for batch in ([TINY], [TINY] * 2):
-                call = messages.append(session_keys(context.namespace, one.id), "", "", batch, context.count, batch_id="gone")
+                call = messages.append(
+                    session_keys(context.namespace, one.id), "", "", batch, context.count, batch_id="gone"
+                )
                 call.mark_retry(60_000)
                 context.executor.run(call)
 

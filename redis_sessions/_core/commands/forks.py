@@ -23,6 +23,8 @@ Report = Literal["message", "tool_result", False]
 _COPIED_FIELDS = (
     "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation"
 )
+COPY_TTL_MS = 600_000
+"""The time for which the copy of a fork that was not finished stays."""
 _TEXT, _FACTS = "@text@", "@facts@"
 
 
@@ -63,8 +65,27 @@ def fork(
         ttl_ms=settings.ttl_ms if "ttl" in given else -1,
         lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else -1,
         copied=_COPIED_FIELDS,
+        copied_rev=0,
         rest=[part for pair in (own | fields).items() for part in pair],
     )
+
+
+class CopyProgress(NamedTuple):
+    """How far the copy of a list of messages is."""
+
+    rev: int
+    copied: int
+    total: int
+
+
+def copy_part(keys: SessionKeys, incarnation: str, new: SessionKeys, before: CopyProgress | None) -> Call[CopyProgress]:
+    """Copy the next part of a session's messages to those of a new session. `before` is what the last call returned."""
+    rev, copied, _ = before or (0, 0, 0)
+    return invoke(
+        script("messages/copy_part"), keys, lambda reply: CopyProgress(*map(int, reply)),
+        other_keys={"new_session": new.session, "copy": new.messages}, incarnation=incarnation, rev=rev, copied=copied,
+        ttl_ms=COPY_TTL_MS,
+    )  # fmt: skip
 
 
 def with_limits_of(info: SessionInfo, options: dict[str, Any]) -> dict[str, Any]:

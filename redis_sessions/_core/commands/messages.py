@@ -275,7 +275,10 @@ def find_turn(keys: SessionKeys, incarnation: str, number: int, before: TurnPlac
         if number < 1:
             return TurnPlace(number, first, behind, rest if number else 0)
         low, gaps = listing
-        seqs = [*([first] if low != first else []), *seqs_from(low, len(rest) - (low != first), parse_gaps(gaps.decode()))]
+        seqs = [
+            *([first] if low != first else []),
+            *seqs_from(low, len(rest) - (low != first), parse_gaps(gaps.decode())),
+        ]
         incarnation = found.decode()
         messages = [decode(element, seq, incarnation) for seq, element in zip(seqs, rest, strict=True)] if rest else []
         return TurnPlace(number, first, behind, messages=messages)

@@ -212,4 +212,5 @@ def spawn(
         run_at_ms=request.run_at_ms,
         queue_prefix=f"{request.queue_as} " if request.queue_as else "",
         is_queued=int(queue is not None),
+        copied_rev=0,
     )

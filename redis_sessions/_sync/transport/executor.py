@@ -19,6 +19,7 @@ from ..._core.protocol.transport_errors import (
     ConnectImpossible,
     ConnectionLost,
     ConnectionRejected,
+    CopyNeeded,
     QueueNeeded,
     ServerNotReady,
     TimeOver,
@@ -276,6 +277,8 @@ class Executor:
                 return self._attempt(call)
             if word == "NEED_QUEUE":
                 raise QueueNeeded(" ".join(facts))
+            if word == "NEED_COPY":
+                raise CopyNeeded
             raise server_error(self.where, call.keys.id, reply)
         if len(replies) > 1 and replies[1] != self.acks:
             self._check_acks(call, replies[1])
