@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import suppress
 
@@ -10,7 +9,7 @@ from redis_sessions import Session, SessionsError
 from redis_sessions._core.commands import leases, trees
 from redis_sessions._core.protocol.keys import session_keys
 
-from .stage import BATCH, MESSAGE_BYTES, Case, Stage, text
+from .stage import LONG, MESSAGE_BYTES, Case, Stage, text
 
 MEMBERS = 5000
 """The most members of a tree."""
@@ -35,14 +34,14 @@ def members(stage: Stage) -> None:
     with stage.measured():
         root.spawn("worst", task="t", label="l").raise_if_refused()
         root.spawn("worst", task="t", label="l")
-        root.children()
-        root.children(recursive=True)
+        list_all = trees.list_members(session_keys(cache.namespace, root.id), "", recursive=True)
+        cache._context.executor.run(list_all)
         cache.by_label("l", root=root.id)
         for id in ids[-50:]:
             cache.session(id).request_cancel()
         cache.session(ids[-1]).is_cancel_requested()
         with suppress(SessionsError):
-            root.join(timeout=0)
+            root.join(1, timeout=0)
     with stage.measured():
         for id in ids[:20]:
             cache.session(id).cancel()
@@ -90,7 +89,7 @@ def pruned(stage: Stage) -> None:
 
 def deep_results(stage: Stage) -> None:
     """A parent with 1,000 results in its inbox, each of 1 MB or tiny, and the end of the parent."""
-    for size, count in ((10, BATCH // 2), (MESSAGE_BYTES // 10, 100)):
+    for size, count in ((10, LONG // 2), (MESSAGE_BYTES // 10, 100)):
         root = stage.session(**TREE)
         ids = [root.spawn("worst").raise_if_refused().session_key or "" for _ in range(stage.scaled(count))]
         lease = root.lease(ttl=3600)
@@ -103,7 +102,7 @@ def deep_results(stage: Stage) -> None:
             lease.receive()
         lease.release()
     root = stage.session(**TREE)
-    ids = [root.spawn("worst").raise_if_refused().session_key or "" for _ in range(stage.scaled(BATCH // 2))]
+    ids = [root.spawn("worst").raise_if_refused().session_key or "" for _ in range(stage.scaled(LONG // 2))]
     lease = root.lease(ttl=3600)
     lease.acquire()
     for id in ids:
@@ -197,7 +196,7 @@ def state(stage: Stage) -> None:
     with stage.measured():
         session.state.patch(values)
         session.state.put("other", 1)
-        session.variables.add("n", 1)
+        session.state.add("n", 1)
         session.state.all()
         session.info()
         session.fork()
@@ -225,10 +224,10 @@ def loops(stage: Stage) -> None:
     loop = session.start_loop("loop")
     loop.run()
     with suppress(SessionsError):
-        for number in range(stage.scaled(BATCH)):
+        for number in range(stage.scaled(LONG)):
             loop.add_event({"n": number})
             if number % 10 == 0:
-                loop.add_turn(input="i", output="o")
+                loop.add_turn("t", output="o")
                 loop.record_usage(f"step{number}", {"input": 1})
     with stage.measured():
         with suppress(SessionsError):
@@ -249,8 +248,8 @@ def transfer(stage: Stage) -> None:
     """The export and import of a session of 100 MB, and of a tree of the most members."""
     from .transcripts import _long, _wide
 
-    wide, long = _wide(stage), _long(stage, BATCH)
-    root, _ = _tree(stage, MEMBERS - 10)
+    wide, long = _wide(stage), _long(stage)
+    root, _ = _tree(stage, 900)
     for session in (wide, long, root):
         with stage.measured():
             lines = list(session.export())
@@ -263,7 +262,7 @@ def transfer(stage: Stage) -> None:
 def delete_large(stage: Stage) -> None:
     from .transcripts import _long, _wide
 
-    wide, long = _wide(stage), _long(stage, BATCH)
+    wide, long = _wide(stage), _long(stage)
     with stage.measured():
         wide.delete()
         long.delete()

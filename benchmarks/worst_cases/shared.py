@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from redis_sessions._core.commands import index_entries, list_pages, run_queues, workers
+from redis_sessions._core.commands import index_entries, run_queues, workers
 from redis_sessions._core.commands.index_entries import EntryUpdate, IndexRecord
 from redis_sessions._core.protocol.keys import agent_keys, document_keys, index_keys, session_keys, worker_keys
 
 from .sessions import CHANNEL
-from .stage import BATCH, Case, Stage
+from .stage import LONG, Case, Stage
 
 SESSIONS = 100_000
 
@@ -36,15 +36,14 @@ def indexes(stage: Stage) -> None:
             )
     run = context.executor.run
     with stage.measured():
-        cache.list(1000, user_id="u")
+        cache.list(1000, tags=["tag1"])
+        cache.list(50, user_id="u")
         cache.list(50)
         cache.list(50, order="created", user_id="u")
         cache.list(50, tags=["tag1"])
         cache.count(user_id="u")
     with stage.measured():
-        for call in index_entries.put(
-            entries, [EntryUpdate(f"n{number}", "active", 1, 2) for number in range(100)], 1000, is_separate=False
-        ):
+        for call in index_entries.put(entries, [EntryUpdate("n1", "active", 1, 2)], 1000, is_separate=False):
             run(call)
         for call in index_entries.announce(entries, "s1", 1000, is_separate=False):
             run(call)
@@ -54,7 +53,6 @@ def indexes(stage: Stage) -> None:
         ):
             run(call)
         run(index_entries.sample(entries[0], 20))
-        cache.prune(max_sessions=10, dry_run=True)
 
 
 def queues(stage: Stage) -> None:
@@ -63,8 +61,7 @@ def queues(stage: Stage) -> None:
     keys = agent_keys(cache.namespace, "busy")
     count = stage.scaled(SESSIONS)
     work = {
-        f"agent:busy:subagent:{number:032x} root{number % stage.scaled(BATCH)}": float(number)
-        for number in range(count)
+        f"agent:busy:subagent:{number:032x} root{number % stage.scaled(LONG)}": float(number) for number in range(count)
     }
     _fill(stage, keys.queue, work)
     _fill(stage, keys.check_at, work)
@@ -97,9 +94,7 @@ def running(stage: Stage) -> None:
     """A bound of 10,000 running runs that all ended unheard."""
     cache, context = stage.cache, stage.cache._context
     keys = agent_keys(cache.namespace, "busy")
-    _fill(
-        stage, keys.running, {f"agent:busy:subagent:{number:032x} root": 1.0 for number in range(stage.scaled(BATCH))}
-    )
+    _fill(stage, keys.running, {f"agent:busy:subagent:{number:032x} root": 1.0 for number in range(stage.scaled(LONG))})
     stage.client.set(keys.bound, 10_000)
     with stage.measured():
         context.executor.run(run_queues.dequeue(keys, "claim", "n" * 16, 1000, CHANNEL, False))
@@ -110,7 +105,7 @@ def registry(stage: Stage) -> None:
     cache, context = stage.cache, stage.cache._context
     keys = worker_keys(cache.namespace)
     run = context.executor.run
-    for number in range(stage.scaled(BATCH)):
+    for number in range(stage.scaled(LONG)):
         big = number < 200
         holding = [f"session{n}" * 20 for n in range(300)] if big else ["s"]
         run(workers.heartbeat(keys, workers.Registrant(f"w{number}", "o", ("a",), 1, 30_000), holding, 1))
@@ -132,7 +127,7 @@ def registry(stage: Stage) -> None:
         cache.categories(1000)
     documents = cache.documents("many")
     pipe = stage.client.pipeline(transaction=False)
-    for number in range(stage.scaled(BATCH)):
+    for number in range(stage.scaled(LONG)):
         pipe.hset(document_keys(cache.namespace, "many").documents, f"d{number}.md", "x" * 1000)
     pipe.execute()
     for number in range(20):

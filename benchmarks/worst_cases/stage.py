@@ -18,8 +18,10 @@ from tests.support.servers import Server
 
 MESSAGE_BYTES = 1_000_000
 """The payload of the largest message at the defaults."""
-BATCH = 10_000
-"""The largest batch."""
+BATCH = 2000
+"""The most messages of a batch."""
+LONG = 10_000
+"""Messages of a long session."""
 _SETTLE_SECONDS = 0.0005
 """The server has gone to sleep by then, so that the system has counted its time."""
 

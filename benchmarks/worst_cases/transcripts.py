@@ -6,7 +6,7 @@ from typing import Any
 
 from redis_sessions import Message, Session
 
-from .stage import BATCH, MESSAGE_BYTES, Case, Stage, text
+from .stage import BATCH, LONG, MESSAGE_BYTES, Case, Stage, text
 
 WIDE = 100
 """Messages of a session with the default cap."""
@@ -31,32 +31,34 @@ def _wide(stage: Stage, **options: Any) -> Session:
     return session
 
 
-def _long(stage: Stage, count: int = BATCH, **options: Any) -> Session:
+def _long(stage: Stage, count: int = LONG, **options: Any) -> Session:
     """Return a session of tiny messages."""
     session, left = stage.session(**options), stage.scaled(count)
     pair = [TINY, {"role": "assistant", "content": "y"}]
     while left > 0:
-        session.append(*(pair * (BATCH // 2))[: min(left, BATCH)])
+        session.append(*(pair * BATCH)[: min(left, BATCH)])
         left -= BATCH
     return session
 
 
 def _pinned(stage: Stage) -> Session:
     """Return a session with a full cap whose older half is pinned."""
-    count = stage.scaled(BATCH)
+    count = max(stage.scaled(LONG) // 1000, 1) * 1000
     session = stage.session(max_messages=2 * count)
-    session.append(*[Message("user", "x", pinned=True) for _ in range(count)])
-    session.append(*[TINY] * count)
+    for _ in range(count // 1000):
+        session.append(*[Message("user", "x", pinned=True) for _ in range(1000)])
+    for _ in range(count // 1000):
+        session.append(*[TINY] * 1000)
     return session
 
 
 def append_huge(stage: Stage) -> None:
-    """One message of 1 MB, a batch of 4, and a batch of the most messages."""
+    """One message of 1 MB, and a batch of 1 MB."""
     plain = stage.session()
     with stage.measured():
         plain.append(HUGE)
     with stage.measured():
-        plain.append(*[HUGE] * 3)
+        plain.append(*[text(MESSAGE_BYTES // 4)] * 4)
 
 
 def append_many(stage: Stage) -> None:
@@ -66,8 +68,8 @@ def append_many(stage: Stage) -> None:
 
 
 def append_calls(stage: Stage) -> None:
-    """Ten thousand calls, then their results: as many as can be open."""
-    session = stage.session(max_messages=3 * stage.scaled(BATCH))
+    """Calls and then their results: more than can be open."""
+    session = stage.session()
     half = stage.scaled(BATCH) // 2
     with stage.measured():
         session.append(*[_call(number) for number in range(half)], *[_answer(number) for number in range(half)])
@@ -85,7 +87,7 @@ def append_calls_at_cap(stage: Stage) -> None:
 
 
 def trim_many(stage: Stage) -> None:
-    session = _long(stage, max_messages=stage.scaled(BATCH))
+    session = _long(stage, max_messages=stage.scaled(LONG))
     with stage.measured():
         session.append(*[TINY] * stage.scaled(BATCH))
 
@@ -94,13 +96,13 @@ def trim_huge(stage: Stage) -> None:
     session = _wide(stage, max_messages=stage.scaled(WIDE))
     with stage.measured():
         session.append(HUGE)
-        session.append(*[HUGE] * 3)
+        session.append(*[text(MESSAGE_BYTES // 4)] * 4)
 
 
 def lower_cap(stage: Stage) -> None:
     """The cap is lowered from 10,000 to 100, of messages of 10 KB each."""
-    session = stage.session(max_messages=stage.scaled(BATCH))
-    for _ in range(0, stage.scaled(BATCH), 100):
+    session = stage.session(max_messages=stage.scaled(LONG))
+    for _ in range(0, stage.scaled(LONG), 100):
         session.append(*[text(10_000)] * 100)
     session.patch(max_messages=stage.scaled(WIDE))
     with stage.measured():
@@ -108,12 +110,11 @@ def lower_cap(stage: Stage) -> None:
 
 
 def pin_all(stage: Stage) -> None:
-    count = stage.scaled(BATCH)
+    count = stage.scaled(LONG)
     session = _long(stage, max_messages=2 * count)
     with stage.measured():
-        for seq in range(1, count + 1, 10):
+        for seq in range(1, count + 1, count // 20):
             session.pin(seq)
-        for seq in range(1, count + 1, 10):
             session.unpin(seq)
 
 
@@ -145,7 +146,7 @@ def pinned_at_cap(stage: Stage) -> None:
         session.history(10, role="assistant")
         session.last_turn()
     with stage.measured():
-        for seq in range(1, stage.scaled(BATCH), 100):
+        for seq in range(1, stage.scaled(LONG), stage.scaled(LONG) // 10):
             session.unpin(seq)
     with stage.measured():
         session.fork()
@@ -159,7 +160,7 @@ def pinned_at_cap(stage: Stage) -> None:
 def compact_long(stage: Stage) -> None:
     session = _long(stage, max_messages=None)
     with stage.measured():
-        session.compact(stage.scaled(BATCH) - 1, "summary")
+        session.compact(stage.scaled(LONG) - 1, "summary")
 
 
 def compact_wide(stage: Stage) -> None:
@@ -169,10 +170,10 @@ def compact_wide(stage: Stage) -> None:
 
 
 def fork_long(stage: Stage) -> None:
-    session = _long(stage, 2 * BATCH)
+    session = _long(stage, 2 * LONG)
     with stage.measured():
         session.fork()
-        session.fork(up_to_seq=stage.scaled(2 * BATCH) // 2)
+        session.fork(up_to_seq=stage.scaled(2 * LONG) // 2)
         session.spawn("a", context="fork").raise_if_refused()
 
 
@@ -185,16 +186,16 @@ def fork_wide(stage: Stage) -> None:
 
 
 def edit_long(stage: Stage) -> None:
-    session = _long(stage, 2 * BATCH)
+    session = _long(stage, 2 * LONG)
     with stage.measured():
         session.pop()
     with stage.measured():
         session.replace(TINY, after_seq=10)
-    session = _long(stage, 2 * BATCH)
+    session = _long(stage, 2 * LONG)
     with stage.measured():
         session.replace(5, {"role": "assistant", "content": "z"})
         session.replace(TINY)
-    session = _long(stage, 2 * BATCH)
+    session = _long(stage, 2 * LONG)
     with stage.measured():
         session.clear()
 
@@ -211,7 +212,7 @@ def edit_wide(stage: Stage) -> None:
         session.clear()
     session = stage.session()
     with stage.measured():
-        session.import_messages([HUGE] * 3)
+        session.import_messages([HUGE])
         session.pop()
 
 
@@ -263,7 +264,7 @@ def read_wide(stage: Stage) -> None:
 def read_long(stage: Stage) -> None:
     session = stage.session()
     session.append(TINY)
-    for _ in range(10):
+    for _ in range(50):
         session.append(*[{"role": "assistant", "content": "y"}] * stage.scaled(BATCH))
     with stage.measured():
         session.history()
@@ -280,7 +281,7 @@ def read_long(stage: Stage) -> None:
 
 def repeat_batches(stage: Stage) -> None:
     """An append is tried again whose result left the window of the results."""
-    session = _long(stage, 2 * BATCH)
+    session = _long(stage, 2 * LONG)
     wide = _wide(stage)
     context = stage.cache._context
     from redis_sessions._core.commands import messages
@@ -309,14 +310,14 @@ def turns_of_cap(stage: Stage) -> None:
 
 
 def watched(stage: Stage) -> None:
-    """A session with 10,000 subscribers."""
+    """A session with 1,000 subscribers."""
     from redis_sessions._core.commands import messages
     from redis_sessions._core.protocol.keys import session_keys
 
     session, context = stage.session(), stage.cache._context
     keys = session_keys(context.namespace, session.id)
     for purpose in ("watch", "message"):
-        for number in range(stage.scaled(BATCH)):
+        for number in range(stage.scaled(1000)):
             nonce = f"{number:016x}"
             context.executor.run(messages.subscribe(keys, "", nonce, 600_000, "chan:wake:0123456789ab", False, purpose))  # type: ignore[arg-type]
         with stage.measured():
@@ -330,15 +331,15 @@ def watched(stage: Stage) -> None:
 
 
 CASES = [
-    Case("1 MB, and a batch of 3 MB", append_huge),
-    Case("a batch of 10,000 messages", append_many),
-    Case("10,000 open calls", append_calls),
-    Case("10,000 open calls at the cap", append_calls_at_cap),
-    Case("10,000 messages leave by the cap", trim_many),
-    Case("3 messages of 1 MB leave by the cap", trim_huge),
+    Case("1 MB, and a batch of 1 MB", append_huge),
+    Case("a batch of 2,000 messages", append_many),
+    Case("1,024 open calls", append_calls),
+    Case("open calls at the cap", append_calls_at_cap),
+    Case("2,000 messages leave by the cap", trim_many),
+    Case("1 MB leaves by the cap", trim_huge),
     Case("100 MB leave by a lower cap", lower_cap),
     Case("pin and unpin in 10,000", pin_all),
-    Case("pin and abandon a group of 10,000", pin_group),
+    Case("pin and abandon a group of 2,000", pin_group),
     Case("10,000 pinned at the cap", pinned_at_cap),
     Case("compact 10,000", compact_long),
     Case("compact 100 MB", compact_wide),
@@ -350,6 +351,6 @@ CASES = [
     Case("reads of 100 MB", read_wide),
     Case("reads of 100,000 messages", read_long),
     Case("an append tried again", repeat_batches),
-    Case("a turn of 10,000 messages", turns_of_cap),
-    Case("10,000 subscribers", watched),
+    Case("a turn of 2,000 messages", turns_of_cap),
+    Case("1,000 subscribers", watched),
 ]

@@ -275,6 +275,9 @@ class Executor:
                 call.add_ancestors(facts)
                 call.hints = ()
                 return self._attempt(call)
+            if word == "NEED_MORE":  # the script did a part, such as to move the oldest messages of a full inbox
+                call.hints = ()
+                return self._attempt(call)
             if word == "NEED_QUEUE":
                 raise QueueNeeded(" ".join(facts))
             if word == "NEED_COPY":
