@@ -39,17 +39,19 @@ end
 local is_cut = low > lowest
 if kept_count > 0 and not is_cut then
   --- include: kept_seqs
-  local all = kept_seqs(session, layout)
+  local all, first = kept_seqs(session, layout), 0
   for at = #all, 1, -1 do
     if all[at] <= after then break end
     if below == 0 or all[at] < below then
       is_cut = #listed + #seqs >= limit or bytes > max_bytes
       if is_cut then break end
-      local message = redis.call('HGET', session, 'kept.' .. all[at])
-      bytes = bytes + #message
-      table.insert(seqs, 1, all[at])
-      table.insert(pinned, 1, message)
+      first, bytes = at, bytes + redis.call('HSTRLEN', session, 'kept.' .. all[at])
+      seqs[#seqs + 1] = all[at]
     end
+  end
+  for at = 1, #seqs do
+    seqs[at] = all[first + at - 1]
+    pinned[at] = redis.call('HGET', session, 'kept.' .. seqs[at])
   end
 end
 if extend then extend_session(session, messages, read_clock(), settings) end

@@ -1,7 +1,7 @@
 -- Copy a session up to a message into a new session of its own, in the same slot: its transcript, system prompt, state, variables,
 -- description and options, but not its lease, inbox, children, loops or usage. The same call again returns its first result.
 -- Returns {incarnation of the new session, its last seq}.
--- Errors: NEED_COPY SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
+-- Errors: NEED_COPY NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none
 --- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
 local session         = KEYS[1]           -- hash: the session to be copied
@@ -16,7 +16,8 @@ local ttl_ms          = tonumber(ARGV[5]) -- idle life, 0 for none, or -1 for th
 local lifetime_ms     = tonumber(ARGV[6]) -- whole life, 0 for none, or -1 for that of the session
 local copied          = ' ' .. ARGV[7] .. ' ' -- the names of the fields that are copied
 local copied_rev      = tonumber(ARGV[8]) -- when messages/copy_part has copied the messages: the revision of the copy; or 0
-local fields          = tail(ARGV, 9)     -- other fields of the new session: name, value, …
+local plan            = ARGV[9]           -- what NEED_PLAN said, or ''
+local fields          = tail(ARGV, 10)    -- other fields of the new session: name, value, …
 
 local found, settings, created, idle_ttl =
   unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'created', 'idle_ttl'))
@@ -39,7 +40,7 @@ local function boundary(list, source, layout)
     up_to > source.last_seq and 'beyond_end' or is_gone and 'dropped' or 'in_group', up_to, source.last_seq, before_seq or 0, after_seq or 0))
 end
 counters, refusal = copy_transcript(session, messages, fork, fork_messages, caps, now_us, copied_rev, up_to >= 0 and boundary or nil,
-  up_to >= 0 and up_to or nil)
+  up_to >= 0 and up_to or nil, plan)
 if refusal then return refusal end
 for _, name in ipairs(redis.call('HKEYS', session)) do
   local prefix = string.match(name, '^(%l+)%.')

@@ -14,7 +14,7 @@ from tests.support.lua_scope import ALLOWED_GLOBALS, globals_of
 MAX_TOTAL_BYTES = 364_000
 """All scripts as they are sent, and 2 % more. It was 325,000 until turns, attempts, parking and fair queues were added, and
 356,000 until results had kinds."""
-PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_MORE"}
+PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_MORE", "NEED_PLAN"}
 """Refusals that ask the client for more keys. No caller sees them."""
 WRITE_REFUSALS = {
     "SESSION_NOT_FOUND",

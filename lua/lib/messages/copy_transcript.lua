@@ -6,7 +6,7 @@
 -- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
-local function copy_transcript(session, messages, child, child_messages, caps, now_us, copied_rev, boundary, up_to)
+local function copy_transcript(session, messages, child, child_messages, caps, now_us, copied_rev, boundary, up_to, plan)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
     'settings', 'pins', 'summary'})
   local max_messages, cap_policy = string.match(caps, '^(%d+) (%S+)')
@@ -38,7 +38,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   if staying < last_seq - dropped then
     local new_last = list_seq(math.max(staying - 1, 0), dropped, layout.gaps) - (staying > 0 and 0 or 1)
     if staying == 0 and up_to then new_last = math.min(new_last, up_to) end
-    local _, _, unpinned = plan_truncation(session, messages, counters, layout, new_last)
+    local is_planned, why, unpinned = plan_truncation(session, messages, counters, layout, new_last, plan)
+    if not is_planned then return nil, why end
     layout.gaps = string.gsub(layout.gaps, ',?%d+%-' .. string.format('%.0f', last_seq) .. '$', '')
     counters.last_seq, counters.dropped = new_last, new_last - staying
     pins = new_last > 0 and pins - unpinned or 0

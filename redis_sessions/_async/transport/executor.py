@@ -26,6 +26,7 @@ from ..._core.protocol.transport_errors import (
 )
 from ...errors import (
     AccessDenied,
+    ConcurrentModification,
     NotReplicated,
     OutcomeUnknown,
     SchemaMismatch,
@@ -41,6 +42,8 @@ from .write_observer import WriteObserver
 T = TypeVar("T")
 _HINT_PAUSE_SECONDS = 10.0
 """In a cluster: how long no hints are sent after a node did not answer one, so that its failure delays one call only."""
+_MAX_PLANS = 5
+"""The maximum number of times that a script begins to read a long transcript again, because the session was written."""
 _MAX_KNOWN_ANCESTORS = 10_000
 """Children whose ancestors a process remembers."""
 _RETRYABLE = (ConnectFailed, ConnectionLost, ServerNotReady)
@@ -245,6 +248,34 @@ class Executor:
         raise AssertionError("unreachable: tenacity returns or raises")
 
     async def _attempt(self, call: Call[T]) -> T:
+        begun = 0
+        while True:
+            replies = await self._send(call)
+            reply = replies[0]
+            if not isinstance(reply, Exception):
+                break
+            word, _, facts = str(reply).partition(" ")
+            if word == "NEED_QUEUE":
+                raise QueueNeeded(facts)
+            if word == "NEED_COPY":
+                raise CopyNeeded
+            if word == "NEED_ANCESTORS":
+                self.remember_ancestors(call.keys.id, facts.split())
+                call.add_ancestors(facts.split())
+            elif word == "NEED_PLAN":
+                begun += call.continue_plan(facts)
+                if begun > _MAX_PLANS:
+                    raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
+            elif word != "NEED_MORE":
+                raise server_error(self.where, call.keys.id, reply)
+            call.hints = ()
+            call.due = time.monotonic() + self._router.timeout  # the script did a part
+        if len(replies) > 1 and replies[1] != self.acks:
+            self._check_acks(call, replies[1])
+        return call.result(reply)
+
+    async def _send(self, call: Call[T]) -> list[Any]:
+        """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
         due = call.due
         try:
             if not self._is_checked:
@@ -266,25 +297,7 @@ class Executor:
             found, replies = replies[: len(hints)], replies[len(hints) :]
             read = [not isinstance(one, Exception) and hint.read(one) for hint, one in zip(hints, found, strict=True)]
             self._note_hints(hints, read)
-        reply = replies[0]
-        if isinstance(reply, Exception):
-            word, *facts = str(reply).split()
-            if word == "NEED_ANCESTORS":
-                self.remember_ancestors(call.keys.id, facts)
-                call.add_ancestors(facts)
-                call.hints = ()
-                return await self._attempt(call)
-            if word == "NEED_MORE":  # the script did a part, such as to move the oldest messages of a full inbox
-                call.hints = ()
-                return await self._attempt(call)
-            if word == "NEED_QUEUE":
-                raise QueueNeeded(" ".join(facts))
-            if word == "NEED_COPY":
-                raise CopyNeeded
-            raise server_error(self.where, call.keys.id, reply)
-        if len(replies) > 1 and replies[1] != self.acks:
-            self._check_acks(call, replies[1])
-        return call.result(reply)
+        return replies
 
     async def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""

@@ -25,7 +25,7 @@ from .state import field
 _EDIT_SCRIPT = script("messages/edit")
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0, "max_fields": MAX_FIELDS,
-    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0,
+    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0, "plan": "",
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
 

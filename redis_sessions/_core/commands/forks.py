@@ -66,6 +66,7 @@ def fork(
         lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else -1,
         copied=_COPIED_FIELDS,
         copied_rev=0,
+        plan="",
         rest=[part for pair in (own | fields).items() for part in pair],
     )
 

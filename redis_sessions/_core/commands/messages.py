@@ -27,7 +27,7 @@ MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
 PAGE = 1000
 """Messages of one page of the history."""
-MAX_SCANNED_MESSAGES = 5000
+MAX_SCANNED_MESSAGES = 3000
 """Messages that one filtered read looks at. The rest is read with the next call."""
 MAX_BATCH_MESSAGES = 10_000
 PAGE_BYTES = 1024 * 1024

@@ -91,6 +91,13 @@ class Call(Generic[T]):
         self.keys.set_ancestors(ancestors)
 
 
+    def continue_plan(self, plan: str) -> bool:
+        """Give the script what it has read so far (NEED_PLAN). Return whether the script began at a new revision."""
+        before = str(self.arguments["plan"])
+        self.arguments["plan"] = plan
+        return before.split()[:1] != plan.split()[:1]
+
+
 def invoke(
     script: Script,
     keys: AnyKeys,

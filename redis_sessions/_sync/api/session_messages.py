@@ -127,6 +127,6 @@ class SessionMessages(SessionBase):
     def last_turn(self) -> Turn | None:
         """Return the turn that the last user message opened. None before the first user message.
 
-        Cost: one round trip, more for a turn of more than 5,000 messages or 1 MB.
+        Cost: one round trip, more for a turn of more than 3,000 messages or 1 MB.
         """
         return read_turn(self._executor, self._keys, self._incarnation, 0)
