@@ -23,7 +23,7 @@ def indexes(stage: Stage) -> None:
     cache, context = stage.cache, stage.cache._context
     count = stage.scaled(SESSIONS)
     record = IndexRecord("main", "u", "a", None, tuple(f"tag{n}" for n in range(64)))
-    for number in range(stage.scaled(1000)):
+    for _ in range(stage.scaled(1000)):
         cache.create(user_id="u", metadata={"m": "x" * 60_000}, tags=[f"tag{n}" for n in range(8)]).append(
             {"role": "user", "content": "x" * 4000}
         )
@@ -131,7 +131,7 @@ def registry(stage: Stage) -> None:
         pipe.hset(document_keys(cache.namespace, "many").documents, f"d{number}.md", "x" * 1000)
     pipe.execute()
     for number in range(20):
-        documents.put(f"large{number}", "x" * 1_000_000)
+        documents.put(f"large{number}", "x" * stage.message_bytes)
     with stage.measured():
         documents.list(1000)
         documents.get("d1")

@@ -17,7 +17,7 @@ from redis_sessions._sync.transport.connections import NodeClient
 from tests.support.servers import Server
 
 MESSAGE_BYTES = 1_000_000
-"""The payload of the largest message at the defaults."""
+"""The payload of the largest message at the defaults, about."""
 BATCH = 2000
 """The most messages of a batch."""
 LONG = 10_000
@@ -36,11 +36,16 @@ class Cost(NamedTuple):
 
 
 class Stage:
-    """A server with a cache. `scale` divides what is stored: 1 for the bounds of the defaults."""
+    """A server with a cache.
 
-    def __init__(self, server: Server, scale: int = 1) -> None:
+    `scale` divides what is stored: 1 for the bounds of the defaults. Without `is_measured`, only the names of scripts are noted.
+    """
+
+    def __init__(self, server: Server, scale: int = 1, *, is_measured: bool = True) -> None:
         self.server = server
         self.scale = scale
+        self.message_bytes = MESSAGE_BYTES if scale == 1 else 20_000
+        self._is_measured = is_measured
         self.client: redis.Redis = server.client
         self.cache = SessionCache.from_url(server.url, ttl=None, max_messages=None, timeout=60, retry_for=60)
         self.costs: dict[str, list[Cost]] = {}
@@ -49,8 +54,8 @@ class Stage:
         self._lock = threading.Lock()
 
     def scaled(self, number: int) -> int:
-        """Return a number of stored things at the scale, at least 4."""
-        return max(number // self.scale, 4)
+        """Return a number of stored things at the scale, at least 8."""
+        return max(number // self.scale, 8)
 
     def session(self, **options: Any) -> Session:
         """Create a session."""
@@ -74,11 +79,14 @@ class Stage:
             NodeClient.send = original  # type: ignore[method-assign]
 
     def _measure(self, send: Callable[[], Any], command: Any) -> Any:
+        name = self._names.get(command[1], "EVALSHA") if command[0] == "EVALSHA" else command[0]
+        if not self._is_measured:
+            self.costs[name] = []
+            return send()
         before, began = self._commands(), self._cpu_time()
         reply = send()
         time.sleep(_SETTLE_SECONDS)
         spent, after = self._cpu_time() - began, self._commands()
-        name = self._names.get(command[1], "EVALSHA") if command[0] == "EVALSHA" else command[0]
         if name not in ("SCRIPT", "PING"):
             self.costs.setdefault(name, []).append(Cost(spent / 1000, after - before - 2, _size(reply)))
         return reply

@@ -7,7 +7,7 @@
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local new_session = KEYS[3]           -- hash: must not exist
-local copy        = KEYS[4]           -- list: the messages of the new session
+local copy        = KEYS[4]           -- list: where the copy waits
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
 local rev         = tonumber(ARGV[2]) -- of the copy, or 0
 local copied      = tonumber(ARGV[3]) -- how many messages are copied, as the caller knows

@@ -15,7 +15,8 @@ local child_messages  = KEYS[4]       -- list
 local queue           = KEYS[5]       -- zset, as in runs/schedule; the parent again where the queue has a slot of its own
 local check_at        = KEYS[6]       -- zset, as in runs/schedule
 local workers         = KEYS[7]       -- string, as in runs/schedule
-local ancestor_keys   = {unpack(KEYS, 8)} -- session and messages of each ancestor of the parent, its parent's first
+local copy            = KEYS[8]       -- list: what messages/copy_part has copied; the child's list if nothing is
+local ancestor_keys   = {unpack(KEYS, 9)} -- session and messages of each ancestor of the parent, its parent's first
 local incarnation     = ARGV[1]       -- the incarnation of the parent that the caller knows, or ''
 local operation_id    = ARGV[2]
 local lease           = ARGV[3]       -- '<fence> <nonce>' of the lease on the parent it is made under, or ''
@@ -70,7 +71,7 @@ if full then return {found, 'forbidden', full} end
 local child_counters = new_counters(now_us)
 if is_fork then
   --- include: copy_transcript
-  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us, copied_rev)
+  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us, copy, copied_rev)
   if refusal then return refusal end
 end
 local parent, parent_run = parse_lineage(lineage_text), parse_run(run_text)

@@ -26,7 +26,7 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
   if left and left.first <= left.last then
     --- include: format_inbox
     for at = 1, #fields do
-      if string.match(entries[at], '^%S+ ~') then left.results = left.results - 1 end -- the result of a child
+      if string.match(entries[at], '^%S+ ~%w+%.result') then left.results = left.results - 1 end -- the result of a child
     end
     redis.call('HDEL', session, unpack(fields))
     redis.call('HSET', session, 'inbox', format_inbox(left))
@@ -43,6 +43,6 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
     --- include: notify_subscribers
     notify_subscribers(session, subscribers, now_ms, 'new', string.format('%d', last_seq))
   end
-  if loaded.is_partial then return nil, redis.error_reply('NEED_MORE -') end
+  if loaded.is_partial then return nil, redis.error_reply('NEED_MORE ' .. #fields) end
   return result, entries, left ~= nil and left.first <= left.last
 end

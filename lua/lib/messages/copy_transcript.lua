@@ -2,11 +2,11 @@
 -- system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to
 -- the seq `up_to`, or nil and a refusal.
 -- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session. A long
--- list was copied before by messages/copy_part, when the session had `copied_rev`.
+-- list was copied to the list `copy` before, by messages/copy_part, when the session had `copied_rev`.
 -- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
-local function copy_transcript(session, messages, child, child_messages, caps, now_us, copied_rev, boundary, up_to, plan)
+local function copy_transcript(session, messages, child, child_messages, caps, now_us, copy, copied_rev, boundary, up_to, plan)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
     'settings', 'pins', 'summary'})
   local max_messages, cap_policy = string.match(caps, '^(%d+) (%S+)')
@@ -20,7 +20,7 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   if refusal then return nil, refusal end
   local dropped, last_seq = counters.dropped, counters.last_seq
   local staying = last_seq - dropped
-  local is_copied = copied_rev == counters.rev and redis.call('LLEN', child_messages) == staying
+  local is_copied = copied_rev == counters.rev and redis.call('LLEN', copy) == staying
   if not is_copied and (counters.bytes > 2000000 or staying > 2000) then return nil, redis.error_reply('NEED_COPY ' .. counters.rev) end
   if boundary then
     staying, refusal = boundary(messages, counters, layout)
@@ -45,14 +45,14 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     pins = new_last > 0 and pins - unpinned or 0
   end
   layout.open, layout.binds_next = {}, false
-  if is_copied then
-    if staying > 0 then redis.call('LTRIM', child_messages, 0, staying - 1) else redis.call('UNLINK', child_messages) end
-    redis.call('PERSIST', child_messages)
-  else
-    redis.call('DEL', child_messages)
-    for first = 0, staying - 1, 100 do
-      redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, math.min(first + 99, staying - 1))))
-    end
+  redis.call('DEL', child_messages)
+  if is_copied and staying > 0 then
+    redis.call('LTRIM', copy, 0, staying - 1)
+    redis.call('PERSIST', copy)
+    redis.call('RENAME', copy, child_messages)
+  end
+  for first = 0, is_copied and -1 or staying - 1, 100 do
+    redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, math.min(first + 99, staying - 1))))
   end
   local seqs = kept_seqs(session, layout)
   if #seqs > 0 then set_kept_seqs(child, layout, seqs) end

@@ -57,7 +57,7 @@ def fork(
         script("sessions/fork"),
         keys,
         lambda reply: Fork(reply[0].decode(), reply[1]),
-        other_keys={"fork": new.session, "fork_messages": new.messages},
+        other_keys={"fork": new.session, "fork_messages": new.messages, "copy": new.messages},
         incarnation=incarnation,
         new_incarnation=new_incarnation,
         up_to=-1 if up_to_seq is None else whole(up_to_seq, "up_to_seq"),
@@ -79,12 +79,14 @@ class CopyProgress(NamedTuple):
     total: int
 
 
-def copy_part(keys: SessionKeys, incarnation: str, new: SessionKeys, before: CopyProgress | None) -> Call[CopyProgress]:
-    """Copy the next part of a session's messages to those of a new session. `before` is what the last call returned."""
+def copy_part(
+    keys: SessionKeys, incarnation: str, new: SessionKeys, copy: str, before: CopyProgress | None
+) -> Call[CopyProgress]:
+    """Copy the next part of a session's messages to a key. `before` is what the last call returned."""
     rev, copied, _ = before or (0, 0, 0)
     return invoke(
         script("messages/copy_part"), keys, lambda reply: CopyProgress(*map(int, reply)),
-        other_keys={"new_session": new.session, "copy": new.messages}, incarnation=incarnation, rev=rev, copied=copied,
+        other_keys={"new_session": new.session, "copy": copy}, incarnation=incarnation, rev=rev, copied=copied,
         ttl_ms=COPY_TTL_MS,
     )  # fmt: skip
 

@@ -187,7 +187,12 @@ def spawn(
         script("trees/spawn"),
         parent,
         read,
-        other_keys={"child": child.session, "child_messages": child.messages, **queue_keys(queue, parent)},
+        other_keys={
+            "child": child.session,
+            "child_messages": child.messages,
+            "copy": child.messages,
+            **queue_keys(queue, parent),
+        },
         rest=[part for pair in all_fields.items() for part in pair],
         operation=batch,
         incarnation=incarnation,

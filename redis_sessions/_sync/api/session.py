@@ -280,7 +280,9 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
         with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
-            found = run_copy(self._executor, self._keys, self._incarnation, new, call, self._executor.run)
+            found = run_copy(
+                self._executor, shared.namespace, self._keys, self._incarnation, new, call, self._executor.run
+            )
         shared.indexer.repair_later([new.id], is_settled=True)
         return Session(shared, new, found.incarnation)
 

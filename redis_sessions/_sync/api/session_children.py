@@ -176,7 +176,7 @@ class SessionChildren(SessionBase):
                 call.hints = hints
             work = Work(request.id, (), request.queue_as)
             shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
-            result = run_copy(self._executor, self._keys, self._incarnation, child, call, self._run)
+            result = run_copy(self._executor, shared.namespace, self._keys, self._incarnation, child, call, self._run)
         if result.session_key is None or may_exist or inherits_user:
             shared.indexer.repair_later([request.id], is_settled=True)
         return result

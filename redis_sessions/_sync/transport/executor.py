@@ -267,7 +267,9 @@ class Executor:
                 begun += call.continue_plan(facts)
                 if begun > _MAX_PLANS:
                     raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
-            elif word != "NEED_MORE":
+            elif word == "NEED_MORE":
+                call.moved += int(facts)
+            else:
                 raise server_error(self.where, call.keys.id, reply)
             call.hints = ()
             call.due = time.monotonic() + self._router.timeout  # the script did a part
