@@ -19,6 +19,7 @@ from benchmarks.rows import Row
 from redis_sessions import SessionCache
 from redis_sessions._core.commands import messages as message_commands
 from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.protocol.scripts import script
 from redis_sessions._core.protocol.token_estimate import estimate_tokens
 from tests.support.servers import Server, binaries
 
@@ -126,7 +127,7 @@ def _server_time(client: redis.Redis, cache: SessionCache, case: Case, rounds: i
     raw_keys = [f"raw:{{{uuid.uuid4().hex[:8]}}}:{kind}:{session.id}" for kind in ("session", "messages")]
     client.hset(raw_keys[0], mapping={"incarnation": "0123456789ab", "counters": COUNTERS, "status": "active"})
     theirs = [["EVALSHA", sha, 2, *raw_keys, RAW, COUNTERS, "2763700000000"]] * PIPELINE
-    client.script_load(message_commands._APPEND.source)
+    client.script_load(script("messages/append").source)
     pairs = []
     for turn in range(rounds + 4):
         pair = pipelined(client, ours()), pipelined(client, theirs)

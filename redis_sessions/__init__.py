@@ -8,6 +8,7 @@ from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
+from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
 from ._sync.api.documents import Documents
@@ -172,6 +173,8 @@ __all__ = [
     "Variables",
     "Window",
     "WorkerInfo",
+    "compose_id",
     "estimate_tokens",
     "register_format",
+    "split_id",
 ]

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, LeaseLost, SessionCache, SessionLocked, SessionsError
-from redis_sessions._core.commands import messages
 from redis_sessions._core.protocol import scripts
 from tests.support.history import SPAWN, Journal, find_violations, read_journals, release_quietly, workers, write_turns
 from tests.support.lease_waiters import FREE
@@ -74,7 +73,7 @@ def test_killed_holder_loses_nothing_and_delays_the_next_by_its_ttl(
         waits = [acquired[fence + 1] - killed for fence, killed in kills if fence + 1 in acquired]
         assert len(waits) > KILLS / 2
         assert statistics.median(waits) < load.allow(TTL + 0.2, wakeups=4)
-        assert max(waits) < load.allow(2 * TTL, wakeups=8)  # a new process starts at the same time
+        assert max(waits) < load.allow(2 * TTL + 1, wakeups=20)  # a new process starts at the same time
     server.client.flushall()
 
 
@@ -114,7 +113,6 @@ def _replace_lua(name: str, text: str) -> None:
     assert name in scripts.library()
     scripts.library()[name] = text
     scripts.script.cache_clear()
-    messages._APPEND = scripts.script("messages/append")
 
 
 def _stop_and_continue(server: Server, namespace: str, folder: Path, fenced: bool) -> list[str]:
@@ -161,11 +159,11 @@ def test_holder_without_fence_check_writes_into_the_next_turn(
     assert any("torn apart" in violation for violation in violations)
 
 
-def _write_turns_an_hour_ahead(*arguments: Any) -> None:
+def _write_turns_an_hour_ahead(*arguments: Any, **options: Any) -> None:
     """Run a worker whose clock is an hour ahead."""
     real = time.time
     time.time = lambda: real() + 3600
-    write_turns(*arguments)
+    write_turns(*arguments, **options)
 
 
 def _acquire_at_once(url: str, namespace: str, folder: str, is_trusted: bool) -> None:
@@ -186,8 +184,8 @@ def test_worker_with_a_wrong_clock_changes_nothing(server: Server, namespace: st
     arguments = (server.url, namespace, str(tmp_path))
     with create(server, namespace) as cache:
         with (
-            workers(_write_turns_an_hour_ahead, ["late"], *arguments, 15),
-            workers(write_turns, ["a", "b"], *arguments, 15),
+            workers(_write_turns_an_hour_ahead, ["late"], *arguments, 15, ttl=20),
+            workers(write_turns, ["a", "b"], *arguments, 15, ttl=20),
         ):
             pass
         events = read_journals(tmp_path)
@@ -243,14 +241,17 @@ def test_forked_process_is_notified_of_its_grant(server: Server, namespace: str,
 
 def test_lease_whose_release_failed_is_not_renewed(own_server: Server, namespace: str) -> None:
     """A lease whose block ends during an outage runs out, and the next worker acquires the lease."""
-    with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=0.3) as cache:
-        session = cache.create("shared")
-        with pytest.raises(SessionsError), session.lease(1) as lease:
-            own_server.kill()
+    with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
+        lease = cache.create("shared").lease(2).acquire()
+        cache._executor.retry_for = 0.3
+        own_server.kill()
+        with pytest.raises(SessionsError):
+            lease.release()
         own_server.start()
-        with session.lease(5, 5) as second:
-            assert second.fence == lease.fence + 1
-        assert not lease.is_held
+        with SessionCache.from_url(own_server.url, namespace=namespace) as other:
+            with other.session("shared").lease(5, 30) as second:
+                assert second.fence == lease.fence + 1
+            assert not lease.is_held
 
 
 def test_waiter_of_a_closed_cache_does_not_delay_the_next(own_server: Server, namespace: str) -> None:

@@ -67,8 +67,12 @@ def test_passing_refusal_inside_script_is_ridden_out(plain: Server, state: str) 
     """A refusal that can pass is named by the error after `retry_for`, and is retried until it passes."""
     begin, end, match = PASSING[state]
     begin(plain)
-    with pytest.raises(StoreUnavailable, match=match):
-        append(plain.url, retry_for=0.3)
+    for retry_for in (0.3, 3, 15):  # a busy machine may need longer until the server has refused once
+        with pytest.raises(StoreUnavailable) as refused:
+            append(plain.url, retry_for)
+        if match in str(refused.value):
+            break
+    assert match in str(refused.value)
     timer = threading.Timer(0.5, end, [plain])
     timer.start()
     append(plain.url)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 
 from redis_sessions import Lease, LeaseLost, Session, SessionCache
+from redis_sessions._sync.transport import tasks
 from tests.support.lease_waiters import FREE, elsewhere
 from tests.support.servers import Server, await_true
 
@@ -50,6 +52,9 @@ INDEX_HINTS = {"spawn": 1, "fork": 1}
 READS_FIRST = {"pop": 1, "fork": 1, "compact": 0}
 """Scripts of the read that precedes an operation, in a round trip of its own. `compact` reads with a plain command."""
 
+LEAVES_WORK = {"spawn", "complete", "cancel", "send"}
+"""Operations that tell a queue in the background."""
+
 
 def count_round_trips(server: Server) -> int:
     """Return the number of requests that clients sent since the last count."""
@@ -73,6 +78,24 @@ def await_quiet(server: Server) -> None:
         time.sleep(0.2)
 
 
+@contextmanager
+def without_background() -> Iterator[None]:
+    """Hold back what operations would do in the background, until the end of the block."""
+    held: list[tuple[Any, ...]] = []
+    later, spawn = tasks.later, tasks.spawn
+
+    def hold(function: Callable[..., Any], *call: Any) -> tasks.Cancellable:
+        held.append((function, *call))
+        return tasks._Timer()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "later", partial(hold, later))
+        patch.setattr(tasks, "spawn", partial(hold, spawn))
+        yield
+    for function, *call in held:
+        function(*call)
+
+
 @pytest.mark.parametrize("name", list(CALLS))
 def test_operation_on_a_new_handle_is_one_command(server: Server, namespace: str, name: str) -> None:
     """An operation of a new handle is one command in one round trip. `pop`, `fork` and `compact` read once before."""
@@ -82,11 +105,15 @@ def test_operation_on_a_new_handle_is_one_command(server: Server, namespace: str
             handle.append(X, batch_id="b")
             handle.start_loop("l")
         CALLS[name](cache.session("warm"))
+        cache._context.indexer.flush()
+        if name in LEAVES_WORK:
+            await_quiet(server)
         new_handle = cache.session("a")
-        server.client.config_resetstat()
-        count_round_trips(server)
-        CALLS[name](new_handle)
-        round_trips = count_round_trips(server)
+        with without_background():
+            server.client.config_resetstat()
+            count_round_trips(server)
+            CALLS[name](new_handle)
+            round_trips = count_round_trips(server)
         stats = server.client.info("commandstats")
         sent = [command for command in ("evalsha", "script|load", "script") if f"cmdstat_{command}" in stats]
         scripts = 1 + INDEX_HINTS.get(name, 0) + READS_FIRST.get(name, 0)
@@ -117,7 +144,6 @@ def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -
 
         def create_tree(root: str) -> str:
             child = cache.create(root).spawn("agent", mode="session").session_key or ""
-            time.sleep(0.1)  # the run enters its queue in the background
             cache._context.indexer.flush()
             return child
 
@@ -126,13 +152,14 @@ def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -
         create_tree("active-child")
         cache.session(create_tree("ended-child")).complete()
         child = create_tree("leaf")
-        time.sleep(0.3)  # the run of the ended child leaves its queue in the background
         for id, expected in (("active-child", 6), ("ended-child", 5), (child, 3)):
-            count_round_trips(server)
-            cache.delete(id)
-            assert (id, count_round_trips(server)) == (id, expected)
+            await_quiet(server)
+            with without_background():
+                count_round_trips(server)
+                cache.delete(id)
+                assert (id, count_round_trips(server)) == (id, expected)
             assert cache.get(id) is None
-            time.sleep(0.3)  # its run leaves its queue, and its entries the indexes, in the background
+        await_quiet(server)  # entries leave the indexes in the background
         assert [summary.id for summary in cache.iter_sessions()] == ["leaf"]
     server.client.flushall()
 
@@ -141,10 +168,12 @@ def test_forced_release_is_two_round_trips(server: Server, namespace: str) -> No
     """A forced release takes the lease over and then releases it: two round trips, against one for the holder's release."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         for id, expected in (("warm", None), ("a", 2)):
-            lease = cache.create(id).lease().acquire()
-            count_round_trips(server)
-            elsewhere(partial(cache.session(id).lease().release, force=True))
-            assert expected in (None, count_round_trips(server))
+            lease = cache.create(id).lease(3600).acquire()
+            cache._context.indexer.flush()
+            with without_background():
+                count_round_trips(server)
+                elsewhere(partial(cache.session(id).lease().release, force=True))
+                assert expected in (None, count_round_trips(server))
             assert cache.session(id).lease().info() is None
             with pytest.raises(LeaseLost):
                 lease.release()
@@ -229,25 +258,24 @@ def test_write_of_a_child_is_one_command(server: Server, namespace: str) -> None
             SessionCache.from_url(server.url, namespace=namespace) as other:  # fmt: skip
         parent = cache.create()
         cache.session(parent.spawn("a", mode="session").session_key or "").complete("warm")
-        time.sleep(0.1)
         cache._context.indexer.flush()
         ids = [parent.spawn("a", mode="session").session_key or "" for _ in range(3)]
         other.session(ids[2]).append(X)
         for handle, expected in ((cache.session(ids[0]), 1), (other.session(ids[1]), 2)):
             await_quiet(server)
-            server.client.config_resetstat()
-            handle.append(X)
-            assert count_scripts(server) == expected
+            with without_background():
+                server.client.config_resetstat()
+                handle.append(X)
+                assert count_scripts(server) == expected
         for id in ids:
             for known in cache._context.indexer._known.values():
                 known.raise_at = time.monotonic() + 60  # no entry is raised, however slow the machine is
             await_quiet(server)
-            server.client.config_resetstat()
-            count_round_trips(server)
-            cache.session(id).complete("x" * 100)
-            assert (count_round_trips(server), count_scripts(server)) == (1, 1)
-            time.sleep(0.1)  # the run leaves its queue in the background
-            cache._context.indexer.flush()
+            with without_background():
+                server.client.config_resetstat()
+                count_round_trips(server)
+                cache.session(id).complete("x" * 100)
+                assert (count_round_trips(server), count_scripts(server)) == (1, 1)
         assert parent.info().count == 4
     server.client.flushall()
 

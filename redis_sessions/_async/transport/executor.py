@@ -12,7 +12,6 @@ from redis.exceptions import AskError, NoPermissionError, NoScriptError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import SCHEMA_VERSION, meta_key
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
     ConnectImpossible,
@@ -29,7 +28,6 @@ from ...errors import (
     ConcurrentModification,
     NotReplicated,
     OutcomeUnknown,
-    SchemaMismatch,
     SessionsError,
     StoreError,
     StoreUnavailable,
@@ -37,6 +35,7 @@ from ...errors import (
 from . import primitives
 from .refusals import DENIED, server_error
 from .router import Router
+from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
 
 T = TypeVar("T")
@@ -62,7 +61,7 @@ class Executor:
         self.acks = acks
         self._wait_ms = wait_ms
         self._wait_command = ("WAIT", acks, wait_ms) if acks else None
-        self._is_checked = False
+        self._schema = SchemaCheck(router, where, namespace)
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._hints_from = 0.0
         self.observer: WriteObserver | None = None
@@ -121,6 +120,22 @@ class Executor:
         """Return the time at which an attempt must be over: `timeout` bounds the attempt, and `retry_for` the whole call."""
         return min(now + self._router.timeout, began + self.retry_for)
 
+    async def ping(self) -> None:
+        """Return when every node has answered. Raises StoreUnavailable, StoreError and AccessDenied, without a retry."""
+        try:
+            replies: Sequence[Any] = await self._router.send_to_all(("PING",))
+        except (TransportError, *DENIED) as problem:
+            replies = [problem]
+        for reply in replies:
+            if not isinstance(reply, Exception):
+                continue
+            refusal = reply if isinstance(reply, TransportError) else server_error(self.where, "", reply)
+            if isinstance(refusal, ConnectionRejected):
+                raise StoreError(where=self.where, detail=str(refusal))
+            if isinstance(refusal, SessionsError):
+                raise refusal
+            raise StoreUnavailable(where=self.where, waited=0.0, detail=str(refusal))
+
     async def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
         """Return the results of calls, with errors as values. One round trip to each node.
 
@@ -163,8 +178,8 @@ class Executor:
             due = began + self._router.timeout
         results: list[T | SessionsError] = []
         try:
-            if not self._is_checked:
-                await self._check_schema(any(call.writes for call in calls), due)
+            if not self._schema.is_passed:
+                await self._schema.check(any(call.writes for call in calls), due)
             replies = await self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
         except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
@@ -192,8 +207,8 @@ class Executor:
             due = time.monotonic() + self._router.timeout
         results: list[T | SessionsError] = []
         try:
-            if not self._is_checked:
-                await self._check_schema(any(call.writes for call in calls), due)
+            if not self._schema.is_passed:
+                await self._schema.check(any(call.writes for call in calls), due)
             replies = await self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
         except (TransportError, *DENIED) as problem:
             replies = [problem] * len(calls)
@@ -280,8 +295,8 @@ class Executor:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
         due = call.due
         try:
-            if not self._is_checked:
-                await self._check_schema(call.writes, due)
+            if not self._schema.is_passed:
+                await self._schema.check(call.writes, due)
             hints = call.hints
             if hints and self._router.is_cluster:
                 await self._send_hints(hints, due)
@@ -325,23 +340,6 @@ class Executor:
         if acked < self.acks:
             facts = {"session_id": call.keys.id, "acked": acked, "wanted": self.acks}
             raise NotReplicated(**facts, **_repeat_advice(call, "check whether replicas are connected"))
-
-    async def _check_schema(self, is_write: bool, due: float) -> None:
-        """Refuse another schema version's data. A write claims a namespace that no other version claimed for this version."""
-        key = meta_key(self._namespace)
-        commands = [("GET", key), ("SET", key, SCHEMA_VERSION, "NX"), ("GET", key)]
-        for command in commands if is_write else commands[:1]:
-            (found,) = await self._router.send(key, command, due=due)
-            if isinstance(found, Exception):
-                raise server_error(self.where, "", found)
-            if found is not None:
-                break
-        else:
-            return  # nothing is stored yet, or the writer that claims the namespace was in between
-        if found not in (SCHEMA_VERSION.encode(), b"OK"):
-            text = found.decode() if isinstance(found, bytes) else repr(found)
-            raise SchemaMismatch(namespace=self._namespace, found=text, wanted=SCHEMA_VERSION)
-        self._is_checked = True
 
 
 def _repeat_advice(call: Call[Any], otherwise: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
 from .state import field
 
-_EDIT_SCRIPT = script("messages/edit")
+_EDIT_NAME = "messages/edit"
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0, "max_fields": MAX_FIELDS,
     "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0, "plan": "",
@@ -108,7 +108,7 @@ def _edit(
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
     }  # fmt: skip
     return guarded_write(
-        _EDIT_SCRIPT, keys, incarnation, lease, expected_rev, read,
+        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
         batch=batch, operation=batch, kind="" if kind == APPEND else f"{kind} ", **arguments,
         rest=[*pairs, *removed, *[one.entry for one in encoded]],
     )  # fmt: skip
@@ -134,7 +134,7 @@ def replace(
 
     arguments = _EDIT | {"replaced_seq": whole(seq, "seq", minimum=1)}
     return guarded_write(
-        _EDIT_SCRIPT, keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
+        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
         kind="replace_message ", **arguments,
     )  # fmt: skip
 

@@ -34,7 +34,6 @@ PAGE_BYTES = 1024 * 1024
 """Bytes at which a page of messages is full."""
 _WITHOUT_TOOLS = "".join(kind for kind in KINDS if kind not in "tcr")
 _OK = LimitCheck("ok")
-_APPEND = script("messages/append")
 
 
 def encode_batch(
@@ -94,7 +93,7 @@ def append(
         return read_result(result, batch, duplicate=duplicate == b"1"), found.decode()
 
     return invoke(
-        _APPEND,
+        script("messages/append"),
         keys,
         read,
         incarnation=incarnation,

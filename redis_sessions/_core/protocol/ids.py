@@ -14,6 +14,7 @@ GLOB_CHARACTERS = set("*?[]\\")
 _COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _COUNTER_TEXTS = [high + low for high in _COUNTER_DIGITS for low in _COUNTER_DIGITS]
 _RESERVED_ID = re.compile(r"agent:[^:]+:(main$|subagent:)")
+_INCARNATION = re.compile(r"[0-9a-f]{12}")
 _MADE_ID = re.compile(r"~(?:[A-Za-z0-9_-]{10}|[0-9a-f]{31})")
 
 
@@ -91,6 +92,11 @@ def new_or_given_id(id: str | None) -> str:
 def new_incarnation() -> str:
     """Return the ID of one incarnation of a session: 48 random bits as 12 hex digits."""
     return secrets.token_hex(6)
+
+
+def is_incarnation(text: object) -> bool:
+    """Return whether this is the ID of an incarnation."""
+    return isinstance(text, str) and _INCARNATION.fullmatch(text) is not None
 
 
 _count = itertools.count()

@@ -18,7 +18,10 @@ _LIBRARIES = {"redis", "string", "table", "math"}
 _FAST = {"redis.call", "redis.error_reply"}
 _GLOBALS = {"ipairs", "tonumber", "unpack"}
 _COMMENT = re.compile(r"('(?:\\.|[^'\\\n])*')|--[^\n]*")
-_TOKEN = re.compile(r"'(?:\\.|[^'\\\n])*'|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|[^\s]|\n")
+_TOKEN = re.compile(
+    r"'(?:\\.|[^'\\\n])*'|(?<!\.)\b(?:redis|string|table|math)\.\w+|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|[^\s]|\n"
+)
+"""A function of a library, such as `string.match`, is one token."""
 _DECLARATIONS = (
     re.compile(r"\blocal function (\w+)"),
     re.compile(r"\blocal (?!function\b)(\w+(?:, *\w+)*)"),
@@ -36,14 +39,14 @@ def minify(source: str, *, is_fast: bool = False) -> str:
     source = _COMMENT.sub(lambda found: found[1] or "", source)
     declared = {name for pattern in _DECLARATIONS for names in pattern.findall(source) for name in _names(names)}
     tokens = _TOKEN.findall(source)
-    tokens, aliases = _aliased(tokens, _FAST if is_fast else None)
+    aliases = _aliases(tokens, _FAST if is_fast else None)
     declared |= {*aliases}
-    roles = _roles(tokens)
+    are_fields = _fields(tokens)
     kept = {token[1:-1] for token in tokens if token[0] == "'"}
     """Names that the script also has as text, so a field may be reached by them."""
     words = [
-        f".{token}" if role == "field" and token not in kept else token if role == "" and token in declared else ""
-        for token, role in zip(tokens, roles, strict=True)
+        ("" if token in kept else f".{token}") if is_field else token if token in declared else ""
+        for token, is_field in zip(tokens, are_fields, strict=True)
     ]
     short = _short_names([word for word in words if word])
     parts: list[str] = []
@@ -57,46 +60,28 @@ def minify(source: str, *, is_fast: bool = False) -> str:
     return "".join(parts)
 
 
-def _aliased(tokens: list[str], allowed: set[str] | None) -> tuple[list[str], list[str]]:
-    """Return the tokens, and the library functions that get a local because that is shorter. Each of them is one token."""
-    found: list[str] = []
-    for token in tokens:
-        if len(found) > 1 and found[-1] == "." and found[-2] in _LIBRARIES and found[-3:-2] != ["."]:
-            found[-2:] = [f"{found[-2]}.{token}"]
-        else:
-            found.append(token)
-    counts = Counter(
-        token for token in found if token in _GLOBALS or ("." in token and token.partition(".")[0] in _LIBRARIES)
-    )
-    aliases = [name for name, count in counts.items() if count * (len(name) - 2) > len(name) + len("local a,=")]
+def _aliases(tokens: list[str], allowed: set[str] | None) -> list[str]:
+    """Return the library functions that get a local because that is shorter."""
+    counts = Counter(tokens)
+    names = [name for name in counts if name in _GLOBALS or name.partition(".")[0] in _LIBRARIES]
     if allowed is not None:
-        aliases = [name for name in aliases if name in allowed]
-    split = (part for token in found for part in _parts(token, aliases))
-    return list(split), aliases
+        names = [name for name in names if name in allowed]
+    return [name for name in names if counts[name] * (len(name) - 2) > len(name) + len("local a,=")]
 
 
-def _parts(token: str, aliases: list[str]) -> list[str]:
-    library, dot, name = token.partition(".")
-    return [token] if token in aliases or library not in _LIBRARIES or not dot else [library, dot, name]
-
-
-def _roles(tokens: list[str]) -> list[str]:
-    """Return for each token: field, for a name of the script's own tables; library, for one of Lua's or the server's; or ''."""
-    found: list[str] = []
+def _fields(tokens: list[str]) -> list[bool]:
+    """Return for each token whether it names a field of one of the script's own tables."""
+    found: list[bool] = []
     brackets: list[str] = []
-    before = owner = ""
+    before = ""
     for token, after in zip(tokens, [*tokens[1:], ""], strict=True):
-        if token in ("(", "{", "["):
+        if token in "({[":
             brackets.append(token)
-        elif token in (")", "}", "]"):
+        elif token in ")}]":
             brackets.pop()
-        is_key = after == "=" and before in ("{", ",") and brackets[-1:] == ["{"]
-        if before == ".":
-            found.append("library" if owner in _LIBRARIES else "field")
-        else:
-            found.append("field" if is_key else "")
+        found.append(before == "." or (after == "=" and before in ("{", ",") and brackets[-1:] == ["{"]))
         if token != "\n":
-            before, owner = token, before
+            before = token
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.retry_policy import Backoff, RetryOn
 from ..._core.commands.session_fields import check_agent, description_fields
-from ..._core.protocol.ids import check_namespace, new_id, new_incarnation, new_or_given_id
+from ..._core.protocol.ids import check_namespace, is_incarnation, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
@@ -135,9 +135,27 @@ class SessionCache(PicklableByUrl, CacheQueries):
         renewals = RenewalConnections(parts.current.executor)
         self._context = CacheContext(parts, renewals, namespace, self.settings, self._count, touch_on_read)
 
-    def session(self, id: str) -> Session:
-        """Return a handle on a session, whether it exists or not. No round trip."""
-        return self._handle(id, "")
+    def ping(self) -> None:
+        """Return when the server, or every master of a cluster, has answered. For checks of health.
+
+        Raises:
+            StoreUnavailable: a node did not answer within `timeout`. Nothing is retried.
+            AccessDenied: the user or the password is refused.
+
+        Cost: one round trip to each node.
+        """
+        self._executor.ping()
+
+    def session(self, id: str, *, incarnation: str | None = None) -> Session:
+        """Return a handle on a session, whether it exists or not. No round trip.
+
+        Args:
+            id: the ID of the session.
+            incarnation: the incarnation that another handle named. The handle refuses any other one (SessionReplaced).
+        """
+        if incarnation is not None and not is_incarnation(incarnation):
+            raise InvalidInput(name="incarnation", detail=f"must be 12 hex digits, got {incarnation!r}")
+        return self._handle(id, incarnation or "")
 
     def create(self, id: str | None = None, **given: Unpack[NewSession]) -> Session:
         """Create a session.

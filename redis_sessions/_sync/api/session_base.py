@@ -45,6 +45,11 @@ class SessionBase(NotPicklable):
         return self._keys.id
 
     @property
+    def incarnation(self) -> str | None:
+        """The incarnation that this handle works on, 12 hex digits. None as long as the handle does not know it."""
+        return self._incarnation or None
+
+    @property
     def state(self) -> State:
         """Named JSON values and pydantic models."""
         # A handle that kept this object would be in a circle of references.
