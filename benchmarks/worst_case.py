@@ -1,7 +1,7 @@
 """Measure what each script costs the server with the worst data that can be stored.
 
-`python -m benchmarks.worst_case --server path`. The time is the processor time of the server's main thread for a call: other
-clients of the server wait for so long. It has the reading of the call and the writing of the reply.
+`python -m benchmarks.worst_case --server path`. The time is the processor time that the server's
+main thread spends on a call, during which other clients wait. It has the reading of the call and the writing of the reply.
 """
 
 from __future__ import annotations

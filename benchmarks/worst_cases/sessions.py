@@ -270,7 +270,7 @@ def delete_large(stage: Stage) -> None:
 
 
 def lifecycle(stage: Stage) -> None:
-    """What is small in any case."""
+    """Call what is small in any case."""
     cache = stage.cache
     with stage.measured():
         session = cache.create(

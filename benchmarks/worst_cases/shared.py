@@ -48,10 +48,10 @@ def indexes(stage: Stage) -> None:
         for call in index_entries.announce(entries, "s1", 1000, is_separate=False):
             run(call)
         run(index_entries.raise_entries(entries[:1], "s1"))
-        for call in index_entries.remove(
+        for removal in index_entries.remove(
             entries, [f"gone{number}" for number in range(1000)], 2**52, is_separate=False
         ):
-            run(call)
+            run(removal)
         run(index_entries.sample(entries[0], 20))
 
 

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import redis
 
@@ -27,7 +28,7 @@ _SETTLE_SECONDS = 0.0005
 
 
 class Cost(NamedTuple):
-    """What one call cost the server."""
+    """The cost of one call for the server."""
 
     microseconds: float
     commands: int
@@ -69,7 +70,7 @@ class Stage:
 
         def send(client: NodeClient, *commands: Any, **options: Any) -> list[Any]:
             with self._lock:
-                return [self._measure(lambda one=one: original(client, one, **options)[0], one) for one in commands]
+                return [self._measure(partial(original, client, one, **options), one) for one in commands]
 
         NodeClient.send = send  # type: ignore[method-assign, assignment]
         try:
@@ -78,13 +79,13 @@ class Stage:
         finally:
             NodeClient.send = original  # type: ignore[method-assign]
 
-    def _measure(self, send: Callable[[], Any], command: Any) -> Any:
+    def _measure(self, send: Callable[[], list[Any]], command: Any) -> Any:
         name = self._names.get(command[1], "EVALSHA") if command[0] == "EVALSHA" else command[0]
         if not self._is_measured:
             self.costs[name] = []
-            return send()
+            return send()[0]
         before, began = self._commands(), self._cpu_time()
-        reply = send()
+        reply = send()[0]
         time.sleep(_SETTLE_SECONDS)
         spent, after = self._cpu_time() - began, self._commands()
         if name not in ("SCRIPT", "PING"):
@@ -105,15 +106,19 @@ class Stage:
         self.client.flushall()
 
 
+Act: TypeAlias = Callable[[Stage], None]
+"""A function that stores the data of a worst case and measures the calls."""
+
+
 class Case(NamedTuple):
-    """A worst case. `act` stores the data and measures the calls."""
+    """A worst case."""
 
     name: str
-    act: Callable[[Stage], None]
+    act: Act
 
 
 def text(size: int, role: str = "user") -> dict[str, Any]:
-    """Return a message whose payload has about so many bytes."""
+    """Return a message whose payload has about `size` bytes."""
     return {"role": role, "content": "x" * max(size - 40, 1)}
 
 

@@ -319,9 +319,9 @@ def watched(stage: Stage) -> None:
     for purpose in ("watch", "message"):
         for number in range(stage.scaled(1000)):
             nonce = f"{number:016x}"
-            context.executor.run(messages.subscribe(keys, "", nonce, 600_000, "chan:wake:0123456789ab", False, purpose))  # type: ignore[arg-type]
+            context.executor.run(messages.subscribe(keys, "", nonce, 600_000, "chan:wake:0123456789ab", False, purpose))
         with stage.measured():
-            context.executor.run(messages.subscribe(keys, "", "x", 600_000, "chan", False, purpose))  # type: ignore[arg-type]
+            context.executor.run(messages.subscribe(keys, "", "x", 600_000, "chan", False, purpose))
             session.publish({"x": "y" * 10_000})
             session.append(TINY)
             session.pause()

@@ -1,4 +1,4 @@
-"""Long operations in parts: no part is long, another writer between two parts changes nothing, and a caller may die between them."""
+"""Long operations in parts: another writer between two parts changes nothing, and a caller may die between them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def filled(cache: SessionCache, count: int = 8, **options: Any) -> Session:
 
 def after_part(monkeypatch: pytest.MonkeyPatch, script: str, act: Callable[[], Any], *, times: int = 1) -> list[int]:
     """Do something after each of the first parts of an operation. Return a list that gets the number of each part."""
-    original, parts = Executor._send, []
+    original = Executor._send
+    parts: list[int] = []
     is_acting = False
 
     def send(executor: Executor, call: Call[Any]) -> list[Any]:
@@ -93,7 +94,7 @@ def test_fork_up_to_a_message_has_the_counts_of_its_messages(cache: SessionCache
 
 
 def test_fork_gives_up_while_others_write(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that is written between all parts cannot be copied, and the caller is told."""
+    """A session that is written between all parts cannot be copied, and the fork says so."""
     session = filled(cache)
     other = cache.session(session.id)
     after_part(monkeypatch, "messages/copy_part", lambda: other.state.put("n", 1), times=1000)
@@ -232,7 +233,9 @@ def test_turn_of_more_than_a_page_is_complete(cache: SessionCache) -> None:
         session.append(big(number, "assistant"))
     session.append(Message("user", "third"))
     turn, first, last = session.turn(2), session.turn(1), session.last_turn()
-    assert turn is not None and first is not None and last is not None
+    assert turn is not None
+    assert first is not None
+    assert last is not None
     assert [str(one.content).split()[0] for one in turn.entries] == ["second", *map(str, range(8))]
     assert [one.content for one in first.entries] == ["first", "answer"]
     assert (last.number, len(last.entries), session.turn(4)) == (3, 1, None)

@@ -12,7 +12,7 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
     left.first = left.first + #fields
     loaded.is_partial = left.first <= left.last and not loaded.takes_part
     if loaded.is_partial then
-      batch, own = batch .. '.' .. fields[1], {}
+      batch, own = '~' .. batch .. '.' .. fields[1], {}
       field = results_field(batch)
       loaded.results = redis.call('HGET', session, field) or ''
     end

@@ -1,4 +1,4 @@
--- What the removed tail of a list was: sums over its messages up to an index. When the tail is long, a script refuses with the text
+-- Sums over the removed tail of a list, up to an index. When the tail is long, a script refuses with the text
 -- of what it has summed up, and the client repeats the call with this text. The text has the revision that it is true for:
 -- '<rev> <next index> <bytes> <tokens> <users> <assistants> <turns> <is_open> <pinned> <first kind> <is_cut> <made> <wanted>'.
 -- `made` and `wanted` are the hashes of calls, if the tail begins inside a group: made in it, or answered in it but made before.

@@ -263,8 +263,9 @@ class AsyncSession(
             SessionNotFound, SessionReplaced: this session is gone.
             ConcurrentModification: others wrote while a long session was copied, in each of 5 attempts.
 
-        Cost: two round trips, and one for each part of about 1 MB or 2,000 messages of a session that has more than 2 MB or 2,000.
-        The copy is as of one moment, and the new session appears at once or not at all.
+        The copy is as of one moment, and the new session appears as a whole.
+
+        Cost: two round trips. A session of more than 2 MB or 2,000 messages takes one more for each part of half as much.
         """
         checked_names(given, NewSession)
         shared = self._context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..._core.commands import forks
 from ..._core.protocol.call import Call
@@ -24,8 +24,8 @@ async def run_copy(
     keys: SessionKeys,
     incarnation: str,
     new: SessionKeys,
-    call: Call[Any],
-    run: Callable[[Call[Any]], Awaitable[T]],
+    call: Call[T],
+    run: Callable[[Call[T]], Awaitable[T]],
 ) -> T:
     """Return the result of a call that copies a transcript, which the script refuses when the transcript is long.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import messages
+from ..._core.commands import messages, turn_places
 from ..._core.commands.window_blocks import AbandonedCalls, Arrangement, SystemMessages
 from ..._core.commands.windows import Selection, Start, without_tools
 from ..._core.protocol.call import Call
@@ -155,9 +155,9 @@ async def read_text_history(
 
 async def read_turn(executor: Executor, keys: SessionKeys, incarnation: str, number: int) -> Turn | None:
     """Return one turn by its number, 0 for the last. One round trip, more for a turn far back, or of more than 1 MB."""
-    place = await executor.run(messages.find_turn(keys, incarnation, number))
+    place = await executor.run(turn_places.find_turn(keys, incarnation, number))
     while place.number == -1:
-        place = await executor.run(messages.find_turn(keys, incarnation, number, place))
+        place = await executor.run(turn_places.find_turn(keys, incarnation, number, place))
     if not place.number:
         return None
     listed = [*place.messages]

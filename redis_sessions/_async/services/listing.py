@@ -97,7 +97,8 @@ class SessionLister:
             found = [row for part in parts for row in part]
         while len(found) < len(keys):
             part = keys[len(found) : len(found) + list_pages.MAX_ROWS]
-            found += await context.executor.run(list_pages.read_rows(part, now_us))
+            rows = await context.executor.run(list_pages.read_rows(part, now_us))
+            found += rows
         return dict(zip(ids, found, strict=True))
 
     def _mend(self, query: Query, found: Entries, rows: Rows) -> None:

@@ -227,7 +227,7 @@ def compact(
 
     return guarded_write(
         script("messages/compact"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
-        first=first, last=last, entry=entry, size=len(entry.split(b" ", 2)[2]), began=began, part=f"{batch}.{part}",
+        first=first, last=last, entry=entry, size=len(entry.split(b" ", 2)[2]), began=began, part=f"~{batch}.{part}",
     )  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def fork(
 
 
 class CopyProgress(NamedTuple):
-    """How far the copy of a list of messages is."""
+    """The progress of the copy of a list of messages."""
 
     rev: int
     copied: int

@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
-    __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys", "moved", "operation",
-                 "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
+    __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
+                 "moved", "operation", "plans", "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +51,8 @@ class Call(Generic[T]):
         """Calls that must precede this one, such as the index entry of a session to be created. Each result says if it worked."""
         self.about = ""
         """Of a hint: the ID of the session that the hint is about."""
+        self.plans = 0
+        """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
         self.moved = 0
         """Messages that parts of the call moved out of the inbox, before the last part (NEED_MORE)."""
         self.fixed_keys: Sequence[str] = ()

@@ -300,8 +300,9 @@ class Lease(NotPicklable, Generic[S]):
             has_more = True
             while has_more:
                 call = inbox.drain(session._keys, session._incarnation, held.token)
-                messages, has_more = session._executor.run(call)
-                received += messages
+                drained = session._executor.run(call)
+                received += drained.messages
+                has_more = drained.has_more
             return received
         except LeaseLost:
             held.apply(LeaseEvent.REFUSED)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..._core.commands import forks
 from ..._core.protocol.call import Call
@@ -25,8 +25,8 @@ def run_copy(
     keys: SessionKeys,
     incarnation: str,
     new: SessionKeys,
-    call: Call[Any],
-    run: Callable[[Call[Any]], T],
+    call: Call[T],
+    run: Callable[[Call[T]], T],
 ) -> T:
     """Return the result of a call that copies a transcript, which the script refuses when the transcript is long.
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import messages
+from ..._core.commands import messages, turn_places
 from ..._core.commands.window_blocks import AbandonedCalls, Arrangement, SystemMessages
 from ..._core.commands.windows import Selection, Start, without_tools
 from ..._core.protocol.call import Call
@@ -156,9 +156,9 @@ def read_text_history(
 
 def read_turn(executor: Executor, keys: SessionKeys, incarnation: str, number: int) -> Turn | None:
     """Return one turn by its number, 0 for the last. One round trip, more for a turn far back, or of more than 1 MB."""
-    place = executor.run(messages.find_turn(keys, incarnation, number))
+    place = executor.run(turn_places.find_turn(keys, incarnation, number))
     while place.number == -1:
-        place = executor.run(messages.find_turn(keys, incarnation, number, place))
+        place = executor.run(turn_places.find_turn(keys, incarnation, number, place))
     if not place.number:
         return None
     listed = [*place.messages]

@@ -18,15 +18,12 @@ from ..._core.protocol.transport_errors import (
     ConnectImpossible,
     ConnectionLost,
     ConnectionRejected,
-    CopyNeeded,
-    QueueNeeded,
     ServerNotReady,
     TimeOver,
     TransportError,
 )
 from ...errors import (
     AccessDenied,
-    ConcurrentModification,
     NotReplicated,
     OutcomeUnknown,
     SessionsError,
@@ -34,6 +31,7 @@ from ...errors import (
     StoreUnavailable,
 )
 from . import primitives
+from .call_parts import prepare_next_part
 from .refusals import DENIED, server_error
 from .router import Router
 from .schema_check import SchemaCheck
@@ -42,8 +40,6 @@ from .write_observer import WriteObserver
 T = TypeVar("T")
 _HINT_PAUSE_SECONDS = 10.0
 """In a cluster: how long no hints are sent after a node did not answer one, so that its failure delays one call only."""
-_MAX_PLANS = 5
-"""The maximum number of times that a script begins to read a long transcript again, because the session was written."""
 _MAX_KNOWN_ANCESTORS = 10_000
 """Children whose ancestors a process remembers."""
 _RETRYABLE = (ConnectFailed, ConnectionLost, ServerNotReady)
@@ -264,32 +260,19 @@ class Executor:
         raise AssertionError("unreachable: tenacity returns or raises")
 
     def _attempt(self, call: Call[T]) -> T:
-        begun = 0
         while True:
-            replies = self._send(call)
-            reply = replies[0]
+            reply, *more = self._send(call)
             if not isinstance(reply, Exception):
                 break
             word, _, facts = str(reply).partition(" ")
-            if word == "NEED_QUEUE":
-                raise QueueNeeded(facts)
-            if word == "NEED_COPY":
-                raise CopyNeeded
             if word == "NEED_ANCESTORS":
                 self.remember_ancestors(call.keys.id, facts.split())
                 call.add_ancestors(facts.split())
-            elif word == "NEED_PLAN":
-                begun += call.continue_plan(facts)
-                if begun > _MAX_PLANS:
-                    raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
-            elif word == "NEED_MORE":
-                call.moved += int(facts)
-            else:
+            elif not prepare_next_part(call, word, facts, self._router.timeout):
                 raise server_error(self.where, call.keys.id, reply)
             call.hints = ()
-            call.due = time.monotonic() + self._router.timeout  # the script did a part
-        if len(replies) > 1 and replies[1] != self.acks:
-            self._check_acks(call, replies[1])
+        if more and more[0] != self.acks:
+            self._check_acks(call, more[0])
         return call.result(reply)
 
     def _send(self, call: Call[T]) -> list[Any]:
