@@ -322,7 +322,7 @@ def watched(stage: Stage) -> None:
             context.executor.run(messages.subscribe(keys, "", nonce, 600_000, "chan:wake:0123456789ab", False, purpose))
         with stage.measured():
             context.executor.run(messages.subscribe(keys, "", "x", 600_000, "chan", False, purpose))
-            session.publish({"x": "y" * 10_000})
+            session.publish({"x": "y" * 1000})
             session.append(TINY)
             session.pause()
             session.resume()

@@ -66,10 +66,8 @@ if abandoned ~= '' and #layout.open > 0 then
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)
   counters.user_seq, counters.plain_after = math.max(counters.user_seq, layout.user_seq or 0), counters.last_seq
 end
-if after_seq >= 0 then
-  staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq, plan)
-  if not staying then return going end
-end
+if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq, plan) end
+if after_seq >= 0 and not staying then return going end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
 if is_cut and #layout.gaps > 16000 then
   return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 16000 error')

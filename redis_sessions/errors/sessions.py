@@ -145,7 +145,8 @@ class LimitExceeded(SessionsError):
     template = "session {session_id!r} would exceed its limit of {limit}: {current}, at most {max}"
     session_id: str
     limit: str
-    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget, cost_budget or gap_bytes (edits)."""
+    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget, cost_budget, published_bytes
+    or gap_bytes (edits)."""
     current: int
     max: int
     action: str

@@ -334,7 +334,10 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         return watch(self._context.watcher, self._keys, progress, seconds)
 
     def publish(self, data: Any) -> None:
-        """Tell the present watchers a JSON value of at most 64 KiB. It is not stored."""
+        """Tell the present watchers a JSON value of at most 64 KiB. It is not stored.
+
+        Raises LimitExceeded when all watchers together would get more than 2 MB.
+        """
         self._executor.run(watch_progress.publish(self._keys, self._incarnation, data))
 
     # -- the session itself --------------------------------------------------------------------------------------

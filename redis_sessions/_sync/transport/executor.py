@@ -277,16 +277,15 @@ class Executor:
 
     def _send(self, call: Call[T]) -> list[Any]:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
-        due = call.due
         try:
             if not self._schema.is_passed:
-                self._schema.check(call.writes, due)
+                self._schema.check(call.writes, call.due)
             hints = call.hints
             if hints and self._router.is_cluster:
-                self._send_hints(hints, due)
+                self._send_hints(hints, call.due)
                 hints = call.hints = ()
             replies = self._router.send(
-                call.keys.tag, call.command, call.script, self._wait_command if call.writes else None, hints, due
+                call.keys.tag, call.command, call.script, self._wait_command if call.writes else None, hints, call.due
             )
         except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
