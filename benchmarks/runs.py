@@ -21,7 +21,7 @@ import redis
 
 from benchmarks import trees
 from redis_sessions import AsyncRun, AsyncSessionCache, LeaseLost, Run, SessionCache, SessionNotActive
-from tests.support.fleet import CONTEXT
+from tests.support.processes import CONTEXT
 from tests.support.servers import Server, binaries
 
 FREE: dict[str, Any] = {

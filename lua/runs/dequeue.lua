@@ -28,7 +28,7 @@ if purpose == 'check' then return {'', -1, due} end
 local waiters = without_waiter(redis.call('GET', workers) or '', nonce, now_ms)
 local reserved, left_ms, max_running = '', -1, redis.call('GET', bound)
 if purpose == 'claim' then
-  local arrived = redis.call('ZRANGEBYSCORE', queue, '-inf', string.format('%.3f', instant), 'LIMIT', 0, 250)
+  local arrived = redis.call('ZRANGEBYSCORE', queue, '-inf', string.format('%.3f', instant), 'LIMIT', 0, 100)
   for _, work in ipairs(arrived) do
     if not redis.call('ZSCORE', ready, work) then redis.call('ZADD', ready, rank_work(ranks, work), work) end
   end

@@ -72,7 +72,7 @@ def test_replay_of_plain_and_gzip_file_equals_the_input(tmp_path: Path, server: 
 def test_capped_replay_drops_a_tool_result_with_its_call(tmp_path: Path, server: Server) -> None:
     """A capped session retains no more than its cap: the task and the answer, without the call and its result."""
     file = write_lines(tmp_path / "c.jsonl", CONVERSATION)
-    done = launch("replay", str(file), "--url", server.url, "--max-messages", "2", "--json")
+    done = launch("replay", str(file), "--workers", "2", "--url", server.url, "--max-messages", "2", "--json")
     assert done.returncode == 0, done.stderr
     with SessionCache.from_url(server.url) as cache:
         assert [message.role for message in cache.open("c1").history()] == ["user", "assistant"]
@@ -92,11 +92,11 @@ def test_capped_replay_drops_a_tool_result_with_its_call(tmp_path: Path, server:
 def test_broken_line_stops_the_replay_or_is_skipped(tmp_path: Path, own_server: Server, broken: str) -> None:
     """The error names the number of the line, and --skip-broken replays the other lines."""
     file = write_lines(tmp_path / "c.jsonl", CONVERSATION, broken, {**CONVERSATION, "id": "c2"})
-    stopped = launch("replay", str(file), "--url", own_server.url)
+    stopped = launch("replay", str(file), "--workers", "2", "--url", own_server.url)
     assert stopped.returncode == 2
     assert "line 2" in stopped.stderr
     assert own_server.client.dbsize() == 0
-    skipped = launch("replay", str(file), "--url", own_server.url, "--skip-broken", "--json")
+    skipped = launch("replay", str(file), "--workers", "2", "--url", own_server.url, "--skip-broken", "--json")
     assert skipped.returncode == 0
     assert json.loads(skipped.stdout)["sessions"] == 2
     assert "line 2" in skipped.stderr
@@ -107,7 +107,7 @@ def test_replay_refuses_a_session_that_no_replay_made(tmp_path: Path, server: Se
     file = write_lines(tmp_path / "c.jsonl", CONVERSATION)
     with SessionCache.from_url(server.url) as cache:
         cache.create("c1").append({"role": "user", "content": "precious"})
-        refused = launch("replay", str(file), "--url", server.url)
+        refused = launch("replay", str(file), "--workers", "2", "--url", server.url)
         assert refused.returncode == 2
         assert "namespace" in refused.stderr
         assert cache.open("c1").history()[0].content == "precious"

@@ -12,7 +12,7 @@ from redis_sessions._core.commands import workers
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import worker_keys
 from tests.support.command_line import run
-from tests.support.fleet import CONTEXT
+from tests.support.processes import CONTEXT
 from tests.support.servers import Server, await_true
 from tests.trees.runs import abandon
 

@@ -14,7 +14,8 @@ from redis_sessions import SessionCache, SessionNotActive
 from redis_sessions._core.commands.run_queues import dequeue
 from redis_sessions._core.protocol.keys import agent_keys
 from tests.conftest import SLOW_TEST_ENGINES, Engines, check_lifetimes
-from tests.support.fleet import CONTEXT, fleet, work
+from tests.support.fleet import fleet, work
+from tests.support.processes import CONTEXT
 
 SOAK = bool(os.environ.get("REDIS_SESSIONS_SOAK"))
 
@@ -102,7 +103,7 @@ def count_accepted(
 @pytest.mark.parametrize("name", SLOW_TEST_ENGINES)
 def test_racing_spawns_never_exceed_a_limit(name: str, engines: Engines, namespace: str) -> None:
     """Fifty processes spawn at the same time under a limit of five, and in each round exactly five are accepted."""
-    rounds = 100 if SOAK else 40 if name == "valkey-9" else 10
+    rounds = 100 if SOAK else 15 if name == "valkey-9" else 5
     found = count_accepted(engines.url(name), namespace, 50, rounds)
     within_budget = [counts.pop("token_budget") for counts in found]
     assert (
@@ -114,7 +115,7 @@ def test_racing_spawns_never_exceed_a_limit(name: str, engines: Engines, namespa
 
 def test_racing_spawns_in_two_steps_exceed_the_limit(engines: Engines, namespace: str) -> None:
     """The ablation shows that a count and a separate spawn accept too many children."""
-    found = count_accepted(engines.url("valkey-9"), namespace, 50, 10, is_split=True)
+    found = count_accepted(engines.url("valkey-9"), namespace, 50, 5, is_split=True)
     assert max(counts["max_children"] for counts in found) > 5
 
 
@@ -134,7 +135,7 @@ def overrun(url: str, namespace: str, number: int, rounds: int, barrier: Any) ->
 @pytest.mark.parametrize("name", SLOW_TEST_ENGINES)
 def test_cancelled_tree_changes_no_more(name: str, engines: Engines, namespace: str) -> None:
     """Sixteen children spawn and write during a cancellation, and no session below changes after the cancellation returned."""
-    rounds = 100 if SOAK else 40 if name == "valkey-9" else 10
+    rounds = 100 if SOAK else 15 if name == "valkey-9" else 5
     url, barrier = engines.url(name), CONTEXT.Barrier(17)
     limits: dict[str, Any] = {**NO_LIMITS, "max_descendants": 5000}
     with SessionCache.from_url(url, namespace=namespace, **limits) as cache, ExitStack() as stack:

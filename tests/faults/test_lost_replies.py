@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 
 from redis_sessions import AsyncSessionCache, Message, OutcomeUnknown, SessionCache
 from tests.support.history import disable_idempotency
+from tests.support.processes import CONTEXT
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
 
@@ -37,14 +37,13 @@ def _write(url: str, namespace: str, worker: int, careful: bool, pipe: Any) -> N
 def _run(server: Server, namespace: str, careful: bool) -> tuple[list[list[int]], list[str], Losses]:
     """Return the seqs that each worker was acknowledged, the stored texts, and the chunks that the network lost."""
     losses = Losses(requests=0.02, replies=0.02)
-    context = multiprocessing.get_context("spawn")
     with SessionCache.from_url(server.url, namespace=namespace) as cache, proxy(server.port, losses) as port:
         session = cache.create("shared", max_messages=None)
         workers = []
         for worker in range(PROCESSES):
-            mine, theirs = context.Pipe()
+            mine, theirs = CONTEXT.Pipe()
             url = f"redis://127.0.0.1:{port}"
-            process = context.Process(target=_write, args=(url, namespace, worker, careful, theirs))
+            process = CONTEXT.Process(target=_write, args=(url, namespace, worker, careful, theirs))
             process.start()
             workers.append((process, mine))
         acknowledged = [pipe.recv() for _, pipe in workers]

@@ -17,8 +17,8 @@ from redis_sessions._core.commands.watch_progress import WatchProgress
 from redis_sessions._sync.services import entry_repair
 from redis_sessions.cli.reindex import reindex
 from tests.conftest import SLOW_TEST_ENGINES, Engines
-from tests.support.fleet import CONTEXT
 from tests.support.index_agreement import disagreement, entries
+from tests.support.processes import CONTEXT
 from tests.support.servers import Server
 from tests.support.watcher import Watcher, X, kinds
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from tests.soak.faults import Schedule
 from tests.soak.load import Job, over_file, start
 from tests.soak.plan import CLIENT_FAULTS, TTL, processes_of
-from tests.support.fleet import CONTEXT, Strikes
+from tests.support.fleet import Strikes
+from tests.support.processes import CONTEXT
 
 SIGNALS = {"kill": "SIGKILL", "stop": "SIGSTOP", "terminate": "SIGTERM"}
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)

@@ -25,7 +25,8 @@ from redis_sessions import (
     Session,
     SessionCache,
 )
-from tests.support.fleet import CONTEXT, Strikes
+from tests.support.fleet import Strikes
+from tests.support.processes import CONTEXT
 
 AGENT = "concierge"
 RUN_AGENT = "porter"

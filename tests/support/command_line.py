@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.fleet import CONTEXT
+from tests.support.processes import CONTEXT
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "COLUMNS": "120"}
 

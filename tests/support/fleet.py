@@ -1,21 +1,18 @@
-"""Worker processes for tests. They start quickly, because they are forked from a process with all modules loaded."""
+"""A fleet of worker processes, some of which are killed."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from redis_sessions import Run, SessionCache
-
-CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.support.fleet", "tests.support.chat_fleet", "tests.soak.load"])
+from tests.support.processes import CONTEXT
 
 
 def answer(run: Run) -> Any:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from redis_sessions import LeaseLost, Message, OutcomeUnknown, SessionCache, SessionsError
 from redis_sessions._async.transport.executor import Executor as AsyncExecutor
 from redis_sessions._sync.transport.executor import Executor
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.support.processes import CONTEXT
 
 
 class Journal:
@@ -179,15 +177,15 @@ def await_begin(folder: Path, count: int) -> None:
 @contextmanager
 def workers(
     target: Callable[..., None], names: list[str], *arguments: Any, **options: Any
-) -> Iterator[list[SpawnProcess]]:
+) -> Iterator[list[ForkServerProcess]]:
     """Start a process for each name, and wait for all processes at the end of the block.
 
     The worker's name is the fourth argument of `target`; `arguments` are the three before the name and those after it.
     """
     head, tail = arguments[:3], arguments[3:]
-    running: list[SpawnProcess] = []
+    running: list[ForkServerProcess] = []
     for name in names:
-        process = SPAWN.Process(target=target, args=(*head, name, *tail), kwargs=options, daemon=True)
+        process = CONTEXT.Process(target=target, args=(*head, name, *tail), kwargs=options, daemon=True)
         process.start()
         running.append(process)
     try:

@@ -19,8 +19,8 @@ import pytest
 from redis_sessions import Run, SessionCache
 from tests.conftest import SLOW_TEST_ENGINES
 from tests.leases.dead_holders import stop_renewing
-from tests.support.fleet import CONTEXT
 from tests.support.lease_waiters import elsewhere
+from tests.support.processes import CONTEXT
 from tests.support.servers import await_true
 from tests.trees.children import X, key_of
 from tests.trees.processes import work_slowly, work_with_poison

@@ -3,10 +3,10 @@
 -- whole ttl. The waiter that asks right now (`asking`) is granted its whole ttl at once. Return the nonce that was granted.
 --- include: parse_waiter publish_to_waiter grant_lease free_lease save_lease_waiters
 local function grant_next_waiter(session, fence, waiters, now_ms, asking)
-  local granted, granted_ms
+  local at, granted, granted_ms = 1, nil, nil
   redis.call('HSET', session, 'lease', free_lease(fence)) -- refused for memory, if at all, before any waiter is notified
-  while waiters ~= '' do
-    local waiter, next_at = parse_waiter(waiters, 1)
+  while at <= #waiters do
+    local waiter, next_at = parse_waiter(waiters, at)
     local is_waiting = waiter.until_ms - now_ms > 0
     if granted then
       local fact = string.format('%d %d', fence, granted_ms)
@@ -20,8 +20,8 @@ local function grant_next_waiter(session, fence, waiters, now_ms, asking)
         grant_lease(session, fence, waiter.nonce, owner, waiter.channel, waiter.counts_receivers, now_ms, granted_ms)
       end
     end
-    waiters = string.sub(waiters, next_at)
+    at = next_at
   end
-  save_lease_waiters(session, waiters)
+  save_lease_waiters(session, string.sub(waiters, at))
   return granted
 end

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..._sync.api.cache import SessionCache
@@ -24,6 +24,7 @@ from ..._sync.api.session import Session
 from ...errors import StoreError
 from ...models.sessions import SessionInfo
 from .chat_roles import AGENT, LEASE_TTL, QUESTIONS, ask, bag_of, is_answer, serve
+from .processes import start_process
 
 SESSIONS = 12
 _CLIENTS = 2
@@ -88,20 +89,16 @@ class _Service:
     """A constant number of workers. A worker that ended is replaced."""
 
     def __init__(self, url: str, namespace: str, workers: int, report: ChatReport) -> None:
-        self._context = multiprocessing.get_context("spawn")
         self._arguments = (url, namespace)
         self._report = report
         self._ways = [way for way, name in _WAYS.items() if hasattr(signal, name)]
         self._stopped: dict[int, float] = {}
-        self._others: list[SpawnProcess] = []
+        self._others: list[BaseProcess] = []
         self._workers = [self.start(serve, *self._arguments) for _ in range(workers)]
 
-    def start(self, target: Callable[..., None], *arguments: Any) -> SpawnProcess:
+    def start(self, target: Callable[..., None], *arguments: Any) -> BaseProcess:
         """Start a process, which `stop` kills."""
-        process = self._context.Process(target=target, args=arguments, daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: only the parent handles Ctrl-C
-        process.start()
-        signal.signal(signal.SIGINT, before)
+        process = start_process(target, *arguments)
         self._others.append(process)
         return process
 

@@ -6,8 +6,6 @@ messages of a session. Each append has the batch ID `replay.<n>`, so a worker ca
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +16,7 @@ from typing import Any
 from ..._sync.api.cache import SessionCache
 from ...errors import InvalidInput, SessionsError, StoreError
 from .conversations import Conversation
+from .processes import CONTEXT, start_process
 
 _TAG = "replay"
 
@@ -93,12 +92,8 @@ class _Worker:
     """One process and its own pipe. A pipe that is not shared cannot block other workers when its process dies."""
 
     def __init__(self, url: str, namespace: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_append_tasks, args=(url, namespace, theirs), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: only the parent handles Ctrl-C
-        self.process.start()
-        signal.signal(signal.SIGINT, before)
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = start_process(_append_tasks, url, namespace, theirs)
         theirs.close()
         self.tasks: set[_Task] = set()
 

@@ -6,7 +6,6 @@ A killed worker leaves its runs: other workers claim them again, and the batch I
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import threading
@@ -14,13 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from ..._sync.api.cache import SessionCache
 from ..._sync.api.run import Run
 from ...errors import InvalidInput
 from ...models.sessions import SessionInfo
 from ...models.trees import ChildInfo
+from .processes import start_process
 
 LEVELS = (("planner", 3), ("researcher", 3), ("reader", 2))
 """The agent of each level, and how many of its runs one session of the level above spawns."""
@@ -83,7 +83,7 @@ def _work(url: str, namespace: str) -> None:
             thread.join()
 
 
-def _busiest(processes: list[SpawnProcess], held: Counter[str]) -> int:
+def _busiest(processes: list[BaseProcess], held: Counter[str]) -> int:
     """Return the position of the process that holds the most leases. The name of a holder ends with its process ID."""
     counts = {int(owner.rpartition(":")[2]): count for owner, count in held.items()}
     return max(range(len(processes)), key=lambda at: counts.get(processes[at].pid or 0, 0))
@@ -107,26 +107,17 @@ def grow(
         kills: how many processes are killed.
         on_look: called with the root and its descendants, about six times a second.
     """
-    context = multiprocessing.get_context("spawn")
-
-    def started() -> SpawnProcess:
-        process = context.Process(target=_work, args=(url, namespace), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: only the parent handles Ctrl-C
-        process.start()
-        signal.signal(signal.SIGINT, before)
-        return process
-
     with SessionCache.from_url(url, namespace=namespace, max_active=None) as cache:
         if cache.get(root) is not None:
             raise InvalidInput(
                 name="session", detail=f"{root!r} exists: delete the session, or choose another --namespace"
             )
         session = cache.create(root, tags=["demo"])
-        processes: list[SpawnProcess] = []
+        processes: list[BaseProcess] = []
         began, killed = time.monotonic(), 0
         try:
             for _ in range(workers):
-                processes.append(started())
+                processes.append(start_process(_work, url, namespace))
             agent, width = LEVELS[0]
             for number in range(width):
                 session.spawn(agent, task=str(number + 1), max_attempts=20).raise_if_refused()
@@ -141,7 +132,7 @@ def grow(
                 if killed < kills and held.total() > 3 * (killed + 1):
                     at = _busiest(processes, held)
                     processes[at].kill()
-                    processes[at] = started()
+                    processes[at] = start_process(_work, url, namespace)
                     killed += 1
                 time.sleep(_LOOK_SECONDS)
             results = sum("subagent" in message.metadata for message in session.history())
