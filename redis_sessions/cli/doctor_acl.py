@@ -10,9 +10,9 @@ from .doctor_checks import Finding
 
 COMMANDS = (
     "evalsha", "script|load", "script|exists", "publish", "subscribe", "ping", "time",
-    "del", "exists", "get", "persist", "pexpire", "pexpireat", "pttl", "rename", "set",
-    "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hset", "hsetnx",
-    "unlink", "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
+    "del", "exists", "get", "persist", "pexpire", "pexpireat", "pttl", "rename", "set", "unlink",
+    "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hset", "hsetnx", "hstrlen",
+    "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
     "zadd", "zcard", "zcount", "zincrby", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore",
     "zrevrangebyscore", "zscore",
 )  # fmt: skip
