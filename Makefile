@@ -42,6 +42,7 @@ reference: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run --json bench.json
+	$(BIN)/python -m benchmarks.worst_case --json worst_case.json
 
 soak: $(READY)
 	failed=0; for engine in $(SOAK_ENGINES); do \

@@ -3,7 +3,7 @@
 -- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages the
 -- first seq is that of what was removed. Of a message that is replaced in its place: {incarnation, '<rev> <count> <dropped>'}. The same
 -- operation again returns its first result. A limit of the session refuses the edit and ends nothing.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+-- Errors: NEED_ANCESTORS NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
 --   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
@@ -29,8 +29,9 @@ local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces 
 local newest_batch  = ARGV[14]          -- the batch ID of the newest message, if `newest_seq` is given
 local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for the first attempt
 local seen          = tonumber(ARGV[16]) -- the highest seq that the caller was told, or 0
-local kind          = ARGV[17]          -- '<kind of edit> ', with which the result begins, or '' for an append
-local rest          = tail(ARGV, 18)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local plan          = ARGV[17]          -- what NEED_PLAN said, or ''
+local kind          = ARGV[18]          -- '<kind of edit> ', with which the result begins, or '' for an append
+local rest          = tail(ARGV, 19)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -65,7 +66,8 @@ if abandoned ~= '' and #layout.open > 0 then
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)
   counters.user_seq, counters.plain_after = math.max(counters.user_seq, layout.user_seq or 0), counters.last_seq
 end
-if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq) end
+if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq, plan) end
+if after_seq >= 0 and not staying then return going end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
 if is_cut and #layout.gaps > 16000 then
   return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 16000 error')

@@ -3,7 +3,7 @@
 -- kept messages, gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
---- include: check_incarnation check_list parse_counters list_index list_seq tail extend_session read_clock
+--- include: check_incarnation check_list parse_counters list_index list_seq page_size extend_session read_clock
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -11,7 +11,7 @@ local after       = tonumber(ARGV[2]) -- only seqs above it
 local below       = tonumber(ARGV[3]) -- only seqs below it, or 0
 local limit       = tonumber(ARGV[4]) -- how many at most
 local extend      = ARGV[5] == '1'    -- whether reading extends the session's life
-local max_bytes   = tonumber(ARGV[6]) -- of a page, by the mean size of the session's messages; one message at least
+local max_bytes   = tonumber(ARGV[6]) -- at which a page is full
 
 local found, counters, layout, settings =
   unpack(redis.call('HMGET', session, 'incarnation', 'counters', 'layout', 'settings'))
@@ -20,25 +20,39 @@ if refusal then return refusal end
 counters = parse_counters(counters)
 refusal = check_list(messages, counters)
 if refusal then return refusal end
-local last_seq, dropped, gaps, seqs, pinned = counters.last_seq, counters.dropped, '', {}, {}
+local last_seq, dropped, gaps, seqs, pinned, kept_count = counters.last_seq, counters.dropped, '', {}, {}, 0
 if layout then
   --- include: parse_layout
   layout = parse_layout(layout)
-  gaps = layout.gaps
+  gaps, kept_count = layout.gaps, layout.kept
 end
-local high = list_index(below > 0 and math.min(below, last_seq + 1) or last_seq + 1, dropped, gaps) - 1
+local low = list_index(below > 0 and math.min(below, last_seq + 1) or last_seq + 1, dropped, gaps)
 local lowest = math.max(list_index(after + 1, dropped, gaps), 0)
-limit = math.min(limit, math.max(math.floor(max_bytes * (last_seq - dropped + 1) / (counters.bytes + 1)), 1))
-local low = math.max(lowest, high - limit + 1)
-local listed = low <= high and redis.call('LRANGE', messages, low, high) or {}
-if layout then
+local left, listed, bytes = math.max(math.min(limit, low - lowest), 0), {}, 0
+if counters.bytes < max_bytes * 2 then
+  low = low - left
+  if left > 0 then listed = redis.call('LRANGE', messages, low, low + left - 1) end
+else
+  --- include: read_backwards
+  low, listed, bytes = read_backwards(messages, low, left, max_bytes, page_size(counters))
+end
+local is_cut = low > lowest
+if kept_count > 0 and not is_cut then
   --- include: kept_seqs
-  for _, seq in ipairs(kept_seqs(session, layout)) do
-    if seq > after and (below == 0 or seq < below) then seqs[#seqs + 1] = seq end
+  local all, first = kept_seqs(session, layout), 0
+  for at = #all, 1, -1 do
+    if all[at] <= after then break end
+    if below == 0 or all[at] < below then
+      is_cut = #listed + #seqs >= limit or bytes > max_bytes
+      if is_cut then break end
+      first, bytes = at, bytes + redis.call('HSTRLEN', session, 'kept.' .. all[at])
+      seqs[#seqs + 1] = all[at]
+    end
   end
-  seqs = tail(seqs, math.max(#seqs + #listed - limit, 0) + 1)
-  for at, seq in ipairs(seqs) do pinned[at] = redis.call('HGET', session, 'kept.' .. seq) end
+  for at = 1, #seqs do
+    seqs[at] = all[first + at - 1]
+    pinned[at] = redis.call('HGET', session, 'kept.' .. seqs[at])
+  end
 end
 if extend then extend_session(session, messages, read_clock(), settings) end
-return {found, last_seq, dropped, list_seq(low, dropped, gaps), listed, seqs, pinned, gaps, layout and layout.kept or 0,
-  #seqs + #listed == limit and 1 or 0}
+return {found, last_seq, dropped, list_seq(low, dropped, gaps), listed, seqs, pinned, gaps, kept_count, is_cut and 1 or 0}

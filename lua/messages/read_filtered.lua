@@ -29,7 +29,7 @@ end
 
 local high, next_below = below > 0 and math.min(below - 1, counters.last_seq) or counters.last_seq, 0
 if limit ~= 0 then
-  next_below = scan_messages_desc(session, messages, counters.dropped, parse_layout(layout), high, after, max_scanned, visit)
+  next_below = scan_messages_desc(session, messages, counters, parse_layout(layout), high, after, max_scanned, visit)
 end
 if next_below == 0 and bytes > max_bytes then next_below = seqs[#seqs] end
 return {found, counters.last_seq, next_below, seqs, chosen}

@@ -31,7 +31,7 @@ local function visit(seq, message)
 end
 
 local high = below > 0 and math.min(below - 1, counters.last_seq) or counters.last_seq
-local next_below = scan_messages_desc(session, messages, dropped, layout, high, 0, max_scanned, visit)
+local next_below = scan_messages_desc(session, messages, counters, layout, high, 0, max_scanned, visit)
 if next_below == 0 and (tokens_left < 0 or bytes > max_bytes) then next_below = seqs[#seqs] end
 local user
 if below == 0 and user_seq > 0 and #seqs > 0 and user_seq < seqs[#seqs] then

@@ -1,13 +1,14 @@
 -- Copy a session up to a message into a new session of its own, in the same slot: its transcript, system prompt, state, variables,
 -- description and options, but not its lease, inbox, children, loops or usage. The same call again returns its first result.
 -- Returns {incarnation of the new session, its last seq}.
--- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
+-- Errors: NEED_COPY NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none
 --- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
 local session         = KEYS[1]           -- hash: the session to be copied
 local messages        = KEYS[2]           -- list
 local fork            = KEYS[3]           -- hash: the new session
 local fork_messages   = KEYS[4]           -- list
+local copy            = KEYS[5]           -- list: what messages/copy_part has copied; the list of the new session if nothing is
 local incarnation     = ARGV[1]           -- the incarnation the caller knows, or ''
 local new_incarnation = ARGV[2]           -- of the new session
 local up_to           = tonumber(ARGV[3]) -- the last seq that is copied, or -1 for all but a call that waits for its result
@@ -15,7 +16,9 @@ local caps            = ARGV[4]           -- '<max_messages> <cap_policy> <max_m
 local ttl_ms          = tonumber(ARGV[5]) -- idle life, 0 for none, or -1 for that of the session
 local lifetime_ms     = tonumber(ARGV[6]) -- whole life, 0 for none, or -1 for that of the session
 local copied          = ' ' .. ARGV[7] .. ' ' -- the names of the fields that are copied
-local fields          = tail(ARGV, 8)     -- other fields of the new session: name, value, …
+local copied_rev      = tonumber(ARGV[8]) -- when messages/copy_part has copied the messages: the revision of the copy; or 0
+local plan            = ARGV[9]           -- what NEED_PLAN said, or ''
+local fields          = tail(ARGV, 10)    -- other fields of the new session: name, value, …
 
 local found, settings, created, idle_ttl =
   unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'created', 'idle_ttl'))
@@ -37,14 +40,13 @@ local function boundary(list, source, layout)
   return nil, redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f %.0f %.0f',
     up_to > source.last_seq and 'beyond_end' or is_gone and 'dropped' or 'in_group', up_to, source.last_seq, before_seq or 0, after_seq or 0))
 end
-counters, refusal = copy_transcript(session, messages, fork, fork_messages, caps, now_us, up_to >= 0 and boundary or nil,
-  up_to >= 0 and up_to or nil)
+counters, refusal = copy_transcript(session, messages, fork, fork_messages, caps, now_us, copy, copied_rev, up_to >= 0 and boundary or nil,
+  up_to >= 0 and up_to or nil, plan)
 if refusal then return refusal end
-local all = redis.call('HGETALL', session)
-for at = 1, #all, 2 do
-  local prefix = string.match(all[at], '^(%l+)%.')
-  if prefix == 'state' or prefix == 'var' or prefix == 'meta' or string.find(copied, ' ' .. all[at] .. ' ', 1, true) then
-    redis.call('HSET', fork, all[at], all[at + 1])
+for _, name in ipairs(redis.call('HKEYS', session)) do
+  local prefix = string.match(name, '^(%l+)%.')
+  if prefix == 'state' or prefix == 'var' or prefix == 'meta' or string.find(copied, ' ' .. name .. ' ', 1, true) then
+    redis.call('HSET', fork, name, redis.call('HGET', session, name))
   end
 end
 local text = new_settings(caps, ttl_ms, lifetime_ms, now_ms)

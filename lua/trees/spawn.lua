@@ -2,7 +2,7 @@
 -- It lives no longer than its parent, nor past its parent's deadlines. An operation ID is one spawn.
 -- Returns {incarnation, 'accepted', 'spawned <number in the tree> <id> <incarnation>'}, or {incarnation, 'forbidden', '<reason>
 -- <current> <max>'}.
--- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED
+-- Errors: NEED_COPY SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches
 --- include: tail results_field check_incarnation check_operation find_before parse_lineage touch_for_wait read_clock
@@ -15,7 +15,8 @@ local child_messages  = KEYS[4]       -- list
 local queue           = KEYS[5]       -- zset, as in runs/schedule; the parent again where the queue has a slot of its own
 local check_at        = KEYS[6]       -- zset, as in runs/schedule
 local workers         = KEYS[7]       -- string, as in runs/schedule
-local ancestor_keys   = {unpack(KEYS, 8)} -- session and messages of each ancestor of the parent, its parent's first
+local copy            = KEYS[8]       -- list: what messages/copy_part has copied; the child's list if nothing is
+local ancestor_keys   = {unpack(KEYS, 9)} -- session and messages of each ancestor of the parent, its parent's first
 local incarnation     = ARGV[1]       -- the incarnation of the parent that the caller knows, or ''
 local operation_id    = ARGV[2]
 local lease           = ARGV[3]       -- '<fence> <nonce>' of the lease on the parent it is made under, or ''
@@ -38,7 +39,8 @@ local run_at_ms       = tonumber(ARGV[19]) -- before which it must not be claime
 local queue_prefix    = ARGV[20]      -- '@<priority>/<fairness key> ' of its place in the queue, or ''
 local is_queued       = ARGV[21] == '1' -- the agent's queue is written, too
 local reports         = ARGV[22]      -- templates of the child's result: '<format> <template>' lines, '-' for any other format; or ''
-local fields          = tail(ARGV, 23) -- of the child: name, value, … as the storage reference lists them
+local copied_rev      = tonumber(ARGV[23]) -- of a fork: when messages/copy_part has copied the messages, the revision of the copy; or 0
+local fields          = tail(ARGV, 24) -- of the child: name, value, … as the storage reference lists them
 local field = results_field(operation_id)
 local found, status, settings, lineage_text, children, run_text, results, held, counters, user, idle_ttl = unpack(redis.call(
   'HMGET', session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'lease', 'counters', 'user',
@@ -69,7 +71,7 @@ if full then return {found, 'forbidden', full} end
 local child_counters = new_counters(now_us)
 if is_fork then
   --- include: copy_transcript
-  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us)
+  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us, copy, copied_rev)
   if refusal then return refusal end
 end
 local parent, parent_run = parse_lineage(lineage_text), parse_run(run_text)

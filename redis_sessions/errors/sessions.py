@@ -166,6 +166,8 @@ class LimitExceeded(SessionsError):
     session_id: str
     limit: str
     """turns, entries, duration (ms), pinned, inbox, token_budget, cost_budget, gap_bytes (edits), or a bound of the cache."""
+    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget, cost_budget, published_bytes
+    or gap_bytes (edits)."""
     current: int
     max: int
     action: str

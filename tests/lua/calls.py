@@ -12,7 +12,11 @@ from redis_sessions._core.protocol.scripts import script
 KEYS = ["ns:{t}:session:a", "ns:{t}:messages:a"]
 FORK = ["ns:{t}:session:b", "ns:{t}:messages:b"]
 """The keys of a session to be made by a fork."""
-MORE = [*KEYS, *FORK, *[f"ns:{{t}}:{kind}" for kind in ("queue:x", "check_at:x", "workers:x")]]
+MORE = [
+    *KEYS,
+    *FORK,
+    *[f"ns:{{t}}:{kind}" for kind in ("queue:x", "check_at:x", "workers:x", "import-messages:fork:b")],
+]
 CREATE = {"incarnation": "L1", "on_existing": "error", "caps": "3 tool_safe 100", "ttl_ms": "60000", "lifetime_ms": "0"}
 
 
@@ -71,6 +75,7 @@ VALUES |= {
     "replaced_seq": "0",
 }
 VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}
+VALUES |= {"began": "0", "part": "new.0", "copied": "0", "copied_rev": "0", "rev": "0", "behind": "0", "turn": "0"}
 
 
 def values(name: str, **changed: str) -> dict[str, str]:

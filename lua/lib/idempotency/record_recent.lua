@@ -4,7 +4,8 @@
 local function record_recent(session, messages, field, results)
   local recent, text, layout = unpack(redis.call('HMGET', session, 'recent', 'counters', 'layout'))
   if not recent then return results end
-  local counters, listed, found = parse_counters(text), redis.call('LRANGE', messages, -64, -1), {}
+  local _, marks = string.gsub(recent, '[^%z]', '')
+  local counters, listed, found = parse_counters(text), redis.call('LRANGE', messages, -marks, -1), {}
   local seq, dropped, at = counters.last_seq, counters.dropped - parse_layout(layout).kept, #listed
   for slot = #recent, 1, -1 do
     if string.byte(recent, slot) > 0 and listed[at] then

@@ -18,7 +18,8 @@ local function append_one(session, messages, counters, settings, layout, entry, 
     if not entry then return end
     flags = string.byte(entry, 2)
   end
-  if max_messages > 0 and max_messages - kept < 68 then -- the messages of the last 64 appends do not stay, so results are recorded
+  -- When the messages of the last 64 appends do not stay, or are long to read, results are recorded.
+  if (max_messages > 0 and max_messages - kept < 68) or #entry > 16384 then
     if recent ~= '' then return end
     recent = nil
   end

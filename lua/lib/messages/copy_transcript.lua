@@ -1,13 +1,14 @@
 -- Copy what a session retains into a new session, as far as the new one's cap allows: messages with their seqs, kept ones, and the
 -- system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to
 -- the seq `up_to`, or nil and a refusal.
--- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session.
+-- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session. A long
+-- list was copied to the list `copy` before, by messages/copy_part, when the session had `copied_rev`.
 -- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
-local function copy_transcript(session, messages, child, child_messages, caps, now_us, boundary, up_to)
+local function copy_transcript(session, messages, child, child_messages, caps, now_us, copy, copied_rev, boundary, up_to, plan)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
-    'settings', 'pins'})
+    'settings', 'pins', 'summary'})
   local max_messages, cap_policy = string.match(caps, '^(%d+) (%S+)')
   local pins, refusal = (fields.pins or 0) + 0, nil
   if string.match(fields.settings, '^%d+') ~= max_messages then
@@ -19,6 +20,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   if refusal then return nil, refusal end
   local dropped, last_seq = counters.dropped, counters.last_seq
   local staying = last_seq - dropped
+  local is_copied = copied_rev == counters.rev and redis.call('LLEN', copy) == staying
+  if not is_copied and (counters.bytes > 2000000 or staying > 2000) then return nil, redis.error_reply('NEED_COPY ' .. counters.rev) end
   if boundary then
     staying, refusal = boundary(messages, counters, layout)
     if not staying then return nil, refusal end
@@ -35,13 +38,20 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   if staying < last_seq - dropped then
     local new_last = list_seq(math.max(staying - 1, 0), dropped, layout.gaps) - (staying > 0 and 0 or 1)
     if staying == 0 and up_to then new_last = math.min(new_last, up_to) end
-    local _, _, unpinned = plan_truncation(session, messages, counters, layout, new_last)
+    local is_planned, why, unpinned = plan_truncation(session, messages, counters, layout, new_last, plan)
+    if not is_planned then return nil, why end
     layout.gaps = string.gsub(layout.gaps, ',?%d+%-' .. string.format('%.0f', last_seq) .. '$', '')
     counters.last_seq, counters.dropped = new_last, new_last - staying
     pins = new_last > 0 and pins - unpinned or 0
   end
   layout.open, layout.binds_next = {}, false
-  for first = 0, staying - 1, 100 do
+  redis.call('DEL', child_messages)
+  if is_copied and staying > 0 then
+    redis.call('LTRIM', copy, 0, staying - 1)
+    redis.call('PERSIST', copy)
+    redis.call('RENAME', copy, child_messages)
+  end
+  for first = 0, is_copied and -1 or staying - 1, 100 do
     redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, math.min(first + 99, staying - 1))))
   end
   local seqs = kept_seqs(session, layout)
@@ -50,12 +60,12 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     local field = 'kept.' .. seq
     redis.call('HSET', child, field, redis.call('HGET', session, field))
   end
-  for _, name in ipairs({'system', 'system_tokens', 'cleared', 'format'}) do
+  for _, name in ipairs({'system', 'system_tokens', 'cleared', 'format', 'summary'}) do
     if fields[name] then redis.call('HSET', child, name, fields[name]) end
   end
   if pins > 0 then redis.call('HSET', child, 'pins', pins) end
   local _, new_dropped, gone_bytes, gone_tokens = trim_transcript(child, child_messages, staying, counters.dropped, layout,
-    max_messages + 0, cap_policy, counters.user_seq)
+    max_messages + 0, cap_policy, counters.user_seq, 0, counters.bytes)
   save_layout(child, layout)
   counters.rev, counters.operations, counters.updated_us, counters.dropped = 0, 0, now_us, new_dropped
   counters.bytes, counters.tokens = counters.bytes - gone_bytes, counters.tokens - gone_tokens

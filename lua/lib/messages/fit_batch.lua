@@ -2,7 +2,7 @@
 -- the cap, a layout to be stored. Return the listed messages; the seqs not in the list; the messages
 -- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep; and the
 -- new `user_seq`.
---- include: parse_layout group_message rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap list_index message_kind
+--- include: parse_layout group_message settle_calls rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap list_index message_kind
 --- include: trim_transcript save_layout
 local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,
     tokens, state)
@@ -14,6 +14,7 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     if message_kind(entries[at]) == 'u' and string.byte(entries[at], 10) % 8 < 2 then user_seq = first + at - 1 end
     if string.byte(entry, 10) % 2 == 1 and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
   end
+  settle_calls(layout)
   rpush_chunked(messages, entries)
   for _, seq in ipairs(pins_from) do -- a pinned message pins its whole group
     local at = list_index(seq, dropped, layout.gaps)
@@ -32,7 +33,7 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     end
     local gone_bytes, gone_tokens
     count, dropped, gone_bytes, gone_tokens =
-      trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq)
+      trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq, #entries, bytes)
     bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
     excess = count + layout.kept - max_messages
     if abandoned > 0 then state = 'abandoned ' .. abandoned .. ' ' .. state end

@@ -18,3 +18,10 @@ local function set_kept_seqs(session, layout, seqs)
     redis.call('HDEL', session, 'kept_seqs')
   end
 end
+
+-- Add seqs behind those that are there, which are all lower.
+local function add_kept_seqs(session, layout, seqs)
+  local text = layout.kept > 0 and redis.call('HGET', session, 'kept_seqs') .. ',' or ''
+  redis.call('HSET', session, 'kept_seqs', text .. table.concat(seqs, ','))
+  layout.seqs, layout.kept = nil, layout.kept + #seqs
+end

@@ -1,42 +1,33 @@
 -- Work out what a transcript becomes without the messages above a seq. Nothing is written; `counters` and `layout` are changed.
--- Return how many messages stay in the list, the seqs outside of the list that go, and how many of all that go are pinned.
---- include: is_pinned starts_group message_kind message_facts message_tokens list_index list_seq gaps_with kept_seqs find_back
---- include: reopen_calls
-local function plan_truncation(session, messages, counters, layout, after_seq)
+-- Return how many messages stay in the list, the seqs outside of the list that go, and how many of all that go are pinned. With
+-- `plan`, the text of removed_sums or '', not more than about 1 MB is read: return nil and a refusal when more is to be read.
+--- include: is_pinned message_kind message_tokens list_index list_seq gaps_with kept_seqs find_back
+--- include: reopen_calls page_size parse_removed_sums add_removed_messages
+local function plan_truncation(session, messages, counters, layout, after_seq, plan)
   local dropped, last_seq, gaps, length = counters.dropped, counters.last_seq, layout.gaps, counters.last_seq - counters.dropped
-  local staying, going, seqs, unpinned = math.max(list_index(after_seq + 1, dropped, gaps), 0), {}, {}, 0
-  local function discount(message)
-    if is_pinned(message) then unpinned = unpinned + 1 end
-    counters.bytes, counters.tokens = counters.bytes - #message, counters.tokens - message_tokens(message)
+  local staying, going, seqs = math.max(list_index(after_seq + 1, dropped, gaps), 0), {}, {}
+  local sums = parse_removed_sums(plan or '', counters.rev, staying)
+  add_removed_messages(messages, sums, after_seq > 0 and length or 0, page_size(counters), plan)
+  if after_seq > 0 and sums.next < length then
+    --- include: format_removed_sums
+    return nil, redis.error_reply('NEED_PLAN ' .. format_removed_sums(sums, counters.rev))
   end
   for _, seq in ipairs(kept_seqs(session, layout)) do
-    if seq > after_seq then
-      going[#going + 1] = seq
-      discount(redis.call('HGET', session, 'kept.' .. seq))
-    else
+    if seq <= after_seq then
       seqs[#seqs + 1] = seq
-    end
-  end
-  local is_cut, first_kind, is_open, made, wanted = false, nil, 0, {}, {}
-  for first = staying, after_seq > 0 and length - 1 or -1, 64 do
-    local page = redis.call('LRANGE', messages, first, first + 63)
-    if first == staying then is_cut = not starts_group(page[1]) end
-    for _, message in ipairs(page) do
-      local kind = message_kind(message)
-      discount(message)
-      if kind == 'u' then
-        counters.user_messages, is_open = counters.user_messages - 1, 1
-      elseif kind == 'a' then
-        counters.assistant_messages, counters.turns, is_open = counters.assistant_messages - 1, counters.turns - is_open, 0
-      end
-      if kind == 'u' or kind == 'a' then first_kind = first_kind or kind end
-      if is_cut then
-        for sign, hash in string.gmatch(message_facts(message), '([-+])(%w+)') do
-          if sign == '+' then made[hash] = true elseif not made[hash] then wanted[hash] = true end
-        end
+    else
+      going[#going + 1] = seq
+      local message = after_seq > 0 and redis.call('HGET', session, 'kept.' .. seq)
+      if message then
+        sums.bytes, sums.tokens = sums.bytes + #message, sums.tokens + message_tokens(message)
+        sums.pinned = sums.pinned + (is_pinned(message) and 1 or 0)
       end
     end
   end
+  counters.bytes, counters.tokens = counters.bytes - sums.bytes, counters.tokens - sums.tokens
+  counters.user_messages, counters.assistant_messages = counters.user_messages - sums.users, counters.assistant_messages - sums.assistants
+  counters.turns = counters.turns - sums.turns
+  local first_kind = sums.first_kind
   -- Find the last user message that stays, and if an answer follows it, when the removed messages changed that.
   local needs_kind, needs_user = first_kind, counters.user_seq > after_seq
   if needs_kind or after_seq == 0 then counters.pending_turn = 0 end
@@ -67,9 +58,9 @@ local function plan_truncation(session, messages, counters, layout, after_seq)
   if staying == 0 then
     layout.open, layout.group, layout.binds_next, layout.gaps = {}, 0, false, ''
   elseif staying < length then
-    reopen_calls(messages, layout, dropped, staying, after_seq, wanted)
+    reopen_calls(messages, layout, dropped, staying, after_seq, sums.wanted)
     layout.gaps = gaps_with(gaps, list_seq(staying - 1, dropped, gaps) + 1, last_seq)
   end
   counters.dropped = last_seq - staying
-  return staying, going, unpinned
+  return staying, going, sums.pinned
 end

@@ -40,5 +40,6 @@ local function set_facts(message, facts, new_facts)
 end
 
 local function set_flags(message, flags)
+  if string.byte(message, 10) == flags then return message end
   return string.sub(message, 1, 9) .. string.char(flags) .. string.sub(message, 11)
 end

@@ -23,6 +23,7 @@ from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
+from ..services.copier import run_copy
 from ..services.history import read_history
 from ..services.tree_room import spawn_with_room
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
@@ -177,7 +178,9 @@ class AsyncSessionChildren(AsyncSessionBase):
                 call.hints = hints
             work = Work(request.id, (), request.queue_as)
             await shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
-            result = await self._run(call)
+            result = await run_copy(
+                self._executor, shared.namespace, self._keys, self._incarnation, child, call, self._run
+            )
         if result.session_key is None or may_exist or inherits_user:
             shared.indexer.repair_later([request.id], is_settled=True)
         return result

@@ -228,7 +228,11 @@ class AsyncSessionEdits(AsyncSessionBase):
                 the nearest seqs that a range may end with.
             MessageTooLarge: the summary exceeds `max_message_bytes`.
 
-        Cost: two round trips. With `keep` or a function, one more for each page of the history.
+        A range of more than about 1 MB or 2,000 messages is replaced in parts, the oldest first. Each part is atomic: the
+        summary stands before what is left of the range. If the caller dies between two parts, the rest stays until the next
+        compaction.
+
+        Cost: two round trips, one more for each part. With `keep` or a function, one more for each page of the history.
         """
         if (up_to_seq is None) == (keep is None):
             raise InvalidInput(name="up_to_seq", detail="give either up_to_seq or keep")
@@ -244,11 +248,19 @@ class AsyncSessionEdits(AsyncSessionBase):
             if callable(summary):
                 summary = await primitives.resolve(summary(listed))
         format = await self._executor.run(edits.message_format(self._keys, self._incarnation))
-        call = edits.compact(
-            self._keys, *self._writer(), first, last, summary, self._count, format, summed_from, batch_id=batch_id,
-            expected_rev=expected_rev,
-        )  # fmt: skip
-        return await self._run(call)
+        batch, entry = edits.summary_entry(
+            self._keys, summary, first or summed_from, last, self._count, format, batch_id
+        )
+        began = part = 0
+        while True:
+            call = edits.compact(
+                self._keys, *self._writer(), first, last, batch, entry, began=began, part=part,
+                expected_rev=expected_rev if part == 0 else None,
+            )  # fmt: skip
+            compacted = await self._run(call)
+            if compacted.is_last:
+                return compacted.first
+            began, part = compacted.first, part + 1
 
     async def import_messages(self, batch: Iterable[MessageLike], *, batch_id: str | None = None) -> AppendResult:
         """Fill an empty session with the messages of another store: all or none.

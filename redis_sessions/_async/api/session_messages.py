@@ -13,7 +13,7 @@ from ...models.messages import Message
 from ...models.turns import Turn
 from ...models.windows import Window
 from ...settings import TokenCounter
-from ..services.history import read_history, read_text_history, read_window
+from ..services.history import read_history, read_text_history, read_turn, read_window
 from .session_base import AsyncSessionBase
 
 
@@ -117,15 +117,15 @@ class AsyncSessionMessages(AsyncSessionBase):
     async def turn(self, number: int) -> Turn | None:
         """Return a turn by its number, from 1. None when the turn does not exist, or the cap dropped its user message.
 
-        Cost: one round trip.
+        Cost: one round trip, more for a turn that is far back, or has more than 1 MB.
         """
         if whole(number, "number") == 0:
             return None
-        return await self._executor.run(messages.turn(self._keys, self._incarnation, number))
+        return await read_turn(self._executor, self._keys, self._incarnation, number)
 
     async def last_turn(self) -> Turn | None:
         """Return the turn that the last user message opened. None before the first user message.
 
-        Cost: one round trip.
+        Cost: one round trip, more for a turn of more than 3,000 messages or 1 MB.
         """
-        return await self._executor.run(messages.turn(self._keys, self._incarnation, 0))
+        return await read_turn(self._executor, self._keys, self._incarnation, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import messages
+from ..._core.commands import messages, turn_places
 from ..._core.commands.window_blocks import AbandonedCalls, Arrangement, SystemMessages
 from ..._core.commands.windows import Selection, Start, without_tools
 from ..._core.protocol.call import Call
@@ -11,6 +11,7 @@ from ..._core.protocol.keys import SessionKeys
 from ...errors import ConcurrentModification, SessionRegressed
 from ...models.formats import MessageFormat, format_named, recognise
 from ...models.messages import Message
+from ...models.turns import Turn
 from ...models.windows import Window
 from ...settings import TokenCounter
 from ..transport.executor import Executor
@@ -150,6 +151,20 @@ async def read_text_history(
             break
         below = page.below
     return found
+
+
+async def read_turn(executor: Executor, keys: SessionKeys, incarnation: str, number: int) -> Turn | None:
+    """Return one turn by its number, 0 for the last. One round trip, more for a turn far back, or of more than 1 MB."""
+    place = await executor.run(turn_places.find_turn(keys, incarnation, number))
+    while place.number == -1:
+        place = await executor.run(turn_places.find_turn(keys, incarnation, number, place))
+    if not place.number:
+        return None
+    listed = [*place.messages]
+    if not listed:
+        listed = await read_history(executor, keys, incarnation, after=place.first - 1, below=place.behind)
+        listed = [one for one in listed if one.seq >= place.first]
+    return Turn(place.number, listed)
 
 
 async def read_window(

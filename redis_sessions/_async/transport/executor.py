@@ -18,7 +18,6 @@ from ..._core.protocol.transport_errors import (
     ConnectImpossible,
     ConnectionLost,
     ConnectionRejected,
-    QueueNeeded,
     ServerNotReady,
     TimeOver,
     TransportError,
@@ -33,6 +32,7 @@ from ...errors import (
 )
 from ...settings import DEFAULT_BOUNDS
 from . import primitives
+from .call_parts import prepare_next_part
 from .decoded_replies import result_of
 from .refusals import DENIED, repeat_advice, server_error
 from .router import Router
@@ -266,16 +266,32 @@ class Executor:
         raise AssertionError("unreachable: tenacity returns or raises")
 
     async def _attempt(self, call: Call[T]) -> T:
-        due = call.due
+        while True:
+            reply, *more = await self._send(call)
+            if not isinstance(reply, Exception):
+                break
+            word, _, facts = str(reply).partition(" ")
+            if word == "NEED_ANCESTORS":
+                self.remember_ancestors(call.keys.id, facts.split())
+                call.add_ancestors(facts.split())
+            elif not prepare_next_part(call, word, facts, self._router.timeout):
+                raise server_error(self.where, call.keys.id, reply)
+            call.hints = ()
+        if more and more[0] != self.acks:
+            self._check_acks(call, more[0])
+        return call.result(reply) if self.chain is None else await result_of(call, reply, self.chain, self.run)
+
+    async def _send(self, call: Call[T]) -> list[Any]:
+        """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
         try:
             if not self._schema.is_passed:
-                await self._schema.check(call.writes, due)
+                await self._schema.check(call.writes, call.due)
             hints = call.hints
             if hints and self._router.is_cluster:
-                await self._send_hints(hints, due)
+                await self._send_hints(hints, call.due)
                 hints = call.hints = ()
             replies = await self._router.send(
-                call.keys.tag, call.command, call.script, self._wait_command if call.writes else None, hints, due
+                call.keys.tag, call.command, call.script, self._wait_command if call.writes else None, hints, call.due
             )
         except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
@@ -287,20 +303,7 @@ class Executor:
             found, replies = replies[: len(hints)], replies[len(hints) :]
             read = [not isinstance(one, Exception) and hint.read(one) for hint, one in zip(hints, found, strict=True)]
             self._note_hints(hints, read)
-        reply = replies[0]
-        if isinstance(reply, Exception):
-            word, *facts = str(reply).split()
-            if word == "NEED_ANCESTORS":
-                self.remember_ancestors(call.keys.id, facts)
-                call.add_ancestors(facts)
-                call.hints = ()
-                return await self._attempt(call)
-            if word == "NEED_QUEUE":
-                raise QueueNeeded(" ".join(facts))
-            raise server_error(self.where, call.keys.id, reply)
-        if len(replies) > 1 and replies[1] != self.acks:
-            self._check_acks(call, replies[1])
-        return call.result(reply) if self.chain is None else await result_of(call, reply, self.chain, self.run)
+        return replies
 
     async def _send_hints(self, hints: Sequence[Call[Any]], due: float) -> None:
         """Send hints to the nodes of a cluster that hold them. They may take half of the time until `due`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._durations import whole
 from ...errors import InvalidInput
@@ -29,7 +29,7 @@ from .storage_bounds import bounds_argument, check_fields
 _EDIT_NAME = "messages/edit"
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
-    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0,
+    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0, "plan": "",
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
 
@@ -210,39 +210,62 @@ def pin(
     )  # fmt: skip
 
 
+class CompactedPart(NamedTuple):
+    """The outcome of one call of a compaction."""
+
+    first: int
+    """The seq that the range began with."""
+    is_last: bool
+    """False if more of the range is to be replaced."""
+
+
+def summary_entry(
+    keys: SessionKeys,
+    summary: Any,
+    first: int,
+    last: int,
+    count: TokenCounter,
+    format: str | None,
+    batch_id: str | None,
+) -> tuple[str, bytes]:
+    """Return the batch ID of a compaction, and its summary as scripts take it. Raises InvalidInput."""
+    if not isinstance(summary, str) or not summary:
+        raise InvalidInput(name="summary", detail=f"must be text of at least one character, got {summary!r}")
+    facts = {"to_seq": last, **({"from_seq": first} if first else {})}
+    payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
+    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count, keys)
+    return batch, encoded.entry
+
+
 def compact(
     keys: SessionKeys,
     incarnation: str,
     lease: str,
     first: int,
     last: int,
-    summary: Any,
-    count: TokenCounter,
-    format: str | None = None,
-    summed_from: int = 0,
+    batch: str,
+    entry: bytes,
     *,
-    batch_id: str | None = None,
+    began: int = 0,
+    part: int = 0,
     expected_rev: int | None = None,
-) -> Call[int]:
-    """Replace a range by a summary in a message format. The result is the seq that the range began with.
+) -> Call[CompactedPart]:
+    """Replace a range, or the oldest part of it that is left, by a summary.
 
     Args:
         first: the seq that the range must begin with, or 0.
-        summed_from: the first seq that the summary is about, if `first` is 0.
+        entry: the summary.
+        began: the seq that the first part began with, or 0 for the first part.
+        part: the number of the part, from 0.
     """
-    if not isinstance(summary, str) or not summary:
-        raise InvalidInput(name="summary", detail=f"must be text of at least one character, got {summary!r}")
-    from_seq = first or summed_from
-    facts = {"to_seq": last, **({"from_seq": from_seq} if from_seq else {})}
-    payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
-    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count, keys)
 
-    def read(reply: list[bytes]) -> int:
-        return int(words_of(reply[1], "compact", batch)[1])
+    def read(reply: list[bytes]) -> CompactedPart:
+        words = words_of(reply[1], "compact", batch)
+        return CompactedPart(int(words[1]), len(words) == 2)
 
     return guarded_write(
         script("messages/compact"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
-        first=first, last=last, entry=encoded.entry, size=len(encoded.entry.split(b" ", 2)[2]),
+        first=first, last=last, entry=entry, size=len(entry.split(b" ", 2)[2]), began=began, part=f"~{batch}.{part}",
     )  # fmt: skip
 
 

@@ -27,6 +27,8 @@ Report = Literal["message", "tool_result", False]
 _COPIED_FIELDS = (
     "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation"
 )
+COPY_TTL_MS = 600_000
+"""The time for which the copy of a fork that was not finished stays."""
 
 
 class Fork(NamedTuple):
@@ -58,7 +60,7 @@ def fork(
         script("sessions/fork"),
         keys,
         lambda reply: Fork(reply[0].decode(), reply[1]),
-        other_keys={"fork": new.session, "fork_messages": new.messages},
+        other_keys={"fork": new.session, "fork_messages": new.messages, "copy": new.messages},
         incarnation=incarnation,
         new_incarnation=new_incarnation,
         up_to=-1 if up_to_seq is None else whole(up_to_seq, "up_to_seq"),
@@ -66,8 +68,30 @@ def fork(
         ttl_ms=settings.ttl_ms if "ttl" in given else -1,
         lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else -1,
         copied=_COPIED_FIELDS,
+        copied_rev=0,
+        plan="",
         rest=[part for pair in (own | encoded_fields(new, fields)).items() for part in pair],
     )
+
+
+class CopyProgress(NamedTuple):
+    """The progress of the copy of a list of messages."""
+
+    rev: int
+    copied: int
+    total: int
+
+
+def copy_part(
+    keys: SessionKeys, incarnation: str, new: SessionKeys, copy: str, before: CopyProgress | None
+) -> Call[CopyProgress]:
+    """Copy the next part of a session's messages to a key. `before` is what the last call returned."""
+    rev, copied, _ = before or (0, 0, 0)
+    return invoke(
+        script("messages/copy_part"), keys, lambda reply: CopyProgress(*map(int, reply)),
+        other_keys={"new_session": new.session, "copy": copy}, incarnation=incarnation, rev=rev, copied=copied,
+        ttl_ms=COPY_TTL_MS,
+    )  # fmt: skip
 
 
 def origins_of(keys: SessionKeys) -> Call[tuple[Origin, ...]]:

@@ -207,6 +207,7 @@ _FORMS: dict[str, Form] = {
     "status_log": _matching(rb"(?:%b\n){0,200}" % _pattern("status_log"), f"{_words('status_log')} lines"),
     "recent": _matching(rb".{0,64}", "at most 64 bytes"),
     "cleared": _COUNT,
+    "summary": _COUNT,
     "pins": _COUNT,
     "format": _matching(rb"[A-Za-z0-9_-]{0,32}", "the name of a format"),
     "layout": _matching(_pattern("layout") + rb"|", _words("layout")),

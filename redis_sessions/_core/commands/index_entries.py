@@ -23,6 +23,8 @@ CREATION_GRACE_MS = 20_000
 RECORD_FIELDS = ("kind", "user", "agent", "label", "tags")
 """The fields of a session that decide where it is listed."""
 _STATE_FIELDS = ("incarnation", "status", "counters", "created", "has_ledger", *RECORD_FIELDS)
+_MAX_REMOVED = 500
+"""Sessions and indexes, multiplied, of one removal."""
 _MIN_TTL_MS = 30 * 24 * 3600 * 1000
 _PERSISTENT_MS = 10 * 365 * 24 * 3600 * 1000
 
@@ -144,10 +146,11 @@ def remove(entries: Sequence[EntryKeys], ids: Sequence[str], latest_us: int, *, 
     """Take sessions out of indexes, unless their entries are newer than a time. The result is how many entries went."""
     return [
         invoke(
-            script("indexes/remove_entries"), group[0], int, latest_us=latest_us, rest=ids,
+            script("indexes/remove_entries"), group[0], int, latest_us=latest_us, rest=part,
             rest_keys=[zset for one in group for zset in one[2:]],
         )
         for group in _groups(entries, is_separate)
+        for part in _parts(ids, max(_MAX_REMOVED // len(group), 1))
     ]  # fmt: skip
 
 
@@ -211,6 +214,10 @@ def entry_keys_of(namespace: str, key: str) -> EntryKeys | None:
 
 def _groups(entries: Sequence[EntryKeys], is_separate: bool) -> list[Sequence[EntryKeys]]:
     return [[entry] for entry in entries] if is_separate else [entries] if entries else []
+
+
+def _parts(ids: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [ids[first : first + size] for first in range(0, len(ids), size)]
 
 
 def _text(value: Argument | None) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 from ..._durations import moment, moment_of
 from ...errors import CodecMissing, DecryptionError, SessionsError
@@ -20,7 +20,6 @@ from ..protocol.scripts import script
 from .index_entries import CREATION_GRACE_MS, RAISE_INTERVAL_MS, IndexRecord
 from .list_query import START, DamagedRow, Position, Query, Row
 
-T = TypeVar("T")
 AnyRow: TypeAlias = Row | DamagedRow
 FIELDS = (
     "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
@@ -34,6 +33,8 @@ _TEXT_FIELDS = {
     "task": "task",
     "parent_id": "parent",
 }
+MAX_ROWS = 200
+"""Sessions that one call reads."""
 MAX_LAST_MESSAGE_BYTES = 4096
 """A longer last message is shown by its time alone."""
 
@@ -83,33 +84,20 @@ def count_entries(zset: str, index: EntryKeys) -> Call[int]:
     return Call(("ZCARD", zset), index, int, writes=False)
 
 
-def read_rows(keys: Sequence[SessionKeys], now_us: int, *, is_separate: bool) -> list[Call[list[AnyRow | None]]]:
-    """Read sessions as a list shows them, None for one that is gone: many in one call, unless each has its own server."""
+def read_rows(keys: Sequence[SessionKeys], now_us: int) -> Call[list[AnyRow | None]]:
+    """Read sessions of one server as a list shows them, None for one that is gone. A reply of about 1 MB leaves out the rest."""
 
-    def read(some: Sequence[SessionKeys], found: list[Any]) -> list[AnyRow | None]:
-        for one in some:
-            one.chain = some[0].chain  # the executor gives it to the first one
-        return [read_row(one, parts[0], parts[1], parts[2], now_us) for one, parts in zip(some, found, strict=True)]
+    def read(reply: list[Any]) -> list[AnyRow | None]:
+        for one in keys:
+            one.chain = keys[0].chain  # the executor gives it to the first one
+        return [read_row(one, parts[0], parts[1], parts[2], now_us) for one, parts in zip(keys, reply, strict=False)]
 
-    return [_read(some, FIELDS, MAX_LAST_MESSAGE_BYTES, read) for some in _parts(keys, 1 if is_separate else 200)]
-
-
-def _parts(keys: Sequence[SessionKeys], size: int) -> list[Sequence[SessionKeys]]:
-    return [keys[first : first + size] for first in range(0, len(keys), size)]
-
-
-def _read(
-    keys: Sequence[SessionKeys],
-    fields: Sequence[str],
-    max_bytes: int,
-    read: Callable[[Sequence[SessionKeys], list[Any]], T],
-) -> Call[T]:
     return invoke(
         script("indexes/read_sessions"),
         keys[0],
-        lambda reply: read(keys, reply),
-        max_bytes=max_bytes,
-        rest=fields,
+        read,
+        max_bytes=MAX_LAST_MESSAGE_BYTES,
+        rest=FIELDS,
         rest_keys=[key for one in keys for key in (one.session, one.messages)],
         writes=False,
     )

@@ -11,7 +11,6 @@ from ...models.formats import MessageFormat, format_named
 from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
-from ...models.turns import Turn
 from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, decode_all, encode
@@ -29,7 +28,7 @@ MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
 PAGE = 1000
 """Messages of one page of the history."""
-MAX_SCANNED_MESSAGES = 100_000
+MAX_SCANNED_MESSAGES = 3000
 """Messages that one filtered read looks at. The rest is read with the next call."""
 PAGE_BYTES = 1024 * 1024
 """Bytes at which a page of messages is full."""
@@ -248,24 +247,6 @@ def _stored_format(name: str) -> MessageFormat | None:
         return format_named(name)
     except InvalidInput:  # a format of another process, which this one did not register
         return None
-
-
-def turn(keys: SessionKeys, incarnation: str, number: int) -> Call[Turn | None]:
-    """Read one turn by its number, 0 for the last. None when there is none, or its user message is not retained."""
-
-    def read_turn(reply: Any) -> Turn | None:
-        found, _, number, first, elements, *rest = reply
-        if not number:
-            return None
-        low, gaps = rest
-        listed = len(elements) - (low != first)
-        seqs = [*([first] if low != first else []), *seqs_from(low, listed, parse_gaps(gaps.decode()))]
-        return Turn(number, decode_all(keys, seqs, elements, found.decode(), False))
-
-    return invoke(
-        script("messages/read_turn"), keys, read_turn, incarnation=incarnation, number=number,
-        max_scanned=MAX_SCANNED_MESSAGES, writes=False,
-    )  # fmt: skip
 
 
 class SessionPosition(NamedTuple):

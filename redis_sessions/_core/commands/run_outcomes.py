@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from ...errors import InvalidInput, InvalidTransition, LeaseLost, SessionNotActive, SessionNotFound, SessionReplaced
 from ...models.run_control import GiveUp, Retry, RunParked
+from ...settings import StorageBounds
 from ..protocol.json_values import to_json
 from .session_fields import reason_text
-from .storage_bounds import StorageBounds, check_size
+from .storage_bounds import check_size
 
 StopReason = Literal["cancelled", "timed_out", "deleted", "ended", "lost", "shutdown"]
 _MAX_GROUP_MEMBERS = 5

@@ -196,7 +196,12 @@ def spawn(
         script("trees/spawn"),
         parent,
         read,
-        other_keys={"child": child.session, "child_messages": child.messages, **queue_keys(queue, parent)},
+        other_keys={
+            "child": child.session,
+            "child_messages": child.messages,
+            "copy": child.messages,
+            **queue_keys(queue, parent),
+        },
         rest=[part for pair in all_fields.items() for part in pair],
         operation=batch,
         incarnation=incarnation,
@@ -221,4 +226,5 @@ def spawn(
         run_at_ms=request.run_at_ms,
         queue_prefix=f"{request.queue_as} " if request.queue_as else "",
         is_queued=int(queue is not None),
+        copied_rev=0,
     )

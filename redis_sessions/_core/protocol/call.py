@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
-    __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys", "operation",
-                 "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
+    __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
+                 "moved", "operation", "plans", "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +51,10 @@ class Call(Generic[T]):
         """Calls that must precede this one, such as the index entry of a session to be created. Each result says if it worked."""
         self.about = ""
         """Of a hint: the ID of the session that the hint is about."""
+        self.plans = 0
+        """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
+        self.moved = 0
+        """Messages that parts of the call moved out of the inbox, before the last part (NEED_MORE)."""
         self.fixed_keys: Sequence[str] = ()
         self.rest_keys: Sequence[str] | None = None
         self.arguments: dict[str, Argument] = {}
@@ -89,6 +93,19 @@ class Call(Generic[T]):
         """Name the ancestors that the script asked for (NEED_ANCESTORS), so that the next attempt declares their keys."""
         assert isinstance(self.keys, SessionKeys)
         self.keys.set_ancestors(ancestors)
+
+    def take_copy(self, key: str, rev: int) -> None:
+        """Name the key to which messages were copied, and the revision of the copy."""
+        assert self.script is not None
+        named = zip(self.script.keys, self.fixed_keys, strict=True)
+        self.fixed_keys = [key if name == "copy" else before for name, before in named]
+        self.arguments["copied_rev"] = rev
+
+    def continue_plan(self, plan: str) -> bool:
+        """Give the script what it has read so far (NEED_PLAN). Return whether the script began at a new revision."""
+        before = str(self.arguments["plan"])
+        self.arguments["plan"] = plan
+        return before.split()[:1] != plan.split()[:1]
 
 
 def invoke(

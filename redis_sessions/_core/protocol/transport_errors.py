@@ -82,6 +82,10 @@ def connect_error(problem: BaseException, *, had_connection: bool) -> TransportE
     return ConnectFailed(text)
 
 
+class CopyNeeded(Exception):
+    """The messages are too many for one call, and must be copied before in parts (NEED_COPY)."""
+
+
 class QueueNeeded(Exception):
     """The call must name the queue of an agent (NEED_QUEUE), and is repeated then."""
 

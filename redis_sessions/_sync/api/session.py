@@ -26,6 +26,7 @@ from ...models.sessions import SessionInfo
 from ...settings import Description, NewSession, SessionPatch, SessionSettings, checked_names
 from ..services import deleter, export_import
 from ..services.context import CacheContext
+from ..services.copier import run_copy
 from ..services.lease_context import HeldLease
 from ..services.reencryption import reencrypt_session
 from ..services.watcher import watch
@@ -269,8 +270,11 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         Raises:
             EditConflict: a group does not end with the message. The error has the nearest seqs with which one ends.
             SessionNotFound, SessionReplaced: this session is gone.
+            ConcurrentModification: others wrote while a long session was copied, in each of 5 attempts.
 
-        Cost: two round trips. The copy is atomic.
+        The copy is as of one moment, and the new session appears as a whole.
+
+        Cost: two round trips. A session of more than 2 MB or 2,000 messages takes one more for each part of half as much.
         """
         checked_names(given, NewSession)
         shared = self._context
@@ -291,7 +295,9 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
         with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
-            found = self._executor.run(call)
+            found = run_copy(
+                self._executor, shared.namespace, self._keys, self._incarnation, new, call, self._executor.run
+            )
         shared.indexer.repair_later([new.id], is_settled=True)
         return Session(shared, new, found.incarnation)
 
@@ -354,7 +360,10 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         return watch(self._context.watcher, self._keys, progress, seconds)
 
     def publish(self, data: Any) -> None:
-        """Tell the present watchers a JSON value of at most 64 KiB. It is not stored."""
+        """Tell the present watchers a JSON value of at most 64 KiB. It is not stored.
+
+        Raises LimitExceeded when all watchers together would get more than 2 MB.
+        """
         self._executor.run(watch_progress.publish(self._keys, self._incarnation, data))
 
     # -- the session itself --------------------------------------------------------------------------------------

@@ -202,6 +202,7 @@ class Worker:
         """Do what an error means that left the handler."""
         if run.is_over and isinstance(problem, RunParked | Retry | GiveUp):
             return
+        is_own_stop = isinstance(problem, tasks.Cancelled) and tasks.is_being_cancelled()
         if isinstance(problem, RunParked):
             run._park(problem)
             _log.info("%s %s is parked: it %s", run.work, run.id, problem)
@@ -213,9 +214,7 @@ class Worker:
             self._fail(run, reason, reason, is_final=True)
         elif isinstance(problem, tasks.Cancelled) and run.stop_reason is not None:
             run.is_over = run.is_over or run.stop_reason != "shutdown"
-        elif isinstance(problem, KeyboardInterrupt) or (
-            isinstance(problem, tasks.Cancelled) and tasks.is_being_cancelled()
-        ):
+        elif isinstance(problem, KeyboardInterrupt) or is_own_stop:
             raise problem  # the worker itself was stopped: the run is given back
         else:
             self._raised(run, problem)
@@ -226,14 +225,11 @@ class Worker:
             return
         problem = result_problem(result, self._context.bounds)
         if problem is not None:
-            told, cause = problem
-            self._fail(run, f"{told}: {cause}", told, is_final=True)
+            self._fail(run, ": ".join(problem), problem[0], is_final=True)
             return
         if run.work == "turn":
             if result is not None:
-                _log.warning(
-                    "the handler of turn %s returned a value, which is not used: give messages to finish()", run.id
-                )
+                _log.warning("the handler of turn %s returned a value, which is not used: call finish()", run.id)
             run.finish()
         else:
             run.complete(result)
@@ -251,7 +247,7 @@ class Worker:
             told = reason if self._reports_errors else name_error(problem)
             self._fail(run, reason, told, is_final=not self._policy.is_retried(problem), trace=problem)
 
-    def _fail(self, run: Run, reason: str, told: str, *, is_final: bool, trace: BaseException | None = None) -> None:
+    def _fail(self, run: Run, reason: str, told: str, *, is_final: bool, trace: Any = None) -> None:
         if run.is_over:
             return
         is_last = is_final or run.max_attempts is None or run.attempt >= run.max_attempts

@@ -94,9 +94,15 @@ class SessionLister:
     def _rows(self, ids: Sequence[str], now_us: int) -> Rows:
         context = self._context
         keys = [session_keys(context.namespace, id) for id in ids]
-        calls = list_pages.read_rows(keys, now_us, is_separate=context.run_queues.is_separate)
-        found = context.executor.get_many(calls)
-        return dict(zip(ids, [row for some in found for row in some], strict=True))
+        found: list[AnyRow | None] = []
+        if context.run_queues.is_separate:
+            parts = context.executor.get_many([list_pages.read_rows([one], now_us) for one in keys])
+            found = [row for part in parts for row in part]
+        while len(found) < len(keys):
+            part = keys[len(found) : len(found) + list_pages.MAX_ROWS]
+            rows = context.executor.run(list_pages.read_rows(part, now_us))
+            found += rows
+        return dict(zip(ids, found, strict=True))
 
     def _mend(self, query: Query, found: Entries, rows: Rows) -> None:
         """Remove entries of sessions that are gone or listed elsewhere, and have those repaired that lag. In the background."""

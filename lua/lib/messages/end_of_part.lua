@@ -1,0 +1,15 @@
+-- Return the index with which a part of the range up to an index ends, when the head of the list is replaced in parts: a group ends
+-- there, with a message that is not pinned, and the part has about 1 MB or 2,000 messages. A longer group is not divided.
+--- include: starts_group is_pinned
+local function end_of_part(messages, till, size)
+  local bytes, best, may_end = 0, nil, false
+  for first = 0, till, size do
+    for ahead, message in ipairs(redis.call('LRANGE', messages, first, math.min(first + size - 1, till))) do
+      local index = first + ahead - 1
+      if may_end and starts_group(message) then best = index - 1 end
+      if best and (bytes > 1000000 or index > 2000) then return best end
+      bytes, may_end = bytes + #message, not is_pinned(message)
+    end
+  end
+  return till
+end

@@ -1,0 +1,58 @@
+"""Copy a long transcript into a new session: its messages in parts, then the rest in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ..._core.commands import forks
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import SessionKeys, staged_keys
+from ..._core.protocol.transport_errors import CopyNeeded
+from ...errors import ConcurrentModification
+from ..transport.executor import Executor
+
+T = TypeVar("T")
+_NONCE = "fork"
+_MAX_ATTEMPTS = 5
+"""The maximum number of times that a copy begins again because the session was written."""
+
+
+async def run_copy(
+    executor: Executor,
+    namespace: str,
+    keys: SessionKeys,
+    incarnation: str,
+    new: SessionKeys,
+    call: Call[T],
+    run: Callable[[Call[T]], Awaitable[T]],
+) -> T:
+    """Return the result of a call that copies a transcript, which the script refuses when the transcript is long.
+
+    The messages are copied first then, about 1 MB a call, to a key that expires if this process dies. The
+    call makes the session if it still has the revision of the copy.
+    """
+    copy = staged_keys(namespace, new.id, _NONCE).elements
+    for _ in range(_MAX_ATTEMPTS):
+        try:
+            return await run(call)
+        except CopyNeeded:
+            call.hints = ()
+        progress = await _copy(executor, keys, incarnation, new, copy)
+        if progress is not None:
+            call.take_copy(copy, progress.rev)
+    raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)
+
+
+async def _copy(
+    executor: Executor, keys: SessionKeys, incarnation: str, new: SessionKeys, copy: str
+) -> forks.CopyProgress | None:
+    """Copy all messages. Return None when the session was written again and again."""
+    progress: forks.CopyProgress | None = None
+    begun = 0
+    while progress is None or progress.copied < progress.total:
+        before, progress = progress, await executor.run(forks.copy_part(keys, incarnation, new, copy, progress))
+        begun += before is None or before.rev != progress.rev
+        if begun > _MAX_ATTEMPTS:
+            return None
+    return progress
