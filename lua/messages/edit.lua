@@ -47,7 +47,7 @@ local remove_from = set_from + set_count * 2
 local entries = tail(rest, remove_from + remove_count)
 local limits, text, pins = unpack(redis.call('HMGET', session, 'limits', 'layout', 'pins'))
 local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
-local length = counters.last_seq - counters.dropped
+local length, abandoned_count = counters.last_seq - counters.dropped, 0
 if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
   --- include: find_edit_in_transcript
   reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text, kind)
@@ -57,7 +57,6 @@ if replaced_seq > 0 then
   --- include: replace_message
   return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
 end
-local abandoned_count = 0
 if newest_seq ~= '' and after_seq >= 0 then
   refusal = check_newest(session, messages, counters, layout, newest_seq, newest_batch)
   if refusal then return refusal end

@@ -18,8 +18,8 @@ def lua_function(name: str) -> Any:
     def load(function: str) -> None:
         text = library()[function]
         for line in text.splitlines():
-            if line.startswith("--- include:"):
-                for other in line.removeprefix("--- include:").split():
+            if line.lstrip().startswith("--- include:"):
+                for other in line.lstrip().removeprefix("--- include:").split():
                     if library()[other] not in sources:
                         load(other)
         if text not in sources:
