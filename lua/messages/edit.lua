@@ -68,8 +68,8 @@ end
 if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq, plan) end
 if after_seq >= 0 and not staying then return going end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
-if is_cut and #layout.gaps > 16000 then
-  return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 16000 error')
+if is_cut and #layout.gaps > 12000 then
+  return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 12000 error')
 end
 local function remove()
   if not is_cut then return end

@@ -185,7 +185,7 @@ def test_edit_conflict_names_reason_and_seqs(scripts: Scripts) -> None:
 
 
 def test_gaps_of_a_session_are_bounded(scripts: Scripts) -> None:
-    """An edit is refused when the gaps of a session would need more than 16,000 bytes."""
+    """An edit is refused when the gaps of a session would need more than 12,000 bytes."""
     scripts.create(caps="0 tool_safe 100")
     scripts.append(*["u@1 b {}"] * 1200)
     gaps = ",".join(f"{seq}-{seq}" for seq in range(100_001, 102_399, 2))

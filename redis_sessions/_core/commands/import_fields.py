@@ -85,6 +85,18 @@ class Entry:
     ledger_fields: int = 0
 
 
+def stored_value(owner: str, name: str, value: Any, bounds: Bounds) -> bytes:
+    """Return the value of a field of a session, or of its ledger, as it is stored. Raises Damaged."""
+    try:
+        data = stored(value)
+        name.encode()
+    except ValueError:
+        raise Damaged(f"a field of {owner} is not text: {name[:80]!r}") from None
+    if (size := max(len(data), len(name))) > bounds.max_value_bytes:
+        raise Damaged(f"field {name[:80]!r} of {owner} {too_large(size, bounds.max_value_bytes)}")
+    return data
+
+
 def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     """Return the fields of a session that were checked. Raises Damaged."""
     if not isinstance(given, dict) or not 0 < len(given) <= _MAX_FIELDS:
@@ -93,13 +105,8 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
         raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
     fields: dict[bytes, bytes] = {}
     for name, value in given.items():
-        try:
-            data = stored(value)
-            fields[name.encode()] = data
-        except ValueError:
-            raise Damaged(f"a field of session {id!r} is not text: {name[:80]!r}") from None
-        if (size := max(len(data), len(name))) > bounds.max_value_bytes:
-            raise Damaged(f"field {name[:80]!r} of session {id!r} {too_large(size, bounds.max_value_bytes)}")
+        data = stored_value(f"session {id!r}", name, value, bounds)
+        fields[name.encode()] = data
         if name.encode() in WAITER_FIELDS:
             raise Damaged(f"session {id!r} names processes that wait, in field {name!r}")
         check_field(id, name, data)

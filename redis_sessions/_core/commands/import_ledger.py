@@ -10,7 +10,7 @@ from ...models.loops import ParallelGroup
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.records import LoopRecord
-from .import_fields import Bounds, check_past, stored, too_large
+from .import_fields import Bounds, check_past, stored_value
 from .import_schema import COUNT, Damaged, check_ledger_field, damaged
 from .import_values import is_json
 from .loops import PAGE_LINES, loop_info, read_turn
@@ -40,15 +40,8 @@ class LedgerCheck:
         """Return the next fields, checked. Raises Damaged."""
         fields: dict[bytes, bytes] = {}
         for name, value in given.items():
-            try:
-                data = stored(value)
-                fields[name.encode()] = data
-            except ValueError:
-                raise Damaged(f"a field of the ledger of session {self._id!r} is not text: {name[:80]!r}") from None
-            if (size := max(len(data), len(name))) > self._bounds.max_value_bytes:
-                raise Damaged(
-                    f"field {name[:80]!r} of session {self._id!r} {too_large(size, self._bounds.max_value_bytes)}"
-                )
+            data = stored_value(f"the ledger of session {self._id!r}", name, value, self._bounds)
+            fields[name.encode()] = data
             check_ledger_field(self._id, name, data)
             try:
                 self._take(name, data)
