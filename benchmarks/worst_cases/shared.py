@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redis_sessions._core.commands import index_entries, run_queues, workers
+from redis_sessions._core.commands import index_entries, leases, run_queues, workers
 from redis_sessions._core.commands.index_entries import EntryUpdate, IndexRecord
 from redis_sessions._core.protocol.keys import agent_keys, document_keys, index_keys, session_keys, worker_keys
 
@@ -119,8 +119,7 @@ def registry(stage: Stage) -> None:
     session = cache.create()
     with stage.measured():
         cache.leases(1000)
-        with session.lease():
-            pass
+        run(leases.update_index(leases_index, session.id, 30_000))
     categories = index_keys(cache.namespace, "documents")
     _fill(stage, categories.ids, {f"c{number}": 1.0 + number for number in range(stage.scaled(SESSIONS))})
     with stage.measured():
