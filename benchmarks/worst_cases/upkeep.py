@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis_sessions import SessionCache
 from redis_sessions.cli.repair import Repairer
-from redis_sessions.codecs import Zstd
+from redis_sessions.codecs import EVERYTHING, Zstd
 
 from .stage import LONG, Case, Stage, text
 
@@ -20,7 +20,7 @@ def reencrypt(stage: Stage) -> None:
         session.state.put(f"s{number}", "x" * 60_000)
     for number in range(stage.scaled(1000)):
         stage.cache.documents("notes").put(f"n{number}", "x" * 3000)
-    url, everything = stage.server.url, ("messages", "state", "metadata", "documents")
+    url, everything = stage.server.url, EVERYTHING
     with SessionCache.from_url(url, codecs=[Zstd()], encode=everything) as cache, stage.measured():
         for found in cache.reencrypt():
             assert found.problem is None, found

@@ -3,7 +3,7 @@
 -- keys, each of which gets its turn, however much waits under another.
 -- Returns {'<time> <work>' (reserved until then) or '', ms until there may be something to do or -1, work to check}.
 -- Index: none
---- include: read_clock without_waiter format_waiter rank_work
+--- include: read_clock without_waiter format_waiter rank_works
 local queue            = KEYS[1]           -- zset: work by the time at which it is available, in ms
 local check_at         = KEYS[2]           -- zset: work by the time at which it must be checked, in ms
 local workers          = KEYS[3]           -- string: workers that wait
@@ -28,11 +28,13 @@ if purpose == 'check' then return {'', -1, due} end
 local waiters = without_waiter(redis.call('GET', workers) or '', nonce, now_ms)
 local reserved, left_ms, max_running = '', -1, redis.call('GET', bound)
 if purpose == 'claim' then
-  local arrived = redis.call('ZRANGEBYSCORE', queue, '-inf', string.format('%.3f', instant), 'LIMIT', 0, 100)
-  for _, work in ipairs(arrived) do
-    if not redis.call('ZSCORE', ready, work) then redis.call('ZADD', ready, rank_work(ranks, work), work) end
-  end
+  local arrived = redis.call('ZRANGEBYSCORE', queue, '-inf', string.format('%.3f', instant), 'LIMIT', 0, 250)
   if #arrived > 0 then
+    local works = {}
+    for at, rank in ipairs(redis.call('ZMSCORE', ready, unpack(arrived))) do
+      if not rank then works[#works + 1] = arrived[at] end
+    end
+    if #works > 0 then redis.call('ZADD', ready, unpack(rank_works(ranks, works))) end
     redis.call('ZREM', queue, unpack(arrived))
     redis.call('PEXPIREAT', ready, expires)
     redis.call('PEXPIREAT', ranks, expires)

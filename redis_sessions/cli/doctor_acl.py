@@ -13,7 +13,7 @@ COMMANDS = (
     "del", "exists", "get", "persist", "pexpire", "pexpireat", "pttl", "rename", "set", "unlink",
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hset", "hsetnx", "hstrlen",
     "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
-    "zadd", "zcard", "zcount", "zincrby", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore",
+    "zadd", "zcard", "zcount", "zincrby", "zmscore", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore",
     "zrevrangebyscore", "zscore",
 )  # fmt: skip
 """The commands that scripts and clients send."""
