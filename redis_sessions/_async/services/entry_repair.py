@@ -144,6 +144,7 @@ class EntryRepair:
                     latest_us = now_us - CREATION_GRACE_MS * 1000
                     calls = index_entries.remove([index], wrong, latest_us, is_separate=self._is_separate)
                     first -= sum(await self._try(calls))
+                    await self._try([loops.discard(session_keys(self._namespace, id)) for id in wrong])  # of those gone
 
     async def _try(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Return the results of calls. Raise the first error among them."""
