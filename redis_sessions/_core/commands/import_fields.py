@@ -25,7 +25,7 @@ from .import_tree import Place
 from .import_values import check_member_result
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
-from .storage_bounds import check_fields, check_tags, value_bytes
+from .storage_bounds import check_fields, check_number, check_tags, value_bytes
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
@@ -116,7 +116,7 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     check_inbox(id, fields)
     _check_work(id, fields)
     _check_results(id, fields)
-    _check_loops(id, fields, bounds.now_ms)
+    _check_loops(id, fields, bounds)
     return fields
 
 
@@ -210,6 +210,13 @@ def _check_bounds(id: str, fields: dict[bytes, bytes], storage: StorageBounds) -
     fields[b"value_bytes"] = value_bytes(named).encode()
 
 
+def _check_count(id: str, storage: StorageBounds, bound: str, found: int) -> None:
+    try:
+        check_number(storage, bound, found, bound)
+    except InvalidInput as problem:
+        raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
+
+
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
     """Refuse what could be stored, and would then be shown as damaged or listed under a value that no query can name."""
     shown = {name: b"null" if is_encoded(value) else value for name, value in fields.items()}
@@ -293,17 +300,19 @@ def _check_results(id: str, fields: Mapping[bytes, bytes]) -> None:
                 raise damaged(id, name.decode(), f"results of operations up to {operations}, by their IDs", line)
 
 
-def _check_loops(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
+def _check_loops(id: str, fields: Mapping[bytes, bytes], bounds: Bounds) -> None:
     """Check that the session has the record of each loop that it lists, and no other. `import_ledger` checks the rest."""
     names = fields.get(b"loops", b"").decode().split()
     found = {field.decode().partition(".")[2] for field in fields if field.startswith(b"loop.")}
     if len(names) != len(found) or set(names) != found:
         raise damaged(id, "loops", "each loop that has a record, once", fields.get(b"loops", b""))
+    _check_count(id, bounds.storage, "loops", len(names))
     for name in names:
         text = fields[f"loop.{name}".encode()]
         record = LoopRecord.parse(text.decode())
         times = [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"]
-        check_past(id, f"loop.{name}", times, now_ms, text)
+        check_past(id, f"loop.{name}", times, bounds.now_ms, text)
+        _check_count(id, bounds.storage, "loop_records", max(record.events, record.turns, record.steps))
     if bool(names) != (b"has_ledger" in fields):
         raise damaged(id, "has_ledger", "1 exactly if the session has loops", fields.get(b"has_ledger", b""))
     for field, value in fields.items():

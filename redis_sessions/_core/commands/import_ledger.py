@@ -16,7 +16,12 @@ from .import_values import is_json
 from .loops import PAGE_LINES, loop_info, read_turn
 from .storage_bounds import check_number, check_size
 
-_SIZE_BOUNDS = {"config": "loop_config_bytes", "extra": "loop_metadata_bytes", "group": "loop_metadata_bytes"}
+_SIZE_BOUNDS = {
+    "config": "loop_config_bytes",
+    "extra": "loop_metadata_bytes",
+    "group": "loop_metadata_bytes",
+    "reason": "reason_bytes",
+}
 _LISTS = ("event", "turn", "steps")
 _NUMBER = re.compile(COUNT)
 
