@@ -12,7 +12,8 @@ from typing import Any
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
 from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
-from ..protocol.chain import is_encoded
+from ..protocol.chain import MAX_OVERHEAD_BYTES, is_encoded
+from ..protocol.encoding import is_reason
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
@@ -23,6 +24,7 @@ from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
 from .import_values import check_member_result
+from .loops import PAGE_LINES
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 from .storage_bounds import check_fields, check_number, check_tags, value_bytes
@@ -32,7 +34,11 @@ WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """The time by which the clocks of the exporting and of the importing machine may differ."""
 _MAX_FIELDS = 50_000
-"""Callers add up to 10,000 by default. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
+"""The most fields of a session by default. Callers add up to 3,000 values and loops. Scripts add kept messages, and up to five
+fields for each member of a tree. A cache whose bounds allow more values or loops takes more fields."""
+_LINE_HEAD_BYTES = 16
+"""The time before an event or a turn, and the end of its line."""
+_LOOP_NAME_BYTES = 129
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
@@ -49,15 +55,28 @@ class Bounds:
     storage: StorageBounds = DEFAULT_BOUNDS
     """The bounds of the importing cache."""
 
+    @property
+    def max_fields(self) -> int:
+        """The most fields of one session."""
+        more = self.storage.values + self.storage.loops - DEFAULT_BOUNDS.values - DEFAULT_BOUNDS.loops
+        return _MAX_FIELDS + max(0, more)
+
     @classmethod
     def of(cls, settings: SessionSettings, storage: StorageBounds = DEFAULT_BOUNDS) -> Bounds:
         """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
         return cls(
             round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
-            max(cls.max_value_bytes, settings.max_message_bytes),
+            max(cls.max_value_bytes, settings.max_message_bytes + MAX_OVERHEAD_BYTES, _largest_value(storage)),
             max(cls.max_sessions, settings.max_descendants + 1),
             storage,
         )
+
+
+def _largest_value(storage: StorageBounds) -> int:
+    """Return the most bytes of a field that a cache with these bounds stores: one value, a page of a loop, or names of loops."""
+    value = max(size for name, size in storage.model_dump().items() if name.endswith("_bytes"))
+    page = PAGE_LINES * (max(storage.loop_event_bytes, storage.loop_turn_bytes) + _LINE_HEAD_BYTES)
+    return max(value + MAX_OVERHEAD_BYTES, page, storage.loops * _LOOP_NAME_BYTES)
 
 
 @dataclass(slots=True)
@@ -99,8 +118,8 @@ def stored_value(owner: str, name: str, value: Any, bounds: Bounds) -> bytes:
 
 def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     """Return the fields of a session that were checked. Raises Damaged."""
-    if not isinstance(given, dict) or not 0 < len(given) <= _MAX_FIELDS:
-        raise Damaged(f"session {id!r} has no fields, or more than {_MAX_FIELDS}")
+    if not isinstance(given, dict) or not 0 < len(given) <= bounds.max_fields:
+        raise Damaged(f"session {id!r} has no fields, or more than {bounds.max_fields}")
     for name in [name for name in REQUIRED if name not in given]:
         raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
     fields: dict[bytes, bytes] = {}
@@ -200,14 +219,25 @@ def _is_claimable(run: RunRecord, agent: str) -> bool:
 
 
 def _check_bounds(id: str, fields: dict[bytes, bytes], storage: StorageBounds) -> None:
-    """Refuse what the importing cache would not store, and count the bytes of what callers named."""
+    """Refuse what the importing cache would not store, and count the bytes of what callers named.
+
+    A bound is of the plain value, and codecs add to it. So an encoded value may be larger by what they may add.
+    """
     named = {name.decode(): value for name, value in fields.items()}
     try:
-        check_fields(storage, named)
+        check_fields(storage, {name: _least_plain(name, value) for name, value in named.items()})
         check_tags(storage, checked_tags(from_json(fields.get(b"tags", b"[]"))))
     except InvalidInput as problem:
         raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
     fields[b"value_bytes"] = value_bytes(named).encode()
+
+
+def _least_plain(name: str, value: bytes) -> bytes:
+    """Return as many bytes as the plain value of a field has at least. A reason is stored in base64 where it is encoded."""
+    if not is_encoded(value):
+        return value
+    size = len(value) * 3 // 4 if is_reason(name) else len(value)
+    return value[: max(0, size - MAX_OVERHEAD_BYTES)]
 
 
 def _check_count(id: str, storage: StorageBounds, bound: str, found: int) -> None:

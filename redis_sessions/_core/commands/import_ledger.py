@@ -23,6 +23,8 @@ _SIZE_BOUNDS = {
     "reason": "reason_bytes",
 }
 _LISTS = ("event", "turn", "steps")
+_MAX_WAITING_STEPS = 4096
+"""The most steps that an export names before it has their usage."""
 _NUMBER = re.compile(COUNT)
 
 
@@ -95,6 +97,8 @@ class LedgerCheck:
         for number, line in enumerate(lines, before + 1):
             if kind == "steps":
                 self._steps.add(f"step.{loop} {check_id(line.decode(), 'step', 128)}")
+                if len(self._steps) > _MAX_WAITING_STEPS:
+                    raise damaged(self._id, name, f"at most {_MAX_WAITING_STEPS} steps without usage", line)
             else:
                 self._check_record(name, kind, number, line)
 
