@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redis_sessions import SessionCache
-from redis_sessions._core.commands.import_fields import Bounds
+from redis_sessions._core.commands.import_bounds import Bounds
 from redis_sessions._core.commands.import_ledger import LedgerCheck
 from redis_sessions._core.commands.import_schema import Damaged
 from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
-from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
+from ...settings import StorageBounds
 from ..protocol.chain import MAX_OVERHEAD_BYTES, is_encoded
 from ..protocol.encoding import is_reason
 from ..protocol.ids import check_id
@@ -20,63 +19,18 @@ from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
 from ..protocol.work import Work, queue_prefix
 from .export_format import WAITER_FIELDS
+from .import_bounds import Bounds
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
 from .import_values import check_member_result
-from .loops import PAGE_LINES
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
 from .storage_bounds import check_fields, check_number, check_tags, value_bytes
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
-CLOCK_TOLERANCE_MS = 5 * 60 * 1000
-"""The time by which the clocks of the exporting and of the importing machine may differ."""
-_MAX_FIELDS = 50_000
-"""The most fields of a session by default. Callers add up to 3,000 values and loops. Scripts add kept messages, and up to five
-fields for each member of a tree. A cache whose bounds allow more values or loops takes more fields."""
-_LINE_HEAD_BYTES = 16
-"""The time before an event or a turn, and the end of its line."""
-_LOOP_NAME_BYTES = 129
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
-
-
-@dataclass
-class Bounds:
-    """The bounds of the values of one import."""
-
-    now_ms: int
-    """The latest time that a record of what happened may have."""
-    max_value_bytes: int = 8 * 1024 * 1024
-    """The most bytes of one field or message, which one command of the server stores."""
-    max_sessions: int = 1001
-    """The most sessions, which one script moves into place."""
-    storage: StorageBounds = DEFAULT_BOUNDS
-    """The bounds of the importing cache."""
-
-    @property
-    def max_fields(self) -> int:
-        """The most fields of one session."""
-        more = self.storage.values + self.storage.loops - DEFAULT_BOUNDS.values - DEFAULT_BOUNDS.loops
-        return _MAX_FIELDS + max(0, more)
-
-    @classmethod
-    def of(cls, settings: SessionSettings, storage: StorageBounds = DEFAULT_BOUNDS) -> Bounds:
-        """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
-        return cls(
-            round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
-            max(cls.max_value_bytes, settings.max_message_bytes + MAX_OVERHEAD_BYTES, _largest_value(storage)),
-            max(cls.max_sessions, settings.max_descendants + 1),
-            storage,
-        )
-
-
-def _largest_value(storage: StorageBounds) -> int:
-    """Return the most bytes of a field that a cache with these bounds stores: one value, a page of a loop, or names of loops."""
-    value = max(size for name, size in storage.model_dump().items() if name.endswith("_bytes"))
-    page = PAGE_LINES * (max(storage.loop_event_bytes, storage.loop_turn_bytes) + _LINE_HEAD_BYTES)
-    return max(value + MAX_OVERHEAD_BYTES, page, storage.loops * _LOOP_NAME_BYTES)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from ...models.loops import ParallelGroup
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.records import LoopRecord
-from .import_fields import Bounds, check_past, stored_value
+from .import_bounds import Bounds
+from .import_fields import check_past, stored_value
 from .import_schema import COUNT, Damaged, check_ledger_field, damaged
 from .import_values import is_json
 from .loops import PAGE_LINES, loop_info, read_turn
