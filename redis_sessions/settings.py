@@ -316,6 +316,8 @@ class StorageBounds(BaseModel):
             return given
         if not isinstance(given, Mapping):
             raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping, got {given!r}")
+        if not all(isinstance(name, str) for name in given):
+            raise InvalidInput(name="bounds", detail=f"must have names of bounds as keys, got {list(given)!r}")
         return cls(**given)
 
     def __init__(self, **given: int) -> None:

@@ -3,7 +3,7 @@
 -- Returns {incarnation, '<rev> <is_duplicate> <input> <output> <reasoning> <cache_read> <cache_write> <total> <cost>'}: the sums
 -- of the loop.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   LOOP_NOT_FOUND BOUND_EXCEEDED INVALID_INPUT
+--   LOOP_NOT_FOUND BOUND_EXCEEDED LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_write parse_loop touch_for_wait append_line add_numbers format_loop commit_write extend_ledger
 local session       = KEYS[1]       -- hash
@@ -32,18 +32,26 @@ end
 if loop.steps >= max_records then
   return redis.error_reply(string.format('BOUND_EXCEEDED loop_records %d %d', loop.steps + 1, max_records))
 end
-append_line(ledger, 'steps.' .. loop_id, loop.steps, step_id)
-redis.call('HSET', ledger, step_field, usage)
-loop.usage, loop.steps = add_numbers(loop.usage, usage), loop.steps + 1
-redis.call('HSET', session, field, format_loop(loop), 'usage', add_numbers(session_usage or '0 0 0 0 0 0 0', usage))
-local spent = string.match(usage, '%d+ %d+$') -- total and cost
-local hashes = {session}
+local spent, sums = string.match(usage, '%d+ %d+$'), {} -- total and cost
+sums[field], sums.usage = add_numbers(loop.usage, usage), add_numbers(session_usage or '0 0 0 0 0 0 0', usage)
+local hashes, rows = {session}, {sums[field], sums.usage}
 for at = 1, #ancestor_keys, 2 do hashes[#hashes + 1] = ancestor_keys[at] end
-for _, hash in ipairs(hashes) do
-  if redis.call('HEXISTS', hash, 'incarnation') == 1 then
-    redis.call('HSET', hash, 'spent', add_numbers(redis.call('HGET', hash, 'spent') or '0 0', spent))
+for at = #hashes, 1, -1 do
+  if redis.call('HEXISTS', hashes[at], 'incarnation') == 0 then
+    table.remove(hashes, at)
+  else
+    sums[hashes[at]] = add_numbers(redis.call('HGET', hashes[at], 'spent') or '0 0', spent)
+    rows[#rows + 1] = sums[hashes[at]]
   end
 end
+for number in string.gmatch(table.concat(rows, ' '), '%d+') do
+  if tonumber(number) >= 5000000000000000 then return redis.error_reply('LIMIT_EXCEEDED usage ' .. number .. ' 4999999999999999 error') end
+end
+append_line(ledger, 'steps.' .. loop_id, loop.steps, step_id)
+redis.call('HSET', ledger, step_field, usage)
+loop.usage, loop.steps = sums[field], loop.steps + 1
+redis.call('HSET', session, field, format_loop(loop), 'usage', sums.usage)
+for _, hash in ipairs(hashes) do redis.call('HSET', hash, 'spent', sums[hash]) end
 reply = commit_write(session, messages, write, operation_id, '0 ' .. loop.usage)
 extend_ledger(session, ledger)
 return reply

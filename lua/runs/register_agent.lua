@@ -7,10 +7,11 @@ local ids   = KEYS[1] -- zset: agents by the time of their last registration, in
 local agent      = ARGV[1]
 local max_agents = tonumber(ARGV[2])
 
-local now_ms, count = read_clock(), redis.call('ZCARD', ids)
+local now_ms = read_clock()
+redis.call('ZREMRANGEBYSCORE', ids, '-inf', string.format('(%d', now_ms - 2592000000))
+local count = redis.call('ZCARD', ids)
 if count >= max_agents and not redis.call('ZSCORE', ids, agent) then
   return redis.error_reply(string.format('BOUND_EXCEEDED agents %d %d', count + 1, max_agents))
 end
 redis.call('ZADD', ids, string.format('%d', now_ms), agent)
-redis.call('ZREMRANGEBYSCORE', ids, '-inf', string.format('(%d', now_ms - 2592000000))
 redis.call('PEXPIREAT', ids, string.format('%d', now_ms + 2592000000))

@@ -165,9 +165,8 @@ class LimitExceeded(SessionsError):
     template = "session {session_id!r} would exceed its limit of {limit}: {current}, at most {max}"
     session_id: str
     limit: str
-    """turns, entries, duration (ms), pinned, inbox, token_budget, cost_budget, gap_bytes (edits), or a bound of the cache."""
-    """turns, entries, duration (ms), pinned, fields, inbox, lease_waiters, token_budget, cost_budget, published_bytes
-    or gap_bytes (edits)."""
+    """turns, entries, duration (ms), pinned, inbox, token_budget, cost_budget, published_bytes, usage, gap_bytes (edits), or a
+    bound of the cache."""
     current: int
     max: int
     action: str

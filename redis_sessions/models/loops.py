@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import LoopNotFound
 
 LoopStatus = Literal["pending", "running", "completed", "rejected", "aborted"]
-TokenCount = Field(default=0, ge=0, le=2**53, strict=True)
+TokenCount = Field(default=0, ge=0, strict=True)
 
 
 class _Frozen(BaseModel):
@@ -21,7 +21,7 @@ class Usage(_Frozen):
     """The tokens and cost of model calls."""
 
     input: int = TokenCount
-    """Input tokens, 0 to 2^53."""
+    """Input tokens. One step has at most 10^12 of each kind."""
     output: int = TokenCount
     """Output tokens."""
     reasoning: int = TokenCount
@@ -32,8 +32,8 @@ class Usage(_Frozen):
     """Tokens written to the provider's cache."""
     total: int = TokenCount
     """Total tokens as the provider stated them. Totals are added up, not computed."""
-    cost: float = Field(default=0.0, ge=0, le=1e9, allow_inf_nan=False)
-    """Cost in any currency, stored to six decimal places."""
+    cost: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Cost in any currency, stored to six decimal places. One step costs at most 10^9."""
 
 
 class LoopConfig(_Frozen):

@@ -82,3 +82,36 @@ def test_ledger_line_in_another_place_is_refused() -> None:
             with pytest.raises(InvalidInput, match=rf"line \d+ .*{expected}"):
                 target.import_sessions(with_checksum(lines))
         assert target.get("a") is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "changed"),
+    [
+        ({"loops": 2}, "loops"),
+        ({"loop_records": 1}, "loop_records"),
+        ({"reason_bytes": 64}, "'reason.l0'"),
+    ],
+)
+def test_bounds_of_the_importing_cache_hold_for_loops(bounds: dict[str, int], changed: str) -> None:
+    """An import refuses more loops, records and bytes of a reason than the importing cache would store."""
+    with SessionCache.from_url("fake://") as source, SessionCache.from_url("fake://", bounds=bounds) as target:
+        session = source.create("a")
+        loops = [session.start_loop(f"l{n}") for n in range(3)]
+        for n in range(2):
+            loops[0].add_event(n)
+        loops[0].abort("r" * 65)
+        with pytest.raises(InvalidInput, match=rf"{changed}.*got|got.*{changed}"):
+            target.import_sessions(session.export())
+        assert target.get("a") is None
+
+
+def test_reason_beyond_the_bound_of_the_importing_cache_is_refused() -> None:
+    """The reason of an end has the bound `reason_bytes` in an import, too."""
+    with (
+        SessionCache.from_url("fake://") as source,
+        SessionCache.from_url("fake://", bounds={"reason_bytes": 64}) as target,
+    ):
+        session = source.create("a")
+        session.fail(reason="r" * 65)
+        with pytest.raises(InvalidInput, match="reason_bytes"):
+            target.import_sessions(session.export())

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from ..._core.commands import loops
 from ..._core.protocol.ids import check_id, new_id
-from ..._core.protocol.json_values import to_plain
 from ..._pickling import NotPicklable
 from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopTurn, Usage
 from ...models.pages import Page
@@ -18,7 +17,10 @@ from .session_base import AsyncSessionBase
 
 
 class AsyncSessionLoops(AsyncSessionBase):
-    """The ledger of one session. Each method is one atomic round trip. Writes are guarded, and happen once when repeated."""
+    """The ledger of one session. Each method is one atomic round trip unless it says otherwise.
+
+    Writes are guarded, and happen once when repeated.
+    """
 
     async def start_loop(
         self,
@@ -63,7 +65,7 @@ class AsyncSessionLoops(AsyncSessionBase):
     async def ledger(self) -> Ledger:
         """Return all loops with their status, configuration and usage.
 
-        Cost: one round trip for each megabyte.
+        Cost: one round trip for each megabyte, and for each 200 loops. What changes between them may be in one and not another.
         """
         pages = [await self._executor.run(loops.read_ledger(self._keys, self._incarnation, 0))]
         found = len(pages[0].loops)
@@ -155,8 +157,7 @@ class AsyncLoop(NotPicklable):
 
     async def put_metadata(self, metadata: Mapping[str, Any] | BaseModel) -> None:
         """Replace the loop's metadata: a JSON object, or a pydantic model."""
-        plain = to_plain(metadata)
-        await self._put("metadata", dict(plain))
+        await self._put("metadata", loops.json_object(metadata, "metadata"))
 
     async def select(
         self, *, config_index: int | None = None, evaluation: Usage | Mapping[str, Any] | None = None

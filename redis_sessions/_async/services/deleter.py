@@ -77,6 +77,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
         await executor.get_many([stored_values.set_aside(one, "") for one in some])
     await executor.run(stored_values.set_aside(keys, incarnation))
     ids = [keys.id, *[member.id for member in below]]
+    await executor.get_many([loops.discard(session_keys(context.namespace, id)) for id in ids])
     context.indexer.repair_later(ids, is_settled=True)
     if identity.ancestors:
         gone = [member for member in members if member.id in ids and member.status == "active"]

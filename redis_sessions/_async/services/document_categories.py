@@ -7,6 +7,7 @@ import time
 from ..._core.commands import documents
 from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
 from ..._durations import whole
+from ...errors import BoundExceeded
 from ...models.pages import Page
 from ..transport.executor import Executor
 
@@ -31,10 +32,24 @@ class DocumentCategories:
         lasts = documents.REGISTERED_SECONDS
         if time.monotonic() - self._registered.get(category, -lasts) < lasts:
             return
-        await self._executor.run(documents.register_category(self._index, category, self._executor.bounds))
+        call = documents.register_category(self._index, category, self._executor.bounds)
+        try:
+            await self._executor.run(call)
+        except BoundExceeded:
+            await self._remove_empty()
+            await self._executor.run(call)
         if len(self._registered) >= _MAX_REMEMBERED:
             self._registered.pop(next(iter(self._registered)), None)
         self._registered[category] = time.monotonic()
+
+    async def _remove_empty(self) -> None:
+        """Take the categories that hold nothing out of the index, unless they were registered lately."""
+        names = await self.registered()
+        for first in range(0, len(names), documents.MAX_PAGE_NAMES):
+            batch = names[first : first + documents.MAX_PAGE_NAMES]
+            results = await self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in batch])
+            if empty := [name for name, holds in zip(batch, results, strict=True) if not holds]:
+                await self._executor.run(documents.remove_categories(self._index, empty))
 
     async def registered(self) -> list[str]:
         """Return all categories that hold documents, or held some. One round trip."""

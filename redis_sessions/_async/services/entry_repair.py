@@ -119,7 +119,7 @@ class EntryRepair:
         update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
         gone = [one for one in listed if one not in current]
         return [
-            *([loops.extend_ledger(keys, state.ttl_ms)] if state.has_ledger else []),
+            *([loops.extend_ledger(keys, state.ttl_ms)] if state.has_ledger and state.ttl_ms >= -1 else []),
             *index_entries.put(current, [update], state.ttl_ms, is_separate=self._is_separate, as_of_us=now_us),
             *index_entries.remove(gone, [keys.id], now_us, is_separate=self._is_separate),
         ]
@@ -144,6 +144,7 @@ class EntryRepair:
                     latest_us = now_us - CREATION_GRACE_MS * 1000
                     calls = index_entries.remove([index], wrong, latest_us, is_separate=self._is_separate)
                     first -= sum(await self._try(calls))
+                    await self._try([loops.discard(session_keys(self._namespace, id)) for id in wrong])  # of those gone
 
     async def _try(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Return the results of calls. Raise the first error among them."""

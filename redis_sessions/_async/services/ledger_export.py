@@ -21,6 +21,22 @@ async def ledger_fields(
     executor: Executor, keys: SessionKeys, incarnation: str, fields: Mapping[bytes, bytes]
 ) -> AsyncIterator[Fields]:
     """Yield the fields of the ledger in some order that an import takes. Raises SessionNotFound and SessionDamaged."""
+    try:
+        async for some in _all_fields(executor, keys, fields):
+            yield some
+    except SessionDamaged:
+        await _check_present(executor, keys, incarnation)
+        raise
+    await _check_present(executor, keys, incarnation)
+
+
+async def _check_present(executor: Executor, keys: SessionKeys, incarnation: str) -> None:
+    """Raise SessionNotFound for a session that is gone, and so its ledger, or that is another one."""
+    if await executor.run(sessions.incarnation_of(keys)) != incarnation:
+        raise SessionNotFound(session_id=keys.id)
+
+
+async def _all_fields(executor: Executor, keys: SessionKeys, fields: Mapping[bytes, bytes]) -> AsyncIterator[Fields]:
     for loop, record in _loops(keys, fields):
         facts = [f"{kind}.{loop}" for kind in ("config", "extra", "reason", "group")]
         values = await executor.run(loops.read_fields(keys, facts))
@@ -36,8 +52,6 @@ async def ledger_fields(
                     for page in _step_names(loop, some):
                         values = await executor.run(loops.read_fields(keys, page))
                         yield [(name, _found(value, keys, name)) for name, value in zip(page, values, strict=True)]
-    if await executor.run(sessions.incarnation_of(keys)) != incarnation:
-        raise SessionNotFound(session_id=keys.id)
 
 
 def _loops(keys: SessionKeys, fields: Mapping[bytes, bytes]) -> list[tuple[str, LoopRecord]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,53 +10,27 @@ from typing import Any
 
 from ..._durations import MAX_DURATION_MS
 from ...errors import InvalidInput
-from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
-from ..protocol.chain import is_encoded
+from ...settings import StorageBounds
+from ..protocol.chain import MAX_OVERHEAD_BYTES, is_encoded
+from ..protocol.encoding import is_reason
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
 from ..protocol.work import Work, queue_prefix
 from .export_format import WAITER_FIELDS
+from .import_bounds import Bounds
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
 from .import_values import check_member_result
 from .session_fields import KINDS, checked_choice, checked_tags
 from .sessions import read_info
-from .storage_bounds import check_fields, check_tags, value_bytes
+from .storage_bounds import check_fields, check_number, check_tags, value_bytes
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
-CLOCK_TOLERANCE_MS = 5 * 60 * 1000
-"""The time by which the clocks of the exporting and of the importing machine may differ."""
-_MAX_FIELDS = 50_000
-"""Callers add up to 10,000 by default. Scripts add kept messages, and some fields for each member of a tree of 5,000."""
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
-
-
-@dataclass
-class Bounds:
-    """The bounds of the values of one import."""
-
-    now_ms: int
-    """The latest time that a record of what happened may have."""
-    max_value_bytes: int = 8 * 1024 * 1024
-    """The most bytes of one field or message, which one command of the server stores."""
-    max_sessions: int = 1001
-    """The most sessions, which one script moves into place."""
-    storage: StorageBounds = DEFAULT_BOUNDS
-    """The bounds of the importing cache."""
-
-    @classmethod
-    def of(cls, settings: SessionSettings, storage: StorageBounds = DEFAULT_BOUNDS) -> Bounds:
-        """Return the bounds of an import now. A cache whose settings allow more lets its imports have more."""
-        return cls(
-            round(time.time() * 1000) + CLOCK_TOLERANCE_MS,
-            max(cls.max_value_bytes, settings.max_message_bytes),
-            max(cls.max_sessions, settings.max_descendants + 1),
-            storage,
-        )
 
 
 @dataclass(slots=True)
@@ -99,8 +72,8 @@ def stored_value(owner: str, name: str, value: Any, bounds: Bounds) -> bytes:
 
 def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     """Return the fields of a session that were checked. Raises Damaged."""
-    if not isinstance(given, dict) or not 0 < len(given) <= _MAX_FIELDS:
-        raise Damaged(f"session {id!r} has no fields, or more than {_MAX_FIELDS}")
+    if not isinstance(given, dict) or not 0 < len(given) <= bounds.max_fields:
+        raise Damaged(f"session {id!r} has no fields, or more than {bounds.max_fields}")
     for name in [name for name in REQUIRED if name not in given]:
         raise Damaged(f"field {name!r} of session {id!r} is missing or damaged")
     fields: dict[bytes, bytes] = {}
@@ -116,7 +89,7 @@ def read_fields(id: str, given: Any, bounds: Bounds) -> dict[bytes, bytes]:
     check_inbox(id, fields)
     _check_work(id, fields)
     _check_results(id, fields)
-    _check_loops(id, fields, bounds.now_ms)
+    _check_loops(id, fields, bounds)
     return fields
 
 
@@ -200,14 +173,32 @@ def _is_claimable(run: RunRecord, agent: str) -> bool:
 
 
 def _check_bounds(id: str, fields: dict[bytes, bytes], storage: StorageBounds) -> None:
-    """Refuse what the importing cache would not store, and count the bytes of what callers named."""
+    """Refuse what the importing cache would not store, and count the bytes of what callers named.
+
+    A bound is of the plain value, and codecs add to it. So an encoded value may be larger by what they may add.
+    """
     named = {name.decode(): value for name, value in fields.items()}
     try:
-        check_fields(storage, named)
+        check_fields(storage, {name: _least_plain(name, value) for name, value in named.items()})
         check_tags(storage, checked_tags(from_json(fields.get(b"tags", b"[]"))))
     except InvalidInput as problem:
         raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
     fields[b"value_bytes"] = value_bytes(named).encode()
+
+
+def _least_plain(name: str, value: bytes) -> bytes:
+    """Return as many bytes as the plain value of a field has at least. A reason is stored in base64 where it is encoded."""
+    if not is_encoded(value):
+        return value
+    size = len(value) * 3 // 4 if is_reason(name) else len(value)
+    return value[: max(0, size - MAX_OVERHEAD_BYTES)]
+
+
+def _check_count(id: str, storage: StorageBounds, bound: str, found: int) -> None:
+    try:
+        check_number(storage, bound, found, bound)
+    except InvalidInput as problem:
+        raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
 
 
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
@@ -293,17 +284,19 @@ def _check_results(id: str, fields: Mapping[bytes, bytes]) -> None:
                 raise damaged(id, name.decode(), f"results of operations up to {operations}, by their IDs", line)
 
 
-def _check_loops(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
+def _check_loops(id: str, fields: Mapping[bytes, bytes], bounds: Bounds) -> None:
     """Check that the session has the record of each loop that it lists, and no other. `import_ledger` checks the rest."""
     names = fields.get(b"loops", b"").decode().split()
     found = {field.decode().partition(".")[2] for field in fields if field.startswith(b"loop.")}
     if len(names) != len(found) or set(names) != found:
         raise damaged(id, "loops", "each loop that has a record, once", fields.get(b"loops", b""))
+    _check_count(id, bounds.storage, "loops", len(names))
     for name in names:
         text = fields[f"loop.{name}".encode()]
         record = LoopRecord.parse(text.decode())
         times = [int(ms) for ms in (record.created, record.started, record.finished) if ms != "-"]
-        check_past(id, f"loop.{name}", times, now_ms, text)
+        check_past(id, f"loop.{name}", times, bounds.now_ms, text)
+        _check_count(id, bounds.storage, "loop_records", max(record.events, record.turns, record.steps))
     if bool(names) != (b"has_ledger" in fields):
         raise damaged(id, "has_ledger", "1 exactly if the session has loops", fields.get(b"has_ledger", b""))
     for field, value in fields.items():

@@ -10,14 +10,22 @@ from ...models.loops import ParallelGroup
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.records import LoopRecord
-from .import_fields import Bounds, check_past, stored_value
+from .import_bounds import Bounds
+from .import_fields import check_past, stored_value
 from .import_schema import COUNT, Damaged, check_ledger_field, damaged
 from .import_values import is_json
 from .loops import PAGE_LINES, loop_info, read_turn
 from .storage_bounds import check_number, check_size
 
-_SIZE_BOUNDS = {"config": "loop_config_bytes", "extra": "loop_metadata_bytes", "group": "loop_metadata_bytes"}
+_SIZE_BOUNDS = {
+    "config": "loop_config_bytes",
+    "extra": "loop_metadata_bytes",
+    "group": "loop_metadata_bytes",
+    "reason": "reason_bytes",
+}
 _LISTS = ("event", "turn", "steps")
+_MAX_WAITING_STEPS = 4096
+"""The most steps that an export names before it has their usage."""
 _NUMBER = re.compile(COUNT)
 
 
@@ -90,6 +98,8 @@ class LedgerCheck:
         for number, line in enumerate(lines, before + 1):
             if kind == "steps":
                 self._steps.add(f"step.{loop} {check_id(line.decode(), 'step', 128)}")
+                if len(self._steps) > _MAX_WAITING_STEPS:
+                    raise damaged(self._id, name, f"at most {_MAX_WAITING_STEPS} steps without usage", line)
             else:
                 self._check_record(name, kind, number, line)
 

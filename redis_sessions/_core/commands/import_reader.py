@@ -21,7 +21,8 @@ from ..protocol.ids import check_namespace
 from ..protocol.message_times import write_time
 from .export_format import FORMAT, VERSION, Signer
 from .import_archive import Archive
-from .import_fields import Bounds, Entry, checked_id, read_entry, read_fields, stored, too_large
+from .import_bounds import Bounds
+from .import_fields import Entry, checked_id, read_entry, read_fields, stored, too_large
 from .import_ledger import LedgerCheck
 from .import_messages import MessageCheck
 from .import_schema import Damaged

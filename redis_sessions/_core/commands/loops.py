@@ -16,7 +16,7 @@ from ...models.pages import Page
 from ...settings import DEFAULT_BOUNDS, MICROS, StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
-from ..protocol.json_values import from_json, to_json
+from ..protocol.json_values import from_json, to_json, to_plain
 from ..protocol.keys import SessionKeys
 from ..protocol.records import LoopRecord
 from ..protocol.scripts import script
@@ -34,6 +34,7 @@ PAGE_BYTES = 1024 * 1024
 LEDGER_EXTRA_TTL_MS = 31 * 24 * 3600 * 1000
 """The time for which a ledger outlives its session, unless it is removed. See lib/session/extend_ledger.lua."""
 _USAGE_NAMES = ("input", "output", "reasoning", "cache_read", "cache_write", "total")
+_MAX_STEP_TOKENS, _MAX_STEP_COST = 10**12, 10**9
 
 
 def validated(model: type[M], given: M | Mapping[str, Any], name: str) -> M:
@@ -44,6 +45,14 @@ def validated(model: type[M], given: M | Mapping[str, Any], name: str) -> M:
         first = problem.errors()[0] if isinstance(problem, ValidationError) else {"loc": (), "msg": str(problem)}
         where = ".".join(str(part) for part in (name, *first["loc"]))
         raise InvalidInput(name=where, detail=first["msg"]) from None
+
+
+def json_object(given: Any, name: str) -> dict[str, Any]:
+    """Return a mapping, or a pydantic model, as a dict. Raises InvalidInput for anything else."""
+    plain = to_plain(given)
+    if not isinstance(plain, Mapping):
+        raise InvalidInput(name=name, detail=f"must be a JSON object, got {type(given).__name__}")
+    return dict(plain)
 
 
 def sized(bounds: StorageBounds, bound: str, value: Any, name: str) -> str:
@@ -71,7 +80,8 @@ def start(
     return guarded_write(
         script("loops/start"), keys, incarnation, lease, None, new_rev, loop_id=loop_id, status=status,
         config=sized(bounds, "loop_config_bytes", facts, "config"),
-        metadata=sized(bounds, "loop_metadata_bytes", dict(metadata or {}), "metadata"), max_loops=bounds.loops,
+        metadata=sized(bounds, "loop_metadata_bytes", json_object(metadata or {}, "metadata"), "metadata"),
+        max_loops=bounds.loops,
     )  # fmt: skip
 
 
@@ -150,8 +160,8 @@ class LedgerPage(NamedTuple):
     total: int
     """The number of all loops."""
     loops: list[LoopInfo]
-    selections: dict[str, dict[str, Any]]
-    """The selections of parallel groups, by the names of the groups."""
+    selections: dict[str, ParallelGroup]
+    """The selections of parallel groups, by the names of the groups. They have no loops."""
 
 
 def read_ledger(keys: SessionKeys, incarnation: str, first: int) -> Call[LedgerPage]:
@@ -159,13 +169,13 @@ def read_ledger(keys: SessionKeys, incarnation: str, first: int) -> Call[LedgerP
 
     def read(reply: list[Any]) -> LedgerPage:
         found: list[LoopInfo] = []
-        selections: dict[str, dict[str, Any]] = {}
+        selections: dict[str, ParallelGroup] = {}
         for at in range(3, len(reply), 6):
             id, record, facts, metadata, reason, group = (part.decode() for part in reply[at : at + 6])
             loop = loop_info(id, LoopRecord.parse(record), from_json(facts), from_json(metadata), reason)
             found.append(loop)
             if group and loop.group:
-                selections[loop.group] = from_json(group)
+                selections[loop.group] = ParallelGroup(loops=[], **from_json(group))
         return LedgerPage(reply[0].decode(), _read_usage(reply[1]), reply[2], found, selections)
 
     return invoke(
@@ -188,7 +198,8 @@ def ledger_of(session_id: str, pages: Sequence[LedgerPage]) -> Ledger:
     for loop in loops:
         if loop.group:
             members.setdefault(loop.group, []).append(loop.id)
-    groups = {group: ParallelGroup(loops=ids, **selections.get(group, {})) for group, ids in members.items()}
+    none = ParallelGroup(loops=[])
+    groups = {group: selections.get(group, none).model_copy(update={"loops": ids}) for group, ids in members.items()}
     return Ledger(session_id=session_id, loops=loops, usage=pages[-1].usage, groups=groups)
 
 
@@ -241,7 +252,7 @@ def _page(
 
 def extend_ledger(keys: SessionKeys, ttl_ms: int) -> Call[None]:
     """Let the ledger of a session outlive it by 31 days. `ttl_ms` is the life that the session has left, -1 for no end."""
-    if ttl_ms < 0:
+    if ttl_ms == -1:
         return Call(("PERSIST", keys.ledger), keys, lambda reply: None)
     return Call(("PEXPIRE", keys.ledger, ttl_ms + LEDGER_EXTRA_TTL_MS), keys, lambda reply: None)
 
@@ -288,6 +299,11 @@ def _moment(text: str) -> datetime | None:
 
 
 def _usage_row(usage: Usage) -> str:
+    """Return the usage of one step as it is stored. Raises InvalidInput. Sums of steps may be larger than one step."""
+    for name in (*_USAGE_NAMES, "cost"):
+        maximum = _MAX_STEP_COST if name == "cost" else _MAX_STEP_TOKENS
+        if (found := getattr(usage, name)) > maximum:
+            raise InvalidInput(name=f"usage.{name}", detail=f"must be at most {maximum} for one step, got {found}")
     numbers = [getattr(usage, name) for name in _USAGE_NAMES]
     return " ".join(str(number) for number in [*numbers, math.ceil(round(usage.cost * MICROS, 3))])
 

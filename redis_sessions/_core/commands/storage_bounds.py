@@ -16,6 +16,7 @@ _BOUND_OF_FIELD = {
     "task": "task_bytes",
     "spawned_by": "reference_bytes",
     "result": "result_bytes",
+    **dict.fromkeys(("reason", "cancelled_why", "requested_why"), "reason_bytes"),
 }
 _BOUND_OF_PREFIX = {"meta": "metadata_bytes", "state": "state_bytes", "var": "variables_bytes"}
 """The bounds of the values that callers name. Each bounds the sum of all names and values of a session."""

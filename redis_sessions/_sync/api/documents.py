@@ -35,7 +35,7 @@ class Documents(NotPicklable):
         """Store a text. It replaces the present one: readers see the old or the new text.
 
         Raises InvalidInput when it has more than `max_document_bytes` bytes of UTF-8. Raises BoundExceeded when the category has
-        `documents` documents already.
+        `documents` documents already, or the namespace `categories` categories that hold documents or held some within the hour.
 
         Cost: one round trip. Two when this process did not write the category within the hour.
         """

@@ -8,6 +8,7 @@ import time
 from ..._core.commands import documents
 from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
 from ..._durations import whole
+from ...errors import BoundExceeded
 from ...models.pages import Page
 from ..transport.executor import Executor
 
@@ -32,10 +33,24 @@ class DocumentCategories:
         lasts = documents.REGISTERED_SECONDS
         if time.monotonic() - self._registered.get(category, -lasts) < lasts:
             return
-        self._executor.run(documents.register_category(self._index, category, self._executor.bounds))
+        call = documents.register_category(self._index, category, self._executor.bounds)
+        try:
+            self._executor.run(call)
+        except BoundExceeded:
+            self._remove_empty()
+            self._executor.run(call)
         if len(self._registered) >= _MAX_REMEMBERED:
             self._registered.pop(next(iter(self._registered)), None)
         self._registered[category] = time.monotonic()
+
+    def _remove_empty(self) -> None:
+        """Take the categories that hold nothing out of the index, unless they were registered lately."""
+        names = self.registered()
+        for first in range(0, len(names), documents.MAX_PAGE_NAMES):
+            batch = names[first : first + documents.MAX_PAGE_NAMES]
+            results = self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in batch])
+            if empty := [name for name, holds in zip(batch, results, strict=True) if not holds]:
+                self._executor.run(documents.remove_categories(self._index, empty))
 
     def registered(self) -> list[str]:
         """Return all categories that hold documents, or held some. One round trip."""

@@ -11,7 +11,7 @@ from tempfile import SpooledTemporaryFile
 from ..._core.commands import import_staging, sessions, trees
 from ..._core.commands.export_format import Writer, checked_key
 from ..._core.commands.import_archive import Archive
-from ..._core.commands.import_fields import Bounds
+from ..._core.commands.import_bounds import Bounds
 from ..._core.commands.import_reader import Reader
 from ..._core.commands.import_source import file_lines, is_file
 from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging

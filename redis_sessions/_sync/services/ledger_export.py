@@ -22,6 +22,22 @@ def ledger_fields(
     executor: Executor, keys: SessionKeys, incarnation: str, fields: Mapping[bytes, bytes]
 ) -> Iterator[Fields]:
     """Yield the fields of the ledger in some order that an import takes. Raises SessionNotFound and SessionDamaged."""
+    try:
+        for some in _all_fields(executor, keys, fields):
+            yield some
+    except SessionDamaged:
+        _check_present(executor, keys, incarnation)
+        raise
+    _check_present(executor, keys, incarnation)
+
+
+def _check_present(executor: Executor, keys: SessionKeys, incarnation: str) -> None:
+    """Raise SessionNotFound for a session that is gone, and so its ledger, or that is another one."""
+    if executor.run(sessions.incarnation_of(keys)) != incarnation:
+        raise SessionNotFound(session_id=keys.id)
+
+
+def _all_fields(executor: Executor, keys: SessionKeys, fields: Mapping[bytes, bytes]) -> Iterator[Fields]:
     for loop, record in _loops(keys, fields):
         facts = [f"{kind}.{loop}" for kind in ("config", "extra", "reason", "group")]
         values = executor.run(loops.read_fields(keys, facts))
@@ -37,8 +53,6 @@ def ledger_fields(
                     for page in _step_names(loop, some):
                         values = executor.run(loops.read_fields(keys, page))
                         yield [(name, _found(value, keys, name)) for name, value in zip(page, values, strict=True)]
-    if executor.run(sessions.incarnation_of(keys)) != incarnation:
-        raise SessionNotFound(session_id=keys.id)
 
 
 def _loops(keys: SessionKeys, fields: Mapping[bytes, bytes]) -> list[tuple[str, LoopRecord]]:
