@@ -99,21 +99,12 @@ def _send(
     )  # fmt: skip
 
 
-class Drained(NamedTuple):
-    """Messages that entered the transcript."""
+def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[list[Message]]:
+    """Move the inbox into the transcript. The result is the messages that entered."""
 
-    messages: list[Message]
-    has_more: bool
-    """True if more messages wait."""
-
-
-def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[Drained]:
-    """Move the inbox into the transcript, as far as about 1 MB reaches."""
-
-    def read(reply: Any) -> Drained:
-        found, first, elements, has_more = reply
-        messages = [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
-        return Drained(messages, has_more == 1)
+    def read(reply: Any) -> list[Message]:
+        found, first, elements = reply
+        return [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
 
     return invoke(
         script("inbox/drain"), keys, read, incarnation=incarnation, operation_id=new_operation_id(), lease=lease
