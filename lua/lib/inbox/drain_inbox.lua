@@ -8,7 +8,7 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
   local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields)
   if refusal then return nil, refusal end
   for first = 1, #fields, 1000 do
-    redis.call('HDEL', session, 'inbox', unpack(fields, first, math.min(first + 999, #fields)))
+    redis.call('HDEL', session, 'inbox', 'inbox_bytes', unpack(fields, first, math.min(first + 999, #fields)))
   end
   local last_seq = string.match(result, '^%d+ (%d+)') + 0
   if loaded.answered_by then

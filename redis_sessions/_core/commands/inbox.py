@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from ...errors import InvalidInput
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
-from ...settings import TokenCounter
+from ...settings import StorageBounds, TokenCounter
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import decode, encode
 from ..protocol.ids import new_operation_id
@@ -39,6 +39,7 @@ def send(
     batch: str,
     agent: str,
     queue: AgentKeys | None,
+    bounds: StorageBounds,
     *,
     knows_format: bool,
 ) -> Call[Sent]:
@@ -69,7 +70,7 @@ def send(
         "seen": 0,
         "format": "" if knows_format else format,
     }
-    return _send(keys, read, [entry], arguments, agent, queue, is_append=False)
+    return _send(keys, read, [entry], arguments, agent, queue, bounds.inbox_bytes, is_append=False)
 
 
 def append_and_request_turn(
@@ -77,7 +78,7 @@ def append_and_request_turn(
 ) -> Call[tuple[AppendResult, str]]:
     """Return the call that does what an append does, and opens a turn for its messages."""
     assert isinstance(append.keys, SessionKeys)
-    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, is_append=True)
+    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, is_append=True)
 
 
 def _send(
@@ -87,6 +88,7 @@ def _send(
     arguments: Mapping[str, Argument],
     agent: str,
     queue: AgentKeys | None,
+    max_bytes: int,
     *,
     is_append: bool,
 ) -> Call[T]:
@@ -95,7 +97,7 @@ def _send(
     return invoke(
         script("inbox/send"), keys, read, other_keys=queue_keys(queue, keys), rest=entries,
         operation=str(given["operation_id"]), id=keys.id, agent=agent, is_queued=int(queue is not None),
-        is_append=int(is_append), **given,
+        is_append=int(is_append), max_bytes=max_bytes, **given,
     )  # fmt: skip
 
 
