@@ -3,8 +3,9 @@
 -- turn in its agent's queue. A batch ID among the session's last 64 operations returns its first result.
 -- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>', or '<incarnation> <is_duplicate>
 -- queued <messages that wait> <ms until the lease runs out>'.
--- Errors: NEED_ANCESTORS NEED_MORE NEED_QUEUE SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
---   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: NEED_ANCESTORS NEED_QUEUE SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
+--   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED
+--   INVALID_INPUT
 -- Index: touches
 --- include: tail results_field load_session check_operation parse_inbox find_before touch_for_wait read_clock read_inbox
 --- include: find_batch_in_transcript check_ancestors check_lease parse_entry parse_settings parse_lease parse_run enqueue_inbox
@@ -26,7 +27,8 @@ local is_append     = ARGV[8] == '1'    -- the messages are appended, never queu
 local expected_rev  = ARGV[9]           -- the revision that must be current, or ''
 local seen          = tonumber(ARGV[10]) -- the highest seq that the caller was told, or 0
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
-local entries       = tail(ARGV, 12)    -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'; one to send
+local max_bytes     = tonumber(ARGV[12]) -- of what waits in the inbox, with the message
+local entries       = tail(ARGV, 13)    -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'; one to send
 
 local field = results_field(operation_id)
 local loaded, refusal = load_session(session, incarnation, field)
@@ -70,11 +72,15 @@ end
 if locked then
   local entry = entries[1]
   local _, _, _, space = parse_entry(entry)
-  local size, max_bytes = #entry - space - #operation_id - 1, parse_settings(loaded.settings).max_message_bytes
-  if size > max_bytes then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_bytes)) end
+  local size, max_size = #entry - space - #operation_id - 1, parse_settings(loaded.settings).max_message_bytes
+  if size > max_size then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_size)) end
   local sent = inbox.size - inbox.results + 1
   if sent > loaded.max_inbox + 0 then
     return redis.error_reply(string.format('LIMIT_EXCEEDED inbox %d %s error', sent, loaded.max_inbox))
+  end
+  local bytes = #entry + (redis.call('HGET', session, 'inbox_bytes') or 0)
+  if inbox.size > 0 and bytes > max_bytes then -- one message fits in any case
+    return redis.error_reply(string.format('BOUND_EXCEEDED inbox_bytes %d %d', bytes, max_bytes))
   end
   local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms, 0)
   extend_ancestors(ancestor_keys, now_ms)

@@ -7,7 +7,7 @@
 -- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim it), 'idle' (no worker may claim it, 0 ms: it
 -- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for children), 'over', or 'cancelled'
 -- (over, and its tree has members to finalize).
--- Errors: NEED_ANCESTORS NEED_MORE SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE
 --   OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
@@ -78,7 +78,7 @@ if loaded.inbox and loaded.status == 'active' and loaded.is_free then
   local inbox = load_session(session, '', field)
   inbox.never_ends, inbox.ancestor_keys = true, ancestor_keys
   local taken, why = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
-  if redis.call('EXISTS', session) == 0 or (inbox.is_partial and not given.is_given) then return why end
+  if redis.call('EXISTS', session) == 0 then return why end
   if taken then loaded.inbox = nil end
   run = parse_run(redis.call('HGET', session, 'run') or nil)
 end

@@ -3,7 +3,7 @@
 -- the children end by their policies. A cancellation is of all sessions below.
 -- Returns {incarnation, '<rev>', {'<number> <id>' …}, 1 if the parent must be advanced}: up to 400 members that are cancelled and
 -- not marked so yet.
--- Errors: NEED_ANCESTORS NEED_MORE SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   INVALID_TRANSITION SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
 --- include: find_result results_field list_cancelled_members check_ancestors touch_for_wait read_clock prepare_end

@@ -31,7 +31,6 @@ for at, number in ipairs(numbers) do
         local results = results_field(operation)
         local loaded = load_session(session, '', results)
         loaded.never_ends, loaded.answered_by = true, nil
-        loaded.takes_part = true
         drain_inbox(session, messages, loaded, {}, results, operation, now_ms, now_us)
       end
       local counters = redis.call('HGET', session, 'counters')

@@ -15,7 +15,7 @@ MAX_TOTAL_BYTES = 388_000
 """All scripts as they are sent, and 2 % more. It was 325,000 until turns, attempts, parking and fair queues were added, and
 356,000 until results had kinds,
 and 364,000 until long operations were done in parts."""
-PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_MORE", "NEED_PLAN"}
+PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_PLAN"}
 """Refusals that ask the client for more keys. No caller sees them."""
 WRITE_REFUSALS = {
     "SESSION_NOT_FOUND",
@@ -29,7 +29,7 @@ WRITE_REFUSALS = {
     "SESSION_REGRESSED",
 }
 UNREACHABLE = {
-    "inbox/drain": {"NEED_MORE", "SESSION_LOCKED", "MESSAGE_TOO_LARGE", "REVISION_CONFLICT", "SESSION_REGRESSED"},
+    "inbox/drain": {"SESSION_LOCKED", "MESSAGE_TOO_LARGE", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "inbox/send": {"SESSION_LOCKED", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "leases/release": {
         "SESSION_LOCKED",
@@ -45,7 +45,7 @@ UNREACHABLE = {
     "sessions/delete": WRITE_REFUSALS - {"SESSION_REPLACED", "LEASE_LOST"},
     "sessions/set_status": {"LIMIT_EXCEEDED", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "sessions/touch": {"SESSION_NOT_ACTIVE"},
-    "trees/finalize_members": WRITE_REFUSALS | {"NEED_MORE"},
+    "trees/finalize_members": WRITE_REFUSALS,
     "trees/find_by_label": {"SESSION_REPLACED"},
     "trees/list_members": {"SESSION_NOT_ACTIVE"},
     "trees/read_cancel": {"SESSION_NOT_ACTIVE"},

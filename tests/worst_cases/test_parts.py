@@ -186,8 +186,8 @@ def test_edit_of_dead_caller_changes_nothing(cache: SessionCache, monkeypatch: p
 
 
 @pytest.mark.parametrize("way", ["receive", "release", "cancel", "append", "send"])
-def test_full_inbox_enters_in_order_in_parts(cache: SessionCache, way: str) -> None:
-    """An inbox of more than a call reads enters the transcript in order, before what is written behind it."""
+def test_full_inbox_enters_in_order(cache: SessionCache, way: str) -> None:
+    """A full inbox enters the transcript in order, before what is written behind it."""
     session = cache.create(max_messages=None)
     other = cache.session(session.id)
     lease = session.lease(ttl=60 if way in ("receive", "release") else 0.7)

@@ -10,8 +10,7 @@ local function end_session(session, messages, ancestor_keys, now_ms, now_us, ope
   loaded.answered_by = nil
   if loaded.inbox then
     loaded.never_ends = true
-    local _, why = drain_inbox(session, messages, loaded, {}, drain_field, drain_operation, now_ms, now_us)
-    if loaded.is_partial then return nil, why end
+    drain_inbox(session, messages, loaded, {}, drain_field, drain_operation, now_ms, now_us)
   end
   local field = results_field(operation)
   local counters, results = unpack(redis.call('HMGET', session, 'counters', field))

@@ -5,6 +5,7 @@ local function enqueue_inbox(session, messages, loaded, entry, field, batch, now
   local inbox = parse_inbox(loaded.inbox)
   inbox.last, inbox.results = inbox.last + 1, inbox.results + results
   redis.call('HSET', session, string.format('inbox.%d', inbox.last), entry, 'inbox', format_inbox(inbox))
+  redis.call('HINCRBY', session, 'inbox_bytes', #entry)
   record_result(session, loaded.counters, field, loaded.results, batch, string.format('queued %d', inbox.size + 1))
   extend_session(session, messages, now_ms, loaded.settings)
   return inbox.size + 1

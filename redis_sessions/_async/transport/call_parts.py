@@ -29,13 +29,10 @@ def prepare_next_part(call: Call[Any], word: str, facts: str, timeout: float) ->
         raise QueueNeeded(facts)
     if word == "NEED_COPY":
         raise CopyNeeded
-    if word == "NEED_PLAN":
-        call.plans += call.continue_plan(facts)
-        if call.plans > _MAX_PLANS:
-            raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
-    elif word == "NEED_MORE":
-        call.moved += int(facts)
-    else:
+    if word != "NEED_PLAN":
         return False
+    call.plans += call.continue_plan(facts)
+    if call.plans > _MAX_PLANS:
+        raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
     call.due = time.monotonic() + timeout
     return True

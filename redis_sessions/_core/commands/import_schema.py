@@ -214,6 +214,7 @@ _FORMS: dict[str, Form] = {
     "kept_seqs": _matching(rb"(?:%b(?:,%b)*)?" % (COUNT, COUNT), "'<seq>,…'"),
     "lease": _matching(COUNT + rb" - 0 0 0 - -", "'<fence> - 0 0 0 - -', because no worker holds an imported lease"),
     "inbox": _record("inbox"),
+    "inbox_bytes": _COUNT,
     "loops": _TEXT,
     "usage": _record("usage"),
     "spent": _record("spent"),

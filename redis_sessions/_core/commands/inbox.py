@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from ...errors import InvalidInput
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
-from ...settings import TokenCounter
+from ...settings import StorageBounds, TokenCounter
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import decode, encode
 from ..protocol.ids import new_operation_id
@@ -39,6 +39,7 @@ def send(
     batch: str,
     agent: str,
     queue: AgentKeys | None,
+    bounds: StorageBounds,
     *,
     knows_format: bool,
 ) -> Call[Sent]:
@@ -69,7 +70,7 @@ def send(
         "seen": 0,
         "format": "" if knows_format else format,
     }
-    return _send(keys, read, [entry], arguments, agent, queue, is_append=False)
+    return _send(keys, read, [entry], arguments, agent, queue, bounds.inbox_bytes, is_append=False)
 
 
 def append_and_request_turn(
@@ -77,7 +78,7 @@ def append_and_request_turn(
 ) -> Call[tuple[AppendResult, str]]:
     """Return the call that does what an append does, and opens a turn for its messages."""
     assert isinstance(append.keys, SessionKeys)
-    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, is_append=True)
+    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, is_append=True)
 
 
 def _send(
@@ -87,6 +88,7 @@ def _send(
     arguments: Mapping[str, Argument],
     agent: str,
     queue: AgentKeys | None,
+    max_bytes: int,
     *,
     is_append: bool,
 ) -> Call[T]:
@@ -95,25 +97,16 @@ def _send(
     return invoke(
         script("inbox/send"), keys, read, other_keys=queue_keys(queue, keys), rest=entries,
         operation=str(given["operation_id"]), id=keys.id, agent=agent, is_queued=int(queue is not None),
-        is_append=int(is_append), **given,
+        is_append=int(is_append), max_bytes=max_bytes, **given,
     )  # fmt: skip
 
 
-class Drained(NamedTuple):
-    """Messages that entered the transcript."""
+def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[list[Message]]:
+    """Move the inbox into the transcript. The result is the messages that entered."""
 
-    messages: list[Message]
-    has_more: bool
-    """True if more messages wait."""
-
-
-def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[Drained]:
-    """Move the inbox into the transcript, as far as about 1 MB reaches."""
-
-    def read(reply: Any) -> Drained:
-        found, first, elements, has_more = reply
-        messages = [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
-        return Drained(messages, has_more == 1)
+    def read(reply: Any) -> list[Message]:
+        found, first, elements = reply
+        return [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
 
     return invoke(
         script("inbox/drain"), keys, read, incarnation=incarnation, operation_id=new_operation_id(), lease=lease

@@ -18,7 +18,7 @@ class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
     __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
-                 "moved", "operation", "plans", "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
+                 "operation", "plans", "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -53,8 +53,6 @@ class Call(Generic[T]):
         """Of a hint: the ID of the session that the hint is about."""
         self.plans = 0
         """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
-        self.moved = 0
-        """Messages that parts of the call moved out of the inbox, before the last part (NEED_MORE)."""
         self.fixed_keys: Sequence[str] = ()
         self.rest_keys: Sequence[str] | None = None
         self.arguments: dict[str, Argument] = {}

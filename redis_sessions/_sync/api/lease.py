@@ -282,9 +282,7 @@ class Lease(NotPicklable, Generic[S]):
     # -- the inbox -----------------------------------------------------------------------------------------------
 
     def receive(self) -> list[Message]:
-        """Move the messages of the inbox into the transcript, once and in order.
-
-        More than 1 MB or 500 messages are moved in parts, each of them all or none.
+        """Move the messages of the inbox into the transcript: once, in order, all or none.
 
         Returns:
             The messages that entered the transcript.
@@ -292,22 +290,14 @@ class Lease(NotPicklable, Generic[S]):
         Raises:
             LeaseLost: the lease is not held.
             SessionNotActive: the session is paused or has ended.
-            LimitExceeded: a limit of the session refuses the messages. They stay in the inbox. Messages of parts before
-                are in the transcript.
+            LimitExceeded: a limit of the session refuses the messages. They stay in the inbox.
 
-        Cost: one round trip, one more for each further part.
+        Cost: one round trip, atomic.
         """
         session = self._session
         held = self._require()
-        received: list[Message] = []
         try:
-            has_more = True
-            while has_more:
-                call = inbox.drain(session._keys, session._incarnation, held.token)
-                drained = session._executor.run(call)
-                received += drained.messages
-                has_more = drained.has_more
-            return received
+            return session._executor.run(inbox.drain(session._keys, session._incarnation, held.token))
         except LeaseLost:
             held.apply(LeaseEvent.REFUSED)
             raise

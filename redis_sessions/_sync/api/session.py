@@ -206,6 +206,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             SessionNotActive: the session is paused or has ended.
             MessageTooLarge: the message exceeds `max_message_bytes`.
             LimitExceeded: a limit of the session refuses the message, or `max_inbox` messages wait.
+            BoundExceeded: the messages that wait would have more bytes than the bound `inbox_bytes` says.
             OutcomeUnknown: no answer came within `retry_for`. Repeat the call with the batch ID of the error.
 
         Cost: one round trip, atomic. Two with the first message of this process to a session that an agent answers. In a cluster
@@ -216,11 +217,11 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         queues = self._context.run_queues
 
         def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
-            return self._run(
-                inbox.send(
-                    self._keys, *self._writer(), one, self._count, batch, agent, queue, knows_format=self._knows_format
-                )
-            )
+            call = inbox.send(
+                self._keys, *self._writer(), one, self._count, batch, agent, queue, self._context.bounds,
+                knows_format=self._knows_format,
+            )  # fmt: skip
+            return self._run(call)
 
         try:
             result, self._incarnation, left_ms = queues.send(self._keys, attempt)
