@@ -89,6 +89,11 @@ class Chain:
             data = codec.decode(data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
         return data
 
+    @property
+    def can_bind(self) -> bool:
+        """Whether a codec of the chain binds values to their place."""
+        return any(getattr(codec, "binds", False) for codec in self.codecs)
+
     def is_bound(self, value: bytes) -> bool:
         """Return whether a value went through a codec that binds values to their place, if the chain has one."""
         binding = {codec.letter for codec in self.codecs if getattr(codec, "binds", False)}
