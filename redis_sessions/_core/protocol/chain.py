@@ -86,8 +86,16 @@ class Chain:
             codec = self._by_letter.get(letters[at])
             if codec is None:
                 raise CodecMissing(session_id=session_id, codec=letters[at])
-            data = codec.decode(data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
+            data = self.decode_layer(codec, data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
         return data
+
+    def decode_layer(self, codec: Codec, data: bytes, binding: Binding) -> bytes:
+        """Return the data of one codec."""
+        return codec.decode(data, binding)
+
+    def renewing(self) -> RenewingChain:
+        """Return a chain with these codecs that notes what is old."""
+        return RenewingChain(self.namespace, self.codecs, self.kinds)
 
     @property
     def can_bind(self) -> bool:
@@ -100,14 +108,27 @@ class Chain:
         head = HEAD.match(value)
         return not binding or (head is not None and bool(binding & set(head[1].decode())))
 
-    def is_current(self, value: bytes) -> bool:
-        """Return whether an encoded value went through the present codecs, with the current key and dictionary."""
-        head = HEAD.match(value)
-        if head is None or not head[1]:
-            return False
-        last = self.codecs[-1]
-        is_current = getattr(last, "is_current", None)
-        return head[1][-1:].decode() == last.letter and (is_current is None or bool(is_current(value[head.end() :])))
+
+class RenewingChain(Chain):
+    """A chain that notes whether a value that it decodes has an old key or an old dictionary."""
+
+    has_old = False
+
+    def decode_layer(self, codec: Codec, data: bytes, binding: Binding) -> bytes:
+        """Return the data of one codec, and note whether it is not current."""
+        is_current = getattr(codec, "is_current", None)
+        self.has_old = self.has_old or (is_current is not None and not is_current(data))
+        return super().decode_layer(codec, data, binding)
+
+    def chosen(self, before: bytes, after: bytes) -> bytes:
+        """Return a value as it was stored if it went through the same codecs and has nothing old, else the new one."""
+        has_old, self.has_old = self.has_old, False
+        return before if not has_old and _letters(before) == _letters(after) else after
+
+
+def _letters(value: bytes) -> bytes:
+    head = HEAD.match(value)
+    return head[1] if head else b""
 
 
 def is_encoded(data: bytes) -> bool:
