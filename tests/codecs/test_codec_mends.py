@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import DecryptionError, SessionCache
+from redis_sessions import CodecMissing, DecryptionError, InvalidInput, SessionCache
+from redis_sessions._core.protocol.chain import Chain
 from redis_sessions.codecs import AesGcm, Binding, KeyRing, Zstd, train_dictionary
 from tests.codecs.conftest import OpenCache, cipher
 from tests.codecs.test_codecs import samples
@@ -136,3 +137,46 @@ def test_session_that_no_index_lists_is_stored_again(open_cache: OpenCache, cach
             client_of(cache, session)("DEL", f"{cache.namespace}:{{index}}:{kind}:{name}")
     rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
     assert [(one.name, one.replaced) for one in rotated.reencrypt()] == [("a", 1)]
+
+
+def test_documents_of_names_that_join_alike_are_apart(open_cache: OpenCache, cache: SessionCache) -> None:
+    """A document of category "a b" named "c" is refused as "b c" of category "a"."""
+    opened = open_cache()
+    first, second = opened.documents("a b"), opened.documents("a")
+    first.put("c", SECRET)
+    run = client_of(cache, opened.create("s"))
+    run("HSET", second._keys.documents, "b c.md", run("HGET", first._keys.documents, "c.md"))
+    with pytest.raises(DecryptionError):
+        second.get("b c")
+    run("DEL", second._keys.documents)
+
+
+def test_head_that_was_cut_is_never_skipped(open_cache: OpenCache, cache: SessionCache) -> None:
+    """An encoded message whose head is not valid raises DecryptionError, also with skip_damaged."""
+    session = open_cache().create("a")
+    session.append(user())
+    run = client_of(cache, session)
+    element = run("LINDEX", session._keys.messages, 0)
+    run("LSET", session._keys.messages, 0, element[: element.index(b"\1") + 3])
+    with pytest.raises(DecryptionError):
+        session.history(skip_damaged=True)
+
+
+def test_text_that_decoding_would_refuse_is_not_stored() -> None:
+    """A text of more than 64 MiB is refused before it is compressed, because it could not be read."""
+    chain = Chain("n", [Zstd()], ["messages"])
+    with pytest.raises(InvalidInput, match="before it is encoded"):
+        chain.encode(bytes(64 * 1024 * 1024 + 1), "s", "message b")
+
+
+@pytest.mark.parametrize("codecs", [[], [Zstd()]])
+def test_import_of_another_namespace_without_codecs_is_refused(
+    open_cache: OpenCache, namespace: str, codecs: list[Any]
+) -> None:
+    """A cache that lacks a codec cannot note for which namespace values were encoded, so it refuses them."""
+    session = open_cache(encode={"messages"}).create("a")
+    session.append(user())
+    lines = list(session.export())
+    with pytest.raises(CodecMissing):
+        open_cache(namespace=f"{namespace}:b", codecs=codecs).import_sessions(iter(lines))
+    client_of(open_cache(), session)("DEL", f"{namespace}:b:meta")  # the checks after a test know one namespace

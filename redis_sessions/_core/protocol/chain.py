@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import CodecMissing, InvalidInput
-from ...settings import ENCODABLE, Encodable
+from ...settings import ENCODABLE, MAX_WIRE_BYTES, Encodable
 
 MARK = b"\1"
 PLAIN_HEAD = b"\1 0 "
@@ -67,7 +67,10 @@ class Chain:
         self._by_letter = dict(zip(letters, codecs, strict=True))
 
     def encode(self, data: bytes, session_id: str, context: str, place: str = "0") -> bytes:
-        """Return data as it is stored."""
+        """Return data as it is stored. Raises InvalidInput for more than decoding would return."""
+        if len(data) > MAX_WIRE_BYTES:
+            detail = f"must have at most {MAX_WIRE_BYTES} bytes before it is encoded, got {len(data)}"
+            raise InvalidInput(name=context.partition(" ")[0], detail=detail)
         letters = ""
         for codec in self.codecs:
             found = codec.encode(data, Binding(self.namespace, session_id, f"{letters} {place} {context}"))
