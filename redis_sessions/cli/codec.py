@@ -12,7 +12,7 @@ import typer
 from .._core.protocol.json_values import to_json
 from .._sync.api.cache import SessionCache
 from ..codecs import train_dictionary
-from ..errors import SessionNotFound
+from ..errors import CodecMissing, DecryptionError, InvalidInput, SessionDamaged, SessionNotFound
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
@@ -33,6 +33,8 @@ codec = typer.Typer(no_args_is_help=True, help="Compress and encrypt what is sto
 app.add_typer(codec, name="codec")
 MAX_SAMPLE_BYTES = 128 * 1024
 """A larger payload does not make a dictionary better."""
+SAMPLES_PER_BYTE = 100
+"""Bytes of samples for each byte of the dictionary. More do not make it better."""
 
 Codecs = Annotated[
     str | None,
@@ -55,6 +57,7 @@ def train(
             "--messages", min=10, max=1_000_000, help="The number of messages to learn from, the newest sessions first."
         ),
     ] = 20_000,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     codecs: Codecs = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -62,10 +65,14 @@ def train(
 ) -> None:
     """Train a zstd dictionary from the messages of real sessions.
 
-    The dictionary holds parts of messages in plain text: keep it as secret as the sessions.
+    The dictionary holds parts of messages in plain text: keep it as secret as the sessions. Values need the dictionary that they
+    name, so an existing file stays without --force. Samples end at 100 times the size. Sessions that cannot be read are left out.
     """
+    if out.exists() and not force:
+        detail = f"{out} exists: stored values may need its dictionary. Give another file, or --force to replace it"
+        raise InvalidInput(name="--out", detail=detail)
     with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options(codecs)) as cache:
-        samples = list(islice(_payloads(cache), messages))
+        samples = list(islice(_payloads(cache, size * SAMPLES_PER_BYTE), messages))
     dictionary = train_dictionary(samples, size)
     with opened_for_writing(out) as target:
         target.write(dictionary)
@@ -75,16 +82,20 @@ def train(
     )
 
 
-def _payloads(cache: SessionCache) -> Iterator[bytes]:
+def _payloads(cache: SessionCache, left: int) -> Iterator[bytes]:
+    """Yield payloads of readable sessions, up to so many bytes in all."""
     for row in cache.iter_sessions():
         try:
             history = cache.session(row.id).history(1000, skip_damaged=True)
-        except SessionNotFound:
+        except (SessionNotFound, SessionDamaged, DecryptionError, CodecMissing):
             continue
         for message in history:
             payload = to_json(message.payload, "message").encode()
             if len(payload) <= MAX_SAMPLE_BYTES:
                 yield payload
+                left -= len(payload)
+            if left <= 0:
+                return
 
 
 @codec.command("reencrypt")

@@ -70,6 +70,15 @@ class Zstd:
             raise ValueError(f"it cannot be decompressed: {problem}") from None
         return found
 
+    def is_current(self, data: bytes) -> bool:
+        """Return whether a value was compressed with the dictionary of new values."""
+        zstandard = self._zstandard
+        try:
+            facts = zstandard.get_frame_parameters(data, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+        except zstandard.ZstdError:
+            return False
+        return bool(facts.dict_id == (self._current.dict_id() if self._current else 0))
+
     def _dictionary(self, data: bytes) -> Any:
         if not isinstance(data, bytes) or not 0 < len(data) <= MAX_DICTIONARY_BYTES:
             found = f"{len(data)} bytes" if isinstance(data, bytes) else f"a {type(data).__name__}"

@@ -79,6 +79,9 @@ def test_dictionary_is_trained_from_sessions(own_server: Server, tmp_path: Path,
     facts = json.loads(done.stdout)
     assert (facts["messages"], facts["bytes"]) == (500, len(file.read_bytes()))
     assert file.stat().st_mode & 0o777 == 0o600
+    again = command_line("codec", "train", "--url", url, "--out", str(file), "--size", "1024")
+    assert (again.returncode, "exists: stored values may need" in again.stderr) == (2, True)
+    assert len(file.read_bytes()) == facts["bytes"]
     with SessionCache.from_url(url, codecs=[Zstd(file.read_bytes())]) as cache:
         before = cache.open("a").info().bytes
         assert cache.open("a").reencrypt() == 500

@@ -9,7 +9,7 @@ from typing import Unpack
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.protocol.ids import check_id
-from ..._core.protocol.keys import document_keys, index_keys, session_keys
+from ..._core.protocol.keys import document_keys, every_session, index_keys, session_id_of, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.events import SessionEvent
@@ -25,6 +25,7 @@ from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
 from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there
+from ..services.unlisted import scan
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
@@ -157,12 +158,14 @@ class AsyncCacheQueries:
 
         Raises:
             InvalidInput: the cache has no codecs.
+            AccessDenied: the user may not SCAN. Sessions are found by their keys, so that one that no list names is found, too.
 
-        Cost: for each session three round trips, and two for each 200 messages that are replaced.
+        Cost: for each session six round trips, and more for each 200 messages, and for each 50 values or 1 MB that are replaced.
         """
         checked_codecs(self._context)
-        async for row in self.iter_sessions(order="created"):
-            found = await reencrypt_if_there(self._context, row.id)
+        async for key in scan(self._context, every_session(self.namespace)):
+            id = session_id_of(self.namespace, key)
+            found = None if id is None else await reencrypt_if_there(self._context, id)
             if found is not None:
                 yield found
         cursor = None

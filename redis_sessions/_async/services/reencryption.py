@@ -9,7 +9,6 @@ from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
 from ..._core.protocol.keys import DocumentKeys, SessionKeys
-from ..._core.protocol.records import MemberRecord
 from ...errors import (
     CodecMissing,
     DecryptionError,
@@ -22,6 +21,9 @@ from ...errors import (
 from ...models.transfer import ReencryptResult
 from .context import CacheContext
 
+_PROBLEMS = (DecryptionError, CodecMissing, InvalidInput, InvalidState, SessionDamaged)
+"""What is wrong with one session or category, so that the others are stored again."""
+
 
 def checked_codecs(context: CacheContext) -> Chain:
     """Return the codecs of a cache. Raises InvalidInput without any."""
@@ -33,30 +35,35 @@ def checked_codecs(context: CacheContext) -> Chain:
 
 
 async def reencrypt_session(context: CacheContext, keys: SessionKeys, incarnation: str) -> int:
-    """Return how many values of a session were replaced."""
+    """Return how many values of a session were replaced.
+
+    Messages come before fields, because a message that is pinned or dropped moves from the list to a field.
+    """
     checked_codecs(context)
-    executor = context.executor
-    keys.origins = await executor.run(origins_of(keys))
-    fields = await executor.run(reencryption.read_fields(keys))
-    named = dict(fields)
-    found = named.get("incarnation", b"").decode()
+    executor, keys = context.executor, context.keys(keys.id)
+    found = await executor.run(reencryption.read_incarnation(keys))
     if not found:
         raise SessionNotFound(session_id=keys.id)
     if incarnation and found != incarnation:
         raise SessionReplaced(session_id=keys.id)
-    members = {
-        name.removeprefix("member."): MemberRecord.parse(value.decode()).id
-        for name, value in fields
-        if name.startswith("member.")
-    }
-    replaced = await _rewrite(context, keys, found, fields, members)
-    below = 0
+    try:
+        keys.origins = await executor.run(origins_of(keys))
+    except ValueError as problem:
+        raise InvalidState(name="origins", detail=f"the stored value is damaged: {problem}") from None
+    replaced = below = 0
     while True:
         page = await executor.run(reencryption.read_messages(keys, found, below))
-        replaced += await _rewrite(context, keys, found, page.values, members)
+        replaced += await _rewrite(context, keys, found, page.values, {})
         below = page.below
         if not below:
-            return replaced
+            break
+    members: dict[str, str] = {}
+    names = await executor.run(reencryption.read_names(keys))
+    for call in reencryption.read_values(keys, names):
+        fields = await executor.run(call)
+        members |= reencryption.member_ids(fields)
+        replaced += await _rewrite(context, keys, found, fields, members)
+    return replaced
 
 
 async def _rewrite(
@@ -67,10 +74,11 @@ async def _rewrite(
     members: Mapping[str, str],
 ) -> int:
     changes = []
+    keys.chain = checked_codecs(context).renewing()
     for stored in values:
         try:
             value = reencryption.renewed(keys, stored, members)
-        except ValueError as problem:
+        except (ValueError, IndexError, AttributeError) as problem:
             raise InvalidState(name=stored.place, detail=f"the stored value is damaged: {problem}") from None
         if value != stored.value:
             changes.append((stored, value))
@@ -86,20 +94,28 @@ async def reencrypt_if_there(context: CacheContext, id: str) -> ReencryptResult 
         return ReencryptResult(id, await reencrypt_session(context, context.keys(id), ""))
     except (SessionNotFound, SessionReplaced):
         return None
-    except (DecryptionError, CodecMissing, InvalidState, SessionDamaged) as problem:
+    except _PROBLEMS as problem:
         return ReencryptResult(id, 0, str(problem))
 
 
 async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptResult:
-    """Return the outcome for a category of documents."""
-    chain, name = checked_codecs(context), f"documents/{keys.id}"
-    changes = []
+    """Return the outcome for a category of documents. A document that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"documents/{keys.id}"
+    executor, replaced, problem_found = context.executor, 0, None
     try:
-        for stored in await context.executor.run(reencryption.read_documents(keys)):
-            value = reencryption.renewed_document(chain, keys.id, stored)
-            if value != stored.value:
-                changes.append((stored, value))
-    except (DecryptionError, CodecMissing, ValueError) as problem:
-        return ReencryptResult(name, 0, str(problem))
-    count = await context.executor.run(reencryption.rewrite_documents(keys, changes)) if changes else 0
-    return ReencryptResult(name, count)
+        names = await executor.run(reencryption.read_names(keys))
+        for call in reencryption.read_values(keys, names):
+            changes = []
+            for stored in await executor.run(call):
+                try:
+                    value = reencryption.renewed_document(chain, keys.id, stored)
+                except (DecryptionError, CodecMissing, ValueError) as problem:
+                    problem_found = problem_found or f"document {stored.place!r}: {problem}"
+                    continue
+                if value != stored.value:
+                    changes.append((stored, value))
+            for rewrite in reencryption.rewrite_documents(keys, changes):
+                replaced += await executor.run(rewrite)
+    except _PROBLEMS as problem:
+        return ReencryptResult(name, replaced, str(problem))
+    return ReencryptResult(name, replaced, problem_found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from ...errors import SessionsError
+from ...errors import SessionNotFound, SessionsError
 from ...models.sessions import SessionInfo
 from ...models.trees import ChildInfo
 from ..protocol.call import Call
@@ -34,9 +34,14 @@ def _facts(root: SessionKeys, member: Member, text: bytes) -> dict[str, Any]:
 
 
 def child_info(member: Member, info: SessionInfo | SessionsError, kept: Mapping[str, Any]) -> ChildInfo:
-    """Return a member with what its session says, if the session is still stored, else with what the tree kept of its end."""
+    """Return a member with what its session says, if the session is still stored, else with what the tree kept of its end.
+
+    Raises the error with which the session could not be read, such as DecryptionError.
+    """
+    if isinstance(info, SessionsError) and not isinstance(info, SessionNotFound):
+        raise info
     known: dict[str, Any] = member._asdict()
-    if not isinstance(info, SessionInfo) or info.incarnation != member.run_id:
+    if isinstance(info, SessionsError) or info.incarnation != member.run_id:
         return ChildInfo(**known, is_stored=False, **kept)
     return ChildInfo(
         **known | {"status": info.status if member.status == "active" else member.status},

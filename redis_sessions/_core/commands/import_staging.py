@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.chain import Chain
-from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG
-from ..protocol.encoding import decoded_origins, encoded_origins
+from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG, split_payload
+from ..protocol.encoding import check_codecs, decoded_origins, encoded_origins
 from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, session_keys, staged_keys
 from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
@@ -137,6 +137,9 @@ class Staging:
         """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
         keys = staged_keys(self._namespace, entry.id, self._nonce)
         fields, batches, ledger = self._archive.read(entry)
+        is_foreign = self._archive.namespace not in (None, self._namespace)
+        for value in fields.values() if is_foreign else ():
+            check_codecs(self._chain, entry.id, value)
         self._set_origins(entry.id, fields)
         pairs = list(fields.items())
         self._field_counts[entry.id] = len(pairs)
@@ -148,6 +151,8 @@ class Staging:
             at += len(some)
         at = 0
         for batch in batches:
+            for element in batch if is_foreign else ():
+                check_codecs(self._chain, entry.id, split_payload(element)[2])
             for elements in _slices(batch, len):
                 yield _stage(keys, at, [], elements)
                 at += len(elements)

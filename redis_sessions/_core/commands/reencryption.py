@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from ...settings import Encodable
+from ...errors import InvalidState
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.chain import Chain, is_encoded, place_of
+from ..protocol.chain import RenewingChain, is_encoded, place_of
 from ..protocol.codec import split_payload
 from ..protocol.encoding import (
     decoded,
@@ -24,17 +25,21 @@ from ..protocol.encoding import (
     encoded_result,
     field_kind,
     is_reason,
-    unarmoured,
 )  # fmt: skip
 from ..protocol.json_values import from_json
 from ..protocol.keys import DocumentKeys, SessionKeys
-from ..protocol.records import parse_gaps, seqs_from
+from ..protocol.records import MemberRecord, parse_gaps, seqs_from
 from ..protocol.result_records import MARK, MemberResult, ResultRecord
 from ..protocol.scripts import script
 from . import messages
 
 _PAGE = 200
-"""Values of one page, and of one call that replaces them."""
+"""Values that are read at once."""
+_MAX_LARGE = 10
+"""Messages in fields, and documents, that are read at once."""
+_MAX_REPLACED = 50
+_MAX_REPLACED_BYTES = 1024 * 1024
+"""One call replaces at most so many values and bytes, or a single larger value."""
 
 
 class StoredValue(NamedTuple):
@@ -67,13 +72,49 @@ def read_messages(keys: SessionKeys, incarnation: str, below: int) -> Call[Store
     return call
 
 
-def read_fields(keys: SessionKeys) -> Call[list[StoredValue]]:
-    """Read all fields as they are stored."""
+def read_names(keys: SessionKeys | DocumentKeys) -> Call[list[bytes]]:
+    """Read the names of all fields of a session or of all documents of a category."""
+    hash = keys.session if isinstance(keys, SessionKeys) else keys.documents
+    return Call(("HKEYS", hash), keys, list, writes=False)
 
-    def read(reply: Sequence[bytes]) -> list[StoredValue]:
-        return [StoredValue(name.decode(), value) for name, value in zip(reply[::2], reply[1::2], strict=True)]
 
-    return Call(("HGETALL", keys.session), keys, read, writes=False)
+def read_values(keys: SessionKeys | DocumentKeys, names: Sequence[bytes]) -> Iterator[Call[list[StoredValue]]]:
+    """Yield the calls that read fields or documents as they are stored. What is gone is left out."""
+    is_session = isinstance(keys, SessionKeys)
+    hash = keys.session if isinstance(keys, SessionKeys) else keys.documents
+    large = [name for name in names if not is_session or name.startswith((b"kept.", b"inbox."))]
+    small = sorted(set(names) - set(large))  # 'member.' is read before 'member_result.'
+    parts = [small[at : at + _PAGE] for at in range(0, len(small), _PAGE)]
+    parts += [large[at : at + _MAX_LARGE] for at in range(0, len(large), _MAX_LARGE)]
+    for part in parts:
+        yield Call(("HMGET", hash, *part), keys, partial(_stored_values, part), writes=False)
+
+
+def read_incarnation(keys: SessionKeys) -> Call[str]:
+    """Read which incarnation is stored. '' for none."""
+    return Call(
+        ("HGET", keys.session, "incarnation"), keys, lambda reply: (reply or b"").decode(errors="replace"), writes=False
+    )
+
+
+def member_ids(fields: Iterable[StoredValue]) -> dict[str, str]:
+    """Return the IDs of the members of a tree by number. Raises InvalidState for a damaged record."""
+    found = {}
+    for name, value in fields:
+        if name.startswith("member."):
+            try:
+                found[name.removeprefix("member.")] = MemberRecord.parse(value.decode()).id
+            except ValueError as problem:
+                raise InvalidState(name=name, detail=f"the stored value is damaged: {problem}") from None
+    return found
+
+
+def _stored_values(names: Sequence[bytes], reply: Sequence[bytes | None]) -> list[StoredValue]:
+    return [
+        StoredValue(name.decode("utf-8", "surrogateescape"), value)
+        for name, value in zip(names, reply, strict=True)
+        if value is not None
+    ]
 
 
 def renewed(keys: SessionKeys, stored: StoredValue, members: Mapping[str, str]) -> bytes:
@@ -88,27 +129,28 @@ def renewed(keys: SessionKeys, stored: StoredValue, members: Mapping[str, str]) 
     """
     place, value = stored
     kind, _, rest = place.partition(".")
-    if place[0] == "#" or (kind in ("kept", "inbox") and rest):
-        seq = int(place[1:] if place[0] == "#" else rest)
+    if place.startswith("#") or (kind in ("kept", "inbox") and rest):
+        seq = int(place[1:] if place.startswith("#") else rest)
         return _renewed_message(keys, value, seq if kind != "inbox" else None)
     if kind == "member_result":
         return _renewed_member_result(keys, value, members.get(rest, ""))
     if place == "attempt_log":
         return _renewed_attempts(keys, value)
     if place == "origins":
-        return _renewed_origins(keys, value)
+        keys.origins = decoded_origins(keys, value)
+        return _chain(keys).chosen(value, encoded_origins(_chain(keys), keys.id, keys.origins))
     if is_reason(place):
         return _renewed_reason(keys, value)
-    value_kind = field_kind(place)
-    if value_kind is None or _is_current(keys, value_kind, value):
+    if field_kind(place) is None:
         return value
     plain = decoded_field(keys, place, value)
-    return encoded_result(keys, plain.decode()) if place == "result" else encoded_field(keys, place, plain)
+    again = encoded_result(keys, plain.decode()) if place == "result" else encoded_field(keys, place, plain)
+    return _chain(keys).chosen(value, again)
 
 
-def _is_current(keys: SessionKeys, kind: Encodable, value: bytes) -> bool:
-    assert keys.chain is not None
-    return keys.chain.is_current(value) if kind in keys.chain.kinds else value[:1] != b"\1"
+def _chain(keys: SessionKeys) -> RenewingChain:
+    assert isinstance(keys.chain, RenewingChain)
+    return keys.chain
 
 
 def _renewed_message(keys: SessionKeys, element: bytes, seq: int | None) -> bytes:
@@ -116,34 +158,35 @@ def _renewed_message(keys: SessionKeys, element: bytes, seq: int | None) -> byte
     head, batch, payload = split_payload(element if seq is not None else b"0000000" + b"0" + element)
     if seq is None:
         head = head[8:]
+    if not payload:
+        raise ValueError("it is no message")
     if payload[:1] == MARK:
         return head + _renewed_record(keys, ResultRecord.parse(payload))
-    if not payload or _is_current(keys, "messages", payload):
-        return element
     plain = decoded(keys, payload, f"message {batch.decode()}", seq=seq or 0)
     if seq is None:
-        return head + encoded(keys, "messages", plain, f"message {batch.decode()}", place=place_of(payload))
-    return head + encoded(keys, "messages", plain, "message", place=f"={seq}")
+        again = encoded(keys, "messages", plain, f"message {batch.decode()}", place=place_of(payload))
+    else:
+        again = encoded(keys, "messages", plain, "message", place=f"={seq}")
+    return head + _chain(keys).chosen(payload, again)
 
 
 def _renewed_record(keys: SessionKeys, record: ResultRecord) -> bytes:
-    result = record.result
-    if result and not _is_current(keys, "results", result):
-        result = encoded_result(keys, decoded(keys, result, "result", owner=record.session).decode(), record.session)
+    result = _renewed_result(keys, record.result, record.session)
     return bytes(record._replace(result=result, reason=_renewed_reason(keys, record.reason)))
 
 
 def _renewed_member_result(keys: SessionKeys, value: bytes, id: str) -> bytes:
     reason, result = MemberResult.parse(value)
-    if result and not _is_current(keys, "results", result):
-        result = encoded_result(keys, decoded(keys, result, "result", owner=id).decode(), id)
-    return bytes(MemberResult(_renewed_reason(keys, reason), result))
+    return bytes(MemberResult(_renewed_reason(keys, reason), _renewed_result(keys, result, id)))
+
+
+def _renewed_result(keys: SessionKeys, result: bytes, owner: str) -> bytes:
+    again = encoded_result(keys, decoded(keys, result, "result", owner=owner).decode(), owner)
+    return _chain(keys).chosen(result, again)
 
 
 def _renewed_reason(keys: SessionKeys, stored: bytes) -> bytes:
-    if not stored or _is_current(keys, "results", unarmoured(stored)):
-        return stored
-    return encoded_reason(keys, decoded_reason(keys, stored).decode())
+    return _chain(keys).chosen(stored, encoded_reason(keys, decoded_reason(keys, stored).decode()))
 
 
 def _renewed_attempts(keys: SessionKeys, log: bytes) -> bytes:
@@ -157,41 +200,34 @@ def _renewed_attempts(keys: SessionKeys, log: bytes) -> bytes:
     return "".join(lines).encode()
 
 
-def _renewed_origins(keys: SessionKeys, value: bytes) -> bytes:
-    assert keys.chain is not None
-    keys.origins = decoded_origins(keys, value)
-    is_current = keys.chain.is_current(value)
-    return value if is_current else encoded_origins(keys.chain, keys.id, keys.origins)
+def parts_of(changes: Iterable[tuple[StoredValue, bytes]]) -> Iterator[list[Argument]]:
+    """Yield the places and values of changes in parts that one call replaces."""
+    rest: list[Argument] = []
+    size = 0
+    for (place, before), after in changes:
+        added = len(before) + len(after)
+        if rest and (size + added > _MAX_REPLACED_BYTES or len(rest) >= 3 * _MAX_REPLACED):
+            yield rest
+            rest, size = [], 0
+        rest += [place, before, after]
+        size += added
+    if rest:
+        yield rest
 
 
 def rewrite(keys: SessionKeys, incarnation: str, changes: Iterable[tuple[StoredValue, bytes]]) -> Iterator[Call[int]]:
     """Yield the calls that replace values which did not change since. The result of each is how many were replaced."""
-    listed = list(changes)
-    for first in range(0, len(listed), _PAGE):
-        rest: list[Argument] = []
-        for stored, value in listed[first : first + _PAGE]:
-            rest += [stored.place, stored.value, value]
+    for rest in parts_of(changes):
         yield invoke(script("transfer/rewrite"), keys, int, incarnation=incarnation, rest=rest)
 
 
-def read_documents(keys: DocumentKeys) -> Call[list[StoredValue]]:
-    """Read all documents of a category as they are stored."""
-
-    def read(reply: Sequence[bytes]) -> list[StoredValue]:
-        return [StoredValue(name.decode(), value) for name, value in zip(reply[::2], reply[1::2], strict=True)]
-
-    return Call(("HGETALL", keys.documents), keys, read, writes=False)
-
-
-def renewed_document(chain: Chain, category: str, stored: StoredValue) -> bytes:
+def renewed_document(chain: RenewingChain, category: str, stored: StoredValue) -> bytes:
     """Return a document with the present codecs and the current key."""
-    if chain.is_current(stored.value) if "documents" in chain.kinds else stored.value[:1] != b"\1":
-        return stored.value
     plain = decoded_document(chain, category, stored.place, stored.value)
-    return encoded_document(chain, category, stored.place, plain)
+    return chain.chosen(stored.value, encoded_document(chain, category, stored.place, plain))
 
 
-def rewrite_documents(keys: DocumentKeys, changes: Iterable[tuple[StoredValue, bytes]]) -> Call[int]:
-    """Replace documents that did not change since. The result is how many were replaced."""
-    rest: list[Argument] = [part for stored, value in changes for part in (stored.place, stored.value, value)]
-    return invoke(script("documents/rewrite"), keys, int, rest=rest)
+def rewrite_documents(keys: DocumentKeys, changes: Iterable[tuple[StoredValue, bytes]]) -> Iterator[Call[int]]:
+    """Yield the calls that replace documents that did not change since. The result of each is how many were replaced."""
+    for rest in parts_of(changes):
+        yield invoke(script("documents/rewrite"), keys, int, rest=rest)

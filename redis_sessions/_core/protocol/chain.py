@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import CodecMissing, InvalidInput
-from ...settings import ENCODABLE, Encodable
+from ...settings import ENCODABLE, MAX_WIRE_BYTES, Encodable
 
 MARK = b"\1"
 PLAIN_HEAD = b"\1 0 "
@@ -67,7 +67,10 @@ class Chain:
         self._by_letter = dict(zip(letters, codecs, strict=True))
 
     def encode(self, data: bytes, session_id: str, context: str, place: str = "0") -> bytes:
-        """Return data as it is stored."""
+        """Return data as it is stored. Raises InvalidInput for more than decoding would return."""
+        if len(data) > MAX_WIRE_BYTES:
+            detail = f"must have at most {MAX_WIRE_BYTES} bytes before it is encoded, got {len(data)}"
+            raise InvalidInput(name=context.partition(" ")[0], detail=detail)
         letters = ""
         for codec in self.codecs:
             found = codec.encode(data, Binding(self.namespace, session_id, f"{letters} {place} {context}"))
@@ -86,8 +89,21 @@ class Chain:
             codec = self._by_letter.get(letters[at])
             if codec is None:
                 raise CodecMissing(session_id=session_id, codec=letters[at])
-            data = codec.decode(data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
+            data = self.decode_layer(codec, data, Binding(namespace, session_id, f"{letters[:at]} {place} {context}"))
         return data
+
+    def decode_layer(self, codec: Codec, data: bytes, binding: Binding) -> bytes:
+        """Return the data of one codec."""
+        return codec.decode(data, binding)
+
+    def renewing(self) -> RenewingChain:
+        """Return a chain with these codecs that notes what is old."""
+        return RenewingChain(self.namespace, self.codecs, self.kinds)
+
+    @property
+    def can_bind(self) -> bool:
+        """Whether a codec of the chain binds values to their place."""
+        return any(getattr(codec, "binds", False) for codec in self.codecs)
 
     def is_bound(self, value: bytes) -> bool:
         """Return whether a value went through a codec that binds values to their place, if the chain has one."""
@@ -95,14 +111,27 @@ class Chain:
         head = HEAD.match(value)
         return not binding or (head is not None and bool(binding & set(head[1].decode())))
 
-    def is_current(self, value: bytes) -> bool:
-        """Return whether an encoded value went through the present codecs, with the current key and dictionary."""
-        head = HEAD.match(value)
-        if head is None or not head[1]:
-            return False
-        last = self.codecs[-1]
-        is_current = getattr(last, "is_current", None)
-        return head[1][-1:].decode() == last.letter and (is_current is None or bool(is_current(value[head.end() :])))
+
+class RenewingChain(Chain):
+    """A chain that notes whether a value that it decodes has an old key or an old dictionary."""
+
+    has_old = False
+
+    def decode_layer(self, codec: Codec, data: bytes, binding: Binding) -> bytes:
+        """Return the data of one codec, and note whether it is not current."""
+        is_current = getattr(codec, "is_current", None)
+        self.has_old = self.has_old or (is_current is not None and not is_current(data))
+        return super().decode_layer(codec, data, binding)
+
+    def chosen(self, before: bytes, after: bytes) -> bytes:
+        """Return a value as it was stored if it went through the same codecs and has nothing old, else the new one."""
+        has_old, self.has_old = self.has_old, False
+        return before if not has_old and _letters(before) == _letters(after) else after
+
+
+def _letters(value: bytes) -> bytes:
+    head = HEAD.match(value)
+    return head[1] if head else b""
 
 
 def is_encoded(data: bytes) -> bool:

@@ -23,7 +23,7 @@ from . import encoding, result_records
 from .chain import is_encoded, place_of
 from .json_values import from_json, to_json, to_payload
 from .keys import SessionKeys
-from .message_times import read_time
+from .message_times import TIME_DIGITS, read_time
 
 PINNED_FLAG = 1
 FACTS_FLAG = 2
@@ -180,19 +180,37 @@ def _check_places(keys: SessionKeys, seqs: Sequence[int], elements: Sequence[byt
 
     Only an encoded payload says its place in its batch.
     """
-    if keys.chain is None:
+    if keys.chain is None or not keys.chain.can_bind:
         return
-    seq_before, batch_before, first_before = 0, b"", 0
-    for seq, element in zip(seqs, elements, strict=True):
+    before = None
+    for seq, element in sorted(zip(seqs, elements, strict=True)):
         _, batch, payload = split_payload(element)
         place = place_of(payload)
-        if not is_encoded(payload) or place[0] == "=":
+        if place[0] == "=" or not is_encoded(payload) or not keys.chain.is_bound(payload):
+            before = None
             continue
-        first = seq - int(place)
-        if batch == batch_before and abs(seq - seq_before) == 1 and first != first_before:
+        found = _Place(seq, batch, int(place), element[:TIME_DIGITS])
+        if before is not None and before.batch == batch and before.seq + 1 == seq and not _follows(before, found):
             detail = f"the messages of batch {batch.decode()!r} are not in their order at seq {seq}"
             raise DecryptionError(session_id=keys.id, detail=detail)
-        seq_before, batch_before, first_before = seq, batch, first
+        before = found
+
+
+class _Place(NamedTuple):
+    seq: int
+    batch: bytes
+    place: int
+    time: bytes
+
+
+def _follows(before: _Place, found: _Place) -> bool:
+    """Return whether a message may come next after another of its batch ID.
+
+    An ID can be used again when its record is gone, so place 0 begins another batch. Messages of one batch have one time.
+    """
+    if found.place == 0:
+        return before.place == 0 or before.time != found.time
+    return found.place == before.place + 1
 
 
 def split_payload(element: bytes) -> tuple[bytes, bytes, bytes]:

@@ -50,6 +50,10 @@ def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner
     if data[:1] != MARK:
         return data
     head = HEAD.match(data)
+    if head is None and keys.chain is not None and keys.chain.can_bind:
+        raise DecryptionError(
+            session_id=keys.id, detail=f"the head of the {context.partition(' ')[0]} was changed or cut"
+        )
     if head is None:
         return data
     letters, place = head[1].decode(), head[2].decode()
@@ -192,25 +196,36 @@ def copy_origins(keys: SessionKeys) -> list[Origin]:
     return [(keys.chain.namespace, keys.id), *(keys.origins or ())]
 
 
+def check_codecs(chain: Chain | None, id: str, value: bytes) -> None:
+    """Raise CodecMissing for an encoded value of a session with a codec that is not here."""
+    head = HEAD.match(value)
+    known = "" if chain is None else "".join(codec.letter for codec in chain.codecs)
+    for letter in head[1].decode() if head else "":
+        if letter not in known:
+            raise CodecMissing(session_id=id, codec=letter)
+
+
 def encoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it is stored."""
     if chain is not None and "documents" in chain.kinds:
-        return chain.encode(data, "", f"document {category} {field}")
+        return chain.encode(data, "", f"document {category}\0{field}")
     return PLAIN_HEAD + data if data[:1] == MARK else data
 
 
 def decoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it was given. Raises CodecMissing, DecryptionError, and ValueError for a damaged document."""
-    head = HEAD.match(data)
+    head, name = HEAD.match(data), f"{category}/{field}"
+    if head is None and data[:1] == MARK and chain is not None and chain.can_bind:
+        raise DecryptionError(session_id=name, detail="the head of the document was changed or cut")
     if head is None:
         return data
-    letters, name = head[1].decode(), f"{category}/{field}"
+    letters = head[1].decode()
     if letters and chain is None:
         raise CodecMissing(session_id=name, codec=letters[-1])
     if chain is None:
         return data[head.end() :]
     try:
-        return chain.decode(letters, head[2].decode(), data[head.end() :], "", f"document {category} {field}")
+        return chain.decode(letters, head[2].decode(), data[head.end() :], "", f"document {category}\0{field}")
     except TagMismatch:
         detail = "the document belongs elsewhere, was changed, or has another key"
         raise DecryptionError(session_id=name, detail=detail) from None
