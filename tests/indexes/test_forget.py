@@ -11,8 +11,16 @@ import pytest
 import redis
 
 from redis_sessions import ForgetResult, InvalidInput, Lease, Session, SessionCache, SessionDamaged
-from redis_sessions._core.commands import workers
-from redis_sessions._core.protocol.keys import agent_keys, channel_keys, entry_keys, session_keys, worker_keys
+from redis_sessions._core.commands import quarantine, workers
+from redis_sessions._core.protocol.keys import (
+    agent_keys,
+    channel_keys,
+    entry_keys,
+    quarantine_index,
+    quarantine_keys,
+    session_keys,
+    worker_keys,
+)
 from redis_sessions._sync.services import forgetting
 from tests.conftest import Engines, fake_client
 from tests.support.dump import dump, traces
@@ -307,3 +315,18 @@ def test_ranks_keep_no_fairness_key_of_the_user(cache: SessionCache, clients: li
     cache.forget(MIA)
     settle(cache)
     assert traces(clients, MIA) == []
+
+
+def test_categories_and_quarantined_data_of_others_stay(cache: SessionCache) -> None:
+    """A user's ID is the end of a category's path, and never a folder. A session of the same name is not the user's."""
+    for category in ("users", "users/bob", "users/mia/notes", "users/mia"):
+        cache.documents(category).put("plan", "x")
+    keys = quarantine_keys(cache.namespace, session_keys(cache.namespace, "mia"))
+    cache._executor.run(quarantine.keep(keys, {b"channel": b"x", b".state.x": b"of bob"}))
+    for call in quarantine.enter(quarantine_index(cache.namespace), [keys.values], 1):
+        cache._executor.run(call)
+    assert cache.forget("users").categories == ()
+    assert cache.forget("bob").categories == ("users/bob",)
+    result = cache.forget("mia")
+    assert (result.categories, result.quarantined) == (("users/mia",), 0)
+    assert cache.documents("users/mia/notes").get("plan") == "x"

@@ -234,9 +234,15 @@ class Forgetting:
         for one, user in zip(whole, users, strict=True):
             if user == self._user:
                 await self._forget_quarantined_keys(one.id)
-        for id in (f"user {self._user}", self._user):  # the index of the user, and a channel
-            if id in self._quarantined:
-                await self._forget_quarantined_keys(id)
+        if f"user {self._user}" in self._quarantined:
+            await self._forget_quarantined_keys(f"user {self._user}")
+        if self._user in self._quarantined:
+            await self._forget_quarantined_channel(self._quarantined[self._user])
+
+    async def _forget_quarantined_channel(self, keys: QuarantineKeys) -> None:
+        """Delete the channel that has the user's ID as its name. A session or an agent of that name can be another user's."""
+        if await self._executor.run(quarantine.is_channel(keys)):
+            self._counts["quarantined"] += await self._executor.run(quarantine.delete_values(keys))
 
     async def _forget_quarantined_keys(self, id: str) -> None:
         keys = self._quarantined[id]
@@ -283,10 +289,10 @@ class Forgetting:
             self._counts["channels"] += await self._executor.run(conversations.remove(keys, current))
 
     async def _forget_documents(self) -> None:
-        """Delete the categories of documents that have the user's ID as a part between slashes."""
+        """Delete the categories of documents whose path ends with the user's ID."""
         categories = self._context.categories
         for category in await categories.registered():
-            if self._user in category.split("/"):
+            if forgetting.is_category_of(category, self._user):
                 self._counts["documents"] += await categories.delete(category)
                 self._categories.append(category)
 

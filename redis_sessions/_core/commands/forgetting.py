@@ -214,6 +214,11 @@ def names_any(member: bytes, ids: set[str]) -> bool:
     return not ids.isdisjoint(member.decode(errors="replace").split(" "))
 
 
+def is_category_of(category: str, user: str) -> bool:
+    """Return whether a category of documents is that of a user: its path ends with the ID, and does not consist of it."""
+    return category.endswith(f"/{user}")
+
+
 def list_worker_ids(keys: WorkerKeys) -> Call[list[bytes]]:
     """Read the IDs of all workers with a record."""
     return Call(("HKEYS", keys.records), keys, list, writes=False)

@@ -280,8 +280,8 @@ class CacheQueries:
             user_id: the user.
             find_unlisted: also read the names of all keys, and so find sessions whose index entries were lost. Needs the right
                 to SCAN.
-            documents: also delete the categories of documents that have the user's ID as a part between slashes, such as
-                `users/mia`.
+            documents: also delete the categories of documents whose path ends with the user's ID, such as `users/mia`. A
+                category `mia` or `users/mia/notes` stays.
 
         Returns:
             The numbers of what was removed. Sessions that are created while the call runs stay: `remaining` counts them.
