@@ -330,3 +330,45 @@ def test_categories_and_quarantined_data_of_others_stay(cache: SessionCache) -> 
     result = cache.forget("mia")
     assert (result.categories, result.quarantined) == (("users/mia",), 0)
     assert cache.documents("users/mia/notes").get("plan") == "x"
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_key_of_another_type_stops_nothing(cache: SessionCache, clients: list[redis.Redis], monkeypatch: Any) -> None:
+    """A session, an index, a queue or a channel whose key has another type denies no erasure."""
+    monkeypatch.setattr(forgetting, "CREATION_GRACE_MS", 400)
+    for name in (f"a-{MIA}", f"b-{MIA}", f"c-{MIA}"):
+        cache.create(name, user_id=MIA, agent_id="ag", answered_by="support").append(X)
+    cache.session(f"b-{MIA}").send("hi")
+    settle(cache)
+    index = entry_keys(cache.namespace, "user", "main", MIA)
+    agent = entry_keys(cache.namespace, "agent", "main", "ag")
+    queue = agent_keys(cache.namespace, "support")
+    channel = channel_keys(cache.namespace, MIA)
+    for key in (
+        session_keys(cache.namespace, f"a-{MIA}").session,
+        index.ended_created,
+        agent.active_updated,
+        queue.ready,
+    ):
+        clients[0].delete(key)
+        clients[0].set(key, "x")
+    clients[0].hset(channel.channel, "x", "y")
+    assert cache.forget(MIA).sessions == 3
+    clients[0].delete(channel.channel, agent.active_updated, queue.ready)
+    assert not [key for key in traces(clients, MIA) if b":agent:" not in key]
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_parent_of_another_type_is_named(cache: SessionCache, clients: list[redis.Redis]) -> None:
+    """The error of a root whose key has another type names the root, and all else is removed."""
+    parent = cache.create("of-bob", user_id="bob")
+    child = parent.spawn("clerk", task=MIA).raise_if_refused()
+    give_to_mia(cache, cache.session(str(child.session_key)))
+    cache.create(f"own-{MIA}", user_id=MIA)
+    key = session_keys(cache.namespace, "of-bob").session
+    clients[0].delete(key)
+    clients[0].set(key, "x")
+    with pytest.raises(SessionDamaged, match="of-bob"):
+        cache.forget(MIA)
+    assert cache.get(f"own-{MIA}") is None
+    assert cache.delete("of-bob")

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from ..._core.commands import conversations, forgetting, index_entries, loops, quarantine, sessions, trees
+from ..._core.commands import (
+    conversations,
+    forgetting,
+    index_entries,
+    loops,
+    quarantine,
+    sessions,
+    stored_values,
+    trees,
+)
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.call import Call
@@ -25,13 +34,16 @@ from ..transport import primitives
 from ..transport.executor import Executor
 from . import erased_results, unlisted
 from .context import CacheContext
-from .deleter import delete_session
+from .deleter import delete_session, run_typed
 from .worker_registry import leave_workers
 
+T = TypeVar("T")
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents", "quarantined",
 )  # fmt: skip
 _BATCH = 100
+_MISTYPED = b"\0"
+"""Stands for the members of a zset whose key has another type. No ID has this character."""
 _PAUSE_SECONDS = 0.5
 """The pause between two looks at entries whose sessions may be under creation."""
 
@@ -48,6 +60,8 @@ class Forgetting:
         self._categories: list[str] = []
         self._forgotten: set[str] = set()
         self._ids: list[str] = []
+        self._mistyped: list[str] = []
+        """IDs that were read last whose keys have another type than a session has."""
         self._newer: set[str] = set()
         """Sessions of the user that were created since the call began."""
         self._problem: SessionDamaged | None = None
@@ -85,7 +99,11 @@ class Forgetting:
         """Forget the sessions in a zset of the user. Return those whose entries stay: they may be under creation."""
         left: list[str] = []
         while True:
-            found = await self._executor.run(forgetting.list_members(zset, index, len(left), _BATCH))
+            call = forgetting.list_members(zset, index, len(left), _BATCH)
+            found = await run_typed(self._executor, call, [_MISTYPED])
+            if found == [_MISTYPED]:
+                found = []
+                await self._executor.run(forgetting.drop(zset, index))
             if not found:
                 return left
             ids, others = forgetting.ids_of(found)
@@ -108,6 +126,8 @@ class Forgetting:
     async def _forget_batch(self, ids: Sequence[str], index: EntryKeys | None = None) -> list[str]:
         """Forget sessions that an index of the user, or their own hash, names. Return those whose entries stay."""
         found = await self._read(ids)
+        if index is not None:
+            await self._forget_mistyped()
         own = [one for one in found.values() if one is not None and self._is_old_own(one)]
         await self._forget_sessions(own)
         if index is None:
@@ -126,8 +146,17 @@ class Forgetting:
             if id not in stays and found[id] is None:
                 keys = session_keys(self._context.namespace, id)
                 await self._executor.run(loops.discard(keys))
-                await self._remove_entries(forgetting.shared_indexes(self._context.namespace, keys.tag), [id])
+                await self._remove_entries(self._shared(keys), [id])
         return stays
+
+    async def _forget_mistyped(self) -> None:
+        """Delete what is no session although an index of the user names it."""
+        ids, self._mistyped = self._mistyped, []
+        everything = [session_keys(self._context.namespace, id) for id in ids]
+        await self._run([stored_values.set_aside(keys, "") for keys in everything])
+        await self._remove_all([(self._shared(keys), [keys.id]) for keys in everything])
+        self._forgotten.update(ids)
+        self._ids += ids[: MAX_FORGOTTEN_IDS - len(self._ids)]
 
     def _is_old_own(self, facts: SessionFacts) -> bool:
         return facts.user == self._user and facts.created_us <= self._began_us
@@ -264,14 +293,8 @@ class Forgetting:
 
     async def _remove_entries_of(self, found: Sequence[SessionFacts], but: Sequence[EntryKeys]) -> None:
         """Remove sessions from the indexes that list them, but for some indexes."""
-        is_separate, now_us = self._context.run_queues.is_separate, await self._now_us()
-        calls: list[Call[Any]] = []
-        for one in found:
-            entries = [
-                index for index in one.record.entries(self._context.namespace, self._keys(one).tag) if index not in but
-            ]
-            calls += index_entries.remove(entries, [one.id], now_us, is_separate=is_separate)
-        self._counts["index_entries"] += sum(await self._run(calls))
+        listed = [(one.id, one.record.entries(self._context.namespace, self._keys(one).tag)) for one in found]
+        await self._remove_all([([index for index in entries if index not in but], [id]) for id, entries in listed])
 
     async def _forget_channel(self, channel: str, id: str) -> None:
         """Forget a channel that talks in a forgotten session, or in one that is gone."""
@@ -279,7 +302,7 @@ class Forgetting:
             keys = channel_keys(self._context.namespace, channel)
         except InvalidInput:
             return
-        current = await self._executor.run(conversations.current_id(keys))
+        current = await run_typed(self._executor, conversations.current_id(keys), "")
         if not current:
             return
         is_forgotten = current in (id, *self._forgotten)
@@ -302,6 +325,9 @@ class Forgetting:
     def _executor(self) -> Executor:
         return self._context.executor
 
+    def _shared(self, keys: SessionKeys) -> list[EntryKeys]:
+        return forgetting.shared_indexes(self._context.namespace, keys.tag)
+
     def _keys(self, facts: SessionFacts) -> SessionKeys:
         keys = session_keys(self._context.namespace, facts.id)
         keys.set_ancestors(facts.ancestors)
@@ -312,17 +338,38 @@ class Forgetting:
 
     async def _read(self, ids: Sequence[str]) -> dict[str, SessionFacts | None]:
         calls = [forgetting.read_facts(session_keys(self._context.namespace, id)) for id in ids]
-        return dict(zip(ids, await self._executor.get_many(calls), strict=True))
+        found = await self._executor.run_many(calls)
+        self._mistyped = [id for id, one in zip(ids, found, strict=True) if stored_values.is_wrong_type(one)]
+        return {id: _checked(one, None) for id, one in zip(ids, found, strict=True)}
 
     async def _remove_entries(self, indexes: Sequence[EntryKeys], ids: Sequence[str]) -> None:
         if ids:
-            is_separate, now_us = self._context.run_queues.is_separate, await self._now_us()
-            calls = index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
-            self._counts["index_entries"] += sum(await self._run(calls))
+            await self._remove_all([(indexes, ids)])
 
-    async def _run(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Return the results of calls, 400 a round trip."""
+    async def _remove_all(self, places: Sequence[tuple[Sequence[EntryKeys], Sequence[str]]]) -> None:
+        """Remove sessions from indexes. An index of another type holds no entries, and stops no other one."""
+        now_us = await self._now_us()
+        for is_separate in (self._context.run_queues.is_separate, True):
+            calls = [
+                call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
+            ]  # fmt: skip
+            results = await self._run(calls, mistyped=-1)
+            self._counts["index_entries"] += sum(one for one in results if one > 0)
+            if is_separate or -1 not in results:
+                return
+
+    async def _run(self, calls: Sequence[Call[Any]], mistyped: int = 0) -> list[Any]:
+        """Return the results of calls, 400 a round trip. `mistyped`: the result for a key of another type."""
         results: list[Any] = []
         for first in range(0, len(calls), 4 * _BATCH):
-            results += await self._executor.get_many(calls[first : first + 4 * _BATCH])
-        return results
+            results += await self._executor.run_many(calls[first : first + 4 * _BATCH])
+        return [_checked(one, mistyped) for one in results]
+
+
+def _checked(result: T | SessionsError, default: T) -> T:
+    """Return the result of a call, or the default for a key of another type. Raise any other error."""
+    if not isinstance(result, SessionsError):
+        return result
+    if stored_values.is_wrong_type(result):
+        return default
+    raise result

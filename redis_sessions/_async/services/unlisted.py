@@ -18,8 +18,9 @@ from ..._core.protocol.keys import (
     staged_keys_of,
 )
 from ..._core.protocol.transport_errors import TransportError
-from ...errors import AccessDenied, StoreUnavailable
+from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from .context import CacheContext
+from .deleter import run_typed
 
 _BATCH = 200
 _PAGE = 1000
@@ -93,7 +94,9 @@ async def _remove_staged(context: CacheContext, user: str) -> None:
     async for keys in scan_batches(context, every_staged_session(context.namespace)):
         for key in keys:
             staged = staged_keys_of(context.namespace, key)
-            if staged is not None and await context.executor.run(import_staging.read_staged_user(staged)) == user:
+            if staged is None:
+                continue
+            if await run_typed(context.executor, import_staging.read_staged_user(staged), "") == user:
                 await context.executor.run(import_staging.discard_staged(staged))
 
 
@@ -102,8 +105,12 @@ async def _remove_channels(context: CacheContext, user: str, forgotten: set[str]
     removed = 0
     async for keys in scan_batches(context, every_channel(context.namespace)):
         channels = [one for one in (channel_of(context.namespace, key) for key in keys) if one is not None]
-        current = await context.executor.get_many([conversations.current_id(one) for one in channels])
+        current = await context.executor.run_many([conversations.current_id(one) for one in channels])
         for one, id in zip(channels, current, strict=True):
+            if isinstance(id, SessionsError):
+                if not stored_values.is_wrong_type(id):
+                    raise id
+                continue  # a repair moves a channel of another type
             is_named = user in one.id and id not in forgotten
             if is_named and id:
                 is_named = not await context.executor.run(index_entries.exists(session_keys(context.namespace, id)))
@@ -119,7 +126,7 @@ async def _leave_queues(context: CacheContext, forgotten: set[str]) -> int:
         queue = context.run_queues.queue_of(agent)
         for zset in (queue.queue, queue.check_at, queue.ready, queue.running):
             first = 0
-            while members := await context.executor.run(forgetting.list_members(zset, queue, first, _PAGE)):
+            while members := await run_typed(context.executor, forgetting.list_members(zset, queue, first, _PAGE), []):
                 named = [one for one in members if forgetting.names_any(one, forgotten)]
                 first += len(members) - len(named)
                 if named:

@@ -198,6 +198,11 @@ def remove_members(zset: str, keys: AgentKeys | EntryKeys, members: Sequence[byt
     return Call(("ZREM", zset, *members), keys, int)
 
 
+def drop(zset: str, keys: EntryKeys) -> Call[int]:
+    """Delete a zset of an index."""
+    return Call(("DEL", zset), keys, int)
+
+
 def ids_of(members: Sequence[bytes]) -> tuple[list[str], list[bytes]]:
     """Return the IDs among members of an index, and the other members."""
     ids, others = [], []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ...errors import SessionsError
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
 from ..protocol.keys import QuarantineKeys, SessionKeys, WorkerKeys
@@ -70,6 +71,11 @@ class Identity(NamedTuple):
 
 UNREADABLE = Identity("", -1, ())
 """The identity of a session whose key is not a hash."""
+
+
+def is_wrong_type(result: object) -> bool:
+    """Return whether a result is the error of a key that has another type than the library gives it."""
+    return isinstance(result, SessionsError) and "WRONGTYPE" in str(result)
 
 
 def read_identity(keys: SessionKeys) -> Call[Identity]:
