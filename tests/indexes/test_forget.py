@@ -372,3 +372,27 @@ def test_parent_of_another_type_is_named(cache: SessionCache, clients: list[redi
         cache.forget(MIA)
     assert cache.get(f"own-{MIA}") is None
     assert cache.delete("of-bob")
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_transcript_without_its_session_is_deleted(
+    cache: SessionCache, clients: list[redis.Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of sessions whose hash was lost is deleted, in few calls."""
+    monkeypatch.setattr(forgetting, "CREATION_GRACE_MS", 400)
+    for number in range(60):
+        cache.create(f"s{number}", user_id=MIA).append(X)
+    settle(cache)
+    for number in range(60):
+        clients[0].delete(session_keys(cache.namespace, f"s{number}").session)
+    rounds, real = [], cache._executor.try_many
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        rounds.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(cache._executor, "try_many", counting)
+    cache.forget(MIA)
+    assert traces(clients, MIA) == []
+    assert not clients[0].keys(f"{cache.namespace}:*messages*")
+    assert len(rounds) < 60

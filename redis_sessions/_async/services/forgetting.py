@@ -134,26 +134,32 @@ class Forgetting:
             return []
         stays: list[str] = []
         others = [id for id in ids if id not in self._forgotten]
+        recent = await self._recent_of(index, others)
         for id in others:
             facts = found[id]
             if facts is not None and facts.user == self._user:
                 stays.append(id)
                 self._newer.add(id)
-            elif await self._is_recent(index, id):
+            elif id in recent:
                 stays.append(id)
+        await self._forget_rest([id for id in others if id not in stays and found[id] is None])
         await self._remove_entries([index], [id for id in ids if id not in stays])
-        for id in others:
-            if id not in stays and found[id] is None:
-                keys = session_keys(self._context.namespace, id)
-                await self._executor.run(loops.discard(keys))
-                await self._remove_entries(self._shared(keys), [id])
         return stays
+
+    async def _forget_rest(self, ids: Sequence[str]) -> None:
+        """Delete what is left of sessions whose hash is gone, perhaps lost by the server: transcripts, ledgers, entries."""
+        gone = [session_keys(self._context.namespace, id) for id in ids]
+        await self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in gone])
+        await self._remove_all([(self._shared(keys), [keys.id]) for keys in gone])
+        for id in ids:
+            if id in self._quarantined:
+                await self._forget_quarantined_keys(id)
 
     async def _forget_mistyped(self) -> None:
         """Delete what is no session although an index of the user names it."""
         ids, self._mistyped = self._mistyped, []
         everything = [session_keys(self._context.namespace, id) for id in ids]
-        await self._run([stored_values.set_aside(keys, "") for keys in everything])
+        await self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in everything])
         await self._remove_all([(self._shared(keys), [keys.id]) for keys in everything])
         self._forgotten.update(ids)
         self._ids += ids[: MAX_FORGOTTEN_IDS - len(self._ids)]
@@ -161,10 +167,14 @@ class Forgetting:
     def _is_old_own(self, facts: SessionFacts) -> bool:
         return facts.user == self._user and facts.created_us <= self._began_us
 
-    async def _is_recent(self, index: EntryKeys, id: str) -> bool:
-        """Return whether an entry may belong to a session that is being created, or is about to belong to the user."""
-        times = await self._executor.get_many(forgetting.entry_times(index, id))
-        return max(times) > await self._now_us() - CREATION_GRACE_MS * 1000
+    async def _recent_of(self, index: EntryKeys, ids: Sequence[str]) -> set[str]:
+        """Return the IDs whose entries may belong to sessions that are being created, or are about to belong to the user."""
+        if not ids:
+            return set()
+        times = await self._run([call for id in ids for call in forgetting.entry_times(index, id)])
+        limit = await self._now_us() - CREATION_GRACE_MS * 1000
+        each = len(index) - 2
+        return {id for at, id in enumerate(ids) if max(times[at * each : (at + 1) * each]) > limit}
 
     async def _forget_sessions(self, found: Sequence[SessionFacts]) -> None:
         """Forget sessions with all that is below them. Each step before the deletion can be repeated after a break."""

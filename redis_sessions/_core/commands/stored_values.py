@@ -14,6 +14,8 @@ from ..protocol.records import Lineage
 from ..protocol.scripts import script
 from .trees import Member, parse_member
 
+NO_SESSION = "-"
+"""Stands for the incarnation where there is none: no session has it."""
 _PARTS = ("session", "messages", "ledger")
 """The keys of a session, which are moved together."""
 Replacement = tuple[bytes, bytes, bytes]
@@ -51,8 +53,13 @@ def _replace(
     return call
 
 
-def set_aside(keys: SessionKeys, incarnation: str, aside: QuarantineKeys | None = None, keep_ms: int = 0) -> Call[bool]:
-    """Move a session, whatever its keys hold, to other keys for a time, or delete it. False when it is another one by now."""
+def set_aside(
+    keys: SessionKeys, incarnation: str | bytes, aside: QuarantineKeys | None = None, keep_ms: int = 0
+) -> Call[bool]:
+    """Move a session, whatever its keys hold, to other keys for a time, or delete it. False when it is another one by now.
+
+    `incarnation`: as it was read, '' for any, or `NO_SESSION`.
+    """
     places = aside or keys
     named = [getattr(one, part) for part in _PARTS for one in (keys, places)]
     return invoke(

@@ -135,26 +135,32 @@ class Forgetting:
             return []
         stays: list[str] = []
         others = [id for id in ids if id not in self._forgotten]
+        recent = self._recent_of(index, others)
         for id in others:
             facts = found[id]
             if facts is not None and facts.user == self._user:
                 stays.append(id)
                 self._newer.add(id)
-            elif self._is_recent(index, id):
+            elif id in recent:
                 stays.append(id)
+        self._forget_rest([id for id in others if id not in stays and found[id] is None])
         self._remove_entries([index], [id for id in ids if id not in stays])
-        for id in others:
-            if id not in stays and found[id] is None:
-                keys = session_keys(self._context.namespace, id)
-                self._executor.run(loops.discard(keys))
-                self._remove_entries(self._shared(keys), [id])
         return stays
+
+    def _forget_rest(self, ids: Sequence[str]) -> None:
+        """Delete what is left of sessions whose hash is gone, perhaps lost by the server: transcripts, ledgers, entries."""
+        gone = [session_keys(self._context.namespace, id) for id in ids]
+        self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in gone])
+        self._remove_all([(self._shared(keys), [keys.id]) for keys in gone])
+        for id in ids:
+            if id in self._quarantined:
+                self._forget_quarantined_keys(id)
 
     def _forget_mistyped(self) -> None:
         """Delete what is no session although an index of the user names it."""
         ids, self._mistyped = self._mistyped, []
         everything = [session_keys(self._context.namespace, id) for id in ids]
-        self._run([stored_values.set_aside(keys, "") for keys in everything])
+        self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in everything])
         self._remove_all([(self._shared(keys), [keys.id]) for keys in everything])
         self._forgotten.update(ids)
         self._ids += ids[: MAX_FORGOTTEN_IDS - len(self._ids)]
@@ -162,10 +168,14 @@ class Forgetting:
     def _is_old_own(self, facts: SessionFacts) -> bool:
         return facts.user == self._user and facts.created_us <= self._began_us
 
-    def _is_recent(self, index: EntryKeys, id: str) -> bool:
-        """Return whether an entry may belong to a session that is being created, or is about to belong to the user."""
-        times = self._executor.get_many(forgetting.entry_times(index, id))
-        return max(times) > self._now_us() - CREATION_GRACE_MS * 1000
+    def _recent_of(self, index: EntryKeys, ids: Sequence[str]) -> set[str]:
+        """Return the IDs whose entries may belong to sessions that are being created, or are about to belong to the user."""
+        if not ids:
+            return set()
+        times = self._run([call for id in ids for call in forgetting.entry_times(index, id)])
+        limit = self._now_us() - CREATION_GRACE_MS * 1000
+        each = len(index) - 2
+        return {id for at, id in enumerate(ids) if max(times[at * each : (at + 1) * each]) > limit}
 
     def _forget_sessions(self, found: Sequence[SessionFacts]) -> None:
         """Forget sessions with all that is below them. Each step before the deletion can be repeated after a break."""
