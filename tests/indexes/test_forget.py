@@ -396,3 +396,24 @@ def test_transcript_without_its_session_is_deleted(
     assert traces(clients, MIA) == []
     assert not clients[0].keys(f"{cache.namespace}:*messages*")
     assert len(rounds) < 60
+
+
+def test_session_created_again_since_stays(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is deleted and created again while `forget` runs stays whole and listed, and stops nothing."""
+    for name in ("a", "b", "c"):
+        cache.create(name, user_id=MIA)
+    real = forgetting.Forgetting._forget_alone
+
+    def replace(self: Any, found: Any) -> None:
+        monkeypatch.undo()
+        assert cache.delete("b")
+        cache.create("b", user_id=MIA).start_loop("loop")
+        real(self, found)
+
+    monkeypatch.setattr(forgetting.Forgetting, "_forget_alone", replace)
+    result = cache.forget(MIA)
+    assert (sorted(result.session_ids), result.remaining) == (["a", "c"], 1)
+    settle(cache)
+    assert [one.id for one in cache.list(user_id=MIA).items] == ["b"]
+    assert len(cache.session("b").ledger().loops) == 1
+    assert cache.forget(MIA).session_ids == ("b",)

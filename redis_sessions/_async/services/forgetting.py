@@ -28,7 +28,7 @@ from ..._core.protocol.keys import (
     quarantine_index,
     session_keys,
 )
-from ...errors import InvalidInput, SessionDamaged, SessionsError
+from ...errors import InvalidInput, SessionDamaged, SessionReplaced, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
@@ -189,14 +189,15 @@ class Forgetting:
         await self._clean_up(found)
         calls = [sessions.delete(self._keys(one), one.incarnation, "") for one in found]
         results = await self._executor.run_many(calls)
+        gone: list[SessionFacts] = []
         for one, result in zip(found, results, strict=True):
-            if isinstance(result, SessionsError) or result.outcome in ("open", "parent"):
-                await delete_session(self._context, self._keys(one), one.incarnation, "")
-        await self._note_forgotten(found)
+            is_left = isinstance(result, SessionsError) or result.outcome in ("open", "parent")
+            if not is_left or await self._delete(one):
+                gone.append(one)
+        await self._note_forgotten(gone)
 
     async def _forget_tree(self, top: SessionFacts) -> None:
         """Forget a session with all sessions below it. A parent that belongs to another user loses the result."""
-        keys = self._keys(top)
         below = await self._read_below(top)
         everything = [top, *below]
         if top.ancestors:
@@ -207,10 +208,20 @@ class Forgetting:
                 self._problem = problem  # the session stays, because only it knows what is to be erased there
                 return
         await self._clean_up(everything)
-        await delete_session(self._context, keys, top.incarnation, "")
+        if not await self._delete(top):
+            return
         if top.ancestors:
             await erased_results.prune_members(self._context, top)
         await self._note_forgotten(everything)
+
+    async def _delete(self, one: SessionFacts) -> bool:
+        """Delete a session. False when it was deleted and created again since: the new one stays, with its entries."""
+        try:
+            await delete_session(self._context, self._keys(one), one.incarnation, "")
+        except SessionReplaced:
+            self._context.indexer.repair_later([one.id], is_settled=True)
+            return False
+        return True
 
     async def _highest_own(self, facts: SessionFacts) -> SessionFacts:
         """Return the ancestor nearest to the root that belongs to the user, or the session itself."""
