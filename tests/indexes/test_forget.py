@@ -256,6 +256,7 @@ def test_workers_and_leases_do_not_name_forgotten_sessions(cache: SessionCache, 
     await_true(lambda: len(cache.leases().items) == 1, 5)
     registrant = workers.Registrant("0" * 12, "owner", ("a",), 2, 30_000)
     call = workers.heartbeat(worker_keys(cache.namespace), registrant, [session.id, "other"], None)
+    cache.create("other")
     cache._executor.run(call)
     result = cache.forget(MIA)
     assert result.worker_records == 1
@@ -417,3 +418,24 @@ def test_session_created_again_since_stays(cache: SessionCache, monkeypatch: pyt
     assert [one.id for one in cache.list(user_id=MIA).items] == ["b"]
     assert len(cache.session("b").ledger().loops) == 1
     assert cache.forget(MIA).session_ids == ("b",)
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_later_call_removes_what_an_earlier_one_left(
+    cache: SessionCache, clients: list[redis.Redis], engine: str, engines: Engines
+) -> None:
+    """A second call finds parents, channels and records of workers that name sessions of the first call."""
+    cache.create(f"s-{MIA}", user_id=MIA)
+    child = cache.create("child", user_id="bob", parent_id=f"s-{MIA}")
+    kept = cache.create("kept", user_id="bob", parent_id="child")
+    assert cache.forget(MIA).sessions == 1
+    registrant = workers.Registrant("0" * 12, "owner", ("a",), 2, 30_000)
+    holding = [f"s-{MIA}", "child"]
+    cache._executor.run(workers.heartbeat(worker_keys(cache.namespace), registrant, holding, None))
+    cache._executor.run(_set_channel(channel_keys(cache.namespace, "telegram:1")))
+    with SessionCache.from_url(engines.administrator_url(engine), namespace=cache.namespace) as administrator:
+        result = administrator.forget(MIA, find_unlisted=True)
+    assert (result.sessions, result.channels, result.worker_records) == (0, 1, 1)
+    assert traces(clients, MIA) == []
+    assert (child.info().parent_id, kept.info().parent_id) == (None, "child")
+    assert cache.workers().items[0].holding == ("child",)

@@ -78,7 +78,7 @@ class Forgetting:
             for zset in index[2:]:
                 await self._forget_listed(index, zset)
         await self._await_creations()
-        self._counts["worker_records"] += await leave_workers(self._executor, self._context.namespace, self._forgotten)
+        self._counts["worker_records"] += await leave_workers(self._executor, self._context.namespace)
         await self._forget_channel(self._user, "")
         if find_unlisted:
             channels, places = await unlisted.remove_traces(self._context, self._user, self._forgotten)

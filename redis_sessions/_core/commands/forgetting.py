@@ -234,6 +234,14 @@ def read_worker_records(keys: WorkerKeys, ids: Sequence[bytes]) -> Call[list[byt
     return Call(("HMGET", keys.records, *ids), keys, list, writes=False)
 
 
+def sessions_named(record: bytes) -> list[bytes]:
+    """Return the IDs of the sessions that the record of a worker names."""
+    try:
+        return [id.encode() for id in from_json(record)["holding"]]
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return []
+
+
 def without_sessions(record: bytes, ids: set[str]) -> bytes | None:
     """Return the record of a worker without sessions, or None when the record names none of them."""
     try:

@@ -79,7 +79,7 @@ class Forgetting:
             for zset in index[2:]:
                 self._forget_listed(index, zset)
         self._await_creations()
-        self._counts["worker_records"] += leave_workers(self._executor, self._context.namespace, self._forgotten)
+        self._counts["worker_records"] += leave_workers(self._executor, self._context.namespace)
         self._forget_channel(self._user, "")
         if find_unlisted:
             channels, places = unlisted.remove_traces(self._context, self._user, self._forgotten)
