@@ -89,6 +89,10 @@ class Forgetting:
             self._forget_documents()
         if self._problem is not None:
             raise self._problem
+        return self.result()
+
+    def result(self) -> ForgetResult:
+        """Return what was removed so far."""
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
             remaining=len(self._newer), **self._counts,
