@@ -4,7 +4,7 @@
 --- include: tail
 local session     = KEYS[1]       -- hash, unless it is damaged
 local keys        = tail(KEYS, 2) -- of the session: each key, and the key that it is renamed to
-local incarnation = ARGV[1]       -- as the caller read it, '' for any
+local incarnation = ARGV[1]       -- as the caller read it, '' for any, '-' for none
 local keep_ms     = ARGV[2]       -- for which it stays under the other keys, or 0 to delete it
 
 local found = redis.pcall('HGET', session, 'incarnation')

@@ -144,7 +144,8 @@ def log_audit(record: AuditRecord) -> None:
     facts = {"session": record.session_id, "user": record.user_id, "reason": record.reason, **record.details}
     shown = "".join(f" {name}={value}" for name, value in facts.items() if value is not None)
     at = record.at.isoformat(timespec="milliseconds")
-    _audit_log.info("%s audit: %s by %s in %s:%s", at, record.action, record.actor, record.namespace, shown)
+    line = f"{at} audit: {record.action} by {record.actor} in {record.namespace}:{shown}"
+    _audit_log.info("%s", escape_controls(line))
 
 
 def describe_error(problem: Exception) -> str:

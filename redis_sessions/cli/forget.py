@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .._core.commands.forgetting import is_category_of
 from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
 from ..models.forgetting import ForgetResult
@@ -42,7 +43,7 @@ def forget(
         bool,
         typer.Option(
             "--keep-documents",
-            help="Keep the categories of documents that have the user's ID as a part between slashes. Default: delete them.",
+            help="Keep the categories of documents whose path ends with the user's ID, such as users/mia. Default: delete them.",
         ),
     ] = False,
     yes: Annotated[
@@ -61,7 +62,7 @@ def forget(
         raise InvalidInput(name="forget", detail="cannot ask, because standard input is not a terminal: give --yes")
     with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
         if not yes:
-            _ask(cache, user)
+            _ask(cache, user, keep_documents)
         result = cache.forget(user, find_unlisted=find_unlisted, documents=not keep_documents)
     if as_json:
         print(json.dumps(result._asdict()))
@@ -83,9 +84,12 @@ def _describe(result: ForgetResult) -> str:
     return f"forgot {escape_controls(result.user_id)}: {', '.join(parts)}{left}"
 
 
-def _ask(cache: SessionCache, user: str) -> None:
+def _ask(cache: SessionCache, user: str, keep_documents: bool) -> None:
     """Return if the caller agrees. Otherwise exit with 1."""
-    what = f"all data of user {escape_controls(user)} ({count_of(cache.count(user_id=user), 'listed session')})"
+    listed = [] if keep_documents else cache._context.categories.registered()
+    categories = sum(is_category_of(one, user) for one in listed)
+    found = f"{count_of(cache.count(user_id=user), 'listed session')}, categories of documents: {categories:,}"
+    what = f"all data of user {escape_controls(user)} ({found})"
     if not typer.confirm(f"Remove {what} from namespace {cache.namespace} on {cache.where}?", err=True):
         print_notice("nothing was removed")
         raise typer.Exit(1)

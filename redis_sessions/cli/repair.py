@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from .._core.commands import conversations, damage, forgetting, index_entries, quarantine, stored_values
 from .._core.commands.damage import Damage
+from .._core.commands.stored_values import NO_SESSION
 from .._core.protocol.call import Call
 from .._core.protocol.ids import check_id
 from .._core.protocol.keys import (
@@ -26,6 +27,7 @@ from .._core.protocol.keys import (
 from .._core.protocol.work import is_work
 from .._sync.api.cache import SessionCache
 from .._sync.services import unlisted
+from .._sync.services.deleter import run_typed
 from ..errors import StoreError
 
 T = TypeVar("T")
@@ -83,8 +85,9 @@ class Repairer:
                 return
             whole = next((one for one in found if not one.changes), None)
             if whole is not None:
+                incarnation = self._incarnation_of(keys)
                 if self._diagnose(keys) == found:  # else another process changed the session since
-                    yield self._move(keys, whole)
+                    yield from self._move(keys, whole, incarnation)
                     return
                 continue
             repairs = [self._replace(keys, one) for one in found]
@@ -101,7 +104,7 @@ class Repairer:
             found = damage.check_fields(keys.id, fields)
             return found or self._check_messages(keys, fields)
         except StoreError as problem:
-            if "WRONGTYPE" not in str(problem):
+            if not stored_values.is_wrong_type(problem):
                 raise
             return [Damage("session", "a key has another type than a session has")]
 
@@ -114,16 +117,19 @@ class Repairer:
         is_same = not found or self._run(forgetting.read_field(keys, "counters")) == fields[b"counters"]
         return found if is_same else []  # a writer came between the fields and the messages
 
-    def _move(self, keys: SessionKeys, found: Damage) -> Repair:
-        """Move a session as a whole."""
+    def _incarnation_of(self, keys: SessionKeys) -> str | bytes:
+        return run_typed(self._context.executor, forgetting.read_field(keys, "incarnation"), None) or NO_SESSION
+
+    def _move(self, keys: SessionKeys, found: Damage, incarnation: str | bytes) -> Iterator[Repair]:
+        """Move a session as a whole, unless it is another one by now."""
         aside = quarantine_keys(self._namespace, keys)
-        is_done = False
         if not self._dry_run:
-            is_done = self._run(stored_values.set_aside(keys, "", aside, quarantine.QUARANTINE_MS))
+            if not self._run(stored_values.set_aside(keys, incarnation, aside, quarantine.QUARANTINE_MS)):
+                return
             self._enter([aside.session, aside.messages, aside.ledger])
             self._context.indexer.repair_all([keys.id], is_settled=True)
         key = aside.messages if found.place == "list" else aside.session
-        return Repair("session", keys.id, f"{found.place}: {found.problem}", key, is_done)
+        yield Repair("session", keys.id, f"{found.place}: {found.problem}", key, not self._dry_run)
 
     def _replace(self, keys: SessionKeys, found: Damage) -> Repair | None:
         """Replace damaged values. None when they changed since they were read."""
@@ -145,7 +151,7 @@ class Repairer:
             if keys is None or self._run(index_entries.exists(keys)):
                 continue
             if self._run(stored_values.read_elements(keys, 0, 1)):  # else it expired with its session
-                yield self._move(keys, Damage("list", "it has no session"))
+                yield from self._move(keys, Damage("list", "it has no session"), NO_SESSION)
 
     # -- queues, indexes and channels ----------------------------------------------------------------------------------
 

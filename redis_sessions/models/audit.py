@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-AuditAction = Literal["delete", "cancel", "force_release", "forget", "import", "prune"]
+AuditAction = Literal["delete", "cancel", "force_release", "forget", "import", "prune", "repair"]
 
 
 class AuditRecord(BaseModel):
@@ -16,7 +16,7 @@ class AuditRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     action: AuditAction
-    """delete, cancel, force_release (of a lease), forget (a user), import or prune."""
+    """delete, cancel, force_release (of a lease), forget (a user), import, prune or repair."""
     namespace: str
     """The namespace."""
     actor: str
@@ -28,7 +28,7 @@ class AuditRecord(BaseModel):
     at: datetime
     """When the order had succeeded, by the clock of this machine (UTC)."""
     session_id: str | None = None
-    """The session. None for forget and prune. The root of an import."""
+    """The session. None for forget and prune, and for the repair of what is no session. The root of an import."""
     user_id: str | None = None
     """The user that was forgotten."""
     reason: str | None = None

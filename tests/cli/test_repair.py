@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import SessionCache, SessionsError
-from redis_sessions._core.commands import damage
+from redis_sessions._core.commands import damage, stored_values
 from redis_sessions._core.commands.import_schema import REQUIRED
 from redis_sessions._core.protocol.keys import agent_keys, channel_keys, session_keys
 from redis_sessions.cli.repair import Repair, Repairer
@@ -131,6 +131,31 @@ def test_quarantined_data_of_a_user_is_forgotten(cache: SessionCache, own: Serve
     assert cache.forget("mia7").quarantined == 3
     cache._context.indexer.flush()
     assert traces([own.client], "mia7") == []
+
+
+@pytest.mark.parametrize("lost", ["list", "counters"])
+def test_session_created_since_the_diagnosis_stays(
+    cache: SessionCache, own: Server, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A healthy session that took the place of a damaged one is neither moved nor told."""
+    cache.create("a").append(X)
+    key = session_keys(cache.namespace, "a").session
+    if lost == "list":
+        own.client.delete(key)
+    else:
+        own.client.hset(key, "counters", "x")
+    real = stored_values.set_aside
+
+    def after_a_creation(*arguments: Any) -> Any:
+        if arguments[3:]:  # the repair, and not the deletion
+            cache.delete("a")
+            cache.create("a").append(X)
+        return real(*arguments)
+
+    monkeypatch.setattr(stored_values, "set_aside", after_a_creation)
+    assert repair(cache) == []
+    assert cache.session("a").history()[0].content == "hello"
+    assert own.client.keys("*quarantine*") == []
 
 
 @pytest.mark.parametrize("at", range(3))

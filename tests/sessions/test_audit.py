@@ -7,11 +7,15 @@ import logging
 import os
 import platform
 from contextvars import copy_context
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from redis_sessions import AsyncSessionCache, AuditRecord, InvalidInput, SessionCache, SessionNotFound
+from redis_sessions._sync.services.forgetting import Forgetting
+from redis_sessions._sync.services.pruner import Pruner
+from redis_sessions.cli.app import log_audit
 from tests.conftest import Engines
 
 X = {"role": "user", "content": "x"}
@@ -58,7 +62,7 @@ def test_failure_of_the_hook_is_logged(url: str, namespace: str, caplog: pytest.
 
     def hook(record: AuditRecord) -> None:
         calls.append(record.action)
-        raise OSError("the disk is full")
+        raise RuntimeError("broke off")("the disk is full")
 
     with SessionCache.from_url(url, namespace=namespace, audit=hook) as cache, caplog.at_level(logging.ERROR):
         cache.create("a")
@@ -99,3 +103,35 @@ def test_bad_hook_is_refused(options: dict[str, Any]) -> None:
     """A hook that cannot be called, an async one of a plain cache, and a bad actor are refused at once."""
     with pytest.raises(InvalidInput):
         SessionCache.from_url("fake://", **options)
+
+
+def test_orders_that_broke_off_have_their_records(url: str, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `forget` or a `prune` that raises after it deleted something is recorded with what it deleted."""
+    records: list[AuditRecord] = []
+    with SessionCache.from_url(url, namespace=namespace, audit=records.append) as cache:
+        cache.create("a", user_id="mia")
+        cache.create("b")
+
+        def fail(*arguments: Any) -> None:
+            raise RuntimeError("broke off")
+
+        monkeypatch.setattr(Forgetting, "_await_creations", fail)
+        monkeypatch.setattr(Pruner, "_delete_damaged", fail)
+        with pytest.raises(RuntimeError, match="broke off"):
+            cache.forget("mia")
+        cache.create("c")
+        with pytest.raises(RuntimeError, match="broke off"):
+            cache.prune(max_sessions=1)
+    forgot, pruned = records
+    assert (forgot.details["sessions"], forgot.details["is_complete"]) == (1, False)
+    assert pruned.details == {"sessions": 1}
+
+
+def test_audit_line_of_the_command_line_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
+    """A line break in a reason is shown as text."""
+    record = AuditRecord(
+        action="cancel", namespace="n", actor="a", host="h", pid=1, at=datetime.now(UTC), reason="x\naudit: forget"
+    )
+    caplog.set_level(logging.INFO)
+    log_audit(record)
+    assert "\n" not in caplog.records[-1].getMessage()

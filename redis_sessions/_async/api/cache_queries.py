@@ -270,10 +270,11 @@ class AsyncCacheQueries:
         pruner = Pruner(self._context, self._lister)
         if (most == 0 and age_ms == 0) or (not dry_run and not await pruner.may_begin(cooldown_ms)):
             return 0
-        removed = await pruner.run(most, age_ms, dry_run, progress)
-        if removed and not dry_run:
-            await self._context.auditor.record("prune", details={"sessions": removed})
-        return removed
+        try:
+            return await pruner.run(most, age_ms, dry_run, progress)
+        finally:
+            if pruner.removed and not dry_run:
+                await self._context.auditor.record("prune", details={"sessions": pruner.removed})
 
     async def forget(self, user_id: str, *, find_unlisted: bool = False, documents: bool = True) -> ForgetResult:
         """Remove all sessions of a user, and everything that other keys say of them. Call it again after an error.
@@ -286,8 +287,8 @@ class AsyncCacheQueries:
             user_id: the user.
             find_unlisted: also read the names of all keys, and so find sessions whose index entries were lost. Needs the right
                 to SCAN.
-            documents: also delete the categories of documents that have the user's ID as a part between slashes, such as
-                `users/mia`.
+            documents: also delete the categories of documents whose path ends with the user's ID, such as `users/mia`. A
+                category `mia` or `users/mia/notes` stays.
 
         Returns:
             The numbers of what was removed. Sessions that are created while the call runs stay: `remaining` counts them.
@@ -304,9 +305,15 @@ class AsyncCacheQueries:
         under creation.
         """
         forgetting = Forgetting(self._context, check_id(user_id, "user_id"))
-        result = await forgetting.run(find_unlisted=find_unlisted, documents=documents)
-        counts = {name: value for name, value in result._asdict().items() if isinstance(value, int)}
-        await self._context.auditor.record("forget", user_id=user_id, details=counts)
+        is_complete = False
+        try:
+            result = await forgetting.run(find_unlisted=find_unlisted, documents=documents)
+            is_complete = True
+        finally:
+            counts = {name: value for name, value in forgetting.result()._asdict().items() if isinstance(value, int)}
+            if is_complete or any(counts.values()):
+                details = {**counts, "is_complete": is_complete}
+                await self._context.auditor.record("forget", user_id=user_id, details=details)
         return result
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from typing import TypeVar
 
 from ..._core.commands import loops, sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
+from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import InvalidTransition, SessionDamaged, SessionReplaced, StoreError
+from ...errors import InvalidTransition, SessionDamaged, SessionReplaced, SessionsError
 from ..transport import tasks
+from ..transport.executor import Executor
 from .context import CacheContext
 
+T = TypeVar("T")
 _log = logging.getLogger("redis_sessions")
 _BATCH = 400
 _MAX_ROUNDS = 8
@@ -68,7 +72,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
     if incarnation and identity.incarnation not in ("", incarnation):
         raise SessionReplaced(session_id=keys.id)
     root = session_keys(context.namespace, identity.ancestors[-1]) if identity.ancestors else keys
-    fields = {} if identity == UNREADABLE else await executor.run(stored_values.read_fields(root))
+    fields = await run_typed(executor, stored_values.read_fields(root), {})
     members = stored_values.members_of(fields)
     below = tree_room.members_below(members, identity.number)
     await context.indexer.learn([member.id for member in below])
@@ -87,12 +91,17 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
 
 async def read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
     """Return what a damaged session says of its place: nothing if its key is not a hash."""
+    return await run_typed(context.executor, stored_values.read_identity(keys), UNREADABLE)
+
+
+async def run_typed(executor: Executor, call: Call[T], default: T) -> T:
+    """Return the result of a call, or the default if its key has another type than the library gives it."""
     try:
-        return await context.executor.run(stored_values.read_identity(keys))
-    except StoreError as problem:
-        if "WRONGTYPE" not in str(problem):
+        return await executor.run(call)
+    except SessionsError as problem:
+        if not stored_values.is_wrong_type(problem):
             raise
-        return UNREADABLE
+        return default
 
 
 def _runs(gone: list[Member], members: list[Member], root: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from redis.exceptions import RedisError
 
@@ -18,8 +18,10 @@ from ..._core.protocol.keys import (
     staged_keys_of,
 )
 from ..._core.protocol.transport_errors import TransportError
-from ...errors import AccessDenied, StoreUnavailable
+from ...errors import AccessDenied, SessionsError, StoreUnavailable
+from ..transport.executor import Executor
 from .context import CacheContext
+from .deleter import run_typed
 
 _BATCH = 200
 _PAGE = 1000
@@ -63,28 +65,40 @@ async def sessions_of(context: CacheContext, user: str) -> AsyncIterator[list[st
 
 
 async def remove_traces(context: CacheContext, user: str, forgotten: set[str]) -> tuple[int, int]:
-    """Remove what still names the sessions of a user: their IDs in other sessions, channels, queues, imports and indexes.
+    """Remove what still names sessions that are gone: their IDs in other sessions, channels and indexes.
+
+    A call that broke off no longer knows which sessions it forgot, so whatever names no session goes. Imports of the user, and
+    places of forgotten sessions in queues, go too.
 
     Return how many channels and how many places in queues there were.
     """
-    await _remove_as_parent(context, forgotten)
+    await _remove_as_parent(context)
     await _remove_staged(context, user)
     async for keys in scan_batches(context, all_indexes(context.namespace)):
         for key in keys:
             index = entry_keys_of(context.namespace, key.decode(errors="replace"))
             if index is not None:
                 await context.indexer.repairs.sweep(index)
-    return await _remove_channels(context, user, forgotten), await _leave_queues(context, forgotten)
+    return await _remove_channels(context), await _leave_queues(context, forgotten)
 
 
-async def _remove_as_parent(context: CacheContext, forgotten: set[str]) -> None:
-    """Remove the field `parent` of sessions that name a forgotten one. Only `create` makes such a session."""
+async def gone_of(executor: Executor, namespace: str, named: Iterable[bytes]) -> set[bytes]:
+    """Return those of some IDs that name no session. One round trip."""
+    ids = forgetting.ids_of(list(dict.fromkeys(named)))[0]
+    known = await executor.get_many([index_entries.exists(session_keys(namespace, id)) for id in ids])
+    return {id.encode() for id, exists in zip(ids, known, strict=True) if not exists}
+
+
+async def _remove_as_parent(context: CacheContext) -> None:
+    """Remove the field `parent` of sessions where it names none. Only `create` makes such a session."""
     async for keys in scan_batches(context, every_session(context.namespace)):
         ids = [id for id in (session_id_of(context.namespace, key) for key in keys) if id is not None]
         sessions = [session_keys(context.namespace, id) for id in ids]
         parents = await context.executor.run_many([forgetting.read_field(one, "parent") for one in sessions])
+        named = [parent for parent in parents if isinstance(parent, bytes)]
+        gone = await gone_of(context.executor, context.namespace, named)
         for one, parent in zip(sessions, parents, strict=True):
-            if isinstance(parent, bytes) and parent.decode(errors="replace") in forgotten:
+            if isinstance(parent, bytes) and parent in gone:
                 await context.executor.run(stored_values.replace_values(one, [(b".parent", parent, b"")]))
 
 
@@ -93,21 +107,24 @@ async def _remove_staged(context: CacheContext, user: str) -> None:
     async for keys in scan_batches(context, every_staged_session(context.namespace)):
         for key in keys:
             staged = staged_keys_of(context.namespace, key)
-            if staged is not None and await context.executor.run(import_staging.read_staged_user(staged)) == user:
+            if staged is None:
+                continue
+            if await run_typed(context.executor, import_staging.read_staged_user(staged), "") == user:
                 await context.executor.run(import_staging.discard_staged(staged))
 
 
-async def _remove_channels(context: CacheContext, user: str, forgotten: set[str]) -> int:
-    """Forget channels of forgotten sessions, and those with the user's ID in their names whose session is gone."""
+async def _remove_channels(context: CacheContext) -> int:
+    """Forget the channels whose session is gone."""
     removed = 0
     async for keys in scan_batches(context, every_channel(context.namespace)):
         channels = [one for one in (channel_of(context.namespace, key) for key in keys) if one is not None]
-        current = await context.executor.get_many([conversations.current_id(one) for one in channels])
+        current = await context.executor.run_many([conversations.stored_id(one) for one in channels])
+        failed = [one for one in current if isinstance(one, SessionsError) and not stored_values.is_wrong_type(one)]
+        if failed:
+            raise failed[0]
+        gone = await gone_of(context.executor, context.namespace, [id for id in current if isinstance(id, bytes)])
         for one, id in zip(channels, current, strict=True):
-            is_named = user in one.id and id not in forgotten
-            if is_named and id:
-                is_named = not await context.executor.run(index_entries.exists(session_keys(context.namespace, id)))
-            if id in forgotten or is_named:
+            if isinstance(id, bytes) and id in gone:
                 removed += await context.executor.run(conversations.remove(one, id))
     return removed
 
@@ -119,7 +136,7 @@ async def _leave_queues(context: CacheContext, forgotten: set[str]) -> int:
         queue = context.run_queues.queue_of(agent)
         for zset in (queue.queue, queue.check_at, queue.ready, queue.running):
             first = 0
-            while members := await context.executor.run(forgetting.list_members(zset, queue, first, _PAGE)):
+            while members := await run_typed(context.executor, forgetting.list_members(zset, queue, first, _PAGE), []):
                 named = [one for one in members if forgetting.names_any(one, forgotten)]
                 first += len(members) - len(named)
                 if named:

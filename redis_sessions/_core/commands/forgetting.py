@@ -198,6 +198,11 @@ def remove_members(zset: str, keys: AgentKeys | EntryKeys, members: Sequence[byt
     return Call(("ZREM", zset, *members), keys, int)
 
 
+def drop(zset: str, keys: EntryKeys) -> Call[int]:
+    """Delete a zset of an index."""
+    return Call(("DEL", zset), keys, int)
+
+
 def ids_of(members: Sequence[bytes]) -> tuple[list[str], list[bytes]]:
     """Return the IDs among members of an index, and the other members."""
     ids, others = [], []
@@ -214,6 +219,11 @@ def names_any(member: bytes, ids: set[str]) -> bool:
     return not ids.isdisjoint(member.decode(errors="replace").split(" "))
 
 
+def is_category_of(category: str, user: str) -> bool:
+    """Return whether a category of documents is that of a user: its path ends with the ID, and does not consist of it."""
+    return category.endswith(f"/{user}")
+
+
 def list_worker_ids(keys: WorkerKeys) -> Call[list[bytes]]:
     """Read the IDs of all workers with a record."""
     return Call(("HKEYS", keys.records), keys, list, writes=False)
@@ -222,6 +232,14 @@ def list_worker_ids(keys: WorkerKeys) -> Call[list[bytes]]:
 def read_worker_records(keys: WorkerKeys, ids: Sequence[bytes]) -> Call[list[bytes | None]]:
     """Read records of workers."""
     return Call(("HMGET", keys.records, *ids), keys, list, writes=False)
+
+
+def sessions_named(record: bytes) -> list[bytes]:
+    """Return the IDs of the sessions that the record of a worker names."""
+    try:
+        return [id.encode() for id in from_json(record)["holding"]]
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return []
 
 
 def without_sessions(record: bytes, ids: set[str]) -> bytes | None:

@@ -63,6 +63,16 @@ def read_user(entry: Quarantined) -> Call[str]:
     )  # fmt: skip
 
 
+def is_channel(keys: QuarantineKeys) -> Call[bool]:
+    """Ask whether the values that were moved are those of a channel, and of nothing else."""
+    return Call(("HKEYS", keys.values), keys, lambda reply: reply == [b"channel"], writes=False)
+
+
+def delete_values(keys: QuarantineKeys) -> Call[int]:
+    """Delete the values of a session, a queue, an index or a channel in the quarantine."""
+    return Call(("DEL", keys.values), keys, int)
+
+
 def delete(keys: QuarantineKeys) -> Call[int]:
     """Delete all keys of a session, a queue or an index in the quarantine."""
     return Call(("DEL", keys.session, keys.messages, keys.ledger, keys.values), keys, int)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ...errors import SessionsError
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
 from ..protocol.keys import QuarantineKeys, SessionKeys, WorkerKeys
@@ -13,6 +14,8 @@ from ..protocol.records import Lineage
 from ..protocol.scripts import script
 from .trees import Member, parse_member
 
+NO_SESSION = "-"
+"""Stands for the incarnation where there is none: no session has it."""
 _PARTS = ("session", "messages", "ledger")
 """The keys of a session, which are moved together."""
 Replacement = tuple[bytes, bytes, bytes]
@@ -50,8 +53,13 @@ def _replace(
     return call
 
 
-def set_aside(keys: SessionKeys, incarnation: str, aside: QuarantineKeys | None = None, keep_ms: int = 0) -> Call[bool]:
-    """Move a session, whatever its keys hold, to other keys for a time, or delete it. False when it is another one by now."""
+def set_aside(
+    keys: SessionKeys, incarnation: str | bytes, aside: QuarantineKeys | None = None, keep_ms: int = 0
+) -> Call[bool]:
+    """Move a session, whatever its keys hold, to other keys for a time, or delete it. False when it is another one by now.
+
+    `incarnation`: as it was read, '' for any, or `NO_SESSION`.
+    """
     places = aside or keys
     named = [getattr(one, part) for part in _PARTS for one in (keys, places)]
     return invoke(
@@ -70,6 +78,11 @@ class Identity(NamedTuple):
 
 UNREADABLE = Identity("", -1, ())
 """The identity of a session whose key is not a hash."""
+
+
+def is_wrong_type(result: object) -> bool:
+    """Return whether a result is the error of a key that has another type than the library gives it."""
+    return isinstance(result, SessionsError) and "WRONGTYPE" in str(result)
 
 
 def read_identity(keys: SessionKeys) -> Call[Identity]:

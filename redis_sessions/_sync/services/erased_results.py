@@ -10,7 +10,7 @@ from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound
+from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, StoreError
 from .context import CacheContext
 
 _MAX_ATTEMPTS = 50
@@ -31,6 +31,10 @@ def erase_results(context: CacheContext, top: SessionFacts) -> int:
         return _erase_from_parent(context, parent, result) + _erase_records(context, root, top)
     except SessionNotFound:
         return 0
+    except StoreError as problem:
+        if stored_values.is_wrong_type(problem):
+            raise SessionDamaged(session_id=root.id, detail="its key has another type than a session has") from None
+        raise
 
 
 def _erase_from_parent(context: CacheContext, parent: SessionKeys, result: ResultOf) -> int:

@@ -5,9 +5,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from ..._core.commands import conversations, forgetting, index_entries, loops, quarantine, sessions, trees
+from ..._core.commands import (
+    conversations,
+    forgetting,
+    index_entries,
+    loops,
+    quarantine,
+    sessions,
+    stored_values,
+    trees,
+)
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.call import Call
@@ -20,19 +29,22 @@ from ..._core.protocol.keys import (
     quarantine_index,
     session_keys,
 )
-from ...errors import InvalidInput, SessionDamaged, SessionsError
+from ...errors import InvalidInput, SessionDamaged, SessionReplaced, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
 from . import erased_results, unlisted
 from .context import CacheContext
-from .deleter import delete_session
+from .deleter import delete_session, run_typed
 from .worker_registry import leave_workers
 
+T = TypeVar("T")
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents", "quarantined",
 )  # fmt: skip
 _BATCH = 100
+_MISTYPED = b"\0"
+"""Stands for the members of a zset whose key has another type. No ID has this character."""
 _PAUSE_SECONDS = 0.5
 """The pause between two looks at entries whose sessions may be under creation."""
 
@@ -49,6 +61,8 @@ class Forgetting:
         self._categories: list[str] = []
         self._forgotten: set[str] = set()
         self._ids: list[str] = []
+        self._mistyped: list[str] = []
+        """IDs that were read last whose keys have another type than a session has."""
         self._newer: set[str] = set()
         """Sessions of the user that were created since the call began."""
         self._problem: SessionDamaged | None = None
@@ -65,7 +79,7 @@ class Forgetting:
             for zset in index[2:]:
                 self._forget_listed(index, zset)
         self._await_creations()
-        self._counts["worker_records"] += leave_workers(self._executor, self._context.namespace, self._forgotten)
+        self._counts["worker_records"] += leave_workers(self._executor, self._context.namespace)
         self._forget_channel(self._user, "")
         if find_unlisted:
             channels, places = unlisted.remove_traces(self._context, self._user, self._forgotten)
@@ -75,6 +89,10 @@ class Forgetting:
             self._forget_documents()
         if self._problem is not None:
             raise self._problem
+        return self.result()
+
+    def result(self) -> ForgetResult:
+        """Return what was removed so far."""
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
             remaining=len(self._newer), **self._counts,
@@ -86,7 +104,11 @@ class Forgetting:
         """Forget the sessions in a zset of the user. Return those whose entries stay: they may be under creation."""
         left: list[str] = []
         while True:
-            found = self._executor.run(forgetting.list_members(zset, index, len(left), _BATCH))
+            call = forgetting.list_members(zset, index, len(left), _BATCH)
+            found = run_typed(self._executor, call, [_MISTYPED])
+            if found == [_MISTYPED]:
+                found = []
+                self._executor.run(forgetting.drop(zset, index))
             if not found:
                 return left
             ids, others = forgetting.ids_of(found)
@@ -109,34 +131,55 @@ class Forgetting:
     def _forget_batch(self, ids: Sequence[str], index: EntryKeys | None = None) -> list[str]:
         """Forget sessions that an index of the user, or their own hash, names. Return those whose entries stay."""
         found = self._read(ids)
+        if index is not None:
+            self._forget_mistyped()
         own = [one for one in found.values() if one is not None and self._is_old_own(one)]
         self._forget_sessions(own)
         if index is None:
             return []
         stays: list[str] = []
         others = [id for id in ids if id not in self._forgotten]
+        recent = self._recent_of(index, others)
         for id in others:
             facts = found[id]
             if facts is not None and facts.user == self._user:
                 stays.append(id)
                 self._newer.add(id)
-            elif self._is_recent(index, id):
+            elif id in recent:
                 stays.append(id)
+        self._forget_rest([id for id in others if id not in stays and found[id] is None])
         self._remove_entries([index], [id for id in ids if id not in stays])
-        for id in others:
-            if id not in stays and found[id] is None:
-                keys = session_keys(self._context.namespace, id)
-                self._executor.run(loops.discard(keys))
-                self._remove_entries(forgetting.shared_indexes(self._context.namespace, keys.tag), [id])
         return stays
+
+    def _forget_rest(self, ids: Sequence[str]) -> None:
+        """Delete what is left of sessions whose hash is gone, perhaps lost by the server: transcripts, ledgers, entries."""
+        gone = [session_keys(self._context.namespace, id) for id in ids]
+        self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in gone])
+        self._remove_all([(self._shared(keys), [keys.id]) for keys in gone])
+        for id in ids:
+            if id in self._quarantined:
+                self._forget_quarantined_keys(id)
+
+    def _forget_mistyped(self) -> None:
+        """Delete what is no session although an index of the user names it."""
+        ids, self._mistyped = self._mistyped, []
+        everything = [session_keys(self._context.namespace, id) for id in ids]
+        self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in everything])
+        self._remove_all([(self._shared(keys), [keys.id]) for keys in everything])
+        self._forgotten.update(ids)
+        self._ids += ids[: MAX_FORGOTTEN_IDS - len(self._ids)]
 
     def _is_old_own(self, facts: SessionFacts) -> bool:
         return facts.user == self._user and facts.created_us <= self._began_us
 
-    def _is_recent(self, index: EntryKeys, id: str) -> bool:
-        """Return whether an entry may belong to a session that is being created, or is about to belong to the user."""
-        times = self._executor.get_many(forgetting.entry_times(index, id))
-        return max(times) > self._now_us() - CREATION_GRACE_MS * 1000
+    def _recent_of(self, index: EntryKeys, ids: Sequence[str]) -> set[str]:
+        """Return the IDs whose entries may belong to sessions that are being created, or are about to belong to the user."""
+        if not ids:
+            return set()
+        times = self._run([call for id in ids for call in forgetting.entry_times(index, id)])
+        limit = self._now_us() - CREATION_GRACE_MS * 1000
+        each = len(index) - 2
+        return {id for at, id in enumerate(ids) if max(times[at * each : (at + 1) * each]) > limit}
 
     def _forget_sessions(self, found: Sequence[SessionFacts]) -> None:
         """Forget sessions with all that is below them. Each step before the deletion can be repeated after a break."""
@@ -151,14 +194,15 @@ class Forgetting:
         self._clean_up(found)
         calls = [sessions.delete(self._keys(one), one.incarnation, "") for one in found]
         results = self._executor.run_many(calls)
+        gone: list[SessionFacts] = []
         for one, result in zip(found, results, strict=True):
-            if isinstance(result, SessionsError) or result.outcome in ("open", "parent"):
-                delete_session(self._context, self._keys(one), one.incarnation, "")
-        self._note_forgotten(found)
+            is_left = isinstance(result, SessionsError) or result.outcome in ("open", "parent")
+            if not is_left or self._delete(one):
+                gone.append(one)
+        self._note_forgotten(gone)
 
     def _forget_tree(self, top: SessionFacts) -> None:
         """Forget a session with all sessions below it. A parent that belongs to another user loses the result."""
-        keys = self._keys(top)
         below = self._read_below(top)
         everything = [top, *below]
         if top.ancestors:
@@ -169,10 +213,20 @@ class Forgetting:
                 self._problem = problem  # the session stays, because only it knows what is to be erased there
                 return
         self._clean_up(everything)
-        delete_session(self._context, keys, top.incarnation, "")
+        if not self._delete(top):
+            return
         if top.ancestors:
             erased_results.prune_members(self._context, top)
         self._note_forgotten(everything)
+
+    def _delete(self, one: SessionFacts) -> bool:
+        """Delete a session. False when it was deleted and created again since: the new one stays, with its entries."""
+        try:
+            delete_session(self._context, self._keys(one), one.incarnation, "")
+        except SessionReplaced:
+            self._context.indexer.repair_later([one.id], is_settled=True)
+            return False
+        return True
 
     def _highest_own(self, facts: SessionFacts) -> SessionFacts:
         """Return the ancestor nearest to the root that belongs to the user, or the session itself."""
@@ -235,9 +289,15 @@ class Forgetting:
         for one, user in zip(whole, users, strict=True):
             if user == self._user:
                 self._forget_quarantined_keys(one.id)
-        for id in (f"user {self._user}", self._user):  # the index of the user, and a channel
-            if id in self._quarantined:
-                self._forget_quarantined_keys(id)
+        if f"user {self._user}" in self._quarantined:
+            self._forget_quarantined_keys(f"user {self._user}")
+        if self._user in self._quarantined:
+            self._forget_quarantined_channel(self._quarantined[self._user])
+
+    def _forget_quarantined_channel(self, keys: QuarantineKeys) -> None:
+        """Delete the channel that has the user's ID as its name. A session or an agent of that name can be another user's."""
+        if self._executor.run(quarantine.is_channel(keys)):
+            self._counts["quarantined"] += self._executor.run(quarantine.delete_values(keys))
 
     def _forget_quarantined_keys(self, id: str) -> None:
         keys = self._quarantined[id]
@@ -259,14 +319,8 @@ class Forgetting:
 
     def _remove_entries_of(self, found: Sequence[SessionFacts], but: Sequence[EntryKeys]) -> None:
         """Remove sessions from the indexes that list them, but for some indexes."""
-        is_separate, now_us = self._context.run_queues.is_separate, self._now_us()
-        calls: list[Call[Any]] = []
-        for one in found:
-            entries = [
-                index for index in one.record.entries(self._context.namespace, self._keys(one).tag) if index not in but
-            ]
-            calls += index_entries.remove(entries, [one.id], now_us, is_separate=is_separate)
-        self._counts["index_entries"] += sum(self._run(calls))
+        listed = [(one.id, one.record.entries(self._context.namespace, self._keys(one).tag)) for one in found]
+        self._remove_all([([index for index in entries if index not in but], [id]) for id, entries in listed])
 
     def _forget_channel(self, channel: str, id: str) -> None:
         """Forget a channel that talks in a forgotten session, or in one that is gone."""
@@ -274,7 +328,7 @@ class Forgetting:
             keys = channel_keys(self._context.namespace, channel)
         except InvalidInput:
             return
-        current = self._executor.run(conversations.current_id(keys))
+        current = run_typed(self._executor, conversations.current_id(keys), "")
         if not current:
             return
         is_forgotten = current in (id, *self._forgotten)
@@ -282,10 +336,10 @@ class Forgetting:
             self._counts["channels"] += self._executor.run(conversations.remove(keys, current))
 
     def _forget_documents(self) -> None:
-        """Delete the categories of documents that have the user's ID as a part between slashes."""
+        """Delete the categories of documents whose path ends with the user's ID."""
         categories = self._context.categories
         for category in categories.registered():
-            if self._user in category.split("/"):
+            if forgetting.is_category_of(category, self._user):
                 self._counts["documents"] += categories.delete(category)
                 self._categories.append(category)
 
@@ -294,6 +348,9 @@ class Forgetting:
     @property
     def _executor(self) -> Executor:
         return self._context.executor
+
+    def _shared(self, keys: SessionKeys) -> list[EntryKeys]:
+        return forgetting.shared_indexes(self._context.namespace, keys.tag)
 
     def _keys(self, facts: SessionFacts) -> SessionKeys:
         keys = session_keys(self._context.namespace, facts.id)
@@ -305,17 +362,38 @@ class Forgetting:
 
     def _read(self, ids: Sequence[str]) -> dict[str, SessionFacts | None]:
         calls = [forgetting.read_facts(session_keys(self._context.namespace, id)) for id in ids]
-        return dict(zip(ids, self._executor.get_many(calls), strict=True))
+        found = self._executor.run_many(calls)
+        self._mistyped = [id for id, one in zip(ids, found, strict=True) if stored_values.is_wrong_type(one)]
+        return {id: _checked(one, None) for id, one in zip(ids, found, strict=True)}
 
     def _remove_entries(self, indexes: Sequence[EntryKeys], ids: Sequence[str]) -> None:
         if ids:
-            is_separate, now_us = self._context.run_queues.is_separate, self._now_us()
-            calls = index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
-            self._counts["index_entries"] += sum(self._run(calls))
+            self._remove_all([(indexes, ids)])
 
-    def _run(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Return the results of calls, 400 a round trip."""
+    def _remove_all(self, places: Sequence[tuple[Sequence[EntryKeys], Sequence[str]]]) -> None:
+        """Remove sessions from indexes. An index of another type holds no entries, and stops no other one."""
+        now_us = self._now_us()
+        for is_separate in (self._context.run_queues.is_separate, True):
+            calls = [
+                call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
+            ]  # fmt: skip
+            results = self._run(calls, mistyped=-1)
+            self._counts["index_entries"] += sum(one for one in results if one > 0)
+            if is_separate or -1 not in results:
+                return
+
+    def _run(self, calls: Sequence[Call[Any]], mistyped: int = 0) -> list[Any]:
+        """Return the results of calls, 400 a round trip. `mistyped`: the result for a key of another type."""
         results: list[Any] = []
         for first in range(0, len(calls), 4 * _BATCH):
-            results += self._executor.get_many(calls[first : first + 4 * _BATCH])
-        return results
+            results += self._executor.run_many(calls[first : first + 4 * _BATCH])
+        return [_checked(one, mistyped) for one in results]
+
+
+def _checked(result: T | SessionsError, default: T) -> T:
+    """Return the result of a call, or the default for a key of another type. Raise any other error."""
+    if not isinstance(result, SessionsError):
+        return result
+    if stored_values.is_wrong_type(result):
+        return default
+    raise result

@@ -22,6 +22,8 @@ class Pruner:
     def __init__(self, context: CacheContext, lister: SessionLister) -> None:
         self._context = context
         self._lister = lister
+        self.removed = 0
+        """How many roots were deleted, or counted."""
         self._limit_us = 0
         """The time of the last update below which sessions are beyond the limits, as far as that is known."""
 
@@ -32,30 +34,33 @@ class Pruner:
 
     def run(self, max_sessions: int, max_age_ms: int, dry_run: bool, progress: Callable[[int], None] | None) -> int:
         """Delete, or only count with `dry_run`. Return how many roots."""
-        removed = 0
         batch: list[Row] = []
         for row in self._beyond_limits(max_sessions, max_age_ms):
             batch.append(row)
             if len(batch) == _BATCH:
-                removed += len(batch) if dry_run else self._delete(batch)
+                self._remove(batch, dry_run)
                 batch = []
                 if progress is not None:
-                    progress(removed)
-        removed += len(batch) if dry_run else self._delete(batch)
-        removed += self._delete_damaged(dry_run)
+                    progress(self.removed)
+        self._remove(batch, dry_run)
+        self._delete_damaged(dry_run)
         if progress is not None:
-            progress(removed)
-        return removed
+            progress(self.removed)
+        return self.removed
 
-    def _delete_damaged(self, dry_run: bool) -> int:
-        """Delete the damaged roots whose index entries are beyond the limits. Return how many."""
-        removed = 0
+    def _remove(self, batch: Sequence[Row], dry_run: bool) -> None:
+        if dry_run:
+            self.removed += len(batch)
+        else:
+            self._delete(batch)
+
+    def _delete_damaged(self, dry_run: bool) -> None:
+        """Delete the damaged roots whose index entries are beyond the limits."""
         for id in dict.fromkeys(one.id for one in self._lister.damaged if one.time < self._limit_us):
             keys = session_keys(self._context.namespace, id)
             identity = read_identity(self._context, keys)
             if not identity.ancestors:
-                removed += dry_run or delete_session(self._context, keys, identity.incarnation, "")
-        return removed
+                self.removed += dry_run or delete_session(self._context, keys, identity.incarnation, "")
 
     def _beyond_limits(self, max_sessions: int, max_age_ms: int) -> Iterator[Row]:
         """Yield the roots that are beyond the limits and not in use."""
@@ -74,25 +79,22 @@ class Pruner:
             elif row.summary.holder is None and row.summary.active_descendants == 0:
                 yield row
 
-    def _delete(self, rows: Sequence[Row]) -> int:
-        """Delete the sessions that did not change since they were read, with all below them. Return how many roots."""
+    def _delete(self, rows: Sequence[Row]) -> None:
+        """Delete the sessions that did not change since they were read, with all below them."""
         if not rows:
-            return 0
+            return
         context = self._context
         keys = [session_keys(context.namespace, row.summary.id) for row in rows]
         for row in rows:
             context.indexer.note_listed(row.summary.id, list_pages.record_of(row.summary))
         calls = [sessions.delete(one, row.incarnation, "", row.updated_us) for one, row in zip(keys, rows, strict=True)]
         results = context.executor.run_many(calls)
-        removed = 0
+        self.removed += sum(not isinstance(one, SessionsError) and one.outcome == "deleted" for one in results)
         for one, row, result in zip(keys, rows, results, strict=True):
             if isinstance(result, SessionDamaged):
-                removed += delete_session(context, one, row.incarnation, "")
+                self.removed += delete_session(context, one, row.incarnation, "")
             elif isinstance(result, SessionsError):
                 continue  # replaced since, or out of reach: the next pass meets it
             elif result.outcome in ("open", "parent"):
-                removed += delete_session(context, one, row.incarnation, "")
-            else:
-                removed += result.outcome == "deleted"
+                self.removed += delete_session(context, one, row.incarnation, "")
         context.indexer.repair_all([one.id for one in keys], is_settled=True)
-        return removed

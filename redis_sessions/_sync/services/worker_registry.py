@@ -15,6 +15,7 @@ from ...models.pages import Page
 from ...models.workers import WorkerInfo
 from ..transport import primitives, tasks
 from ..transport.executor import Executor
+from . import unlisted
 from .context import CacheContext
 
 _log = logging.getLogger("redis_sessions.worker")
@@ -134,20 +135,20 @@ def list_workers(
     return Page(items[:limit], cursor)
 
 
-def leave_workers(executor: Executor, namespace: str, ids: set[str]) -> int:
+def leave_workers(executor: Executor, namespace: str) -> int:
     """Remove sessions that are gone from the records of workers. Return how many records were changed.
 
-    Cost: one round trip, one for each 100 workers, and one for each record that names such a session.
+    Cost: one round trip, two for each 100 workers, and one for each record that names such a session.
     """
-    if not ids:
-        return 0
     keys, changed = worker_keys(namespace), 0
     worker_ids = executor.run(forgetting.list_worker_ids(keys))
     for first in range(0, len(worker_ids), _BATCH):
         some = worker_ids[first : first + _BATCH]
         records = executor.run(forgetting.read_worker_records(keys, some))
+        named = [id for record in records if record for id in forgetting.sessions_named(record)]
+        gone = {id.decode() for id in unlisted.gone_of(executor, namespace, named)}
         for id, record in zip(some, records, strict=True):
-            new = None if record is None else forgetting.without_sessions(record, ids)
+            new = None if record is None else forgetting.without_sessions(record, gone)
             if record is not None and new is not None:
                 changed += executor.run(stored_values.replace_in_worker_record(keys, id, record, new))
     return changed
