@@ -285,8 +285,7 @@ class StorageBounds(BaseModel):
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""
     inbox_bytes: int = _bytes(2 * 1024 * 1024)
-    """All messages that wait in the inbox of one session, as stored. One message fits in any case. Results of children are
-    counted, but not refused."""
+    """All that waits in the inbox of one session, as stored. One message fits in any case, and results are not refused."""
     loops: int = _count(1000, 100_000)
     """Loops of a session."""
     loop_config_bytes: int = _bytes(16 * 1024)
@@ -317,10 +316,8 @@ class StorageBounds(BaseModel):
             return DEFAULT_BOUNDS
         if isinstance(given, StorageBounds):
             return given
-        if not isinstance(given, Mapping):
-            raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping, got {given!r}")
-        if not all(isinstance(name, str) for name in given):
-            raise InvalidInput(name="bounds", detail=f"must have names of bounds as keys, got {list(given)!r}")
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping from names, got {given!r}")
         return cls(**given)
 
     def __init__(self, **given: int) -> None:

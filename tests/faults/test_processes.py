@@ -18,6 +18,7 @@ import pytest
 
 from redis_sessions import AsyncRun, AsyncSessionCache, SessionCache
 from redis_sessions._sync.transport import tasks
+from tests.support.machine_load import measured_load
 from tests.support.servers import Server, await_true
 
 X = {"role": "user", "content": "x"}
@@ -197,8 +198,8 @@ def test_thread_that_cannot_start_ends_nothing_for_good(
             assert not cache._context.hub.try_subscribe(cache.where)
             with session.lease(ttl=5, wait=5):
                 session.append(X)
-        with session.lease(ttl=0.5) as lease:
-            time.sleep(1.2)
+        with session.lease(ttl=2) as lease:
+            time.sleep(2.6)
             assert lease.is_held
             session.append(X)
         await_true(lambda: cache._context.hub.try_subscribe(cache.where))
@@ -289,16 +290,12 @@ def test_interpreter_ends_without_errors_or_delay(server: Server, namespace: str
         f"url, namespace, X = {server.url!r}, {namespace!r}, {X!r}\n"
     )
     end = "\nprint(time.time(), flush=True)\n"
-    done = subprocess.run(
-        [sys.executable, "-c", begin + USES[use] + end],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=_ROOT,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert time.time() - float(done.stdout) < 10, "the default time limits are 5 s and 10 s"
+    command = [sys.executable, "-c", begin + USES[use] + end]
+    with measured_load() as load:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=_ROOT)
+        assert (done.returncode, done.stderr) == (0, "")
+        delay = time.time() - float(done.stdout)
+        assert delay < load.allow(4), "the default time limits are 5 s and 10 s"
     server.client.flushall()
 
 
