@@ -314,10 +314,10 @@ class StorageBounds(BaseModel):
             return DEFAULT_BOUNDS
         if isinstance(given, StorageBounds):
             return given
-        if not isinstance(given, Mapping):
-            raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping, got {given!r}")
-        if not all(isinstance(name, str) for name in given):
-            raise InvalidInput(name="bounds", detail=f"must have names of bounds as keys, got {list(given)!r}")
+        if not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+            raise InvalidInput(
+                name="bounds", detail=f"must be StorageBounds or a mapping, by names of bounds, got {given!r}"
+            )
         return cls(**given)
 
     def __init__(self, **given: int) -> None:
