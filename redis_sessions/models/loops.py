@@ -21,7 +21,7 @@ class Usage(_Frozen):
     """The tokens and cost of model calls."""
 
     input: int = TokenCount
-    """Input tokens. One step has at most 10^12 of each kind."""
+    """Input tokens. One step has at most 10^13 of each kind."""
     output: int = TokenCount
     """Output tokens."""
     reasoning: int = TokenCount

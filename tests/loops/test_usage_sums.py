@@ -21,7 +21,7 @@ def test_sum_beyond_one_step_is_read_and_imported(cache: SessionCache) -> None:
     assert session.ledger().usage.cost == 4 * 10**9
     assert loop.record_usage("s4", {"input": 1}).input == 4 * 10**12 + 1
     with pytest.raises(InvalidInput, match=r"usage\.total"):
-        loop.record_usage("s5", {"total": 10**12 + 1})
+        loop.record_usage("s5", {"total": 10**13 + 1})
     lines = list(session.export())
     session.delete()
     assert cache.import_sessions(lines).imported == 1

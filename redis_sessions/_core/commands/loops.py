@@ -34,7 +34,7 @@ PAGE_BYTES = 1024 * 1024
 LEDGER_EXTRA_TTL_MS = 31 * 24 * 3600 * 1000
 """The time for which a ledger outlives its session, unless it is removed. See lib/session/extend_ledger.lua."""
 _USAGE_NAMES = ("input", "output", "reasoning", "cache_read", "cache_write", "total")
-_MAX_STEP_TOKENS, _MAX_STEP_COST = 10**12, 10**9
+_MAX_STEP_TOKENS, _MAX_STEP_COST = 10**13, 10**9
 
 
 def validated(model: type[M], given: M | Mapping[str, Any], name: str) -> M:
