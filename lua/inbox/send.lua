@@ -8,7 +8,7 @@
 --   INVALID_INPUT
 -- Index: touches
 --- include: tail results_field load_session check_operation parse_inbox find_before touch_for_wait read_clock read_inbox
---- include: find_batch_in_transcript check_ancestors check_lease parse_entry parse_settings parse_lease parse_run enqueue_inbox
+--- include: find_batch_in_transcript check_ancestors check_lease check_room parse_lease parse_run enqueue_inbox
 --- include: extend_ancestors drain_inbox
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
@@ -71,17 +71,8 @@ local function name_work()
 end
 if locked then
   local entry = entries[1]
-  local _, _, _, space = parse_entry(entry)
-  local size, max_size = #entry - space - #operation_id - 1, parse_settings(loaded.settings).max_message_bytes
-  if size > max_size then return redis.error_reply(string.format('MESSAGE_TOO_LARGE %d %d', size, max_size)) end
-  local sent = inbox.size - inbox.results + 1
-  if sent > loaded.max_inbox + 0 then
-    return redis.error_reply(string.format('LIMIT_EXCEEDED inbox %d %s error', sent, loaded.max_inbox))
-  end
-  local bytes = #entry + (redis.call('HGET', session, 'inbox_bytes') or 0)
-  if inbox.size > 0 and bytes > max_bytes then -- one message fits in any case
-    return redis.error_reply(string.format('BOUND_EXCEEDED inbox_bytes %d %d', bytes, max_bytes))
-  end
+  refusal = check_room(session, loaded, inbox, entry, operation_id, max_bytes)
+  if refusal then return refusal end
   local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms, 0)
   extend_ancestors(ancestor_keys, now_ms)
   local deadline_ms = parse_lease(loaded.lease).deadline_ms

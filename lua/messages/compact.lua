@@ -2,13 +2,13 @@
 -- must end with a group. An older summary is replaced. A long range is replaced in parts, the oldest first, each by the whole summary:
 -- the caller repeats the call until the range is done.
 -- Returns {incarnation, '<rev> compact <first>'}: the seq that the range began with, and ' part' behind it if more is to do. The same
--- operation, or the same part, again returns its first result.
+-- operation, or the same part, again returns its first result. When that left the window of results, it is refused.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: touches
 --- include: begin_edit parse_settings parse_layout is_pinned message_tokens set_flags list_index list_seq gaps_behind find_result
 --- include: check_boundary record_recent results_field encode_time kept_seqs set_kept_seqs pop_oldest_messages save_layout log_change
---- include: page_size end_of_part commit_write
+--- include: page_size end_of_part message_batch commit_write
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -37,7 +37,8 @@ local start, at = list_seq(0, dropped, gaps), list_index(last, dropped, gaps)
 local message = at >= 0 and at < length and list_seq(at, dropped, gaps) == last and redis.call('LINDEX', messages, at)
 local is_boundary, before, after = false, 0, 0
 if length > 0 then is_boundary, before, after = check_boundary(messages, math.max(at, 0), length, layout, dropped) end
-if not message or (first > 0 and began == 0 and first ~= start) or is_pinned(message) or not is_boundary then
+local is_repeated = began == 0 and message and message_batch(redis.call('LINDEX', messages, 0)) == operation_id
+if not message or is_repeated or (first > 0 and began == 0 and first ~= start) or is_pinned(message) or not is_boundary then
   return redis.error_reply(string.format('COMPACTION_CONFLICT %d %d %d %d %d %d',
     first > 0 and first or math.min(start, last), last, start, counters.last_seq, before or 0, after or 0))
 end
@@ -45,6 +46,7 @@ local part_end, result = end_of_part(messages, at, page_size(counters)), string.
 if part_end < at then
   at, last, operation_id, result = part_end, list_seq(part_end, dropped, gaps), part, result .. ' part'
   write.results = redis.call('HGET', session, results_field(part)) or ''
+  counters.operations = counters.operations - 1 -- only the last part is an operation
 end
 write.results = record_recent(session, messages, results_field(operation_id), write.results)
 local bytes, tokens = pop_oldest_messages(session, messages, at + 1, dropped, layout)

@@ -87,7 +87,7 @@ def test_full_inbox_enters_as_one_operation(cache: SessionCache) -> None:
 
 @pytest.mark.parametrize("end", ["times_out", "gives_up"])
 def test_run_with_full_inbox_ends(cache: SessionCache, end: str) -> None:
-    """A run whose inbox is full ends, its inbox enters its transcript, and its parent is told."""
+    """A run whose inbox is full ends, its inbox enters its transcript, and its parent gets a result."""
     parent = cache.create()
     (id,) = spawn_runs(parent, "t", run_timeout=1 if end == "times_out" else 60)
     run = claim_run(cache)

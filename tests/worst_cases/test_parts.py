@@ -9,9 +9,18 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import ConcurrentModification, LimitExceeded, Message, Session, SessionCache
+from redis_sessions import (
+    CompactionConflict,
+    ConcurrentModification,
+    EditConflict,
+    LimitExceeded,
+    Message,
+    Session,
+    SessionCache,
+)
 from redis_sessions._core.commands import messages
 from redis_sessions._core.protocol.call import Call
+from redis_sessions._core.protocol.records import Counters
 from redis_sessions._sync.transport.executor import Executor
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import elsewhere
@@ -250,3 +259,60 @@ def test_published_value_is_bounded_by_the_watchers(cache: SessionCache) -> None
     session.publish("x" * 10_000)
     with pytest.raises(LimitExceeded):
         session.publish("x" * 60_000)
+
+
+def operations(session: Session) -> int:
+    """Return how many operations the session had."""
+    keys = session._keys
+    text = session._executor.run(Call(("HGET", keys.session, "counters"), keys, lambda reply: reply, writes=False))
+    return Counters.parse(text).operations
+
+
+def test_compaction_in_parts_is_one_operation(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of a compaction take one place among the recorded results, so that they push out no other."""
+    session = filled(cache, 10)
+    parts = after_part(monkeypatch, "messages/compact", lambda: None)
+    before = operations(session)
+    session.compact(8, "summary")
+    assert len(parts) > 1
+    assert operations(session) == before + 1
+
+
+def test_compaction_that_is_forgotten_is_refused(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that died, and comes back after the window of results, gets an error and no wrong range."""
+    session = filled(cache, 10)
+    with monkeypatch.context() as patched:
+        after_part(patched, "messages/compact", die)
+        with pytest.raises(Died):
+            session.compact(8, "summary", batch_id="c")
+    for number in range(70):
+        session.append(
+            Message("user", "x"), Message("assistant", "y"), batch_id=f"{number:02}c.0"
+        )  # in its field of results
+    with pytest.raises(CompactionConflict):
+        session.compact(8, "summary", batch_id="c")
+
+
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_same_copy_by_two_callers_makes_one_session(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The second of two callers of one operation gets the session that the first one made."""
+    session = filled(cache)
+    other = cache.session(session.id)
+
+    def copy(of: Session) -> str | None:
+        return of.fork(batch_id="f").id if way == "fork" else of.spawn("a", context="fork", batch_id="f").session_key
+
+    made: list[str | None] = []
+    after_part(monkeypatch, "messages/copy_part", lambda: made.append(copy(other)))
+    assert [copy(session)] == made
+
+
+def test_refused_fork_leaves_no_copy(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork up to a message that is not there is refused before anything is copied."""
+    session = filled(cache)
+    parts = after_part(monkeypatch, "messages/copy_part", lambda: None)
+    with pytest.raises(EditConflict):
+        session.fork(up_to_seq=99)
+    assert parts == []

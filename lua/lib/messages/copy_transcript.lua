@@ -21,7 +21,7 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   local dropped, last_seq = counters.dropped, counters.last_seq
   local staying = last_seq - dropped
   local is_copied = copied_rev == counters.rev and redis.call('LLEN', copy) == staying
-  if not is_copied and (counters.bytes > 2000000 or staying > 2000) then return nil, redis.error_reply('NEED_COPY ' .. counters.rev) end
+  local is_long = counters.bytes > 2000000 or staying > 2000
   if boundary then
     staying, refusal = boundary(messages, counters, layout)
     if not staying then return nil, refusal end
@@ -35,6 +35,7 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
       staying = staying - 1
     end
   end
+  if is_long and not is_copied then return nil, redis.error_reply('NEED_COPY ' .. counters.rev) end -- when nothing else refuses
   if staying < last_seq - dropped then
     local new_last = list_seq(math.max(staying - 1, 0), dropped, layout.gaps) - (staying > 0 and 0 or 1)
     if staying == 0 and up_to then new_last = math.min(new_last, up_to) end

@@ -21,7 +21,7 @@ local function find_batch_in_transcript(messages, counters_text, layout_text, ba
       end
     end
     if (is_older and length - low >= 1000) or (first and first > low) then break end
-    is_cut = low > 0 and (bytes > 1000000 or length - low >= 5000)
+    is_cut = low > 0 and not first and (bytes > 1000000 or length - low >= 5000)
     if is_cut then break end
   end
   if first then

@@ -9,7 +9,7 @@ from ..._core.commands import forks
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys, staged_keys
 from ..._core.protocol.transport_errors import CopyNeeded
-from ...errors import ConcurrentModification
+from ...errors import ConcurrentModification, SessionExists
 from ..transport.executor import Executor
 
 T = TypeVar("T")
@@ -38,7 +38,10 @@ async def run_copy(
             return await run(call)
         except CopyNeeded:
             call.hints = ()
-        progress = await _copy(executor, keys, incarnation, new, copy)
+        try:
+            progress = await _copy(executor, keys, incarnation, new, copy)
+        except SessionExists:
+            continue  # the call says if the same operation of another caller made the session
         if progress is not None:
             call.take_copy(copy, progress.rev)
     raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)

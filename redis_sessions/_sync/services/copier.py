@@ -10,7 +10,7 @@ from ..._core.commands import forks
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys, staged_keys
 from ..._core.protocol.transport_errors import CopyNeeded
-from ...errors import ConcurrentModification
+from ...errors import ConcurrentModification, SessionExists
 from ..transport.executor import Executor
 
 T = TypeVar("T")
@@ -39,7 +39,10 @@ def run_copy(
             return run(call)
         except CopyNeeded:
             call.hints = ()
-        progress = _copy(executor, keys, incarnation, new, copy)
+        try:
+            progress = _copy(executor, keys, incarnation, new, copy)
+        except SessionExists:
+            continue  # the call says if the same operation of another caller made the session
         if progress is not None:
             call.take_copy(copy, progress.rev)
     raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)
