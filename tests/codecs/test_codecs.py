@@ -144,6 +144,8 @@ def test_bad_dictionaries_are_refused() -> None:
         ({"codecs": [b"key"]}, "codecs: must be a list of codecs, got list"),
         ({"codecs": [Zstd(), Zstd()]}, "codecs: must have different letters from a to z, got 'z', 'z'"),
         ({"codecs": [Zstd()], "encode": "state"}, "encode: must be a set of messages, state, .*, got 'state'"),
+        ({"codecs": [Zstd()], "encode": None}, "encode: must be a set of messages, state, .*, got None"),
+        ({"codecs": [Zstd()], "encode": [[]]}, r"encode: must be a set of messages, state, .*, got \[\[\]\]"),
         ({"codecs": [Zstd()], "encode": {"names"}}, r"encode: must be a set of messages, state, .*, got \{'names'\}"),
     ],
 )

@@ -54,12 +54,14 @@ class Chain:
     def __init__(self, namespace: str, codecs: Sequence[Codec], kinds: Collection[Encodable]) -> None:
         """Take the codecs in the order in which values go through them. Raises InvalidInput."""
         letters = [codec.letter for codec in codecs]
-        if len(set(letters)) != len(letters) or not all(re.fullmatch("[a-z]", one) for one in letters):
+        if len(set(letters)) != len(letters) or not all(
+            isinstance(one, str) and re.fullmatch("[a-z]", one) for one in letters
+        ):
             detail = f"must have different letters from a to z, got {', '.join(map(repr, letters))}"
             raise InvalidInput(name="codecs", detail=detail)
         if len(letters) > 8:
             raise InvalidInput(name="codecs", detail=f"must be at most 8 codecs, got {len(letters)}")
-        if isinstance(kinds, str) or not set(kinds) <= set(ENCODABLE):
+        if isinstance(kinds, str) or not isinstance(kinds, Collection) or any(one not in ENCODABLE for one in kinds):
             raise InvalidInput(name="encode", detail=f"must be a set of {', '.join(ENCODABLE)}, got {kinds!r}")
         self.namespace = namespace
         self.kinds = frozenset(kinds)
@@ -145,9 +147,14 @@ def place_of(data: bytes) -> str:
     return head[2].decode() if head else "0"
 
 
+def _is_codec(given: Any) -> bool:
+    methods = (getattr(given, name, None) for name in ("encode", "decode"))
+    return hasattr(given, "letter") and all(map(callable, methods))
+
+
 def checked_chain(namespace: str, codecs: Any, kinds: Any) -> Chain | None:
     """Return the chain of a cache, None without codecs. Raises InvalidInput."""
     listed = list(codecs) if isinstance(codecs, list | tuple) else None
-    if listed is None or not all(callable(getattr(one, "encode", None)) and hasattr(one, "letter") for one in listed):
+    if listed is None or not all(_is_codec(one) for one in listed):
         raise InvalidInput(name="codecs", detail=f"must be a list of codecs, got {type(codecs).__name__}")
     return Chain(namespace, listed, kinds) if listed else None

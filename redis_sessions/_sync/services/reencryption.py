@@ -102,7 +102,8 @@ def reencrypt_if_there(context: CacheContext, id: str) -> ReencryptResult | None
 def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptResult:
     """Return the outcome for a category of documents. A document that cannot be decoded does not stop the others."""
     chain, name = checked_codecs(context).renewing(), f"documents/{keys.id}"
-    executor, replaced, problem_found = context.executor, 0, None
+    executor, replaced = context.executor, 0
+    problems: list[str] = []
     try:
         names = executor.run(reencryption.read_names(keys))
         for call in reencryption.read_values(keys, names):
@@ -111,7 +112,7 @@ def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptR
                 try:
                     value = reencryption.renewed_document(chain, keys.id, stored)
                 except (DecryptionError, CodecMissing, ValueError) as problem:
-                    problem_found = problem_found or f"document {stored.place!r}: {problem}"
+                    problems.append(f"document {stored.place!r}: {problem}")
                     continue
                 if value != stored.value:
                     changes.append((stored, value))
@@ -119,4 +120,4 @@ def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptR
                 replaced += executor.run(rewrite)
     except _PROBLEMS as problem:
         return ReencryptResult(name, replaced, str(problem))
-    return ReencryptResult(name, replaced, problem_found)
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
