@@ -55,6 +55,7 @@ STAGED_KEYS = {
     "quarantine-messages",
     "quarantine-ledger",
     "quarantine-values",
+    "quarantine-key",
     "keys",
 }
 TTL_DIFFERENCE_MS = 50

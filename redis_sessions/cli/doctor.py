@@ -29,6 +29,7 @@ from .app import (
     app,
     count_of,
     escape_controls,
+    log_audit,
     out,
     shared_url,
     show_progress,
@@ -47,7 +48,7 @@ from .doctor_checks import (
 from .doctor_security import check_encryption, check_login, check_version, flags_of
 from .doctor_user import examine_user
 from .reindex import reindex
-from .repair import Repairer
+from .repair import Repair, Repairer
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 _PROBE_ID = "doctor"
@@ -149,16 +150,19 @@ def _rebuild(url: str, namespace: str, as_json: bool) -> None:
 
 
 def _repair(url: str, namespace: str, dry_run: bool, as_json: bool) -> None:
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, show_progress("sessions") as progress:
+    found: list[Repair] = []
+    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
         cache.get(_PROBE_ID)  # raises SchemaMismatch in a namespace of another schema
         repairer = Repairer(cache, dry_run)
-        found = list(repairer.run(progress))
+        with show_progress("sessions") as progress:
+            for one in repairer.run(progress):
+                found.append(one)
+                if not as_json:
+                    verb = f"moved to {one.key}" if one.is_repaired else "damaged"
+                    out.print(Text(f"{verb}: {one.kind} of {one.name}: {one.problem}"), soft_wrap=True)
     if as_json:
         print(json.dumps({"checked": repairer.checked, "damaged": [one._asdict() for one in found]}))
     else:
-        for one in found:
-            verb = f"moved to {one.key}" if one.is_repaired else "damaged"
-            out.print(Text(f"{verb}: {one.kind} of {one.name}: {one.problem}"), soft_wrap=True)
         moved = sum(one.is_repaired for one in found)
         print(f"checked {count_of(repairer.checked, 'session')}: {len(found):,} damaged, {moved:,} moved")
         if moved:

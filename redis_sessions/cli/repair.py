@@ -12,7 +12,9 @@ from .._core.protocol.call import Call
 from .._core.protocol.ids import check_id
 from .._core.protocol.keys import (
     AgentKeys,
+    ChannelKeys,
     EntryKeys,
+    QuarantineKeys,
     SessionKeys,
     channel_of,
     every_channel,
@@ -27,7 +29,7 @@ from .._core.protocol.keys import (
 from .._core.protocol.work import is_work
 from .._sync.api.cache import SessionCache
 from .._sync.services import unlisted
-from .._sync.services.deleter import run_typed
+from .._sync.services.typed_calls import run_typed
 from ..errors import StoreError
 
 T = TypeVar("T")
@@ -40,7 +42,7 @@ class Repair(NamedTuple):
     """One damaged thing, and what was done about it."""
 
     kind: str
-    """session, value, message, member or channel."""
+    """session, value, message, member, channel or key."""
     name: str
     """The session, queue, index or channel."""
     problem: str
@@ -57,6 +59,7 @@ class Repairer:
         self._context = cache._context
         self._namespace = cache.namespace
         self._dry_run = dry_run
+        self._at_ms = 0
         self.checked = 0
         """The number of sessions that were checked."""
 
@@ -65,6 +68,15 @@ class Repairer:
 
         Cost: reads all sessions with their messages, and the names of all keys four times.
         """
+        self._at_ms = self._run(index_entries.server_time(self._namespace)) // 1000
+        for one in self._find(progress):
+            if one.is_repaired:
+                id = one.name if one.kind in ("session", "value", "message") else None
+                details = {"kind": one.kind, "key": one.key}
+                self._context.auditor.record("repair", session_id=id, details=details)
+            yield one
+
+    def _find(self, progress: Callable[[int], None]) -> Iterator[Repair]:
         for key in unlisted.scan(self._context, every_session(self._namespace)):
             id = session_id_of(self._namespace, key)
             if id is not None:
@@ -122,7 +134,7 @@ class Repairer:
 
     def _move(self, keys: SessionKeys, found: Damage, incarnation: str | bytes) -> Iterator[Repair]:
         """Move a session as a whole, unless it is another one by now."""
-        aside = quarantine_keys(self._namespace, keys)
+        aside = self._aside(keys)
         if not self._dry_run:
             if not self._run(stored_values.set_aside(keys, incarnation, aside, quarantine.QUARANTINE_MS)):
                 return
@@ -133,13 +145,16 @@ class Repairer:
 
     def _replace(self, keys: SessionKeys, found: Damage) -> Repair | None:
         """Replace damaged values. None when they changed since they were read."""
-        aside = quarantine_keys(self._namespace, keys)
+        aside = self._aside(keys)
         if not self._dry_run:
             call = stored_values.replace_values(
                 keys, found.changes, aside=aside.values, keep_ms=quarantine.QUARANTINE_MS
             )
             if not self._run(call):
                 return None
+            user = self._run(forgetting.read_field(keys, "user"))
+            if user:  # so that `forget` finds it
+                self._run(quarantine.keep(aside, {b"user": user}))
             self._enter([aside.values])
         kind = "message" if found.place.startswith("element") else "value"
         return Repair(kind, keys.id, f"{found.place}: {found.problem}", aside.values, not self._dry_run)
@@ -173,12 +188,34 @@ class Repairer:
     def _check_members(
         self, title: str, name: str, zset: str, keys: AgentKeys | EntryKeys, is_valid: Callable[[bytes], bool]
     ) -> Iterator[Repair]:
+        try:
+            yield from self._move_members(title, name, zset, keys, is_valid)
+        except StoreError as problem:
+            yield from self._move_key(f"{title}, {name}", zset, keys, problem)
+
+    def _move_key(
+        self, title: str, key: str, keys: AgentKeys | EntryKeys | ChannelKeys, problem: StoreError
+    ) -> Iterator[Repair]:
+        """Move a key of another type than the library gives it."""
+        if not stored_values.is_wrong_type(problem):
+            raise problem
+        aside = self._aside(keys)
+        self._at_ms += 1  # the next one of the same index has a key of its own
+        if not self._dry_run:
+            for call in quarantine.move(key, aside):
+                self._run(call)
+            self._enter([aside.key])
+        yield Repair("key", title, f"{key!r} has another type than its name says", aside.key, not self._dry_run)
+
+    def _move_members(
+        self, title: str, name: str, zset: str, keys: AgentKeys | EntryKeys, is_valid: Callable[[bytes], bool]
+    ) -> Iterator[Repair]:
         """Move the members of a zset that name no session."""
         first = 0
         while members := self._run(forgetting.list_members(zset, keys, first, 10 * _PAGE)):
             wrong = [one for one in members if not is_valid(one)]
             first += len(members) - (0 if self._dry_run else len(wrong))
-            aside = quarantine_keys(self._namespace, keys)
+            aside = self._aside(keys)
             if wrong and not self._dry_run:
                 self._run(quarantine.keep(aside, {name.encode() + b" " + one: b"" for one in wrong}))
                 self._enter([aside.values])
@@ -191,10 +228,14 @@ class Repairer:
             channel = channel_of(self._namespace, key)
             if channel is None:
                 continue
-            stored = self._run(conversations.stored_id(channel))
+            try:
+                stored = self._run(conversations.stored_id(channel))
+            except StoreError as problem:
+                yield from self._move_key(f"channel {channel.id}", channel.channel, channel, problem)
+                continue
             if stored is None or _is_id(stored):
                 continue
-            aside = quarantine_keys(self._namespace, channel)
+            aside = self._aside(channel)
             if not self._dry_run:
                 self._run(quarantine.keep(aside, {b"channel": stored}))
                 self._enter([aside.values])
@@ -205,6 +246,9 @@ class Repairer:
 
     def _run(self, call: Call[T]) -> T:
         return self._context.executor.run(call)
+
+    def _aside(self, keys: SessionKeys | AgentKeys | EntryKeys | ChannelKeys) -> QuarantineKeys:
+        return quarantine_keys(self._namespace, keys, self._at_ms)
 
     def _enter(self, keys: Sequence[str]) -> None:
         now_ms = self._run(index_entries.server_time(self._namespace)) // 1000

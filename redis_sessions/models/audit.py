@@ -28,7 +28,7 @@ class AuditRecord(BaseModel):
     at: datetime
     """When the order had succeeded, by the clock of this machine (UTC)."""
     session_id: str | None = None
-    """The session. None for forget and prune, and for the repair of what is no session. The root of an import."""
+    """The session. None for forget and prune, and for the repair of a queue, an index or a channel. The root of an import."""
     user_id: str | None = None
     """The user that was forgotten."""
     reason: str | None = None

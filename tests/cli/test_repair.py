@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import SessionCache, SessionsError
+from redis_sessions import AuditRecord, SessionCache, SessionsError
 from redis_sessions._core.commands import damage, stored_values
 from redis_sessions._core.commands.import_schema import REQUIRED
-from redis_sessions._core.protocol.keys import agent_keys, channel_keys, session_keys
+from redis_sessions._core.protocol.keys import (
+    agent_keys,
+    channel_keys,
+    entry_keys,
+    quarantine_index,
+    quarantine_keys,
+    session_keys,
+)
 from redis_sessions.cli.repair import Repair, Repairer
 from tests.attacks import test_damage
 from tests.support.command_line import run
@@ -87,13 +94,13 @@ def test_each_kind_of_damage_is_moved_and_told(cache: SessionCache, own: Server)
     client.set(channel_keys(namespace, "channel").channel, b"\xff")
     options = ("--url", own.url, "--namespace", namespace)
     looked = repair(cache, dry_run=True)
-    found = [one._asdict() for one in looked]
     assert {one.is_repaired for one in looked} == {False}
-    done = run("doctor", "--repair", *options)
+    done = run("doctor", "--repair", "--json", *options)
     assert done.returncode == 0, done.stderr
-    assert f"{len(found)} damaged, {len(found)} moved" in done.stdout
+    found = json.loads(done.stdout)["damaged"]
+    assert sorted((one["kind"], one["name"], one["problem"]) for one in found) == sorted(one[:3] for one in looked)
+    assert done.stderr.count(" audit: repair by ") == len(found)
     for one in found:
-        assert f"moved to {one['key']}: " in done.stdout
         assert client.exists(one["key"]), one
         assert 0 < client.pttl(one["key"]) <= 30 * 24 * 3600 * 1000
     kinds = sorted((one["kind"], one["name"]) for one in found)
@@ -156,6 +163,63 @@ def test_session_created_since_the_diagnosis_stays(
     assert repair(cache) == []
     assert cache.session("a").history()[0].content == "hello"
     assert own.client.keys("*quarantine*") == []
+
+
+def test_quarantine_keeps_each_repair_and_its_owner(cache: SessionCache, own: Server) -> None:
+    """A second repair of an ID overwrites nothing, and `forget` finds what is the user's, also without the session."""
+    key = session_keys(cache.namespace, "a").session
+    for user in ("mia7", "bob"):
+        cache.create("a", user_id=user).append({"role": "user", "content": user})
+        cache.session("a").state.put("x", user)
+        own.client.hset(key, "state.x", b"{" + user.encode())
+        (value,) = repair(cache)
+        own.client.hset(key, "counters", "x")
+        (whole,) = repair(cache)
+        assert len(own.client.keys("*quarantine-*")) == (3 if user == "mia7" else 6)
+    assert cache.forget("mia7").quarantined == 3
+    assert traces([own.client], "mia7") == []
+    assert own.client.hgetall(value.key) == {b"user": b"bob", b".state.x": b"{bob"}
+    assert own.client.hget(whole.key, "user") == b"bob"
+
+
+def test_quarantine_of_more_than_a_page_is_read(cache: SessionCache, own: Server) -> None:
+    """`forget` finds a moved session behind thousands of newer ones."""
+    cache.create("a", user_id="mia7")
+    own.client.hset(session_keys(cache.namespace, "a").session, "counters", "x")
+    repair(cache)
+    for first in range(0, 12_000, 4_000):
+        later = [
+            quarantine_keys(cache.namespace, session_keys(cache.namespace, f"s{n}"), 1)
+            for n in range(first, first + 4000)
+        ]
+        own.client.zadd(quarantine_index(cache.namespace).ids, {keys.session: 2e12 for keys in later})
+    assert cache.forget("mia7").quarantined == 1
+
+
+def test_key_of_another_type_is_moved_and_told(cache: SessionCache, own: Server) -> None:
+    """A repair goes on behind an index, a queue or a channel of another type, and each order is recorded."""
+    client, records = own.client, list[AuditRecord]()
+    with SessionCache.from_url(own.url, namespace=cache.namespace, audit=records.append) as cache:
+        cache.create("a", agent_id="ag").append(X)
+        cache.session("a").spawn("worker")
+        cache.conversation("channel")
+        cache.create("b")
+        cache._context.indexer.flush()
+        index = entry_keys(cache.namespace, "agent", "main", "ag")
+        queue = agent_keys(cache.namespace, "worker")
+        channel = channel_keys(cache.namespace, "channel")
+        for key in (index.active_created, index.active_updated, queue.ready):
+            client.set(key, "x", keepttl=True)
+        client.delete(channel.channel)
+        client.hset(channel.channel, "x", "y")
+        client.hset(session_keys(cache.namespace, "b").session, "counters", "x")
+        found = repair(cache)
+        assert repair(cache) == []
+    assert sorted(one.kind for one in found) == ["key"] * 4 + ["session"]
+    assert len({one.key for one in found}) == 5
+    assert all(client.exists(one.key) and client.pttl(one.key) > 0 for one in found)
+    assert [(one.action, one.session_id) for one in records if one.session_id] == [("repair", "b")]
+    assert len(records) == 5
 
 
 @pytest.mark.parametrize("at", range(3))

@@ -322,7 +322,7 @@ def test_categories_and_quarantined_data_of_others_stay(cache: SessionCache) -> 
     """A user's ID is the end of a category's path, and never a folder. A session of the same name is not the user's."""
     for category in ("users", "users/bob", "users/mia/notes", "users/mia"):
         cache.documents(category).put("plan", "x")
-    keys = quarantine_keys(cache.namespace, session_keys(cache.namespace, "mia"))
+    keys = quarantine_keys(cache.namespace, session_keys(cache.namespace, "mia"), 1)
     cache._executor.run(quarantine.keep(keys, {b"channel": b"x", b".state.x": b"of bob"}))
     for call in quarantine.enter(quarantine_index(cache.namespace), [keys.values], 1):
         cache._executor.run(call)
@@ -379,7 +379,7 @@ def test_parent_of_another_type_is_named(cache: SessionCache, clients: list[redi
 def test_transcript_without_its_session_is_deleted(
     cache: SessionCache, clients: list[redis.Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left of sessions whose hash was lost is deleted, in few calls."""
+    """All that is left of sessions whose hash was lost is deleted, in few calls."""
     monkeypatch.setattr(forgetting, "CREATION_GRACE_MS", 400)
     for number in range(60):
         cache.create(f"s{number}", user_id=MIA).append(X)

@@ -62,7 +62,7 @@ def test_failure_of_the_hook_is_logged(url: str, namespace: str, caplog: pytest.
 
     def hook(record: AuditRecord) -> None:
         calls.append(record.action)
-        raise RuntimeError("broke off")("the disk is full")
+        raise OSError("the disk is full")
 
     with SessionCache.from_url(url, namespace=namespace, audit=hook) as cache, caplog.at_level(logging.ERROR):
         cache.create("a")

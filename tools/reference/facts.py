@@ -154,12 +154,13 @@ KEY_FACTS = {
         "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, list, hash"
     ),
     "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
-    "<namespace>:{<tag>}:quarantine-session:<id>, quarantine-messages:<id>, quarantine-ledger:<id>": KeyFacts(
+    "<namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>": KeyFacts(
         "30 days", "`sessions/set_aside` (`doctor --repair`)", "hash, list, hash"
     ),
-    "<namespace>:{<tag>}:quarantine-values:<id>": KeyFacts(
+    "<namespace>:{<tag>}:quarantine-values:<ms>:<id>": KeyFacts(
         "30 days from the last repair", "`sessions/replace_values`, `quarantine/keep` (`doctor --repair`)"
     ),
+    "<namespace>:{<tag>}:quarantine-key:<ms>:<id>": KeyFacts("30 days", "`doctor --repair` (RENAME)"),
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
         _INDEX_TTL, "`indexes/put_entries`"
     ),

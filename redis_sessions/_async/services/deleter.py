@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
 
 from ..._core.commands import loops, sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
-from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import InvalidTransition, SessionDamaged, SessionReplaced, SessionsError
+from ...errors import InvalidTransition, SessionDamaged, SessionReplaced
 from ..transport import tasks
-from ..transport.executor import Executor
 from .context import CacheContext
+from .typed_calls import run_typed
 
-T = TypeVar("T")
 _log = logging.getLogger("redis_sessions")
 _BATCH = 400
 _MAX_ROUNDS = 8
@@ -92,16 +89,6 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
 async def read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
     """Return what a damaged session says of its place: nothing if its key is not a hash."""
     return await run_typed(context.executor, stored_values.read_identity(keys), UNREADABLE)
-
-
-async def run_typed(executor: Executor, call: Call[T], default: T) -> T:
-    """Return the result of a call, or the default if its key has another type than the library gives it."""
-    try:
-        return await executor.run(call)
-    except SessionsError as problem:
-        if not stored_values.is_wrong_type(problem):
-            raise
-        return default
 
 
 def _runs(gone: list[Member], members: list[Member], root: str) -> list[str]:

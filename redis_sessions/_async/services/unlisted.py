@@ -21,7 +21,7 @@ from ..._core.protocol.transport_errors import TransportError
 from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from ..transport.executor import Executor
 from .context import CacheContext
-from .deleter import run_typed
+from .typed_calls import run_typed
 
 _BATCH = 200
 _PAGE = 1000

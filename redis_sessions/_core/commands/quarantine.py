@@ -11,8 +11,8 @@ from ..protocol.scripts import script
 
 QUARANTINE_MS = 30 * 24 * 3600 * 1000
 """The time for which damaged data is kept."""
-MAX_ENTRIES = 10_000
-"""The number of keys that the index of the quarantine names. Older ones are not named any more."""
+PAGE = 1000
+"""The number of keys of the quarantine that a call reads."""
 
 
 class Quarantined(NamedTuple):
@@ -20,7 +20,7 @@ class Quarantined(NamedTuple):
 
     key: str
     kind: str
-    """session, messages, ledger or values."""
+    """session, messages, ledger, values or key."""
     keys: QuarantineKeys
 
     @property
@@ -29,20 +29,29 @@ class Quarantined(NamedTuple):
         return self.keys.id
 
 
-def list_entries(index: IndexKeys, namespace: str) -> Call[list[Quarantined]]:
-    """Read the keys of the quarantine, the newest first. Some may have expired."""
+def list_keys(index: IndexKeys, first: int) -> Call[list[bytes]]:
+    """Read keys of the quarantine by their places, up to 1,000, the oldest first. Some may have expired."""
+    return Call(("ZRANGE", index.ids, first, first + PAGE - 1), index, list, writes=False)
 
-    def read(reply: list[bytes]) -> list[Quarantined]:
-        found = [(key, quarantined_key_of(namespace, key)) for key in reply]
-        return [Quarantined(key.decode(), *one) for key, one in found if one is not None]
 
-    return Call(("ZREVRANGEBYSCORE", index.ids, "+inf", "-inf", "LIMIT", 0, MAX_ENTRIES), index, read, writes=False)
+def entries_of(namespace: str, keys: Sequence[bytes]) -> list[Quarantined]:
+    """Return what keys of the quarantine hold."""
+    found = [(key, quarantined_key_of(namespace, key)) for key in keys]
+    return [Quarantined(key.decode(), *one) for key, one in found if one is not None]
 
 
 def keep(keys: QuarantineKeys, values: Mapping[bytes, bytes]) -> Call[None]:
     """Keep values for 30 days, before they are removed where they were."""
     named = [part for pair in values.items() for part in pair]
     return invoke(script("quarantine/keep"), keys, lambda reply: None, keep_ms=QUARANTINE_MS, rest=named)
+
+
+def move(key: str, keys: QuarantineKeys) -> list[Call[None]]:
+    """Move a key of another type than the library gives it."""
+    return [
+        Call(("RENAME", key, keys.key), keys, lambda reply: None),
+        Call(("PEXPIRE", keys.key, QUARANTINE_MS), keys, lambda reply: None),
+    ]
 
 
 def enter(index: IndexKeys, keys: Sequence[str], now_ms: int) -> list[Call[None]]:
@@ -56,7 +65,7 @@ def enter(index: IndexKeys, keys: Sequence[str], now_ms: int) -> list[Call[None]
 
 
 def read_user(entry: Quarantined) -> Call[str]:
-    """Read the user of a session in the quarantine, or ''."""
+    """Read the user of a session, or of its values, in the quarantine, or ''."""
     return Call(
         ("HGET", entry.key, "user"), entry.keys, lambda reply: reply.decode(errors="replace") if reply else "",
         writes=False,
@@ -75,9 +84,9 @@ def delete_values(keys: QuarantineKeys) -> Call[int]:
 
 def delete(keys: QuarantineKeys) -> Call[int]:
     """Delete all keys of a session, a queue or an index in the quarantine."""
-    return Call(("DEL", keys.session, keys.messages, keys.ledger, keys.values), keys, int)
+    return Call(("DEL", *keys[2:]), keys, int)
 
 
 def leave(index: IndexKeys, keys: QuarantineKeys) -> Call[int]:
     """Take the keys of a session, a queue or an index out of the index of the quarantine."""
-    return Call(("ZREM", index.ids, keys.session, keys.messages, keys.ledger, keys.values), index, int)
+    return Call(("ZREM", index.ids, *keys[2:]), index, int)

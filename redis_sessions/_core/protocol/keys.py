@@ -15,9 +15,12 @@
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
                                           hash     a session that is being imported
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
-    <namespace>:{<tag>}:quarantine-session:<id>, quarantine-messages:<id>, quarantine-ledger:<id>
+    <namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>
                                           hash     a damaged session, as it was stored
-    <namespace>:{<tag>}:quarantine-values:<id>   hash   damaged values of a session, or members of a queue, by their places
+    <namespace>:{<tag>}:quarantine-values:<ms>:<id>
+                                          hash     damaged values of a session, or members of a queue, by their places
+    <namespace>:{<tag>}:quarantine-key:<ms>:<id>
+                                          any      a zset of a queue or an index, or a channel, of another type
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
     <namespace>:{quarantine}:keys         zset     keys of the quarantine by the time at which they were made
@@ -148,7 +151,7 @@ class IndexKeys(NamedTuple):
 
 
 class QuarantineKeys(NamedTuple):
-    """The keys to which damaged data of one session or queue is moved, in its slot."""
+    """The keys to which one repair moves damaged data of one session or queue, in its slot."""
 
     id: str
     tag: str
@@ -156,6 +159,7 @@ class QuarantineKeys(NamedTuple):
     messages: str
     ledger: str
     values: str
+    key: str
 
 
 class DocumentKeys(NamedTuple):
@@ -227,21 +231,23 @@ def import_keys(namespace: str, root: str, nonce: str) -> ImportKeys:
 
 
 def quarantined_key_of(namespace: str, key: bytes) -> tuple[str, QuarantineKeys] | None:
-    """Return the kind of a key of the quarantine (session, messages, ledger or values) with the keys it belongs to, or None."""
+    """Return the kind of a key of the quarantine, such as session, with all keys of its repair, or None."""
     prefix, _, rest = key.decode(errors="replace").partition("}:quarantine-")
-    tag, (kind, _, id) = prefix.removeprefix(f"{namespace}:{{"), rest.partition(":")
-    found = _quarantine_keys(namespace, tag, id)
+    kind, at_ms, id = (*rest.split(":", 2), "", "")[:3]
+    found = _quarantine_keys(namespace, prefix.removeprefix(f"{namespace}:{{"), id, at_ms)
     return (kind, found) if kind in found._fields[2:] and getattr(found, kind).encode() == key else None
 
 
-def quarantine_keys(namespace: str, keys: SessionKeys | AgentKeys | ChannelKeys | EntryKeys) -> QuarantineKeys:
-    """Return the keys to which damaged data of a session, a queue, a channel or an index is moved."""
-    return _quarantine_keys(namespace, keys.tag, keys.id.strip())
+def quarantine_keys(
+    namespace: str, keys: SessionKeys | AgentKeys | ChannelKeys | EntryKeys, at_ms: int
+) -> QuarantineKeys:
+    """Return the keys to which the repair of a time moves damaged data of a session, a queue, a channel or an index."""
+    return _quarantine_keys(namespace, keys.tag, keys.id.strip(), str(at_ms))
 
 
-def _quarantine_keys(namespace: str, tag: str, id: str) -> QuarantineKeys:
+def _quarantine_keys(namespace: str, tag: str, id: str, at_ms: str) -> QuarantineKeys:
     prefix = f"{namespace}:{{{tag}}}:quarantine"
-    return QuarantineKeys(id, tag, *[f"{prefix}-{kind}:{id}" for kind in QuarantineKeys._fields[2:]])
+    return QuarantineKeys(id, tag, *[f"{prefix}-{kind}:{at_ms}:{id}" for kind in QuarantineKeys._fields[2:]])
 
 
 def quarantine_index(namespace: str) -> IndexKeys:

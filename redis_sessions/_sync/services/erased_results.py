@@ -5,16 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..._core.commands import import_staging, stored_values, tree_room, trees
+from ..._core.commands import import_staging, sessions, stored_values, tree_room, trees
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
-from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, StoreError
+from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, SessionsError, StoreError
 from .context import CacheContext
 
 _MAX_ATTEMPTS = 50
 _BATCH = 100
+
+
+def end(context: CacheContext, top: SessionFacts) -> None:
+    """End a session that has a parent, so that its result is in the parent before the text is removed there."""
+    if "finished" in top.fields:
+        return
+    keys = session_keys(context.namespace, top.id)
+    keys.set_ancestors(top.ancestors)
+    try:
+        change = context.executor.run(sessions.set_status(keys, top.incarnation, "", "cancelled", "deleted"))
+    except SessionsError:
+        return  # it ended, or is damaged: the deletion says so
+    if change.members:
+        context.run_queues.finalize_members(keys, change.members)
 
 
 def erase_results(context: CacheContext, top: SessionFacts) -> int:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from ..._core.commands import (
-    conversations,
     forgetting,
     index_entries,
     loops,
-    quarantine,
     sessions,
     stored_values,
     trees,
@@ -22,25 +20,24 @@ from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import (
     EntryKeys,
-    QuarantineKeys,
     SessionKeys,
-    channel_keys,
     index_keys,
-    quarantine_index,
     session_keys,
 )
-from ...errors import InvalidInput, SessionDamaged, SessionReplaced, SessionsError
+from ...errors import SessionDamaged, SessionReplaced, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
 from . import erased_results, unlisted
 from .context import CacheContext
-from .deleter import delete_session, run_typed
+from .deleter import delete_session
+from .forgotten_channels import forget_channel
+from .typed_calls import checked, remove_all, run_all, run_typed
+from .user_quarantine import UserQuarantine
 from .worker_registry import leave_workers
 
-T = TypeVar("T")
 _COUNTED = (
-    "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents", "quarantined",
+    "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents",
 )  # fmt: skip
 _BATCH = 100
 _MISTYPED = b"\0"
@@ -57,7 +54,7 @@ class Forgetting:
         self._user = user
         self._began_us = 0
         self._counts = dict.fromkeys(_COUNTED, 0)
-        self._quarantined: dict[str, QuarantineKeys] = {}
+        self._quarantine = UserQuarantine(context, user)
         self._categories: list[str] = []
         self._forgotten: set[str] = set()
         self._ids: list[str] = []
@@ -71,7 +68,7 @@ class Forgetting:
     def run(self, *, find_unlisted: bool, documents: bool) -> ForgetResult:
         """Forget the user. Return what was removed."""
         self._began_us = self._now_us()
-        self._forget_quarantined()
+        self._quarantine.forget_own()
         if find_unlisted:
             for ids in unlisted.sessions_of(self._context, self._user):
                 self._forget_batch(ids)
@@ -80,7 +77,7 @@ class Forgetting:
                 self._forget_listed(index, zset)
         self._await_creations()
         self._counts["worker_records"] += leave_workers(self._executor, self._context.namespace)
-        self._forget_channel(self._user, "")
+        self._counts["channels"] += forget_channel(self._context, self._user, self._forgotten)
         if find_unlisted:
             channels, places = unlisted.remove_traces(self._context, self._user, self._forgotten)
             self._counts["channels"] += channels
@@ -95,7 +92,7 @@ class Forgetting:
         """Return what was removed so far."""
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
-            remaining=len(self._newer), **self._counts,
+            quarantined=self._quarantine.removed, remaining=len(self._newer), **self._counts,
         )  # fmt: skip
 
     # -- sessions ----------------------------------------------------------------------------------------------------
@@ -148,24 +145,25 @@ class Forgetting:
             elif id in recent:
                 stays.append(id)
         self._forget_rest([id for id in others if id not in stays and found[id] is None])
-        self._remove_entries([index], [id for id in ids if id not in stays])
+        self._counts["index_entries"] += remove_all(self._context, [([index], [id for id in ids if id not in stays])])
         return stays
 
     def _forget_rest(self, ids: Sequence[str]) -> None:
         """Delete what is left of sessions whose hash is gone, perhaps lost by the server: transcripts, ledgers, entries."""
         gone = [session_keys(self._context.namespace, id) for id in ids]
-        self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in gone])
-        self._remove_all([(self._shared(keys), [keys.id]) for keys in gone])
+        run_all(self._executor, [stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in gone])
+        self._counts["index_entries"] += remove_all(self._context, [(self._shared(keys), [keys.id]) for keys in gone])
         for id in ids:
-            if id in self._quarantined:
-                self._forget_quarantined_keys(id)
+            self._quarantine.forget_of(id)
 
     def _forget_mistyped(self) -> None:
-        """Delete what is no session although an index of the user names it."""
+        """Delete keys of another type that an index of the user names as sessions."""
         ids, self._mistyped = self._mistyped, []
         everything = [session_keys(self._context.namespace, id) for id in ids]
-        self._run([stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in everything])
-        self._remove_all([(self._shared(keys), [keys.id]) for keys in everything])
+        run_all(self._executor, [stored_values.set_aside(keys, stored_values.NO_SESSION) for keys in everything])
+        self._counts["index_entries"] += remove_all(
+            self._context, [(self._shared(keys), [keys.id]) for keys in everything]
+        )
         self._forgotten.update(ids)
         self._ids += ids[: MAX_FORGOTTEN_IDS - len(self._ids)]
 
@@ -176,7 +174,7 @@ class Forgetting:
         """Return the IDs whose entries may belong to sessions that are being created, or are about to belong to the user."""
         if not ids:
             return set()
-        times = self._run([call for id in ids for call in forgetting.entry_times(index, id)])
+        times = run_all(self._executor, [call for id in ids for call in forgetting.entry_times(index, id)])
         limit = self._now_us() - CREATION_GRACE_MS * 1000
         each = len(index) - 2
         return {id for at, id in enumerate(ids) if max(times[at * each : (at + 1) * each]) > limit}
@@ -206,7 +204,7 @@ class Forgetting:
         below = self._read_below(top)
         everything = [top, *below]
         if top.ancestors:
-            self._end(top)
+            erased_results.end(self._context, top)
             try:
                 self._counts["results"] += erased_results.erase_results(self._context, top)
             except SessionDamaged as problem:
@@ -237,18 +235,6 @@ class Forgetting:
                 return one
         return facts
 
-    def _end(self, top: SessionFacts) -> None:
-        """End a session that has a parent, so that its result is in the parent before the text is removed there."""
-        if "finished" in top.fields:
-            return
-        keys = self._keys(top)
-        try:
-            change = self._executor.run(sessions.set_status(keys, top.incarnation, "", "cancelled", "deleted"))
-        except SessionsError:
-            return  # it ended, or is damaged: the deletion says so
-        if change.members:
-            self._context.run_queues.finalize_members(keys, change.members)
-
     def _read_below(self, top: SessionFacts) -> list[SessionFacts]:
         try:
             members = self._executor.run(trees.list_members(self._keys(top), "", recursive=True))
@@ -267,42 +253,18 @@ class Forgetting:
             calls += forgetting.leave_queues(namespace, one)
             if "lease" in one.fields:
                 calls.append(forgetting.leave_leases(index_keys(namespace, "leases"), one.id))
-        self._counts["queue_entries"] += sum(self._run(calls))
+        self._counts["queue_entries"] += sum(run_all(self._executor, calls))
         own_indexes = forgetting.user_indexes(namespace, self._user)
         self._remove_entries_of(found, own_indexes)
         for one in found:
-            if one.id in self._quarantined:
-                self._forget_quarantined_keys(one.id)
+            self._quarantine.forget_of(one.id)
             if "channel" in one.fields:
-                self._forget_channel(one.text("channel"), one.id)
+                self._counts["channels"] += forget_channel(
+                    self._context, one.text("channel"), {one.id, *self._forgotten}
+                )
         own = [one.id for one in found if one.user == self._user]
         if own:
-            self._run([call for index in own_indexes for call in forgetting.mark_entries(index, own)])
-
-    def _forget_quarantined(self) -> None:
-        """Delete the sessions of the user that a repair moved out of the way."""
-        index = quarantine_index(self._context.namespace)
-        entries = self._executor.run(quarantine.list_entries(index, self._context.namespace))
-        self._quarantined = {one.id: one.keys for one in entries}
-        whole = [one for one in entries if one.kind == "session"]
-        users = self._executor.run_many([quarantine.read_user(one) for one in whole])
-        for one, user in zip(whole, users, strict=True):
-            if user == self._user:
-                self._forget_quarantined_keys(one.id)
-        if f"user {self._user}" in self._quarantined:
-            self._forget_quarantined_keys(f"user {self._user}")
-        if self._user in self._quarantined:
-            self._forget_quarantined_channel(self._quarantined[self._user])
-
-    def _forget_quarantined_channel(self, keys: QuarantineKeys) -> None:
-        """Delete the channel that has the user's ID as its name. A session or an agent of that name can be another user's."""
-        if self._executor.run(quarantine.is_channel(keys)):
-            self._counts["quarantined"] += self._executor.run(quarantine.delete_values(keys))
-
-    def _forget_quarantined_keys(self, id: str) -> None:
-        keys = self._quarantined[id]
-        self._counts["quarantined"] += self._executor.run(quarantine.delete(keys))
-        self._executor.run(quarantine.leave(quarantine_index(self._context.namespace), keys))
+            run_all(self._executor, [call for index in own_indexes for call in forgetting.mark_entries(index, own)])
 
     def _note_forgotten(self, found: Sequence[SessionFacts]) -> None:
         """Remove the index entries of sessions that are deleted, and what was written while they were deleted."""
@@ -311,29 +273,18 @@ class Forgetting:
             self._counts["messages"] += one.messages
             if len(self._ids) < MAX_FORGOTTEN_IDS:
                 self._ids.append(one.id)
-        self._run([loops.discard(self._keys(one)) for one in found])
+        run_all(self._executor, [loops.discard(self._keys(one)) for one in found])
         self._remove_entries_of(found, ())
         namespace = self._context.namespace
         working = [one for one in found if "run" in one.fields or "lease" in one.fields]
-        self._run([call for one in working for call in forgetting.leave_queues(namespace, one)])
+        run_all(self._executor, [call for one in working for call in forgetting.leave_queues(namespace, one)])
 
     def _remove_entries_of(self, found: Sequence[SessionFacts], but: Sequence[EntryKeys]) -> None:
         """Remove sessions from the indexes that list them, but for some indexes."""
         listed = [(one.id, one.record.entries(self._context.namespace, self._keys(one).tag)) for one in found]
-        self._remove_all([([index for index in entries if index not in but], [id]) for id, entries in listed])
-
-    def _forget_channel(self, channel: str, id: str) -> None:
-        """Forget a channel that talks in a forgotten session, or in one that is gone."""
-        try:
-            keys = channel_keys(self._context.namespace, channel)
-        except InvalidInput:
-            return
-        current = run_typed(self._executor, conversations.current_id(keys), "")
-        if not current:
-            return
-        is_forgotten = current in (id, *self._forgotten)
-        if is_forgotten or not self._executor.run(index_entries.exists(session_keys(self._context.namespace, current))):
-            self._counts["channels"] += self._executor.run(conversations.remove(keys, current))
+        self._counts["index_entries"] += remove_all(
+            self._context, [([index for index in entries if index not in but], [id]) for id, entries in listed]
+        )
 
     def _forget_documents(self) -> None:
         """Delete the categories of documents whose path ends with the user's ID."""
@@ -364,36 +315,4 @@ class Forgetting:
         calls = [forgetting.read_facts(session_keys(self._context.namespace, id)) for id in ids]
         found = self._executor.run_many(calls)
         self._mistyped = [id for id, one in zip(ids, found, strict=True) if stored_values.is_wrong_type(one)]
-        return {id: _checked(one, None) for id, one in zip(ids, found, strict=True)}
-
-    def _remove_entries(self, indexes: Sequence[EntryKeys], ids: Sequence[str]) -> None:
-        if ids:
-            self._remove_all([(indexes, ids)])
-
-    def _remove_all(self, places: Sequence[tuple[Sequence[EntryKeys], Sequence[str]]]) -> None:
-        """Remove sessions from indexes. An index of another type holds no entries, and stops no other one."""
-        now_us = self._now_us()
-        for is_separate in (self._context.run_queues.is_separate, True):
-            calls = [
-                call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
-            ]  # fmt: skip
-            results = self._run(calls, mistyped=-1)
-            self._counts["index_entries"] += sum(one for one in results if one > 0)
-            if is_separate or -1 not in results:
-                return
-
-    def _run(self, calls: Sequence[Call[Any]], mistyped: int = 0) -> list[Any]:
-        """Return the results of calls, 400 a round trip. `mistyped`: the result for a key of another type."""
-        results: list[Any] = []
-        for first in range(0, len(calls), 4 * _BATCH):
-            results += self._executor.run_many(calls[first : first + 4 * _BATCH])
-        return [_checked(one, mistyped) for one in results]
-
-
-def _checked(result: T | SessionsError, default: T) -> T:
-    """Return the result of a call, or the default for a key of another type. Raise any other error."""
-    if not isinstance(result, SessionsError):
-        return result
-    if stored_values.is_wrong_type(result):
-        return default
-    raise result
+        return {id: checked(one, None) for id, one in zip(ids, found, strict=True)}

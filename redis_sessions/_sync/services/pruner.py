@@ -23,7 +23,7 @@ class Pruner:
         self._context = context
         self._lister = lister
         self.removed = 0
-        """How many roots were deleted, or counted."""
+        """The number of roots that were deleted, or counted."""
         self._limit_us = 0
         """The time of the last update below which sessions are beyond the limits, as far as that is known."""
 

@@ -1,0 +1,27 @@
+"""Forget a channel of a forgotten session."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..._core.commands import conversations, index_entries
+from ..._core.protocol.keys import channel_keys, session_keys
+from ...errors import InvalidInput
+from .context import CacheContext
+from .typed_calls import run_typed
+
+
+async def forget_channel(context: CacheContext, channel: str, forgotten: Collection[str]) -> int:
+    """Forget a channel that talks in a forgotten session, or in one that is gone. Return how many there were."""
+    try:
+        keys = channel_keys(context.namespace, channel)
+    except InvalidInput:
+        return 0
+    current = await run_typed(context.executor, conversations.current_id(keys), "")
+    if not current:
+        return 0
+    is_forgotten = current in forgotten
+    if is_forgotten or not await context.executor.run(index_entries.exists(session_keys(context.namespace, current))):
+        removed = await context.executor.run(conversations.remove(keys, current))
+        return int(removed)
+    return 0

@@ -1,0 +1,58 @@
+"""Calls that meet keys of another type than the library gives them, which another program made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from ..._core.commands import index_entries, stored_values
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import EntryKeys
+from ...errors import SessionsError
+from ..transport.executor import Executor
+from .context import CacheContext
+
+T = TypeVar("T")
+_BATCH = 400
+
+
+async def run_typed(executor: Executor, call: Call[T], default: T) -> T:
+    """Return the result of a call, or the default if its key has another type than the library gives it."""
+    try:
+        return await executor.run(call)
+    except SessionsError as problem:
+        if not stored_values.is_wrong_type(problem):
+            raise
+        return default
+
+
+async def run_all(executor: Executor, calls: Sequence[Call[Any]], mistyped: int = 0) -> list[Any]:
+    """Return the results of calls, 400 a round trip. `mistyped`: the result for a key of another type."""
+    results: list[Any] = []
+    for first in range(0, len(calls), _BATCH):
+        results += await executor.run_many(calls[first : first + _BATCH])
+    return [checked(one, mistyped) for one in results]
+
+
+def checked(result: T | SessionsError, default: T) -> T:
+    """Return the result of a call, or the default for a key of another type. Raise any other error."""
+    if not isinstance(result, SessionsError):
+        return result
+    if stored_values.is_wrong_type(result):
+        return default
+    raise result
+
+
+async def remove_all(context: CacheContext, places: Sequence[tuple[Sequence[EntryKeys], Sequence[str]]]) -> int:
+    """Remove sessions from indexes. Return how many entries there were. An index of another type stops no other one."""
+    removed, places = 0, [(indexes, ids) for indexes, ids in places if ids]
+    now_us = await context.executor.run(index_entries.server_time(context.namespace))
+    for is_separate in (context.run_queues.is_separate, True):
+        calls = [
+            call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
+        ]  # fmt: skip
+        results = await run_all(context.executor, calls, mistyped=-1)
+        removed += sum(one for one in results if one > 0)
+        if is_separate or -1 not in results:
+            break
+    return removed
