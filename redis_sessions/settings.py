@@ -315,9 +315,7 @@ class StorageBounds(BaseModel):
         if isinstance(given, StorageBounds):
             return given
         if not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
-            raise InvalidInput(
-                name="bounds", detail=f"must be StorageBounds or a mapping, by names of bounds, got {given!r}"
-            )
+            raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping, got {given!r}")
         return cls(**given)
 
     def __init__(self, **given: int) -> None:
