@@ -249,7 +249,7 @@ class StorageBounds(BaseModel):
     """The bounds of what a cache stores. Text and JSON are measured in bytes of UTF-8.
 
     The client refuses a larger value with InvalidInput. A script refuses a larger total with BoundExceeded. Both write nothing.
-    Messages, inboxes and documents have others, too: `max_message_bytes`, `max_inbox` and `max_document_bytes`.
+    Messages, inboxes and documents have bounds of their own: `max_message_bytes`, `max_inbox` and `max_document_bytes`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -284,8 +284,6 @@ class StorageBounds(BaseModel):
     """Messages of one append or edit."""
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""
-    inbox_bytes: int = _bytes(2 * 1024 * 1024)
-    """All that waits in the inbox of one session, as stored. One message fits in any case, and results are not refused."""
     loops: int = _count(1000, 100_000)
     """Loops of a session."""
     loop_config_bytes: int = _bytes(16 * 1024)
@@ -316,8 +314,8 @@ class StorageBounds(BaseModel):
             return DEFAULT_BOUNDS
         if isinstance(given, StorageBounds):
             return given
-        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping from names, got {given!r}")
+        if not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+            raise InvalidInput(name="bounds", detail=f"must be StorageBounds or a mapping, got {given!r}")
         return cls(**given)
 
     def __init__(self, **given: int) -> None:

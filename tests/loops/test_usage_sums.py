@@ -41,7 +41,7 @@ def test_metadata_that_is_no_object_is_refused(metadata: Any) -> None:
 
 def test_bound_without_a_name_is_refused() -> None:
     """The keys of bounds are names."""
-    with pytest.raises(InvalidInput, match="names of bounds"):
+    with pytest.raises(InvalidInput, match="a mapping, got {1: 2}"):
         SessionCache.from_url("fake://", bounds={1: 2})  # type: ignore[dict-item]
 
 
