@@ -83,7 +83,7 @@ def train(
 
 
 def _payloads(cache: SessionCache, left: int) -> Iterator[bytes]:
-    """Yield payloads of readable sessions, up to so many bytes in all."""
+    """Yield payloads of readable sessions, `left` bytes in all."""
     for row in cache.iter_sessions():
         try:
             history = cache.session(row.id).history(1000, skip_damaged=True)

@@ -22,7 +22,7 @@ from ...models.transfer import ReencryptResult
 from .context import CacheContext
 
 _PROBLEMS = (DecryptionError, CodecMissing, InvalidInput, InvalidState, SessionDamaged)
-"""What is wrong with one session or category, so that the others are stored again."""
+"""Errors of one session or category, which do not stop the others."""
 
 
 def checked_codecs(context: CacheContext) -> Chain:

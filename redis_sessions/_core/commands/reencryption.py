@@ -39,7 +39,7 @@ _MAX_LARGE = 10
 """Messages in fields, and documents, that are read at once."""
 _MAX_REPLACED = 50
 _MAX_REPLACED_BYTES = 1024 * 1024
-"""One call replaces at most so many values and bytes, or a single larger value."""
+"""Limits of the values and bytes that one call replaces. A single value may be larger."""
 
 
 class StoredValue(NamedTuple):

@@ -104,7 +104,7 @@ class Chain:
 
     @property
     def can_bind(self) -> bool:
-        """Whether a codec of the chain binds values to their place."""
+        """True if a codec of the chain binds values to their place."""
         return any(getattr(codec, "binds", False) for codec in self.codecs)
 
     def is_bound(self, value: bytes) -> bool:
