@@ -41,13 +41,13 @@ def test_metadata_that_is_no_object_is_refused(metadata: Any) -> None:
 
 def test_bound_without_a_name_is_refused() -> None:
     """The keys of bounds are names."""
-    with pytest.raises(InvalidInput, match="a mapping, got {1: 2}"):
+    with pytest.raises(InvalidInput, match=r"a mapping, got \{1: 2\}"):
         SessionCache.from_url("fake://", bounds={1: 2})  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("group", ["[1]", '{"nope":1}', '{"selected":5}'])
 def test_damaged_group_is_reported_as_damage(group: str) -> None:
-    """A group that is no selection raises SessionDamaged when the ledger is read."""
+    """A damaged group raises SessionDamaged when the ledger is read."""
     with SessionCache.from_url("fake://") as cache:
         session = cache.create("a")
         session.start_loop("l", group="g")

@@ -273,7 +273,7 @@ def test_unknown_bound_is_refused() -> None:
     """An unknown bound is refused with the names of all bounds, and so is what is neither bounds nor a mapping."""
     with pytest.raises(InvalidInput, match=r"bounds\.tag: is not a bound; valid bounds are agents, .*variables_bytes"):
         SessionCache.from_url("fake://", bounds={"tag": 1})
-    with pytest.raises(InvalidInput, match="bounds: must be StorageBounds or a mapping from names, got 5"):
+    with pytest.raises(InvalidInput, match="bounds: must be StorageBounds or a mapping, got 5"):
         SessionCache.from_url("fake://", bounds=5)  # type: ignore[arg-type]
     assert StorageBounds(name_bytes=MAX_WIRE_BYTES).name_bytes == MAX_WIRE_BYTES
     with pytest.raises(SessionsError, match=r"bounds\.name_bytes"):
