@@ -284,6 +284,8 @@ class StorageBounds(BaseModel):
     """Messages of one append or edit."""
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""
+    inbox_bytes: int = _bytes(2 * 1024 * 1024)
+    """All messages that wait in one inbox, as stored. One message fits in any case. Results of children are never refused."""
     loops: int = _count(1000, 100_000)
     """Loops of a session."""
     loop_config_bytes: int = _bytes(16 * 1024)
@@ -325,9 +327,8 @@ class StorageBounds(BaseModel):
         except ValidationError as problem:
             first = problem.errors()[0]
             name = str(first["loc"][0])
-            raise InvalidInput(
-                name=f"bounds.{name}", detail=_expected_bound(type(self), name, first["input"])
-            ) from None
+            detail = _expected_bound(type(self), name, first["input"])
+            raise InvalidInput(name=f"bounds.{name}", detail=detail) from None
 
 
 def _expected_bound(bounds: type[BaseModel], name: str, found: object) -> str:
