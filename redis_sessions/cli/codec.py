@@ -57,7 +57,7 @@ def train(
             "--messages", min=10, max=1_000_000, help="The number of messages to learn from, the newest sessions first."
         ),
     ] = 20_000,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file. Default: refuse it.")] = False,
     codecs: Codecs = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,

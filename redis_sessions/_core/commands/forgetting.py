@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..protocol.call import Call
-from ..protocol.ids import check_id
+from ..protocol.ids import check_id, is_incarnation
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import (
     SHARDS,
@@ -40,7 +40,8 @@ class SessionFacts(NamedTuple):
     @property
     def incarnation(self) -> str:
         """The incarnation, or '' when the session is damaged."""
-        return self.text("incarnation")
+        found = self.text("incarnation")
+        return found if is_incarnation(found) else ""
 
     @property
     def user(self) -> str:
