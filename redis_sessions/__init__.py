@@ -17,6 +17,7 @@ from ._sync.api.run import Run
 from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
+from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
     BoundExceeded,
@@ -84,7 +85,7 @@ from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
 from .models.workers import WorkerInfo
-from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings, StorageBounds
+from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
 
 __version__ = "0.1.0"
 __all__ = [

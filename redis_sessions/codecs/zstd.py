@@ -8,8 +8,8 @@ from typing import Any
 
 from .._core.protocol.chain import Binding
 from .._durations import whole
+from ..bounds import MAX_WIRE_BYTES
 from ..errors import CodecMissing, InvalidInput
-from ..settings import MAX_WIRE_BYTES
 from ._imports import required
 
 MIN_BYTES = 32

@@ -91,11 +91,6 @@ class MessageFormat(ABC):
 
 _formats: list[MessageFormat] = []
 _PLAIN_KEYS = {"role", "content"}
-_PLAIN_FACTS = {
-    "user": Facts("user_message"),
-    "assistant": Facts("assistant_message"),
-    "system": Facts("system_message"),
-}
 _own_formats: list[MessageFormat] = []
 _format_of_shape: dict[Hashable, MessageFormat] = {}
 """The format that was found for each shape of payload, so that it is asked first."""

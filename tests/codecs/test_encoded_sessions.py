@@ -11,6 +11,7 @@ from redis_sessions import AsyncSessionCache, CodecMissing, DecryptionError, Inv
 from redis_sessions._core.protocol.call import Call
 from redis_sessions.codecs import AesGcm, KeyRing, Zstd
 from tests.codecs.conftest import OpenCache, cipher
+from tests.conftest import REAL_ENGINES
 
 SECRET = "the marker is zanzibar, and the text is long enough to be compressed: zanzibar zanzibar zanzibar"
 
@@ -264,10 +265,9 @@ def test_inbox_is_decoded(open_cache: OpenCache) -> None:
     assert contents(other) == [SECRET]
 
 
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server belongs to one client
 def test_async_cache_reads_what_the_sync_cache_wrote(open_cache: OpenCache, url: str, namespace: str) -> None:
     """Both clients share sessions that are encoded."""
-    if url.startswith("fake://"):
-        pytest.skip("a fake server belongs to one client")
     first = open_cache().create("a")
     first.append(user())
     second = first.fork()

@@ -11,7 +11,7 @@ from redis_sessions import InvalidState
 from redis_sessions._core.commands.import_values import is_payload
 from redis_sessions._core.protocol.codec import decode
 from redis_sessions._core.protocol.keys import session_keys
-from redis_sessions._core.protocol.result_records import MemberResult, ResultRecord
+from redis_sessions._core.protocol.result_records import ResultRecord
 
 RECORD = ResultRecord("c-1", "0123456789ab", "bags", "worker", "completed", "1.500", b"", b"", b'"belt 4"')
 TEMPLATE = b'{"type":"function_call_output","call_id":"c","output":"@text@","metadata":"@facts@"}'
@@ -51,16 +51,12 @@ def test_template_is_filled() -> None:
     assert is_payload(bytes(record))
 
 
-def test_message_of_a_version_before_is_read() -> None:
-    """A stored message with a JSON object as payload is read as it is, and so is a kept result."""
+def test_payload_of_a_caller_under_the_batch_of_a_result_is_read() -> None:
+    """A message with a JSON object as payload is read as it is, also with the batch ID of a child's result."""
     keys = session_keys("sessions", "s")
     payload = {"role": "user", "content": "[bags completed]", "metadata": {"subagent": FACTS}}
     message = decode(b"8V`R-!!0u@5 ~0123456789ab.result " + json.dumps(payload).encode(), 1, "i", keys)
     assert message.payload == payload
-    kept = MemberResult.parse(b'{"reason":"done","result":{"a":1}}')
-    assert kept.facts() == {"reason": "done", "result": {"a": 1}}
-    assert MemberResult.parse(bytes(kept)) == kept
-    assert MemberResult.parse(b'{"reason":null,"result":null}').facts() == {"reason": None, "result": None}
 
 
 DAMAGED = [

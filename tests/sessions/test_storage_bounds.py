@@ -20,7 +20,7 @@ from redis_sessions import (
 )
 from redis_sessions._core.commands import trees
 from redis_sessions._core.protocol.call import Call
-from redis_sessions.settings import MAX_WIRE_BYTES
+from redis_sessions.bounds import MAX_WIRE_BYTES
 
 Write = Callable[[Any, int], None]
 """Stores a value of a size in a cache."""

@@ -11,7 +11,7 @@ LAYERS = (
     ("errors",),
     ("_durations", "_fork", "_pickling", "_signals"),
     ("models",),
-    ("settings",),
+    ("bounds", "settings"),
     ("_embedded",),
     ("_url", "_url_options", "engines"),
     ("_core.protocol",),

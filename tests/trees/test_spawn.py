@@ -17,6 +17,7 @@ from redis_sessions import (
     SessionNotFound,
     SpawnRefused,
 )
+from tests.conftest import REAL_ENGINES
 from tests.support.lease_waiters import elsewhere
 from tests.trees.children import X, key_of, spawn_child
 
@@ -171,10 +172,9 @@ def test_writes_to_child_keep_ancestors_alive(cache: SessionCache) -> None:
         before = max(after)
 
 
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake is one process
 def test_other_process_learns_ancestors_of_child(cache: SessionCache, url: str, namespace: str) -> None:
     """A handle that knows only the ID of a child can write first in every way."""
-    if url == "fake://":
-        pytest.skip("a fake is one process")
     parent = cache.create()
     ids = [key_of(parent.spawn("a")) for _ in range(5)]
     with SessionCache.from_url(url, namespace=namespace) as other:

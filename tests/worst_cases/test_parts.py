@@ -254,7 +254,7 @@ def test_published_value_is_bounded_by_the_watchers(cache: SessionCache) -> None
     """A value that would reach all watchers with more than 2 MB is refused."""
     session = cache.create()
     for number in range(40):
-        call = messages.subscribe(session._keys, "", f"{number:016x}", 60_000, "nobody", False, "watch", 40)
+        call = messages.subscribe(session._keys, "", f"{number:016x}", 60_000, "channel", False, "watch", 40)
         cache._executor.run(call)
     session.publish("x" * 10_000)
     with pytest.raises(LimitExceeded):

@@ -11,7 +11,8 @@ from redis_sessions import AsyncSessionCache, SessionsError, errors
 from redis_sessions._core.protocol.scripts import names, script
 from redis_sessions._url import Kind
 from redis_sessions._url_options import OPTIONS, valid_names
-from redis_sessions.settings import CacheOptions, SessionOptions, SessionSettings, StorageBounds, TreeOptions
+from redis_sessions.bounds import StorageBounds
+from redis_sessions.settings import CacheOptions, SessionOptions, SessionSettings, TreeOptions
 
 from .facts import ADVICE, UNITS, URL_OPTIONS
 from .text import code, one_line, prose, table, wrapped

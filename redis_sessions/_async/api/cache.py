@@ -17,12 +17,12 @@ from ..._core.protocol.keys import channel_keys, session_keys
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
 from ..._pickling import PicklableByUrl
+from ...bounds import MAX_WIRE_BYTES, StorageBounds
 from ...engines import Engine, from_client, from_url, with_address_remap
 from ...errors import InvalidInput, SessionExists, SessionNotFound
 from ...models.transfer import ImportResult, OnConflict
 from ...settings import (
     DEFAULT_ENCODED,
-    MAX_WIRE_BYTES,
     AddressRemap,
     AuditHook,
     CacheOptions,
@@ -30,7 +30,6 @@ from ...settings import (
     Encodable,
     NewSession,
     SessionSettings,
-    StorageBounds,
     TokenCounter,
     checked_names,
 )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..._durations import whole
+from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidState
 from ...models.pages import Page
-from ...settings import StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.chain import Chain
 from ..protocol.encoding import decoded_document, encoded_document

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..._durations import whole
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
 from ...models.formats import format_named
 from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult
-from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
+from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
 from ..protocol.chain import is_encoded
 from ..protocol.codec import call_hash, counted

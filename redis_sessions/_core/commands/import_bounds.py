@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
+from ...settings import SessionSettings
 from ..protocol.chain import MAX_OVERHEAD_BYTES
 from .loops import PAGE_LINES
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._durations import MAX_DURATION_MS
+from ...bounds import StorageBounds
 from ...errors import InvalidInput
-from ...settings import StorageBounds
 from ..protocol.chain import MAX_OVERHEAD_BYTES, is_encoded
 from ..protocol.encoding import is_reason
 from ..protocol.ids import check_id

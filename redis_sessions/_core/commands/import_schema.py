@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..._durations import MAX_DURATION_MS
+from ...bounds import MAX_WIRE_BYTES
 from ...errors import InvalidInput
-from ...settings import MAX_WIRE_BYTES
 from ..protocol.chain import is_encoded
 from ..protocol.encoding import field_kind
 from ..protocol.ids import check_id

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from ...bounds import StorageBounds
 from ...errors import InvalidInput
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
-from ...settings import StorageBounds, TokenCounter
+from ...settings import TokenCounter
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import decode, encode
 from ..protocol.ids import new_operation_id

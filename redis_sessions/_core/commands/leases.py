@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ..._durations import Duration, milliseconds, moment
+from ...bounds import DEFAULT_BOUNDS
 from ...errors import InvalidInput
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
-from ...settings import DEFAULT_BOUNDS
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
 from ..protocol.keys import IndexKeys, SessionKeys

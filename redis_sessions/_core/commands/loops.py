@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..._durations import moment, whole
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
 from ...models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
 from ...models.pages import Page
-from ...settings import DEFAULT_BOUNDS, MICROS, StorageBounds
+from ...settings import MICROS
 from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json, to_json, to_plain

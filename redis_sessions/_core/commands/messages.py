@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
 from ...models.formats import MessageFormat, format_named
 from ...models.limits import LimitCheck
 from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
-from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
+from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, decode_all, encode
 from ..protocol.encoding import decoded_field

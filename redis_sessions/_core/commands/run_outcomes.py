@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidTransition, LeaseLost, SessionNotActive, SessionNotFound, SessionReplaced
 from ...models.run_control import GiveUp, Retry, RunParked
-from ...settings import StorageBounds
 from ..protocol.json_values import to_json
 from .session_fields import reason_text
 from .storage_bounds import check_size

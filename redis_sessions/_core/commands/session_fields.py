@@ -8,10 +8,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..._durations import whole
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
 from ...models.formats import format_named
 from ...models.sessions import Kind, SessionType, session_type
-from ...settings import DEFAULT_BOUNDS, StorageBounds, TokenCounter
+from ...settings import TokenCounter
 from ..protocol.call import Argument
 from ..protocol.codec import counted
 from ..protocol.ids import check_id

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import Duration, milliseconds, moment, moment_of
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import SessionDamaged, SessionNotFound
 from ...models.sessions import Formation, SessionInfo
 from ...models.trees import SpawnRef
-from ...settings import DEFAULT_BOUNDS, MICROS, SessionSettings, StorageBounds
+from ...settings import MICROS, SessionSettings
 from ..protocol import records
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import decoded_field, encoded_fields, encoded_reason, encoded_result

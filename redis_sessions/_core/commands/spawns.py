@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple, get_args
 from pydantic import ValidationError
 
 from ..._durations import Duration, delay_milliseconds, milliseconds, whole
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
 from ...models.trees import SpawnRef, SpawnResult
-from ...settings import DEFAULT_BOUNDS, SessionSettings, StorageBounds
+from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import copy_origins, encoded_fields, encoded_origins
 from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha1
 
 from ..._durations import whole
+from ...bounds import StorageBounds
 from ...errors import InvalidInput
-from ...settings import StorageBounds
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ...bounds import StorageBounds
 from ...errors import InvalidInput
-from ...settings import StorageBounds
 from ..protocol.call import Argument
 
 _BOUND_OF_FIELD = {

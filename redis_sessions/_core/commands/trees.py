@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..._durations import whole
+from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput, JoinTimeout
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
-from ...settings import DEFAULT_BOUNDS, StorageBounds
 from ..protocol.call import Call, invoke
 from ..protocol.encoding import encoded_reason
 from ..protocol.ids import check_id

@@ -11,8 +11,9 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ...bounds import MAX_WIRE_BYTES
 from ...errors import CodecMissing, InvalidInput
-from ...settings import ENCODABLE, MAX_WIRE_BYTES, Encodable
+from ...settings import ENCODABLE, Encodable
 
 MARK = b"\1"
 PLAIN_HEAD = b"\1 0 "

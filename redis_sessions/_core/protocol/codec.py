@@ -15,10 +15,11 @@ from hashlib import sha1
 from typing import Any, NamedTuple
 
 from ..._durations import whole
+from ...bounds import MAX_WIRE_BYTES
 from ...errors import DecryptionError, InvalidInput, InvalidState
 from ...models.formats import MAX_CALLS_PER_MESSAGE, Facts, recognise
 from ...models.messages import Message, kind_of_facts, stored_message
-from ...settings import MAX_WIRE_BYTES, TokenCounter
+from ...settings import TokenCounter
 from . import encoding, result_records
 from .chain import is_encoded, place_of
 from .json_values import from_json, to_json, to_payload

@@ -47,20 +47,10 @@ def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner
         OriginsNeeded: the value may have been encoded for a session that this one was copied from.
         ValueError: the value is damaged.
     """
-    if data[:1] != MARK:
-        return data
-    head = HEAD.match(data)
-    if head is None and keys.chain is not None and keys.chain.can_bind:
-        raise DecryptionError(
-            session_id=keys.id, detail=f"the head of the {context.partition(' ')[0]} was changed or cut"
-        )
-    if head is None:
-        return data
-    letters, place = head[1].decode(), head[2].decode()
+    letters, place, data = _split(keys.chain, keys.id, context, data)
     if not letters:
-        return data[head.end() :]
-    if keys.chain is None:
-        raise CodecMissing(session_id=keys.id, codec=letters[-1])
+        return data
+    assert keys.chain is not None
     if place[0] == "=":
         context = context.partition(" ")[0]
         if place != f"={seq}":
@@ -69,13 +59,32 @@ def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner
             )
     for namespace, id in _places(keys, owner):
         try:
-            return keys.chain.decode(letters, place, data[head.end() :], id, context, namespace)
+            return keys.chain.decode(letters, place, data, id, context, namespace)
         except TagMismatch:
             continue
     if keys.origins is None:
         raise OriginsNeeded(keys)
     what = context.partition(" ")[0]
     raise DecryptionError(session_id=keys.id, detail=f"the {what} belongs elsewhere, was changed, or has another key")
+
+
+def _split(chain: Chain | None, owner: str, context: str, data: bytes) -> tuple[str, str, bytes]:
+    """Return the letters, the place and the encoded data of a stored value. No letters for plain data.
+
+    Raises:
+        DecryptionError: the head is damaged, and the chain has a codec that binds values.
+        CodecMissing: the value is encoded, and there is no chain.
+    """
+    head = HEAD.match(data)
+    if head is None:
+        if data[:1] == MARK and chain is not None and chain.can_bind:
+            detail = f"the head of the {context.partition(' ')[0]} was changed or cut"
+            raise DecryptionError(session_id=owner, detail=detail)
+        return "", "0", data
+    letters = head[1].decode()
+    if letters and chain is None:
+        raise CodecMissing(session_id=owner, codec=letters[-1])
+    return letters, head[2].decode(), data[head.end() :]
 
 
 def _places(keys: SessionKeys, owner: str | None) -> Iterable[Origin]:
@@ -214,18 +223,13 @@ def encoded_document(chain: Chain | None, category: str, field: str, data: bytes
 
 def decoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it was given. Raises CodecMissing, DecryptionError, and ValueError for a damaged document."""
-    head, name = HEAD.match(data), f"{category}/{field}"
-    if head is None and data[:1] == MARK and chain is not None and chain.can_bind:
-        raise DecryptionError(session_id=name, detail="the head of the document was changed or cut")
-    if head is None:
+    name, context = f"{category}/{field}", f"document {category}\0{field}"
+    letters, place, data = _split(chain, name, context, data)
+    if not letters:
         return data
-    letters = head[1].decode()
-    if letters and chain is None:
-        raise CodecMissing(session_id=name, codec=letters[-1])
-    if chain is None:
-        return data[head.end() :]
+    assert chain is not None
     try:
-        return chain.decode(letters, head[2].decode(), data[head.end() :], "", f"document {category}\0{field}")
+        return chain.decode(letters, place, data, "", context)
     except TagMismatch:
         detail = "the document belongs elsewhere, was changed, or has another key"
         raise DecryptionError(session_id=name, detail=detail) from None

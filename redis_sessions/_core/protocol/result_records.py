@@ -86,11 +86,6 @@ class MemberResult(NamedTuple):
     @classmethod
     def parse(cls, text: bytes) -> MemberResult:
         """Read a record. Raises ValueError when it is damaged."""
-        if text[:1] == b"{":  # of a version before
-            found = from_json(text)
-            return cls(
-                found["reason"].encode() if found["reason"] else b"", to_json(found["result"], "result").encode()
-            )
         size, space, texts = text[len(MARK) :].partition(b" ")
         if text[: len(MARK)] != MARK or not space or not 0 <= int(size) <= len(texts):
             raise ValueError("the kept result of a member is damaged")

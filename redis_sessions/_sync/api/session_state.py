@@ -15,8 +15,8 @@ from ..._core.protocol.call import Call
 from ..._core.protocol.json_values import from_json, to_json
 from ..._core.protocol.keys import SessionKeys
 from ..._pickling import NotPicklable
+from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidState
-from ...settings import StorageBounds
 from ..transport.primitives import MappingAccess
 
 T = TypeVar("T")

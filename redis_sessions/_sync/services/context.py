@@ -9,8 +9,9 @@ from weakref import proxy
 
 from ..._core.protocol.chain import Chain
 from ..._core.protocol.keys import SessionKeys, session_keys
+from ...bounds import StorageBounds
 from ...engines import Engine
-from ...settings import SessionSettings, StorageBounds, TokenCounter
+from ...settings import SessionSettings, TokenCounter
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 from ..transport.per_loop import PerLoop

@@ -23,6 +23,7 @@ from ..._core.protocol.transport_errors import (
     TimeOver,
     TransportError,
 )
+from ...bounds import DEFAULT_BOUNDS
 from ...errors import (
     AccessDenied,
     NotReplicated,
@@ -31,7 +32,6 @@ from ...errors import (
     StoreError,
     StoreUnavailable,
 )
-from ...settings import DEFAULT_BOUNDS
 from . import primitives
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
