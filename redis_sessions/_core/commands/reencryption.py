@@ -155,9 +155,7 @@ def _chain(keys: SessionKeys) -> RenewingChain:
 
 def _renewed_message(keys: SessionKeys, element: bytes, seq: int | None) -> bytes:
     """Return a message with the present codecs. A message with a seq is bound to the seq from now on."""
-    head, batch, payload = split_payload(element if seq is not None else b"0000000" + b"0" + element)
-    if seq is None:
-        head = head[8:]
+    head, batch, payload = split_payload(element, has_time=seq is not None)
     if not payload:
         raise ValueError("it is no message")
     if payload[:1] == MARK:

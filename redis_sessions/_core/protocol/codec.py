@@ -214,11 +214,15 @@ def _follows(before: _Place, found: _Place) -> bool:
     return found.place == before.place + 1
 
 
-def split_payload(element: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the head of a stored element with its last space, the batch ID in it, and the payload. Empty if it is damaged."""
-    words = element.split(b" ", 3)
-    if len(words) < 3 or len(words[0]) <= FLAGS_AT:
+def split_payload(element: bytes, *, has_time: bool = True) -> tuple[bytes, bytes, bytes]:
+    """Return the head of a stored element with its last space, the batch ID in it, and the payload. Empty if it is damaged.
+
+    Args:
+        has_time: False for a message in an inbox, which gets its time when it enters the transcript.
+    """
+    words, flags_at = element.split(b" ", 3), FLAGS_AT if has_time else 1
+    if len(words) < 3 or len(words[0]) <= flags_at:
         return b"", b"", b""
-    count = 3 if element[FLAGS_AT] & FACTS_FLAG else 2
+    count = 3 if element[flags_at] & FACTS_FLAG else 2
     payload = element.split(b" ", count)[-1]
     return element[: len(element) - len(payload)], words[1], payload
