@@ -61,7 +61,7 @@ class StorageBounds(BaseModel):
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""
     inbox_bytes: int = _bytes(2 * 1024 * 1024)
-    """All messages that wait in one inbox, as stored. One message fits in any case. Results of children are never refused."""
+    """All messages of senders that wait in one inbox, as stored. One fits in any case. Results of children do not count."""
     loops: int = _count(1000, 100_000)
     """Loops of a session."""
     loop_config_bytes: int = _bytes(16 * 1024)

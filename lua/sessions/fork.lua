@@ -52,10 +52,12 @@ end
 local text = new_settings(caps, ttl_ms, lifetime_ms, now_ms)
 redis.call('HSET', fork, 'incarnation', new_incarnation, 'status', 'active', 'counters', counters, 'settings', text,
   'created', string.format('%.0f', now_us), unpack(fields))
-local sizes, count, stored = {['meta'] = 0, ['state'] = 0, ['var'] = 0}, 0, redis.call('HGETALL', fork)
-for at = 1, #stored, 2 do
-  local prefix, key = string.match(stored[at], '^(%l+)%.(.*)$')
-  if sizes[prefix or ''] then sizes[prefix], count = sizes[prefix] + #key + #stored[at + 1], count + 1 end
+local sizes, count = {['meta'] = 0, ['state'] = 0, ['var'] = 0}, 0
+for _, name in ipairs(redis.call('HKEYS', fork)) do
+  local prefix, key = string.match(name, '^(%l+)%.(.*)$')
+  if sizes[prefix or ''] then
+    sizes[prefix], count = sizes[prefix] + #key + redis.call('HSTRLEN', fork, name), count + 1
+  end
 end
 redis.call('HSET', fork, 'value_bytes', string.format('%d %d %d %d', sizes['meta'], sizes['state'], sizes['var'], count))
 expire_session(fork, fork_messages, now_ms, ttl_ms, parse_settings(text).deadline_ms)

@@ -48,8 +48,8 @@ def test_inbox_is_bounded_in_bytes(url: str, namespace: str) -> None:
         assert session.info().count == 4
 
 
-def test_results_of_children_are_counted_and_not_refused(url: str, namespace: str) -> None:
-    """The result of a child enters a full inbox, and takes the room of a message."""
+def test_results_of_children_take_no_room_of_senders(url: str, namespace: str) -> None:
+    """Results above the bound enter the inbox, and a message of a sender still fits in any case."""
     with SessionCache.from_url(url, namespace=namespace, bounds={"inbox_bytes": 1000}) as cache:
         root = cache.create()
         children = [spawn_child(root) for _ in range(2)]
@@ -57,9 +57,11 @@ def test_results_of_children_are_counted_and_not_refused(url: str, namespace: st
             for child in children:
                 elsewhere(partial(child.complete, "x" * 600))
             assert root.info().inbox_size == 2
+            for size in (600, 200):
+                elsewhere(partial(cache.session(root.id).send, "x" * size))
             with pytest.raises(BoundExceeded):
-                elsewhere(lambda: cache.session(root.id).send("x"))
-        assert root.info().count == 2
+                elsewhere(lambda: cache.session(root.id).send("x" * 600))
+        assert root.info().count == 4
 
 
 def operations(session: Session) -> int:

@@ -1,4 +1,5 @@
--- Return the refusal of a message that must wait in the inbox, or nil if it has room. `max_bytes` bounds what waits: one message fits.
+-- Return the refusal of a message that must wait in the inbox, or nil if it has room. `max_bytes` bounds what
+-- senders may have there: one message fits. Results of children take no room.
 --- include: parse_entry parse_settings
 local function check_room(session, loaded, inbox, entry, batch, max_bytes)
   local _, _, _, space = parse_entry(entry)
@@ -9,7 +10,7 @@ local function check_room(session, loaded, inbox, entry, batch, max_bytes)
     return redis.error_reply(string.format('LIMIT_EXCEEDED inbox %d %s error', sent, loaded.max_inbox))
   end
   local bytes = #entry + (redis.call('HGET', session, 'inbox_bytes') or 0)
-  if inbox.size > 0 and bytes > max_bytes then
+  if sent > 1 and bytes > max_bytes then
     return redis.error_reply(string.format('BOUND_EXCEEDED inbox_bytes %d %d', bytes, max_bytes))
   end
 end
