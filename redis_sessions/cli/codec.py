@@ -73,6 +73,9 @@ def train(
         raise InvalidInput(name="--out", detail=detail)
     with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options(codecs)) as cache:
         samples = list(islice(_payloads(cache, size * SAMPLES_PER_BYTE), messages))
+    if not samples:
+        detail = f"found none in namespace {namespace} that can be read. Check --namespace, --url and --codecs"
+        raise InvalidInput(name="messages", detail=detail)
     dictionary = train_dictionary(samples, size)
     with opened_for_writing(out) as target:
         target.write(dictionary)
@@ -111,6 +114,9 @@ def reencrypt(
     """
     done = replaced = problems = 0
     options = codec_options(codecs)
+    if not options:
+        detail = "is missing: name the codecs that values are stored with, such as support.storage:codecs"
+        raise InvalidInput(name="--codecs", detail=detail)
     with (
         SessionCache.from_url(shared_url(url), namespace=namespace, **options) as cache,
         show_progress("sessions") as progress,

@@ -112,3 +112,13 @@ def test_too_few_messages_for_a_dictionary_exit_with_2(
     done = command_line("codec", "train", "--url", own_server.url, "--out", str(tmp_path / "x.dict"))
     assert (done.returncode, "samples: must be enough" in done.stderr) == (2, True)
     assert not (tmp_path / "x.dict").exists()
+
+
+def test_missing_codecs_and_missing_messages_are_named(own_server: Server, tmp_path: Path) -> None:
+    """`codec reencrypt` without codecs names the option, and `codec train` without messages says where it looked."""
+    options = ("--url", own_server.url, "--namespace", "acme")
+    missing = run("codec", "reencrypt", *options)
+    assert (missing.returncode, "--codecs: is missing" in missing.stderr) == (2, True)
+    nothing = run("codec", "train", "--out", str(tmp_path / "d"), *options)
+    assert (nothing.returncode, "found none in namespace acme" in nothing.stderr) == (2, True)
+    assert not (tmp_path / "d").exists()
