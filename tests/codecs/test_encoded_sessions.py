@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, CodecMissing, DecryptionError, InvalidInput, Session, SessionCache
-from redis_sessions._core.protocol.call import Call
-from redis_sessions.codecs import AesGcm, KeyRing, Zstd
-from tests.codecs.conftest import OpenCache, cipher
+from redis_sessions import (
+    AsyncSessionCache,
+    SessionCache,
+)
+from redis_sessions.codecs import Zstd
+from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.conftest import REAL_ENGINES
-
-SECRET = "the marker is zanzibar, and the text is long enough to be compressed: zanzibar zanzibar zanzibar"
-
-
-def user(text: str = SECRET) -> dict[str, Any]:
-    """Return a user message."""
-    return {"role": "user", "content": text}
-
-
-def client_of(cache: SessionCache, session: Session) -> Any:
-    """Return what runs commands on the node of a session."""
-
-    def run(*command: Any) -> Any:
-        return cache._context.executor.run(Call(command, session._keys, lambda reply: reply))
-
-    return run
-
-
-def contents(session: Session, **options: Any) -> list[Any]:
-    """Return the contents of a session's messages."""
-    return [message.content for message in session.history(**options)]
 
 
 def test_messages_are_read_as_they_were_written(open_cache: OpenCache, cache: SessionCache) -> None:
@@ -280,151 +260,3 @@ def test_async_cache_reads_what_the_sync_cache_wrote(open_cache: OpenCache, url:
 
     asyncio.run(read_and_append())
     assert contents(first) == [SECRET, "two"]
-
-
-def test_cache_without_codecs_names_the_codec(open_cache: OpenCache) -> None:
-    """A cache that lacks a codec refuses to read, also with skip_damaged, and still lists the sessions."""
-    open_cache(codecs=[Zstd()]).create("a").append(user())
-    plain = open_cache(codecs=[])
-    for skip_damaged in (False, True):
-        with pytest.raises(CodecMissing, match="codec 'z'"):
-            plain.session("a").history(skip_damaged=skip_damaged)
-    last = plain.list().items[0].last_message
-    assert last is not None
-    assert (last.seq, last.text) == (1, None)
-
-
-def test_unknown_key_and_wrong_key_are_decryption_errors(open_cache: OpenCache) -> None:
-    """A key that the ring lacks, and another key with the same ID, raise DecryptionError, and skip no message."""
-    open_cache().create("a").append(user())
-    lacking = open_cache(codecs=[Zstd(), cipher("k2", current="k2")])
-    with pytest.raises(DecryptionError, match=r"its key 'k1' is not in the ring \(k2\)"):
-        lacking.session("a").history(skip_damaged=True)
-    wrong = open_cache(codecs=[Zstd(), AesGcm(KeyRing({"k1": b"x" * 32}, current="k1"))])
-    with pytest.raises(DecryptionError, match="belongs elsewhere, was changed, or has another key"):
-        wrong.session("a").history(skip_damaged=True)
-
-
-def stored_pair(session: Session, run: Any) -> list[bytes]:
-    """Append two messages in a batch, and one of its own. Return them as they are stored."""
-    session.append(user("one"), {"role": "assistant", "content": "two"}, batch_id="b-1")
-    session.append(user("three"), batch_id="b-2")
-    found: list[bytes] = run("LRANGE", session._keys.messages, 0, -1)
-    return found
-
-
-@pytest.mark.parametrize("tampering", ["payloads", "elements", "batches", "cut", "bit", "session", "origins"])
-def test_tampered_ciphertext_is_refused(open_cache: OpenCache, cache: SessionCache, tampering: str) -> None:
-    """Swapped payloads, swapped messages of a batch, a cut, a flipped bit, and a message of another session are refused."""
-    opened = open_cache(codecs=[cipher()])
-    session, other = opened.create("a"), opened.create("b")
-    run = client_of(cache, session)
-    one, two, three = stored_pair(session, run)
-
-    def payload(element: bytes) -> bytes:
-        return element[element.index(b"\1") :]
-
-    def head(element: bytes) -> bytes:
-        return element[: element.index(b"\1")]
-
-    foreign = stored_pair(other, client_of(cache, other))[0]
-    changed = {
-        "payloads": [head(one) + payload(two), head(two) + payload(one), three],
-        "elements": [two, one, three],
-        "batches": [one, two, head(three) + payload(one)],
-        "cut": [one[:-1], two, three],
-        "bit": [one[:-1] + bytes([one[-1] ^ 1]), two, three],
-        "session": [foreign, two, three],
-        "origins": [foreign, two, three],
-    }[tampering]
-    for at, element in enumerate(changed):
-        run("LSET", session._keys.messages, at, element)
-    if tampering == "origins":
-        run("HSET", session._keys.session, "origins", f"{opened.namespace} b")
-    for skip_damaged in (False, True):
-        with pytest.raises(DecryptionError):
-            open_cache(codecs=[cipher()]).session("a").history(skip_damaged=skip_damaged)
-
-
-def test_damaged_compression_is_a_damaged_message(open_cache: OpenCache, cache: SessionCache) -> None:
-    """A compressed payload that was cut is damaged as any other: named by its seq, and skipped by choice."""
-    session = open_cache(codecs=[Zstd()]).create("a")
-    session.append(user())
-    session.append(user("two"))
-    run = client_of(cache, session)
-    element = run("LINDEX", session._keys.messages, 0)
-    run("LSET", session._keys.messages, 0, element[:-4])
-    with pytest.raises(InvalidInput, match="message with seq 1"):
-        session.history()
-    assert contents(session, skip_damaged=True) == ["two"]
-
-
-def test_keys_rotate(open_cache: OpenCache, cache: SessionCache) -> None:
-    """After `reencrypt` with a new current key, a ring without the old key reads everything."""
-    opened = open_cache(codecs=[])
-    session = opened.create("a", name=SECRET, system_prompt=SECRET, metadata={"m": SECRET})
-    session.append(user("plain " + SECRET))
-    first = open_cache()
-    session = first.session("a")
-    session.append(user(), {"role": "assistant", "content": SECRET}, batch_id="b-1")
-    session.state.put("s", SECRET)
-    first.documents("notes").put("d", SECRET)
-    for cleanup in ("keep", "delete"):
-        child = session.spawn("worker", task=SECRET, cleanup=cleanup).raise_if_refused()
-        assert child.session_key is not None
-        run = first.claim("worker")
-        assert run is not None
-        run._give_back("failed", problem=SECRET)
-        first.session(child.session_key).complete([SECRET], reason=SECRET)
-    fork = session.fork()
-    with session.lease():
-        first.session("a").send("waits " + SECRET)
-        rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
-        assert sum(one.replaced for one in rotated.reencrypt()) > 10
-        assert {one.problem for one in rotated.reencrypt()} == {None}
-        assert sum(one.replaced for one in rotated.reencrypt()) == 0
-    alone = open_cache(codecs=[Zstd(), cipher("k2", current="k2")])
-    found = alone.session("a")
-    assert contents(found)[:3] == ["plain " + SECRET, SECRET, SECRET]
-    assert contents(found)[-1] == "waits " + SECRET
-    assert (found.state.get("s"), found.info().name, found.info().system_prompt) == (SECRET, SECRET, SECRET)
-    assert [one.result for one in found.children()] == [[SECRET], [SECRET]]
-    kept = found.children()[0].id
-    assert alone.session(kept).info().attempts[0].error == SECRET
-    assert contents(alone.session(fork.id))[:2] == ["plain " + SECRET, SECRET]
-    assert alone.documents("notes").get("d") == SECRET
-    values = client_of(cache, session)("HGETALL", session._keys.session)
-    elements = client_of(cache, session)("LRANGE", session._keys.messages, 0, -1)
-    assert not any(b"zanzibar" in value or b"\x02k1" in value for value in [*values, *elements])
-    lengths = sum(map(len, elements)) + sum(
-        len(value) for name, value in zip(values[::2], values[1::2], strict=True) if name.startswith(b"kept.")
-    )
-    assert found.info().bytes == lengths
-
-
-def test_reencrypt_tells_of_what_it_cannot_decode(open_cache: OpenCache) -> None:
-    """A session without a key in the ring keeps its values, is named with the problem, and does not stop the others."""
-    open_cache().create("a").append(user())
-    open_cache(codecs=[Zstd()]).create("b").append(user())
-    rotated = open_cache(codecs=[Zstd(), cipher("k2", current="k2")])
-    found = {one.name: one for one in rotated.reencrypt()}
-    assert found["a"].problem is not None
-    assert "'k1' is not in the ring" in found["a"].problem
-    assert (found["b"].replaced, found["b"].problem) == (1, None)
-    assert contents(open_cache().session("a")) == [SECRET]
-
-
-def test_session_without_chosen_kinds_becomes_plain(open_cache: OpenCache) -> None:
-    """With `encode=()` a cache reads what is encoded, and `reencrypt` stores it plain."""
-    open_cache().create("a").append(user())
-    leaving = open_cache(encode=())
-    assert leaving.session("a").reencrypt() == 1
-    assert contents(open_cache(codecs=[]).session("a")) == [SECRET]
-
-
-def test_reencrypt_without_codecs_is_refused(cache: SessionCache) -> None:
-    """A cache without codecs has nothing to store values with."""
-    with pytest.raises(InvalidInput, match="codecs: must be codecs of the cache"):
-        cache.create("a").reencrypt()
-    with pytest.raises(InvalidInput, match="codecs: must be codecs of the cache"):
-        list(cache.reencrypt())

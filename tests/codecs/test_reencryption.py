@@ -1,4 +1,4 @@
-"""Sessions with codecs in rare states: batch IDs that are used again, children that cannot be read, copies without codecs."""
+"""`reencrypt` brings what is stored to the present codecs and the current key."""
 
 from __future__ import annotations
 
@@ -6,37 +6,13 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import CodecMissing, DecryptionError, InvalidInput, SessionCache
-from redis_sessions._core.protocol.chain import Chain
-from redis_sessions.codecs import AesGcm, Binding, KeyRing, Zstd, train_dictionary
-from tests.codecs.conftest import OpenCache, cipher
+from redis_sessions import (
+    InvalidInput,
+    SessionCache,
+)
+from redis_sessions.codecs import Binding, Zstd, train_dictionary
+from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.codecs.test_codecs import samples
-from tests.codecs.test_encoded_sessions import SECRET, client_of, contents, user
-
-
-@pytest.mark.parametrize("binds", [False, True])
-def test_batch_id_that_was_forgotten_is_used_again(open_cache: OpenCache, binds: bool) -> None:
-    """A batch ID that is used again after many other operations begins a batch, which is read as any other."""
-    session = open_cache(codecs=[Zstd(), cipher()] if binds else [Zstd()]).create("a")
-    pair = [user("one " + SECRET), user("two " + SECRET)]
-    session.append(*pair, batch_id="b")
-    for n in range(70):
-        session.state.add("n", batch_id=f"other-{n}")
-    session.append(*pair, batch_id="b")
-    assert contents(session) == ["one " + SECRET, "two " + SECRET] * 2
-
-
-def test_child_that_cannot_be_decoded_is_an_error(open_cache: OpenCache) -> None:
-    """`join` and `children` raise for a result that has another key, and never show the child as gone."""
-    session = open_cache().create("a")
-    child = session.spawn("worker").raise_if_refused()
-    assert child.session_key is not None
-    open_cache().session(child.session_key).complete(SECRET)
-    wrong = open_cache(codecs=[Zstd(), AesGcm(KeyRing({"k1": b"x" * 32}, current="k1"))]).session("a")
-    with pytest.raises(DecryptionError):
-        wrong.join(timeout=1)
-    with pytest.raises(DecryptionError):
-        wrong.children()
 
 
 class Reverse:
@@ -54,6 +30,77 @@ class Reverse:
 
 
 OLD, NEW = train_dictionary(samples(), 2048), train_dictionary(samples(600)[200:], 1024)
+
+
+def test_keys_rotate(open_cache: OpenCache, cache: SessionCache) -> None:
+    """After `reencrypt` with a new current key, a ring without the old key reads everything."""
+    opened = open_cache(codecs=[])
+    session = opened.create("a", name=SECRET, system_prompt=SECRET, metadata={"m": SECRET})
+    session.append(user("plain " + SECRET))
+    first = open_cache()
+    session = first.session("a")
+    session.append(user(), {"role": "assistant", "content": SECRET}, batch_id="b-1")
+    session.state.put("s", SECRET)
+    first.documents("notes").put("d", SECRET)
+    for cleanup in ("keep", "delete"):
+        child = session.spawn("worker", task=SECRET, cleanup=cleanup).raise_if_refused()
+        assert child.session_key is not None
+        run = first.claim("worker")
+        assert run is not None
+        run._give_back("failed", problem=SECRET)
+        first.session(child.session_key).complete([SECRET], reason=SECRET)
+    fork = session.fork()
+    with session.lease():
+        first.session("a").send("waits " + SECRET)
+        rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
+        assert sum(one.replaced for one in rotated.reencrypt()) > 10
+        assert {one.problem for one in rotated.reencrypt()} == {None}
+        assert sum(one.replaced for one in rotated.reencrypt()) == 0
+    alone = open_cache(codecs=[Zstd(), cipher("k2", current="k2")])
+    found = alone.session("a")
+    assert contents(found)[:3] == ["plain " + SECRET, SECRET, SECRET]
+    assert contents(found)[-1] == "waits " + SECRET
+    assert (found.state.get("s"), found.info().name, found.info().system_prompt) == (SECRET, SECRET, SECRET)
+    assert [one.result for one in found.children()] == [[SECRET], [SECRET]]
+    kept = found.children()[0].id
+    assert alone.session(kept).info().attempts[0].error == SECRET
+    assert contents(alone.session(fork.id))[:2] == ["plain " + SECRET, SECRET]
+    assert alone.documents("notes").get("d") == SECRET
+    values = client_of(cache, session)("HGETALL", session._keys.session)
+    elements = client_of(cache, session)("LRANGE", session._keys.messages, 0, -1)
+    assert not any(b"zanzibar" in value or b"\x02k1" in value for value in [*values, *elements])
+    lengths = sum(map(len, elements)) + sum(
+        len(value) for name, value in zip(values[::2], values[1::2], strict=True) if name.startswith(b"kept.")
+    )
+    assert found.info().bytes == lengths
+
+
+def test_reencrypt_tells_of_what_it_cannot_decode(open_cache: OpenCache) -> None:
+    """A session without a key in the ring keeps its values, is named with the problem, and does not stop the others."""
+    open_cache().create("a").append(user())
+    open_cache(codecs=[Zstd()]).create("b").append(user())
+    rotated = open_cache(codecs=[Zstd(), cipher("k2", current="k2")])
+    found = {one.name: one for one in rotated.reencrypt()}
+    assert found["a"].problem is not None
+    assert "'k1' is not in the ring" in found["a"].problem
+    assert (found["b"].replaced, found["b"].problem) == (1, None)
+    assert contents(open_cache().session("a")) == [SECRET]
+
+
+def test_session_without_chosen_kinds_becomes_plain(open_cache: OpenCache) -> None:
+    """With `encode=()` a cache reads what is encoded, and `reencrypt` stores it plain."""
+    open_cache().create("a").append(user())
+    leaving = open_cache(encode=())
+    assert leaving.session("a").reencrypt() == 1
+    assert contents(open_cache(codecs=[]).session("a")) == [SECRET]
+
+
+def test_reencrypt_without_codecs_is_refused(cache: SessionCache) -> None:
+    """A cache without codecs has nothing to store values with."""
+    with pytest.raises(InvalidInput, match="codecs: must be codecs of the cache"):
+        cache.create("a").reencrypt()
+    with pytest.raises(InvalidInput, match="codecs: must be codecs of the cache"):
+        list(cache.reencrypt())
 
 
 @pytest.mark.parametrize(
@@ -139,46 +186,3 @@ def test_session_that_no_index_lists_is_stored_again(open_cache: OpenCache, cach
         run("DEL", index)
     rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
     assert [(one.name, one.replaced) for one in rotated.reencrypt()] == [("a", 1)]
-
-
-def test_documents_of_names_that_join_alike_are_apart(open_cache: OpenCache, cache: SessionCache) -> None:
-    """A document of category "a b" named "c" is refused as "b c" of category "a"."""
-    opened = open_cache()
-    first, second = opened.documents("a b"), opened.documents("a")
-    first.put("c", SECRET)
-    run = client_of(cache, opened.create("s"))
-    run("HSET", second._keys.documents, "b c.md", run("HGET", first._keys.documents, "c.md"))
-    with pytest.raises(DecryptionError):
-        second.get("b c")
-    run("DEL", second._keys.documents)
-
-
-def test_head_that_was_cut_is_never_skipped(open_cache: OpenCache, cache: SessionCache) -> None:
-    """An encoded message whose head is not valid raises DecryptionError, also with skip_damaged."""
-    session = open_cache().create("a")
-    session.append(user())
-    run = client_of(cache, session)
-    element = run("LINDEX", session._keys.messages, 0)
-    run("LSET", session._keys.messages, 0, element[: element.index(b"\1") + 3])
-    with pytest.raises(DecryptionError):
-        session.history(skip_damaged=True)
-
-
-def test_text_that_decoding_would_refuse_is_not_stored() -> None:
-    """A text of more than 64 MiB is refused before it is compressed, because it could not be read."""
-    chain = Chain("n", [Zstd()], ["messages"])
-    with pytest.raises(InvalidInput, match="before it is encoded"):
-        chain.encode(bytes(64 * 1024 * 1024 + 1), "s", "message b")
-
-
-@pytest.mark.parametrize("codecs", [[], [Zstd()]])
-def test_import_of_another_namespace_without_codecs_is_refused(
-    open_cache: OpenCache, namespace: str, codecs: list[Any]
-) -> None:
-    """A cache that lacks a codec cannot note for which namespace values were encoded, so it refuses them."""
-    session = open_cache(encode={"messages"}).create("a")
-    session.append(user())
-    lines = list(session.export())
-    with pytest.raises(CodecMissing):
-        open_cache(namespace=f"{namespace}:b", codecs=codecs).import_sessions(iter(lines))
-    client_of(open_cache(), session)("DEL", f"{namespace}:b:meta")  # the checks after a test know one namespace
