@@ -70,7 +70,7 @@ class AesGcm:
 
     letter = "a"
     binds = True
-    """It refuses a value at another place than that for which it was encoded."""
+    """A value is refused at any place but the one for which it was encoded."""
 
     def __init__(self, ring: KeyRing) -> None:
         """Take the ring. Raises ModuleNotFoundError without the extra `encryption`, and InvalidInput."""

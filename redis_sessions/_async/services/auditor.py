@@ -19,7 +19,7 @@ _log = logging.getLogger("redis_sessions.audit")
 
 
 class Auditor:
-    """Calls the hook after each order. What the hook raises is logged, because the order has succeeded."""
+    """Calls the hook after each order. Errors of the hook are logged, because the order has succeeded."""
 
     def __init__(self, hook: Callable[[AuditRecord], Any] | None, actor: str | None, namespace: str) -> None:
         """Take the hook and the actor of a cache. Raises InvalidInput."""

@@ -79,7 +79,7 @@ def read_names(keys: SessionKeys | DocumentKeys) -> Call[list[bytes]]:
 
 
 def read_values(keys: SessionKeys | DocumentKeys, names: Sequence[bytes]) -> Iterator[Call[list[StoredValue]]]:
-    """Yield the calls that read fields or documents as they are stored. What is gone is left out."""
+    """Yield the calls that read fields or documents as they are stored. Missing ones are left out."""
     is_session = isinstance(keys, SessionKeys)
     hash = keys.session if isinstance(keys, SessionKeys) else keys.documents
     large = [name for name in names if not is_session or name.startswith((b"kept.", b"inbox."))]

@@ -46,7 +46,7 @@ class Codec(Protocol):
 
 
 class TagMismatch(Exception):
-    """A ciphertext does not belong to the key and the binding. It may belong to a session that this one is a fork of."""
+    """A ciphertext does not belong to the key and the binding. The session may be a fork of the one for which it was encoded."""
 
 
 class Chain:

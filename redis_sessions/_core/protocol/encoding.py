@@ -146,7 +146,7 @@ def decoded_field(keys: SessionKeys, name: str, value: bytes) -> bytes:
 
 
 def encoded_reason(keys: SessionKeys, reason: str) -> bytes:
-    """Return a reason as scripts store it. '' stays ''. What codecs return becomes base64, because lines of text hold reasons.
+    """Return a reason as scripts store it. '' stays ''. Encoded bytes become base64, because lines of text hold reasons.
 
     Scripts copy a reason to other sessions of a tree, so it belongs to the namespace.
     """

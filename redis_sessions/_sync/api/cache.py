@@ -93,11 +93,11 @@ class SessionCache(PicklableByUrl, CacheQueries):
             max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
             bounds: the bounds of what is stored, as StorageBounds or a mapping. Default: those of StorageBounds.
             audit: called with an AuditRecord after each order that succeeded: delete, cancel, force release, forget, import and
-                prune. What the function raises is logged.
+                prune. Errors of the function are logged.
             actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
             encode: what goes through the codecs: messages, state, results, metadata, documents, deltas. Default: messages.
-                What is encoded already is decoded in any case.
+                Encoded values are decoded in any case.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:

@@ -309,7 +309,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             How many values were replaced. Others may have been written in the meantime, with the key of their writer.
 
         Raises:
-            DecryptionError, CodecMissing: a value cannot be decoded. Those that were replaced before stay replaced.
+            DecryptionError, CodecMissing: a value cannot be decoded. Values that were replaced before stay replaced.
             InvalidInput: the cache has no codecs.
         """
         return reencrypt_session(self._context, self._keys, self._incarnation)

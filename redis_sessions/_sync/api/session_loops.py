@@ -66,7 +66,7 @@ class SessionLoops(SessionBase):
     def ledger(self) -> Ledger:
         """Return all loops with their status, configuration and usage.
 
-        Cost: one round trip for each megabyte, and for each 200 loops. What changes between them may be in one and not another.
+        Cost: one round trip for each megabyte, and for each 200 loops. A change between them may be in one and not in another.
         """
         pages = [self._executor.run(loops.read_ledger(self._keys, self._incarnation, 0))]
         found = len(pages[0].loops)

@@ -17,7 +17,7 @@ Run = Callable[[Call[Any]], Any]
 
 
 def result_of(call: Call[T], reply: Any, chain: Chain | None, run: Run) -> T:
-    """Return the result of a reply. What a fork has of another session is decoded with the ID of that session.
+    """Return the result of a reply. Values that a fork has of another session are decoded with the ID of that session.
 
     Args:
         run: reads of which sessions a session is a fork, one round trip.
