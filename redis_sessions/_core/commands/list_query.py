@@ -14,8 +14,7 @@ from ...models.summaries import SessionSummary
 from ..protocol.ids import check_id
 from ..protocol.keys import SHARDS, EntryKeys, entry_keys
 from .index_entries import tag_value
-from .session_fields import KINDS, checked_choice
-from .state import field
+from .session_fields import KINDS, checked_choice, state_field
 
 Order = Literal["updated", "created"]
 MAX_PAGE_SESSIONS = 1000
@@ -186,7 +185,7 @@ def query(
     if len(names) > MAX_STATE_NAMES:
         raise InvalidInput(name="state", detail=f"must be at most {MAX_STATE_NAMES} names, got {len(names)}")
     for name in names:
-        field("state.", name)
+        state_field("state.", name)
     chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
     whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
     labels = tuple(sorted(set(tags or ())))
