@@ -53,7 +53,7 @@ UNREACHABLE = {
     "leases/renew": {"SESSION_LOCKED", "SESSION_NOT_ACTIVE"},
     "runs/advance": {"SESSION_LOCKED", "SESSION_REPLACED", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "runs/claim": WRITE_REFUSALS,
-    "sessions/delete": WRITE_REFUSALS - {"SESSION_REPLACED", "LEASE_LOST"},
+    "sessions/delete": WRITE_REFUSALS - {"SESSION_REPLACED", "LEASE_LOST", "REVISION_CONFLICT"},
     "sessions/set_status": {"LIMIT_EXCEEDED", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "sessions/touch": {"SESSION_NOT_ACTIVE"},
     "trees/finalize_members": WRITE_REFUSALS,

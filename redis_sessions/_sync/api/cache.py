@@ -395,12 +395,12 @@ class SessionCache(PicklableByUrl, CacheQueries):
             self._context.auditor.record("import", session_id=root, details=result._asdict())
         return result
 
-    def delete(self, id: str) -> bool:
+    def delete(self, id: str, *, expected_rev: int | None = None) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.
 
         See `Session.delete`.
         """
-        return self.session(id).delete()
+        return self.session(id).delete(expected_rev=expected_rev)
 
     def close(self) -> None:
         """Close the connections of this cache. A redis-py client that it was made with stays as it is.

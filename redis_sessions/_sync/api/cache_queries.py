@@ -49,11 +49,12 @@ class CacheQueries:
         return SessionLister(self._context)
 
     def list(self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[SessionSummary]:
-        """Return a page of sessions, newest first.
+        """Return a page of sessions, newest first, or oldest first.
 
         Each session is read as it is now. The order by last update is exact to 2 s, and exact in a page. Each page begins where
-        the page before ended. A session that is written in between moves to the first page. A page may hold fewer sessions than
-        `limit`, where filters combine or many sessions expired: the cursor says whether there are more.
+        the page before ended. A session that is written in between moves to the first page, and of an ascending list to the
+        last one. A page may hold fewer sessions than `limit`, where filters combine or many sessions expired: the cursor says
+        whether there are more.
 
         Args:
             limit: sessions of the page, 0 to 1,000.
@@ -64,6 +65,8 @@ class CacheQueries:
                 kinds: sessions of any of these kinds (main, subagent, cron).
                 active_only: only sessions that take messages. Paused ones do not.
                 order: updated (last change first) or created (last creation first).
+                ascending: begin with the oldest session.
+                state: at most 50 names of the state. `state` of a summary has their values, read in the same round trip.
 
         Raises:
             InvalidInput: a filter or the cursor is not valid.
