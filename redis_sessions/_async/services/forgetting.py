@@ -37,6 +37,7 @@ from .worker_registry import leave_workers
 
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents",
+    "shared_values",
 )  # fmt: skip
 _BATCH = 100
 _MISTYPED = b"\0"
@@ -55,6 +56,7 @@ class Forgetting:
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._quarantine = UserQuarantine(context, user)
         self._categories: list[str] = []
+        self._scopes: list[str] = []
         self._forgotten: set[str] = set()
         self._ids: list[str] = []
         self._mistyped: list[str] = []
@@ -83,6 +85,7 @@ class Forgetting:
             self._counts["queue_entries"] += places
         if documents:
             await self._forget_documents()
+        await self._forget_scopes()
         if self._problem is not None:
             raise self._problem
         return self.result()
@@ -91,6 +94,7 @@ class Forgetting:
         """Return what was removed so far."""
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
+            scopes=tuple(self._scopes),
             quarantined=self._quarantine.removed, remaining=len(self._newer), **self._counts,
         )  # fmt: skip
 
@@ -298,6 +302,13 @@ class Forgetting:
             if forgetting.is_category_of(category, self._user):
                 self._counts["documents"] += await categories.delete(category)
                 self._categories.append(category)
+
+    async def _forget_scopes(self) -> None:
+        """Delete the shared scopes whose path ends with the user's ID."""
+        scopes = self._context.scopes
+        for scope in await scopes.of_user(self._user):
+            self._counts["shared_values"] += await scopes.delete(scope)
+            self._scopes.append(scope)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

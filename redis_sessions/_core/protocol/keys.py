@@ -23,6 +23,11 @@
                                           any      a zset of a queue or an index, or a channel, of another type
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:{<tag>}:shared:<scope>    hash     values of a shared scope by name (JSON)
+    <namespace>:{<tag>}:shared-log:<scope>
+                                          hash     its totals, and the results of its last operations
+    <namespace>:{shared}:names            zset     shared scopes, by name
+    <namespace>:{shared}:registered       zset     shared scopes by the time at which a process registered them
     <namespace>:{quarantine}:keys         zset     keys of the quarantine by the time at which they were made
     <namespace>:{workers}:heard_at        zset     workers by the time at which they were heard last
     <namespace>:{workers}:records         hash     the record of each of them (JSON)
@@ -170,6 +175,24 @@ class DocumentKeys(NamedTuple):
     documents: str
 
 
+class SharedKeys(NamedTuple):
+    """The keys of a shared scope. Both have the tag of its name."""
+
+    id: str
+    tag: str
+    values: str
+    log: str
+
+
+class ScopeIndexKeys(NamedTuple):
+    """The keys of the index of shared scopes. They have a slot of their own."""
+
+    id: str
+    tag: str
+    names: str
+    times: str
+
+
 class EntryKeys(NamedTuple):
     """The zsets of one index value, for sessions of one kind."""
 
@@ -192,6 +215,8 @@ AnyKeys: TypeAlias = (
     | IndexKeys
     | EntryKeys
     | DocumentKeys
+    | SharedKeys
+    | ScopeIndexKeys
 )
 
 
@@ -278,6 +303,17 @@ def document_keys(namespace: str, category: str) -> DocumentKeys:
     """Return the key of a category of documents. Raises InvalidInput for a bad category."""
     key = f"{namespace}:documents:{check_category(category)}"
     return DocumentKeys(category, key, key)
+
+
+def shared_keys(namespace: str, scope: str) -> SharedKeys:
+    """Return the keys of a shared scope. Raises InvalidInput for a bad name."""
+    tag = hash_tag(check_id(scope, "scope"))
+    return SharedKeys(scope, tag, *[f"{namespace}:{{{tag}}}:{kind}:{scope}" for kind in ("shared", "shared-log")])
+
+
+def scope_index_keys(namespace: str) -> ScopeIndexKeys:
+    """Return the keys of the index of shared scopes."""
+    return ScopeIndexKeys("shared", "shared", *[f"{namespace}:{{shared}}:{kind}" for kind in ("names", "registered")])
 
 
 def meta_key(namespace: str) -> str:

@@ -104,7 +104,7 @@ class SessionEdits(SessionBase):
                 batch_id=batch, expected_rev=expected_rev,
             )  # fmt: skip
             try:
-                result, _ = self._run(call)
+                result = (self._run(call)).result
             except EditConflict as problem:
                 if call.arguments["elapsed_ms"] != "":  # a repeated attempt: the first one may have removed the message
                     waited, detail = (
@@ -163,9 +163,13 @@ class SessionEdits(SessionBase):
             self._keys, *self._writer(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
-        result, self._incarnation = self._run(call)
-        self._seen = max(self._seen, result.last_seq)
-        return result
+        return self._noted(self._run(call))
+
+    def _noted(self, edited: edits.Edited) -> AppendResult:
+        """Return the result of an edit. The handle takes note of its incarnation and its place."""
+        self._incarnation = edited.incarnation
+        self._seen = max(self._seen, edited.result.last_seq)
+        return edited.result
 
     def _replace_one(
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
@@ -285,6 +289,4 @@ class SessionEdits(SessionBase):
         call = edits.import_messages(
             self._keys, *self._writer(), list(batch), self._count, self._context.bounds, batch_id=batch_id
         )
-        result, self._incarnation = self._run(call)
-        self._seen = max(self._seen, result.last_seq)
-        return result
+        return self._noted(self._run(call))

@@ -38,6 +38,7 @@ from .worker_registry import leave_workers
 
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents",
+    "shared_values",
 )  # fmt: skip
 _BATCH = 100
 _MISTYPED = b"\0"
@@ -56,6 +57,7 @@ class Forgetting:
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._quarantine = UserQuarantine(context, user)
         self._categories: list[str] = []
+        self._scopes: list[str] = []
         self._forgotten: set[str] = set()
         self._ids: list[str] = []
         self._mistyped: list[str] = []
@@ -84,6 +86,7 @@ class Forgetting:
             self._counts["queue_entries"] += places
         if documents:
             self._forget_documents()
+        self._forget_scopes()
         if self._problem is not None:
             raise self._problem
         return self.result()
@@ -92,6 +95,7 @@ class Forgetting:
         """Return what was removed so far."""
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
+            scopes=tuple(self._scopes),
             quarantined=self._quarantine.removed, remaining=len(self._newer), **self._counts,
         )  # fmt: skip
 
@@ -293,6 +297,13 @@ class Forgetting:
             if forgetting.is_category_of(category, self._user):
                 self._counts["documents"] += categories.delete(category)
                 self._categories.append(category)
+
+    def _forget_scopes(self) -> None:
+        """Delete the shared scopes whose path ends with the user's ID."""
+        scopes = self._context.scopes
+        for scope in scopes.of_user(self._user):
+            self._counts["shared_values"] += scopes.delete(scope)
+            self._scopes.append(scope)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
