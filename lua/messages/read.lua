@@ -1,6 +1,6 @@
 -- Read the newest messages of a range, with those that the cap moved to the hash, in their places.
--- Returns {last seq, dropped, seq of the first listed, listed messages, seqs of kept messages, kept messages,
--- gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow, incarnation}.
+-- Returns {incarnation, last seq, dropped, seq of the first listed, listed messages, seqs of kept messages,
+-- kept messages, gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation check_list parse_counters read_page extend_session read_clock
@@ -22,5 +22,5 @@ refusal = check_list(messages, counters)
 if refusal then return refusal end
 local page = read_page(session, messages, counters, layout, after, below, limit, max_bytes)
 if extend then extend_session(session, messages, read_clock(), settings) end
-page[#page + 1] = found
+table.insert(page, 1, found)
 return page

@@ -30,5 +30,6 @@ if with_fields then
   --- include: read_info_fields
   fields = read_info_fields(session, messages, true)
 end
-page[10], page[11], page[12] = found, string.match(log or '', '(%d+) %d+ %d+ %S+\n$') or '0', fields
+table.insert(page, 1, found)
+page[11], page[12] = string.match(log or '', '(%d+) %d+ %d+ %S+\n$') or '0', fields
 return page

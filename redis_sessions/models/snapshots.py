@@ -10,13 +10,13 @@ from .sessions import SessionInfo
 
 
 class Snapshot(NamedTuple):
-    """What `load` returns: a session with its state and messages, as of one moment."""
+    """A session with its state and messages, as of one moment."""
 
     info: SessionInfo
-    """What `info()` returns."""
+    """The result of `info()`."""
     state: dict[str, Any]
-    """What `state.all()` returns: all values by name, sorted by name."""
+    """The result of `state.all()`: all values by name, sorted by name."""
     messages: list[Message]
-    """What `history()` returns: the newest messages of the range, oldest first."""
+    """The result of `history()`: the newest messages of the range, oldest first."""
     shared: Mapping[str, Mapping[str, Any]] = {}
     """The values of the shared scopes that were asked for, by scope and name. They are read in the same round trip."""

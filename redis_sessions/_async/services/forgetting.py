@@ -31,6 +31,7 @@ from . import erased_results, unlisted
 from .context import CacheContext
 from .deleter import delete_session
 from .forgotten_channels import forget_channel
+from .forgotten_values import forget_documents, forget_scopes
 from .typed_calls import checked, remove_all, run_all, run_typed
 from .user_quarantine import UserQuarantine
 from .worker_registry import leave_workers
@@ -84,8 +85,8 @@ class Forgetting:
             self._counts["channels"] += channels
             self._counts["queue_entries"] += places
         if documents:
-            await self._forget_documents()
-        await self._forget_scopes()
+            self._counts["documents"] += await forget_documents(self._context, self._user, self._categories)
+        self._counts["shared_values"] += await forget_scopes(self._context, self._user, self._scopes)
         if self._problem is not None:
             raise self._problem
         return self.result()
@@ -294,21 +295,6 @@ class Forgetting:
         self._counts["index_entries"] += await remove_all(
             self._context, [([index for index in entries if index not in but], [id]) for id, entries in listed]
         )
-
-    async def _forget_documents(self) -> None:
-        """Delete the categories of documents whose path ends with the user's ID."""
-        categories = self._context.categories
-        for category in await categories.registered():
-            if forgetting.is_category_of(category, self._user):
-                self._counts["documents"] += await categories.delete(category)
-                self._categories.append(category)
-
-    async def _forget_scopes(self) -> None:
-        """Delete the shared scopes whose path ends with the user's ID."""
-        scopes = self._context.scopes
-        for scope in await scopes.of_user(self._user):
-            self._counts["shared_values"] += await scopes.delete(scope)
-            self._scopes.append(scope)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from typing import Any
 from ..._core.commands import outbox, shared
 from ..._core.commands.outbox import Waiting
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import SessionKeys, SharedKeys, scope_index_keys, shared_keys
+from ..._core.protocol.keys import SessionKeys
+from ..._core.protocol.shared_keys import SharedKeys, scope_index_keys, shared_keys
 from ..._durations import whole
 from ...bounds import StorageBounds
 from ...errors import (

@@ -20,7 +20,7 @@ _MAX_ATTEMPTS = 5
 
 
 class Wanted(NamedTuple):
-    """What is read of a session."""
+    """The part of a session that is read."""
 
     keys: SessionKeys
     incarnation: str = ""

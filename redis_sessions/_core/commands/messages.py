@@ -183,7 +183,7 @@ def read(
 
 def read_page(keys: SessionKeys, reply: Any, skip_damaged: bool) -> Page:
     """Return the page that a reply stands for. Raises InvalidState for a damaged message, unless these are skipped."""
-    last, dropped, low, listed, kept_seqs, kept, gaps, kept_count, is_full, found = reply
+    found, last, dropped, low, listed, kept_seqs, kept, gaps, kept_count, is_full = reply
     seqs: Sequence[int] = range(low, low + len(listed))
     removed = parse_gaps(gaps.decode())
     if removed:

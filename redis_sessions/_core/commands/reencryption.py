@@ -29,10 +29,11 @@ from ..protocol.encoding import (
     is_reason,
 )  # fmt: skip
 from ..protocol.json_values import from_json
-from ..protocol.keys import DocumentKeys, SessionKeys, SharedKeys
+from ..protocol.keys import DocumentKeys, SessionKeys
 from ..protocol.records import MemberRecord, parse_gaps, seqs_from
 from ..protocol.result_records import MARK, MemberResult, ResultRecord
 from ..protocol.scripts import script
+from ..protocol.shared_keys import SharedKeys
 from . import messages
 
 _PAGE = 200

@@ -14,8 +14,8 @@ from ..protocol.chain import Chain
 from ..protocol.encoding import decoded_shared, encoded_shared
 from ..protocol.ids import check_id, operation_id_of
 from ..protocol.json_values import from_json, to_json
-from ..protocol.keys import ScopeIndexKeys, SharedKeys
 from ..protocol.scripts import script
+from ..protocol.shared_keys import ScopeIndexKeys, SharedKeys
 from .recorded_results import words_of
 from .storage_bounds import check_number
 
@@ -116,7 +116,7 @@ def add(
     return invoke(
         script("shared/add"), keys, lambda reply: int(words_of(reply, kind, operation)[0]), operation=operation,
         operation_id=operation, ttl_ms=_ttl(ttl_ms), max_bytes=bounds.shared_bytes, max_values=bounds.shared_values,
-        name=name, amount=whole(amount, "amount", minimum=-(2**53)), kind=kind,
+        value_name=name, amount=whole(amount, "amount", minimum=-(2**53)), kind=kind,
     )  # fmt: skip
 
 

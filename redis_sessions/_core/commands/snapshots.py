@@ -24,7 +24,7 @@ class SnapshotPage(NamedTuple):
     change: int
     """The number of the last status change or edit."""
     dropped: int
-    """How many messages left the transcript. Between two pages with the same numbers messages were only appended."""
+    """The number of messages that left the transcript. Between two pages with the same numbers messages were only appended."""
     info: SessionInfo | None
     state: dict[str, Any]
     outbox: str
@@ -52,7 +52,7 @@ def load(
             values = {name: named.pop(name) for name in sorted(named) if name.startswith(_STATE)}
             info = read_info(keys, [part for pair in named.items() for part in pair])
             state = {name.decode()[len(_STATE) :]: _value(keys, name.decode(), one) for name, one in values.items()}
-        return SnapshotPage(read_page(keys, listed, False), int(change), listed[1], info, state, outbox)
+        return SnapshotPage(read_page(keys, listed, False), int(change), listed[2], info, state, outbox)
 
     return invoke(
         script("sessions/load"), keys, read, incarnation=incarnation, after=after, below=below, limit=limit,

@@ -52,6 +52,7 @@ from ...errors import InvalidInput
 from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
+from .shared_keys import ScopeIndexKeys, SharedKeys
 
 SCHEMA_VERSION = "7"
 SHARDS = 16
@@ -175,24 +176,6 @@ class DocumentKeys(NamedTuple):
     documents: str
 
 
-class SharedKeys(NamedTuple):
-    """The keys of a shared scope. Both have the tag of its name."""
-
-    id: str
-    tag: str
-    values: str
-    log: str
-
-
-class ScopeIndexKeys(NamedTuple):
-    """The keys of the index of shared scopes. They have a slot of their own."""
-
-    id: str
-    tag: str
-    names: str
-    times: str
-
-
 class EntryKeys(NamedTuple):
     """The zsets of one index value, for sessions of one kind."""
 
@@ -303,17 +286,6 @@ def document_keys(namespace: str, category: str) -> DocumentKeys:
     """Return the key of a category of documents. Raises InvalidInput for a bad category."""
     key = f"{namespace}:documents:{check_category(category)}"
     return DocumentKeys(category, key, key)
-
-
-def shared_keys(namespace: str, scope: str) -> SharedKeys:
-    """Return the keys of a shared scope. Raises InvalidInput for a bad name."""
-    tag = hash_tag(check_id(scope, "scope"))
-    return SharedKeys(scope, tag, *[f"{namespace}:{{{tag}}}:{kind}:{scope}" for kind in ("shared", "shared-log")])
-
-
-def scope_index_keys(namespace: str) -> ScopeIndexKeys:
-    """Return the keys of the index of shared scopes."""
-    return ScopeIndexKeys("shared", "shared", *[f"{namespace}:{{shared}}:{kind}" for kind in ("names", "registered")])
 
 
 def meta_key(namespace: str) -> str:

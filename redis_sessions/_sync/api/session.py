@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
-from ..._core.commands import edits, forks, inbox, messages, outbox, sessions, watch_progress
+from ..._core.commands import forks, inbox, messages, sessions, watch_progress
 from ..._core.commands.messages import MessageLike
-from ..._core.commands.outbox import Waiting
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
-from ..._core.commands.shared import ScopeChange, changes
+from ..._core.commands.shared import changes
 from ..._core.commands.storage_bounds import check_fields
 from ..._core.commands.watch_progress import WatchProgress
 from ..._core.protocol.encoding import copy_origins, encoded_origins
@@ -178,35 +177,6 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
 
         result, self._incarnation = queues.send(self._keys, attempt)
         self._seen = max(self._seen, result.last_seq)
-        return result
-
-    def _append_with_state(
-        self,
-        batch: tuple[MessageLike, ...],
-        batch_id: str | None,
-        expected_rev: int | None,
-        state: Mapping[str, Any] | None,
-        remove_state: Sequence[str],
-        if_state: Mapping[str, Any] | None,
-        usage: Any,
-        changed: list[ScopeChange],
-    ) -> AppendResult:
-        stored = None
-        if if_state and self._context.chain is not None:  # no script can compare what is encoded
-            self._keys.origins = self._run(forks.origins_of(self._keys))
-            stored = self._run(edits.stored_state(self._keys, list(if_state)))
-        call = edits.edit(
-            self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
-            stored_state=stored, usage=usage, seen=self._seen, writes=outbox.pack(changed), batch_id=batch_id,
-            expected_rev=expected_rev, bounds=self._context.bounds,
-        )  # fmt: skip
-        scopes = self._context.scopes
-        call.hints = scopes.registrations([one.scope for one in changed], self.id)
-        edited = self._run(call)
-        result = self._noted(edited)
-        if changed:
-            own = Waiting(edited.incarnation, str(result.rev), [] if result.duplicate else changed)
-            scopes.apply_own(self._keys, own, edited.waiting, result.batch_id)
         return result
 
     def send(self, message: str | MessageLike, *, batch_id: str | None = None) -> SendResult:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ..._core.commands import shared
 from ..._core.protocol.ids import new_operation_id
-from ..._core.protocol.keys import SharedKeys
+from ..._core.protocol.shared_keys import SharedKeys
 from ..._pickling import NotPicklable
 from ..services.context import CacheContext
 from .session_state import validated

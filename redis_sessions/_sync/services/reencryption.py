@@ -9,7 +9,8 @@ from ..._core.commands import reencryption, shared
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
-from ..._core.protocol.keys import DocumentKeys, SessionKeys, SharedKeys
+from ..._core.protocol.keys import DocumentKeys, SessionKeys
+from ..._core.protocol.shared_keys import SharedKeys
 from ...errors import (
     CodecMissing,
     DecryptionError,
