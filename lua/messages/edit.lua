@@ -8,9 +8,9 @@
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
 --   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
---- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors
---- include: notify_subscribers
+--- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout abandon_calls
+--- include: plan_truncation apply_truncation log_change format_counters append_entries record_recent results_field extend_ancestors
+--- include: notify_subscribers commit_edit check_outbox add_to_outbox
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -56,10 +56,8 @@ if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
   reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text, kind)
   if reply then return reply end
 end
-if scope_writes ~= '' then
-  local _, waiting = string.gsub(outbox or '', '%d+', '')
-  if waiting >= max_outbox then return redis.error_reply(string.format('BOUND_EXCEEDED outbox_writes %d %d', waiting + 1, max_outbox)) end
-end
+refusal = scope_writes ~= '' and check_outbox(outbox, max_outbox)
+if refusal then return refusal end
 if replaced_seq > 0 then
   --- include: replace_message
   return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
@@ -106,13 +104,7 @@ if #entries > 0 then
   end
 else
   remove()
-  save_layout(session, layout)
-  counters.operations = counters.operations + 1
-  save_counters(session, messages, write.now_ms, write.now_us, write.settings, counters)
-  result = kind .. string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
-    counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept, abandoned_count)
-  redis.call('HSET', session, results_field(operation_id),
-    append_result(write.results, operation_id, counters.operations, result))
+  result = commit_edit(session, messages, write, layout, operation_id, kind, after_seq + 1, abandoned_count)
 end
 for field = set_from, remove_from - 1, 2 do redis.call('HSET', session, rest[field], rest[field + 1]) end
 for field = remove_from, remove_from + remove_count - 1 do redis.call('HDEL', session, rest[field]) end
@@ -121,6 +113,4 @@ if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, write.now_ms)
 end_expired_lease(session, write)
 if scope_writes == '' then return {write.incarnation, result} end
---- include: add_to_outbox
-add_to_outbox(session, outbox or '', string.match(result, '%d+ %d+ (%d+)'), scope_writes)
-return {write.incarnation, result, 0, outbox or ''}
+return {write.incarnation, result, 0, add_to_outbox(session, outbox or '', string.match(result, '%d+ %d+ (%d+)'), scope_writes)}

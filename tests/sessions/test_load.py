@@ -248,16 +248,14 @@ def test_damaged_value_is_named(cache: SessionCache) -> None:
         cache.load([session.id])
 
 
-def test_touch_on_read_extends_life(url: str, namespace: str, cache: SessionCache) -> None:
+def test_touch_on_read_extends_life(cache: SessionCache) -> None:
     """With `touch_on_read` a snapshot extends the life of its session, and its info says so."""
-    reader = SessionCache.__new__(SessionCache)
-    reader._set_up(cache.engine, namespace=namespace, touch_on_read=True)
+    reader = SessionCache(cache, touch_on_read=True)
     session = cache.create(ttl=60)
     for key in (session._keys.session, session._keys.messages):
         cache._context.executor.run(Call(("PEXPIRE", key, 30_000), session._keys, int))
     assert session.load().info.expires_in.total_seconds() < 31  # type: ignore[union-attr]
     assert reader.session(session.id).load().info.expires_in.total_seconds() > 50  # type: ignore[union-attr]
-    reader._context.hub.close()
 
 
 @pytest.mark.parametrize(
@@ -271,21 +269,15 @@ def test_invalid_argument_is_refused(cache: SessionCache, arguments: dict[str, A
         cache.load("a")
 
 
-def test_async_snapshot_equals_sync_snapshot(url: str, namespace: str, cache: SessionCache) -> None:
+def test_async_snapshot_equals_sync_snapshot(cache: SessionCache) -> None:
     """Both kinds of caches return the same snapshot."""
     session = cache.create()
     session.append(user("1"), state={"a": 1})
 
     async def load() -> Any:
-        other = AsyncSessionCache.__new__(AsyncSessionCache)
-        from redis_sessions.engines import from_url
-
-        other._set_up(cache.engine if url.startswith("fake") else from_url(url), namespace=namespace)
-        async with other:
+        async with AsyncSessionCache(cache) as other:
             return await other.session(session.id).load(), await other.load([session.id, "b"])
 
-    if url.startswith("fake"):
-        pytest.skip("a fake engine belongs to caches of one kind")
     one, many = asyncio.run(load())
     assert (one.state, one.messages) == (session.load().state, session.history())
     assert [found and found.messages for found in many] == [one.messages, None]

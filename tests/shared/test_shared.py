@@ -138,10 +138,9 @@ def test_invalid_name_is_refused(cache: SessionCache, name: Any) -> None:
     assert cache.scopes().items == []
 
 
-def test_scope_beyond_its_bounds_is_refused(cache: SessionCache, namespace: str) -> None:
+def test_scope_beyond_its_bounds_is_refused(cache: SessionCache) -> None:
     """A scope refuses more bytes and more values than its bounds, and takes writes that make it smaller."""
-    small = SessionCache.__new__(SessionCache)
-    small._set_up(cache.engine, namespace=namespace, bounds={"shared_bytes": 100, "shared_values": 3, "scopes": 2})
+    small = SessionCache(cache, bounds={"shared_bytes": 100, "shared_values": 3, "scopes": 2})
     scope = small.shared("s")
     scope.patch({"a": "x" * 40, "b": "x" * 40})
     with pytest.raises(BoundExceeded, match="shared_bytes"):
@@ -161,7 +160,6 @@ def test_scope_beyond_its_bounds_is_refused(cache: SessionCache, namespace: str)
     with pytest.raises(BoundExceeded, match="scopes"):
         small.shared("u").put("a", 1)
     assert small.shared("u").all() == {}
-    small._context.hub.close()
 
 
 def test_totals_follow_the_values(cache: SessionCache) -> None:

@@ -153,10 +153,9 @@ def test_late_application_of_a_slow_process_changes_nothing(
     assert cache.shared("s").get("last") == 2
 
 
-def test_write_that_a_scope_refuses_is_dropped(cache: SessionCache, namespace: str) -> None:
+def test_write_that_a_scope_refuses_is_dropped(cache: SessionCache) -> None:
     """A scope that is full refuses its values: the messages are stored, other scopes take theirs, and nothing waits."""
-    small = SessionCache.__new__(SessionCache)
-    small._set_up(cache.engine, namespace=namespace, bounds={"shared_values": 1, "scopes": 2})
+    small = SessionCache(cache, bounds={"shared_values": 1, "scopes": 2})
     session = small.create()
     small.shared("full").put("a", 1)
     with pytest.raises(BoundExceeded, match="shared_values"):
@@ -167,13 +166,11 @@ def test_write_that_a_scope_refuses_is_dropped(cache: SessionCache, namespace: s
     assert (small.shared("third").all(), small.shared("other").all()) == ({}, {"b": 2})
     assert waiting(small, session) == []
     assert session.info().count == 2
-    small._context.hub.close()
 
 
-def test_outbox_is_bounded(cache: SessionCache, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outbox_is_bounded(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session refuses an append when too many writes of shared scopes wait there."""
-    small = SessionCache.__new__(SessionCache)
-    small._set_up(cache.engine, namespace=namespace, bounds={"outbox_writes": 2})
+    small = SessionCache(cache, bounds={"outbox_writes": 2})
     session = small.create()
     for number in range(2):
         append_and_die(session, number, monkeypatch)
@@ -182,7 +179,6 @@ def test_outbox_is_bounded(cache: SessionCache, namespace: str, monkeypatch: pyt
     assert session.info().count == 2
     session.load(0)
     session.append(X, shared={"s": {"a": 1}})
-    small._context.hub.close()
 
 
 def test_unreachable_scope_keeps_the_values_in_the_session(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..._core.commands import edits, forks, outbox
+from ..._core.commands import state as state_calls
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.outbox import Waiting
 from ..._core.commands.shared import ScopeChange
@@ -180,7 +181,7 @@ class AsyncSessionEdits(AsyncSessionBase):
         stored = None
         if if_state and self._context.chain is not None:  # no script can compare what is encoded
             self._keys.origins = await self._run(forks.origins_of(self._keys))
-            stored = await self._run(edits.stored_state(self._keys, list(if_state)))
+            stored = await self._run(state_calls.stored_state(self._keys, list(if_state)))
         call = edits.edit(
             self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
             stored_state=stored, usage=usage, seen=self._seen, writes=outbox.pack(changed), batch_id=batch_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,16 +14,16 @@ from ...models.messages import Message
 from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
-from ..protocol.chain import is_encoded
 from ..protocol.codec import call_hash, counted
-from ..protocol.encoding import decoded_field, encoded_fields
-from ..protocol.json_values import from_json, to_json
+from ..protocol.encoding import encoded_fields
+from ..protocol.json_values import to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
-from .state import field
+from .session_fields import state_field, state_fields
+from .state import state_check
 from .storage_bounds import bounds_argument, check_fields
 
 _EDIT_NAME = "messages/edit"
@@ -82,37 +81,19 @@ def edit(
     checks = {}
     for name, value in (if_state or {}).items():
         stored = (stored_state or {}).get(name)
-        checks[field("state.", name)] = (
-            "" if value is None else _check(keys, name, to_json(value, f"if_state.{name}"), stored)
+        checks[state_field("state.", name)] = (
+            "" if value is None else state_check(keys, name, to_json(value, f"if_state.{name}"), stored)
         )
-    sets = {field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
+    sets = state_fields(state)
     if isinstance(remove_state, str):
         raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
-    removed = [field("state.", name) for name in dict.fromkeys(remove_state)]
+    removed = [state_field("state.", name) for name in dict.fromkeys(remove_state)]
     sets = {name: value for name, value in sets.items() if name not in removed}
     return _edit(
         keys, incarnation, lease, messages, count, kind, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
         checks=checks, sets=sets,
         removed=removed, usage=usage, seen=seen, writes=writes, batch_id=batch_id, expected_rev=expected_rev, bounds=bounds,
     )  # fmt: skip
-
-
-def _check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
-    """Return what the stored value must be: the encoded value as it was read, if it stands for the wanted one."""
-    if stored is None or not is_encoded(stored):
-        return wanted
-    found = from_json(decoded_field(keys, f"state.{name}", stored))
-    is_same = json.dumps(found, sort_keys=True) == json.dumps(from_json(wanted), sort_keys=True)
-    return stored if is_same else wanted
-
-
-def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, bytes]]:
-    """Read values of the state as they are stored, by name."""
-
-    def read(reply: list[bytes | None]) -> dict[str, bytes]:
-        return {name: value for name, value in zip(names, reply, strict=True) if value is not None}
-
-    return Call(("HMGET", keys.session, *[field("state.", name) for name in names]), keys, read, writes=False)
 
 
 def _edit(

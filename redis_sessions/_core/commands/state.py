@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 
 from ..._durations import whole
 from ...bounds import StorageBounds
-from ...errors import InvalidInput
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.chain import is_encoded
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
+from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev, result_number
 from .recorded_results import words_of
+from .session_fields import state_field
 from .storage_bounds import bounds_argument, check_fields
-
-
-def field(prefix: str, name: str) -> str:
-    """Return the field of the session's hash that holds a name. Raises InvalidInput."""
-    if not isinstance(name, str) or not 1 <= len(name) <= 256 or not name.isprintable():
-        raise InvalidInput(name="name", detail=f"must be 1 to 256 printable characters, got {name!r}")
-    return prefix + name
 
 
 def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[bytes | None]:
@@ -32,7 +28,7 @@ def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[byt
         check_incarnation(keys, reply[0], incarnation)
         return None if reply[1] is None else decoded_field(keys, prefix + name, reply[1])
 
-    return Call(("HMGET", keys.session, "incarnation", field(prefix, name)), keys, read, writes=False)
+    return Call(("HMGET", keys.session, "incarnation", state_field(prefix, name)), keys, read, writes=False)
 
 
 def get_all(keys: SessionKeys, incarnation: str, prefix: str) -> Call[dict[str, bytes]]:
@@ -98,7 +94,25 @@ def add(
         batch=operation,
         operation=operation,
         kind=kind,
-        field=field("state.", name),
+        field=state_field("state.", name),
         amount=whole(amount, "amount", minimum=-(2**53)),
         bounds=bounds_argument(bounds),
     )
+
+
+def state_check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
+    """Return what the stored value must be: the encoded value as it was read, if it stands for the wanted one."""
+    if stored is None or not is_encoded(stored):
+        return wanted
+    found = from_json(decoded_field(keys, f"state.{name}", stored))
+    is_same = json.dumps(found, sort_keys=True) == json.dumps(from_json(wanted), sort_keys=True)
+    return stored if is_same else wanted
+
+
+def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, bytes]]:
+    """Read values of the state as they are stored, by name."""
+
+    def read(reply: list[bytes | None]) -> dict[str, bytes]:
+        return {name: value for name, value in zip(names, reply, strict=True) if value is not None}
+
+    return Call(("HMGET", keys.session, *[state_field("state.", name) for name in names]), keys, read, writes=False)
