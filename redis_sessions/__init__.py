@@ -8,6 +8,7 @@ from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
+from ._async.api.shared import AsyncShared
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
@@ -17,6 +18,7 @@ from ._sync.api.run import Run
 from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
+from ._sync.api.shared import Shared
 from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
@@ -79,6 +81,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.snapshots import Snapshot
 from .models.summaries import SessionSummary
 from .models.transfer import ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
@@ -98,6 +101,7 @@ __all__ = [
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
+    "AsyncShared",
     "AsyncState",
     "AsyncVariables",
     "Attempt",
@@ -171,6 +175,8 @@ __all__ = [
     "SessionSummary",
     "SessionType",
     "SessionsError",
+    "Shared",
+    "Snapshot",
     "SpawnRef",
     "SpawnRefused",
     "SpawnResult",

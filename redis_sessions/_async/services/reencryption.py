@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..._core.commands import reencryption
+from ..._core.commands import reencryption, shared
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
 from ..._core.protocol.keys import DocumentKeys, SessionKeys
+from ..._core.protocol.shared_keys import SharedKeys
 from ...errors import (
     CodecMissing,
     DecryptionError,
@@ -46,6 +47,7 @@ async def reencrypt_session(context: CacheContext, keys: SessionKeys, incarnatio
         raise SessionNotFound(session_id=keys.id)
     if incarnation and found != incarnation:
         raise SessionReplaced(session_id=keys.id)
+    await context.scopes.apply_waiting(keys, found)
     try:
         keys.origins = await executor.run(origins_of(keys))
     except ValueError as problem:
@@ -119,4 +121,24 @@ async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reen
                 replaced += await executor.run(rewrite)
     except _PROBLEMS as problem:
         return ReencryptResult(name, replaced, str(problem))
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+
+
+async def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptResult:
+    """Return the outcome for a shared scope. A value that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"shared/{keys.id}"
+    replaced = 0
+    problems: list[str] = []
+    changes: list[tuple[StoredValue, bytes]] = []
+    for place, before in (await context.executor.run(shared.stored_values(keys))).items():
+        stored = StoredValue(place.decode(), before)
+        try:
+            value = reencryption.renewed_shared(chain, keys.id, stored)
+        except (DecryptionError, CodecMissing, ValueError) as problem:
+            problems.append(f"value {stored.place!r}: {problem}")
+            continue
+        if value != before:
+            changes.append((stored, value))
+    for rewrite in reencryption.rewrite_shared(keys, changes):
+        replaced += await context.executor.run(rewrite)
     return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)

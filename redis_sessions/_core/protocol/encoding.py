@@ -216,14 +216,33 @@ def check_codecs(chain: Chain | None, id: str, value: bytes) -> None:
 
 def encoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it is stored."""
-    if chain is not None and "documents" in chain.kinds:
-        return chain.encode(data, "", f"document {category}\0{field}")
-    return PLAIN_HEAD + data if data[:1] == MARK else data
+    return _encoded_named(chain, "documents", f"document {category}\0{field}", data)
 
 
 def decoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it was given. Raises CodecMissing, DecryptionError, and ValueError for a damaged document."""
-    name, context = f"{category}/{field}", f"document {category}\0{field}"
+    return _decoded_named(chain, f"{category}/{field}", f"document {category}\0{field}", data)
+
+
+def encoded_shared(chain: Chain | None, scope: str, name: str, data: bytes) -> bytes:
+    """Return a value of a shared scope as it is stored. A whole number stays plain, so that scripts can add to it."""
+    if _INTEGER.fullmatch(data):
+        return data
+    return _encoded_named(chain, "state", f"shared {scope}\0{name}", data)
+
+
+def decoded_shared(chain: Chain | None, scope: str, name: str, data: bytes) -> bytes:
+    """Return a value of a shared scope as it was given. Raises what `decoded_document` raises."""
+    return _decoded_named(chain, f"{scope}/{name}", f"shared {scope}\0{name}", data)
+
+
+def _encoded_named(chain: Chain | None, kind: Encodable, context: str, data: bytes) -> bytes:
+    if chain is not None and kind in chain.kinds:
+        return chain.encode(data, "", context)
+    return PLAIN_HEAD + data if data[:1] == MARK else data
+
+
+def _decoded_named(chain: Chain | None, name: str, context: str, data: bytes) -> bytes:
     letters, place, data = _split(chain, name, context, data)
     if not letters:
         return data
@@ -231,5 +250,5 @@ def decoded_document(chain: Chain | None, category: str, field: str, data: bytes
     try:
         return chain.decode(letters, place, data, "", context)
     except TagMismatch:
-        detail = "the document belongs elsewhere, was changed, or has another key"
+        detail = f"the {context.partition(' ')[0]} belongs elsewhere, was changed, or has another key"
         raise DecryptionError(session_id=name, detail=detail) from None

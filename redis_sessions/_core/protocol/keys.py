@@ -23,6 +23,11 @@
                                           any      a zset of a queue or an index, or a channel, of another type
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:{<tag>}:shared:<scope>    hash     values of a shared scope by name (JSON)
+    <namespace>:{<tag>}:shared-log:<scope>
+                                          hash     its totals, and the results of its last operations
+    <namespace>:{shared}:names            zset     shared scopes, by name
+    <namespace>:{shared}:registered       zset     shared scopes by the time at which a process registered them
     <namespace>:{quarantine}:keys         zset     keys of the quarantine by the time at which they were made
     <namespace>:{workers}:heard_at        zset     workers by the time at which they were heard last
     <namespace>:{workers}:records         hash     the record of each of them (JSON)
@@ -47,6 +52,7 @@ from ...errors import InvalidInput
 from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
+from .shared_keys import ScopeIndexKeys, SharedKeys
 
 SCHEMA_VERSION = "7"
 SHARDS = 16
@@ -192,6 +198,8 @@ AnyKeys: TypeAlias = (
     | IndexKeys
     | EntryKeys
     | DocumentKeys
+    | SharedKeys
+    | ScopeIndexKeys
 )
 
 
