@@ -6,6 +6,7 @@ from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
 from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
+from ._async.api.part import AsyncPart
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
 from ._core.protocol.composed_ids import compose_id, split_id
@@ -15,6 +16,7 @@ from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
 from ._sync.api.run import Run
 from ._sync.api.session import Session
+from ._sync.api.part import Part
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from .bounds import StorageBounds
@@ -66,7 +68,8 @@ from .models.limits import LimitCheck
 from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
 from .models.messages import Message
 from .models.pages import Page
-from .models.results import AppendResult, SendResult
+from .models.parts import PartAppend, PartInfo
+from .models.results import AppendNewResult, AppendResult, SendResult
 from .models.run_control import GiveUp, Retry, RunParked
 from .models.runs import Attempt
 from .models.sessions import (
@@ -91,10 +94,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AgentRun",
+    "AppendNewResult",
     "AppendResult",
     "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
+    "AsyncPart",
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
@@ -146,6 +151,9 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
+    "Part",
+    "PartAppend",
+    "PartInfo",
     "ReencryptResult",
     "Refinement",
     "ReplyTimeout",

@@ -223,7 +223,7 @@ def read_staged_user(keys: StagedKeys) -> Call[str]:
 
 def discard_staged(keys: StagedKeys) -> Call[None]:
     """Delete one session that is staged. Its import then fails."""
-    return Call(("DEL", keys.fields, keys.elements, keys.ledger), keys, lambda reply: None)
+    return Call(("DEL", *keys[2:]), keys, lambda reply: None)
 
 
 def _slices(parts: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:

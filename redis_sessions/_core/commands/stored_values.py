@@ -16,7 +16,7 @@ from .trees import Member, parse_member
 
 NO_SESSION = "-"
 """Stands for the incarnation where there is none: no session has it."""
-_PARTS = ("session", "messages", "ledger")
+_PARTS = ("session", "messages", "ledger", "parts", "part_names")
 """The keys of a session, which are moved together."""
 Replacement = tuple[bytes, bytes, bytes]
 """The place ('.<field>' or '#<index in the list>'), the present value, and the new value (b'' to remove it)."""
