@@ -4,9 +4,9 @@ from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
+from ._async.api.part import AsyncPart
 from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
-from ._async.api.part import AsyncPart
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
 from ._core.protocol.composed_ids import compose_id, split_id
@@ -14,9 +14,9 @@ from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
+from ._sync.api.part import Part
 from ._sync.api.run import Run
 from ._sync.api.session import Session
-from ._sync.api.part import Part
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from .bounds import StorageBounds

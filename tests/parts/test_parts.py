@@ -41,7 +41,8 @@ def test_part_has_messages_of_its_own(cache: SessionCache) -> None:
     found = session.part("subagents/agent 1").history()
     assert texts(found) == ["a", "b", "c"]
     assert [one.seq for one in found] == [1, 2, 3]
-    assert found[0].role == "user" and found[0].timestamp_ms > 0
+    assert found[0].role == "user"
+    assert found[0].timestamp_ms > 0
     assert texts(session.part("other").history()) == ["x"]
     assert texts(session.history()) == ["main"]
 
@@ -80,7 +81,8 @@ def test_repeated_batch_is_stored_once(cache: SessionCache) -> None:
     for number in range(63):
         part.append(user(str(number)))
     again = part.append(user("a"), batch_id="job")
-    assert again.duplicate and (again.first_seq, again.count) == (first.first_seq, 1)
+    assert again.duplicate
+    assert (again.first_seq, again.count) == (first.first_seq, 1)
     part.append(user("y"))
     assert not part.append(user("a"), batch_id="job").duplicate
     other = cache.session("s").part("other").append(user("a"), batch_id="job")
@@ -100,7 +102,8 @@ def test_retry_finds_its_batch_whose_result_left_the_window(cache: SessionCache)
         session.part("p").append(user(str(number)))
     call.mark_retry(1000)
     found = executor.run(call)
-    assert found.duplicate and (found.first_seq, found.last_seq) == (1, 2)
+    assert found.duplicate
+    assert (found.first_seq, found.last_seq) == (1, 2)
 
 
 def test_message_with_a_known_id_is_left_out(cache: SessionCache) -> None:
@@ -115,7 +118,8 @@ def test_message_with_a_known_id_is_left_out(cache: SessionCache) -> None:
     again = part.append(user("a"), ids=["a"])
     assert (again.first_seq, again.last_seq, again.left_out) == (0, 0, 1)
     message = part.get("b")
-    assert message is not None and message.content == "b"
+    assert message is not None
+    assert message.content == "b"
     assert part.get("c") is None
     part.clear()
     assert part.append(user("a"), ids=["a"]).left_out == 0
@@ -128,10 +132,12 @@ def test_put_replaces_the_message_with_its_id(cache: SessionCache, url: str) -> 
     part.append(user("b"))
     assert part.put(user("new"), "a") == 1
     assert texts(part.history()) == ["new", "b"]
-    assert part.replace(2, user("c")) and not part.replace(3, user("d"))
+    assert part.replace(2, user("c"))
+    assert not part.replace(3, user("d"))
     assert texts(part.history()) == ["new", "c"]
     info = part.info()
-    assert info is not None and info.bytes == sum(map(len, stored(cache, part)))
+    assert info is not None
+    assert info.bytes == sum(map(len, stored(cache, part)))
     assert part.append(user("x"), ids=["a"]).left_out == 1
 
 
@@ -152,12 +158,16 @@ def test_cleared_and_deleted_parts_leave_nothing(cache: SessionCache) -> None:
         numbers = range(first, first + 1200)
         part.append(*[user(str(number)) for number in numbers], ids=[str(number) for number in numbers])
     assert part.clear() == 2400
-    assert part.history() == [] and stored(cache, part) == []
+    assert part.history() == []
+    assert stored(cache, part) == []
     info = part.info()
-    assert info is not None and (info.count, info.bytes, info.last_seq) == (0, 0, 2400)
+    assert info is not None
+    assert (info.count, info.bytes, info.last_seq) == (0, 0, 2400)
     assert part.append(user("next")).first_seq == 2401
-    assert part.delete() and not part.delete()
-    assert part.info() is None and stored(cache, part) == []
+    assert part.delete()
+    assert not part.delete()
+    assert part.info() is None
+    assert stored(cache, part) == []
     assert part.append(user("again")).first_seq == 1
     assert session.parts().items[0].count == 1
     assert session.part("none").clear() == 0
@@ -195,7 +205,9 @@ def test_parts_die_with_their_session(cache: SessionCache) -> None:
     with pytest.raises(SessionNotFound):
         session.part("p").history()
     again = cache.create("s")
-    assert again.parts().items == [] and again.part("p").history() == [] and again.part("p").info() is None
+    assert again.parts().items == []
+    assert again.part("p").history() == []
+    assert again.part("p").info() is None
     assert again.part("p").append(user("a"), ids=["a"]).first_seq == 1
     with pytest.raises(SessionReplaced):
         session.part("p").append(user("a"))
@@ -209,7 +221,8 @@ def test_parts_of_an_expired_session_stay_hidden(cache: SessionCache, monkeypatc
     cache.session("s").part("old").append(user("a"))
     cache._context.executor.run(Call(("DEL", keys.session, keys.messages), keys, int))
     session = cache.create("s")
-    assert session.parts().items == [] and session.part("old").history() == []
+    assert session.parts().items == []
+    assert session.part("old").history() == []
     session.part("new").append(user("b"))
     assert [one.name for one in session.parts().items] == ["new"]
 
@@ -295,5 +308,3 @@ def test_append_new_leaves_out_known_ids(cache: SessionCache) -> None:
     assert session.append_new(user("x"), ids=[None], batch_id="job").first_seq == again.first_seq
     assert session.parts().items == []
     assert session.part("p").append(user("a"), ids=["a"]).left_out == 0
-
-

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..._durations import moment, whole
 from ...bounds import StorageBounds
@@ -12,7 +12,7 @@ from ...models.messages import Message
 from ...models.pages import Page
 from ...models.parts import PartAppend, PartInfo
 from ...settings import TokenCounter
-from ..protocol.call import Argument, Call, invoke
+from ..protocol.call import Call, invoke
 from ..protocol.ids import check_id, new_operation_id, operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.part_messages import decode_part_message, encode_part_message
@@ -21,6 +21,7 @@ from ..protocol.scripts import script
 from .messages import PAGE, PAGE_BYTES, MessageLike
 from .storage_bounds import check_batch
 
+T = TypeVar("T")
 MAX_NAME = 512
 MAX_PAGE_PARTS = 1000
 
@@ -45,7 +46,9 @@ def checked_ids(ids: Sequence[str | None] | None, count: int, batch: str) -> lis
 def checked_message_id(id: str) -> str:
     """Return the ID of a message: 1 to 128 characters, not '~' first. Raises InvalidInput."""
     if check_id(id, "ids", 128)[0] == "~":
-        raise InvalidInput(name="ids", detail=f"must not begin with '~', which the library keeps for itself, got {id!r}")
+        raise InvalidInput(
+            name="ids", detail=f"must not begin with '~', which the library keeps for itself, got {id!r}"
+        )
     return id
 
 
@@ -60,9 +63,7 @@ def append(
     """Append one batch to a part. Raises InvalidInput."""
     batch, listed = operation_id_of(batch_id), list(messages)
     if not listed:
-        raise InvalidInput(
-            name="messages", detail=f"a batch must have 1 to {bounds.batch_messages} messages, got 0"
-        )
+        raise InvalidInput(name="messages", detail=f"a batch must have 1 to {bounds.batch_messages} messages, got 0")
     names = checked_ids(ids, len(listed), batch)
     entries = [
         encode_part_message(message, name, id, count, keys, place if id == batch else 0)
@@ -143,9 +144,7 @@ def read(
     )  # fmt: skip
 
 
-def list_page(
-    keys: SessionKeys, incarnation: str, prefix: str, limit: int, cursor: str | None
-) -> Call[Page[PartInfo]]:
+def list_page(keys: SessionKeys, incarnation: str, prefix: str, limit: int, cursor: str | None) -> Call[Page[PartInfo]]:
     """Read a page of parts, by name. Raises InvalidInput."""
     check_part_name(prefix, "prefix", 0)
     whole(limit, "limit", minimum=1, maximum=MAX_PAGE_PARTS)
@@ -156,6 +155,13 @@ def list_page(
         found = [info_of(name, record) for name, record in zip(names, reply[2::2], strict=True)]
         return Page(found[:limit], names[limit - 1] if len(found) > limit else None)
 
+    return list_parts(keys, incarnation, prefix, after, limit, read)
+
+
+def list_parts(
+    keys: SessionKeys, incarnation: str, prefix: str, after: str, limit: int, read: Callable[[Any], T]
+) -> Call[T]:
+    """Read names and records of parts, by name. The reply is {incarnation, name, record, …}."""
     return invoke(
         script("parts/list"), keys, read, incarnation=incarnation, prefix=prefix, after=after, limit=limit, writes=False
     )
@@ -168,10 +174,3 @@ def info_of(name: str, record: bytes) -> PartInfo:
         name=name, count=found.last_seq - found.first_seq + 1, bytes=found.bytes, first_seq=found.first_seq,
         last_seq=found.last_seq, created_at=moment(found.created_ms), updated_at=moment(found.updated_ms),
     )  # fmt: skip
-
-
-def rewrite(
-    keys: SessionKeys, incarnation: str, name: str, values: Sequence[Argument]
-) -> Call[int]:
-    """Replace stored messages that did not change since. `values`: seq, old message, new message, …"""
-    return invoke(script("parts/rewrite"), keys, int, incarnation=incarnation, name=name, rest=values)

@@ -29,17 +29,24 @@ def replace_in_worker_record(keys: WorkerKeys, id: bytes, old: bytes, new: bytes
 
 
 def replace_values(
-    keys: SessionKeys, values: Sequence[Replacement], *, aside: str | None = None, keep_ms: int = 0
+    keys: SessionKeys,
+    values: Sequence[Replacement],
+    *,
+    aside: str | None = None,
+    keep_ms: int = 0,
+    in_parts: bool = False,
 ) -> Call[bool]:
     """Replace stored values of a session, if none of them changed since they were read.
 
     Args:
         values: the values, with their places.
         aside: the key of a hash that keeps the present values for `keep_ms`.
+        in_parts: the values are fields of the parts of the session.
 
     The result is False when a value changed. Then nothing was written.
     """
-    return _replace(keys, {"aside": keys.session if aside is None else aside}, keep_ms, values)
+    other_keys = {"aside": keys.session if aside is None else aside}
+    return _replace(keys, {**other_keys, "session": keys.parts} if in_parts else other_keys, keep_ms, values)
 
 
 def _replace(
