@@ -77,8 +77,8 @@ async def _rewrite_parts(context: CacheContext, keys: SessionKeys, incarnation: 
             seqs = range(first, min(first + size, part.record.last_seq + 1))
             names = [f"message.{part.record.number} {seq}" for seq in seqs]
             changes = []
-            keys.chain = checked_codecs(context).renewing()
             values = await executor.run(stored_parts.read_part_fields(keys, names))
+            keys.chain = checked_codecs(context).renewing()
             for seq, value in zip(seqs, values, strict=True):
                 if value is None:
                     continue  # it was cleared since
