@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import wraps
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -26,6 +27,8 @@ from ..models.summaries import SessionSummary
 from ._shared import Caches, needs
 
 with needs("claude-agent-sdk", "claude-agent-sdk"):
+    import anyio.to_thread
+    import sniffio
     from claude_agent_sdk import (
         SessionKey,
         SessionListSubkeysKey,
@@ -44,6 +47,23 @@ _MAX_SUMMARY_BYTES = 48 * 1024
 """A larger summary is not stored, but made again for each list."""
 _CONCURRENT = 16
 _SUMMARY = "claude_summary"
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _for_any_loop(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Return a method that works under trio, too, which the SDK supports: there it runs in an asyncio loop of a thread."""
+
+    async def finished(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await method(*args, **kwargs)
+
+    @wraps(method)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if sniffio.current_async_library() == "asyncio":
+            return await method(*args, **kwargs)
+        return await anyio.to_thread.run_sync(lambda: asyncio.run(finished(*args, **kwargs)))
+
+    return run
 
 
 class RedisSessionsStore(SessionStore):
@@ -76,6 +96,7 @@ class RedisSessionsStore(SessionStore):
         self._failed: OrderedDict[str, str] = OrderedDict()
         """The batch IDs of appends that failed, by their content."""
 
+    @_for_any_loop
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Append entries to a transcript. An entry whose uuid the transcript has is left out.
 
@@ -103,6 +124,7 @@ class RedisSessionsStore(SessionStore):
         else:
             await session.part(_part_name(subpath)).append(*batch, ids=ids, batch_id=batch_id)
 
+    @_for_any_loop
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return all entries of a transcript, or None. One round trip for each 1,000 entries or 1 MiB."""
         session, subpath = self._session(key), _place(key)[2]
@@ -113,6 +135,7 @@ class RedisSessionsStore(SessionStore):
             return None
         return [cast(SessionStoreEntry, message.payload) for message in found] or None
 
+    @_for_any_loop
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Return the sessions of a project with the times of their last main entries. Two round trips for each 200."""
         return [
@@ -120,6 +143,7 @@ class RedisSessionsStore(SessionStore):
             async for one in self._listed(project_key)
         ]
 
+    @_for_any_loop
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """Return the summaries of a project's sessions: what the SDK's fold makes of all their entries.
 
@@ -148,7 +172,9 @@ class RedisSessionsStore(SessionStore):
         if not new:
             return folded
         entries = [cast(SessionStoreEntry, message.payload) for message in new]
-        folded = fold_session_summary(folded if stored["seq"] else None, {"project_key": project, "session_id": id}, entries)
+        folded = fold_session_summary(
+            folded if stored["seq"] else None, {"project_key": project, "session_id": id}, entries
+        )
         folded["mtime"] = max(_mtime(one), new[-1].timestamp_ms)
         await self._keep_summary(session, {"seq": new[-1].seq, "data": folded["data"]})
         return folded
@@ -159,6 +185,7 @@ class RedisSessionsStore(SessionStore):
             with suppress(SessionsError):
                 await session.patch(metadata={_SUMMARY: summary})
 
+    @_for_any_loop
     async def delete(self, key: SessionKey) -> None:
         """Delete a session with the transcripts of its subagents, or one of these transcripts."""
         session, subpath = self._session(key), _place(key)[2]
@@ -168,6 +195,7 @@ class RedisSessionsStore(SessionStore):
             else:
                 await session.part(_part_name(subpath)).delete()
 
+    @_for_any_loop
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """Return the subpaths of a session. One round trip for each 1,000."""
         session, found, cursor = self._session(cast(SessionKey, key)), list[str](), None
@@ -180,6 +208,7 @@ class RedisSessionsStore(SessionStore):
                     break
         return found
 
+    @_for_any_loop
     async def close(self) -> None:
         """Close the connections that this store opened."""
         await self._caches.aclose()
@@ -215,7 +244,9 @@ def _session_id(project: str, id: str) -> str:
     try:
         return compose_id(project, id)
     except InvalidInput:
-        return compose_id(_digest(project), id, "") if len(id) < 150 else compose_id(_digest(project), _digest(id), "", "")
+        return (
+            compose_id(_digest(project), id, "") if len(id) < 150 else compose_id(_digest(project), _digest(id), "", "")
+        )
 
 
 def _part_name(subpath: str) -> str:
@@ -232,7 +263,7 @@ def _digest(text: str) -> str:
 
 def _entry_id(entry: SessionStoreEntry) -> str | None:
     """Return the ID under which an entry is stored once, None for an entry without a uuid."""
-    uuid = entry.get("uuid")
+    uuid = entry.get("uuid") if isinstance(entry, dict) else None
     if not isinstance(uuid, str) or not uuid:
         return None
     is_plain = len(uuid) <= 64 and uuid.isascii() and uuid.replace("-", "").isalnum() and uuid[0] != "-"
