@@ -4,6 +4,7 @@ from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
+from ._async.api.part import AsyncPart
 from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
@@ -14,6 +15,7 @@ from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
+from ._sync.api.part import Part
 from ._sync.api.run import Run
 from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
@@ -68,7 +70,8 @@ from .models.limits import LimitCheck
 from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
 from .models.messages import Message
 from .models.pages import Page
-from .models.results import AppendResult, SendResult
+from .models.parts import PartAppend, PartInfo
+from .models.results import AppendNewResult, AppendResult, SendResult
 from .models.run_control import GiveUp, Retry, RunParked
 from .models.runs import Attempt
 from .models.sessions import (
@@ -94,10 +97,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AgentRun",
+    "AppendNewResult",
     "AppendResult",
     "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
+    "AsyncPart",
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
@@ -150,6 +155,9 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
+    "Part",
+    "PartAppend",
+    "PartInfo",
     "ReencryptResult",
     "Refinement",
     "ReplyTimeout",

@@ -36,6 +36,7 @@ from .session_children import AsyncSessionChildren
 from .session_edits import AsyncSessionEdits
 from .session_loops import AsyncSessionLoops
 from .session_messages import AsyncSessionMessages
+from .session_parts import AsyncSessionParts
 from .session_status import AsyncSessionStatus
 
 T = TypeVar("T")
@@ -44,7 +45,12 @@ _MAY_OPEN_TURN = {"answered_by", "max_turns", "max_entries", "max_duration", "li
 
 
 class AsyncSession(
-    AsyncSessionMessages, AsyncSessionEdits, AsyncSessionChildren, AsyncSessionLoops, AsyncSessionStatus
+    AsyncSessionMessages,
+    AsyncSessionEdits,
+    AsyncSessionParts,
+    AsyncSessionChildren,
+    AsyncSessionLoops,
+    AsyncSessionStatus,
 ):
     """A handle on one session, by its ID. A handle costs no round trip.
 

@@ -4,6 +4,8 @@
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
     <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
     <namespace>:{<tag>}:ledger:<id>       hash     what its loops recorded: events and turns in pages, steps, configurations
+    <namespace>:{<tag>}:parts:<id>        hash     its parts: records, messages, IDs of messages
+    <namespace>:{<tag>}:part_names:<id>   zset     the names of its parts
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
@@ -14,9 +16,13 @@
     <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
                                           hash     a session that is being imported
+    <namespace>:{<tag>}:import-parts:<nonce>:<id>, import-part_names:<nonce>:<id>
+                                          hash     its parts
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
     <namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>
                                           hash     a damaged session, as it was stored
+    <namespace>:{<tag>}:quarantine-parts:<ms>:<id>, quarantine-part_names:<ms>:<id>
+                                          hash     its parts
     <namespace>:{<tag>}:quarantine-values:<ms>:<id>
                                           hash     damaged values of a session, or members of a queue, by their places
     <namespace>:{<tag>}:quarantine-key:<ms>:<id>
@@ -74,6 +80,8 @@ class SessionKeys:
         "ledger",
         "messages",
         "origins",
+        "part_names",
+        "parts",
         "session",
         "tag",
     )
@@ -85,6 +93,8 @@ class SessionKeys:
         self.session = f"{self._prefix}session:{id}"
         self.messages = f"{self._prefix}messages:{id}"
         self.ledger = f"{self._prefix}ledger:{id}"
+        self.parts = f"{self._prefix}parts:{id}"
+        self.part_names = f"{self._prefix}part_names:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
         self.origins: tuple[Origin, ...] | None = None
@@ -138,6 +148,8 @@ class StagedKeys(NamedTuple):
     fields: str
     elements: str
     ledger: str
+    parts: str
+    part_names: str
 
 
 class ImportKeys(NamedTuple):
@@ -164,6 +176,8 @@ class QuarantineKeys(NamedTuple):
     session: str
     messages: str
     ledger: str
+    parts: str
+    part_names: str
     values: str
     key: str
 
@@ -228,7 +242,7 @@ def channel_keys(namespace: str, channel: str) -> ChannelKeys:
 def staged_keys(namespace: str, id: str, nonce: str) -> StagedKeys:
     """Return the keys where the import under a nonce stages a session."""
     tag = hash_tag(id)
-    kinds = ("import-session", "import-messages", "import-ledger")
+    kinds = ("import-session", "import-messages", "import-ledger", "import-parts", "import-part_names")
     return StagedKeys(id, tag, *[f"{namespace}:{{{tag}}}:{kind}:{nonce}:{id}" for kind in kinds])
 
 

@@ -37,6 +37,7 @@ from .session_children import SessionChildren
 from .session_edits import SessionEdits
 from .session_loops import SessionLoops
 from .session_messages import SessionMessages
+from .session_parts import SessionParts
 from .session_status import SessionStatus
 
 T = TypeVar("T")
@@ -44,7 +45,14 @@ _MAY_OPEN_TURN = {"answered_by", "max_turns", "max_entries", "max_duration", "li
 """A patch of these may let a worker claim a turn."""
 
 
-class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, SessionStatus):
+class Session(
+    SessionMessages,
+    SessionEdits,
+    SessionParts,
+    SessionChildren,
+    SessionLoops,
+    SessionStatus,
+):
     """A handle on one session, by its ID. A handle costs no round trip.
 
     A handle from `create` or `open` knows the incarnation of the session. A handle from `session(id)` learns it with the first
