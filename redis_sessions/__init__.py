@@ -2,6 +2,7 @@
 
 from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
+from ._async.api.checkpoints import AsyncCheckpoints
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
 from ._async.api.run import AsyncRun
@@ -11,6 +12,7 @@ from ._async.api.session_state import AsyncState, AsyncVariables
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
+from ._sync.api.checkpoints import Checkpoints
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
 from ._sync.api.run import Run
@@ -58,6 +60,7 @@ from .errors import (
     StoreUnavailable,
 )
 from .models.audit import AuditRecord
+from .models.checkpoints import Checkpoint, CheckpointWrite
 from .models.events import SessionEvent
 from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
@@ -92,6 +95,7 @@ __all__ = [
     "AccessDenied",
     "AgentRun",
     "AppendResult",
+    "AsyncCheckpoints",
     "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
@@ -104,6 +108,9 @@ __all__ = [
     "AuditRecord",
     "BoundExceeded",
     "CacheOptions",
+    "Checkpoint",
+    "CheckpointWrite",
+    "Checkpoints",
     "ChildInfo",
     "CodecMissing",
     "CompactionConflict",

@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from typing import Unpack
 
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.protocol.ids import check_id
-from ..._core.protocol.keys import document_keys, every_session, index_keys, session_id_of, session_keys
+from ..._core.protocol.keys import (
+    checkpoint_keys,
+    document_keys,
+    every_session,
+    every_thread,
+    index_keys,
+    session_id_of,
+    session_keys,
+    thread_of,
+)
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.events import SessionEvent
@@ -25,11 +34,12 @@ from ..services.context import CacheContext
 from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
-from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there
+from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there, reencrypt_thread
 from ..services.unlisted import scan
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
+from .checkpoints import Checkpoints
 from .documents import Documents
 
 
@@ -144,14 +154,39 @@ class CacheQueries:
         """
         return self._context.categories.page(limit, cursor)
 
+    def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> Checkpoints:
+        """Return a handle on the checkpoints of a thread, for graph frameworks. No round trip.
+
+        Args:
+            thread: the thread, 1 to 256 printable characters without white space and braces.
+            ttl: the idle time after which the thread expires as a whole. Each write of this handle sets it. Default: never.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+        """
+        ttl_ms = 0 if ttl is None else milliseconds(ttl, "ttl")
+        return Checkpoints(self._context, checkpoint_keys(self.namespace, thread), ttl_ms)
+
+    def threads(self, limit: int = 50, cursor: str | None = None, *, labels: Collection[str] = ()) -> Page[str]:
+        """Return a page of threads that have checkpoints, ascending. A page can be shorter than the limit.
+
+        Args:
+            limit: threads that are looked at, 1 to 1,000.
+            cursor: the cursor of the page before.
+            labels: return only threads with a checkpoint that has one of these labels.
+
+        Cost: two round trips on one server, three with labels, and three more when expired threads are met.
+        """
+        return self._context.threads.page(self._executor, limit, cursor, list(labels))
+
     def reencrypt(self) -> Iterator[ReencryptResult]:
-        """Store what is stored with the present codecs and the current key, session by session, then the documents.
+        """Store what is stored with the present codecs and the current key, session by session, then checkpoints and documents.
 
         Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not
         name becomes plain. Call it again until nothing is replaced, then take the old key out of the ring.
 
         Yields:
-            The outcome for each session and each category: how many values were replaced, or the problem.
+            The outcome for each session, thread and category: how many values were replaced, or the problem.
 
         Raises:
             InvalidInput: the cache has no codecs.
@@ -165,6 +200,10 @@ class CacheQueries:
             found = None if id is None else reencrypt_if_there(self._context, id)
             if found is not None:
                 yield found
+        for key in scan(self._context, every_thread(self.namespace)):
+            thread = thread_of(self.namespace, key)
+            if thread is not None:
+                yield reencrypt_thread(self._context, thread)
         cursor = None
         while True:
             page = self.categories(1000, cursor)
