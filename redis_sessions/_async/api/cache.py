@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -68,7 +69,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             InvalidInput: the client or an option is not valid.
         """
         engine = from_client(client, is_async=primitives.ASYNC)
-        self._set_up(engine, **{**engine.cache_options, **options})
+        self._start(engine, {**engine.cache_options, **options})
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
@@ -105,10 +106,25 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """
         cache = cls.__new__(cls)
         engine = from_url(url)
-        cache._set_up(engine, **{**options, **engine.cache_options})
+        cache._start(engine, {**options, **engine.cache_options})
         if not engine.is_private:
             cache._origin = url, options
         return cache
+
+    @classmethod
+    def of(cls, cache: Any) -> Self:
+        """Make a cache of this kind with the server and the options of another cache, of any kind. Nothing is sent yet.
+
+        The new cache has connections of its own. An embedded server ends with the other cache.
+        """
+        twin = cls.__new__(cls)
+        twin._start(replace(cache.engine, release=lambda: None), cache._options)
+        twin._origin = cache._origin
+        return twin
+
+    def _start(self, engine: Engine, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._set_up(engine, **options)
 
     def _set_up(
         self,

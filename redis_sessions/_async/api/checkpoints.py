@@ -174,7 +174,12 @@ class AsyncCheckpoints(NotPicklable):
         return Page([self._read(one) for one in items], page.last or None)
 
     async def drop(
-        self, *, ids: Collection[tuple[str, str]] = (), keep: int | None = None, labels: Collection[str] = ()
+        self,
+        *,
+        ids: Collection[tuple[str, str]] = (),
+        keep: int | None = None,
+        labels: Collection[str] = (),
+        but: Collection[tuple[str, str]] = (),
     ) -> int:
         """Remove checkpoints with their pending writes, and the blobs that no other checkpoint names. Return how many.
 
@@ -182,6 +187,7 @@ class AsyncCheckpoints(NotPicklable):
             ids: namespaces and IDs of checkpoints to be removed.
             keep: remove all but the newest `keep` checkpoints of each namespace, 0 or more.
             labels: remove the checkpoints that have one of these labels.
+            but: namespaces and IDs of checkpoints that stay in any case.
 
         Raises:
             InvalidInput: an argument is not valid, or not exactly one of the three is given.
@@ -192,10 +198,13 @@ class AsyncCheckpoints(NotPicklable):
         if (bool(ids) + (keep is not None) + bool(labels)) > 1:
             raise InvalidInput(name="drop", detail="takes one of ids, keep and labels, got several")
         if keep is not None:
-            return await self._drop(await self._older(whole(keep, "keep")))
-        if labels:
-            return await self._drop(await self._labelled({records.line(label, "label") for label in labels}))
-        return await self._drop([records.place_of(*one) for one in ids])
+            places = await self._older(whole(keep, "keep"))
+        elif labels:
+            places = await self._labelled({records.line(label, "label") for label in labels})
+        else:
+            places = [records.place_of(*one) for one in ids]
+        stay = {records.place_of(*one) for one in but}
+        return await self._drop([place for place in places if place not in stay])
 
     async def copy(self, thread: str) -> int:
         """Copy all checkpoints and pending writes to another thread. Return how many checkpoints there were.
@@ -230,6 +239,11 @@ class AsyncCheckpoints(NotPicklable):
             await target.write(id, found.writes, namespace=namespace)
             copied += 1
         return copied
+
+    async def namespaces(self) -> list[str]:
+        """Return the checkpoint namespaces of the thread, ascending. One round trip for about 300 checkpoints."""
+        places = await self._places()
+        return list(dict.fromkeys(place.partition("\n")[0] for place, is_checkpoint in places.items() if is_checkpoint))
 
     async def delete(self) -> bool:
         """Delete the thread with everything it has. Return whether it existed. Two or three round trips. Atomic."""

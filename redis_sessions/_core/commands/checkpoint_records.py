@@ -154,7 +154,9 @@ def _stored_write(
     if not isinstance(write, CheckpointWrite):
         raise InvalidInput(name="writes", detail=f"must be CheckpointWrite, got {type(write).__name__}")
     if isinstance(write.number, bool) or not isinstance(write.number, int) or abs(write.number) > 10**9:
-        raise InvalidInput(name="number", detail=f"must be a whole number up to 1,000,000,000, got {write.number!r:.80}")
+        raise InvalidInput(
+            name="number", detail=f"must be a whole number up to 1,000,000,000, got {write.number!r:.80}"
+        )
     name = f"{line(write.task, 'task')}\n{write.number}"
     parts = line(write.channel, "channel", minimum=0).encode(), line(write.path, "path", minimum=0).encode()
     data = checked_bytes(write.data, f"write to {write.channel!r:.80}", bounds, "blob_bytes")

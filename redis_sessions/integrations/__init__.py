@@ -1,0 +1,1 @@
+"""Session stores of frameworks. Each needs an extra of the same name."""
