@@ -1,1 +1,1 @@
-"""Session stores of frameworks. Each needs an extra of the same name."""
+"""Session stores for agent frameworks. Each module needs the extra of the same name, and imports its framework lazily."""

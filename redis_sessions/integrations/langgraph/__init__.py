@@ -1,5 +1,8 @@
 """LangGraph: a checkpointer and a store. `pip install 'redis-sessions[langgraph]'`."""
 
-from .saver import RedisSessionsSaver
+from .._shared import needs
+
+with needs("langgraph", "langgraph"):
+    from .saver import RedisSessionsSaver
 
 __all__ = ["RedisSessionsSaver"]

@@ -17,8 +17,8 @@ from langgraph.checkpoint.base import Checkpoint as GraphCheckpoint
 
 from redis_sessions import AsyncCheckpoints, Checkpoint
 
+from .._shared import Caches
 from . import records
-from .caches import Caches, Lifetime
 from .records import MAX_THREADS, PAGE, Chain, DeltaHistory, Place
 
 
@@ -26,7 +26,7 @@ class AsyncMethods(BaseCheckpointSaver[str]):
     """The methods whose names begin with an a."""
 
     _caches: Caches
-    _ttl: Lifetime
+    _ttl: Any
 
     def _async_thread(self, thread: str) -> AsyncCheckpoints:
         return self._caches.asynchronous.checkpoints(thread, ttl=self._ttl)

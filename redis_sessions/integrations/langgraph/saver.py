@@ -8,9 +8,12 @@ from typing import Any, Self
 
 from langgraph.checkpoint.base import SerializerProtocol
 
+from .._shared import Caches, Duration
 from .async_saver import AsyncMethods
-from .caches import Caches, Lifetime
 from .sync_saver import SyncMethods
+
+BOUNDS = {"checkpoint_bytes": 16 * 1024 * 1024, "blob_bytes": 16 * 1024 * 1024}
+"""The bounds of a state and of a channel's value, unless the user gives others. LangGraph has none."""
 
 
 class RedisSessionsSaver(SyncMethods, AsyncMethods):
@@ -26,7 +29,7 @@ class RedisSessionsSaver(SyncMethods, AsyncMethods):
         cache: Any = None,
         client: Any = None,
         namespace: str | None = None,
-        ttl: Lifetime = None,
+        ttl: Duration | None = None,
         serde: SerializerProtocol | None = None,
         **options: Any,
     ) -> None:
@@ -45,10 +48,10 @@ class RedisSessionsSaver(SyncMethods, AsyncMethods):
             InvalidInput: an argument is not valid.
         """
         super().__init__(serde=serde)
-        named = {} if namespace is None else {"namespace": namespace}
-        self._caches = Caches(url, cache, client, {**named, **options})
+        if cache is None:
+            options = {"bounds": BOUNDS, **options}
+        self._caches = Caches(url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, **options)
         self._ttl = ttl
-        self._caches.sync.checkpoints("check", ttl=ttl)
 
     def get_next_version(self, current: str | int | None, channel: None) -> str:
         """Return the next version of a channel: a number, and random digits that keep the versions of branches apart."""

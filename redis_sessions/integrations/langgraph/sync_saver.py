@@ -17,8 +17,8 @@ from langgraph.checkpoint.base import Checkpoint as GraphCheckpoint
 
 from redis_sessions import Checkpoint, Checkpoints
 
+from .._shared import Caches
 from . import records
-from .caches import Caches, Lifetime
 from .records import MAX_THREADS, PAGE, Chain, DeltaHistory, Place
 
 
@@ -26,10 +26,10 @@ class SyncMethods(BaseCheckpointSaver[str]):
     """The methods that block their thread."""
 
     _caches: Caches
-    _ttl: Lifetime
+    _ttl: Any
 
     def _sync_thread(self, thread: str) -> Checkpoints:
-        return self._caches.sync.checkpoints(thread, ttl=self._ttl)
+        return self._caches.plain.checkpoints(thread, ttl=self._ttl)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint with its pending writes, or None. One round trip."""
@@ -95,7 +95,7 @@ class SyncMethods(BaseCheckpointSaver[str]):
         labels = records.labels_of(run_ids)
         cursor = None
         while labels:
-            page = self._caches.sync.threads(MAX_THREADS, cursor, labels=labels)
+            page = self._caches.plain.threads(MAX_THREADS, cursor, labels=labels)
             for thread in page.items:
                 self._sync_thread(thread).drop(labels=labels)
             cursor = page.cursor
@@ -143,7 +143,7 @@ class SyncMethods(BaseCheckpointSaver[str]):
             return
         cursor = None
         while True:
-            page = self._caches.sync.threads(MAX_THREADS, cursor)
+            page = self._caches.plain.threads(MAX_THREADS, cursor)
             for thread in page.items:
                 if records.thread_id_of(thread) is not None:
                     yield thread
