@@ -61,6 +61,7 @@ from .errors import (
 )
 from .models.audit import AuditRecord
 from .models.checkpoints import Checkpoint, CheckpointWrite
+from .models.documents import Document
 from .models.events import SessionEvent
 from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
@@ -117,6 +118,7 @@ __all__ = [
     "ConcurrentModification",
     "Conversation",
     "DecryptionError",
+    "Document",
     "Documents",
     "EditConflict",
     "Evaluation",

@@ -89,6 +89,8 @@ def read_values(
     """Yield the calls that read fields, documents or values of a thread as they are stored. Missing ones are left out."""
     is_session = isinstance(keys, SessionKeys)
     hash = _hash_of(keys)
+    if isinstance(keys, DocumentKeys):
+        names = [name for name in names if not name.endswith((b"\n", b"\r"))]  # those are times
     large = [name for name in names if not is_session or name.startswith((b"kept.", b"inbox."))]
     small = sorted(set(names) - set(large))  # 'member.' is read before 'member_result.'
     parts = [small[at : at + _PAGE] for at in range(0, len(small), _PAGE)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
@@ -22,6 +22,7 @@ from ..._core.protocol.keys import (
 )
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
+from ...models.documents import Document
 from ...models.events import SessionEvent
 from ...models.forgetting import ForgetResult
 from ...models.leases import LeaseInfo
@@ -40,7 +41,7 @@ from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watc
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import Checkpoints
-from .documents import Documents
+from .documents import Documents, get_documents, put_documents
 
 
 class CacheQueries:
@@ -142,16 +143,44 @@ class CacheQueries:
         keys = document_keys(self.namespace, category)
         return Documents(self._context, keys, self._context.max_document_bytes)
 
-    def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
+    def categories(self, limit: int = 50, cursor: str | None = None, *, prefix: str = "") -> Page[str]:
         """Return a page of categories that hold documents, ascending.
 
         Args:
             limit: categories of the page, 1 to 1,000.
             cursor: the cursor of the page before.
+            prefix: return only categories that begin with this text.
 
         Cost: two round trips on one server, and one for each batch of empty categories. All names are read.
         """
-        return self._context.categories.page(limit, cursor)
+        if not isinstance(prefix, str):
+            raise InvalidInput(name="prefix", detail=f"must be text, got {prefix!r}")
+        return self._context.categories.page(limit, cursor, prefix)
+
+    def get_documents(
+        self, names: Mapping[str, Collection[str]], *, touch: bool = False
+    ) -> dict[str, dict[str, Document]]:
+        """Return documents of several categories, by category and name. See `Documents.get_many`.
+
+        Args:
+            names: the names of each category.
+            touch: let each document with a ttl live for it from now.
+
+        Cost: one round trip to each node, and more for each 1 MB of a category.
+        """
+        return get_documents(self._context, {document_keys(self.namespace, one): names[one] for one in names}, touch)
+
+    def put_documents(self, values: Mapping[str, Mapping[str, Any]], *, ttl: Duration | None = None) -> None:
+        """Store documents in several categories. See `Documents.put_many`.
+
+        Args:
+            values: the values of each category by name.
+            ttl: the time after which the documents expire. Default: never.
+
+        Cost: one round trip to each node. One more to register categories that this process did not write within the hour.
+        """
+        given = {document_keys(self.namespace, one): values[one] for one in values}
+        put_documents(self._context, given, self._context.max_document_bytes, ttl)
 
     def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> Checkpoints:
         """Return a handle on the checkpoints of a thread, for graph frameworks. No round trip.

@@ -153,11 +153,11 @@ class AsyncMethods(BaseCheckpointSaver[str]):
             if cursor is None:
                 return
 
-    async def _async_needed(self, checkpoints: AsyncCheckpoints, namespace: str) -> list[tuple[str, str]]:
+    async def _async_needed(self, checkpoints: AsyncCheckpoints, namespace: str) -> Sequence[tuple[str, str]]:
         """Return the older checkpoints that the newest one of a namespace needs for its DeltaChannels."""
         newest = await checkpoints.get(namespace=namespace)
         missing = set() if newest is None else records.delta_channels(self.serde, newest)
-        needed: list[tuple[str, str]] = []
+        needed = []
         if newest is not None and missing:
             async for found in self._async_ancestors(checkpoints, newest):
                 needed.append((namespace, found.id))

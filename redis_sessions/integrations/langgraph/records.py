@@ -120,7 +120,7 @@ def pruned_threads(thread_ids: Sequence[str], strategy: str) -> list[str]:
 def dump(serde: SerializerProtocol, value: Any) -> bytes:
     """Return a value as bytes: the type that the serializer names, a newline, its bytes."""
     kind, data = serde.dumps_typed(value)
-    return kind.encode() + b"\n" + data
+    return b"\n".join((kind.encode(), data))
 
 
 def load(serde: SerializerProtocol, data: bytes) -> Any:

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from langgraph.checkpoint.base import SerializerProtocol
 
-from .._shared import Caches, Duration
+from ..._durations import Duration
+from .._shared import Caches
 from .async_saver import AsyncMethods
 from .sync_saver import SyncMethods
 

@@ -151,11 +151,11 @@ class SyncMethods(BaseCheckpointSaver[str]):
             if cursor is None:
                 return
 
-    def _sync_needed(self, checkpoints: Checkpoints, namespace: str) -> list[tuple[str, str]]:
+    def _sync_needed(self, checkpoints: Checkpoints, namespace: str) -> Sequence[tuple[str, str]]:
         """Return the older checkpoints that the newest one of a namespace needs for its DeltaChannels."""
         newest = checkpoints.get(namespace=namespace)
         missing = set() if newest is None else records.delta_channels(self.serde, newest)
-        needed: list[tuple[str, str]] = []
+        needed = []
         if newest is not None and missing:
             for found in self._sync_ancestors(checkpoints, newest):
                 needed.append((namespace, found.id))
