@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Unpack
 
@@ -40,7 +40,7 @@ from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watc
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import AsyncCheckpoints
-from .documents import AsyncDocuments, get_documents, put_documents
+from .documents import AsyncDocuments, all_documents, delete_documents, get_documents, put_documents
 
 
 class AsyncCacheQueries:
@@ -186,6 +186,26 @@ class AsyncCacheQueries:
         """
         given = {document_keys(self.namespace, one): values[one] for one in values}
         await put_documents(self._context, given, self._context.max_document_bytes, ttl)
+
+    async def all_documents(self, categories: Collection[str]) -> Mapping[str, Sequence[Document]]:
+        """Return all documents of some categories, by category, sorted by name and form. See `Documents.all`.
+
+        Cost: two round trips to each node, and more for each 1 MB of a category.
+        """
+        return await all_documents(
+            self._context, [document_keys(self.namespace, one) for one in dict.fromkeys(categories)]
+        )
+
+    async def delete_documents(self, names: Mapping[str, Collection[str]]) -> int:
+        """Delete documents of several categories. Return how many there were. See `Documents.delete_many`.
+
+        Args:
+            names: the names of each category.
+
+        Cost: one round trip to each node.
+        """
+        given = {document_keys(self.namespace, one): names[one] for one in names}
+        return await delete_documents(self._context, given)
 
     def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> AsyncCheckpoints:
         """Return a handle on the checkpoints of a thread, for graph frameworks. No round trip.

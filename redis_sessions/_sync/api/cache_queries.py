@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Unpack
 
@@ -41,7 +41,7 @@ from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watc
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import Checkpoints
-from .documents import Documents, get_documents, put_documents
+from .documents import Documents, all_documents, delete_documents, get_documents, put_documents
 
 
 class CacheQueries:
@@ -181,6 +181,24 @@ class CacheQueries:
         """
         given = {document_keys(self.namespace, one): values[one] for one in values}
         put_documents(self._context, given, self._context.max_document_bytes, ttl)
+
+    def all_documents(self, categories: Collection[str]) -> Mapping[str, Sequence[Document]]:
+        """Return all documents of some categories, by category, sorted by name and form. See `Documents.all`.
+
+        Cost: two round trips to each node, and more for each 1 MB of a category.
+        """
+        return all_documents(self._context, [document_keys(self.namespace, one) for one in dict.fromkeys(categories)])
+
+    def delete_documents(self, names: Mapping[str, Collection[str]]) -> int:
+        """Delete documents of several categories. Return how many there were. See `Documents.delete_many`.
+
+        Args:
+            names: the names of each category.
+
+        Cost: one round trip to each node.
+        """
+        given = {document_keys(self.namespace, one): names[one] for one in names}
+        return delete_documents(self._context, given)
 
     def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> Checkpoints:
         """Return a handle on the checkpoints of a thread, for graph frameworks. No round trip.

@@ -4,5 +4,6 @@ from .._shared import needs
 
 with needs("langgraph", "langgraph"):
     from .saver import RedisSessionsSaver
+    from .store import RedisSessionsStore
 
-__all__ = ["RedisSessionsSaver"]
+__all__ = ["RedisSessionsSaver", "RedisSessionsStore"]

@@ -72,7 +72,6 @@ class RedisSessionsSaver(SyncMethods, AsyncMethods):
     async def aclose(self) -> None:
         """Close the connections of event loops and threads. A cache that was given stays open."""
         await self._caches.aclose()
-        self._caches.close()
 
     def __enter__(self) -> Self:
         return self
