@@ -2,6 +2,7 @@
 
 from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
+from ._async.api.checkpoints import AsyncCheckpoints
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
 from ._async.api.part import AsyncPart
@@ -13,6 +14,7 @@ from ._async.api.shared import AsyncShared
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
+from ._sync.api.checkpoints import Checkpoints
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
 from ._sync.api.part import Part
@@ -62,6 +64,8 @@ from .errors import (
     StoreUnavailable,
 )
 from .models.audit import AuditRecord
+from .models.checkpoints import Checkpoint, CheckpointWrite
+from .models.documents import Document
 from .models.events import SessionEvent
 from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
@@ -99,6 +103,7 @@ __all__ = [
     "AgentRun",
     "AppendNewResult",
     "AppendResult",
+    "AsyncCheckpoints",
     "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
@@ -113,12 +118,16 @@ __all__ = [
     "AuditRecord",
     "BoundExceeded",
     "CacheOptions",
+    "Checkpoint",
+    "CheckpointWrite",
+    "Checkpoints",
     "ChildInfo",
     "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
     "Conversation",
     "DecryptionError",
+    "Document",
     "Documents",
     "EditConflict",
     "Evaluation",

@@ -99,6 +99,17 @@ class StorageBounds(BaseModel):
     outbox_writes: int = _count(100, 10_000)
     """Appends whose writes of shared scopes wait in one session, because a server did not take them."""
 
+    checkpoint_bytes: int = _bytes(1024 * 1024)
+    """One checkpoint of a thread: its state, its metadata and the names of its blobs."""
+    blob_bytes: int = _bytes(1024 * 1024)
+    """One blob of a checkpoint, or one pending write."""
+    checkpoints: int = _count(100_000)
+    """Checkpoints of one thread."""
+    checkpoint_blobs: int = _count(1000, 100_000)
+    """Blobs that one checkpoint names."""
+    checkpoint_writes: int = _count(5000, 100_000)
+    """Pending writes of one checkpoint."""
+
     @classmethod
     def of(cls, given: StorageBounds | Mapping[str, int] | None) -> StorageBounds:
         """Return bounds from bounds or from a mapping. Raises InvalidInput that names the bound."""

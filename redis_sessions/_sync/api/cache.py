@@ -90,8 +90,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
                 prune. Errors of the function are logged.
             actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
-            encode: what goes through the codecs: messages, state, results, metadata, documents, deltas. Default: messages.
-                Encoded values are decoded in any case.
+            encode: what goes through the codecs: messages, state, results, metadata, documents, deltas, checkpoints. Default:
+                messages. Encoded values are decoded in any case.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..._core.commands import reencryption, shared, stored_parts
+from ..._core.commands import checkpoint_records, reencryption, shared, stored_parts
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
-from ..._core.protocol.keys import DocumentKeys, SessionKeys
+from ..._core.protocol.keys import CheckpointKeys, DocumentKeys, SessionKeys
 from ..._core.protocol.shared_keys import SharedKeys
 from ...errors import (
     CodecMissing,
@@ -171,4 +171,28 @@ def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptResult:
             changes.append((stored, value))
     for rewrite in reencryption.rewrite_shared(keys, changes):
         replaced += context.executor.run(rewrite)
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+
+
+def reencrypt_thread(context: CacheContext, keys: CheckpointKeys) -> ReencryptResult:
+    """Return the outcome for the checkpoints of a thread. A value that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"checkpoints/{keys.id}"
+    executor, replaced = context.executor, 0
+    problems: list[str] = []
+    try:
+        names = executor.run(reencryption.read_names(keys))
+        for call in reencryption.read_values(keys, [one for one in names if one[:2] in (b"b\n", b"c\n", b"w\n")]):
+            changes = []
+            for stored in executor.run(call):
+                try:
+                    value = checkpoint_records.renewed(chain, keys.id, *stored)
+                except (DecryptionError, CodecMissing, ValueError) as problem:
+                    problems.append(f"value {stored.place!r}: {problem}")
+                    continue
+                if value != stored.value:
+                    changes.append((stored, value))
+            for rewrite in reencryption.rewrite_documents(keys, changes):
+                replaced += executor.run(rewrite)
+    except _PROBLEMS as problem:
+        return ReencryptResult(name, replaced, str(problem))
     return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
