@@ -5,19 +5,25 @@ PINNED ?= yes
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FRAMEWORKS := .venv-integrations
 
 # The length of a soak of one engine, in seconds: make soak SECONDS=36000.
 SECONDS ?= 3600
 SOAK_ENGINES ?= valkey-9 cluster path redis-8 valkey-8 redis-6.2
 
-.PHONY: demo test long check docs format mirror reference bench soak dist clean
+.PHONY: demo test integrations long check docs format mirror reference bench soak dist clean
 
 demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/faults
+	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/faults --ignore tests/integrations
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
+	$(MAKE) integrations
+
+# The frameworks need far more packages than the library, so they have an environment of their own.
+integrations: $(FRAMEWORKS)/.ready
+	$(FRAMEWORKS)/bin/python -m pytest -n 2 --dist worksteal tests/integrations
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -51,11 +57,11 @@ soak: $(READY)
 
 long: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-sdks.txt
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults -k "redis-8 or valkey-8"
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults --ignore tests/integrations -k "redis-8 or valkey-8"
 	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/fleets tests/sessions/test_model.py tests/transcripts
 
 clean:
-	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FRAMEWORKS) dist build site .mypy_cache .ruff_cache .hypothesis
 
 # The sdist, the wheel, and a list of what an installation of the wheel with all extras consists of (CycloneDX).
 dist:
@@ -80,3 +86,8 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.in -e '.[all]'
 endif
 	touch $(READY)
+
+$(FRAMEWORKS)/.ready: $(READY) requirements-integrations.txt
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-integrations.txt -e '.[embedded,cli,fake]'
+	touch $@

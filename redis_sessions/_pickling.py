@@ -22,6 +22,10 @@ class NotPicklable:
 class PicklableByUrl:
     """A cache that `pickle` and `copy` make again from its URL. The new cache opens its own connections."""
 
+    engine: Any
+    """The way to the server."""
+    _options: Mapping[str, Any]
+    """The options that the cache was made with."""
     _origin: tuple[str, Mapping[str, Any]] | None = None
     """The URL and the options of `from_url`. None for a client, and for a server that no other process can reach."""
 

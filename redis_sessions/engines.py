@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -46,7 +47,9 @@ class Engine:
     prepare: Callable[[], None] = field(default=lambda: None)
     """Called before a connection is made. Starts an embedded server."""
     release: Callable[[], None] = field(default=lambda: None)
-    """Called once, when the cache is closed."""
+    """Called once by each cache, when the cache is closed."""
+    share: Callable[[], None] = field(default=lambda: None)
+    """Called when a further cache takes the engine."""
     connection_class: Any = None
     """The class of a borrowed client's connections."""
 
@@ -107,9 +110,9 @@ def _of_hosts(parts: Url, options: UrlOptions) -> Engine:
 
 
 def from_client(client: Any, *, is_async: bool) -> Engine:
-    """Return the engine of a redis-py client: standalone, Sentinel or cluster. The client stays as it is.
+    """Return the engine of a redis-py client: standalone, Sentinel or cluster, plain or asyncio. The client stays as it is.
 
-    Raises InvalidInput for an asyncio client without `is_async`, for a plain client with it, and for any other object.
+    Raises InvalidInput for any other object, and for a client whose settings only its own kind of client can use.
     """
     plain, asynchronous = (redis.Redis, redis.RedisCluster), (redis.asyncio.Redis, redis.asyncio.RedisCluster)
     if not isinstance(client, plain + asynchronous):
@@ -118,12 +121,46 @@ def from_client(client: Any, *, is_async: bool) -> Engine:
             detail="must be a client of redis-py, such as redis.Redis(), redis.RedisCluster() or Sentinel.master_for(),"
             f" got a {type(client).__name__}. For a URL use from_url",
         )
-    if isinstance(client, asynchronous) is not is_async:
-        raise InvalidInput(
-            name="client",
-            detail="must be a client of redis.asyncio for AsyncSessionCache, and a client of redis for SessionCache,"
-            f" got {type(client).__module__}.{type(client).__name__}",
-        )
+    return for_kind(_of_client(client), is_async=is_async)
+
+
+def for_kind(engine: Engine, *, is_async: bool) -> Engine:
+    """Return an engine for caches of one kind. Raises InvalidInput when only the other kind can use its connections."""
+    own = engine.connection_class
+    if own is None:
+        return _with_options_of(engine, is_async=is_async)
+    counterparts = _counterparts()
+    wanted = dict(counterparts) if is_async else {asynchronous: plain for plain, asynchronous in counterparts}
+    kind = wanted.get(own, own)
+    if issubclass(kind, redis.asyncio.connection.AbstractConnection) is not is_async:
+        kinds = "an asyncio client" if is_async else "a client that is not asyncio"
+        raise InvalidInput(name="client", detail=f"has connections of {own.__name__}: give {kinds}, or a URL")
+    if kind is not own and "redis_connect_func" in engine.options:
+        raise InvalidInput(name="client", detail="has a redis_connect_func, which the other kind of client cannot call")
+    return _with_options_of(replace(engine, connection_class=kind), is_async=is_async)
+
+
+def _with_options_of(engine: Engine, *, is_async: bool) -> Engine:
+    """Return the engine without the options that asyncio connections lack. Raises InvalidInput for one that is on."""
+    lacking = {name: value for name, value in engine.options.items() if is_async and "ocsp" in name}
+    used = [name for name, value in lacking.items() if value]
+    if used:
+        raise InvalidInput(name="client", detail=f"has {used[0]}, which redis.asyncio does not support")
+    return replace(engine, options={name: value for name, value in engine.options.items() if name not in lacking})
+
+
+def _counterparts() -> list[tuple[type, type]]:
+    """Return the classes of connections, each with its class for asyncio."""
+    plain, asynchronous = redis.connection, redis.asyncio.connection
+    names = ("Connection", "SSLConnection", "UnixDomainSocketConnection")
+    pairs = [(getattr(plain, name), getattr(asynchronous, name)) for name in names]
+    fakeredis = sys.modules.get("fakeredis")
+    if fakeredis is not None:
+        pairs.append((fakeredis.FakeConnection, fakeredis.FakeAsyncRedisConnection))
+    return pairs
+
+
+def _of_client(client: Any) -> Engine:
     if isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster):
         return _of_cluster(client)
     pool: Any = client.connection_pool
@@ -215,7 +252,14 @@ def _embedded(path: str) -> Engine:
     from ._embedded.server import EmbeddedServer
 
     server = EmbeddedServer(path or None)
-    return Engine(f"embedded://{path}", "unix", {"path": server.socket}, prepare=server.attach, release=server.detach)
+    return Engine(
+        f"embedded://{path}",
+        "unix",
+        {"path": server.socket},
+        prepare=server.attach,
+        release=server.detach,
+        share=server.share,
+    )
 
 
 def _fake() -> Engine:

@@ -117,6 +117,8 @@ class Filters(TypedDict, total=False):
 class NewSession(Description, SessionOptions, TreeOptions, total=False):
     """The options of `create`, apart from the ID."""
 
+    state: Mapping[str, Any] | None
+
 
 class SessionPatch(Description, SessionOptions, TreeOptions, total=False):
     """Everything that `patch` can change. `max_lifetime`, `kind` and `formation` are set at creation only."""

@@ -42,6 +42,11 @@ class EmbeddedServer:
             self._socket_folder = Path(tempfile.gettempdir()) / f"rs-{os.geteuid()}-{name}"
         self.socket = str(self._socket_folder / _SOCKET)
         self._users: IO[str] | None = None
+        self._caches = 1
+
+    def share(self) -> None:
+        """Count a further cache of this process, so that the server goes on until all of them are closed."""
+        self._caches += 1
 
     def attach(self) -> None:
         """Start the server unless it runs, and return when the server answers. Cheap if the server runs.
@@ -66,8 +71,9 @@ class EmbeddedServer:
             ) from None
 
     def detach(self) -> None:
-        """Detach from the server, which ends when no other process is attached."""
-        if self._users:
+        """Detach a cache. The server ends when no cache and no other process is attached."""
+        self._caches -= 1
+        if self._users and self._caches <= 0:
             self._users.close()
             self._users = None
 

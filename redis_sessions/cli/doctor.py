@@ -15,7 +15,7 @@ from rich.text import Text
 
 from .._core.protocol.ids import check_namespace
 from .._core.protocol.keys import SCHEMA_VERSION, meta_key
-from .._core.protocol.scripts import names, script
+from .._core.protocol.scripts import all_scripts
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from .._url import split_url
@@ -178,7 +178,7 @@ def _examine(cache: SessionCache) -> list[Finding]:
     try:
         infos = cache._context.router.send_to_all(("INFO",))
         users = cache._context.router.send_to_all(("ACL", "GETUSER", "default"))
-        loaded = cache._context.router.send_to_all(("SCRIPT", "EXISTS", *[script(name).sha for name in names()]))
+        loaded = cache._context.router.send_to_all(("SCRIPT", "EXISTS", *[one.sha for one in all_scripts()]))
         latency_ms = _latency_ms(cache, len(infos))
         key = meta_key(cache.namespace)
         written = cache._context.router.send(key, ("SET", key, SCHEMA_VERSION, "NX"))[0]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from redis.exceptions import RedisError
 
-from .._core.protocol.scripts import names, script
+from .._core.protocol.scripts import all_scripts
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from ..errors import AccessDenied, StoreUnavailable
@@ -55,21 +55,23 @@ def load_scripts(
 
 def _report(loaded: int, nodes: int, as_json: bool, *, is_quiet: bool) -> None:
     if as_json:
-        print(json.dumps({"loaded": loaded, "scripts": len(names()), "nodes": nodes}), flush=True)
+        print(json.dumps({"loaded": loaded, "scripts": len(all_scripts()), "nodes": nodes}), flush=True)
     elif loaded or not is_quiet:
-        print(f"loaded {loaded} of {count_of(len(names()), 'script')} on {count_of(nodes, 'node')}", flush=True)
+        print(f"loaded {loaded} of {count_of(len(all_scripts()), 'script')} on {count_of(nodes, 'node')}", flush=True)
 
 
 def _load(cache: SessionCache) -> tuple[int, int]:
     """Load the scripts that any node lacks. Return their number, and the number of nodes."""
     router = cache._context.router
     try:
-        known = router.send_to_all(("SCRIPT", "EXISTS", *[script(name).sha for name in names()]))
+        known = router.send_to_all(("SCRIPT", "EXISTS", *[one.sha for one in all_scripts()]))
         missing = [
-            name for at, name in enumerate(names()) if any(isinstance(one, Exception) or not one[at] for one in known)
+            one
+            for at, one in enumerate(all_scripts())
+            if any(isinstance(has, Exception) or not has[at] for has in known)
         ]
-        for name in missing:
-            for reply in router.send_to_all(("SCRIPT", "LOAD", script(name).source)):
+        for one in missing:
+            for reply in router.send_to_all(("SCRIPT", "LOAD", one.source)):
                 if isinstance(reply, Exception):
                     raise AccessDenied(
                         where=cache.where, detail=f"scripts load needs the right to SCRIPT LOAD: {reply}"

@@ -396,7 +396,7 @@ def test_other_client_is_answered_during_a_hostile_import(target: Target) -> Non
         thread.start()
         cache.import_sessions(lines)
         with pytest.raises(InvalidInput, match="line 1 has"):
-            cache.import_sessions([lines[0].replace('"version":6', '"version":4')])
+            cache.import_sessions([lines[0].replace('"version":7', '"version":4')])
         stop.set()
         thread.join()
     slow = [entry["duration"] / 1_000_000 for entry in target.client.slowlog_get(100)]

@@ -46,9 +46,7 @@ def open_cache(cache: SessionCache) -> Iterator[OpenCache]:
     opened: list[SessionCache] = []
 
     def open_one(**options: Any) -> SessionCache:
-        found = SessionCache.__new__(SessionCache)
-        defaults: dict[str, Any] = {"codecs": [Zstd(), cipher()], "encode": EVERYTHING, "namespace": cache.namespace}
-        found._set_up(cache.engine, **{**defaults, **options})
+        found = SessionCache(cache, **{"codecs": [Zstd(), cipher()], "encode": EVERYTHING, **options})
         opened.append(found)
         return found
 

@@ -126,32 +126,52 @@ def test_fake_client_is_borrowed() -> None:
     use(fakeredis.FakeAsyncRedis())
 
 
+OWN_CONNECTIONS = redis.ConnectionPool(connection_class=type("OwnConnection", (redis.Connection,), {}))
+
+
 @pytest.mark.parametrize(
-    "client",
+    ("client", "reason"),
     [
-        redis.Redis(),
-        redis.sentinel.Sentinel([("localhost", 1)]).master_for("svc"),
-        fakeredis.FakeRedis(),
+        (redis.Redis(connection_pool=OWN_CONNECTIONS), "has connections of OwnConnection: give an asyncio client"),
+        (redis.Redis(ssl=True, ssl_validate_ocsp=True), "has ssl_validate_ocsp, which redis.asyncio does not support"),
+        (redis.Redis(redis_connect_func=print), "has a redis_connect_func"),
     ],
 )
-def test_plain_client_is_refused_by_the_asyncio_cache(client: Any) -> None:
-    """AsyncSessionCache refuses a plain client, and says which client it takes."""
-    with pytest.raises(InvalidInput, match=r"redis\.asyncio for AsyncSessionCache"):
+def test_client_with_settings_of_its_kind_alone_is_refused(client: Any, reason: str) -> None:
+    """AsyncSessionCache refuses a plain client whose settings asyncio connections cannot have, and says which one."""
+    with pytest.raises(InvalidInput, match=reason):
         AsyncSessionCache(client)
 
 
-@pytest.mark.parametrize(
-    "client",
-    [
-        redis.asyncio.Redis(),
-        redis.asyncio.RedisCluster(host="localhost", port=1),
-        redis.asyncio.sentinel.Sentinel([("localhost", 1)]).master_for("svc"),
-    ],
-)
-def test_asyncio_client_is_refused_by_the_plain_cache(client: Any) -> None:
-    """SessionCache refuses an asyncio client, and says which client it takes."""
-    with pytest.raises(InvalidInput, match=r"of redis for SessionCache"):
-        SessionCache(client)
+def test_cache_takes_client_of_either_kind(server: Server, namespace: str) -> None:
+    """A cache and an asyncio cache work on the server of a plain client, and of an asyncio client."""
+    address: dict[str, Any] = {"host": "127.0.0.1", "port": server.port}
+
+    async def count(client: Any) -> int:
+        async with AsyncSessionCache(client, namespace=namespace) as cache:
+            return await cache.count()
+
+    for client in (redis.Redis(**address), redis.asyncio.Redis(**address)):
+        with SessionCache(client, namespace=namespace) as cache:
+            cache.create()
+            assert cache.count() == asyncio.run(count(client))
+
+
+@pytest.mark.parametrize("url", ["fake://", "embedded://"])
+def test_cache_shares_server_of_another_cache(url: str) -> None:
+    """A cache of a cache has its options and its data, and the server goes on until both are closed."""
+
+    async def create(cache: SessionCache) -> None:
+        async with AsyncSessionCache(cache) as other:
+            assert (other.namespace, other.settings.max_messages) == ("mine", 7)
+            await other.create("a")
+
+    with SessionCache.from_url(url, namespace="mine", max_messages=7) as cache:
+        asyncio.run(create(cache))
+        assert cache.open("a").info().max_messages == 7
+        with SessionCache(cache, namespace="other") as third:
+            assert third.get("a") is None
+        assert cache.get("a") is not None
 
 
 @pytest.mark.parametrize(

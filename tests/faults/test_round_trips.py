@@ -138,6 +138,28 @@ def test_create_and_delete_outside_a_tree_are_one_round_trip_each(server: Server
     server.client.flushall()
 
 
+def test_first_write_of_ensured_handle_is_one_round_trip(server: Server, namespace: str) -> None:
+    """A write that creates its session is one round trip, and so is one of a session that exists."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        cache.ensure("warm").append(X)
+        cache._context.indexer.flush()
+        with without_background():
+            count_round_trips(server)
+            cache.ensure("a").append(X)
+            assert count_round_trips(server) == 1
+            cache.ensure("a").append(X)
+            assert count_round_trips(server) == 1
+    with SessionCache.from_url(server.url, namespace=namespace) as other:
+        other.ensure("warm").append(X)
+        other._context.indexer.flush()
+        with without_background():
+            count_round_trips(server)
+            other.ensure("a").append(X)
+            assert count_round_trips(server) == 1
+        assert other.session("a").info().count == 3
+    server.client.flushall()
+
+
 def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -> None:
     """A deletion in a tree is a refusal, a cancellation and the deletion. Sessions below cost three more, or four if active."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:

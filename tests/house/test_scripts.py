@@ -6,7 +6,16 @@ import re
 
 import pytest
 
-from redis_sessions._core.protocol.scripts import folder, library, linked, names, script
+from redis_sessions._core.protocol.scripts import (
+    CREATING_SCRIPTS,
+    creating,
+    folder,
+    library,
+    linked,
+    linked_creating,
+    names,
+    script,
+)
 from redis_sessions.errors import BY_REFUSAL
 from tests.support.layers import PACKAGE
 from tests.support.lua_scope import ALLOWED_GLOBALS, globals_of
@@ -15,6 +24,8 @@ MAX_TOTAL_BYTES = 388_000
 """All scripts as they are sent, and 2 % more. It was 325,000 until turns, attempts, parking and fair queues were added, and
 356,000 until results had kinds,
 and 364,000 until long operations were done in parts."""
+MAX_CREATING_BYTES = 105_000
+"""The variants of writes that create their session. A server holds those that were used."""
 PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_PLAN"}
 """Refusals that ask the client for more keys. No caller sees them."""
 WRITE_REFUSALS = {
@@ -96,6 +107,15 @@ def test_script_uses_no_undeclared_global(name: str) -> None:
     assert found.read <= ALLOWED_GLOBALS
 
 
+@pytest.mark.parametrize("name", CREATING_SCRIPTS)
+def test_creating_variant_has_the_keys_of_a_session_and_no_undeclared_global(name: str) -> None:
+    """The first two keys of a write that can create its session are the session and its messages."""
+    assert script(name).keys[:2] == ("session", "messages")
+    found = globals_of(creating(name).source)
+    assert found.written == set()
+    assert found.read <= ALLOWED_GLOBALS
+
+
 @pytest.mark.parametrize("name", names())
 def test_script_defines_each_function_once(name: str) -> None:
     """A library function is placed in one block that contains all its uses."""
@@ -132,7 +152,7 @@ def test_library_files_hold_functions_only() -> None:
 
 def test_every_library_function_is_used() -> None:
     """A function that no script reaches is removed."""
-    everything = "\n".join(linked(name) for name in names())
+    everything = "\n".join([*map(linked, names()), *map(linked_creating, CREATING_SCRIPTS)])
     for function in library():
         assert f"local function {function}(" in everything, function
 
@@ -147,6 +167,7 @@ def test_every_script_has_one_builder() -> None:
 def test_scripts_stay_small() -> None:
     """A server keeps the source of every script that it loaded."""
     assert sum(len(script(name).source.encode()) for name in names()) <= MAX_TOTAL_BYTES
+    assert sum(len(creating(name).source.encode()) for name in CREATING_SCRIPTS) <= MAX_CREATING_BYTES
 
 
 def test_scripts_use_only_functions_that_every_engine_has() -> None:

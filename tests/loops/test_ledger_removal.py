@@ -35,8 +35,7 @@ def test_entry_of_a_gone_session_leaves_with_its_ledger(
     cache._context.indexer.flush()
     client, gone = client_of(cache, engine, engines), session_keys(cache.namespace, "gone")
     client.delete(gone.session, gone.messages)
-    with SessionCache.__new__(SessionCache) as other:
-        other._set_up(cache.engine, namespace=cache.namespace)
+    with SessionCache(cache) as other:
         if finder == "list":
             assert [one.id for one in other.list().items] == ["there"]
         else:

@@ -15,8 +15,7 @@ from tests.conftest import Engines, check_lifetimes, fake_client
 @pytest.fixture
 def other(cache: SessionCache, engines: Engines, engine: str) -> Iterator[SessionCache]:
     """Yield a cache of another namespace on the same engine. Afterwards its keys are checked like those of `cache`."""
-    found = SessionCache.__new__(SessionCache)
-    found._set_up(cache.engine, namespace=cache.namespace.replace("test", "test900"))
+    found = SessionCache(cache, namespace=cache.namespace.replace("test", "test900"))
     yield found
     found._context.hub.close()
     for client in [node.client for node in engines.nodes[engine]] or [fake_client(cache)]:

@@ -37,10 +37,10 @@ def test_imported_sessions_equal_exported_sessions(cache: SessionCache, other: S
 
 
 def test_header_names_format_version_and_root(cache: SessionCache) -> None:
-    """The first line of an export names its format, its version 6, the root and the server's time."""
+    """The first line of an export names its format, its version 7, the root and the server's time."""
     session = create_full_session(cache)
     header = json.loads(next(iter(session.export())))
-    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 6, "root")
+    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 7, "root")
     assert abs(header["exported_at"] - session.history()[-1].timestamp_ms) < 60_000
 
 

@@ -38,7 +38,6 @@ class AsyncCacheQueries:
     namespace: str
     """The deployment or tenant."""
     _context: CacheContext
-    _max_document_bytes: int
 
     @property
     def _executor(self) -> Executor:
@@ -134,7 +133,7 @@ class AsyncCacheQueries:
         contains '//', '..', a backslash or braces.
         """
         keys = document_keys(self.namespace, category)
-        return AsyncDocuments(self._context, keys, self._max_document_bytes)
+        return AsyncDocuments(self._context, keys, self._context.max_document_bytes)
 
     async def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Return a page of categories that hold documents, ascending.

@@ -179,7 +179,7 @@ class AsyncLease(NotPicklable, Generic[S]):
             session._context.bounds.waiters,
         )
         began = time.monotonic()
-        grant = await session._executor.run(call)
+        grant = await session._run(call)
         return grant._replace(granted_at=began)
 
     async def _withdraw(self, nonce: str) -> None:

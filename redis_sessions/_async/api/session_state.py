@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 from pydantic import TypeAdapter, ValidationError
 
 from ..._core.commands import state
-from ..._core.commands.session_fields import checked_text
+from ..._core.commands.session_fields import checked_text, state_field
 from ..._core.protocol.call import Call
 from ..._core.protocol.json_values import from_json, to_json
 from ..._core.protocol.keys import SessionKeys
@@ -69,14 +69,14 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
 
     async def patch(self, values: Mapping[str, Any], *, expected_rev: int | None = None) -> int:
         """Replace several values at once, and leave the others. Return the session's new revision."""
-        sets = {state.field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
+        sets = {state_field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
         call = state.patch(self._keys, *self._writer(), sets, (), self._bounds, expected_rev=expected_rev)
         rev, _ = await self._run(call)
         return int(rev)
 
     async def delete(self, name: str, *, expected_rev: int | None = None) -> bool:
         """Remove a value. Return whether there was one."""
-        removed = [state.field(self._prefix, name)]
+        removed = [state_field(self._prefix, name)]
         call = state.patch(self._keys, *self._writer(), {}, removed, self._bounds, expected_rev=expected_rev)
         _, count = await self._run(call)
         return bool(count)

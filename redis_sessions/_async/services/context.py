@@ -71,6 +71,7 @@ class CacheContext:
 
     def __init__(
         self,
+        engine: Engine,
         parts: PerLoop[CacheParts],
         renewals: RenewalConnections,
         namespace: str,
@@ -78,9 +79,11 @@ class CacheContext:
         count: TokenCounter,
         touch_on_read: bool,
         bounds: StorageBounds,
+        max_document_bytes: int,
         auditor: Auditor,
         chain: Chain | None,
     ) -> None:
+        self.engine = engine
         self.parts = parts
         self.renewals = renewals
         self.namespace = namespace
@@ -89,6 +92,7 @@ class CacheContext:
         self.count = count
         self.touch_on_read = touch_on_read
         self.bounds = bounds
+        self.max_document_bytes = max_document_bytes
         self.auditor = auditor
         """Tells the hook of the cache which orders succeeded."""
         self.chain = chain

@@ -130,6 +130,14 @@ class Indexer:
                     if state is not None and state.incarnation:
                         self._known.note(keys.id, state.record, 0.0)
 
+    def is_known(self, id: str) -> bool:
+        """Return whether this process wrote or listed a session lately."""
+        return id in self._known
+
+    def forget_known(self, id: str) -> None:
+        """Rely no longer on what this process knows of a session."""
+        self._known.pop(id, None)
+
     def note_listed(self, id: str, record: IndexRecord) -> None:
         """Take note of the values that a session is listed under, as a list has read them."""
         self._known.note(id, record, 0.0)

@@ -24,7 +24,7 @@ from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
-from .state import field
+from .session_fields import state_field, state_fields
 from .storage_bounds import bounds_argument, check_fields
 
 _EDIT_NAME = "messages/edit"
@@ -70,13 +70,13 @@ def edit(
     checks = {}
     for name, value in (if_state or {}).items():
         stored = (stored_state or {}).get(name)
-        checks[field("state.", name)] = (
+        checks[state_field("state.", name)] = (
             "" if value is None else _check(keys, name, to_json(value, f"if_state.{name}"), stored)
         )
-    sets = {field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
+    sets = state_fields(state)
     if isinstance(remove_state, str):
         raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
-    removed = [field("state.", name) for name in dict.fromkeys(remove_state)]
+    removed = [state_field("state.", name) for name in dict.fromkeys(remove_state)]
     sets = {name: value for name, value in sets.items() if name not in removed}
     return _edit(
         keys, incarnation, lease, messages, count, kind, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
@@ -100,7 +100,7 @@ def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, byte
     def read(reply: list[bytes | None]) -> dict[str, bytes]:
         return {name: value for name, value in zip(names, reply, strict=True) if value is not None}
 
-    return Call(("HMGET", keys.session, *[field("state.", name) for name in names]), keys, read, writes=False)
+    return Call(("HMGET", keys.session, *[state_field("state.", name) for name in names]), keys, read, writes=False)
 
 
 def _edit(

@@ -1,6 +1,6 @@
 """The format of an export: JSON Lines that hold sessions as they are stored, so that nothing is lost.
 
-    {"format": "redis-sessions", "version": 6, "root": "a", "exported_at": 1763700000000, "namespace": "sessions"}
+    {"format": "redis-sessions", "version": 7, "root": "a", "exported_at": 1763700000000, "namespace": "sessions"}
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"session": "a", "ledger": {"config.l1": "{}", "extra.l1": "{}", "event.l1 0": "1763700000000 {…}\\n…", …}}
@@ -25,7 +25,7 @@ from typing import Any
 from ...errors import InvalidInput
 
 FORMAT = "redis-sessions"
-VERSION = 6
+VERSION = 7
 MAX_LINE_MESSAGES = 100
 MAX_LINE_BYTES = 1024 * 1024
 MIN_KEY_BYTES = 16

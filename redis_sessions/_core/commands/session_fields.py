@@ -96,6 +96,18 @@ def description_fields(
     return fields
 
 
+def state_fields(state: Mapping[str, Any] | None) -> dict[str, Argument]:
+    """Return the fields of the first state of a session. Raises InvalidInput."""
+    return {state_field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
+
+
+def state_field(prefix: str, name: str) -> str:
+    """Return the field of the session's hash that holds a name of its state or variables. Raises InvalidInput."""
+    if not isinstance(name, str) or not 1 <= len(name) <= 256 or not name.isprintable():
+        raise InvalidInput(name="name", detail=f"must be 1 to 256 printable characters, got {name!r}")
+    return prefix + name
+
+
 def queue_fields(priority: int | None, fairness_key: str | None) -> dict[str, Argument]:
     """Return the fields of a session's place in its queue. Raises InvalidInput."""
     fields: dict[str, Argument] = {}

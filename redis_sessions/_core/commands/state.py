@@ -7,7 +7,6 @@ from hashlib import sha1
 
 from ..._durations import whole
 from ...bounds import StorageBounds
-from ...errors import InvalidInput
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
@@ -15,14 +14,8 @@ from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev, result_number
 from .recorded_results import words_of
+from .session_fields import state_field
 from .storage_bounds import bounds_argument, check_fields
-
-
-def field(prefix: str, name: str) -> str:
-    """Return the field of the session's hash that holds a name. Raises InvalidInput."""
-    if not isinstance(name, str) or not 1 <= len(name) <= 256 or not name.isprintable():
-        raise InvalidInput(name="name", detail=f"must be 1 to 256 printable characters, got {name!r}")
-    return prefix + name
 
 
 def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[bytes | None]:
@@ -32,7 +25,7 @@ def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[byt
         check_incarnation(keys, reply[0], incarnation)
         return None if reply[1] is None else decoded_field(keys, prefix + name, reply[1])
 
-    return Call(("HMGET", keys.session, "incarnation", field(prefix, name)), keys, read, writes=False)
+    return Call(("HMGET", keys.session, "incarnation", state_field(prefix, name)), keys, read, writes=False)
 
 
 def get_all(keys: SessionKeys, incarnation: str, prefix: str) -> Call[dict[str, bytes]]:
@@ -98,7 +91,7 @@ def add(
         batch=operation,
         operation=operation,
         kind=kind,
-        field=field("state.", name),
+        field=state_field("state.", name),
         amount=whole(amount, "amount", minimum=-(2**53)),
         bounds=bounds_argument(bounds),
     )

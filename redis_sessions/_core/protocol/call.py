@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from ...errors import SessionDamaged, SessionsError
 from .keys import AnyKeys, SessionKeys
-from .scripts import IndexEffect, Script
+from .scripts import IndexEffect, Script, creating
 
 Argument: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Argument, ...]
@@ -81,6 +81,12 @@ class Call(Generic[T]):
         arguments = self.arguments
         given = [arguments[name] for name in script.fixed_arguments]
         return ("EVALSHA", script.sha, len(keys), *keys, *given, *self.rest)
+
+    def create_first(self, creation: Sequence[Argument]) -> None:
+        """Have the script create its session first if it does not exist. `creation` is what sessions/create takes."""
+        assert self.script is not None
+        self.script = creating(self.script.name)
+        self.rest = [*self.rest, *creation, len(creation)]
 
     def mark_retry(self, elapsed_ms: int) -> None:
         """Tell the script how long ago the call was first tried, if the script has a use for that."""

@@ -48,7 +48,7 @@ from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
 
-SCHEMA_VERSION = "6"
+SCHEMA_VERSION = "7"
 SHARDS = 16
 
 

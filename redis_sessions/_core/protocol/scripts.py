@@ -11,7 +11,7 @@ need, keeps the function there, because a function that is not needed costs the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -22,6 +22,8 @@ from .minify import minify
 IndexEffect = Literal["none", "touches", "may_end", "may_relist"]
 HINT_SCRIPTS = ("indexes/put_entries", "indexes/raise_entries")
 """The scripts of hints. A client loads them before any other script, so a server that knows a write knows its hints."""
+CREATING_SCRIPTS = ("messages/append", "messages/edit", "inbox/send", "state/patch", "state/add", "leases/acquire")
+"""The scripts that a handle of `ensure` sends in a variant that creates the session first."""
 _FAST_SCRIPTS = ("messages/append",)
 """Scripts that run for most calls, so that their speed counts more than their size."""
 _INCLUDE = re.compile(r"^( *)--- include:(.*)$")
@@ -92,7 +94,7 @@ def script(name: str) -> Script:
     return Script(
         name=name,
         source=source,
-        sha=sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        sha=_sha(source),
         keys=tuple(keys[at] for at in sorted(keys)),
         arguments=ordered,
         fixed_arguments=ordered[:-1] if takes_rest else ordered,
@@ -103,9 +105,34 @@ def script(name: str) -> Script:
     )
 
 
+@cache
+def creating(name: str) -> Script:
+    """Return the variant of a writing script that creates the session first if it does not exist.
+
+    It takes the arguments of the creation behind its own ones. See lua/lib/session/create_then_write.lua.
+    """
+    source = minify(linked_creating(name))
+    return replace(script(name), name=f"{name} or create", source=source, sha=_sha(source))
+
+
+def linked_creating(name: str) -> str:
+    """Return the source of such a variant with its names as they are written."""
+    creation = _Linker("--- include: create_then_write\n").link()
+    return f"{creation}return create_then_write(function()\n{linked(name)}end)\n"
+
+
 def linked(name: str) -> str:
     """Return a script's source with its includes in place and its names as they are written, for tools and tests."""
     return _Linker((folder() / f"{name}.lua").read_text(encoding="utf-8")).link()
+
+
+def all_scripts() -> list[Script]:
+    """Return each script that a server can be sent."""
+    return [*map(script, names()), *map(creating, CREATING_SCRIPTS)]
+
+
+def _sha(source: str) -> str:
+    return sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 def names() -> list[str]:

@@ -4,44 +4,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..._core.commands import conversations, sessions, trees
+from ..._core.commands.creation import Creation
 from ..._core.commands.retry_policy import Backoff, RetryOn
-from ..._core.commands.session_fields import check_agent, description_fields
-from ..._core.protocol.chain import checked_chain
-from ..._core.protocol.ids import check_namespace, is_incarnation, new_id, new_incarnation, new_or_given_id
+from ..._core.commands.session_fields import check_agent
+from ..._core.protocol.ids import is_incarnation, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
-from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
 from ..._durations import Duration, milliseconds, whole
 from ..._pickling import PicklableByUrl
-from ...bounds import MAX_WIRE_BYTES, StorageBounds
-from ...engines import Engine, from_client, from_url, with_address_remap
+from ...engines import Engine, for_kind, from_client, from_url
 from ...errors import InvalidInput, SessionExists, SessionNotFound
 from ...models.transfer import ImportResult, OnConflict
 from ...settings import (
-    DEFAULT_ENCODED,
-    AddressRemap,
-    AuditHook,
     CacheOptions,
-    Description,
-    Encodable,
     NewSession,
-    SessionSettings,
-    TokenCounter,
-    checked_names,
 )
 from ..services import export_import
-from ..services.auditor import Auditor
-from ..services.context import Bounds, CacheContext, CacheParts
+from ..services.setup import make_context
 from ..transport import primitives, tasks
-from ..transport.per_loop import PerLoop
-from ..transport.renewal_thread import RenewalConnections
 from .cache_queries import CacheQueries
 from .claimer import claim_run
+from .ensured_session import EnsuredSession
 from .run import Run
 from .session import Session
 from .worker import Handler, Worker
@@ -58,18 +45,25 @@ class SessionCache(PicklableByUrl, CacheQueries):
     """
 
     def __init__(self, client: Any, **options: Unpack[CacheOptions]) -> None:
-        """Make a cache with the connection settings of a redis-py client. See `from_url` for the options.
+        """Make a cache with the connection settings of a redis-py client, or of another cache. See `from_url` for the options.
 
         Args:
-            client: a client of redis for `SessionCache`, of redis for `SessionCache`: standalone, cluster, or that
-                of a Sentinel master.
+            client: a client of redis or of redis: standalone, cluster, or that of a Sentinel master. Or a cache of either
+                kind, whose options count unless others are given. Also an embedded or fake server can be shared so.
             **options: the options of `from_url`.
 
         Raises:
             InvalidInput: the client or an option is not valid.
         """
+        if isinstance(client, PicklableByUrl):
+            self._set_up(for_kind(client.engine, is_async=primitives.ASYNC), {**client._options, **options})
+            client.engine.share()
+            if client._origin is not None:
+                url, before = client._origin
+                self._origin = url, {**before, **options}
+            return
         engine = from_client(client, is_async=primitives.ASYNC)
-        self._set_up(engine, **{**engine.cache_options, **options})
+        self._set_up(engine, {**engine.cache_options, **options})
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
@@ -105,57 +99,21 @@ class SessionCache(PicklableByUrl, CacheQueries):
         """
         cache = cls.__new__(cls)
         engine = from_url(url)
-        cache._set_up(engine, **{**options, **engine.cache_options})
+        cache._set_up(engine, {**options, **engine.cache_options})
         if not engine.is_private:
             cache._origin = url, options
         return cache
 
-    def _set_up(
-        self,
-        engine: Engine,
-        *,
-        namespace: str = "sessions",
-        timeout: Duration = 5.0,
-        retry_for: Duration = 10.0,
-        max_connections: int = 50,
-        address_remap: AddressRemap | None = None,
-        token_counter: TokenCounter | None = None,
-        image_tokens: int = IMAGE_TOKENS,
-        touch_on_read: bool = False,
-        acks: int = 0,
-        max_document_bytes: int = 1024 * 1024,
-        bounds: StorageBounds | Mapping[str, int] | None = None,
-        audit: AuditHook | None = None,
-        actor: str | None = None,
-        codecs: Sequence[Any] = (),
-        encode: Collection[Encodable] = DEFAULT_ENCODED,
-        **settings: Any,
-    ) -> None:
-        checked_names(settings, CacheOptions)
-        engine = with_address_remap(engine, address_remap)
-        self.namespace = check_namespace(namespace)
-        self.settings = SessionSettings.of(settings)
+    def _set_up(self, engine: Engine, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._context = context = make_context(engine, **options)
+        self.namespace = context.namespace
+        self.settings = context.settings
         """The defaults for new sessions."""
-        self.engine = engine
-        self.where = engine.where
+        self.engine = context.engine
+        self.where = context.engine.where
         """The server, as errors name it: the URL without its password."""
-        whole(image_tokens, "image_tokens", maximum=1_000_000)
-        count = token_counter or partial(estimate_tokens, image_tokens=image_tokens)
-        self._count = count if token_counter or image_tokens != IMAGE_TOKENS else estimate_tokens
-        bound = milliseconds(retry_for, "retry_for") / 1000
-        attempt = min(milliseconds(timeout, "timeout") / 1000, bound)
-        if whole(acks, "acks", maximum=100) and engine.where.startswith(("fake://", "embedded://")):
-            raise InvalidInput(name="acks", detail=f"must be 0, because {engine.where} has no replicas")
-        storage = StorageBounds.of(bounds)
-        limits = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks, storage)
-        self._max_document_bytes = whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
-        chain = checked_chain(namespace, codecs, encode)
-        parts = PerLoop(partial(CacheParts.make, engine, namespace, limits, chain))
-        renewals = RenewalConnections(parts.current.executor)
-        auditor = Auditor(audit, actor, namespace)
-        self._context = CacheContext(
-            parts, renewals, namespace, self.settings, self._count, touch_on_read, storage, auditor, chain
-        )
+        self._count = context.count
 
     def ping(self) -> None:
         """Return when the server, or every master of a cluster, has answered. For checks of health.
@@ -185,8 +143,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
         Args:
             id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one. The IDs
                 `agent:<agent>:main` and `agent:<agent>:subagent:…` are reserved for `main_session` and `spawn`.
-            **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), and
-                its options, which override the cache's defaults. See SessionSettings.
+            **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), its
+                first `state`, and its options, which override the cache's defaults. See SessionSettings.
 
         Raises:
             SessionExists: a session has this ID.
@@ -226,7 +184,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         Cost: two round trips. Three when a session is formed. Atomic.
         """
         keys = channel_keys(self.namespace, channel)
-        fields, settings = self._split(given)
+        fields, settings = self._creation(given)
         fields["channel"] = channel
         self._register_agent(fields)
         idle_ms = milliseconds(inactivity, "inactivity")
@@ -251,6 +209,26 @@ class SessionCache(PicklableByUrl, CacheQueries):
                 return self._handle(following.id, reply.value)
             may_form = reply.verdict == "idle" or not reply.value
             current_id = reply.value
+
+    def ensure(self, id: str, **given: Unpack[NewSession]) -> Session:
+        """Return a handle whose first write creates the session, in the same script, if it does not exist. No round trip.
+
+        `append`, `send`, `replace`, writes of the state and the variables, and the lease create the session. What is refused
+        creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session that exists
+        stays as it is. The handle goes on when the session was deleted or expired: the next write creates a new one. It never
+        raises SessionReplaced and SessionRegressed.
+
+        Args:
+            id: the ID of the session.
+            **given: the arguments of `create`, for a new session.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+
+        Cost: none. A write takes one round trip, whether it creates the session or not. It takes two when this process wrote
+        the session within the last minutes and it is gone since, or when an agent answers it for the first time in an hour.
+        """
+        return EnsuredSession(self._context, self._context.keys(new_or_given_id(id)), self._creation(given))
 
     def get(self, id: str) -> Session | None:
         """Return a handle on an existing session, or None. One round trip."""
@@ -441,7 +419,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         self.close()
 
     def _create(self, id: str | None, given: NewSession) -> Session:
-        fields, settings = self._split(given)
+        fields, settings = self._creation(given)
         self._register_agent(fields)
         keys = self._context.keys(new_or_given_id(id))
         call = sessions.create(keys, new_incarnation(), settings, fields, on_existing="error")
@@ -454,7 +432,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         return self._handle(keys.id, found.incarnation)
 
     def _get_or_create(self, id: str, given: NewSession) -> Session:
-        fields, settings = self._split(given)
+        fields, settings = self._creation(given)
         self._register_agent(fields)
         keys = self._context.keys(id)
         found = self._executor.run(sessions.find(keys))
@@ -474,15 +452,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
         if "answered_by" in fields:
             self._context.run_queues.register_agent(fields["answered_by"])
 
-    def _split(self, given: NewSession) -> tuple[dict[str, Any], SessionSettings]:
-        """Return the fields of what a session says of itself, and its settings. Raises InvalidInput."""
-        checked_names(given, NewSession)
-        described: dict[str, Any] = {
-            name: value for name, value in given.items() if name in Description.__annotations__
-        }
-        options = {name: value for name, value in given.items() if name not in described}
-        fields = dict(description_fields(self._count, self._context.bounds, **described))
-        return fields, SessionSettings.of(options, self.settings)
+    def _creation(self, given: NewSession) -> Creation:
+        return Creation.of(given, self.settings, self._count, self._context.bounds)
 
     def _handle(self, id: str, incarnation: str, unapplied: Mapping[str, Any] | None = None) -> Session:
         keys = session_keys(self.namespace, id)

@@ -39,7 +39,6 @@ class CacheQueries:
     namespace: str
     """The deployment or tenant."""
     _context: CacheContext
-    _max_document_bytes: int
 
     @property
     def _executor(self) -> Executor:
@@ -131,7 +130,7 @@ class CacheQueries:
         contains '//', '..', a backslash or braces.
         """
         keys = document_keys(self.namespace, category)
-        return Documents(self._context, keys, self._max_document_bytes)
+        return Documents(self._context, keys, self._context.max_document_bytes)
 
     def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Return a page of categories that hold documents, ascending.

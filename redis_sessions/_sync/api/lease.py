@@ -180,7 +180,7 @@ class Lease(NotPicklable, Generic[S]):
             session._context.bounds.waiters,
         )
         began = time.monotonic()
-        grant = session._executor.run(call)
+        grant = session._run(call)
         return grant._replace(granted_at=began)
 
     def _withdraw(self, nonce: str) -> None:

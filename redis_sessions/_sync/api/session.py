@@ -23,7 +23,7 @@ from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
 from ...models.sessions import SessionInfo
-from ...settings import Description, NewSession, SessionPatch, SessionSettings, checked_names
+from ...settings import Description, SessionPatch, SessionSettings, checked_names
 from ..services import deleter, export_import
 from ..services.context import CacheContext
 from ..services.copier import run_copy
@@ -137,10 +137,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             bounds=self._context.bounds,
         )
         try:
-            result, self._incarnation = self._executor.run(call)
-        except LeaseLost:
-            self._mark_lease_lost()
-            raise
+            result, self._incarnation = self._run(call)
         except LimitExceeded as problem:
             self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
@@ -252,7 +249,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         return Lease(self, self._under_lease, ttl, wait, owner, max_hold)
 
     def fork(
-        self, up_to_seq: int | None = None, *, batch_id: str | None = None, **given: Unpack[NewSession]
+        self, up_to_seq: int | None = None, *, batch_id: str | None = None, **given: Unpack[SessionPatch]
     ) -> Session:
         """Copy this session into a new one: a branch that goes on from one of its messages.
 
@@ -277,7 +274,7 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
 
         Cost: two round trips. A session of more than 2 MB or 2,000 messages takes one more for each part of half as much.
         """
-        checked_names(given, NewSession)
+        checked_names(given, SessionPatch)
         shared = self._context
         described: dict[str, Any] = {
             name: value for name, value in given.items() if name in Description.__annotations__
