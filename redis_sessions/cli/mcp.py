@@ -35,12 +35,9 @@ def mcp(
             show_default="standard input and output",
         ),
     ] = None,
-    max_messages: Annotated[
-        int, typer.Option("--max-messages", help="Messages that one reply holds, 1 to 200.")
-    ] = 200,
-    max_bytes: Annotated[
-        int, typer.Option("--max-bytes", help="Bytes that one reply holds, 2048 to 1048576.")
-    ] = 64 * 1024,
+    max_messages: Annotated[int, typer.Option("--max-messages", help="Messages that one reply holds, 1 to 200.")] = 200,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", help="Bytes that one reply holds, 2048 to 1048576.")] = 64
+    * 1024,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
@@ -86,6 +83,8 @@ def _address(text: str) -> tuple[str, int]:
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
         raise InvalidInput(name="--http", detail=f"must be HOST:PORT, such as 127.0.0.1:8000, got {text!r}")
     if host not in _LOOPBACK:
-        detail = f"must name this machine ({', '.join(_LOOPBACK)}), because the server asks for no password, got {host!r}"
+        detail = (
+            f"must name this machine ({', '.join(_LOOPBACK)}), because the server asks for no password, got {host!r}"
+        )
         raise InvalidInput(name="--http", detail=detail)
     return host, int(port)

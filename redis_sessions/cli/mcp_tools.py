@@ -136,7 +136,8 @@ async def session_status(cache: AsyncSessionCache, given: StatusArguments, bound
 
 async def session_history(cache: AsyncSessionCache, given: HistoryArguments, bounds: ReplyBounds) -> dict[str, Any]:
     """Return the newest messages that the reply has room for."""
-    session, before, rows, room = cache.session(given.session), given.before_seq, [], bounds.size
+    session, before, room = cache.session(given.session), given.before_seq, bounds.size
+    rows: list[dict[str, Any]] = []
     has_older, wanted = True, min(given.limit, bounds.messages)
     while has_older and len(rows) < wanted and room > 0:
         size = min(_PAGE, wanted - len(rows))
@@ -158,7 +159,12 @@ async def send_message(cache: AsyncSessionCache, given: SendArguments, bounds: R
     """Send a message, and return its place and the reply."""
     session = await cache.open(given.session)
     sent = await session.send(Message("user", given.text), batch_id=given.batch_id)
-    facts: dict[str, Any] = {"session": session.id, "seq": sent.seq, "waiting_in_inbox": sent.waiting, "duplicate": sent.duplicate}
+    facts: dict[str, Any] = {
+        "session": session.id,
+        "seq": sent.seq,
+        "waiting_in_inbox": sent.waiting,
+        "duplicate": sent.duplicate,
+    }
     if given.wait_seconds:
         try:
             reply = await session.wait_for_reply(sent, timeout=given.wait_seconds)

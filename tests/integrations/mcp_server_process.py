@@ -1,4 +1,4 @@
-"""A process with an MCP server whose streams can be resumed: `python -m tests.integrations.mcp_server_process PORT URL NAMESPACE`."""
+"""A process with an MCP server whose streams can be resumed. Its arguments are port, URL and namespace."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
-from ...errors import InvalidInput
 from ..._core.protocol.composed_ids import compose_id
+from ...errors import InvalidInput
 
-_EVENT_ID = re.compile(r"(0|[1-9][0-9]{0,15})\.([0-9a-f]{12})\.([A-Za-z0-9_-]+)(?:\.[0-9a-f]{8})?")
+_EVENT_ID = re.compile(r"([1-9][0-9]{0,14})\.([0-9a-f]{12})\.([A-Za-z0-9_-]+)(?:\.[0-9a-f]{8})?")
 _MAX_LENGTH = 16_384
 """The longest event ID that is read. An HTTP server refuses longer headers."""
 
@@ -41,22 +41,22 @@ class EventPosition(NamedTuple):
     """The place of an event in its stream."""
 
     stream: Stream
-    incarnation: str
-    """The incarnation of the stored session."""
     seq: int
     """The seq of the event. Events with a higher seq came after it."""
+    nonce: str
+    """12 hex digits, the batch ID of the event, because a stream that expired counts from 1 again."""
 
-    def format(self, nonce: str = "") -> str:
-        """Return the event ID: printable ASCII without white space. A nonce makes another ID of the same place."""
+    def format(self, suffix: str = "") -> str:
+        """Return the event ID: printable ASCII without white space. A suffix of 8 hex digits makes another ID of the place."""
         token = urlsafe_b64encode(json.dumps(self.stream, separators=(",", ":")).encode()).decode().rstrip("=")
-        return f"{self.seq}.{self.incarnation}.{token}" + (f".{nonce}" if nonce else "")
+        return f"{self.seq}.{self.nonce}.{token}" + (f".{suffix}" if suffix else "")
 
 
 def parse_event_id(text: str) -> EventPosition | None:
     """Return the place that an event ID names. None for a text that is not an event ID of this module."""
     found = _EVENT_ID.fullmatch(text) if isinstance(text, str) and len(text) <= _MAX_LENGTH else None
     stream = None if found is None else _parse_token(found[3])
-    return None if found is None or stream is None else EventPosition(stream, found[2], int(found[1]))
+    return None if found is None or stream is None else EventPosition(stream, int(found[1]), found[2])
 
 
 def _parse_token(token: str) -> Stream | None:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.types import JSONRPCMessage, jsonrpc_message_adapter
 from pydantic import BaseModel
 
-from ..._async.api.cache import AsyncSessionCache
+from ... import AsyncSessionCache, SessionCache
 from ..._core.commands.session_fields import checked_choice
 from ..._durations import Duration
-from ...errors import InvalidInput, SessionNotFound, SessionReplaced, SessionsError
+from ...errors import (
+    InvalidInput,
+    MessageTooLarge,
+    NotReplicated,
+    OutcomeUnknown,
+    SessionNotFound,
+    StoreFull,
+    StoreUnavailable,
+)
 from ...models.messages import Message
-from ...settings import SessionSettings
-from .._shared import open_cache
+from .._shared import Caches
 from .calling_transport import calling_stream
 from .event_ids import EventPosition, Stream, parse_event_id
 from .resumption import ResumptionApp
@@ -30,7 +37,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger("redis_sessions.mcp")
 _resumed: ContextVar[EventPosition | None] = ContextVar("redis_sessions_mcp_resumed", default=None)
 """The last event that this task has replayed to a client."""
+_TRANSIENT = (MessageTooLarge, NotReplicated, OutcomeUnknown, StoreFull, StoreUnavailable)
+"""The errors that `on_failure` is about."""
 OnFailure = Literal["continue", "raise"]
+
+
+class StoredEvent(NamedTuple):
+    """An event of a stream as it is stored."""
+
+    place: EventPosition
+    """The place of the event."""
+    text: str | None
+    """The JSON-RPC message. None for a priming event."""
 
 
 class RedisSessionsEventStore(EventStore):
@@ -44,9 +62,9 @@ class RedisSessionsEventStore(EventStore):
         self,
         *,
         url: str | None = None,
-        cache: AsyncSessionCache | None = None,
+        cache: SessionCache | AsyncSessionCache | None = None,
         client: Any = None,
-        namespace: str = "sessions",
+        namespace: str | None = None,
         ttl: Duration | None = 3600.0,
         max_messages: int | None = 1000,
         max_message_bytes: int = 1024 * 1024,
@@ -56,9 +74,9 @@ class RedisSessionsEventStore(EventStore):
 
         Args:
             url: the server, such as redis://localhost. Exactly one of `url`, `cache` and `client` is given.
-            cache: an AsyncSessionCache. The event store does not close it.
-            client: a redis.asyncio client, whose connection settings are copied.
-            namespace: the namespace of the sessions. Not together with `cache`.
+            cache: a cache of either kind, whose connection settings and codecs count. The event store does not close it.
+            client: a client of redis or redis.asyncio, whose connection settings are copied.
+            namespace: the namespace of the sessions. Default: that of the cache, else "sessions".
             ttl: how long a stream outlives its last event. Default an hour, None for ever.
             max_messages: the newest events of one stream that are kept, priming events included. Default 1,000, None for all.
             max_message_bytes: the largest event, 1 to 64 MiB. Default 1 MiB.
@@ -68,14 +86,10 @@ class RedisSessionsEventStore(EventStore):
         Raises:
             InvalidInput: an argument is not valid.
         """
-        self._cache = open_cache(url=url, cache=cache, client=client, namespace=namespace)
-        self._options = {
-            "ttl": ttl,
-            "max_messages": max_messages,
-            "max_message_bytes": max_message_bytes,
-            "cap_policy": "oldest",
-        }
-        SessionSettings.of(self._options)
+        self._caches = Caches(
+            url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_messages=max_messages,
+            max_message_bytes=max_message_bytes, cap_policy="oldest",
+        )  # fmt: skip
         self._on_failure = checked_choice(on_failure, "on_failure", get_args(OnFailure))
 
     async def store_event(self, stream_id: str, message: JSONRPCMessage | None) -> str:
@@ -86,8 +100,9 @@ class RedisSessionsEventStore(EventStore):
             message: the JSON-RPC message. None for a priming event: a place from which a client can resume.
 
         Raises:
-            InvalidInput: an argument is not valid, or the cache is closed.
-            SessionsError: with `on_failure="raise"`, the event could not be stored.
+            InvalidInput: an argument is not valid, or the event store is closed.
+            StoreUnavailable, OutcomeUnknown, StoreFull, NotReplicated, MessageTooLarge: the event could not be stored, and
+                `on_failure` is `raise`.
 
         Cost: one round trip. None for the priming event of a stream that this task has just replayed.
         """
@@ -97,12 +112,12 @@ class RedisSessionsEventStore(EventStore):
             return replayed.format(secrets.token_hex(4))
         try:
             return (await self._append(stream, message)).format()
-        except InvalidInput:
-            raise
-        except SessionsError as problem:
+        except _TRANSIENT as problem:
             if self._on_failure == "raise":
                 raise
-            _log.warning("the event of stream %r is not stored, so no client can resume after it: %s", stream_id, problem)
+            _log.warning(
+                "the event of stream %.100r is not stored, so no client can resume after it: %s", stream_id, problem
+            )
             return ""
 
     async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
@@ -124,19 +139,16 @@ class RedisSessionsEventStore(EventStore):
         if last is None or last.stream != calling_stream(last.stream.id):
             _log.info("nothing to replay: the event ID %.100r is unknown, or is that of another client", last_event_id)
             return None
-        is_live = bool(last.stream.session)
-        position = last
-        try:
-            events = await self._events_after(last)
-        except SessionNotFound:
-            if not is_live:
-                return None
-            events = await self._events_since_expiry(last.stream)
-        for position, text in events:
-            if text is not None:
-                await send_callback(EventMessage(jsonrpc_message_adapter.validate_json(text), position.format()))
-        if is_live:
-            _resumed.set(position)
+        events = await self._events_after(last)
+        if events is None:
+            return None
+        for event in events:
+            if event.text is not None:
+                await send_callback(
+                    EventMessage(jsonrpc_message_adapter.validate_json(event.text), event.place.format())
+                )
+        if last.stream.session:
+            _resumed.set(events[-1].place if events else last)
         return last.stream.id
 
     def attach(self, manager: StreamableHTTPSessionManager) -> None:
@@ -152,74 +164,69 @@ class RedisSessionsEventStore(EventStore):
 
     async def has_stream(self, stream: Stream) -> bool:
         """Return whether a stream is stored. One round trip."""
-        return await self._cache.get(stream.stored_id) is not None
+        return await self._caches.asynchronous.get(stream.stored_id) is not None
 
-    async def follow(self, last: EventPosition) -> AsyncIterator[tuple[EventPosition, str]]:
-        """Yield the events behind a place, each with its place, as they are stored. End when the stream is gone."""
-        try:
-            async for event in self._watch(last.stream, last.incarnation, last.seq):
-                yield event
-        except SessionReplaced:
-            async for event in self._watch(last.stream, None, 0):
-                yield event
+    async def follow(self, last: EventPosition) -> AsyncGenerator[StoredEvent, None]:
+        """Yield the events behind a place, priming events included, as they are stored. End when the stream is gone."""
+        events = await self._events_after(last) or []
+        for event in events:
+            yield event
+        place = events[-1].place if events else last
+        session = self._caches.asynchronous.session(last.stream.stored_id)
+        async with aclosing(session.watch(place.seq)) as changes:  # type: ignore[type-var]
+            async for change in changes:
+                if change.message is not None:
+                    yield _stored_event(last.stream, change.message)
 
     async def delete_streams(self, owner: Stream) -> None:
         """Delete all streams of an MCP session."""
-        async for one in self._cache.iter_sessions(user=owner.owner):
-            await self._cache.delete(one.id)
+        async for one in self._caches.asynchronous.iter_sessions(user=owner.owner):
+            await self._caches.asynchronous.delete(one.id)
 
     async def close(self) -> None:
         """Close the connections. A cache that was given stays open."""
-        await self._cache.close()
+        await self._caches.aclose()
 
     async def _append(self, stream: Stream, message: JSONRPCMessage | None) -> EventPosition:
-        session = self._cache.ensure(stream.stored_id, user_id=stream.owner, **self._options)
-        event = None if message is None else event_text(message)
-        done = await session.append(Message("system_event", payload={"type": "system_event", "data": event}, tokens=0))
-        assert session.incarnation is not None  # an append learns it
-        return EventPosition(stream, session.incarnation, done.last_seq)
+        nonce = secrets.token_hex(6)
+        payload = {"type": "system_event", "data": None if message is None else _text_of(message)}
+        session = self._caches.asynchronous.ensure(stream.stored_id, user_id=stream.owner)
+        done = await session.append(Message("system_event", payload=payload, tokens=0), batch_id=nonce)
+        return EventPosition(stream, done.last_seq, nonce)
 
-    async def _events_after(self, last: EventPosition) -> list[tuple[EventPosition, str | None]]:
-        """Return the events behind a place, each with its place. Raises SessionNotFound when the stream has expired."""
-        session = self._cache.session(last.stream.stored_id, incarnation=last.incarnation)
-        found = await session.history(after_seq=last.seq, skip_damaged=True)
-        lost = found[0].seq - last.seq - 1 if found else 0
-        if lost:
-            _log.warning("%d events of stream %r are lost to a client: max_messages is too low", lost, last.stream.id)
-        return _placed(last.stream, found)
+    async def _events_after(self, last: EventPosition) -> list[StoredEvent] | None:
+        """Return the events behind a place. None if the place is unknown."""
+        events = await self._events_from(last.stream, last.seq)
+        if events and events[0].place == last:
+            return events[1:]
+        if events and events[0].place.seq > last.seq:
+            lost = events[0].place.seq - last.seq - 1
+            if lost:
+                _log.warning("a client of stream %.100r lost %d events: max_messages is too low", last.stream.id, lost)
+            return events
+        if not last.stream.session:
+            return None
+        return await self._events_from(
+            last.stream, 1
+        )  # it was silent for `ttl`, so all of its events are new to its client
 
-    async def _events_since_expiry(self, stream: Stream) -> list[tuple[EventPosition, str | None]]:
-        """Return all events of a stream that was silent for `ttl`. If it was begun again, all of them are new to the client."""
+    async def _events_from(self, stream: Stream, seq: int) -> list[StoredEvent]:
+        session = self._caches.asynchronous.session(stream.stored_id)
         try:
-            return _placed(stream, await self._cache.session(stream.stored_id).history(skip_damaged=True))
+            return [_stored_event(stream, one) for one in await session.history(after_seq=seq - 1, skip_damaged=True)]
         except SessionNotFound:
             return []
 
-    async def _watch(
-        self, stream: Stream, incarnation: str | None, after_seq: int
-    ) -> AsyncIterator[tuple[EventPosition, str]]:
-        session = self._cache.session(stream.stored_id, incarnation=incarnation)
-        async with aclosing(session.watch(after_seq)) as events:  # type: ignore[type-var]
-            async for event in events:
-                text = None if event.message is None else event.message.payload.get("data")
-                if event.message is not None and text is not None:
-                    yield position_of(stream, event.message), text
+
+def _stored_event(stream: Stream, message: Message) -> StoredEvent:
+    return StoredEvent(EventPosition(stream, message.seq, message.batch_id), message.payload.get("data"))
 
 
-def _placed(stream: Stream, messages: Sequence[Message]) -> list[tuple[EventPosition, str | None]]:
-    return [(position_of(stream, one), one.payload.get("data")) for one in messages]
-
-
-def event_text(message: JSONRPCMessage) -> str:
+def _text_of(message: JSONRPCMessage) -> str:
     """Return a message as the transport writes it. Raises InvalidInput."""
     if not isinstance(message, BaseModel):
         raise InvalidInput(name="message", detail=f"must be a JSON-RPC message or None, got a {type(message).__name__}")
     return message.model_dump_json(by_alias=True, exclude_unset=True)
-
-
-def position_of(stream: Stream, message: Message) -> EventPosition:
-    """Return the place of a stored event."""
-    return EventPosition(stream, message.id.partition("-")[0], message.seq)
 
 
 def _checked_stream_id(stream_id: str) -> str:

@@ -7,6 +7,7 @@ to an unknown MCP session it follows the stream in the event store.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -76,11 +77,13 @@ class ResumptionApp:
         """Yield the server-sent events behind a place, and what other processes add to the stream."""
         if is_version_at_least(request.headers.get(MCP_PROTOCOL_VERSION_HEADER, ""), _PRIMED_SINCE):
             retry = self._manager.retry_interval
-            yield {"id": last.format(), "data": "", **({} if retry is None else {"retry": retry})}
+            yield {"id": last.format(secrets.token_hex(4)), "data": "", **({} if retry is None else {"retry": retry})}
         async with aclosing(self._store.follow(last)) as events:
-            async for position, text in events:
-                yield {"event": "message", "id": position.format(), "data": text}
-                if isinstance(jsonrpc_message_adapter.validate_json(text), JSONRPCResponse | JSONRPCError):
+            async for event in events:
+                if event.text is None:
+                    continue
+                yield {"event": "message", "id": event.place.format(), "data": event.text}
+                if isinstance(jsonrpc_message_adapter.validate_json(event.text), JSONRPCResponse | JSONRPCError):
                     return
 
 
