@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..._core.commands import edits
+from ..._core.commands import edits, forks, outbox
+from ..._core.commands import state as state_calls
 from ..._core.commands.messages import MessageLike
+from ..._core.commands.outbox import Waiting
+from ..._core.commands.shared import ScopeChange
 from ..._core.protocol.ids import operation_id_of
 from ..._durations import whole
 from ...errors import EditConflict, InvalidInput, OutcomeUnknown
@@ -116,7 +119,7 @@ class AsyncSessionEdits(AsyncSessionBase):
                 batch_id=batch, expected_rev=expected_rev,
             )  # fmt: skip
             try:
-                result, _ = await self._run(call)
+                result = (await self._run(call)).result
             except EditConflict as problem:
                 if call.arguments["elapsed_ms"] != "":  # a repeated attempt: the first one may have removed the message
                     waited, detail = (
@@ -175,9 +178,42 @@ class AsyncSessionEdits(AsyncSessionBase):
             self._keys, *self._writer(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
-        result, self._incarnation = await self._run(call)
-        self._seen = max(self._seen, result.last_seq)
+        return self._noted(await self._run(call))
+
+    async def _append_with_state(
+        self,
+        batch: tuple[MessageLike, ...],
+        batch_id: str | None,
+        expected_rev: int | None,
+        state: Mapping[str, Any] | None,
+        remove_state: Sequence[str],
+        if_state: Mapping[str, Any] | None,
+        usage: Any,
+        changed: list[ScopeChange],
+    ) -> AppendResult:
+        stored = None
+        if if_state and self._context.chain is not None:  # no script can compare what is encoded
+            self._keys.origins = await self._run(forks.origins_of(self._keys))
+            stored = await self._run(state_calls.stored_state(self._keys, list(if_state)))
+        call = edits.edit(
+            self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+            stored_state=stored, usage=usage, seen=self._seen, writes=outbox.pack(changed), batch_id=batch_id,
+            expected_rev=expected_rev, bounds=self._context.bounds,
+        )  # fmt: skip
+        scopes = self._context.scopes
+        call.hints = scopes.registrations([one.scope for one in changed], self.id)
+        edited = await self._run(call)
+        result = self._noted(edited)
+        if changed:
+            own = Waiting(edited.incarnation, str(result.rev), [] if result.duplicate else changed)
+            await scopes.apply_own(self._keys, own, edited.waiting, result.batch_id)
         return result
+
+    def _noted(self, edited: edits.Edited) -> AppendResult:
+        """Return the result of an edit. The handle takes note of its incarnation and its place."""
+        self._incarnation = edited.incarnation
+        self._seen = max(self._seen, edited.result.last_seq)
+        return edited.result
 
     async def _replace_one(
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
@@ -297,6 +333,4 @@ class AsyncSessionEdits(AsyncSessionBase):
         call = edits.import_messages(
             self._keys, *self._writer(), list(batch), self._count, self._context.bounds, batch_id=batch_id
         )
-        result, self._incarnation = await self._run(call)
-        self._seen = max(self._seen, result.last_seq)
-        return result
+        return self._noted(await self._run(call))

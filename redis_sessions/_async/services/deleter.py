@@ -60,7 +60,7 @@ async def _delete(
         elif deletion.outcome == "parent":
             await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
-            if deletion.has_ledger:
+            if deletion.has_rest:
                 await context.executor.run(loops.discard(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")

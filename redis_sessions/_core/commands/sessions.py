@@ -289,8 +289,8 @@ class Deletion(NamedTuple):
     """open: the session must end first. parent: `members` must be deleted first. kept: it moved on or is in use."""
     number: str
     members: Members
-    has_ledger: bool = False
-    """True if a deleted session leaves a ledger, which must be removed."""
+    has_rest: bool = False
+    """True if a deleted session leaves a ledger or parts, which must be removed."""
 
 
 def delete(
@@ -301,7 +301,7 @@ def delete(
     def read(reply: list[bytes]) -> Deletion:
         outcome, number, *rest = reply
         if outcome == b"deleted":
-            return Deletion("deleted", number.decode(), [], has_ledger=bool(rest))
+            return Deletion("deleted", number.decode(), [], has_rest=bool(rest))
         return Deletion(outcome.decode(), number.decode(), read_members(rest))  # type: ignore[arg-type]
 
     call = invoke(

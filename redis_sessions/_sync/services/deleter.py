@@ -59,7 +59,7 @@ def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: s
         elif deletion.outcome == "parent":
             context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
-            if deletion.has_ledger:
+            if deletion.has_rest:
                 context.executor.run(loops.discard(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
