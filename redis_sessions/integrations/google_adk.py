@@ -304,9 +304,7 @@ def _by_key(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _split(
-    delta: Mapping[str, Any], app_name: str, user_id: str
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def _split(delta: Mapping[str, Any], app_name: str, user_id: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the values for the session's own state, and those for the scopes of the application and the user, as JSON."""
     own: dict[str, Any] = {}
     app: dict[str, Any] = {}
@@ -355,7 +353,10 @@ def _session(found: Snapshot, names: Sequence[str], events: list[Event]) -> Sess
     """Return a session with the values of its scopes among its state."""
     app_name, user_id, name = names
     state = _by_key(found.state)
-    for scope, prefix in ((_app_scope(app_name), State.APP_PREFIX), (_user_scope(app_name, user_id), State.USER_PREFIX)):
+    for scope, prefix in (
+        (_app_scope(app_name), State.APP_PREFIX),
+        (_user_scope(app_name, user_id), State.USER_PREFIX),
+    ):
         state |= {prefix + key: value for key, value in _by_key(found.shared.get(scope, {})).items()}
     newest = _events(found._replace(messages=found.messages[-1:]))
     session = Session(

@@ -37,6 +37,7 @@ from .session_children import SessionChildren
 from .session_edits import SessionEdits
 from .session_loops import SessionLoops
 from .session_messages import SessionMessages
+from .session_parts import SessionParts
 from .session_status import SessionStatus
 
 T = TypeVar("T")
@@ -44,7 +45,14 @@ _MAY_OPEN_TURN = {"answered_by", "max_turns", "max_entries", "max_duration", "li
 """A patch of these may let a worker claim a turn."""
 
 
-class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, SessionStatus):
+class Session(
+    SessionMessages,
+    SessionEdits,
+    SessionParts,
+    SessionChildren,
+    SessionLoops,
+    SessionStatus,
+):
     """A handle on one session, by its ID. A handle costs no round trip.
 
     A handle from `create` or `open` knows the incarnation of the session. A handle from `session(id)` learns it with the first
@@ -433,16 +441,28 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         """
         return self._executor.run(sessions.touch(self._keys, self._incarnation, ttl))
 
-    def delete(self) -> bool:
+    def delete(self, *, expected_rev: int | None = None) -> bool:
         """Delete the session with everything it owns, and all sessions below it. Return whether it existed.
 
         A session of a tree is cancelled first, so that from then on no session below it writes.
+
+        Args:
+            expected_rev: delete the session only if it has this revision. A session of a tree is compared in the step that
+                cancels it. A session that ended before is compared again when the sessions below it are gone.
+
+        Raises:
+            RevisionConflict: the session has another revision. It stays.
+            SessionReplaced: another session has the ID by now. It stays.
+            SessionDamaged: the revision of a damaged session cannot be read. Delete it without `expected_rev`.
+            OutcomeUnknown: no answer came. A handle of `create` or `open` repeats the call, and one made by ID alone does not.
+
+        A repeated call whose first attempt deleted the session returns False, and deletes nothing else.
 
         Cost: one round trip for a session without a tree, three for a child without children. Otherwise at most six, and one for
         each 400 sessions below it.
         """
         try:
-            existed = deleter.delete_session(self._context, self._keys, *self._writer())
+            existed = deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)
         except LeaseLost:
             self._mark_lease_lost()
             raise

@@ -66,7 +66,12 @@ class SessionEdits(SessionBase):
         return (self._run(call))[0].rev
 
     def pop(
-        self, *, group: bool = False, batch_id: str | None = None, expected_rev: int | None = None
+        self,
+        *,
+        group: bool = False,
+        newest: Message | None = None,
+        batch_id: str | None = None,
+        expected_rev: int | None = None,
     ) -> list[Message]:
         """Remove the newest message, or the newest group, and return what was removed.
 
@@ -74,7 +79,10 @@ class SessionEdits(SessionBase):
 
         Args:
             group: remove the newest tool call with its results, or the newest message if it belongs to no call.
-            batch_id: makes the removal happen once. A repeated call removes nothing and returns [].
+            newest: the newest message, if the caller knows its seq and its batch ID. If it is still the newest one, it is
+                removed without a read.
+            batch_id: makes the removal happen once. A repeated call removes nothing and returns [], or `newest` if the first
+                one removed that message.
             expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
@@ -83,13 +91,18 @@ class SessionEdits(SessionBase):
         Raises:
             EditConflict: other messages came, in each attempt of `retry_for` seconds.
 
-        Cost: two round trips, two more for each time that another writer came between.
+        Cost: two round trips, two more for each time that another writer came between. One with `newest`.
         """
+        if group and newest is not None:
+            raise InvalidInput(name="newest", detail="and group exclude each other: a group is read first")
         batch = operation_id_of(batch_id)
         due = time.monotonic() + self._executor.retry_for
         while True:
-            page = read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
-            removed = page.messages
+            removed = [] if newest is None else [newest]
+            if newest is None:
+                page = read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
+                removed = page.messages
+            newest = None
             while group and removed and removed[0].continues_group:
                 older = read_page(
                     self._executor, self._keys, self._incarnation, limit=len(removed) * 2 + 2,

@@ -22,6 +22,7 @@ from .document_categories import DocumentCategories
 from .indexer import Indexer
 from .run_queues import RunQueues
 from .shared_scopes import SharedScopes
+from .thread_index import ThreadIndex
 from .watcher import Watcher
 
 
@@ -100,6 +101,8 @@ class CacheContext:
         """Tells the hook of the cache which orders succeeded."""
         self.chain = chain
         """The codecs for payloads."""
+        self.threads = ThreadIndex(namespace)
+        """The threads that have checkpoints."""
 
     def keys(self, id: str) -> SessionKeys:
         """Return the keys of a session, with the codecs of the cache. Raises InvalidInput for a bad ID."""
