@@ -439,7 +439,7 @@ async def stale_object_is_refused(service: Any) -> None:
     assert len((await get(service, session)).events) == 2
 
 
-@case("memory")
+@case("memory", "sqlite", "database")
 async def stale_object_with_equal_time_is_refused(service: Any) -> None:
     """Revisions decide what is stale, also when all events have the same time."""
     session = await create(service)
@@ -533,7 +533,7 @@ async def parallel_appends_to_one_object_are_all_stored(service: Any) -> None:
     assert found.state == {f"k{number}": number for number in range(20)} == session.state
 
 
-@case("memory")
+@case("memory", "sqlite")
 async def parallel_appends_of_two_objects_store_one(service: Any) -> None:
     """Of two objects of one moment one is written, and the other one is stale."""
     session = await create(service)
@@ -543,7 +543,7 @@ async def parallel_appends_of_two_objects_store_one(service: Any) -> None:
     assert len((await get(service, session)).events) == 1
 
 
-@case()
+@case("database")
 async def parallel_changes_of_scopes_are_all_kept(service: Any) -> None:
     """Sessions that change other keys of the same scopes at once lose no change."""
     sessions = [await create(service, user_id=f"u{number % 2}") for number in range(8)]
