@@ -164,6 +164,14 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
         _INDEX_TTL, "`indexes/put_entries`"
     ),
+    "<namespace>:{<tag>}:shared:<scope>": KeyFacts(
+        "the `ttl` of the scope from its last write; none by default", "`shared/write`, `shared/add`, `shared/rewrite`"
+    ),
+    "<namespace>:{<tag>}:shared-log:<scope>": KeyFacts(
+        "that of the values; one day without values", "`shared/write`, `shared/add`, `shared/rewrite`"
+    ),
+    "<namespace>:{shared}:names": KeyFacts("none", "`shared/register`, `shared/unregister`"),
+    "<namespace>:{shared}:registered": KeyFacts("none", "`shared/register`, `shared/unregister`"),
     "<namespace>:{quarantine}:keys": KeyFacts("30 days from the last repair", "`doctor --repair` (ZADD)"),
     "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
@@ -186,6 +194,7 @@ SCRIPT_FOLDERS = {
     "quarantine": "Damaged data that a repair moved out of the way.",
     "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",
     "sessions": "The session itself: create, read, patch, end, delete.",
+    "shared": "Values that sessions share, by scope and name, and the writes of them that travel with an append.",
     "state": "The state (JSON) and the variables (text) of a session.",
     "transfer": "Export and import.",
     "trees": "Spawn, members, labels and cancellation of a tree.",
