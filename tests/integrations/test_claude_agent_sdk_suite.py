@@ -8,6 +8,7 @@ from tests.integrations.suites.sdists import run_suite
 
 _WITHOUT_WAITING = "counts turns of the event loop, and a store that asks a server needs more of them"
 EXCLUDED = {
+    "tests/test_session_helpers_store.py::TestListSessionsFromStore::test_load_concurrency_is_bounded": _WITHOUT_WAITING,
     "tests/test_transcript_mirror.py::TestReceiveLoopFramePeeling::test_eager_flush_mode_appends_per_frame_before_result":
         _WITHOUT_WAITING,
     "tests/test_session_summary.py::TestListSessionsFromStoreFastPath::test_gap_fill_bounded_concurrency": _WITHOUT_WAITING,
