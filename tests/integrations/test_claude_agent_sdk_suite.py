@@ -26,4 +26,4 @@ FILES = [
 @pytest.mark.parametrize("engine", ["valkey-9"], indirect=True)
 def test_suite_of_the_sdk_passes_on_redis(url: str) -> None:
     """The SDK's own tests pass with the store in the place of the one in memory, under asyncio and trio."""
-    run_suite("claude-agent-sdk", "claude_agent_sdk", FILES, url, EXCLUDED)
+    run_suite("claude-agent-sdk", "plugin_claude", FILES, url, EXCLUDED)

@@ -1,41 +1,29 @@
-"""Session managers and storage of Strands Agents.
-
-    agent = Agent(session_manager=RedisSessionsSessionManager("chat-7", url="redis://localhost"))
-
-A session of Strands is a session, and the messages of each of its agents are a part of the session.
-"""
+"""The session manager: sessions, agents and messages of Strands."""
 
 from __future__ import annotations
 
-import builtins
-import copy
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
-from .. import AsyncPart, InvalidInput, Message, Part, SessionExists, SessionNotFound, SessionsError, compose_id
-from .._durations import Duration
-from ..bounds import MAX_WIRE_BYTES
-from ..models.messages import KIND_OF_ROLE
-from ._shared import Caches, needs
+from ... import InvalidInput, Message, Part, SessionExists, SessionNotFound, SessionsError
+from ..._durations import Duration
+from ...bounds import MAX_WIRE_BYTES
+from ...models.messages import KIND_OF_ROLE
+from .._shared import Caches, needs
+from ._names import digest, quoted, session_id_of, text_of
 
 with needs("strands-agents", "strands"):
     from strands.session.repository_session_manager import RepositorySessionManager
     from strands.session.session_repository import SessionRepository
-    from strands.storage.search.keyword import KeywordSearchStrategy
-    from strands.storage.storage import _NAMESPACED, StorageSearchResult, _normalize_key, _normalize_prefix
-    from strands.types.exceptions import SessionException, StorageError
+    from strands.types.exceptions import SessionException
     from strands.types.session import Session, SessionAgent, SessionMessage
 
 if TYPE_CHECKING:
     from strands.multiagent import MultiAgentBase
 
 _AGENTS, _MULTI_AGENTS = "agents", "multi_agents"
-_VALUE = "value"
 
 
 class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
@@ -81,7 +69,7 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
         with _as_session_errors(session.session_id):
             try:
                 self._caches.plain.create(
-                    _session_id(session.session_id), metadata={"strands_session": _plain(session.to_dict())}
+                    session_id_of(session.session_id), metadata={"strands_session": _plain(session.to_dict())}
                 )
             except SessionExists:
                 raise SessionException(f"Session {session.session_id} already exists") from None
@@ -91,7 +79,7 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
         """Return a session, or None. One round trip."""
         with _as_session_errors(session_id):
             try:
-                info = self._caches.plain.session(_session_id(session_id)).info()
+                info = self._caches.plain.session(session_id_of(session_id)).info()
             except SessionNotFound:
                 return None
         return Session.from_dict(
@@ -101,7 +89,8 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
     def delete_session(self, session_id: str, **kwargs: Any) -> None:
         """Delete a session with its agents and messages. Raises SessionException when it does not exist."""
         with _as_session_errors(session_id):
-            self._caches.plain.session(_session_id(session_id)).delete()
+            if not self._caches.plain.session(session_id_of(session_id)).delete():
+                raise SessionException(f"Session {session_id} does not exist")
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Store an agent. One round trip."""
@@ -142,9 +131,8 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
 
     def read_message(self, session_id: str, agent_id: str, message_id: int, **kwargs: Any) -> SessionMessage | None:
         """Return a message, or None. One round trip."""
-        with _as_session_errors(session_id):
-            found = self._messages(session_id, agent_id).get(_message_key(message_id))
-        return None if found is None else SessionMessage.from_dict(found.payload)
+        found = self._get(session_id, self._messages_name(agent_id), _message_key(message_id))
+        return None if found is None else SessionMessage.from_dict(found)
 
     def update_message(self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any) -> None:
         """Replace a message. Of a redacted message only the redacted form is stored. Two round trips.
@@ -185,127 +173,32 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
         return None if found is None else found["state"]
 
     def update_multi_agent(self, session_id: str, multi_agent: MultiAgentBase, **kwargs: Any) -> None:
-        """Replace the state of a multi-agent. Raises SessionException when it does not exist. One round trip."""
-        with _as_session_errors(session_id):
-            part = self._part(session_id, _MULTI_AGENTS)
-            if not part.put({"state": multi_agent.serialize_state()}, _key(multi_agent.id), create=False):
-                raise SessionException(f"MultiAgent state {multi_agent.id} in session {session_id} does not exist")
+        """Replace the state of a multi-agent. Raises SessionException when it does not exist. Two round trips."""
+        if self.read_multi_agent(session_id, multi_agent.id) is None:
+            raise SessionException(f"MultiAgent state {multi_agent.id} in session {session_id} does not exist")
+        self.create_multi_agent(session_id, multi_agent)
 
     def close(self) -> None:
         """Close the connections that this manager opened."""
         self._caches.close()
 
     def _part(self, session_id: str, name: str) -> Part:
-        return self._caches.plain.session(_session_id(session_id)).part(name)
+        return self._caches.plain.session(session_id_of(session_id)).part(name)
 
     def _messages(self, session_id: str, agent_id: str) -> Part:
-        return self._part(session_id, f"messages/{quote(_text(agent_id, 'agent_id'), safe='', errors='surrogatepass')}")
+        return self._part(session_id, self._messages_name(agent_id))
+
+    @staticmethod
+    def _messages_name(agent_id: str) -> str:
+        return f"messages/{quoted(text_of(agent_id, 'agent_id'))}"
 
     def _get(self, session_id: str, name: str, id: str) -> dict[str, Any] | None:
         with _as_session_errors(session_id):
-            found = self._part(session_id, name).get(id)
-        return None if found is None else found.payload
-
-
-class RedisSessionsStorage:
-    """A storage of bytes by key, for `Agent(storage=…)` and whatever else of Strands takes a Storage."""
-
-    def __init__(
-        self,
-        *,
-        url: str | None = None,
-        cache: Any = None,
-        client: Any = None,
-        namespace: str | None = None,
-        ttl: Duration | None = None,
-        name: str = "strands-storage",
-        search_strategy: Any = None,
-    ) -> None:
-        """Open the storage on exactly one of a URL, a cache and a redis-py client.
-
-        Args:
-            url: the URL of a server, see `SessionCache.from_url`.
-            cache: a SessionCache or an AsyncSessionCache.
-            client: a client of redis or redis.asyncio.
-            namespace: the prefix of all keys of the server. Default: that of the cache, else "sessions".
-            ttl: the life of the whole storage after its last write. Default: no end.
-            name: the session that holds the values, each in a part of its own.
-            search_strategy: searches, and is told each write. Default: a search by keywords.
-
-        Raises:
-            InvalidInput: not exactly one source is given, or an argument is not valid.
-        """
-        self._caches = Caches(
-            url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_message_bytes=MAX_WIRE_BYTES
-        )
-        self._id = _session_id(name)
-        self._prefix = ""
-        self._search_strategy = search_strategy
-
-    async def write(self, key: str, data: bytes) -> None:
-        """Store bytes under a key. They replace the present ones. One round trip."""
-        normalized = _normalize_key(key)
-        with _as_storage_errors("write", key):
-            payload = {"data": b64encode(bytes(memoryview(data))).decode()}
-            await self._part(normalized).put(payload, _VALUE)
-        if self._search_strategy is not None:
             try:
-                await self._search_strategy.index(self, normalized, data)
-            except Exception as problem:
-                raise StorageError(f"Wrote '{key}' but indexing failed") from problem
-
-    async def read(self, key: str) -> bytes | None:
-        """Return the bytes of a key, or None. One round trip."""
-        with _as_storage_errors("read", key):
-            try:
-                found = await self._part(_normalize_key(key)).get(_VALUE)
+                found = self._part(session_id, name).get(id)
             except SessionNotFound:
                 return None
-        return None if found is None else b64decode(found.payload["data"])
-
-    async def delete(self, key: str) -> None:
-        """Delete the bytes of a key, if there are some. One round trip."""
-        with _as_storage_errors("delete", key):
-            try:
-                await self._part(_normalize_key(key)).delete()
-            except SessionNotFound:
-                return
-
-    async def list(self, query: str = "") -> builtins.list[str]:
-        """Return the keys that begin with a prefix, ascending. One round trip for each 1,000."""
-        prefix, found, cursor = f"{self._prefix}{_normalize_prefix(query)}", [], None
-        with _as_storage_errors("list", query):
-            session = self._caches.asynchronous.session(self._id)
-            try:
-                while True:
-                    page = await session.parts(_quoted(prefix), limit=1000, cursor=cursor)
-                    found += [unquote(one.name, errors="surrogatepass") for one in page.items]
-                    cursor = page.cursor
-                    if cursor is None:
-                        break
-            except SessionNotFound:
-                return []
-        return sorted(one.removeprefix(self._prefix) for one in found)
-
-    async def search(self, query: str) -> builtins.list[StorageSearchResult]:
-        """Return what matches a query, the best first, by the search strategy."""
-        strategy = self._search_strategy if self._search_strategy is not None else KeywordSearchStrategy()
-        found: builtins.list[StorageSearchResult] = await strategy.search(self, query)
-        return found
-
-    def namespace(self, prefix: str) -> RedisSessionsStorage:
-        """Return this storage with a prefix before all keys."""
-        normalized, scoped = _normalize_prefix(prefix).rstrip("/"), copy.copy(self)
-        scoped._prefix = f"{self._prefix}{normalized}/" if normalized else self._prefix
-        scoped._namespaced = _NAMESPACED  # type: ignore[attr-defined]
-        return scoped
-
-    async def close(self) -> None:
-        """Close the connections that this storage opened."""
-        await self._caches.aclose()
-
-    def _part(self, normalized: str) -> AsyncPart:
-        return self._caches.asynchronous.ensure(self._id).part(_quoted(f"{self._prefix}{normalized}"))
+        return None if found is None else found.payload
 
 
 @contextmanager
@@ -319,15 +212,6 @@ def _as_session_errors(session_id: str) -> Iterator[None]:
         raise SessionException(f"Session {session_id} does not exist") from problem
     except SessionsError as problem:
         raise SessionException(f"Session {session_id}: {problem}") from problem
-
-
-@contextmanager
-def _as_storage_errors(action: str, key: str) -> Iterator[None]:
-    """Turn the errors of the library, and values that are not bytes, into StorageError."""
-    try:
-        yield
-    except (SessionsError, TypeError) as problem:
-        raise StorageError(f"Failed to {action} '{key}': {problem}") from problem
 
 
 def _find(part: Part, wanted: SessionMessage) -> Message | None:
@@ -380,36 +264,14 @@ def _message_key(message_id: int) -> str:
 def _second_key(message: SessionMessage) -> str:
     """Return the ID of a message whose number another message has."""
     content = json.dumps(_plain(message.to_dict())["message"], sort_keys=True)
-    return f"m{message.message_id}.{_digest(content)}"
-
-
-def _session_id(session_id: str) -> str:
-    """Return the ID of the session. One that is too long is hashed, in an ID of two parts."""
-    try:
-        return compose_id(_text(session_id, "session_id"))
-    except InvalidInput:
-        return compose_id(_digest(_text(session_id, "session_id")), "")
+    return f"m{message.message_id}.{digest(content)}"
 
 
 def _key(id: str) -> str:
     """Return the ID under which an agent is stored."""
-    text = _text(id, "agent_id")
+    text = text_of(id, "agent_id")
     is_plain = len(text) <= 100 and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
-    return f"a{text}" if is_plain else f"={_digest(text)}"
-
-
-def _quoted(key: str) -> str:
-    return quote(key, safe="/", errors="surrogatepass")
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput(name=name, detail=f"must be text, got {value!r}")
-    return value
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"a{text}" if is_plain else f"={digest(text)}"
 
 
 def _plain(value: Any) -> Any:
