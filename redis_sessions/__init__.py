@@ -2,6 +2,7 @@
 
 from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
+from ._async.api.checkpoints import AsyncCheckpoints
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
 from ._async.api.part import AsyncPart
@@ -9,9 +10,11 @@ from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
+from ._async.api.shared import AsyncShared
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
+from ._sync.api.checkpoints import Checkpoints
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
 from ._sync.api.part import Part
@@ -19,6 +22,7 @@ from ._sync.api.run import Run
 from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
+from ._sync.api.shared import Shared
 from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
@@ -60,6 +64,8 @@ from .errors import (
     StoreUnavailable,
 )
 from .models.audit import AuditRecord
+from .models.checkpoints import Checkpoint, CheckpointWrite
+from .models.documents import Document
 from .models.events import SessionEvent
 from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
@@ -82,6 +88,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.snapshots import Snapshot
 from .models.summaries import SessionSummary
 from .models.transfer import ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
@@ -96,6 +103,7 @@ __all__ = [
     "AgentRun",
     "AppendNewResult",
     "AppendResult",
+    "AsyncCheckpoints",
     "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
@@ -103,18 +111,23 @@ __all__ = [
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
+    "AsyncShared",
     "AsyncState",
     "AsyncVariables",
     "Attempt",
     "AuditRecord",
     "BoundExceeded",
     "CacheOptions",
+    "Checkpoint",
+    "CheckpointWrite",
+    "Checkpoints",
     "ChildInfo",
     "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
     "Conversation",
     "DecryptionError",
+    "Document",
     "Documents",
     "EditConflict",
     "Evaluation",
@@ -179,6 +192,8 @@ __all__ = [
     "SessionSummary",
     "SessionType",
     "SessionsError",
+    "Shared",
+    "Snapshot",
     "SpawnRef",
     "SpawnRefused",
     "SpawnResult",

@@ -90,6 +90,25 @@ class StorageBounds(BaseModel):
     """Documents of one category. A name with text and JSON counts twice."""
     categories: int = _count(10_000)
     """Categories of documents in the namespace."""
+    shared_bytes: int = _bytes(1024 * 1024)
+    """All values of a shared scope: names, and values as JSON."""
+    shared_values: int = _count(2000, 100_000)
+    """Values of one shared scope."""
+    scopes: int = _count(100_000, 10_000_000)
+    """Shared scopes of the namespace."""
+    outbox_writes: int = _count(100, 10_000)
+    """Appends whose writes of shared scopes wait in one session, because a server did not take them."""
+
+    checkpoint_bytes: int = _bytes(1024 * 1024)
+    """One checkpoint of a thread: its state, its metadata and the names of its blobs."""
+    blob_bytes: int = _bytes(1024 * 1024)
+    """One blob of a checkpoint, or one pending write."""
+    checkpoints: int = _count(100_000)
+    """Checkpoints of one thread."""
+    checkpoint_blobs: int = _count(1000, 100_000)
+    """Blobs that one checkpoint names."""
+    checkpoint_writes: int = _count(5000, 100_000)
+    """Pending writes of one checkpoint."""
 
     @classmethod
     def of(cls, given: StorageBounds | Mapping[str, int] | None) -> StorageBounds:

@@ -208,6 +208,7 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
     """Check all keys of a node: their namespace, and the TTL that their kind must have.
 
     - Keys of documents, and the schema version, have no TTL.
+    - Shared scopes and their index have the TTL that their writers said.
     - Index keys, queues and staged keys have a TTL.
     - The ledger and the parts of a session live longer than its hash.
     - All other keys of a session have the TTL of its hash, or one that differs by less than `difference_ms`. Without `ttl` and
@@ -222,6 +223,8 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
             continue
         if re.match(rf"{namespace}:\{{\w+\}}:bound:", name):
             continue  # the bound of an agent stays until it is removed
+        if re.match(rf"{namespace}:\{{\w+\}}:(shared|shared-log|names|registered)\b", name):
+            continue
         if name == f"{namespace}:index:documents" or name.startswith(f"{namespace}:documents:"):
             assert client.pttl(key) == -1, f"{name} belongs to documents and must have no TTL"
             continue

@@ -3,7 +3,7 @@
 -- be deleted first (trees/finalize_members).
 -- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open',
 -- number} (it must end first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
--- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
+-- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
 --- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
 --- include: list_descendants notify_subscribers notify_waiters notify_holder
@@ -13,6 +13,7 @@ local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays
+local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 
 local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger, has_parts = unpack(
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
@@ -33,6 +34,8 @@ local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
 if is_incomplete then return cancelled end
 local refusal = lease ~= '' and check_lease(held, lease, now_ms)
 if refusal then return refusal end
+local rev = expected_rev ~= '' and parse_counters(counters).rev
+if rev and rev ~= expected_rev + 0 then return redis.error_reply(string.format('REVISION_CONFLICT %d', rev)) end
 local number = parse_lineage(lineage).number
 if (lineage or children) and not finished then return {'open', number} end
 local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or session, number, 400) or {}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..._core.commands import reencryption, stored_parts
+from ..._core.commands import checkpoint_records, reencryption, shared, stored_parts
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
-from ..._core.protocol.keys import DocumentKeys, SessionKeys
+from ..._core.protocol.keys import CheckpointKeys, DocumentKeys, SessionKeys
+from ..._core.protocol.shared_keys import SharedKeys
 from ...errors import (
     CodecMissing,
     DecryptionError,
@@ -47,6 +48,7 @@ async def reencrypt_session(context: CacheContext, keys: SessionKeys, incarnatio
         raise SessionNotFound(session_id=keys.id)
     if incarnation and found != incarnation:
         raise SessionReplaced(session_id=keys.id)
+    await context.scopes.apply_waiting(keys, found)
     try:
         keys.origins = await executor.run(origins_of(keys))
     except ValueError as problem:
@@ -141,6 +143,50 @@ async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reen
                     value = reencryption.renewed_document(chain, keys.id, stored)
                 except (DecryptionError, CodecMissing, ValueError) as problem:
                     problems.append(f"document {stored.place!r}: {problem}")
+                    continue
+                if value != stored.value:
+                    changes.append((stored, value))
+            for rewrite in reencryption.rewrite_documents(keys, changes):
+                replaced += await executor.run(rewrite)
+    except _PROBLEMS as problem:
+        return ReencryptResult(name, replaced, str(problem))
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+
+
+async def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptResult:
+    """Return the outcome for a shared scope. A value that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"shared/{keys.id}"
+    replaced = 0
+    problems: list[str] = []
+    changes: list[tuple[StoredValue, bytes]] = []
+    for place, before in (await context.executor.run(shared.stored_values(keys))).items():
+        stored = StoredValue(place.decode(), before)
+        try:
+            value = reencryption.renewed_shared(chain, keys.id, stored)
+        except (DecryptionError, CodecMissing, ValueError) as problem:
+            problems.append(f"value {stored.place!r}: {problem}")
+            continue
+        if value != before:
+            changes.append((stored, value))
+    for rewrite in reencryption.rewrite_shared(keys, changes):
+        replaced += await context.executor.run(rewrite)
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+
+
+async def reencrypt_thread(context: CacheContext, keys: CheckpointKeys) -> ReencryptResult:
+    """Return the outcome for the checkpoints of a thread. A value that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"checkpoints/{keys.id}"
+    executor, replaced = context.executor, 0
+    problems: list[str] = []
+    try:
+        names = await executor.run(reencryption.read_names(keys))
+        for call in reencryption.read_values(keys, [one for one in names if one[:2] in (b"b\n", b"c\n", b"w\n")]):
+            changes = []
+            for stored in await executor.run(call):
+                try:
+                    value = checkpoint_records.renewed(chain, keys.id, *stored)
+                except (DecryptionError, CodecMissing, ValueError) as problem:
+                    problems.append(f"value {stored.place!r}: {problem}")
                     continue
                 if value != stored.value:
                     changes.append((stored, value))

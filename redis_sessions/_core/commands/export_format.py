@@ -79,7 +79,9 @@ class Writer:
             self._messages.clear()
         self._messages[id] = 0
         kept = {
-            name.decode(): _text(_exported(name, value)) for name, value in fields.items() if name not in WAITER_FIELDS
+            name.decode(): _text(_exported(name, value))
+            for name, value in fields.items()
+            if name not in WAITER_FIELDS and name.partition(b".")[0] != b"outbox"
         }
         yield self._line({"session": id, "ttl": ttl, "fields": kept})
 

@@ -20,7 +20,7 @@ from typing import Literal
 from .minify import minify
 
 IndexEffect = Literal["none", "touches", "may_end", "may_relist"]
-HINT_SCRIPTS = ("indexes/put_entries", "indexes/raise_entries")
+HINT_SCRIPTS = ("indexes/put_entries", "indexes/raise_entries", "shared/register")
 """The scripts of hints. A client loads them before any other script, so a server that knows a write knows its hints."""
 CREATING_SCRIPTS = (
     "messages/append", "messages/append_new", "messages/edit", "inbox/send", "state/patch", "state/add", "leases/acquire",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import strands.session.file_session_manager as file_managers
 import strands.storage
@@ -37,7 +37,7 @@ class RepositoryUnderTest(RedisSessionsSessionManager):
 class ManagerUnderTest(RedisSessionsSessionManager):
     """A session manager with one namespace for each folder."""
 
-    _namespaces: dict[str, str] = {}
+    _namespaces: ClassVar[dict[str, str]] = {}
 
     def __init__(self, session_id: str, storage_dir: str | None = None, **kwargs: Any) -> None:
         namespace = self._namespaces.setdefault(str(storage_dir), _namespace())
