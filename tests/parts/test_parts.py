@@ -132,6 +132,7 @@ def test_put_replaces_the_message_with_its_id(cache: SessionCache, url: str) -> 
     part.append(user("b"))
     assert part.put(user("new"), "a") == 1
     assert texts(part.history()) == ["new", "b"]
+    assert part.put(user("none"), "b", create=False) == 0
     assert part.replace(2, user("c"))
     assert not part.replace(3, user("d"))
     assert texts(part.history()) == ["new", "c"]

@@ -134,6 +134,8 @@ KEY_FACTS = {
         "the same instant as the session", "append, send, drain, edits, compact, pin, fork, spawn with `fork`, import"
     ),
     "<namespace>:{<tag>}:ledger:<id>": KeyFacts("31 days more than the session", "`loops/*`, import"),
+    "<namespace>:{<tag>}:parts:<id>": KeyFacts("31 days more than the session", "`parts/*`, `messages/append_new`, import"),
+    "<namespace>:{<tag>}:part_names:<id>": KeyFacts("31 days more than the session", "`parts/*`, import"),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
     ),
@@ -153,9 +155,15 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>": KeyFacts(
         "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, list, hash"
     ),
+    "<namespace>:{<tag>}:import-parts:<nonce>:<id>, import-part_names:<nonce>:<id>": KeyFacts(
+        "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, zset"
+    ),
     "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
     "<namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>": KeyFacts(
         "30 days", "`sessions/set_aside` (`doctor --repair`)", "hash, list, hash"
+    ),
+    "<namespace>:{<tag>}:quarantine-parts:<ms>:<id>, quarantine-part_names:<ms>:<id>": KeyFacts(
+        "30 days", "`sessions/set_aside` (`doctor --repair`)", "hash, zset"
     ),
     "<namespace>:{<tag>}:quarantine-values:<ms>:<id>": KeyFacts(
         "30 days from the last repair", "`sessions/replace_values`, `quarantine/keep` (`doctor --repair`)"
@@ -191,6 +199,7 @@ SCRIPT_FOLDERS = {
     "leases": "The exclusive right to write a session.",
     "loops": "The ledger of a session: loops, steps, events and turns.",
     "messages": "The transcript of a session, and its subscribers.",
+    "parts": "The parts of a session: transcripts under names of their own.",
     "quarantine": "Damaged data that a repair moved out of the way.",
     "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",
     "sessions": "The session itself: create, read, patch, end, delete.",
