@@ -216,6 +216,8 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
             continue
         if re.match(rf"{namespace}:\{{\w+\}}:bound:", name):
             continue  # the bound of an agent stays until it is removed
+        if name == f"{namespace}:index:threads" or re.match(rf"{namespace}:\{{\w+\}}:checkpoint(s|-names):", name):
+            continue  # a thread lives as long as its last writer said
         if name == f"{namespace}:index:documents" or name.startswith(f"{namespace}:documents:"):
             assert client.pttl(key) == -1, f"{name} belongs to documents and must have no TTL"
             continue
