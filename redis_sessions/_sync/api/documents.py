@@ -129,8 +129,8 @@ class Documents(NotPicklable):
     def all(self, prefix: str = "") -> Iterator[Document]:
         """Yield the documents whose name begins with a text, by name and form, with their times.
 
-        Cost: one round trip that reads all names, one for each 1,000 documents with a ttl, and one for each 1 MB or 1,000 documents.
-        Not one moment: a document that is stored in the meantime may be left out.
+        Cost: one round trip that reads all names, one for each 1,000 documents with a ttl, and one for each 1 MB or 1,000
+        documents. Not one moment: a document that is stored in the meantime may be left out.
         """
         if not isinstance(prefix, str):
             raise InvalidInput(name="prefix", detail=f"must be text, got {prefix!r}")
