@@ -112,6 +112,8 @@ class Filters(TypedDict, total=False):
     kinds: list[str] | None
     active_only: bool
     order: Literal["updated", "created"]
+    ascending: bool
+    state: Sequence[str]
 
 
 class NewSession(Description, SessionOptions, TreeOptions, total=False):

@@ -86,6 +86,5 @@ class Caches:
 
     async def aclose(self) -> None:
         """Close the connections of both caches."""
-        if self._second is not None:
-            await self._second.close()
+        await self.asynchronous.close()
         self.plain.close()

@@ -17,12 +17,14 @@ from ..protocol.encoding import (
     decoded_field,
     decoded_origins,
     decoded_reason,
+    decoded_shared,
     encoded,
     encoded_document,
     encoded_field,
     encoded_origins,
     encoded_reason,
     encoded_result,
+    encoded_shared,
     field_kind,
     is_reason,
 )  # fmt: skip
@@ -31,6 +33,7 @@ from ..protocol.keys import CheckpointKeys, DocumentKeys, SessionKeys
 from ..protocol.records import MemberRecord, parse_gaps, seqs_from
 from ..protocol.result_records import MARK, MemberResult, ResultRecord
 from ..protocol.scripts import script
+from ..protocol.shared_keys import SharedKeys
 from . import messages
 
 _PAGE = 200
@@ -243,3 +246,15 @@ def rewrite_documents(
     """
     for rest in parts_of(changes):
         yield invoke(script("documents/rewrite"), keys, int, rest=rest, other_keys={"documents": _hash_of(keys)})
+
+
+def renewed_shared(chain: RenewingChain, scope: str, stored: StoredValue) -> bytes:
+    """Return a value of a shared scope with the present codecs and the current key."""
+    plain = decoded_shared(chain, scope, stored.place, stored.value)
+    return chain.chosen(stored.value, encoded_shared(chain, scope, stored.place, plain))
+
+
+def rewrite_shared(keys: SharedKeys, changes: Iterable[tuple[StoredValue, bytes]]) -> Iterator[Call[int]]:
+    """Yield the calls that replace values which did not change since. The result of each is how many were replaced."""
+    for rest in parts_of(changes):
+        yield invoke(script("shared/rewrite"), keys, int, rest=rest)

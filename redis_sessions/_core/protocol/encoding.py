@@ -224,6 +224,18 @@ def decoded_document(chain: Chain | None, category: str, field: str, data: bytes
     return _decoded_value(chain, "", f"document {category}\0{field}", data, f"{category}/{field}")
 
 
+def encoded_shared(chain: Chain | None, scope: str, name: str, data: bytes) -> bytes:
+    """Return a value of a shared scope as it is stored. A whole number stays plain, so that scripts can add to it."""
+    if _INTEGER.fullmatch(data):
+        return data
+    return _encoded_value(chain, "state", "", f"shared {scope}\0{name}", data)
+
+
+def decoded_shared(chain: Chain | None, scope: str, name: str, data: bytes) -> bytes:
+    """Return a value of a shared scope as it was given. Raises what `decoded_document` raises."""
+    return _decoded_value(chain, "", f"shared {scope}\0{name}", data, f"{scope}/{name}")
+
+
 def encoded_checkpoint(chain: Chain | None, thread: str, context: str, data: bytes) -> bytes:
     """Return a part of a checkpoint, a blob or a pending write as it is stored. `context` names its place in the thread."""
     return _encoded_value(chain, "checkpoints", thread, context, data)
@@ -248,6 +260,5 @@ def _decoded_value(chain: Chain | None, owner: str, context: str, data: bytes, n
     try:
         return chain.decode(letters, place, data, owner, context)
     except TagMismatch:
-        what = context.partition(" ")[0]
-        detail = f"the {what} belongs elsewhere, was changed, or has another key"
+        detail = f"the {context.partition(' ')[0]} belongs elsewhere, was changed, or has another key"
         raise DecryptionError(session_id=name, detail=detail) from None

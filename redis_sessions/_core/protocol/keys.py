@@ -4,6 +4,8 @@
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
     <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
     <namespace>:{<tag>}:ledger:<id>       hash     what its loops recorded: events and turns in pages, steps, configurations
+    <namespace>:{<tag>}:parts:<id>        hash     its parts: records, messages, IDs of messages
+    <namespace>:{<tag>}:part_names:<id>   zset     the names of its parts
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
@@ -14,15 +16,24 @@
     <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
                                           hash     a session that is being imported
+    <namespace>:{<tag>}:import-parts:<nonce>:<id>, import-part_names:<nonce>:<id>
+                                          hash     its parts
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
     <namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>
                                           hash     a damaged session, as it was stored
+    <namespace>:{<tag>}:quarantine-parts:<ms>:<id>, quarantine-part_names:<ms>:<id>
+                                          hash     its parts
     <namespace>:{<tag>}:quarantine-values:<ms>:<id>
                                           hash     damaged values of a session, or members of a queue, by their places
     <namespace>:{<tag>}:quarantine-key:<ms>:<id>
                                           any      a zset of a queue or an index, or a channel, of another type
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:{<tag>}:shared:<scope>    hash     values of a shared scope by name (JSON)
+    <namespace>:{<tag>}:shared-log:<scope>
+                                          hash     its totals, and the results of its last operations
+    <namespace>:{shared}:names            zset     shared scopes, by name
+    <namespace>:{shared}:registered       zset     shared scopes by the time at which a process registered them
     <namespace>:{<tag>}:checkpoints:<thread>
                                           hash     checkpoints, blobs and pending writes of a thread, with counts of their names
     <namespace>:{<tag>}:checkpoint-names:<thread>
@@ -52,6 +63,7 @@ from ...errors import InvalidInput
 from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
+from .shared_keys import ScopeIndexKeys, SharedKeys
 
 SCHEMA_VERSION = "7"
 SHARDS = 16
@@ -73,6 +85,8 @@ class SessionKeys:
         "ledger",
         "messages",
         "origins",
+        "part_names",
+        "parts",
         "session",
         "tag",
     )
@@ -84,6 +98,8 @@ class SessionKeys:
         self.session = f"{self._prefix}session:{id}"
         self.messages = f"{self._prefix}messages:{id}"
         self.ledger = f"{self._prefix}ledger:{id}"
+        self.parts = f"{self._prefix}parts:{id}"
+        self.part_names = f"{self._prefix}part_names:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
         self.origins: tuple[Origin, ...] | None = None
@@ -137,6 +153,8 @@ class StagedKeys(NamedTuple):
     fields: str
     elements: str
     ledger: str
+    parts: str
+    part_names: str
 
 
 class ImportKeys(NamedTuple):
@@ -163,6 +181,8 @@ class QuarantineKeys(NamedTuple):
     session: str
     messages: str
     ledger: str
+    parts: str
+    part_names: str
     values: str
     key: str
 
@@ -206,6 +226,8 @@ AnyKeys: TypeAlias = (
     | IndexKeys
     | EntryKeys
     | DocumentKeys
+    | SharedKeys
+    | ScopeIndexKeys
     | CheckpointKeys
 )
 
@@ -235,7 +257,7 @@ def channel_keys(namespace: str, channel: str) -> ChannelKeys:
 def staged_keys(namespace: str, id: str, nonce: str) -> StagedKeys:
     """Return the keys where the import under a nonce stages a session."""
     tag = hash_tag(id)
-    kinds = ("import-session", "import-messages", "import-ledger")
+    kinds = ("import-session", "import-messages", "import-ledger", "import-parts", "import-part_names")
     return StagedKeys(id, tag, *[f"{namespace}:{{{tag}}}:{kind}:{nonce}:{id}" for kind in kinds])
 
 

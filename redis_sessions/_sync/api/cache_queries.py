@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
+from ..._core.commands.shared import checked_scopes
 from ..._core.protocol.found_keys import every_thread, thread_of
 from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import (
@@ -26,6 +27,7 @@ from ...models.events import SessionEvent
 from ...models.forgetting import ForgetResult
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
+from ...models.snapshots import Snapshot
 from ...models.summaries import SessionSummary
 from ...models.transfer import ReencryptResult
 from ...models.workers import WorkerInfo
@@ -34,13 +36,23 @@ from ..services.context import CacheContext
 from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
-from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there, reencrypt_thread
+from ..services.reencryption import (
+    checked_codecs,
+    reencrypt_documents,
+    reencrypt_if_there,
+    reencrypt_scope,
+    reencrypt_thread,
+)
+from ..services.snapshots import Wanted, load_if_there
 from ..services.unlisted import scan
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import Checkpoints
 from .documents import Documents, all_documents, delete_documents, get_documents, put_documents
+from .shared import Shared
+
+Snapshots: TypeAlias = list[Snapshot | None]
 
 
 class CacheQueries:
@@ -59,11 +71,12 @@ class CacheQueries:
         return SessionLister(self._context)
 
     def list(self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]) -> Page[SessionSummary]:
-        """Return a page of sessions, newest first.
+        """Return a page of sessions, newest first, or oldest first.
 
         Each session is read as it is now. The order by last update is exact to 2 s, and exact in a page. Each page begins where
-        the page before ended. A session that is written in between moves to the first page. A page may hold fewer sessions than
-        `limit`, where filters combine or many sessions expired: the cursor says whether there are more.
+        the page before ended. A session that is written in between moves to the first page, and of an ascending list to the
+        last one. A page may hold fewer sessions than `limit`, where filters combine or many sessions expired: the cursor says
+        whether there are more.
 
         Args:
             limit: sessions of the page, 0 to 1,000.
@@ -74,6 +87,8 @@ class CacheQueries:
                 kinds: sessions of any of these kinds (main, subagent, cron).
                 active_only: only sessions that take messages. Paused ones do not.
                 order: updated (last change first) or created (last creation first).
+                ascending: begin with the oldest session.
+                state: at most 50 names of the state. `state` of a summary has their values, read in the same round trip.
 
         Raises:
             InvalidInput: a filter or the cursor is not valid.
@@ -224,6 +239,55 @@ class CacheQueries:
         """
         return self._context.threads.page(self._executor, limit, cursor, list(labels))
 
+    def load(self, ids: Sequence[str], *, limit: int | None = None, shared: Sequence[str] = ()) -> Snapshots:
+        """Return a Snapshot for each ID, in order, or None where no session has the ID. See `session.load`.
+
+        Each snapshot is as of one moment. Those of different sessions may have different moments.
+
+        Args:
+            ids: IDs of sessions.
+            limit: messages of each session, 0 or more. Default: all that each retains.
+            shared: scopes of `cache.shared` whose values all snapshots have.
+
+        Raises:
+            InvalidInput, InvalidState, SessionDamaged, ConcurrentModification: as for `session.load`.
+
+        Cost: one round trip to each node. Of each session that has more than 1,000 messages or 1 MiB, one more for each page.
+        """
+        if isinstance(ids, str):
+            raise InvalidInput(name="ids", detail=f"must be a list of IDs, got {ids!r}")
+        size = None if limit is None else whole(limit, "limit")
+        wanted = [Wanted(self._context.keys(id), limit=size) for id in ids]
+        return load_if_there(self._context, wanted, checked_scopes(shared))
+
+    def shared(self, scope: str, *, ttl: Duration | None = None) -> Shared:
+        """Return a handle on a shared scope: JSON values by name outside of sessions, such as those of an application or a user.
+
+        No round trip. A scope exists as long as it has values.
+
+        Args:
+            scope: 1 to 256 printable characters without white space and braces, such as what `compose_id` makes.
+            ttl: how long the scope lives after each write from now on, 0.001 s to 100 years. Default: as before, at first for
+                ever.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+        """
+        ttl_ms = None if ttl is None else milliseconds(ttl, "ttl")
+        return Shared(self._context, self._context.scopes.keys_of(scope), ttl_ms)
+
+    def scopes(self, prefix: str = "", limit: int = 50, cursor: str | None = None) -> Page[str]:
+        """Return a page of shared scopes that hold values, ascending by their bytes.
+
+        Args:
+            prefix: what the names begin with.
+            limit: scopes of the page, 1 to 1,000.
+            cursor: the cursor of the page before.
+
+        Cost: two round trips on one server, and two for each batch of empty scopes.
+        """
+        return self._context.scopes.page(prefix, limit, cursor)
+
     def reencrypt(self) -> Iterator[ReencryptResult]:
         """Store what is stored with the present codecs and the current key, session by session, then checkpoints and documents.
 
@@ -254,6 +318,13 @@ class CacheQueries:
             page = self.categories(1000, cursor)
             for category in page.items:
                 yield reencrypt_documents(self._context, document_keys(self.namespace, category))
+            cursor = page.cursor
+            if cursor is None:
+                break
+        while True:
+            page = self.scopes("", 1000, cursor)
+            for scope in page.items:
+                yield reencrypt_scope(self._context, self._context.scopes.keys_of(scope))
             cursor = page.cursor
             if cursor is None:
                 return

@@ -1,0 +1,90 @@
+"""`mcp`: serve session tools to a model by the Model Context Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .._async.api.cache import AsyncSessionCache
+from .._durations import whole
+from ..errors import InvalidInput
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, print_notice, shared_url
+from .codec_options import codec_options
+from .mcp_bounds import ReplyBounds
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@app.command()
+def mcp(
+    allow_writes: Annotated[
+        bool,
+        typer.Option("--allow-writes", help="Offer the tools send and spawn, too. Default: tools that only read."),
+    ] = False,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            "--http",
+            help="Serve streamable HTTP at this HOST:PORT of the own machine, path /mcp, such as 127.0.0.1:8000.",
+            show_default="standard input and output",
+        ),
+    ] = None,
+    max_messages: Annotated[int, typer.Option("--max-messages", help="Messages that one reply holds, 1 to 200.")] = 200,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", help="Bytes that one reply holds, 2048 to 1048576.")] = 64
+    * 1024,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Serve the tools list, status and history to a model, as an MCP server. With --allow-writes also send and spawn."""
+    bounds = ReplyBounds(
+        whole(max_messages, "--max-messages", minimum=1, maximum=200),
+        whole(max_bytes, "--max-bytes", minimum=2048, maximum=1024 * 1024),
+    )
+    address = None if http is None else _address(http)
+    if find_spec("mcp") is None:
+        raise InvalidInput(name="mcp", detail="needs the package mcp: pip install 'redis-sessions[mcp,cli]'")
+    cache = AsyncSessionCache.from_url(shared_url(url), namespace=namespace, **codec_options())
+    asyncio.run(_serve(cache, bounds, allow_writes, address))
+
+
+async def _serve(
+    cache: AsyncSessionCache, bounds: ReplyBounds, allow_writes: bool, address: tuple[str, int] | None
+) -> None:
+    from .. import __version__
+    from .mcp_server import make_server, serve_stdio
+
+    async with cache:
+        server = make_server(cache, bounds, allow_writes=allow_writes, version=__version__)
+        if address is None:
+            await serve_stdio(server)
+        else:
+            await _serve_http(server, *address)
+
+
+async def _serve_http(server: Server[Any], host: str, port: int) -> None:
+    """Serve HTTP until a signal."""
+    import uvicorn
+
+    print_notice(f"serving http://{host}:{port}/mcp")
+    app = server.streamable_http_app(host=host)
+    await uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).serve()
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Return host and port. Raises InvalidInput unless the host is this machine, because the server asks for no password."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise InvalidInput(name="--http", detail=f"must be HOST:PORT, such as 127.0.0.1:8000, got {text!r}")
+    if host not in _LOOPBACK:
+        detail = (
+            f"must name this machine ({', '.join(_LOOPBACK)}), because the server asks for no password, got {host!r}"
+        )
+        raise InvalidInput(name="--http", detail=detail)
+    return host, int(port)
