@@ -180,12 +180,19 @@ KEY_FACTS = {
     ),
     "<namespace>:{shared}:names": KeyFacts("none", "`shared/register`, `shared/unregister`"),
     "<namespace>:{shared}:registered": KeyFacts("none", "`shared/register`, `shared/unregister`"),
+    "<namespace>:{<tag>}:checkpoints:<thread>": KeyFacts(
+        "the `ttl` of the last writer, or none", "`checkpoints/put`, `checkpoints/write`, `checkpoints/drop`"
+    ),
+    "<namespace>:{<tag>}:checkpoint-names:<thread>": KeyFacts(
+        "that of the checkpoints", "`checkpoints/put`, `checkpoints/write`, `checkpoints/drop`"
+    ),
     "<namespace>:{quarantine}:keys": KeyFacts("30 days from the last repair", "`doctor --repair` (ZADD)"),
     "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:index:leases": KeyFacts("1 day from the last write", "`leases/update_index`"),
     "<namespace>:index:agents": KeyFacts("30 days from the last write", "`runs/register_agent`"),
     "<namespace>:index:documents": KeyFacts("none", "`documents/register_category`, `documents/remove_categories`"),
+    "<namespace>:index:threads": KeyFacts("none", "each first write to a thread (ZADD), `threads` (ZREM)"),
     "<namespace>:index:pruned": KeyFacts("the cooldown of `prune`", "`prune` (SET NX PX)"),
     "<namespace>:documents:<category>": KeyFacts("none", "`documents/put`, `documents/delete`"),
     "<namespace>:wake:<process>": KeyFacts("not stored", "scripts that notify (PUBLISH)"),
@@ -193,7 +200,8 @@ KEY_FACTS = {
 
 SCRIPT_FOLDERS = {
     "conversations": "The session that a channel talks in.",
-    "documents": "Documents by category and name. They have no TTL.",
+    "checkpoints": "The checkpoints of a thread, with the blobs that they share and their pending writes.",
+    "documents": "Documents by category and name. Their keys have no TTL.",
     "inbox": "Messages that wait for the holder of a lease.",
     "indexes": "The entries by which sessions are listed.",
     "leases": "The exclusive right to write a session.",

@@ -10,16 +10,15 @@ from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
 from ..._core.commands.watch_pace import Stoppable, WatchPace
+from ..._core.protocol.found_keys import every_thread, thread_of
 from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import (
     checkpoint_keys,
     document_keys,
     every_session,
-    every_thread,
     index_keys,
     session_id_of,
     session_keys,
-    thread_of,
 )
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
