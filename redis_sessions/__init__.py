@@ -2,21 +2,27 @@
 
 from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
+from ._async.api.checkpoints import AsyncCheckpoints
 from ._async.api.documents import AsyncDocuments
 from ._async.api.lease import AsyncLease
+from ._async.api.part import AsyncPart
 from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
+from ._async.api.shared import AsyncShared
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
+from ._sync.api.checkpoints import Checkpoints
 from ._sync.api.documents import Documents
 from ._sync.api.lease import Lease
+from ._sync.api.part import Part
 from ._sync.api.run import Run
 from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
+from ._sync.api.shared import Shared
 from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
@@ -58,6 +64,8 @@ from .errors import (
     StoreUnavailable,
 )
 from .models.audit import AuditRecord
+from .models.checkpoints import Checkpoint, CheckpointWrite
+from .models.documents import Document
 from .models.events import SessionEvent
 from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
@@ -66,7 +74,8 @@ from .models.limits import LimitCheck
 from .models.loops import Ledger, LoopConfig, LoopEvent, LoopInfo, LoopTurn, ParallelGroup, Usage
 from .models.messages import Message
 from .models.pages import Page
-from .models.results import AppendResult, SendResult
+from .models.parts import PartAppend, PartInfo
+from .models.results import AppendNewResult, AppendResult, SendResult
 from .models.run_control import GiveUp, Retry, RunParked
 from .models.runs import Attempt
 from .models.sessions import (
@@ -79,6 +88,7 @@ from .models.sessions import (
     SessionType,
     TeacherDemo,
 )
+from .models.snapshots import Snapshot
 from .models.summaries import SessionSummary
 from .models.transfer import ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
@@ -91,25 +101,33 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AgentRun",
+    "AppendNewResult",
     "AppendResult",
+    "AsyncCheckpoints",
     "AsyncDocuments",
     "AsyncLease",
     "AsyncLoop",
+    "AsyncPart",
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
+    "AsyncShared",
     "AsyncState",
     "AsyncVariables",
     "Attempt",
     "AuditRecord",
     "BoundExceeded",
     "CacheOptions",
+    "Checkpoint",
+    "CheckpointWrite",
+    "Checkpoints",
     "ChildInfo",
     "CodecMissing",
     "CompactionConflict",
     "ConcurrentModification",
     "Conversation",
     "DecryptionError",
+    "Document",
     "Documents",
     "EditConflict",
     "Evaluation",
@@ -146,6 +164,9 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParallelGroup",
+    "Part",
+    "PartAppend",
+    "PartInfo",
     "ReencryptResult",
     "Refinement",
     "ReplyTimeout",
@@ -171,6 +192,8 @@ __all__ = [
     "SessionSummary",
     "SessionType",
     "SessionsError",
+    "Shared",
+    "Snapshot",
     "SpawnRef",
     "SpawnRefused",
     "SpawnResult",

@@ -74,6 +74,12 @@ class StorageBounds(BaseModel):
     """One turn of a loop, as JSON."""
     loop_records: int = _count(10_000_000, 1_000_000_000)
     """Events of one loop. The same bound counts for its turns, and for its steps."""
+    parts: int = _count(100_000)
+    """Parts of a session."""
+    part_messages: int = _count(1_000_000, 100_000_000)
+    """Messages of all parts of a session, and IDs that were given to messages of the session itself."""
+    parts_bytes: int = Field(default=1024**3, ge=1, le=1024**4)
+    """All messages of all parts of a session, as stored."""
     readers: int = _count(1000, 100_000)
     """Processes that watch one session, or wait for its next message."""
     waiters: int = _count(1000, 100_000)
@@ -84,6 +90,25 @@ class StorageBounds(BaseModel):
     """Documents of one category. A name with text and JSON counts twice."""
     categories: int = _count(10_000)
     """Categories of documents in the namespace."""
+    shared_bytes: int = _bytes(1024 * 1024)
+    """All values of a shared scope: names, and values as JSON."""
+    shared_values: int = _count(2000, 100_000)
+    """Values of one shared scope."""
+    scopes: int = _count(100_000, 10_000_000)
+    """Shared scopes of the namespace."""
+    outbox_writes: int = _count(100, 10_000)
+    """Appends whose writes of shared scopes wait in one session, because a server did not take them."""
+
+    checkpoint_bytes: int = _bytes(1024 * 1024)
+    """One checkpoint of a thread: its state, its metadata and the names of its blobs."""
+    blob_bytes: int = _bytes(1024 * 1024)
+    """One blob of a checkpoint, or one pending write."""
+    checkpoints: int = _count(100_000)
+    """Checkpoints of one thread."""
+    checkpoint_blobs: int = _count(1000, 100_000)
+    """Blobs that one checkpoint names."""
+    checkpoint_writes: int = _count(5000, 100_000)
+    """Pending writes of one checkpoint."""
 
     @classmethod
     def of(cls, given: StorageBounds | Mapping[str, int] | None) -> StorageBounds:

@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from inspect import signature
 from typing import Any, Literal
 
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
 
 from ._durations import whole
 from ._url import Address, Url, may_hold_secret, split_url, wrong_url
@@ -156,7 +157,7 @@ def _counterparts() -> list[tuple[type, type]]:
     pairs = [(getattr(plain, name), getattr(asynchronous, name)) for name in names]
     fakeredis = sys.modules.get("fakeredis")
     if fakeredis is not None:
-        pairs.append((fakeredis.FakeConnection, fakeredis.FakeAsyncRedisConnection))
+        pairs.append((fakeredis.FakeRedisConnection, fakeredis.FakeAsyncRedisConnection))
     return pairs
 
 
@@ -229,18 +230,29 @@ def with_address_remap(engine: Engine, remap: object) -> Engine:
     return replace(engine, address_remap=mapping)
 
 
-def connection_options(engine: Engine, timeout: float, connection_retry: type) -> dict[str, Any]:
-    """Return the arguments of one connection.
+def connection_options(engine: Engine, kind: type, timeout: float, connection_retry: type) -> dict[str, Any]:
+    """Return the arguments of one connection of a class.
 
-    redis-py must not retry, because only this package knows which calls are safe to repeat.
+    redis-py must not retry, because only this package knows which calls are safe to repeat. It must not follow the server's
+    notices of maintenance, which some classes of some versions do.
     """
-    return {
+    options = {
         **engine.options,
         "protocol": 2,
         "socket_connect_timeout": timeout,
         "retry": connection_retry(NoBackoff(), 0),
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
+    if _can_follow_notices(kind):
+        from redis.maint_notifications import MaintNotificationsConfig
+
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    return options
+
+
+@cache
+def _can_follow_notices(kind: type) -> bool:
+    makers = [base.__dict__["__init__"] for base in kind.__mro__[:-1] if "__init__" in base.__dict__]
+    return any("maint_notifications_config" in signature(make).parameters for make in makers)
 
 
 def _ours(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .models.sessions import Kind, SessionType
 
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
 BudgetEnforcement = Literal["spawn", "append"]
-Encodable = Literal["messages", "state", "results", "metadata", "documents", "deltas"]
+Encodable = Literal["messages", "state", "results", "metadata", "documents", "deltas", "checkpoints"]
 ENCODABLE: tuple[Encodable, ...] = get_args(Encodable)
 """The kinds of values that a cache can encode."""
 DEFAULT_ENCODED: tuple[Encodable, ...] = ("messages",)
@@ -112,6 +112,8 @@ class Filters(TypedDict, total=False):
     kinds: list[str] | None
     active_only: bool
     order: Literal["updated", "created"]
+    ascending: bool
+    state: Sequence[str]
 
 
 class NewSession(Description, SessionOptions, TreeOptions, total=False):

@@ -51,13 +51,19 @@ STAGED_KEYS = {
     "import-session",
     "import-messages",
     "import-ledger",
+    "import-parts",
+    "import-part_names",
     "quarantine-session",
     "quarantine-messages",
     "quarantine-ledger",
+    "quarantine-parts",
+    "quarantine-part_names",
     "quarantine-values",
     "quarantine-key",
     "keys",
 }
+OUTLIVING_KEYS = {"ledger", "parts", "part_names"}
+"""Keys of a session that outlive it, unless they are removed."""
 TTL_DIFFERENCE_MS = 50
 """Keys of one session may expire this many milliseconds apart."""
 _numbers = itertools.count()
@@ -202,8 +208,9 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
     """Check all keys of a node: their namespace, and the TTL that their kind must have.
 
     - Keys of documents, and the schema version, have no TTL.
+    - Shared scopes and their index have the TTL that their writers said.
     - Index keys, queues and staged keys have a TTL.
-    - The ledger of a session lives longer than its hash.
+    - The ledger and the parts of a session live longer than its hash.
     - All other keys of a session have the TTL of its hash, or one that differs by less than `difference_ms`. Without `ttl` and
       `max_lifetime` they have none.
     """
@@ -216,6 +223,8 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
             continue
         if re.match(rf"{namespace}:\{{\w+\}}:bound:", name):
             continue  # the bound of an agent stays until it is removed
+        if re.match(rf"{namespace}:\{{\w+\}}:(shared|shared-log|names|registered)\b", name):
+            continue
         if name == f"{namespace}:index:documents" or name.startswith(f"{namespace}:documents:"):
             assert client.pttl(key) == -1, f"{name} belongs to documents and must have no TTL"
             continue
@@ -230,7 +239,7 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
         pipe.pttl(session)
         pipe.hget(session, "settings")
         ttl, session_ttl, settings = pipe.execute()
-        if settings is None and kind == "ledger":
+        if settings is None and kind in OUTLIVING_KEYS:
             assert ttl != -1, f"{name} of a session that is gone must have a TTL"
             continue
         if settings is None:
@@ -241,5 +250,5 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
             assert ttl == -1, f"{name} of a persistent session must have no TTL"
         elif ttl != -2:  # -2: the key has expired since SCAN returned the name
             assert ttl >= 0, f"{name} must have a TTL"
-            is_right = ttl >= session_ttl if kind == "ledger" else abs(ttl - session_ttl) < difference_ms
+            is_right = ttl >= session_ttl if kind in OUTLIVING_KEYS else abs(ttl - session_ttl) < difference_ms
             assert is_right, f"{name} expires apart from its session"

@@ -239,6 +239,30 @@ def loops(stage: Stage) -> None:
         loop.complete()
 
 
+def parts(stage: Stage) -> None:
+    """A part of 100,000 messages with IDs, 20,000 parts, and a part of 100 MB."""
+    session = stage.session()
+    long = session.part("long")
+    for first in range(0, stage.scaled(LONG * 10), 1000):
+        long.append(*[text(10)] * 1000, ids=[str(number) for number in range(first, first + 1000)])
+    for number in range(stage.scaled(20_000)):
+        session.part(f"part{number}").append(text(10))
+    wide = session.part("wide")
+    for _ in range(stage.scaled(100)):
+        wide.append(text(stage.message_bytes))
+    with stage.measured():
+        long.append(*[text(10)] * 1000, ids=[f"new{number}" for number in range(1000)])
+        long.append(text(10), ids=["1"])
+        session.append_new(*[text(10)] * 1000, ids=[f"new{number}" for number in range(1000)])
+        long.put(text(10), "1")
+        long.history(1000)
+        wide.history()
+        session.parts(limit=1000)
+        list(session.export())
+        long.clear()
+        wide.delete()
+
+
 def transfer(stage: Stage) -> None:
     """The export and import of a session of 100 MB, and of a tree of the most members."""
     from .transcripts import _long, _wide
@@ -308,6 +332,7 @@ CASES = [
     Case("1,000 join waiters", joiners),
     Case("state of 9,000 fields, and of 100 MB", state),
     Case("a ledger of 10,000 events", loops),
+    Case("100,000 messages in a part, and 20,000 parts", parts),
     Case("export and import", transfer),
     Case("deletion of 100 MB", delete_large),
     Case("small calls", lifecycle),

@@ -12,7 +12,7 @@ USER = "mia"
 
 
 def reencrypt(stage: Stage) -> None:
-    """A session of 10,000 messages with a large state, and a category of 1,000 documents."""
+    """A session of 10,000 messages with a large state and a part of 10,000 messages, and a category of 1,000 documents."""
     session = stage.session(metadata={"m": "x" * 30_000})
     for _ in range(stage.scaled(LONG) // 500 + 1):
         session.append(*[text(400)] * 500)
@@ -20,6 +20,8 @@ def reencrypt(stage: Stage) -> None:
         session.state.put(f"s{number}", "x" * 60_000)
     for number in range(stage.scaled(1000)):
         stage.cache.documents("notes").put(f"n{number}", "x" * 3000)
+    for _ in range(stage.scaled(20)):
+        session.part("p").append(*[text(400)] * 500)
     url, everything = stage.server.url, EVERYTHING
     with SessionCache.from_url(url, codecs=[Zstd()], encode=everything) as cache, stage.measured():
         for found in cache.reencrypt():

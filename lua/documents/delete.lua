@@ -1,9 +1,19 @@
--- Delete a document: its JSON form if there is one, else its text form.
--- Returns 1, or 0 when there is neither.
+-- Delete documents: of each name the JSON form if there is one, else the text form, else the bytes.
+-- Returns how many there were.
 -- Index: none
-local documents = KEYS[1] -- hash: the documents of a category, by name and extension
-local json      = ARGV[1] -- '<name>.json'
-local text      = ARGV[2] -- '<name>.md'
+--- include: live_times read_clock tail
+local documents = KEYS[1]       -- hash
+local names     = tail(ARGV, 1)
 
-if redis.call('HDEL', documents, json) == 1 then return 1 end
-return redis.call('HDEL', documents, text)
+local now, deleted = read_clock(), 0
+for _, name in ipairs(names) do
+  for _, extension in ipairs({'.json', '.md', '.bin'}) do
+    local field = name .. extension
+    if live_times(documents, field, now) then
+      redis.call('HDEL', documents, field, field .. '\n', field .. '\r')
+      deleted = deleted + 1
+      break
+    end
+  end
+end
+return deleted

@@ -2,14 +2,15 @@
 -- remove state. Or replace one message in its place. Without the messages above seq 0 the counts of messages and turns begin again.
 -- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages the
 -- first seq is that of what was removed. Of a message that is replaced in its place: {incarnation, '<rev> <count> <dropped>'}. The same
--- operation again returns its first result. A limit of the session refuses the edit and ends nothing.
+-- operation again returns its first result, then 1. A limit of the session refuses the edit and ends nothing. With writes of shared
+-- scopes a new edit returns 0, then the revisions of the writes that waited before.
 -- Errors: NEED_ANCESTORS NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
 --   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout save_layout abandon_calls
---- include: plan_truncation apply_truncation log_change format_counters save_counters append_entries record_recent results_field append_result extend_ancestors
---- include: notify_subscribers
+--- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout abandon_calls
+--- include: plan_truncation apply_truncation log_change format_counters append_entries record_recent results_field extend_ancestors
+--- include: notify_subscribers commit_edit check_outbox add_to_outbox
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -31,7 +32,9 @@ local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for th
 local seen          = tonumber(ARGV[16]) -- the highest seq that the caller was told, or 0
 local plan          = ARGV[17]          -- what NEED_PLAN said, or ''
 local kind          = ARGV[18]          -- '<kind of edit> ', with which the result begins, or '' for an append
-local rest          = tail(ARGV, 19)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local scope_writes  = ARGV[19]          -- of shared scopes, which the session keeps until they are applied, or ''
+local max_outbox    = tonumber(ARGV[20]) -- how many such writes may wait
+local rest          = tail(ARGV, 21)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
@@ -45,7 +48,7 @@ local set_from, refusal, value_bytes = check_state(session, rest, check_count, s
 if refusal then return refusal end
 local remove_from = set_from + set_count * 2
 local entries = tail(rest, remove_from + remove_count)
-local limits, text, pins = unpack(redis.call('HMGET', session, 'limits', 'layout', 'pins'))
+local limits, text, pins, outbox = unpack(redis.call('HMGET', session, 'limits', 'layout', 'pins', 'outbox'))
 local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
 local length, abandoned_count = counters.last_seq - counters.dropped, 0
 if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
@@ -53,6 +56,8 @@ if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
   reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text, kind)
   if reply then return reply end
 end
+refusal = scope_writes ~= '' and check_outbox(outbox, max_outbox)
+if refusal then return refusal end
 if replaced_seq > 0 then
   --- include: replace_message
   return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
@@ -99,13 +104,7 @@ if #entries > 0 then
   end
 else
   remove()
-  save_layout(session, layout)
-  counters.operations = counters.operations + 1
-  save_counters(session, messages, write.now_ms, write.now_us, write.settings, counters)
-  result = kind .. string.format('%d %d %d %d %d abandoned %d ok', after_seq + 1, counters.last_seq, counters.rev,
-    counters.last_seq - counters.dropped + layout.kept, counters.dropped - layout.kept, abandoned_count)
-  redis.call('HSET', session, results_field(operation_id),
-    append_result(write.results, operation_id, counters.operations, result))
+  result = commit_edit(session, messages, write, layout, operation_id, kind, after_seq + 1, abandoned_count)
 end
 for field = set_from, remove_from - 1, 2 do redis.call('HSET', session, rest[field], rest[field + 1]) end
 for field = remove_from, remove_from + remove_count - 1 do redis.call('HDEL', session, rest[field]) end
@@ -113,4 +112,5 @@ if value_bytes then redis.call('HSET', session, 'value_bytes', value_bytes) end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, write.now_ms)
 end_expired_lease(session, write)
-return {write.incarnation, result}
+if scope_writes == '' then return {write.incarnation, result} end
+return {write.incarnation, result, 0, add_to_outbox(session, outbox or '', string.match(result, '%d+ %d+ (%d+)'), scope_writes)}

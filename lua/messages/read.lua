@@ -3,7 +3,7 @@
 -- kept messages, gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
---- include: check_incarnation check_list parse_counters list_index list_seq page_size extend_session read_clock
+--- include: check_incarnation check_list parse_counters read_page extend_session read_clock
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -20,39 +20,7 @@ if refusal then return refusal end
 counters = parse_counters(counters)
 refusal = check_list(messages, counters)
 if refusal then return refusal end
-local last_seq, dropped, gaps, seqs, pinned, kept_count = counters.last_seq, counters.dropped, '', {}, {}, 0
-if layout then
-  --- include: parse_layout
-  layout = parse_layout(layout)
-  gaps, kept_count = layout.gaps, layout.kept
-end
-local low = list_index(below > 0 and math.min(below, last_seq + 1) or last_seq + 1, dropped, gaps)
-local lowest = math.max(list_index(after + 1, dropped, gaps), 0)
-local left, listed, bytes = math.max(math.min(limit, low - lowest), 0), {}, 0
-if counters.bytes < max_bytes * 2 then
-  low = low - left
-  if left > 0 then listed = redis.call('LRANGE', messages, low, low + left - 1) end
-else
-  --- include: read_backwards
-  low, listed, bytes = read_backwards(messages, low, left, max_bytes, page_size(counters))
-end
-local is_cut = low > lowest
-if kept_count > 0 and not is_cut then
-  --- include: kept_seqs
-  local all, first = kept_seqs(session, layout), 0
-  for at = #all, 1, -1 do
-    if all[at] <= after then break end
-    if below == 0 or all[at] < below then
-      is_cut = #listed + #seqs >= limit or bytes > max_bytes
-      if is_cut then break end
-      first, bytes = at, bytes + redis.call('HSTRLEN', session, 'kept.' .. all[at])
-      seqs[#seqs + 1] = all[at]
-    end
-  end
-  for at = 1, #seqs do
-    seqs[at] = all[first + at - 1]
-    pinned[at] = redis.call('HGET', session, 'kept.' .. seqs[at])
-  end
-end
+local page = read_page(session, messages, counters, layout, after, below, limit, max_bytes)
 if extend then extend_session(session, messages, read_clock(), settings) end
-return {found, last_seq, dropped, list_seq(low, dropped, gaps), listed, seqs, pinned, gaps, kept_count, is_cut and 1 or 0}
+table.insert(page, 1, found)
+return page

@@ -1,9 +1,9 @@
 -- Delete a session with everything it owns, and wake those that wait for its lease. An order: it needs no lease, but a lease
 -- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
 -- be deleted first (trees/finalize_members).
--- Returns {'deleted', its number, '1' if it has a ledger}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open',
+-- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open',
 -- number} (it must end first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
--- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS
+-- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
 --- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
 --- include: list_descendants notify_subscribers notify_waiters notify_holder
@@ -13,10 +13,11 @@ local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays
+local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 
-local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger = unpack(
+local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger, has_parts = unpack(
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
-  'tree', 'finished', 'has_ledger'))
+  'tree', 'finished', 'has_ledger', 'has_parts'))
 if not found then
   redis.call('DEL', session, messages) -- what is left of a torn session
   return {'missing', ''}
@@ -33,6 +34,8 @@ local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
 if is_incomplete then return cancelled end
 local refusal = lease ~= '' and check_lease(held, lease, now_ms)
 if refusal then return refusal end
+local rev = expected_rev ~= '' and parse_counters(counters).rev
+if rev and rev ~= expected_rev + 0 then return redis.error_reply(string.format('REVISION_CONFLICT %d', rev)) end
 local number = parse_lineage(lineage).number
 if (lineage or children) and not finished then return {'open', number} end
 local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or session, number, 400) or {}
@@ -41,4 +44,4 @@ notify_holder(held or nil, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
 redis.call('UNLINK', session, messages)
 notify_waiters(lease_waiters or '', 'ask', '0 0')
-return {'deleted', number, has_ledger or nil}
+return {'deleted', number, has_ledger or has_parts or nil}

@@ -13,8 +13,8 @@ COMMANDS = (
     "del", "exists", "get", "persist", "pexpire", "pexpireat", "pttl", "rename", "set", "unlink",
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hset", "hsetnx", "hstrlen",
     "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
-    "zadd", "zcard", "zcount", "zincrby", "zmscore", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore",
-    "zrevrangebyscore", "zscore",
+    "zadd", "zcard", "zcount", "zincrby", "zlexcount", "zmscore", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem",
+    "zremrangebyscore", "zrevrangebylex", "zrevrangebyscore", "zscore",
 )  # fmt: skip
 """The commands that scripts and clients send."""
 CLUSTER_COMMANDS = ("cluster|slots", "asking")

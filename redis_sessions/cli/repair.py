@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from .._core.commands import conversations, damage, forgetting, index_entries, quarantine, stored_values
+from .._core.commands import conversations, damage, forgetting, index_entries, quarantine, stored_parts, stored_values
 from .._core.commands.damage import Damage
+from .._core.commands.stored_parts import StoredPart
 from .._core.commands.stored_values import NO_SESSION
 from .._core.protocol.call import Call
 from .._core.protocol.ids import check_id
@@ -28,9 +29,9 @@ from .._core.protocol.keys import (
 )
 from .._core.protocol.work import is_work
 from .._sync.api.cache import SessionCache
-from .._sync.services import unlisted
+from .._sync.services import part_export, unlisted
 from .._sync.services.typed_calls import run_typed
-from ..errors import StoreError
+from ..errors import SessionDamaged, SessionNotFound, SessionReplaced, StoreError
 
 T = TypeVar("T")
 _PAGE = 100
@@ -114,7 +115,7 @@ class Repairer:
             if not fields:
                 return []
             found = damage.check_fields(keys.id, fields)
-            return found or self._check_messages(keys, fields)
+            return found or self._check_messages(keys, fields) or self._check_parts(keys, fields)
         except StoreError as problem:
             if not stored_values.is_wrong_type(problem):
                 raise
@@ -129,6 +130,44 @@ class Repairer:
         is_same = not found or self._run(forgetting.read_field(keys, "counters")) == fields[b"counters"]
         return found if is_same else []  # a writer came between the fields and the messages
 
+    def _check_parts(self, keys: SessionKeys, fields: Mapping[bytes, bytes]) -> list[Damage]:
+        if b"has_parts" not in fields:
+            return []
+        try:
+            incarnation = fields[b"incarnation"].decode()
+            for part in part_export.stored_parts(self._context.executor, keys, incarnation):
+                found = self._check_part(keys, part)
+                if found:
+                    return found
+            is_gone = self._run(stored_parts.read_part_fields(keys, ["totals"])) == [None]
+        except SessionDamaged as problem:
+            return [Damage("parts", problem.detail)]
+        except (SessionNotFound, SessionReplaced):
+            return []
+        return [Damage("parts", "the key of the parts is gone")] if is_gone else []
+
+    def _check_part(self, keys: SessionKeys, part: StoredPart) -> list[Damage]:
+        """Return what is damaged in a part. A message that is missing was cleared since."""
+        first, size = part.record.first_seq, stored_parts.page_size(part.record)
+        while first <= part.record.last_seq:
+            seqs = range(first, min(first + size, part.record.last_seq + 1))
+            names = [f"message.{part.record.number} {seq}" for seq in seqs]
+            values = self._run(stored_parts.read_part_fields(keys, names))
+            wrong = [
+                (name, value)
+                for name, value in zip(names, values, strict=True)
+                if value is not None and not damage.is_message(value, has_time=True)
+            ]
+            if wrong:
+                changes = [
+                    (f".{name}".encode(), value, damage.repaired(value, None, has_time=True)) for name, value in wrong
+                ]
+                return [
+                    Damage(f"element {wrong[0][0]} of part {part.name!r}", "it cannot be read", tuple(changes), True)
+                ]
+            first = seqs[-1] + 1
+        return []
+
     def _incarnation_of(self, keys: SessionKeys) -> str | bytes:
         return run_typed(self._context.executor, forgetting.read_field(keys, "incarnation"), None) or NO_SESSION
 
@@ -138,7 +177,7 @@ class Repairer:
         if not self._dry_run:
             if not self._run(stored_values.set_aside(keys, incarnation, aside, quarantine.QUARANTINE_MS)):
                 return
-            self._enter([aside.session, aside.messages, aside.ledger])
+            self._enter([aside.session, aside.messages, aside.ledger, aside.parts, aside.part_names])
             self._context.indexer.repair_all([keys.id], is_settled=True)
         key = aside.messages if found.place == "list" else aside.session
         yield Repair("session", keys.id, f"{found.place}: {found.problem}", key, not self._dry_run)
@@ -148,7 +187,7 @@ class Repairer:
         aside = self._aside(keys)
         if not self._dry_run:
             call = stored_values.replace_values(
-                keys, found.changes, aside=aside.values, keep_ms=quarantine.QUARANTINE_MS
+                keys, found.changes, aside=aside.values, keep_ms=quarantine.QUARANTINE_MS, in_parts=found.is_in_parts
             )
             if not self._run(call):
                 return None

@@ -35,8 +35,10 @@ class SessionDamaged(SessionsError):
 
     @classmethod
     def from_reply(cls, session_id: str, words: list[str]) -> Self:
-        """Return the error for a list that has other messages than the counters say."""
-        _, listed, expected = words
+        """Return the error for a list that has other messages than the counters say, or for parts that are gone."""
+        what, listed, expected = words
+        if what == "parts":
+            return cls(session_id=session_id, detail="the key of its parts is gone, although the session has parts")
         detail = f"its list has {listed} messages, and its counters say {expected}"
         return cls(session_id=session_id, detail=detail)
 

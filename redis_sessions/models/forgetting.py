@@ -32,6 +32,10 @@ class ForgetResult(NamedTuple):
     """Documents of the user's categories."""
     categories: tuple[str, ...] = ()
     """The user's categories."""
+    shared_values: int = 0
+    """Values of the user's shared scopes."""
+    scopes: tuple[str, ...] = ()
+    """The user's shared scopes."""
     quarantined: int = 0
     """Keys of the quarantine that held data of the user."""
     remaining: int = 0

@@ -34,6 +34,17 @@ class AppendResult:
 
 
 @dataclass(slots=True)
+class AppendNewResult(AppendResult):
+    """The place of those messages of a batch whose IDs were new, and the session right after it.
+
+    `first_seq` and `last_seq` are 0 if there were none.
+    """
+
+    left_out: int = 0
+    """Messages that were left out, because the session had their IDs before."""
+
+
+@dataclass(slots=True)
 class SendResult:
     """The place of a sent message."""
 

@@ -52,6 +52,8 @@ class SessionSummary(BaseModel):
     """Its tags."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Its metadata."""
+    state: dict[str, Any] = Field(default_factory=dict)
+    """The values of its state that the list asked for by name. A name without a value is missing."""
     parent_id: str | None = None
     """The session that spawned it."""
     root_id: str | None = None

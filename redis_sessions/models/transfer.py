@@ -21,10 +21,10 @@ class ImportResult(NamedTuple):
 
 
 class ReencryptResult(NamedTuple):
-    """The outcome of `reencrypt` for one session, or for one category of documents."""
+    """The outcome of `reencrypt` for one session, or for one category of documents, or one shared scope."""
 
     name: str
-    """The ID of the session, or 'documents/<category>'."""
+    """The ID of the session, or 'documents/<category>', or 'shared/<scope>'."""
     replaced: int
     """Values that have the present codecs and the current key now, and did not before."""
     problem: str | None = None

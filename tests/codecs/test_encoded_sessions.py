@@ -260,3 +260,11 @@ def test_async_cache_reads_what_the_sync_cache_wrote(open_cache: OpenCache, url:
 
     asyncio.run(read_and_append())
     assert contents(first) == [SECRET, "two"]
+
+
+def test_list_decodes_the_state_that_it_names(open_cache: OpenCache) -> None:
+    """A list shows encoded values of the state as they were given, and goes on without those that it cannot decode."""
+    open_cache().create("a").state.patch({"plan": {"step": SECRET}, "n": 3})
+    names = ["plan", "n"]
+    assert open_cache().list(state=names).items[0].state == {"plan": {"step": SECRET}, "n": 3}
+    assert open_cache(codecs=[]).list(state=names).items[0].state == {"n": 3}

@@ -157,6 +157,19 @@ def test_cache_takes_client_of_either_kind(server: Server, namespace: str) -> No
             assert cache.count() == asyncio.run(count(client))
 
 
+def test_fake_client_of_other_kind_shares_its_data() -> None:
+    """An asyncio cache of a plain fake client has the data of that client's server."""
+
+    async def main(client: Any) -> None:
+        async with AsyncSessionCache(client) as cache:
+            await cache.create("a")
+
+    client = fakeredis.FakeRedis()
+    asyncio.run(main(client))
+    with SessionCache(client) as cache:
+        assert cache.get("a") is not None
+
+
 @pytest.mark.parametrize("url", ["fake://", "embedded://"])
 def test_cache_shares_server_of_another_cache(url: str) -> None:
     """A cache of a cache has its options and its data, and the server goes on until both are closed."""

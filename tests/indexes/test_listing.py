@@ -132,6 +132,49 @@ def test_pages_list_each_session_once_in_order(cache: SessionCache) -> None:
             call()
 
 
+@pytest.mark.parametrize("order", ["created", "updated"])
+def test_ascending_pages_list_each_session_once_oldest_first(cache: SessionCache, order: Any) -> None:
+    """Ascending pages of any size list each session once, from the oldest to the newest, with and without filters."""
+    for number in range(23):
+        cache.create(f"s{number:02}", user_id="mia", tags=["even"] if number % 2 == 0 else None)
+    wanted = [f"s{number:02}" for number in range(23)]
+    for size in (1, 5, 22, 23, 24):
+        assert all_pages(cache, size, user="mia", order=order, ascending=True) == wanted
+    assert all_pages(cache, 4, tags=["even"], user="mia", order=order, ascending=True) == wanted[::2]
+    assert all_pages(cache, 7, order=order, ascending=True) == wanted
+    cursor = cache.list(5, user="mia", order=order, ascending=True).cursor
+    with pytest.raises(InvalidInput, match="another query"):
+        cache.list(5, cursor, user="mia", order=order)
+
+
+def test_session_written_between_ascending_pages_moves_to_the_last(cache: SessionCache) -> None:
+    """A session that is written between two ascending pages is on the last one, and no other session is missing."""
+    for name in ("a", "b", "c", "d"):
+        cache.create(name)
+    page = cache.list(2, ascending=True)
+    assert ids(page.items) == ["a", "b"]
+    cache.session("c").append(X)
+    cache._context.indexer.flush()
+    rest = cache.list(50, page.cursor, ascending=True)
+    assert ids(rest.items) == ["d", "c"]
+
+
+def test_summaries_have_the_values_of_the_state_that_are_named(cache: SessionCache) -> None:
+    """A list reads the named values of each session, leaves out those without a value, and reads none by default."""
+    cache.create("a").state.patch({"step": {"at": 1}, "n": 3, "other": "x"})
+    cache.create("b").state.put("n", None)
+    cache.create("c")
+    page = cache.list(order="created", ascending=True, state=("step", "n"))
+    assert [one.state for one in page.items] == [{"step": {"at": 1}, "n": 3}, {"n": None}, {}]
+    assert [one.state for one in cache.iter_sessions(order="created", state=["n"])] == [{}, {"n": None}, {"n": 3}]
+    assert cache.list().items[0].state == {}
+    first = cache.list(1, order="created", state=["n"])
+    assert ids(cache.list(1, first.cursor, order="created").items) == ["b"]
+    for names in ("step", [7], [""], [f"n{at}" for at in range(51)]):
+        with pytest.raises(InvalidInput):
+            cache.list(state=names)  # type: ignore[arg-type]
+
+
 def test_lagging_entries_are_listed_once_and_repaired(
     cache: SessionCache, namespace: str, engine: str, engines: Engines
 ) -> None:
@@ -258,7 +301,7 @@ def test_page_takes_two_round_trips_and_no_key_scan(server: Server, namespace: s
         assert {"KEYS", "SCAN"}.isdisjoint(sent)
         assert "EVALSHA" in sent
         before = int(server.client.info("stats")["total_reads_processed"])
-        cache.list(50, user="mia")
+        cache.list(50, user="mia", state=["step"], ascending=True)
         assert int(server.client.info("stats")["total_reads_processed"]) - before - 1 == 2
     server.client.flushall()
 

@@ -27,6 +27,9 @@ WRITES: dict[str, Callable[[Session], Any]] = {
     "state put": lambda session: session.state.put("step", 1),
     "state add": lambda session: session.state.add("step", 2),
     "variables put": lambda session: session.variables.put("tone", "kind"),
+    "append of new messages": lambda session: session.append_new(HELLO, ids=["a"]),
+    "append to a part": lambda session: session.part("p").append(HELLO),
+    "put in a part": lambda session: session.part("p").put(HELLO, "a"),
     "lease": lambda session: session.lease().acquire().release(),
 }
 

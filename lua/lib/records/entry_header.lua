@@ -5,3 +5,7 @@ local function parse_entry(entry)
   local kind, flags = string.byte(entry, 1, 2)
   return kind, flags, string.sub(entry, 3, space - 1), space
 end
+
+local function entry_batch(entry)
+  return string.match(entry, '^%S+ (%S+)')
+end

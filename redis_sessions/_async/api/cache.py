@@ -89,8 +89,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
                 prune. Errors of the function are logged.
             actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
-            encode: what goes through the codecs: messages, state, results, metadata, documents, deltas. Default: messages.
-                Encoded values are decoded in any case.
+            encode: what goes through the codecs: messages, state, results, metadata, documents, deltas, checkpoints. Default:
+                messages. Encoded values are decoded in any case.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:
@@ -214,8 +214,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
     def ensure(self, id: str, **given: Unpack[NewSession]) -> AsyncSession:
         """Return a handle whose first write creates the session, in the same script, if it does not exist. No round trip.
 
-        `append`, `send`, `replace`, writes of the state and the variables, and the lease create the session. What is refused
-        creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session that exists
+        `append`, `append_new`, `send`, `replace`, the lease, and writes of the state, the variables and parts create the session.
+        What is refused creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session that exists
         stays as it is. The handle goes on when the session was deleted or expired: the next write creates a new one. It never
         raises SessionReplaced and SessionRegressed.
 
@@ -396,12 +396,12 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             await self._context.auditor.record("import", session_id=root, details=result._asdict())
         return result
 
-    async def delete(self, id: str) -> bool:
+    async def delete(self, id: str, *, expected_rev: int | None = None) -> bool:
         """Delete a session with everything it owns, and all sessions below it. Return whether it existed.
 
         See `Session.delete`.
         """
-        return await self.session(id).delete()
+        return await self.session(id).delete(expected_rev=expected_rev)
 
     async def close(self) -> None:
         """Close the connections of this cache. A redis-py client that it was made with stays as it is.

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Unpack
+from typing import Any, TypeAlias, Unpack
 
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
+from ..._core.commands.shared import checked_scopes
 from ..._core.protocol.ids import check_id
-from ..._core.protocol.keys import document_keys, every_session, index_keys, session_id_of, session_keys
+from ..._core.protocol.keys import (
+    checkpoint_keys,
+    document_keys,
+    every_session,
+    every_thread,
+    index_keys,
+    session_id_of,
+    session_keys,
+    thread_of,
+)
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
+from ...models.documents import Document
 from ...models.events import SessionEvent
 from ...models.forgetting import ForgetResult
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
+from ...models.snapshots import Snapshot
 from ...models.summaries import SessionSummary
 from ...models.transfer import ReencryptResult
 from ...models.workers import WorkerInfo
@@ -24,12 +36,23 @@ from ..services.context import CacheContext
 from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
 from ..services.pruner import Pruner
-from ..services.reencryption import checked_codecs, reencrypt_documents, reencrypt_if_there
+from ..services.reencryption import (
+    checked_codecs,
+    reencrypt_documents,
+    reencrypt_if_there,
+    reencrypt_scope,
+    reencrypt_thread,
+)
+from ..services.snapshots import Wanted, load_if_there
 from ..services.unlisted import scan
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
-from .documents import AsyncDocuments
+from .checkpoints import AsyncCheckpoints
+from .documents import AsyncDocuments, all_documents, delete_documents, get_documents, put_documents
+from .shared import AsyncShared
+
+Snapshots: TypeAlias = list[Snapshot | None]
 
 
 class AsyncCacheQueries:
@@ -50,11 +73,12 @@ class AsyncCacheQueries:
     async def list(
         self, limit: int = 50, cursor: str | None = None, **filters: Unpack[Filters]
     ) -> Page[SessionSummary]:
-        """Return a page of sessions, newest first.
+        """Return a page of sessions, newest first, or oldest first.
 
         Each session is read as it is now. The order by last update is exact to 2 s, and exact in a page. Each page begins where
-        the page before ended. A session that is written in between moves to the first page. A page may hold fewer sessions than
-        `limit`, where filters combine or many sessions expired: the cursor says whether there are more.
+        the page before ended. A session that is written in between moves to the first page, and of an ascending list to the
+        last one. A page may hold fewer sessions than `limit`, where filters combine or many sessions expired: the cursor says
+        whether there are more.
 
         Args:
             limit: sessions of the page, 0 to 1,000.
@@ -65,6 +89,8 @@ class AsyncCacheQueries:
                 kinds: sessions of any of these kinds (main, subagent, cron).
                 active_only: only sessions that take messages. Paused ones do not.
                 order: updated (last change first) or created (last creation first).
+                ascending: begin with the oldest session.
+                state: at most 50 names of the state. `state` of a summary has their values, read in the same round trip.
 
         Raises:
             InvalidInput: a filter or the cursor is not valid.
@@ -135,25 +161,149 @@ class AsyncCacheQueries:
         keys = document_keys(self.namespace, category)
         return AsyncDocuments(self._context, keys, self._context.max_document_bytes)
 
-    async def categories(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
+    async def categories(self, limit: int = 50, cursor: str | None = None, *, prefix: str = "") -> Page[str]:
         """Return a page of categories that hold documents, ascending.
 
         Args:
             limit: categories of the page, 1 to 1,000.
             cursor: the cursor of the page before.
+            prefix: return only categories that begin with this text.
 
         Cost: two round trips on one server, and one for each batch of empty categories. All names are read.
         """
-        return await self._context.categories.page(limit, cursor)
+        if not isinstance(prefix, str):
+            raise InvalidInput(name="prefix", detail=f"must be text, got {prefix!r}")
+        return await self._context.categories.page(limit, cursor, prefix)
+
+    async def get_documents(
+        self, names: Mapping[str, Collection[str]], *, touch: bool = False
+    ) -> dict[str, dict[str, Document]]:
+        """Return documents of several categories, by category and name. See `Documents.get_many`.
+
+        Args:
+            names: the names of each category.
+            touch: let each document with a ttl live for it from now.
+
+        Cost: one round trip to each node, and more for each 1 MB of a category.
+        """
+        return await get_documents(
+            self._context, {document_keys(self.namespace, one): names[one] for one in names}, touch
+        )
+
+    async def put_documents(self, values: Mapping[str, Mapping[str, Any]], *, ttl: Duration | None = None) -> None:
+        """Store documents in several categories. See `Documents.put_many`.
+
+        Args:
+            values: the values of each category by name.
+            ttl: the time after which the documents expire. Default: never.
+
+        Cost: one round trip to each node. One more to register categories that this process did not write within the hour.
+        """
+        given = {document_keys(self.namespace, one): values[one] for one in values}
+        await put_documents(self._context, given, self._context.max_document_bytes, ttl)
+
+    async def all_documents(self, categories: Collection[str]) -> Mapping[str, Sequence[Document]]:
+        """Return all documents of some categories, by category, sorted by name and form. See `Documents.all`.
+
+        Cost: two round trips to each node, and more for each 1 MB of a category.
+        """
+        return await all_documents(
+            self._context, [document_keys(self.namespace, one) for one in dict.fromkeys(categories)]
+        )
+
+    async def delete_documents(self, names: Mapping[str, Collection[str]]) -> int:
+        """Delete documents of several categories. Return how many there were. See `Documents.delete_many`.
+
+        Args:
+            names: the names of each category.
+
+        Cost: one round trip to each node.
+        """
+        given = {document_keys(self.namespace, one): names[one] for one in names}
+        return await delete_documents(self._context, given)
+
+    def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> AsyncCheckpoints:
+        """Return a handle on the checkpoints of a thread, for graph frameworks. No round trip.
+
+        Args:
+            thread: the thread, 1 to 256 printable characters without white space and braces.
+            ttl: the idle time after which the thread expires as a whole. Each write of this handle sets it. Default: never.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+        """
+        ttl_ms = 0 if ttl is None else milliseconds(ttl, "ttl")
+        return AsyncCheckpoints(self._context, checkpoint_keys(self.namespace, thread), ttl_ms)
+
+    async def threads(self, limit: int = 50, cursor: str | None = None, *, labels: Collection[str] = ()) -> Page[str]:
+        """Return a page of threads that have checkpoints, ascending. A page can be shorter than the limit.
+
+        Args:
+            limit: threads that are looked at, 1 to 1,000.
+            cursor: the cursor of the page before.
+            labels: return only threads with a checkpoint that has one of these labels.
+
+        Cost: two round trips on one server, three with labels, and three more when expired threads are met.
+        """
+        return await self._context.threads.page(self._executor, limit, cursor, list(labels))
+
+    async def load(self, ids: Sequence[str], *, limit: int | None = None, shared: Sequence[str] = ()) -> Snapshots:
+        """Return a Snapshot for each ID, in order, or None where no session has the ID. See `session.load`.
+
+        Each snapshot is as of one moment. Those of different sessions may have different moments.
+
+        Args:
+            ids: IDs of sessions.
+            limit: messages of each session, 0 or more. Default: all that each retains.
+            shared: scopes of `cache.shared` whose values all snapshots have.
+
+        Raises:
+            InvalidInput, InvalidState, SessionDamaged, ConcurrentModification: as for `session.load`.
+
+        Cost: one round trip to each node. Of each session that has more than 1,000 messages or 1 MiB, one more for each page.
+        """
+        if isinstance(ids, str):
+            raise InvalidInput(name="ids", detail=f"must be a list of IDs, got {ids!r}")
+        size = None if limit is None else whole(limit, "limit")
+        wanted = [Wanted(self._context.keys(id), limit=size) for id in ids]
+        return await load_if_there(self._context, wanted, checked_scopes(shared))
+
+    def shared(self, scope: str, *, ttl: Duration | None = None) -> AsyncShared:
+        """Return a handle on a shared scope: JSON values by name outside of sessions, such as those of an application or a user.
+
+        No round trip. A scope exists as long as it has values.
+
+        Args:
+            scope: 1 to 256 printable characters without white space and braces, such as what `compose_id` makes.
+            ttl: how long the scope lives after each write from now on, 0.001 s to 100 years. Default: as before, at first for
+                ever.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+        """
+        ttl_ms = None if ttl is None else milliseconds(ttl, "ttl")
+        return AsyncShared(self._context, self._context.scopes.keys_of(scope), ttl_ms)
+
+    async def scopes(self, prefix: str = "", limit: int = 50, cursor: str | None = None) -> Page[str]:
+        """Return a page of shared scopes that hold values, ascending by their bytes.
+
+        Args:
+            prefix: what the names begin with.
+            limit: scopes of the page, 1 to 1,000.
+            cursor: the cursor of the page before.
+
+        Cost: two round trips on one server, and two for each batch of empty scopes.
+        """
+        return await self._context.scopes.page(prefix, limit, cursor)
 
     async def reencrypt(self) -> AsyncIterator[ReencryptResult]:
-        """Store what is stored with the present codecs and the current key, session by session, then the documents.
+        """Store what is stored with the present codecs and the current key, session by session, then checkpoints and documents.
 
         Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not
         name becomes plain. Call it again until nothing is replaced, then take the old key out of the ring.
 
         Yields:
-            The outcome for each session and each category: how many values were replaced, or the problem.
+            The outcome for each session, thread and category: how many values were replaced, or the problem.
 
         Raises:
             InvalidInput: the cache has no codecs.
@@ -167,11 +317,22 @@ class AsyncCacheQueries:
             found = None if id is None else await reencrypt_if_there(self._context, id)
             if found is not None:
                 yield found
+        async for key in scan(self._context, every_thread(self.namespace)):
+            thread = thread_of(self.namespace, key)
+            if thread is not None:
+                yield await reencrypt_thread(self._context, thread)
         cursor = None
         while True:
             page = await self.categories(1000, cursor)
             for category in page.items:
                 yield await reencrypt_documents(self._context, document_keys(self.namespace, category))
+            cursor = page.cursor
+            if cursor is None:
+                break
+        while True:
+            page = await self.scopes("", 1000, cursor)
+            for scope in page.items:
+                yield await reencrypt_scope(self._context, self._context.scopes.keys_of(scope))
             cursor = page.cursor
             if cursor is None:
                 return

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from ..._core.commands import messages
 from ..._core.commands.session_fields import checked_choice
+from ..._core.commands.shared import checked_scopes
 from ..._core.commands.window_blocks import AbandonedCalls, SystemMessages
 from ..._core.commands.windows import Start
 from ..._durations import whole
 from ...models.messages import Message
+from ...models.snapshots import Snapshot
 from ...models.turns import Turn
 from ...models.windows import Window
 from ...settings import TokenCounter
 from ..services.history import read_history, read_text_history, read_turn, read_window
+from ..services.snapshots import Wanted, load_session
 from .session_base import AsyncSessionBase
 
 
@@ -65,6 +69,29 @@ class AsyncSessionMessages(AsyncSessionBase):
             self._executor, self._keys, self._incarnation, size, after=after, below=below,
             extend=self._context.touch_on_read, seen=self._seen, skip_damaged=skip_damaged,
         )  # fmt: skip
+
+    async def load(self, limit: int | None = None, *, after_seq: int = 0, shared: Sequence[str] = ()) -> Snapshot:
+        """Return the session as of one moment: what `info`, `state.all` and `history` return, in one round trip.
+
+        Args:
+            limit: the number of messages, 0 or more. Default: all retained messages.
+            after_seq: only messages with a higher seq.
+            shared: scopes of `cache.shared` whose values are read in the same round trip. They have a moment of their own.
+
+        Writes of scopes that another process appended and could not apply are applied first, so `shared` has them.
+
+        Raises:
+            SessionNotFound, SessionReplaced: the session is gone.
+            SessionRegressed: a failover lost messages that this handle was told.
+            InvalidInput: an argument is out of its bounds.
+            InvalidState: a message or a value is damaged. The error names its seq or its name.
+            ConcurrentModification: edits came between the pages of the messages, again and again.
+
+        Cost: one round trip for each 1,000 messages or 1 MiB. In a cluster one to each node that holds a scope.
+        """
+        size = None if limit is None else whole(limit, "limit")
+        wanted = Wanted(self._keys, self._incarnation, size, whole(after_seq, "after_seq"), self._seen)
+        return await load_session(self._context, wanted, checked_scopes(shared))
 
     async def context(
         self,

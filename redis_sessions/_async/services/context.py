@@ -20,6 +20,8 @@ from .auditor import Auditor
 from .document_categories import DocumentCategories
 from .indexer import Indexer
 from .run_queues import RunQueues
+from .shared_scopes import SharedScopes
+from .thread_index import ThreadIndex
 from .watcher import Watcher
 
 
@@ -43,6 +45,7 @@ class CacheParts(NamedTuple):
     run_queues: RunQueues
     watcher: Watcher
     categories: DocumentCategories
+    scopes: SharedScopes
 
     @classmethod
     def make(cls, engine: Engine, namespace: str, bounds: Bounds, chain: Chain | None) -> CacheParts:
@@ -56,9 +59,9 @@ class CacheParts(NamedTuple):
         indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
         executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once
         run_queues = RunQueues(executor, hub, indexer, namespace)
-        return cls(
-            router, executor, hub, indexer, run_queues, Watcher(executor, hub), DocumentCategories(executor, namespace)
-        )
+        categories = DocumentCategories(executor, namespace)
+        scopes = SharedScopes(executor, namespace, bounds.storage, is_cluster=router.is_cluster)
+        return cls(router, executor, hub, indexer, run_queues, Watcher(executor, hub), categories, scopes)
 
     async def close(self) -> None:
         """Close the connections for good. Awaits nothing: from any thread, also after the event loop ended."""
@@ -97,6 +100,8 @@ class CacheContext:
         """Tells the hook of the cache which orders succeeded."""
         self.chain = chain
         """The codecs for payloads."""
+        self.threads = ThreadIndex(namespace)
+        """The threads that have checkpoints."""
 
     def keys(self, id: str) -> SessionKeys:
         """Return the keys of a session, with the codecs of the cache. Raises InvalidInput for a bad ID."""
@@ -138,6 +143,11 @@ class CacheContext:
     def categories(self) -> DocumentCategories:
         """The categories of documents."""
         return self.parts.current.categories
+
+    @property
+    def scopes(self) -> SharedScopes:
+        """The shared scopes."""
+        return self.parts.current.scopes
 
     async def close(self) -> None:
         """Close all connections for good."""

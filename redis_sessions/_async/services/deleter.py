@@ -19,31 +19,38 @@ _MAX_ROUNDS = 8
 """A session is ended, then those below it are deleted, then itself. More rounds mean that a record is damaged."""
 
 
-async def delete_session(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
-    """Delete a session. Return whether it existed.
+async def delete_session(
+    context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None = None
+) -> bool:
+    """Delete a session, if it has the expected revision. Return whether it existed.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
     deleted, 400 a round trip, and the session last. The index entries are removed in the background. A damaged session is
-    deleted, too.
+    deleted, too, unless a revision is expected.
     """
     await context.indexer.learn([keys.id])
     try:
-        return await _delete(context, keys, incarnation, lease)
+        return await _delete(context, keys, incarnation, lease, expected_rev)
     except SessionDamaged as problem:
+        if expected_rev is not None:
+            raise
         _log.warning("session %r is deleted although it, or a session of its tree, is damaged: %s", keys.id, problem)
         return await _delete_damaged(context, keys, incarnation)
 
 
-async def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str) -> bool:
+async def _delete(
+    context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None
+) -> bool:
     existed = False
     for _ in range(_MAX_ROUNDS):
-        deletion = await context.executor.run(sessions.delete(keys, incarnation, lease))
+        deletion = await context.executor.run(sessions.delete(keys, incarnation, lease, expected_rev=expected_rev))
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
             try:
                 change = await context.executor.run(
-                    sessions.set_status(keys, incarnation, lease, "cancelled", "deleted")
+                    sessions.set_status(keys, incarnation, lease, "cancelled", "deleted", expected_rev=expected_rev)
                 )
+                expected_rev = None  # from here on the session is being deleted
             except InvalidTransition:
                 continue  # it ended in between, or its status is damaged
             if change.members:
@@ -53,7 +60,7 @@ async def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, le
         elif deletion.outcome == "parent":
             await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
-            if deletion.has_ledger:
+            if deletion.has_rest:
                 await context.executor.run(loops.discard(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from ..._core.commands import documents
 from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
@@ -27,27 +28,36 @@ class DocumentCategories:
         """Return the keys of a category. Raises InvalidInput for a bad one."""
         return document_keys(self._namespace, category)
 
-    async def register(self, category: str) -> None:
-        """Register a category before a document is written there. A process does so once an hour."""
+    async def register(self, *categories: str) -> None:
+        """Register categories before documents are written there. A process does so once an hour."""
         lasts = documents.REGISTERED_SECONDS
-        if time.monotonic() - self._registered.get(category, -lasts) < lasts:
+        due = [one for one in categories if time.monotonic() - self._registered.get(one, -lasts) >= lasts]
+        if not due:
             return
-        call = documents.register_category(self._index, category, self._executor.bounds)
+        calls = [documents.register_category(self._index, one, self._executor.bounds) for one in due]
         try:
-            await self._executor.run(call)
+            await self._executor.get_many(calls)
         except BoundExceeded:
             await self._remove_empty()
-            await self._executor.run(call)
+            await self._executor.get_many(calls)
         if len(self._registered) >= _MAX_REMEMBERED:
             self._registered.pop(next(iter(self._registered)), None)
-        self._registered[category] = time.monotonic()
+        self._registered.update(dict.fromkeys(due, time.monotonic()))
+
+    async def _holding(self, names: Sequence[str]) -> list[bool]:
+        """Return which categories hold documents that have not expired. One round trip."""
+        results = await self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in names])
+        for at, name in enumerate(names):
+            while results[at] == documents.HOLDS_MORE:
+                results[at] = await self._executor.run(documents.holds_any(self.keys_of(name)))
+        return [result == 1 for result in results]
 
     async def _remove_empty(self) -> None:
         """Take the categories that hold nothing out of the index, unless they were registered lately."""
         names = await self.registered()
         for first in range(0, len(names), documents.MAX_PAGE_NAMES):
             batch = names[first : first + documents.MAX_PAGE_NAMES]
-            results = await self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in batch])
+            results = await self._holding(batch)
             if empty := [name for name, holds in zip(batch, results, strict=True) if not holds]:
                 await self._executor.run(documents.remove_categories(self._index, empty))
 
@@ -58,20 +68,20 @@ class DocumentCategories:
     async def delete(self, category: str) -> int:
         """Delete a category with all its documents. Return how many there were. Three round trips."""
         keys = self.keys_of(category)
-        count = await self._executor.run(documents.count(keys))
+        fields = await self._executor.run(documents.list_fields(keys))
         await self._executor.run(documents.delete_all(keys))
         await self._executor.run(documents.leave_index(self._index, category))
         self._registered.pop(category, None)
-        return count
+        return len(fields)
 
-    async def page(self, limit: int, cursor: str | None) -> Page[str]:
+    async def page(self, limit: int, cursor: str | None, prefix: str = "") -> Page[str]:
         """Return a page of categories that hold documents. Empty ones leave the index, unless they were registered lately."""
         whole(limit, "limit", minimum=1, maximum=documents.MAX_PAGE_NAMES)
-        names = await self._executor.run(documents.registered_categories(self._index, cursor))
+        names = await self._executor.run(documents.registered_categories(self._index, cursor, prefix))
         found: list[str] = []
         while names and len(found) <= limit:
             batch, names = names[: limit + 1], names[limit + 1 :]
-            results = await self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in batch])
+            results = await self._holding(batch)
             found += [name for name, holds in zip(batch, results, strict=True) if holds]
             empty = [name for name, holds in zip(batch, results, strict=True) if not holds]
             if empty:

@@ -28,6 +28,7 @@ from ...models.transfer import ImportResult, OnConflict
 from ..transport import primitives
 from .context import CacheContext
 from .ledger_export import ledger_fields
+from .part_export import PartsChanged, part_fields
 
 _MEMORY_BYTES = 8 * 1024 * 1024
 """The maximum size in bytes that an import keeps in memory. The rest is in a temporary file."""
@@ -106,9 +107,13 @@ async def _session_lines(
         is_same = page.counters.rev == first.counters.rev or marks.agree_with_fields()
         if count == last - first.counters.dropped and page.change == first.change and is_same:
             async for some in ledger_fields(context.executor, keys, incarnation, first.fields):
-                for line in writer.ledger(keys.id, some):
+                for line in writer.fields_of(keys.id, "ledger", some):
                     yield line
-            return
+            with suppress(PartsChanged):
+                async for some in part_fields(context.executor, keys, incarnation, first.fields):
+                    for line in writer.fields_of(keys.id, "parts", some):
+                        yield line
+                return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 
 

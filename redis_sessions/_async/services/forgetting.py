@@ -31,12 +31,14 @@ from . import erased_results, unlisted
 from .context import CacheContext
 from .deleter import delete_session
 from .forgotten_channels import forget_channel
+from .forgotten_values import forget_documents, forget_scopes
 from .typed_calls import checked, remove_all, run_all, run_typed
 from .user_quarantine import UserQuarantine
 from .worker_registry import leave_workers
 
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents",
+    "shared_values",
 )  # fmt: skip
 _BATCH = 100
 _MISTYPED = b"\0"
@@ -55,6 +57,7 @@ class Forgetting:
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._quarantine = UserQuarantine(context, user)
         self._categories: list[str] = []
+        self._scopes: list[str] = []
         self._forgotten: set[str] = set()
         self._ids: list[str] = []
         self._mistyped: list[str] = []
@@ -82,7 +85,8 @@ class Forgetting:
             self._counts["channels"] += channels
             self._counts["queue_entries"] += places
         if documents:
-            await self._forget_documents()
+            self._counts["documents"] += await forget_documents(self._context, self._user, self._categories)
+        self._counts["shared_values"] += await forget_scopes(self._context, self._user, self._scopes)
         if self._problem is not None:
             raise self._problem
         return self.result()
@@ -91,6 +95,7 @@ class Forgetting:
         """Return what was removed so far."""
         return ForgetResult(
             self._user, sessions=len(self._forgotten), session_ids=tuple(self._ids), categories=tuple(self._categories),
+            scopes=tuple(self._scopes),
             quarantined=self._quarantine.removed, remaining=len(self._newer), **self._counts,
         )  # fmt: skip
 
@@ -290,14 +295,6 @@ class Forgetting:
         self._counts["index_entries"] += await remove_all(
             self._context, [([index for index in entries if index not in but], [id]) for id, entries in listed]
         )
-
-    async def _forget_documents(self) -> None:
-        """Delete the categories of documents whose path ends with the user's ID."""
-        categories = self._context.categories
-        for category in await categories.registered():
-            if forgetting.is_category_of(category, self._user):
-                self._counts["documents"] += await categories.delete(category)
-                self._categories.append(category)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

@@ -25,12 +25,12 @@ async def ledger_fields(
         async for some in _all_fields(executor, keys, fields):
             yield some
     except SessionDamaged:
-        await _check_present(executor, keys, incarnation)
+        await check_present(executor, keys, incarnation)
         raise
-    await _check_present(executor, keys, incarnation)
+    await check_present(executor, keys, incarnation)
 
 
-async def _check_present(executor: Executor, keys: SessionKeys, incarnation: str) -> None:
+async def check_present(executor: Executor, keys: SessionKeys, incarnation: str) -> None:
     """Raise SessionNotFound for a session that is gone, and so its ledger, or that is another one."""
     if await executor.run(sessions.incarnation_of(keys)) != incarnation:
         raise SessionNotFound(session_id=keys.id)

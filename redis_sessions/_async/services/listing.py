@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
@@ -23,7 +24,7 @@ Rows: TypeAlias = dict[str, AnyRow | None]
 
 
 class Entries(NamedTuple):
-    """Index entries behind a position, newest first, without a gap."""
+    """Index entries behind a position, in the order of the query, without a gap."""
 
     entries: list[IndexEntry]
     is_last: bool
@@ -59,7 +60,7 @@ class SessionLister:
         wanted = query.entries_to_read
         while True:
             found = await self.entries(query, position, wanted)
-            rows = await self._rows([entry.id for entry in found.entries], found.now_us)
+            rows = await self._rows([entry.id for entry in found.entries], found.now_us, query.state)
             self._mend(query, found, rows)
             for at, entry in enumerate(found.entries, 1):
                 row = rows[entry.id]
@@ -77,29 +78,34 @@ class SessionLister:
                 return _page_of(query, items, position)
             wanted = min(2 * wanted, left)
 
-    async def entries(self, query: Query, below: Position, wanted: int) -> Entries:
+    async def entries(self, query: Query, behind: Position, wanted: int) -> Entries:
         """Return about as many entries as are wanted, at least one unless they are the last."""
         context = self._context
         groups = query.indexes(context.namespace)
         if not context.run_queues.is_separate:
             groups = [[index for group in groups for index in group]]
-        calls = [list_pages.scan(query, group, below, wanted) for group in groups]
+        calls = [list_pages.scan(query, group, behind, wanted) for group in groups]
         slices = await context.executor.get_many(calls)
-        floor = max((one.floor for one in slices if one.floor is not None), default=None)
-        entries = {entry for one in slices for entry in one.entries if entry < below}
-        whole = sorted((one for one in entries if floor is None or one.time >= floor), reverse=True)
-        return Entries(whole, floor is None, slices[0].now_us)
+        floors = [one.floor for one in slices if one.floor is not None]
+        entries = {entry for one in slices for entry in one.entries}
+        if query.ascending:
+            end = min(floors, default=math.inf)
+            whole = sorted(entry for entry in entries if entry > behind and entry.time <= end)
+        else:
+            end = max(floors, default=-math.inf)
+            whole = sorted((entry for entry in entries if entry < behind and entry.time >= end), reverse=True)
+        return Entries(whole, not floors, slices[0].now_us)
 
-    async def _rows(self, ids: Sequence[str], now_us: int) -> Rows:
+    async def _rows(self, ids: Sequence[str], now_us: int, state: Sequence[str]) -> Rows:
         context = self._context
         keys = [session_keys(context.namespace, id) for id in ids]
         found: list[AnyRow | None] = []
         if context.run_queues.is_separate:
-            parts = await context.executor.get_many([list_pages.read_rows([one], now_us) for one in keys])
+            parts = await context.executor.get_many([list_pages.read_rows([one], now_us, state) for one in keys])
             found = [row for part in parts for row in part]
         while len(found) < len(keys):
             part = keys[len(found) : len(found) + list_pages.MAX_ROWS]
-            rows = await context.executor.run(list_pages.read_rows(part, now_us))
+            rows = await context.executor.run(list_pages.read_rows(part, now_us, state))
             found += rows
         return dict(zip(ids, found, strict=True))
 
@@ -168,5 +174,5 @@ class SessionLister:
 
 def _page_of(query: Query, items: Sequence[Row], last: Position | None) -> Page[Row]:
     """Return the page of these rows, in the order of their own times, that ends with an entry."""
-    ordered = sorted(items, key=query.position_of, reverse=True)
+    ordered = sorted(items, key=query.position_of, reverse=not query.ascending)
     return Page(ordered, None if last is None else query.cursor(last))

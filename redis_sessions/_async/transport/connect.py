@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import redis.asyncio.cluster
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -26,7 +27,8 @@ def connector(
     `is_idle`: little is sent, so the operating system also checks whether the peer is still there.
     Raises InvalidInput for an option of a borrowed client that does not exist.
     """
-    options = connection_options(engine, timeout, Retry)
+    kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
+    options = connection_options(engine, kind, timeout, Retry)
     options["socket_timeout"] = None if primitives.ASYNC else timeout  # a shared connection has its own timer
     if is_idle and engine.transport in ("tcp", "tls") and "path" not in options and hasattr(socket, "TCP_KEEPIDLE"):
         options["socket_keepalive"] = True
@@ -39,8 +41,8 @@ def connector(
         options["redis_connect_func"] = _check_is_master
     if node is not None:
         options["host"], options["port"] = node
-    kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
-
+    if engine.nodes and hasattr(redis.asyncio.cluster, "ClusterParser"):  # in redis-py 5, the only one for redirections
+        options["parser_class"] = redis.asyncio.cluster.ClusterParser
     try:
         kind(**options)
     except (TypeError, ValueError, RedisError) as problem:

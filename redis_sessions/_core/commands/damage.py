@@ -42,6 +42,8 @@ class Damage(NamedTuple):
     problem: str
     changes: tuple[Replacement, ...] = ()
     """The repair. Without changes the session is moved as a whole."""
+    is_in_parts: bool = False
+    """True if the changed fields are those of the parts."""
 
 
 def check_fields(id: str, fields: Mapping[bytes, bytes]) -> list[Damage]:
@@ -65,7 +67,7 @@ def _problem_of(id: str, name: str, value: bytes) -> str:
         elif name in _WAITERS:
             Waiter.parse_all(value)
         elif name.startswith(("kept.", "inbox.")):
-            return "" if _is_message(value, has_time=name.startswith("kept.")) else "it cannot be read as a message"
+            return "" if is_message(value, has_time=name.startswith("kept.")) else "it cannot be read as a message"
         else:
             check_field(id, name, value)
     except Damaged as problem:
@@ -82,7 +84,7 @@ def _damaged_field(name: bytes, value: bytes, problem: str) -> Damage:
         new = _DEFAULTS.get(text) or _FAMILY_DEFAULTS.get(family if dot else "", b"")
         return Damage(f"field {text}", problem, ((b"." + name, value, new),))
     if dot and family in ("kept", "inbox"):
-        new = _repaired(value, None, has_time=family == "kept")
+        new = repaired(value, None, has_time=family == "kept")
         return Damage(f"field {text}", problem, ((b"." + name, value, new),))
     return Damage(f"field {text}", problem)
 
@@ -104,7 +106,7 @@ class MessageScan:
     def add(self, elements: Sequence[bytes]) -> None:
         """Take the next elements."""
         for element in elements:
-            if _is_message(element, has_time=True):
+            if is_message(element, has_time=True):
                 self._last = element[:7]
             else:
                 self._damaged.append((self._count, element, self._last))
@@ -132,7 +134,7 @@ class MessageScan:
         """Return the replacement of damaged messages, with counters that agree with them."""
         changes, bytes, tokens = [], self._bytes, self._tokens
         for at, element, before in self._damaged:
-            new = _repaired(element, before, has_time=True)
+            new = repaired(element, before, has_time=True)
             changes.append((b"#%d" % at, element, new))
             bytes += len(new) - len(element)
         counters = self._counters._replace(bytes=bytes, tokens=tokens)
@@ -142,12 +144,12 @@ class MessageScan:
         return Damage(f"elements {places}", "they cannot be read as messages", tuple(changes))
 
 
-def _is_message(stored: bytes, *, has_time: bool) -> bool:
+def is_message(stored: bytes, *, has_time: bool) -> bool:
     match = (MESSAGE if has_time else ENTRY).match(stored)
     return match is not None and is_payload(stored[match.end() :])
 
 
-def _repaired(stored: bytes, before: bytes | None, *, has_time: bool) -> bytes:
+def repaired(stored: bytes, before: bytes | None, *, has_time: bool) -> bytes:
     """Return a message in the place of a damaged one. It keeps what can be read of the header, and its length if it can."""
     head = _HEAD.match(stored) if has_time else None
     flags_at = FLAGS_AT if has_time else 1

@@ -1,15 +1,16 @@
-"""Calls that store, read, list and delete documents: text and JSON by category and name."""
+"""Calls that store, read, list and delete documents: text, JSON and bytes by category and name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from ..._durations import whole
+from ..._durations import moment, whole
 from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidState
+from ...models.documents import Document, DocumentForm
 from ...models.pages import Page
-from ..protocol.call import Call, invoke
+from ..protocol.call import Argument, Call, invoke
 from ..protocol.chain import Chain
 from ..protocol.encoding import decoded_document, encoded_document
 from ..protocol.ids import check_category, check_document
@@ -20,78 +21,196 @@ from .session_fields import checked_text
 
 JSON = ".json"
 TEXT = ".md"
+BYTES = ".bin"
+FORMS: dict[str, DocumentForm] = {JSON: "json", TEXT: "text", BYTES: "bytes"}
+"""The forms of a document by their extensions, in the order in which a name has them."""
 MAX_PAGE_NAMES = 1000
+MAX_CALL_BYTES = 1024 * 1024
+"""Bytes of documents that one call carries. A single document may be larger."""
 REGISTERED_SECONDS = 3600.0
 """The time for which a process relies on its registration of a category."""
 _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes without registering again
+HOLDS_MORE = 2
+"""The reply for a category of which many documents had expired: ask again."""
+
+
+class Stored(NamedTuple):
+    """A document as it is stored: its bytes, and '<created> <updated> <expires> <ttl>' in ms."""
+
+    data: bytes
+    times: bytes
 
 
 def put(
-    keys: DocumentKeys, name: str, text: str, max_bytes: int, bounds: StorageBounds, chain: Chain | None
+    keys: DocumentKeys,
+    name: str,
+    text: str,
+    max_bytes: int,
+    bounds: StorageBounds,
+    chain: Chain | None,
+    ttl_ms: int = 0,
 ) -> Call[None]:
     """Store a text. Raises InvalidInput."""
-    return _put(keys, check_document(name) + TEXT, checked_text(text, "text"), max_bytes, bounds, chain)
+    field = check_document(name) + TEXT
+    return _put_one(keys, field, checked_text(text, "text").encode(), max_bytes, bounds, chain, ttl_ms)
 
 
 def put_json(
-    keys: DocumentKeys, name: str, value: Any, max_bytes: int, bounds: StorageBounds, chain: Chain | None
+    keys: DocumentKeys,
+    name: str,
+    value: Any,
+    max_bytes: int,
+    bounds: StorageBounds,
+    chain: Chain | None,
+    ttl_ms: int = 0,
 ) -> Call[None]:
     """Store a JSON value. Raises InvalidInput."""
-    return _put(keys, check_document(name) + JSON, to_json(value, "value"), max_bytes, bounds, chain)
+    field = check_document(name) + JSON
+    return _put_one(keys, field, to_json(value, "value").encode(), max_bytes, bounds, chain, ttl_ms)
 
 
-def _put(
-    keys: DocumentKeys, field: str, text: str, max_bytes: int, bounds: StorageBounds, chain: Chain | None
+def put_bytes(
+    keys: DocumentKeys,
+    name: str,
+    data: bytes,
+    max_bytes: int,
+    bounds: StorageBounds,
+    chain: Chain | None,
+    ttl_ms: int = 0,
 ) -> Call[None]:
-    data = text.encode()
+    """Store bytes. Raises InvalidInput."""
+    if not isinstance(data, bytes):
+        raise InvalidInput(name="data", detail=f"must be bytes, got {type(data).__name__}")
+    return _put_one(keys, check_document(name) + BYTES, data, max_bytes, bounds, chain, ttl_ms)
+
+
+def put_many(
+    keys: DocumentKeys,
+    values: Mapping[str, Any],
+    max_bytes: int,
+    bounds: StorageBounds,
+    chain: Chain | None,
+    ttl_ms: int,
+) -> list[Call[None]]:
+    """Return the calls that store documents, each of about 1 MB. Raises InvalidInput.
+
+    A str is stored as text, bytes as bytes, and any other value as JSON.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidInput(name="values", detail=f"must be a mapping of names to values, got {type(values).__name__}")
+    parts: list[list[Argument]] = [[]]
+    size = 0
+    for name, value in values.items():
+        field, data = _encoded_value(name, value)
+        stored = _checked(keys, field, data, max_bytes, chain)
+        if parts[-1] and (size + len(stored) > MAX_CALL_BYTES or len(parts[-1]) >= 3 * MAX_PAGE_NAMES):
+            parts.append([])
+            size = 0
+        parts[-1] += [field, stored, ttl_ms]
+        size += len(stored)
+    return [_put_call(keys, bounds, part) for part in parts if part]
+
+
+def _encoded_value(name: str, value: Any) -> tuple[str, bytes]:
+    if isinstance(value, bytes):
+        return check_document(name) + BYTES, value
+    if isinstance(value, str):
+        return check_document(name) + TEXT, checked_text(value, "text").encode()
+    return check_document(name) + JSON, to_json(value, "value").encode()
+
+
+def _put_one(
+    keys: DocumentKeys, field: str, data: bytes, max_bytes: int, bounds: StorageBounds, chain: Chain | None, ttl_ms: int
+) -> Call[None]:
+    return _put_call(keys, bounds, [field, _checked(keys, field, data, max_bytes, chain), ttl_ms])
+
+
+def _checked(keys: DocumentKeys, field: str, data: bytes, max_bytes: int, chain: Chain | None) -> bytes:
+    """Return a document as it is stored. Raises InvalidInput for one that is too large."""
     if len(data) > max_bytes:
         raise InvalidInput(
             name=field, detail=f"must have at most {max_bytes} bytes (max_document_bytes), got {len(data)}"
         )
-    data = encoded_document(chain, keys.id, field, data)
+    return encoded_document(chain, keys.id, field, data)
+
+
+def _put_call(keys: DocumentKeys, bounds: StorageBounds, values: Sequence[Argument]) -> Call[None]:
+    return invoke(script("documents/put"), keys, lambda reply: None, max_documents=bounds.documents, rest=values)
+
+
+def checked_field(name: str, extension: str) -> str:
+    """Return the field of a document. Raises InvalidInput."""
+    return check_document(name) + extension
+
+
+def fields_of(names: Iterable[str]) -> list[str]:
+    """Return the fields that documents with some names can have. Raises InvalidInput."""
+    return [check_document(name) + extension for name in names for extension in FORMS]
+
+
+def read(keys: DocumentKeys, fields: Sequence[str], *, touch: bool = False) -> Call[list[Stored | None]]:
+    """Read documents as they are stored. The result may be shorter than the fields.
+
+    Args:
+        fields: names with extensions.
+        touch: let each document with a ttl live for it from now.
+    """
     return invoke(
-        script("documents/put"), keys, lambda reply: None, field=field, data=data, max_documents=bounds.documents
-    )
+        script("documents/read"), keys, lambda reply: [None if one is None else Stored(*one) for one in reply],
+        writes=touch, touch="1" if touch else "0", max_bytes=MAX_CALL_BYTES, rest=fields[:MAX_PAGE_NAMES],
+    )  # fmt: skip
 
 
-def get(keys: DocumentKeys, name: str, chain: Chain | None) -> Call[str | None]:
-    """Read a text, or None. InvalidState when the stored bytes are not UTF-8."""
-    field = check_document(name) + TEXT
-
-    def read(reply: bytes | None) -> str | None:
-        try:
-            return None if reply is None else decoded_document(chain, keys.id, field, reply).decode()
-        except ValueError as problem:
-            raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
-
-    return Call(("HGET", keys.documents, field), keys, read, writes=False)
+def value_of(keys: DocumentKeys, field: str, stored: Stored, chain: Chain | None) -> Any:
+    """Return the value of a stored document. Raises InvalidState when the stored bytes are damaged."""
+    try:
+        data = decoded_document(chain, keys.id, field, stored.data)
+        if field.endswith(JSON):
+            return from_json(data)
+        return data.decode() if field.endswith(TEXT) else data
+    except (ValueError, RecursionError) as problem:
+        raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
 
 
-def get_json(keys: DocumentKeys, name: str, default: Any, chain: Chain | None) -> Call[Any]:
-    """Read a JSON value, or the default. InvalidState when the stored bytes are not JSON."""
-    field = check_document(name) + JSON
-
-    def read(reply: bytes | None) -> Any:
-        try:
-            return default if reply is None else from_json(decoded_document(chain, keys.id, field, reply))
-        except (ValueError, RecursionError) as problem:
-            raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
-
-    return Call(("HGET", keys.documents, field), keys, read, writes=False)
+def document_of(keys: DocumentKeys, field: str, stored: Stored, chain: Chain | None) -> Document:
+    """Return a stored document with its times. Raises InvalidState."""
+    name, extension = split_field(field)
+    created, updated, expires, _ = (int(word) for word in stored.times.split())
+    expires_at = moment(expires) if expires else None
+    value = value_of(keys, field, stored, chain)
+    return Document(name, FORMS[extension], value, moment(created), moment(updated), expires_at)
 
 
-def list_page(keys: DocumentKeys, limit: int, cursor: str | None) -> Call[Page[str]]:
-    """Read a page of names. They are sorted here, because scripts sort by the server's locale."""
+def split_field(field: str) -> tuple[str, str]:
+    """Return the name and the extension of a field. The extension is '' for a field that is no document."""
+    for extension in FORMS:
+        if field.endswith(extension) and len(field) > len(extension):
+            return field.removesuffix(extension), extension
+    return field, ""
+
+
+def list_fields(keys: DocumentKeys) -> Call[list[str]]:
+    """List the documents of a category, sorted by name and form. Sorted here, because scripts sort by the server's locale."""
+
+    def read(reply: list[bytes]) -> list[str]:
+        fields = (field.decode(errors="replace") for field in reply)
+        return sorted((field for field in fields if split_field(field)[1]), key=split_field)
+
+    return invoke(script("documents/list"), keys, read, writes=False)
+
+
+def page_of(fields: Sequence[str], limit: int, cursor: str | None) -> Page[str]:
+    """Return a page of the names of documents."""
+    after = cursor or ""
+    names = dict.fromkeys(name for name, _ in map(split_field, fields) if name > after)
+    return name_page(list(names), limit)
+
+
+def check_page(limit: int, cursor: str | None) -> None:
+    """Raise InvalidInput for a limit or a cursor that is not valid."""
     whole(limit, "limit", minimum=1, maximum=MAX_PAGE_NAMES)
-    after = "" if cursor is None else check_document(cursor, "cursor")
-
-    def read(reply: list[bytes]) -> Page[str]:
-        names = {
-            field.removesuffix(end).decode() for field in reply for end in (b".json", b".md") if field.endswith(end)
-        }
-        return name_page(sorted(name for name in names if name > after), limit)
-
-    return Call(("HKEYS", keys.documents), keys, read, writes=False)
+    if cursor is not None:
+        check_document(cursor, "cursor")
 
 
 def name_page(names: list[str], limit: int) -> Page[str]:
@@ -99,17 +218,11 @@ def name_page(names: list[str], limit: int) -> Page[str]:
     return Page(names[:limit], names[limit - 1] if len(names) > limit else None)
 
 
-def delete(keys: DocumentKeys, name: str) -> Call[bool]:
-    """Delete a document. The result is whether there was one."""
-    json, text = check_document(name) + JSON, name + TEXT
-    call = invoke(script("documents/delete"), keys, lambda reply: bool(reply), json=json, text=text)
+def delete(keys: DocumentKeys, *names: str) -> Call[int]:
+    """Delete documents: one form of each name. The result is how many there were."""
+    call = invoke(script("documents/delete"), keys, int, rest=[check_document(name) for name in names])
     call.idempotent = False  # a repeated call could delete the other form, too
     return call
-
-
-def count(keys: DocumentKeys) -> Call[int]:
-    """Count the documents of a category."""
-    return Call(("HLEN", keys.documents), keys, int, writes=False)
 
 
 def delete_all(keys: DocumentKeys) -> Call[int]:
@@ -130,21 +243,32 @@ def register_category(index: IndexKeys, category: str, bounds: StorageBounds) ->
     )  # fmt: skip
 
 
-def registered_categories(index: IndexKeys, cursor: str | None) -> Call[list[str]]:
+def registered_categories(index: IndexKeys, cursor: str | None, prefix: str = "") -> Call[list[str]]:
     """Read the registered categories behind a cursor, ascending. They hold, or held, documents."""
     after = "" if cursor is None else check_category(cursor, "cursor")
 
     def read(reply: list[bytes]) -> list[str]:
-        return sorted(name for name in (one.decode() for one in reply) if name > after)
+        names = (one.decode() for one in reply)
+        return sorted(name for name in names if name > after and name.startswith(prefix))
 
     return Call(("ZRANGE", index.ids, 0, -1), index, read, writes=False)
 
 
-def holds_any(keys: DocumentKeys) -> Call[bool]:
-    """Read whether a category holds documents."""
-    return Call(("EXISTS", keys.documents), keys, lambda reply: reply == 1, writes=False)
+def holds_any(keys: DocumentKeys) -> Call[int]:
+    """Read whether a category holds documents: 1 or 0, or `HOLDS_MORE`."""
+    return invoke(script("documents/holds_any"), keys, int, writes=False)
 
 
 def remove_categories(index: IndexKeys, categories: Sequence[str]) -> Call[None]:
     """Remove categories that hold no documents from the index."""
     return invoke(script("documents/remove_categories"), index, lambda reply: None, grace_ms=_GRACE_MS, rest=categories)
+
+
+def found_documents(keys: DocumentKeys, stored: Mapping[str, Stored], chain: Chain | None) -> dict[str, Document]:
+    """Return the documents of names: of each name the JSON form if there is one, else the text, else the bytes."""
+    found: dict[str, Document] = {}
+    for field in sorted(stored, key=lambda field: list(FORMS).index(split_field(field)[1])):
+        name = split_field(field)[0]
+        if name not in found:
+            found[name] = document_of(keys, field, stored[field], chain)
+    return found

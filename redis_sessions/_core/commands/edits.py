@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,24 +14,34 @@ from ...models.messages import Message
 from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
-from ..protocol.chain import is_encoded
 from ..protocol.codec import call_hash, counted
-from ..protocol.encoding import decoded_field, encoded_fields
-from ..protocol.json_values import from_json, to_json
+from ..protocol.encoding import encoded_fields
+from ..protocol.json_values import to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
 from .session_fields import state_field, state_fields
+from .state import state_check
 from .storage_bounds import bounds_argument, check_fields
 
 _EDIT_NAME = "messages/edit"
 _EDIT: dict[str, Argument] = {
     "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
     "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0, "plan": "",
+    "scope_writes": "", "max_outbox": 0,
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
+
+
+class Edited(NamedTuple):
+    """The outcome of an edit."""
+
+    result: AppendResult
+    incarnation: str
+    waiting: str = ""
+    """The revisions of earlier writes of shared scopes that were not applied yet."""
 
 
 def edit(
@@ -52,10 +61,11 @@ def edit(
     stored_state: Mapping[str, bytes] | None = None,
     usage: Any = None,
     seen: int = 0,
+    writes: bytes = b"",
     batch_id: str | None = None,
     expected_rev: int | None = None,
     bounds: StorageBounds = DEFAULT_BOUNDS,
-) -> Call[tuple[AppendResult, str]]:
+) -> Call[Edited]:
     """Remove the messages above a seq, append others, and change the state. Raises InvalidInput.
 
     Args:
@@ -66,12 +76,13 @@ def edit(
         remove_state: names to remove.
         if_state: values that the state must have by name, None for a name that it must not have.
         stored_state: the values of these names as they are stored, if they may be encoded.
+        writes: of shared scopes, which the session keeps until they are applied.
     """
     checks = {}
     for name, value in (if_state or {}).items():
         stored = (stored_state or {}).get(name)
         checks[state_field("state.", name)] = (
-            "" if value is None else _check(keys, name, to_json(value, f"if_state.{name}"), stored)
+            "" if value is None else state_check(keys, name, to_json(value, f"if_state.{name}"), stored)
         )
     sets = state_fields(state)
     if isinstance(remove_state, str):
@@ -81,26 +92,8 @@ def edit(
     return _edit(
         keys, incarnation, lease, messages, count, kind, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
         checks=checks, sets=sets,
-        removed=removed, usage=usage, seen=seen, batch_id=batch_id, expected_rev=expected_rev, bounds=bounds,
+        removed=removed, usage=usage, seen=seen, writes=writes, batch_id=batch_id, expected_rev=expected_rev, bounds=bounds,
     )  # fmt: skip
-
-
-def _check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
-    """Return what the stored value must be: the encoded value as it was read, if it stands for the wanted one."""
-    if stored is None or not is_encoded(stored):
-        return wanted
-    found = from_json(decoded_field(keys, f"state.{name}", stored))
-    is_same = json.dumps(found, sort_keys=True) == json.dumps(from_json(wanted), sort_keys=True)
-    return stored if is_same else wanted
-
-
-def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, bytes]]:
-    """Read values of the state as they are stored, by name."""
-
-    def read(reply: list[bytes | None]) -> dict[str, bytes]:
-        return {name: value for name, value in zip(names, reply, strict=True) if value is not None}
-
-    return Call(("HMGET", keys.session, *[state_field("state.", name) for name in names]), keys, read, writes=False)
 
 
 def _edit(
@@ -120,16 +113,18 @@ def _edit(
     abandoned: str = "",
     usage: Any = None,
     seen: int = 0,
+    writes: bytes = b"",
     batch_id: str | None = None,
     expected_rev: int | None = None,
     bounds: StorageBounds = DEFAULT_BOUNDS,
-) -> Call[tuple[AppendResult, str]]:
+) -> Call[Edited]:
     check_fields(bounds, sets or {})
     batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, minimum=0, usage=usage)
     checks, sets = checks or {}, encoded_fields(keys, sets or {})
 
-    def read(reply: list[bytes]) -> tuple[AppendResult, str]:
-        return read_result(reply[1], batch, kind=kind, duplicate=len(reply) > 2), reply[0].decode()
+    def read(reply: list[Any]) -> Edited:
+        result = read_result(reply[1], batch, kind=kind, duplicate=reply[2:] == [1])
+        return Edited(result, reply[0].decode(), reply[3].decode() if len(reply) > 3 else "")
 
     pairs = [part for fields in (checks, sets) for pair in fields.items() for part in pair]
     arguments = _EDIT | {
@@ -137,7 +132,7 @@ def _edit(
         "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch, "seen": seen,
         "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
-        "bounds": bounds_argument(bounds),
+        "bounds": bounds_argument(bounds), "scope_writes": writes, "max_outbox": bounds.outbox_writes,
     }  # fmt: skip
     return guarded_write(
         script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
@@ -181,7 +176,7 @@ def abandon_calls(
     *,
     batch_id: str | None = None,
     expected_rev: int | None,
-) -> Call[tuple[AppendResult, str]]:
+) -> Call[Edited]:
     """Give up open calls, all of them for None. The result says how many there were."""
     if call_ids is not None and (isinstance(call_ids, str) or not all(isinstance(id, str) for id in call_ids)):
         raise InvalidInput(name="call_ids", detail=f"must be a list of text, got {call_ids!r}")
@@ -291,7 +286,7 @@ def import_messages(
     bounds: StorageBounds,
     *,
     batch_id: str | None = None,
-) -> Call[tuple[AppendResult, str]]:
+) -> Call[Edited]:
     """Fill an empty session. System messages that come first become its system prompt. Raises InvalidInput."""
     prompts: list[str] = []
     listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]

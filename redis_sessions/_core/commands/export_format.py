@@ -4,6 +4,7 @@
     {"session": "a", "ttl": 3600000, "fields": {"incarnation": "5b0f…", "status": "active", …}}
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"session": "a", "ledger": {"config.l1": "{}", "extra.l1": "{}", "event.l1 0": "1763700000000 {…}\\n…", …}}
+    {"session": "a", "parts": {"message.1 1": "…u@12 job-7 {…}", …, "part.notes": "1 1 1 80 …", "totals": "1 1 1 80 0"}}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
     {"hmac": "…"}
 
@@ -20,7 +21,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import InvalidInput
 
@@ -78,7 +79,9 @@ class Writer:
             self._messages.clear()
         self._messages[id] = 0
         kept = {
-            name.decode(): _text(_exported(name, value)) for name, value in fields.items() if name not in WAITER_FIELDS
+            name.decode(): _text(_exported(name, value))
+            for name, value in fields.items()
+            if name not in WAITER_FIELDS and name.partition(b".")[0] != b"outbox"
         }
         yield self._line({"session": id, "ttl": ttl, "fields": kept})
 
@@ -95,18 +98,20 @@ class Writer:
         if some:
             yield self._some(id, some)
 
-    def ledger(self, id: str, fields: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-        """Yield lines with the next fields of the ledger of a session."""
+    def fields_of(
+        self, id: str, kind: Literal["ledger", "parts"], fields: Iterable[tuple[str, bytes]]
+    ) -> Iterator[str]:
+        """Yield lines with the next fields of the ledger or the parts of a session."""
         some: dict[str, str | dict[str, str]] = {}
         size = 0
         for name, value in fields:
             if some and (len(some) == MAX_LINE_MESSAGES or size + len(value) > MAX_LINE_BYTES):
-                yield self._line({"session": id, "ledger": some})
+                yield self._line({"session": id, kind: some})
                 some, size = {}, 0
             some[name] = _text(value)
             size += len(value)
         if some:
-            yield self._line({"session": id, "ledger": some})
+            yield self._line({"session": id, kind: some})
 
     def _some(self, id: str, some: list[str | dict[str, str]]) -> str:
         self._messages[id] += len(some)

@@ -13,6 +13,8 @@ from .import_spool import read_parts
 from .import_tree import Tree
 from .run_queues import INBOX_QUEUE, agent_of
 
+Pairs = list[tuple[bytes, bytes]]
+
 
 @dataclass(slots=True)
 class Archive:
@@ -30,15 +32,13 @@ class Archive:
         """The root's records of its tree, by number."""
         return self.tree.members if self.tree else {}
 
-    def read(
-        self, entry: Entry
-    ) -> tuple[dict[bytes, bytes], Iterator[list[bytes]], Iterator[list[tuple[bytes, bytes]]]]:
-        """Return the fields of a session, its messages in batches, and behind them the fields of its ledger in batches."""
+    def read(self, entry: Entry) -> tuple[dict[bytes, bytes], Iterator[list[bytes]], Iterator[Pairs], Iterator[Pairs]]:
+        """Return the fields of a session, its messages in batches, and behind them the fields of its ledger and of its parts."""
         self.spool.seek(entry.offset)
         parts = read_parts(self.spool)
         fields = dict(zip(parts[::2], parts[1::2], strict=True))
-        ledger = self._ledger_batches(entry.ledger_fields)
-        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages), ledger
+        ledger, parts = self._pair_batches(entry.ledger_fields), self._pair_batches(entry.part_fields)
+        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages), ledger, parts
 
     def _waiting(self, entry: Entry) -> list[int]:
         """Return the numbers of the sessions that keep a session from expiring: itself, and all below a root."""
@@ -52,7 +52,7 @@ class Archive:
             left -= len(batch)
             yield batch
 
-    def _ledger_batches(self, left: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    def _pair_batches(self, left: int) -> Iterator[Pairs]:
         while left:
             parts = read_parts(self.spool)
             left -= len(parts) // 2

@@ -52,6 +52,8 @@ class Bounds:
 
 def _largest_value(storage: StorageBounds) -> int:
     """Return the most bytes of a field that a cache with these bounds stores: one value, a page of a loop, or names of loops."""
-    value: int = max(size for name, size in storage.model_dump().items() if name.endswith("_bytes"))
+    value: int = max(
+        size for name, size in storage.model_dump().items() if name.endswith("_bytes") and name != "parts_bytes"
+    )
     page = PAGE_LINES * (max(storage.loop_event_bytes, storage.loop_turn_bytes) + _LINE_HEAD_BYTES)
     return max(value + MAX_OVERHEAD_BYTES, page, storage.loops * _LOOP_NAME_BYTES)

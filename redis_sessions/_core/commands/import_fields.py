@@ -56,6 +56,8 @@ class Entry:
     field_count: int = 0
     messages: int = 0
     ledger_fields: int = 0
+    part_fields: int = 0
+    part_names: int = 0
 
 
 def stored_value(owner: str, name: str, value: Any, bounds: Bounds) -> bytes:

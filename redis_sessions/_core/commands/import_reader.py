@@ -25,6 +25,7 @@ from .import_bounds import Bounds
 from .import_fields import Entry, checked_id, read_entry, read_fields, stored, too_large
 from .import_ledger import LedgerCheck
 from .import_messages import MessageCheck
+from .import_parts import PartsCheck
 from .import_schema import Damaged
 from .import_spool import write_parts
 from .import_tree import Tree
@@ -56,6 +57,7 @@ class Reader:
         self._entry: Entry | None = None
         self._messages: MessageCheck | None = None
         self._ledger: LedgerCheck | None = None
+        self._parts: PartsCheck | None = None
         self._is_over = self._is_signed = False
 
     def add(self, line: str | bytes) -> None:
@@ -145,8 +147,11 @@ class Reader:
         elif "ledger" in line:
             self._check_keys(line, "session", "ledger")
             self._take_ledger(line)
+        elif "parts" in line:
+            self._check_keys(line, "session", "parts")
+            self._take_parts(line)
         else:
-            raise self._refusal("must be a session, messages, a ledger, or the end")
+            raise self._refusal("must be a session, messages, a ledger, parts, or the end")
 
     def _begin(self, line: dict[str, Any]) -> None:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
@@ -187,6 +192,7 @@ class Reader:
         archive.entries[id] = self._entry = entry
         self._messages = MessageCheck(id, fields, self._latest)
         self._ledger = LedgerCheck(id, fields, self._bounds)
+        self._parts = PartsCheck(id, fields, self._bounds, self._latest)
         maximum = self._bounds.max_sessions
         self._check(
             len(archive.entries) <= maximum,
@@ -199,7 +205,9 @@ class Reader:
         if entry is None or self._messages is None or line.get("session") != entry.id:
             raise self._refusal("has messages of another session than the line before")
         self._check(isinstance(given, list) and given != [], "has no messages")
-        self._check(entry.ledger_fields == 0, "has messages behind the ledger of their session")
+        self._check(
+            entry.ledger_fields + entry.part_fields == 0, "has messages behind the ledger or the parts of their session"
+        )
         try:
             elements = [value.encode() if type(value) is str else stored(value) for value in given]
         except ValueError:
@@ -216,8 +224,19 @@ class Reader:
         if entry is None or self._ledger is None or line.get("session") != entry.id:
             raise self._refusal("has the ledger of another session than the line before")
         self._check(isinstance(given, dict) and given != {}, "has no ledger")
+        self._check(entry.part_fields == 0, "has a ledger behind the parts of its session")
         fields = self._ledger.add(given)
         entry.ledger_fields += len(fields)
+        write_parts(self._spool, [part for pair in fields.items() for part in pair])
+
+    def _take_parts(self, line: dict[str, Any]) -> None:
+        entry, given = self._entry, line["parts"]
+        if entry is None or self._parts is None or line.get("session") != entry.id:
+            raise self._refusal("has the parts of another session than the line before")
+        self._check(isinstance(given, dict) and given != {}, "has no parts")
+        fields = self._parts.add(given)
+        entry.part_fields += len(fields)
+        entry.part_names = self._parts.count
         write_parts(self._spool, [part for pair in fields.items() for part in pair])
 
     def _end(self, archive: Archive, end: Any) -> None:
@@ -239,6 +258,8 @@ class Reader:
             self._messages.finish()
         if self._ledger is not None:
             self._ledger.finish()
+        if self._parts is not None:
+            self._parts.finish()
 
     def _check_keys(self, line: dict[str, Any], *names: str) -> None:
         other = line.keys() ^ set(names)

@@ -233,7 +233,7 @@ _FORMS: dict[str, Form] = {
     "idle_ttl": _number(MAX_DURATION_MS),
     "cleanup": _matching(rb"delete", "delete"),
     "report": Form('\'<kind><flags> <facts> <payload>\' with "@text@" and "@facts@"', _report),
-    **dict.fromkeys(("has_metadata", "has_ledger"), _matching(rb"1", "1")),
+    **dict.fromkeys(("has_metadata", "has_ledger", "has_parts"), _matching(rb"1", "1")),
     "system_tokens": _number(2**31),
     "channel": Form("the ID of a channel", _passes(check_id)),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),

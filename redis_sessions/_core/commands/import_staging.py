@@ -15,7 +15,7 @@ from ..protocol.keys import ImportKeys, SessionKeys, StagedKeys, import_keys, se
 from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
-from .import_archive import Archive
+from .import_archive import Archive, Pairs
 from .import_fields import Entry
 from .import_tree import OutsideSession
 from .index_entries import IndexRecord
@@ -136,7 +136,7 @@ class Staging:
     def stage(self, entry: Entry) -> Iterator[Call[bool]]:
         """Yield the calls that stage one session, in order. The result of each is whether the parts before are still there."""
         keys = staged_keys(self._namespace, entry.id, self._nonce)
-        fields, batches, ledger = self._archive.read(entry)
+        fields, batches, ledger, parts = self._archive.read(entry)
         is_foreign = self._archive.namespace not in (None, self._namespace)
         for value in fields.values() if is_foreign else ():
             check_codecs(self._chain, entry.id, value)
@@ -161,6 +161,21 @@ class Staging:
             for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
                 yield _stage(keys._replace(fields=keys.ledger), at, some, [])
                 at += len(some)
+        yield from self._stage_parts(keys, parts, is_foreign)
+
+    def _stage_parts(self, keys: StagedKeys, parts: Iterator[Pairs], is_foreign: bool) -> Iterator[Call[bool]]:
+        at = names_at = 0
+        for pairs in parts:
+            for name, value in pairs if is_foreign else ():
+                if name.startswith(b"message."):
+                    check_codecs(self._chain, keys.id, split_payload(value)[2])
+            for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
+                yield _stage(keys._replace(fields=keys.parts), at, some, [])
+                at += len(some)
+            names = [name.removeprefix(b"part.") for name, _ in pairs if name.startswith(b"part.")]
+            for few in _slices(names, len):
+                yield _stage(keys._replace(elements=keys.part_names), names_at, [], few, is_set=True)
+                names_at += len(few)
 
     def _set_origins(self, id: str, fields: dict[bytes, bytes]) -> None:
         """Say in a session from another namespace for which namespace its values were encoded. Raises DecryptionError."""
@@ -179,10 +194,10 @@ class Staging:
         named: list[str] = []
         for entry in self.entries:
             staged, keys = self._staged(entry.id), session_keys(self._namespace, entry.id)
-            named += [staged.fields, staged.elements, staged.ledger, keys.session, keys.messages, keys.ledger]
+            named += [*staged[2:], *_places(keys)]
         for id in others:
             keys = session_keys(self._namespace, id)
-            named += [keys.session, keys.messages, keys.ledger]
+            named += _places(keys)
         return invoke(
             script("transfer/move"),
             self.keys,
@@ -191,7 +206,10 @@ class Staging:
             may_replace=int(may_replace),
             tree_total=tree_total,
             keep_ms=STAGED_TTL_MS,
-            rest=[f"{entry.messages} {self._lifetimes[entry.id]} {entry.ledger_fields}" for entry in self.entries],
+            rest=[
+                f"{entry.messages} {self._lifetimes[entry.id]} {entry.ledger_fields} {entry.part_fields} {entry.part_names}"
+                for entry in self.entries
+            ],
         )
 
     def discard(self) -> Iterator[Call[None]]:
@@ -202,8 +220,8 @@ class Staging:
             if entry.id not in self._field_counts:  # not begun, and neither are those behind
                 break
             staged = self._staged(entry.id)
-            named += [staged.fields, staged.elements, staged.ledger]
-            parts += self._field_counts[entry.id] + entry.messages + entry.ledger_fields
+            named += staged[2:]
+            parts += self._field_counts[entry.id] + entry.messages + entry.ledger_fields + entry.part_fields
             if parts >= _PARTS_PER_DELETION:
                 yield Call(("UNLINK", *named), self.keys, lambda reply: None)
                 named, parts = [], 0
@@ -223,7 +241,7 @@ def read_staged_user(keys: StagedKeys) -> Call[str]:
 
 def discard_staged(keys: StagedKeys) -> Call[None]:
     """Delete one session that is staged. Its import then fails."""
-    return Call(("DEL", keys.fields, keys.elements, keys.ledger), keys, lambda reply: None)
+    return Call(("DEL", *keys[2:]), keys, lambda reply: None)
 
 
 def _slices(parts: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
@@ -238,9 +256,16 @@ def _slices(parts: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequenc
         yield parts[first:]
 
 
-def _stage(keys: StagedKeys, at: int, pairs: Sequence[tuple[bytes, bytes]], elements: Iterable[bytes]) -> Call[bool]:
+def _places(keys: SessionKeys) -> list[str]:
+    """Return the keys of a session, in the order of the keys where it is staged."""
+    return [keys.session, keys.messages, keys.ledger, keys.parts, keys.part_names]
+
+
+def _stage(
+    keys: StagedKeys, at: int, pairs: Sequence[tuple[bytes, bytes]], elements: Iterable[bytes], *, is_set: bool = False
+) -> Call[bool]:
     rest: list[Argument] = [part for pair in pairs for part in pair]
     return invoke(
         script("transfer/stage"), keys, lambda reply: reply == 1, ttl_ms=STAGED_TTL_MS, staged=at,
-        set_count=len(pairs), rest=[*rest, *elements],
+        set_count=len(pairs), is_set=int(is_set), rest=[*rest, *elements],
     )  # fmt: skip

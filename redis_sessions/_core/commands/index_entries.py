@@ -22,7 +22,7 @@ CREATION_GRACE_MS = 20_000
 """The time that a creation may take after its entry. Longer than any call is retried."""
 RECORD_FIELDS = ("kind", "user", "agent", "label", "tags")
 """The fields of a session that decide where it is listed."""
-_STATE_FIELDS = ("incarnation", "status", "counters", "created", "has_ledger", *RECORD_FIELDS)
+_STATE_FIELDS = ("incarnation", "status", "counters", "created", "has_ledger", "has_parts", *RECORD_FIELDS)
 _MAX_REMOVED = 500
 """Sessions and indexes, multiplied, of one removal."""
 _MIN_TTL_MS = 30 * 24 * 3600 * 1000
@@ -71,6 +71,7 @@ class SessionIndexState(NamedTuple):
     ttl_ms: int = 0
     record: IndexRecord = IndexRecord()
     has_ledger: bool = False
+    has_parts: bool = False
 
 
 class Sample(NamedTuple):
@@ -195,8 +196,10 @@ def read_state(values: Sequence[bytes | None], ttl_ms: int) -> SessionIndexState
     is_active = fields["status"] in (b"active", b"paused")
     updated_us = Counters.parse(counters).updated_us
     record = IndexRecord.of(fields)
-    created_us, has_ledger = int(fields["created"] or 0), fields["has_ledger"] is not None
-    return SessionIndexState(incarnation.decode(), is_active, created_us, updated_us, ttl_ms, record, has_ledger)
+    return SessionIndexState(
+        incarnation.decode(), is_active, int(fields["created"] or 0), updated_us, ttl_ms, record,
+        has_ledger=fields["has_ledger"] is not None, has_parts=fields["has_parts"] is not None,
+    )  # fmt: skip
 
 
 def all_indexes(namespace: str) -> str:

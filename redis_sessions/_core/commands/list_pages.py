@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,7 +18,7 @@ from ..protocol.keys import EntryKeys, IndexKeys, SessionKeys
 from ..protocol.message_times import TIME_DIGITS, read_time
 from ..protocol.scripts import script
 from .index_entries import CREATION_GRACE_MS, RAISE_INTERVAL_MS, IndexRecord
-from .list_query import START, DamagedRow, Position, Query, Row
+from .list_query import OLDEST, START, DamagedRow, Position, Query, Row
 
 AnyRow: TypeAlias = Row | DamagedRow
 FIELDS = (
@@ -55,8 +55,8 @@ class IndexSlice(NamedTuple):
     now_us: int
 
 
-def scan(query: Query, indexes: Sequence[EntryKeys], below: Position, wanted: int) -> Call[IndexSlice]:
-    """Read entries of indexes on one server, newest first: about as many as are wanted."""
+def scan(query: Query, indexes: Sequence[EntryKeys], behind: Position, wanted: int) -> Call[IndexSlice]:
+    """Read entries of indexes on one server, in the order of the query: about as many as are wanted."""
 
     def read(reply: list[Any]) -> IndexSlice:
         pairs = zip(reply[2::2], reply[3::2], strict=True)
@@ -67,8 +67,9 @@ def scan(query: Query, indexes: Sequence[EntryKeys], below: Position, wanted: in
         script("indexes/scan"),
         indexes[0],
         read,
-        upper="+inf" if below is START else str(int(below.time)),
+        first={START: "+inf", OLDEST: "-inf"}.get(behind) or str(int(behind.time)),
         limit=wanted,
+        sign=-1 if query.ascending else 1,
         rest_keys=[zset for index in indexes for zset in query.zsets(index)],
         writes=False,
     )
@@ -84,40 +85,58 @@ def count_entries(zset: str, index: EntryKeys) -> Call[int]:
     return Call(("ZCARD", zset), index, int, writes=False)
 
 
-def read_rows(keys: Sequence[SessionKeys], now_us: int) -> Call[list[AnyRow | None]]:
-    """Read sessions of one server as a list shows them, None for one that is gone. A reply of about 1 MB leaves out the rest."""
+def read_rows(keys: Sequence[SessionKeys], now_us: int, state: Sequence[str] = ()) -> Call[list[AnyRow | None]]:
+    """Read sessions of one server as a list shows them, None for one that is gone. A reply of about 1 MB leaves out the rest.
+
+    Args:
+        state: names of the state whose values are read, too.
+    """
+    fields = (*FIELDS, *(f"state.{name}" for name in state))
 
     def read(reply: list[Any]) -> list[AnyRow | None]:
         for one in keys:
             one.chain = keys[0].chain  # the executor gives it to the first one
-        return [read_row(one, parts[0], parts[1], parts[2], now_us) for one, parts in zip(keys, reply, strict=False)]
+        return [
+            read_row(one, parts[0], parts[1], parts[2], now_us, state) for one, parts in zip(keys, reply, strict=False)
+        ]
 
     return invoke(
         script("indexes/read_sessions"),
         keys[0],
         read,
         max_bytes=MAX_LAST_MESSAGE_BYTES,
-        rest=FIELDS,
+        rest=fields,
         rest_keys=[key for one in keys for key in (one.session, one.messages)],
         writes=False,
     )
 
 
 def read_row(
-    keys: SessionKeys, values: Sequence[bytes | None], metadata: Sequence[bytes], message: bytes, now_us: int
+    keys: SessionKeys,
+    values: Sequence[bytes | None],
+    metadata: Sequence[bytes],
+    message: bytes,
+    now_us: int,
+    state: Sequence[str] = (),
 ) -> AnyRow | None:
     """Return one session, None when it is gone. A damaged session must not stop the list of the others."""
     found = {name: value for name, value in zip(FIELDS, values, strict=False) if value is not None}
+    shown = {name: value for name, value in zip(state, values[len(FIELDS) :], strict=False) if value is not None}
     if "incarnation" not in found:
         return None
     try:
-        return _read_row(keys, found, metadata, message, now_us)
+        return _read_row(keys, found, metadata, message, now_us, shown)
     except (LookupError, ValueError, TypeError, ArithmeticError):
         return DamagedRow(keys.id)
 
 
 def _read_row(
-    keys: SessionKeys, found: dict[str, bytes], metadata: Sequence[bytes], message: bytes, now_us: int
+    keys: SessionKeys,
+    found: dict[str, bytes],
+    metadata: Sequence[bytes],
+    message: bytes,
+    now_us: int,
+    state: Mapping[str, bytes],
 ) -> Row:
     counters = records.Counters.parse(found["counters"])
     kept = records.Layout.parse(found.get("layout")).kept
@@ -130,6 +149,7 @@ def _read_row(
         name.decode()[5:]: _shown(keys, name.decode(), value)
         for name, value in zip(metadata[::2], metadata[1::2], strict=True)
     }
+    shown = {name: _shown(keys, f"state.{name}", value) for name, value in state.items()}
     if "tags" in found:
         optional["tags"] = from_json(found["tags"])
     if "finished" in found:
@@ -147,6 +167,7 @@ def _read_row(
         rev=counters.rev,
         kind=found.get("kind", b"main").decode(),
         metadata={name: from_json(value) for name, value in values.items() if value is not None},
+        state={name: from_json(value) for name, value in shown.items() if value is not None},
         created_at=moment_of(found["created"]),
         updated_at=moment_of(counters.updated_us),
         count=counters.last_seq - counters.dropped + kept,

@@ -14,10 +14,12 @@ from ...models.summaries import SessionSummary
 from ..protocol.ids import check_id
 from ..protocol.keys import SHARDS, EntryKeys, entry_keys
 from .index_entries import tag_value
-from .session_fields import KINDS, checked_choice
+from .session_fields import KINDS, checked_choice, state_field
 
 Order = Literal["updated", "created"]
 MAX_PAGE_SESSIONS = 1000
+MAX_STATE_NAMES = 50
+"""Names of the state that a list shows of each session."""
 _MIN_FILTERED_ENTRIES = 500
 """Entries that are read at least when filters combine, because many of them may not match."""
 
@@ -30,6 +32,8 @@ class Position(NamedTuple):
 
 
 START = Position(float("inf"), "")
+OLDEST = Position(float("-inf"), "")
+"""The beginning of an ascending list."""
 
 
 class DamagedRow(NamedTuple):
@@ -57,6 +61,9 @@ class Query(NamedTuple):
     kinds: tuple[str, ...]
     active_only: bool
     order: Order
+    ascending: bool
+    state: tuple[str, ...]
+    """The names of the state whose values are shown."""
     limit: int
     statuses: tuple[str, ...] = ("active",)
     """The statuses that count as active."""
@@ -127,7 +134,7 @@ class Query(NamedTuple):
     def position(self, cursor: str | None) -> Position:
         """Return where a page begins. Raises InvalidInput for the cursor of another query."""
         if cursor is None:
-            return START
+            return OLDEST if self.ascending else START
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
             digest, at, id = json.loads(urlsafe_b64decode(padded.encode("ascii")))
@@ -145,7 +152,7 @@ class Query(NamedTuple):
         return Position(at, id)
 
     def _digest(self) -> str:
-        return sha256(repr(self[:-2]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return sha256(repr(self[:-3]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def query(
@@ -159,6 +166,8 @@ def query(
     kinds: Sequence[str] | None = None,
     active_only: bool = False,
     order: Order = "updated",
+    ascending: bool = False,
+    state: Sequence[str] = (),
     limit: int = 50,
 ) -> Query:
     """Check the filters of a list. Raises InvalidInput."""
@@ -166,15 +175,23 @@ def query(
     agent_id = one_of("agent_id", agent_id, "agent", agent)
     if label is not None:
         check_id(label, "label")
-    for name, values in (("tags", tags), ("kinds", kinds)):
+    for name, values in (("tags", tags), ("kinds", kinds), ("state", state)):
         if isinstance(values, str) or not all(isinstance(one, str) for one in values or ()):
             raise InvalidInput(name=name, detail=f"must be a list of text, got {values!r}")
     for kind in kinds or ():
         checked_choice(kind, "kinds", KINDS)
     checked_choice(order, "order", get_args(Order))
+    names = tuple(dict.fromkeys(state or ()))
+    if len(names) > MAX_STATE_NAMES:
+        raise InvalidInput(name="state", detail=f"must be at most {MAX_STATE_NAMES} names, got {len(names)}")
+    for name in names:
+        state_field("state.", name)
     chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
     whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
-    return Query(user_id, agent_id, label, tuple(sorted(set(tags or ()))), chosen, bool(active_only), order, limit)
+    labels = tuple(sorted(set(tags or ())))
+    return Query(
+        user_id, agent_id, label, labels, chosen, bool(active_only), order, bool(ascending), names, limit
+    )  # fmt: skip
 
 
 def one_of(name: str, value: str | None, short_name: str, short: str | None) -> str | None:

@@ -251,11 +251,16 @@ def _page(
     )  # fmt: skip
 
 
-def extend_ledger(keys: SessionKeys, ttl_ms: int) -> Call[None]:
-    """Let the ledger of a session outlive it by 31 days. `ttl_ms` is the life that the session has left, -1 for no end."""
+def extend(keys: SessionKeys, key: str, ttl_ms: int) -> Call[None]:
+    """Let the ledger or the parts of a session outlive it by 31 days.
+
+    Args:
+        key: the key of the ledger, or one of the parts.
+        ttl_ms: the life that the session has left, -1 for no end.
+    """
     if ttl_ms == -1:
-        return Call(("PERSIST", keys.ledger), keys, lambda reply: None)
-    return Call(("PEXPIRE", keys.ledger, ttl_ms + LEDGER_EXTRA_TTL_MS), keys, lambda reply: None)
+        return Call(("PERSIST", key), keys, lambda reply: None)
+    return Call(("PEXPIRE", key, ttl_ms + LEDGER_EXTRA_TTL_MS), keys, lambda reply: None)
 
 
 def read_fields(keys: SessionKeys, names: Sequence[str]) -> Call[list[bytes | None]]:
@@ -264,7 +269,7 @@ def read_fields(keys: SessionKeys, names: Sequence[str]) -> Call[list[bytes | No
 
 
 def discard(keys: SessionKeys) -> Call[int]:
-    """Remove the ledger of a session that is gone."""
+    """Remove the ledger and the parts of a session that is gone."""
     return invoke(script("loops/discard"), keys, int)
 
 

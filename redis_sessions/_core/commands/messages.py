@@ -175,22 +175,24 @@ def read(
 ) -> Call[Page]:
     """Read the newest messages of a range, oldest first. A damaged message raises InvalidState, or is skipped."""
 
-    def page(reply: Any) -> Page:
-        found, last, dropped, low, listed, kept_seqs, kept, gaps, kept_count, is_full = reply
-        seqs: Sequence[int] = range(low, low + len(listed))
-        removed = parse_gaps(gaps.decode())
-        if removed:
-            seqs = seqs_from(low, len(listed), removed)
-        if kept_seqs:
-            seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
-        messages = decode_all(keys, seqs, listed, found.decode(), skip_damaged)
-        head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
-        return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + kept_count, head)
-
     return invoke(
-        script("messages/read"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,
-        extend=int(extend), max_bytes=PAGE_BYTES, writes=False,
+        script("messages/read"), keys, lambda reply: read_page(keys, reply, skip_damaged), incarnation=incarnation,
+        after=after, below=below, limit=limit, extend=int(extend), max_bytes=PAGE_BYTES, writes=False,
     )  # fmt: skip
+
+
+def read_page(keys: SessionKeys, reply: Any, skip_damaged: bool) -> Page:
+    """Return the page that a reply stands for. Raises InvalidState for a damaged message, unless these are skipped."""
+    found, last, dropped, low, listed, kept_seqs, kept, gaps, kept_count, is_full = reply
+    seqs: Sequence[int] = range(low, low + len(listed))
+    removed = parse_gaps(gaps.decode())
+    if removed:
+        seqs = seqs_from(low, len(listed), removed)
+    if kept_seqs:
+        seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
+    messages = decode_all(keys, seqs, listed, found.decode(), skip_damaged)
+    head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
+    return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + kept_count, head)
 
 
 def read_filtered(

@@ -17,20 +17,23 @@ from ..protocol.encoding import (
     decoded_field,
     decoded_origins,
     decoded_reason,
+    decoded_shared,
     encoded,
     encoded_document,
     encoded_field,
     encoded_origins,
     encoded_reason,
     encoded_result,
+    encoded_shared,
     field_kind,
     is_reason,
 )  # fmt: skip
 from ..protocol.json_values import from_json
-from ..protocol.keys import DocumentKeys, SessionKeys
+from ..protocol.keys import CheckpointKeys, DocumentKeys, SessionKeys
 from ..protocol.records import MemberRecord, parse_gaps, seqs_from
 from ..protocol.result_records import MARK, MemberResult, ResultRecord
 from ..protocol.scripts import script
+from ..protocol.shared_keys import SharedKeys
 from . import messages
 
 _PAGE = 200
@@ -72,16 +75,25 @@ def read_messages(keys: SessionKeys, incarnation: str, below: int) -> Call[Store
     return call
 
 
-def read_names(keys: SessionKeys | DocumentKeys) -> Call[list[bytes]]:
-    """Read the names of all fields of a session or of all documents of a category."""
-    hash = keys.session if isinstance(keys, SessionKeys) else keys.documents
-    return Call(("HKEYS", hash), keys, list, writes=False)
+def _hash_of(keys: SessionKeys | DocumentKeys | CheckpointKeys) -> str:
+    if isinstance(keys, SessionKeys):
+        return keys.session
+    return keys.documents if isinstance(keys, DocumentKeys) else keys.values
 
 
-def read_values(keys: SessionKeys | DocumentKeys, names: Sequence[bytes]) -> Iterator[Call[list[StoredValue]]]:
-    """Yield the calls that read fields or documents as they are stored. Missing ones are left out."""
+def read_names(keys: SessionKeys | DocumentKeys | CheckpointKeys) -> Call[list[bytes]]:
+    """Read the names of all fields of a session, of all documents of a category, or of all values of a thread."""
+    return Call(("HKEYS", _hash_of(keys)), keys, list, writes=False)
+
+
+def read_values(
+    keys: SessionKeys | DocumentKeys | CheckpointKeys, names: Sequence[bytes]
+) -> Iterator[Call[list[StoredValue]]]:
+    """Yield the calls that read fields, documents or values of a thread as they are stored. Missing ones are left out."""
     is_session = isinstance(keys, SessionKeys)
-    hash = keys.session if isinstance(keys, SessionKeys) else keys.documents
+    hash = _hash_of(keys)
+    if isinstance(keys, DocumentKeys):
+        names = [name for name in names if not name.endswith((b"\n", b"\r"))]  # those are times
     large = [name for name in names if not is_session or name.startswith((b"kept.", b"inbox."))]
     small = sorted(set(names) - set(large))  # 'member.' is read before 'member_result.'
     parts = [small[at : at + _PAGE] for at in range(0, len(small), _PAGE)]
@@ -225,7 +237,24 @@ def renewed_document(chain: RenewingChain, category: str, stored: StoredValue) -
     return chain.chosen(stored.value, encoded_document(chain, category, stored.place, plain))
 
 
-def rewrite_documents(keys: DocumentKeys, changes: Iterable[tuple[StoredValue, bytes]]) -> Iterator[Call[int]]:
-    """Yield the calls that replace documents that did not change since. The result of each is how many were replaced."""
+def rewrite_documents(
+    keys: DocumentKeys | CheckpointKeys, changes: Iterable[tuple[StoredValue, bytes]]
+) -> Iterator[Call[int]]:
+    """Yield the calls that replace documents, or values of a thread, that did not change since.
+
+    The result of each is how many were replaced.
+    """
     for rest in parts_of(changes):
-        yield invoke(script("documents/rewrite"), keys, int, rest=rest)
+        yield invoke(script("documents/rewrite"), keys, int, rest=rest, other_keys={"documents": _hash_of(keys)})
+
+
+def renewed_shared(chain: RenewingChain, scope: str, stored: StoredValue) -> bytes:
+    """Return a value of a shared scope with the present codecs and the current key."""
+    plain = decoded_shared(chain, scope, stored.place, stored.value)
+    return chain.chosen(stored.value, encoded_shared(chain, scope, stored.place, plain))
+
+
+def rewrite_shared(keys: SharedKeys, changes: Iterable[tuple[StoredValue, bytes]]) -> Iterator[Call[int]]:
+    """Yield the calls that replace values which did not change since. The result of each is how many were replaced."""
+    for rest in parts_of(changes):
+        yield invoke(script("shared/rewrite"), keys, int, rest=rest)

@@ -18,7 +18,7 @@ from ..protocol.encoding import decoded_field, encoded_fields, encoded_reason, e
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
-from .guarded_write import guarded_write, new_rev
+from .guarded_write import expected_argument, guarded_write, new_rev
 from .index_entries import RECORD_FIELDS
 from .leases import read_lease
 from .option_fields import StoredOptions, new_session_fields, option_merges
@@ -289,17 +289,19 @@ class Deletion(NamedTuple):
     """open: the session must end first. parent: `members` must be deleted first. kept: it moved on or is in use."""
     number: str
     members: Members
-    has_ledger: bool = False
-    """True if a deleted session leaves a ledger, which must be removed."""
+    has_rest: bool = False
+    """True if a deleted session leaves a ledger or parts, which must be removed."""
 
 
-def delete(keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None) -> Call[Deletion]:
+def delete(
+    keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None, *, expected_rev: int | None = None
+) -> Call[Deletion]:
     """Delete a session. With the time of its last update it is deleted only if nothing happened since."""
 
     def read(reply: list[bytes]) -> Deletion:
         outcome, number, *rest = reply
         if outcome == b"deleted":
-            return Deletion("deleted", number.decode(), [], has_ledger=bool(rest))
+            return Deletion("deleted", number.decode(), [], has_rest=bool(rest))
         return Deletion(outcome.decode(), number.decode(), read_members(rest))  # type: ignore[arg-type]
 
     call = invoke(
@@ -309,6 +311,7 @@ def delete(keys: SessionKeys, incarnation: str, lease: str, updated_us: int | No
         incarnation=incarnation,
         lease=lease,
         updated_us="" if updated_us is None else updated_us,
+        expected_rev=expected_argument(expected_rev),
     )
     call.idempotent = bool(incarnation)  # repeated by ID alone, it could delete a session that was created since
     return call

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 
 from ..._durations import whole
 from ...bounds import StorageBounds
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.chain import is_encoded
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
+from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev, result_number
@@ -95,3 +98,21 @@ def add(
         amount=whole(amount, "amount", minimum=-(2**53)),
         bounds=bounds_argument(bounds),
     )
+
+
+def state_check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
+    """Return what the stored value must be: the encoded value as it was read, if it stands for the wanted one."""
+    if stored is None or not is_encoded(stored):
+        return wanted
+    found = from_json(decoded_field(keys, f"state.{name}", stored))
+    is_same = json.dumps(found, sort_keys=True) == json.dumps(from_json(wanted), sort_keys=True)
+    return stored if is_same else wanted
+
+
+def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, bytes]]:
+    """Read values of the state as they are stored, by name."""
+
+    def read(reply: list[bytes | None]) -> dict[str, bytes]:
+        return {name: value for name, value in zip(names, reply, strict=True) if value is not None}
+
+    return Call(("HMGET", keys.session, *[state_field("state.", name) for name in names]), keys, read, writes=False)

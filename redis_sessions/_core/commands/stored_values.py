@@ -16,7 +16,7 @@ from .trees import Member, parse_member
 
 NO_SESSION = "-"
 """Stands for the incarnation where there is none: no session has it."""
-_PARTS = ("session", "messages", "ledger")
+_PARTS = ("session", "messages", "ledger", "parts", "part_names")
 """The keys of a session, which are moved together."""
 Replacement = tuple[bytes, bytes, bytes]
 """The place ('.<field>' or '#<index in the list>'), the present value, and the new value (b'' to remove it)."""
@@ -29,17 +29,24 @@ def replace_in_worker_record(keys: WorkerKeys, id: bytes, old: bytes, new: bytes
 
 
 def replace_values(
-    keys: SessionKeys, values: Sequence[Replacement], *, aside: str | None = None, keep_ms: int = 0
+    keys: SessionKeys,
+    values: Sequence[Replacement],
+    *,
+    aside: str | None = None,
+    keep_ms: int = 0,
+    in_parts: bool = False,
 ) -> Call[bool]:
     """Replace stored values of a session, if none of them changed since they were read.
 
     Args:
         values: the values, with their places.
         aside: the key of a hash that keeps the present values for `keep_ms`.
+        in_parts: the values are fields of the parts of the session.
 
     The result is False when a value changed. Then nothing was written.
     """
-    return _replace(keys, {"aside": keys.session if aside is None else aside}, keep_ms, values)
+    other_keys = {"aside": keys.session if aside is None else aside}
+    return _replace(keys, {**other_keys, "session": keys.parts} if in_parts else other_keys, keep_ms, values)
 
 
 def _replace(

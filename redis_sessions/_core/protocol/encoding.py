@@ -216,20 +216,49 @@ def check_codecs(chain: Chain | None, id: str, value: bytes) -> None:
 
 def encoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it is stored."""
-    if chain is not None and "documents" in chain.kinds:
-        return chain.encode(data, "", f"document {category}\0{field}")
-    return PLAIN_HEAD + data if data[:1] == MARK else data
+    return _encoded_value(chain, "documents", "", f"document {category}\0{field}", data)
 
 
 def decoded_document(chain: Chain | None, category: str, field: str, data: bytes) -> bytes:
     """Return a document as it was given. Raises CodecMissing, DecryptionError, and ValueError for a damaged document."""
-    name, context = f"{category}/{field}", f"document {category}\0{field}"
+    return _decoded_value(chain, "", f"document {category}\0{field}", data, f"{category}/{field}")
+
+
+def encoded_shared(chain: Chain | None, scope: str, name: str, data: bytes) -> bytes:
+    """Return a value of a shared scope as it is stored. A whole number stays plain, so that scripts can add to it."""
+    if _INTEGER.fullmatch(data):
+        return data
+    return _encoded_value(chain, "state", "", f"shared {scope}\0{name}", data)
+
+
+def decoded_shared(chain: Chain | None, scope: str, name: str, data: bytes) -> bytes:
+    """Return a value of a shared scope as it was given. Raises what `decoded_document` raises."""
+    return _decoded_value(chain, "", f"shared {scope}\0{name}", data, f"{scope}/{name}")
+
+
+def encoded_checkpoint(chain: Chain | None, thread: str, context: str, data: bytes) -> bytes:
+    """Return a part of a checkpoint, a blob or a pending write as it is stored. `context` names its place in the thread."""
+    return _encoded_value(chain, "checkpoints", thread, context, data)
+
+
+def decoded_checkpoint(chain: Chain | None, thread: str, context: str, data: bytes) -> bytes:
+    """Return a part of a checkpoint as it was given. Raises CodecMissing, DecryptionError, and ValueError for damage."""
+    return _decoded_value(chain, thread, context, data, thread)
+
+
+def _encoded_value(chain: Chain | None, kind: Encodable, owner: str, context: str, data: bytes) -> bytes:
+    if chain is not None and kind in chain.kinds:
+        return chain.encode(data, owner, context)
+    return PLAIN_HEAD + data if data[:1] == MARK else data
+
+
+def _decoded_value(chain: Chain | None, owner: str, context: str, data: bytes, name: str) -> bytes:
     letters, place, data = _split(chain, name, context, data)
     if not letters:
         return data
     assert chain is not None
     try:
-        return chain.decode(letters, place, data, "", context)
+        return chain.decode(letters, place, data, owner, context)
     except TagMismatch:
-        detail = "the document belongs elsewhere, was changed, or has another key"
+        detail = f"the {context.partition(' ')[0]} belongs elsewhere, was changed, or has another key"
         raise DecryptionError(session_id=name, detail=detail) from None

@@ -4,6 +4,8 @@
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
     <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
     <namespace>:{<tag>}:ledger:<id>       hash     what its loops recorded: events and turns in pages, steps, configurations
+    <namespace>:{<tag>}:parts:<id>        hash     its parts: records, messages, IDs of messages
+    <namespace>:{<tag>}:part_names:<id>   zset     the names of its parts
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
@@ -14,21 +16,35 @@
     <namespace>:{<tag>}:bound:<agent>     string   how much may run at once
     <namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>
                                           hash     a session that is being imported
+    <namespace>:{<tag>}:import-parts:<nonce>:<id>, import-part_names:<nonce>:<id>
+                                          hash     its parts
     <namespace>:{<tag>}:import:<nonce>    string   the outcome of that import
     <namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>
                                           hash     a damaged session, as it was stored
+    <namespace>:{<tag>}:quarantine-parts:<ms>:<id>, quarantine-part_names:<ms>:<id>
+                                          hash     its parts
     <namespace>:{<tag>}:quarantine-values:<ms>:<id>
                                           hash     damaged values of a session, or members of a queue, by their places
     <namespace>:{<tag>}:quarantine-key:<ms>:<id>
                                           any      a zset of a queue or an index, or a channel, of another type
     <namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>
                                           zset     sessions by time, the index is all, user, agent, label or tag
+    <namespace>:{<tag>}:shared:<scope>    hash     values of a shared scope by name (JSON)
+    <namespace>:{<tag>}:shared-log:<scope>
+                                          hash     its totals, and the results of its last operations
+    <namespace>:{shared}:names            zset     shared scopes, by name
+    <namespace>:{shared}:registered       zset     shared scopes by the time at which a process registered them
+    <namespace>:{<tag>}:checkpoints:<thread>
+                                          hash     checkpoints, blobs and pending writes of a thread, with counts of their names
+    <namespace>:{<tag>}:checkpoint-names:<thread>
+                                          zset     names of the checkpoints and pending writes, in order
     <namespace>:{quarantine}:keys         zset     keys of the quarantine by the time at which they were made
     <namespace>:{workers}:heard_at        zset     workers by the time at which they were heard last
     <namespace>:{workers}:records         hash     the record of each of them (JSON)
     <namespace>:index:leases              zset     sessions whose leases are held, by deadline (advisory)
     <namespace>:index:agents              zset     agents that have runs
     <namespace>:index:documents           zset     categories that hold documents
+    <namespace>:index:threads             zset     threads that have checkpoints
     <namespace>:index:pruned              string   pruning ran within its cooldown
     <namespace>:documents:<category>      hash     documents by name and extension, no TTL
     <namespace>:wake:<process>            channel  on which a process hears notifications
@@ -47,6 +63,7 @@ from ...errors import InvalidInput
 from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
+from .shared_keys import ScopeIndexKeys, SharedKeys
 
 SCHEMA_VERSION = "7"
 SHARDS = 16
@@ -68,6 +85,8 @@ class SessionKeys:
         "ledger",
         "messages",
         "origins",
+        "part_names",
+        "parts",
         "session",
         "tag",
     )
@@ -79,6 +98,8 @@ class SessionKeys:
         self.session = f"{self._prefix}session:{id}"
         self.messages = f"{self._prefix}messages:{id}"
         self.ledger = f"{self._prefix}ledger:{id}"
+        self.parts = f"{self._prefix}parts:{id}"
+        self.part_names = f"{self._prefix}part_names:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
         self.origins: tuple[Origin, ...] | None = None
@@ -132,6 +153,8 @@ class StagedKeys(NamedTuple):
     fields: str
     elements: str
     ledger: str
+    parts: str
+    part_names: str
 
 
 class ImportKeys(NamedTuple):
@@ -158,6 +181,8 @@ class QuarantineKeys(NamedTuple):
     session: str
     messages: str
     ledger: str
+    parts: str
+    part_names: str
     values: str
     key: str
 
@@ -168,6 +193,15 @@ class DocumentKeys(NamedTuple):
     id: str
     tag: str
     documents: str
+
+
+class CheckpointKeys(NamedTuple):
+    """The keys of a thread's checkpoints."""
+
+    id: str
+    tag: str
+    values: str
+    names: str
 
 
 class EntryKeys(NamedTuple):
@@ -192,6 +226,9 @@ AnyKeys: TypeAlias = (
     | IndexKeys
     | EntryKeys
     | DocumentKeys
+    | SharedKeys
+    | ScopeIndexKeys
+    | CheckpointKeys
 )
 
 
@@ -220,7 +257,7 @@ def channel_keys(namespace: str, channel: str) -> ChannelKeys:
 def staged_keys(namespace: str, id: str, nonce: str) -> StagedKeys:
     """Return the keys where the import under a nonce stages a session."""
     tag = hash_tag(id)
-    kinds = ("import-session", "import-messages", "import-ledger")
+    kinds = ("import-session", "import-messages", "import-ledger", "import-parts", "import-part_names")
     return StagedKeys(id, tag, *[f"{namespace}:{{{tag}}}:{kind}:{nonce}:{id}" for kind in kinds])
 
 
@@ -269,7 +306,7 @@ def entry_keys(namespace: str, index: str, kind: str, value: str, tag: str = "")
 
 
 def index_keys(namespace: str, name: str) -> IndexKeys:
-    """Return the key of an index of the namespace: leases, agents, documents or pruned."""
+    """Return the key of an index of the namespace: leases, agents, documents, threads or pruned."""
     key = f"{namespace}:index:{name}"
     return IndexKeys(name, key, key)
 
@@ -278,6 +315,13 @@ def document_keys(namespace: str, category: str) -> DocumentKeys:
     """Return the key of a category of documents. Raises InvalidInput for a bad category."""
     key = f"{namespace}:documents:{check_category(category)}"
     return DocumentKeys(category, key, key)
+
+
+def checkpoint_keys(namespace: str, thread: str) -> CheckpointKeys:
+    """Return the keys of a thread's checkpoints. Raises InvalidInput for a bad thread."""
+    tag = hash_tag(check_id(thread, "thread"))
+    prefix = f"{namespace}:{{{tag}}}"
+    return CheckpointKeys(thread, tag, f"{prefix}:checkpoints:{thread}", f"{prefix}:checkpoint-names:{thread}")
 
 
 def meta_key(namespace: str) -> str:
@@ -295,7 +339,7 @@ def key_patterns(namespace: str) -> list[str]:
 
     The names of indexes are exact, because `acme:index` can be a namespace, too.
     """
-    indexes = [f"{namespace}:index:{name}" for name in ("leases", "agents", "documents", "pruned")]
+    indexes = [f"{namespace}:index:{name}" for name in ("leases", "agents", "documents", "threads", "pruned")]
     return [f"{namespace}:{{*", f"{namespace}:documents:*", *indexes, meta_key(namespace)]
 
 
@@ -317,6 +361,20 @@ def every_document(namespace: str) -> str:
 def every_messages(namespace: str) -> str:
     """Return the pattern that the keys of all lists of messages match, for SCAN."""
     return f"{namespace}:{{*}}:messages:*"
+
+
+def every_thread(namespace: str) -> str:
+    """Return the pattern that the keys of all threads match, for SCAN."""
+    return f"{namespace}:{{*}}:checkpoints:*"
+
+
+def thread_of(namespace: str, key: bytes) -> CheckpointKeys | None:
+    """Return the keys of a thread from the key of its values, or None when `checkpoint_keys` does not make that key."""
+    try:
+        found = checkpoint_keys(namespace, key.decode(errors="replace").partition("}:checkpoints:")[2])
+    except InvalidInput:
+        return None
+    return found if found.values.encode() == key else None
 
 
 def every_channel(namespace: str) -> str:

@@ -181,6 +181,29 @@ SCHEMA: dict[str, Record] = {
             ("usage", "text", "a usage record; the rest of this one"),
         ),
     ),
+    "part": Record(
+        "part.<name>",
+        _words(
+            ("number", "number", "of the part, from 1, which names its fields"),
+            ("first_seq", "number", "seq of the first message, `last_seq` plus 1 when there is none"),
+            ("last_seq", "number", "seq of the last message"),
+            ("bytes", "number", "bytes of its messages, as stored"),
+            ("created_ms", "number", "ms since the epoch"),
+            ("updated_ms", "number", "ms since the epoch"),
+        ),
+        "of the parts of a session",
+    ),
+    "part_totals": Record(
+        "totals",
+        _words(
+            ("numbers", "number", "parts that were ever made"),
+            ("parts", "number", ""),
+            ("messages", "number", "messages of all parts"),
+            ("bytes", "number", "bytes of these messages, as stored"),
+            ("ids", "number", "IDs of messages of the session itself"),
+        ),
+        "of the parts of a session",
+    ),
     "inbox": Record(
         "inbox",
         _words(

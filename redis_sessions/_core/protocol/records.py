@@ -221,6 +221,39 @@ class LoopRecord(NamedTuple):
         return cls(status, created, started, finished, int(events), int(turns), int(steps), usage)
 
 
+class PartRecord(NamedTuple):
+    """A part of a session."""
+
+    number: int
+    first_seq: int
+    last_seq: int
+    bytes: int
+    created_ms: int
+    updated_ms: int
+
+    @classmethod
+    def parse(cls, text: bytes) -> PartRecord:
+        """Read the record. Raises ValueError when it is damaged."""
+        number, first_seq, last_seq, size, created_ms, updated_ms = map(int, text.split())
+        return cls(number, first_seq, last_seq, size, created_ms, updated_ms)
+
+
+class PartTotals(NamedTuple):
+    """All parts of a session."""
+
+    numbers: int
+    parts: int
+    messages: int
+    bytes: int
+    ids: int
+
+    @classmethod
+    def parse(cls, text: bytes) -> PartTotals:
+        """Read the record. Raises ValueError when it is damaged."""
+        numbers, parts, messages, size, ids = map(int, text.split())
+        return cls(numbers, parts, messages, size, ids)
+
+
 class StatusChange(NamedTuple):
     """One change of a session's status."""
 

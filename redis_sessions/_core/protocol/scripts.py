@@ -20,9 +20,12 @@ from typing import Literal
 from .minify import minify
 
 IndexEffect = Literal["none", "touches", "may_end", "may_relist"]
-HINT_SCRIPTS = ("indexes/put_entries", "indexes/raise_entries")
+HINT_SCRIPTS = ("indexes/put_entries", "indexes/raise_entries", "shared/register")
 """The scripts of hints. A client loads them before any other script, so a server that knows a write knows its hints."""
-CREATING_SCRIPTS = ("messages/append", "messages/edit", "inbox/send", "state/patch", "state/add", "leases/acquire")
+CREATING_SCRIPTS = (
+    "messages/append", "messages/append_new", "messages/edit", "inbox/send", "state/patch", "state/add", "leases/acquire",
+    "parts/append", "parts/put",
+)  # fmt: skip
 """The scripts that a handle of `ensure` sends in a variant that creates the session first."""
 _FAST_SCRIPTS = ("messages/append",)
 """Scripts that run for most calls, so that their speed counts more than their size."""

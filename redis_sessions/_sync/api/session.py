@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
-from ..._core.commands import edits, forks, inbox, messages, sessions, watch_progress
+from ..._core.commands import forks, inbox, messages, sessions, watch_progress
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
+from ..._core.commands.shared import changes
 from ..._core.commands.storage_bounds import check_fields
 from ..._core.commands.watch_progress import WatchProgress
 from ..._core.protocol.encoding import copy_origins, encoded_origins
@@ -36,6 +37,7 @@ from .session_children import SessionChildren
 from .session_edits import SessionEdits
 from .session_loops import SessionLoops
 from .session_messages import SessionMessages
+from .session_parts import SessionParts
 from .session_status import SessionStatus
 
 T = TypeVar("T")
@@ -43,7 +45,14 @@ _MAY_OPEN_TURN = {"answered_by", "max_turns", "max_entries", "max_duration", "li
 """A patch of these may let a worker claim a turn."""
 
 
-class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, SessionStatus):
+class Session(
+    SessionMessages,
+    SessionEdits,
+    SessionParts,
+    SessionChildren,
+    SessionLoops,
+    SessionStatus,
+):
     """A handle on one session, by its ID. A handle costs no round trip.
 
     A handle from `create` or `open` knows the incarnation of the session. A handle from `session(id)` learns it with the first
@@ -82,6 +91,8 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         if_state: Mapping[str, Any] | None = None,
         usage: Any = None,
         request_turn: bool = False,
+        shared: Mapping[str, Mapping[str, Any]] | None = None,
+        remove_shared: Mapping[str, Sequence[str]] | None = None,
     ) -> AppendResult:
         """Append messages in order: all or none, and exactly once for a `batch_id`.
 
@@ -101,6 +112,10 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
                 message of the batch, instead of the estimate.
             if_state: refuse the append unless the state has these values. None for a name that the state must not have.
+            shared: values to set in shared scopes, by scope and name. See `cache.shared`. The session keeps them with the
+                messages, in the same step. Then each scope takes its values once and in order, by a second round trip. If this
+                process dies before, the next `load`, or append with `shared`, applies them.
+            remove_shared: names to remove from shared scopes, by scope.
 
         Returns:
             The place of the batch, and the state of the session after it.
@@ -114,16 +129,23 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             LimitExceeded, MessageTooLarge: a limit of the session refuses the batch.
             SessionRegressed: a failover lost messages that this handle was told.
             OutcomeUnknown: no answer came within `retry_for`. The error has the batch ID, with which the append can be repeated.
+            BoundExceeded: the state, or a shared scope, would exceed a bound. For a scope the messages are stored, and the
+                values that the scope refused are dropped.
             InvalidInput: a message is not valid.
 
-        Cost: one round trip, atomic. It does not grow with the length of the session.
+        Cost: one round trip, atomic. It does not grow with the length of the session. With `shared` two round trips, in a
+        cluster one more for each further node.
         """
+        has_state = state is not None or bool(remove_state) or if_state is not None
         if request_turn:
-            if state is not None or remove_state or if_state is not None:
+            if has_state or shared or remove_shared:
                 raise InvalidInput(name="request_turn", detail="and changes of the state exclude each other")
             return self._append_and_request_turn(batch, batch_id, expected_rev, usage)
-        if state is not None or remove_state or if_state is not None:
-            return self._append_with_state(batch, batch_id, expected_rev, state, remove_state, if_state, usage)
+        if has_state or shared or remove_shared:
+            changed = changes(shared or {}, remove_shared or {}, self._context.bounds, self._context.chain)
+            return self._append_with_state(
+                batch, batch_id, expected_rev, state, remove_state, if_state, usage, changed
+            )  # fmt: skip
         call = messages.append(
             self._keys,
             *self._writer(),
@@ -159,29 +181,6 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
             return self._run(inbox.append_and_request_turn(append, agent, queue))
 
         result, self._incarnation = queues.send(self._keys, attempt)
-        self._seen = max(self._seen, result.last_seq)
-        return result
-
-    def _append_with_state(
-        self,
-        batch: tuple[MessageLike, ...],
-        batch_id: str | None,
-        expected_rev: int | None,
-        state: Mapping[str, Any] | None,
-        remove_state: Sequence[str],
-        if_state: Mapping[str, Any] | None,
-        usage: Any,
-    ) -> AppendResult:
-        stored = None
-        if if_state and self._context.chain is not None:  # no script can compare what is encoded
-            self._keys.origins = self._run(forks.origins_of(self._keys))
-            stored = self._run(edits.stored_state(self._keys, list(if_state)))
-        call = edits.edit(
-            self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
-            stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
-            bounds=self._context.bounds,
-        )  # fmt: skip
-        result, self._incarnation = self._run(call)
         self._seen = max(self._seen, result.last_seq)
         return result
 
@@ -442,16 +441,28 @@ class Session(SessionMessages, SessionEdits, SessionChildren, SessionLoops, Sess
         """
         return self._executor.run(sessions.touch(self._keys, self._incarnation, ttl))
 
-    def delete(self) -> bool:
+    def delete(self, *, expected_rev: int | None = None) -> bool:
         """Delete the session with everything it owns, and all sessions below it. Return whether it existed.
 
         A session of a tree is cancelled first, so that from then on no session below it writes.
+
+        Args:
+            expected_rev: delete the session only if it has this revision. A session of a tree is compared in the step that
+                cancels it. A session that ended before is compared again when the sessions below it are gone.
+
+        Raises:
+            RevisionConflict: the session has another revision. It stays.
+            SessionReplaced: another session has the ID by now. It stays.
+            SessionDamaged: the revision of a damaged session cannot be read. Delete it without `expected_rev`.
+            OutcomeUnknown: no answer came. A handle of `create` or `open` repeats the call, and one made by ID alone does not.
+
+        A repeated call whose first attempt deleted the session returns False, and deletes nothing else.
 
         Cost: one round trip for a session without a tree, three for a child without children. Otherwise at most six, and one for
         each 400 sessions below it.
         """
         try:
-            existed = deleter.delete_session(self._context, self._keys, *self._writer())
+            existed = deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)
         except LeaseLost:
             self._mark_lease_lost()
             raise

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..._core.commands import edits
+from ..._core.commands import edits, forks, outbox
+from ..._core.commands import state as state_calls
 from ..._core.commands.messages import MessageLike
+from ..._core.commands.outbox import Waiting
+from ..._core.commands.shared import ScopeChange
 from ..._core.protocol.ids import operation_id_of
 from ..._durations import whole
 from ...errors import EditConflict, InvalidInput, OutcomeUnknown
@@ -63,7 +66,12 @@ class SessionEdits(SessionBase):
         return (self._run(call))[0].rev
 
     def pop(
-        self, *, group: bool = False, batch_id: str | None = None, expected_rev: int | None = None
+        self,
+        *,
+        group: bool = False,
+        newest: Message | None = None,
+        batch_id: str | None = None,
+        expected_rev: int | None = None,
     ) -> list[Message]:
         """Remove the newest message, or the newest group, and return what was removed.
 
@@ -71,7 +79,10 @@ class SessionEdits(SessionBase):
 
         Args:
             group: remove the newest tool call with its results, or the newest message if it belongs to no call.
-            batch_id: makes the removal happen once. A repeated call removes nothing and returns [].
+            newest: the newest message, if the caller knows its seq and its batch ID. If it is still the newest one, it is
+                removed without a read.
+            batch_id: makes the removal happen once. A repeated call removes nothing and returns [], or `newest` if the first
+                one removed that message.
             expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
@@ -80,13 +91,18 @@ class SessionEdits(SessionBase):
         Raises:
             EditConflict: other messages came, in each attempt of `retry_for` seconds.
 
-        Cost: two round trips, two more for each time that another writer came between.
+        Cost: two round trips, two more for each time that another writer came between. One with `newest`.
         """
+        if group and newest is not None:
+            raise InvalidInput(name="newest", detail="and group exclude each other: a group is read first")
         batch = operation_id_of(batch_id)
         due = time.monotonic() + self._executor.retry_for
         while True:
-            page = read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
-            removed = page.messages
+            removed = [] if newest is None else [newest]
+            if newest is None:
+                page = read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
+                removed = page.messages
+            newest = None
             while group and removed and removed[0].continues_group:
                 older = read_page(
                     self._executor, self._keys, self._incarnation, limit=len(removed) * 2 + 2,
@@ -104,7 +120,7 @@ class SessionEdits(SessionBase):
                 batch_id=batch, expected_rev=expected_rev,
             )  # fmt: skip
             try:
-                result, _ = self._run(call)
+                result = (self._run(call)).result
             except EditConflict as problem:
                 if call.arguments["elapsed_ms"] != "":  # a repeated attempt: the first one may have removed the message
                     waited, detail = (
@@ -163,9 +179,42 @@ class SessionEdits(SessionBase):
             self._keys, *self._writer(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
-        result, self._incarnation = self._run(call)
-        self._seen = max(self._seen, result.last_seq)
+        return self._noted(self._run(call))
+
+    def _append_with_state(
+        self,
+        batch: tuple[MessageLike, ...],
+        batch_id: str | None,
+        expected_rev: int | None,
+        state: Mapping[str, Any] | None,
+        remove_state: Sequence[str],
+        if_state: Mapping[str, Any] | None,
+        usage: Any,
+        changed: list[ScopeChange],
+    ) -> AppendResult:
+        stored = None
+        if if_state and self._context.chain is not None:  # no script can compare what is encoded
+            self._keys.origins = self._run(forks.origins_of(self._keys))
+            stored = self._run(state_calls.stored_state(self._keys, list(if_state)))
+        call = edits.edit(
+            self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+            stored_state=stored, usage=usage, seen=self._seen, writes=outbox.pack(changed), batch_id=batch_id,
+            expected_rev=expected_rev, bounds=self._context.bounds,
+        )  # fmt: skip
+        scopes = self._context.scopes
+        call.hints = scopes.registrations([one.scope for one in changed], self.id)
+        edited = self._run(call)
+        result = self._noted(edited)
+        if changed:
+            own = Waiting(edited.incarnation, str(result.rev), [] if result.duplicate else changed)
+            scopes.apply_own(self._keys, own, edited.waiting, result.batch_id)
         return result
+
+    def _noted(self, edited: edits.Edited) -> AppendResult:
+        """Return the result of an edit. The handle takes note of its incarnation and its place."""
+        self._incarnation = edited.incarnation
+        self._seen = max(self._seen, edited.result.last_seq)
+        return edited.result
 
     def _replace_one(
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
@@ -285,6 +334,4 @@ class SessionEdits(SessionBase):
         call = edits.import_messages(
             self._keys, *self._writer(), list(batch), self._count, self._context.bounds, batch_id=batch_id
         )
-        result, self._incarnation = self._run(call)
-        self._seen = max(self._seen, result.last_seq)
-        return result
+        return self._noted(self._run(call))

@@ -120,7 +120,7 @@ class EntryRepair:
         update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
         gone = [one for one in listed if one not in current]
         return [
-            *([loops.extend_ledger(keys, state.ttl_ms)] if state.has_ledger and state.ttl_ms >= -1 else []),
+            *_extensions(keys, state),
             *index_entries.put(current, [update], state.ttl_ms, is_separate=self._is_separate, as_of_us=now_us),
             *index_entries.remove(gone, [keys.id], now_us, is_separate=self._is_separate),
         ]
@@ -162,6 +162,15 @@ def _state_of(values: Any, ttl_ms: Any) -> SessionIndexState | None:
         return index_entries.read_state(values, ttl_ms)
     except (ValueError, TypeError):
         return None
+
+
+def _extensions(keys: SessionKeys, state: SessionIndexState) -> list[Call[Any]]:
+    """Return the calls that let the ledger and the parts of a session live on with it."""
+    if state.ttl_ms < -1:
+        return []
+    names = [keys.ledger] if state.has_ledger else []
+    names += [keys.parts, keys.part_names] if state.has_parts else []
+    return [loops.extend(keys, name, state.ttl_ms) for name in names]
 
 
 def _is_listed_in(index: EntryKeys, namespace: str, keys: SessionKeys, state: SessionIndexState) -> bool:

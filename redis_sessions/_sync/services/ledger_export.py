@@ -26,12 +26,12 @@ def ledger_fields(
         for some in _all_fields(executor, keys, fields):
             yield some
     except SessionDamaged:
-        _check_present(executor, keys, incarnation)
+        check_present(executor, keys, incarnation)
         raise
-    _check_present(executor, keys, incarnation)
+    check_present(executor, keys, incarnation)
 
 
-def _check_present(executor: Executor, keys: SessionKeys, incarnation: str) -> None:
+def check_present(executor: Executor, keys: SessionKeys, incarnation: str) -> None:
     """Raise SessionNotFound for a session that is gone, and so its ledger, or that is another one."""
     if executor.run(sessions.incarnation_of(keys)) != incarnation:
         raise SessionNotFound(session_id=keys.id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..._core.commands import reencryption
+from ..._core.commands import checkpoint_records, reencryption, shared, stored_parts
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
-from ..._core.protocol.keys import DocumentKeys, SessionKeys
+from ..._core.protocol.keys import CheckpointKeys, DocumentKeys, SessionKeys
+from ..._core.protocol.shared_keys import SharedKeys
 from ...errors import (
     CodecMissing,
     DecryptionError,
@@ -20,6 +21,7 @@ from ...errors import (
     SessionReplaced,
 )
 from ...models.transfer import ReencryptResult
+from . import part_export
 from .context import CacheContext
 
 _PROBLEMS = (DecryptionError, CodecMissing, InvalidInput, InvalidState, SessionDamaged)
@@ -47,6 +49,7 @@ def reencrypt_session(context: CacheContext, keys: SessionKeys, incarnation: str
         raise SessionNotFound(session_id=keys.id)
     if incarnation and found != incarnation:
         raise SessionReplaced(session_id=keys.id)
+    context.scopes.apply_waiting(keys, found)
     try:
         keys.origins = executor.run(origins_of(keys))
     except ValueError as problem:
@@ -64,6 +67,34 @@ def reencrypt_session(context: CacheContext, keys: SessionKeys, incarnation: str
         fields = executor.run(call)
         members |= reencryption.member_ids(fields)
         replaced += _rewrite(context, keys, found, fields, members)
+    if b"has_parts" in names:
+        replaced += _rewrite_parts(context, keys, found)
+    return replaced
+
+
+def _rewrite_parts(context: CacheContext, keys: SessionKeys, incarnation: str) -> int:
+    executor, replaced = context.executor, 0
+    for part in part_export.stored_parts(executor, keys, incarnation):
+        first, size = part.record.first_seq, stored_parts.page_size(part.record)
+        while first <= part.record.last_seq:
+            seqs = range(first, min(first + size, part.record.last_seq + 1))
+            names = [f"message.{part.record.number} {seq}" for seq in seqs]
+            changes = []
+            values = executor.run(stored_parts.read_part_fields(keys, names))
+            keys.chain = checked_codecs(context).renewing()
+            for seq, value in zip(seqs, values, strict=True):
+                if value is None:
+                    continue  # it was cleared since
+                try:
+                    new = stored_parts.renewed_part_message(keys, part.name, seq, value)
+                except ValueError as problem:
+                    place = f"message with seq {seq} of part {part.name!r}"
+                    raise InvalidState(name=place, detail=f"the stored value is damaged: {problem}") from None
+                if new != value:
+                    changes.append((seq, value, new))
+            for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
+                replaced += executor.run(call)
+            first = seqs[-1] + 1
     return replaced
 
 
@@ -113,6 +144,50 @@ def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptR
                     value = reencryption.renewed_document(chain, keys.id, stored)
                 except (DecryptionError, CodecMissing, ValueError) as problem:
                     problems.append(f"document {stored.place!r}: {problem}")
+                    continue
+                if value != stored.value:
+                    changes.append((stored, value))
+            for rewrite in reencryption.rewrite_documents(keys, changes):
+                replaced += executor.run(rewrite)
+    except _PROBLEMS as problem:
+        return ReencryptResult(name, replaced, str(problem))
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+
+
+def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptResult:
+    """Return the outcome for a shared scope. A value that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"shared/{keys.id}"
+    replaced = 0
+    problems: list[str] = []
+    changes: list[tuple[StoredValue, bytes]] = []
+    for place, before in (context.executor.run(shared.stored_values(keys))).items():
+        stored = StoredValue(place.decode(), before)
+        try:
+            value = reencryption.renewed_shared(chain, keys.id, stored)
+        except (DecryptionError, CodecMissing, ValueError) as problem:
+            problems.append(f"value {stored.place!r}: {problem}")
+            continue
+        if value != before:
+            changes.append((stored, value))
+    for rewrite in reencryption.rewrite_shared(keys, changes):
+        replaced += context.executor.run(rewrite)
+    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+
+
+def reencrypt_thread(context: CacheContext, keys: CheckpointKeys) -> ReencryptResult:
+    """Return the outcome for the checkpoints of a thread. A value that cannot be decoded does not stop the others."""
+    chain, name = checked_codecs(context).renewing(), f"checkpoints/{keys.id}"
+    executor, replaced = context.executor, 0
+    problems: list[str] = []
+    try:
+        names = executor.run(reencryption.read_names(keys))
+        for call in reencryption.read_values(keys, [one for one in names if one[:2] in (b"b\n", b"c\n", b"w\n")]):
+            changes = []
+            for stored in executor.run(call):
+                try:
+                    value = checkpoint_records.renewed(chain, keys.id, *stored)
+                except (DecryptionError, CodecMissing, ValueError) as problem:
+                    problems.append(f"value {stored.place!r}: {problem}")
                     continue
                 if value != stored.value:
                     changes.append((stored, value))

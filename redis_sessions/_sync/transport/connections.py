@@ -89,11 +89,13 @@ class Subscription:
                 if reply[0] == b"message":
                     return bytes(reply[2])
                 is_asked = False
-        except (RedisError, OSError) as problem:
+        except (RedisError, OSError, ValueError) as problem:
+            if isinstance(problem, ValueError) and not self._is_closed:
+                raise
             raise ConnectionLost(str(problem) or type(problem).__name__) from problem
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. A thread that reads from it gets an error, from some parsers a ValueError."""
         self._is_closed = True
         self._connection.disconnect()
 
@@ -214,7 +216,7 @@ class NodeClient:
             self._waiting.discard(me)
             if self._waiting:
                 self._wake_one()
-        return connection if connection.is_connected else self._open(connection, due)
+        return connection if sockets.is_open(connection) else self._open(connection, due)
 
     def _take_free(self) -> ConnectionInterface | None:
         """Return an idle connection, or a new one that is not open yet. Return None if all are busy."""

@@ -319,7 +319,7 @@ class Executor:
     def _note_hints(self, hints: Sequence[Call[Any]], results: Sequence[Any]) -> None:
         """Have the sessions repaired whose hints did not work."""
         for hint, result in zip(hints, results, strict=True):
-            if result is not True and self.observer is not None:
+            if result is not True and hint.about and self.observer is not None:
                 self.observer.repair_later([hint.about])
 
     def _check_acks(self, call: Call[Any], reply: Any) -> None:

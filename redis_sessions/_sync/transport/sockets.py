@@ -42,9 +42,14 @@ def _fileno(connection: Any) -> int:
     return found.fileno() if isinstance(found, socket.socket) else -1  # a fake has another kind of socket
 
 
+def is_open(connection: Any) -> bool:
+    """Return whether a connection is open."""
+    return connection._sock is not None
+
+
 def limit(connection: Any, seconds: float) -> None:
     """Bound each send and each receive of a connection. A connection of fakeredis has no limits."""
     if seconds <= 0:
         raise TimeoutError("no reply before the time was over")
     if hasattr(connection._sock, "settimeout"):
-        connection.update_current_socket_timeout(seconds)
+        connection._sock.settimeout(seconds)

@@ -1,0 +1,63 @@
+"""The index of threads that have checkpoints. An entry is a hint: it is written before the thread, and checked by lists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..._core.commands import checkpoints
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import checkpoint_keys, index_keys
+from ..._durations import whole
+from ...models.pages import Page
+from ..transport.executor import Executor
+
+_REGISTERED_SECONDS = 3600.0
+"""The time for which a process relies on its registration of a thread."""
+_MAX_REMEMBERED = 10_000
+
+
+class ThreadIndex:
+    """The threads of one namespace. All event loops of a cache share what it remembers."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._index = index_keys(namespace, "threads")
+        self._registered: dict[str, float] = {}
+
+    def hints(self, thread: str) -> Sequence[Call[Any]]:
+        """Return the calls that must precede a write to a thread: its registration, once an hour for each process."""
+        if time.monotonic() - self._registered.get(thread, -_REGISTERED_SECONDS) < _REGISTERED_SECONDS:
+            return ()
+
+        def done() -> None:
+            if len(self._registered) >= _MAX_REMEMBERED:
+                self._registered.clear()
+            self._registered[thread] = time.monotonic()
+
+        return (checkpoints.register_thread(self._index, thread, done),)
+
+    async def remove(self, executor: Executor, threads: Sequence[str]) -> None:
+        """Take threads that do not exist out of the index. One that came to exist in the meantime is put back."""
+        for thread in threads:
+            self._registered.pop(thread, None)
+        await executor.run(checkpoints.unregister_threads(self._index, threads))
+        keys = [checkpoint_keys(self._namespace, thread) for thread in threads]
+        present = await executor.get_many([checkpoints.exists(one) for one in keys])
+        back = [thread for thread, is_there in zip(threads, present, strict=True) if is_there]
+        await executor.get_many([checkpoints.register_thread(self._index, thread, lambda: None) for thread in back])
+
+    async def page(self, executor: Executor, limit: int, cursor: str | None, labels: Sequence[str]) -> Page[str]:
+        """Return a page of threads that exist, ascending. With labels: those that have checkpoints with one of them."""
+        whole(limit, "limit", minimum=1, maximum=checkpoints.MAX_PAGE)
+        names = await executor.run(checkpoints.list_threads(self._index, cursor, limit))
+        keys = [checkpoint_keys(self._namespace, thread) for thread in names]
+        present = await executor.get_many([checkpoints.exists(one) for one in keys])
+        if gone := [thread for thread, is_there in zip(names, present, strict=True) if not is_there]:
+            await self.remove(executor, gone)
+        found = [one for one, is_there in zip(keys, present, strict=True) if is_there]
+        if labels:
+            counts = await executor.get_many([checkpoints.count_labels(one, labels) for one in found])
+            found = [one for one, count in zip(found, counts, strict=True) if count]
+        return Page([one.id for one in found], names[-1] if len(names) == limit else None)

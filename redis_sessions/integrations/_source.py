@@ -1,0 +1,56 @@
+"""The cache of an adapter for asyncio, of which there may be one object for each conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .. import AsyncSessionCache, InvalidInput
+
+MAX_BYTES = 64 * 1024 * 1024
+_BOUNDS = {"batch_messages": 100_000, "batch_bytes": MAX_BYTES}
+"""The bounds of a cache that an adapter makes: frameworks write whole transcripts at once."""
+_made: WeakKeyDictionary[Any, dict[str | None, AsyncSessionCache]] = WeakKeyDictionary()
+"""The caches for clients and caches that were given, so that all adapters over one of them share their connections."""
+
+
+class CacheSource:
+    """A cache from a URL, which the adapter closes, or over a cache or a client that is the caller's."""
+
+    def __init__(self, owner: str, *, url: str | None, cache: Any, client: Any, namespace: str | None) -> None:
+        """Take exactly one of a URL, a cache of either kind, and a redis-py client. Nothing is sent.
+
+        Raises:
+            InvalidInput: not exactly one of them is given, or it is not valid.
+        """
+        given = {"url": url, "cache": cache, "client": client}
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) != 1:
+            detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
+            raise InvalidInput(name="url", detail=detail)
+        self._owner = owner
+        self._is_own = url is not None
+        options: dict[str, Any] = {} if namespace is None else {"namespace": namespace}
+        if url is not None:
+            self._cache: AsyncSessionCache | None = AsyncSessionCache.from_url(url, bounds=_BOUNDS, **options)
+        elif isinstance(cache, AsyncSessionCache) and namespace in (None, cache.namespace):
+            self._cache = cache
+        else:
+            source = client if cache is None else cache
+            made = _made.setdefault(source, {})
+            if namespace not in made:
+                made[namespace] = AsyncSessionCache(source, **options, **({"bounds": _BOUNDS} if cache is None else {}))
+            self._cache = made[namespace]
+
+    @property
+    def cache(self) -> AsyncSessionCache:
+        """The cache. Raises RuntimeError after `close`."""
+        if self._cache is None:
+            raise RuntimeError(f"{self._owner} is closed")
+        return self._cache
+
+    async def close(self) -> None:
+        """Close the cache of a URL. A cache over what was given stays open."""
+        if self._is_own and self._cache is not None:
+            cache, self._cache = self._cache, None
+            await cache.close()

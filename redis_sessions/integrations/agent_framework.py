@@ -1,0 +1,161 @@
+"""The history provider of the Microsoft Agent Framework: `ChatAgent(..., context_providers=[RedisSessionsHistoryProvider(url=…)])`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from .. import AsyncSession, InvalidInput, RevisionConflict, SessionNotFound, compose_id
+from .._durations import Duration
+from ._repeats import Repeats, settled
+from ._shared import needs
+from ._source import MAX_BYTES, CacheSource
+
+with needs("agent-framework-core", "agent-framework"):
+    from agent_framework import HistoryProvider, Message
+    from agent_framework._sessions import filter_new_messages
+
+_MAX_UNSETTLED = 1000
+"""Sessions of which an object remembers writes whose outcome is not known."""
+
+
+class RedisSessionsHistoryProvider(HistoryProvider):
+    """A `HistoryProvider` that keeps each session's messages, once each, also when the whole transcript is sent again.
+
+    One object serves any number of sessions, event loops, tasks and threads.
+    """
+
+    DEFAULT_SOURCE_ID = "redis_sessions"
+
+    def __init__(
+        self,
+        source_id: str = DEFAULT_SOURCE_ID,
+        *,
+        url: str | None = None,
+        cache: Any = None,
+        client: Any = None,
+        namespace: str | None = None,
+        ttl: Duration | None = None,
+        max_messages: int | None = None,
+        tenant_id: str | None = None,
+        application_id: str | None = None,
+        agent_id: str | None = None,
+        load_messages: bool = True,
+        store_inputs: bool = True,
+        store_context_messages: bool = False,
+        store_context_from: set[str] | None = None,
+        store_outputs: bool = True,
+        **given: Any,
+    ) -> None:
+        """Make a provider. Nothing is sent yet.
+
+        Args:
+            source_id: the name of this provider. Providers with other names have other histories.
+            url: the server. See `SessionCache.from_url`. Give exactly one of `url`, `cache` and `client`.
+            cache: a cache, which stays open at `aclose`.
+            client: a client of redis-py, which stays open at `aclose`.
+            namespace: the namespace. Default: that of the cache, or "sessions".
+            ttl: the idle life of a history. Each write extends it. Default: no end.
+            max_messages: the newest messages that a history retains, 0 or more. 0 stores nothing. Default: all.
+            tenant_id: a part of the name of each history, such as a customer.
+            application_id: a part of the name of each history.
+            agent_id: a part of the name of each history.
+            load_messages: whether a run gets the history.
+            store_inputs: whether the input of a run is stored.
+            store_context_messages: whether messages of other providers are stored.
+            store_context_from: the providers whose messages are stored. Default: all others.
+            store_outputs: whether the answer of a run is stored.
+            **given: other arguments of `cache.create`, such as `user_id`.
+
+        Raises:
+            InvalidInput: an argument is not valid. It is a ValueError.
+        """
+        super().__init__(
+            source_id, load_messages=load_messages, store_inputs=store_inputs,
+            store_context_messages=store_context_messages, store_context_from=store_context_from,
+            store_outputs=store_outputs,
+        )  # fmt: skip
+        if max_messages is not None and (not isinstance(max_messages, int) or max_messages < 0):
+            raise InvalidInput(name="max_messages", detail=f"must be None or 0 or more, got {max_messages!r}")
+        scopes = {"tenant_id": tenant_id, "application_id": application_id, "agent_id": agent_id}
+        for name, value in scopes.items():
+            if value == "":
+                raise InvalidInput(name=name, detail="must be text of at least one character or None, got ''")
+        self.max_messages = max_messages
+        self._scope = tuple(value or "" for value in scopes.values()) if any(scopes.values()) else ()
+        self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
+        self._given: dict[str, Any] = {
+            "ttl": ttl, "max_messages": max_messages or None, "cap_policy": "oldest", "max_message_bytes": MAX_BYTES, **given
+        }  # fmt: skip
+        self._repeats: OrderedDict[str, Repeats] = OrderedDict()
+
+    async def get_messages(
+        self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Message]:
+        """Return the history of a session, oldest message first. Cost: one round trip for each 1,000 messages or 1 MiB."""
+        with suppress(SessionNotFound):
+            found = await self._source.cache.session(self._id(session_id)).history()
+            return [Message.from_dict(one.payload) for one in found]
+        return []
+
+    async def save_messages(
+        self,
+        session_id: str | None,
+        messages: Sequence[Message],
+        *,
+        state: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Append the messages that the history does not have yet, by the framework's own comparison.
+
+        Cost: two round trips, two more for each time that another writer came between. One more for each further 1,000 messages.
+        """
+        id, cache = self._id(session_id), self._source.cache
+        if not messages or self.max_messages == 0:
+            return
+        listed = list(messages)
+        repeats = self._repeats.pop(id, None) or Repeats()
+        session = cache.ensure(id, **self._given)
+        content = [message.to_dict() for message in listed]
+        try:
+            await settled(repeats.once(content, lambda batch_id: _save(session, listed, batch_id)))
+        except BaseException:
+            self._repeats[id] = repeats
+            while len(self._repeats) > _MAX_UNSETTLED:
+                self._repeats.popitem(last=False)
+            raise
+
+    async def clear(self, session_id: str | None) -> None:
+        """Remove all messages of a session. Cost: one round trip."""
+        with suppress(SessionNotFound):
+            await settled(self._source.cache.session(self._id(session_id)).clear())
+
+    async def aclose(self) -> None:
+        """Close the connections of a provider with a `url`, which cannot be used any more. Else do nothing."""
+        await self._source.close()
+
+    def _id(self, session_id: str | None) -> str:
+        if not session_id:
+            raise InvalidInput(name="session_id", detail=f"must be text of at least one character, got {session_id!r}")
+        return compose_id(*self._scope, self.source_id, session_id)
+
+
+async def _save(session: AsyncSession, messages: Sequence[Message], batch_id: str) -> None:
+    while True:
+        rev, existing = 0, list[Message]()
+        with suppress(SessionNotFound):
+            found = await session.load()
+            rev, existing = found.info.rev, [Message.from_dict(one.payload) for one in found.messages]
+        new = filter_new_messages(existing, messages)
+        if not new:
+            return
+        try:
+            await session.append(*[one.to_dict() for one in new], batch_id=batch_id, expected_rev=rev)
+        except RevisionConflict:
+            await asyncio.sleep(random.uniform(0, 0.01))
+            continue
+        return

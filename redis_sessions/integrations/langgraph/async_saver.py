@@ -1,0 +1,181 @@
+"""The asynchronous methods of the saver. `sync_saver.py` has the same methods for threads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from langgraph.checkpoint.base import Checkpoint as GraphCheckpoint
+
+from redis_sessions import AsyncCheckpoints, Checkpoint
+
+from .._shared import Caches
+from . import records
+from .records import MAX_THREADS, PAGE, Chain, DeltaHistory, Place
+
+
+class AsyncMethods(BaseCheckpointSaver[str]):
+    """The methods whose names begin with an a."""
+
+    _caches: Caches
+    _ttl: Any
+
+    def _async_thread(self, thread: str) -> AsyncCheckpoints:
+        return self._caches.asynchronous.checkpoints(thread, ttl=self._ttl)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint with its pending writes, or None. One round trip."""
+        place = Place.of(config)
+        found = await self._async_thread(place.thread).get(place.id, namespace=place.namespace or "")
+        return None if found is None else records.tuple_of(self.serde, place.thread_id, found)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield the checkpoints that match, newest first. Without a config those of all threads, thread by thread.
+
+        Cost: one round trip for each 50 checkpoints, or 1 MB. The filter is applied here.
+        """
+        left = limit
+        async for thread in self._async_threads(config):
+            asked = records.page_arguments(config, before)
+            cursor = None
+            while left is None or left > 0:
+                size = PAGE if left is None or filter else min(left, PAGE)
+                page = await self._async_thread(thread).page(size, cursor, **asked)
+                for found in records.matching(self.serde, page.items, filter, left):
+                    left = None if left is None else left - 1
+                    yield records.tuple_of(self.serde, records.thread_id_of(thread) or "", found)
+                cursor = page.cursor
+                if cursor is None:
+                    break
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: GraphCheckpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint with the new values of its channels. One round trip, atomic."""
+        arguments = records.put_arguments(self.serde, config, checkpoint, metadata, new_versions)
+        await self._async_thread(Place.of(config).thread).put(**arguments)
+        return records.config_after(config, checkpoint)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store pending writes of a task, each once. One round trip, atomic."""
+        place = Place.of(config)
+        found = records.writes_of(self.serde, writes, task_id, task_path)
+        await self._async_thread(place.thread).write(place.id or "", found, namespace=place.namespace or "")
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread with everything it has."""
+        await self._async_thread(records.thread_key(thread_id)).delete()
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints that some runs stored, with their pending writes. All threads of the namespace are looked at.
+
+        Values of a DeltaChannel that needed them are lost.
+        """
+        labels = records.labels_of(run_ids)
+        cursor = None
+        while labels:
+            page = await self._caches.asynchronous.threads(MAX_THREADS, cursor, labels=labels)
+            for thread in page.items:
+                await self._async_thread(thread).drop(labels=labels)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy all checkpoints of a thread with their pending writes to another thread. A call that broke off can be repeated."""
+        await self._async_thread(records.thread_key(source_thread_id)).copy(records.thread_key(target_thread_id))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Delete threads, or all but the newest checkpoint of each namespace.
+
+        Older checkpoints that the newest one needs for a DeltaChannel stay.
+
+        Args:
+            thread_ids: the threads.
+            strategy: "keep_latest" or "delete".
+        """
+        for thread in records.pruned_threads(thread_ids, strategy):
+            checkpoints = self._async_thread(thread)
+            if strategy == "delete":
+                await checkpoints.delete()
+                continue
+            needed = [
+                place for one in await checkpoints.namespaces() for place in await self._async_needed(checkpoints, one)
+            ]
+            await checkpoints.drop(keep=1, but=needed)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what the ancestors of a checkpoint wrote to some channels. One round trip for each 50 ancestors."""
+        place, history = Place.of(config), DeltaHistory(self.serde, channels)
+        checkpoints = self._async_thread(place.thread)
+        target = await checkpoints.get(place.id, namespace=place.namespace or "") if channels else None
+        if target is not None:
+            async for found in self._async_ancestors(checkpoints, target):
+                history.take(found)
+                if history.is_complete:
+                    break
+        return history.result()
+
+    async def _async_threads(self, config: RunnableConfig | None) -> AsyncIterator[str]:
+        if config is not None:
+            yield Place.of(config).thread
+            return
+        cursor = None
+        while True:
+            page = await self._caches.asynchronous.threads(MAX_THREADS, cursor)
+            for thread in page.items:
+                if records.thread_id_of(thread) is not None:
+                    yield thread
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def _async_needed(self, checkpoints: AsyncCheckpoints, namespace: str) -> Sequence[tuple[str, str]]:
+        """Return the older checkpoints that the newest one of a namespace needs for its DeltaChannels."""
+        newest = await checkpoints.get(namespace=namespace)
+        missing = set() if newest is None else records.delta_channels(self.serde, newest)
+        needed = []
+        if newest is not None and missing:
+            async for found in self._async_ancestors(checkpoints, newest):
+                needed.append((namespace, found.id))
+                missing -= set(found.blobs)
+                if not missing:
+                    break
+        return needed
+
+    async def _async_ancestors(self, checkpoints: AsyncCheckpoints, first: Checkpoint) -> AsyncIterator[Checkpoint]:
+        """Yield the ancestors of a checkpoint, the parent first."""
+        chain = Chain(first)
+        while chain.wanted is not None:
+            page = await checkpoints.page(PAGE, namespace=first.namespace, before=chain.child.id)
+            chain.learn(page.items)
+            if not chain.knows_next:
+                found = await checkpoints.get(chain.wanted, namespace=first.namespace)
+                chain.learn([] if found is None else [found])
+            if not chain.knows_next:
+                return
+            for ancestor in chain.known():
+                yield ancestor

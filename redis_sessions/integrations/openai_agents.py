@@ -1,0 +1,251 @@
+"""The session of the OpenAI Agents SDK: `Runner.run(agent, text, session=RedisSessionsSession(id, url=…))`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from .. import (
+    AppendResult,
+    AsyncSession,
+    AsyncSessionCache,
+    EditConflict,
+    InvalidState,
+    Message,
+    OutcomeUnknown,
+    RevisionConflict,
+    SessionNotFound,
+    SessionsError,
+    compose_id,
+)
+from .._durations import Duration
+from ._repeats import Repeats, settled
+from ._shared import needs
+from ._source import MAX_BYTES, CacheSource
+
+with needs("openai-agents", "openai-agents"):
+    from agents.memory.session import SessionABC
+    from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
+
+_KNOWN = 10
+"""Messages that an object knows after it added them, so that it removes them without a read."""
+
+
+class RedisSessionsSession(SessionABC):
+    """A `Session` of the OpenAI Agents SDK: the items of one conversation.
+
+    One object serves any number of event loops, tasks and threads. Each method is atomic, and a write happens once, however
+    often the library or the caller repeats it.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        url: str | None = None,
+        cache: Any = None,
+        client: Any = None,
+        namespace: str | None = None,
+        ttl: Duration | None = None,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        **given: Any,
+    ) -> None:
+        """Make a session. Nothing is sent yet. The first write creates the conversation.
+
+        Args:
+            session_id: the conversation, of any characters.
+            url: the server. See `SessionCache.from_url`. Give exactly one of `url`, `cache` and `client`.
+            cache: a cache, which stays open at `close`.
+            client: a client of redis-py, which stays open at `close`.
+            namespace: the deployment or tenant. Default: that of the cache, or "sessions".
+            ttl: the idle life of the conversation. Each write extends it. Default: no end.
+            session_settings: the settings of the SDK. `limit` is the default of `get_items`.
+            **given: other arguments of `cache.create`, such as `user_id`.
+
+        Raises:
+            InvalidInput: an argument is not valid.
+        """
+        self.session_id = session_id
+        self.session_settings = (
+            SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
+        )
+        self._id = compose_id(session_id)
+        self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
+        self._given: dict[str, Any] = {
+            "ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, **given
+        }  # fmt: skip
+        self._ensured: AsyncSession | None = None
+        self._repeats = Repeats()
+        self._known: list[Message] = []
+        self._unsettled: dict[str, Message | None] = {}
+
+    @classmethod
+    def from_url(cls, session_id: str, *, url: str, **options: Any) -> Self:
+        """Make a session for a URL. See `RedisSessionsSession`."""
+        return cls(session_id, url=url, **options)
+
+    async def get_items(self, limit: int | None = None, *, wrapper: Any = None) -> list[Any]:
+        """Return the newest items, oldest first.
+
+        Args:
+            limit: the number of items, none if it is 0 or less. Default: that of the session settings, else all.
+            wrapper: the run context, which has no effect.
+
+        Cost: one round trip for each 1,000 items or 1 MiB.
+        """
+        size = resolve_session_limit(limit, self.session_settings)
+        session = self._session
+        if size is not None and size <= 0:
+            return []
+        try:
+            found = await session.history(size, skip_damaged=True)
+        except SessionNotFound:
+            return []
+        return [message.payload for message in found]
+
+    async def add_items(self, items: list[Any], *, wrapper: Any = None) -> None:
+        """Append items, all or none. Cost: one round trip."""
+        session = self._session
+        if not items:
+            return
+        result = await self._write("add", items, lambda batch_id: session.append(*items, batch_id=batch_id))
+        self._known = _known(items, result)
+
+    async def pop_item(self, *, wrapper: Any = None) -> Any | None:
+        """Remove and return the newest item. None for a session without items. Of several callers each gets another item.
+
+        Cost: one round trip for an item that this object added last, else two. Two more for each time that another writer came
+        between.
+        """
+        cache = self._cache
+        return await settled(self._pop(cache.session(self._id)))
+
+    async def clear_session(self, *, wrapper: Any = None) -> None:
+        """Remove all items. Cost: one round trip."""
+        cache = self._cache
+        with suppress(SessionNotFound):
+            await settled(cache.session(self._id).clear())
+
+    async def ping(self) -> bool:
+        """Return whether the server answers."""
+        cache = self._cache
+        try:
+            await cache.ping()
+        except SessionsError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connections of a session with a `url`, which cannot be used any more. Else do nothing."""
+        await self._source.close()
+
+    @property
+    def _cache(self) -> AsyncSessionCache:
+        return self._source.cache
+
+    @property
+    def _session(self) -> AsyncSession:
+        """The handle whose first write creates the session."""
+        cache = self._cache
+        if self._ensured is None:
+            self._ensured = cache.ensure(self._id, **self._given)
+        return self._ensured
+
+    async def _write(
+        self, kind: str, items: Sequence[Any], write: Callable[[str], Awaitable[AppendResult]]
+    ) -> AppendResult:
+        return await settled(self._repeats.once((kind, list(items)), write))
+
+    async def _pop(self, session: AsyncSession) -> Any | None:
+        async def pop(batch_id: str) -> Any | None:
+            known = self._known
+            newest = self._unsettled.get(batch_id) or (known.pop() if known else None)
+            if newest is None:
+                newest = next(iter(await session.history(1, skip_damaged=True)), None)
+            try:
+                removed = await session.pop(newest=newest, batch_id=batch_id)
+            except OutcomeUnknown:
+                self._unsettled = {batch_id: newest}
+                raise
+            if removed != [newest]:
+                self._known = []
+            return removed[0].payload if removed else None
+
+        try:
+            return await self._repeats.once("pop", pop)
+        except SessionNotFound:
+            return None
+        except InvalidState:  # the newest messages are damaged
+            return await _pop_behind_damage(session)
+
+    # What follows is called by OpenAIResponsesCompactionSession and EncryptedSession, by these names.
+
+    async def _atomic_replace_items(self, items: list[Any]) -> bool:
+        """Replace all items in one step. Return False for a subclass, whose `add_items` may do more than this one."""
+        if type(self) is not RedisSessionsSession:
+            return False
+        session = self._session
+        result = await self._write("replace", items, lambda batch_id: session.replace(*items, batch_id=batch_id))
+        self._known = _known(items, result)
+        return True
+
+    async def _get_compaction_snapshot(
+        self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None
+    ) -> Any | None:
+        """Return the newest items, and a function that replaces the last of them if nothing changed since."""
+        if type(self) is not RedisSessionsSession:
+            return None
+        from agents.memory.session import _CompactionSnapshot
+
+        session = self._session
+        rev, found, count = 0, list[Message](), 0
+        with suppress(SessionNotFound):
+            info = await session.info()
+            rev, count = info.rev, info.count
+            found = await session.history(limit, skip_damaged=True)
+
+        async def replace_suffix(start: int, output: list[Any]) -> bool:
+            if not found[start:]:
+                return False
+            after_seq, kept = found[start].seq - 1, list[Any]()
+            if prune_prefix is not None:
+                before = [one.payload for one in await session.history(before_seq=after_seq + 1, skip_damaged=True)]
+                expired = next((at for at, item in enumerate(before) if not prune_prefix(item)), len(before))
+                after_seq, kept = (0, before[expired:]) if expired else (after_seq, kept)
+
+            def replace(batch_id: str) -> Awaitable[AppendResult]:
+                return session.replace(*kept, *output, after_seq=after_seq, expected_rev=rev, batch_id=batch_id)
+
+            try:
+                await self._write("suffix", [rev, start, *output], replace)
+            except (RevisionConflict, EditConflict):
+                return False
+            self._known = []
+            return True
+
+        return _CompactionSnapshot([one.payload for one in found], count <= len(found), replace_suffix)
+
+
+def _known(items: Sequence[Any], result: AppendResult) -> list[Message]:
+    """Return the last messages of a batch as they were stored, as far as they are plain JSON."""
+    known = list[Message]()
+    with suppress(TypeError, ValueError):
+        for seq, item in enumerate(items[-_KNOWN:], result.last_seq - len(items[-_KNOWN:]) + 1):
+            message = Message(payload=json.loads(json.dumps(item)))
+            message.seq, message.batch_id = seq, result.batch_id
+            known.append(message)
+    return known
+
+
+async def _pop_behind_damage(session: AsyncSession) -> Any | None:
+    """Remove the newest message that can be read, with the damaged ones behind it."""
+    while True:
+        rev = (await session.info()).rev
+        found = await session.history(1, skip_damaged=True)
+        try:
+            await session.replace(after_seq=found[0].seq - 1 if found else 0, expected_rev=rev)
+        except RevisionConflict:
+            continue
+        return found[0].payload if found else None
