@@ -215,9 +215,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """Return a handle whose first write creates the session, in the same script, if it does not exist. No round trip.
 
         `append`, `append_new`, `send`, `replace`, the lease, and writes of the state, the variables and parts create the session.
-        What is refused creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session that exists
-        stays as it is. The handle goes on when the session was deleted or expired: the next write creates a new one. It never
-        raises SessionReplaced and SessionRegressed.
+        What is refused creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session
+        that exists stays as it is. The handle goes on when the session was deleted or expired: the next write creates a new one.
+        It never raises SessionReplaced and SessionRegressed.
 
         Args:
             id: the ID of the session.
