@@ -251,25 +251,34 @@ def test_silent_stream_of_present_client_goes_on_after_its_ttl(cache: SessionCac
     asyncio.run(main())
 
 
-def test_event_between_replay_and_priming_is_replayed_to_next_connection(cache: SessionCache) -> None:
-    """The priming event of a resumed stream stands behind the replay, so that an event in between is not lost."""
+def test_event_during_replay_waits_for_live_stream(cache: SessionCache) -> None:
+    """An event that comes during a replay is stored when the transport has registered the stream, so it is not lost."""
 
     async def main() -> None:
         async with opened(cache=cache) as store:
             transport = StreamableHTTPServerTransport("client", event_store=store)
             first = await _store_as(transport, notification(1))
             await _store_as(transport, notification(2))
+            done = asyncio.Event()
 
-            async def resume() -> str:
+            async def resume() -> None:
                 assert await _replay_as(transport, first) == [notification(2)]
-                await asyncio.create_task(_store_as(transport, notification(3)))
-                primed = await transport._mint_priming_event("1", "2025-11-25")
-                assert primed is not None
-                return str(primed["id"])
+                await transport._mint_priming_event("1", "2025-11-25")
+                await asyncio.sleep(0.05)
+                assert not late.done()
+                transport._request_streams["1"] = None  # type: ignore[assignment]
+                await done.wait()
 
-            primed = await asyncio.create_task(resume())
-            assert primed not in (first, "")
-            assert await _replay_as(transport, primed) == [notification(3)]
+            resumed = asyncio.create_task(resume())
+            await asyncio.sleep(0)
+            late = asyncio.create_task(_store_as(transport, notification(3)))
+            event = await asyncio.wait_for(late, 4)
+            done.set()
+            await resumed
+            del transport._request_streams["1"]
+            assert await asyncio.create_task(_replay_as(transport, event)) == []
+            await asyncio.wait_for(_store_as(transport, notification(4)), 4)  # the client of the last replay is gone
+            assert await _replay_as(transport, event) == [notification(4)]
 
     asyncio.run(main())
 
