@@ -218,7 +218,11 @@ def test_write_that_is_repeated_after_an_unknown_outcome_happens_once(server: Se
         session = RedisSessionsSession("a", url=url, namespace=namespace)
         await session.add_items([user("0"), user("1")])
         losses.replies = 1.0
-        for write in (lambda: session.add_items([user("yes")]), session.pop_item, lambda: session.add_items([user("x")])):
+        for write in (
+            lambda: session.add_items([user("yes")]),
+            session.pop_item,
+            lambda: session.add_items([user("x")]),
+        ):
             with pytest.raises(OutcomeUnknown):
                 await write()
             losses.replies = 0.0
@@ -317,12 +321,16 @@ def test_killed_processes_lose_and_double_nothing(engine: str, engines: Engines,
     crew.run()
     session = RedisSessionsSession("a", url=url, namespace=namespace)
     found = [item["content"] for item in run(session.get_items)]
-    assert sorted(found) == sorted(f"{worker}.{number}" for worker in range(crew.workers) for number in range(crew.items))
+    assert sorted(found) == sorted(
+        f"{worker}.{number}" for worker in range(crew.workers) for number in range(crew.items)
+    )
     run(session.close)
 
 
 @pytest.mark.parametrize("engine", ["valkey-9"], indirect=True)
-def test_kill_within_a_replacement_leaves_the_old_or_the_new_items(engine: str, engines: Engines, namespace: str) -> None:
+def test_kill_within_a_replacement_leaves_the_old_or_the_new_items(
+    engine: str, engines: Engines, namespace: str
+) -> None:
     """A process that dies within a pop or a replacement leaves two, one or no items, and never a mixture."""
     url = engines.url(engine)
     Crew(pop_and_add, url, namespace).run()

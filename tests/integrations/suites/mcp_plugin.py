@@ -15,21 +15,12 @@ from typing import Any
 import anyio
 import pytest
 from mcp.server.streamable_http import EventMessage
-<<<<<<< HEAD
-
-from redis_sessions.integrations.mcp import RedisSessionsEventStore
-from tests.interaction.transports import _event_store, test_client_transport_http, test_hosting_resume
-from tests.shared import test_streamable_http
-
-URL = os.environ["REDIS_SESSIONS_SUITE_URL"]
-=======
 
 from redis_sessions.integrations.mcp import RedisSessionsEventStore
 from tests.interaction.transports import _event_store, test_client_transport_http, test_hosting_resume
 from tests.shared import test_streamable_http
 
 URL = os.environ["REDIS_SESSIONS_URL"]
->>>>>>> helper-d
 calls = 0
 
 
