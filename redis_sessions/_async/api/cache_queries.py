@@ -379,8 +379,8 @@ class AsyncCacheQueries:
             user_id: watch the sessions of this user (short: `user`).
             agent_id: watch the sessions of this agent (short: `agent`).
             tree: watch the session with this ID and all sessions below it.
-            after: where to begin, by session ID: a cursor, a seq, or a seq and a change. Sessions that are not named begin with what comes
-                from now on. Name sessions that were created while nothing watched with 0.
+            after: where to begin, by session ID: a cursor, a seq, or a seq and a change. Sessions that are not named begin with
+                what comes from now on. Name sessions that were created while nothing watched with 0.
             timeout: end the watch when nothing happens for this time. Default: never.
             heartbeat: yield a `heartbeat` event after each such time in which nothing happened, 0.1 s to a day. Default: none.
             stop: end the watch within 0.25 s after this event is set.
