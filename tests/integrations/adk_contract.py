@@ -182,7 +182,14 @@ async def initial_state_is_split_into_scopes(service: Any) -> None:
 @case()
 async def nested_state_is_kept(service: Any) -> None:
     """Values of the state may be any JSON."""
-    state = {"a": {"b": [1, 2.5, "x", None, True, {"c": []}]}, "e": "", "é ü": {}, "n": None, "user:a": [{}], "app:x": {"k": "v"}}
+    state = {
+        "a": {"b": [1, 2.5, "x", None, True, {"c": []}]},
+        "e": "",
+        "é ü": {},
+        "n": None,
+        "user:a": [{}],
+        "app:x": {"k": "v"},
+    }
     session = await create(service, state=state)
     assert (await get(service, session)).state == state
 
@@ -227,7 +234,9 @@ async def missing_session_is_none(service: Any) -> None:
 async def events_come_back_equal_and_in_order(service: Any) -> None:
     """Events come back as they were appended, in their order."""
     session = await create(service)
-    appended = [await service.append_event(session, event(str(number), timestamp=100.0 + number)) for number in range(7)]
+    appended = [
+        await service.append_event(session, event(str(number), timestamp=100.0 + number)) for number in range(7)
+    ]
     found = await get(service, session)
     assert found.events == appended
     assert [one.id for one in found.events] == [one.id for one in appended]
@@ -573,9 +582,13 @@ async def compaction_of_events_is_kept(service: Any) -> None:
     """An event that sums up others comes back with its compaction."""
     session = await create(service)
     compaction = EventCompaction(
-        start_timestamp=1.0, end_timestamp=2.0, compacted_content=types.Content(role="model", parts=[types.Part(text="s")])
+        start_timestamp=1.0,
+        end_timestamp=2.0,
+        compacted_content=types.Content(role="model", parts=[types.Part(text="s")]),
     )
-    await service.append_event(session, Event(author="user", invocation_id="i", actions=EventActions(compaction=compaction)))
+    await service.append_event(
+        session, Event(author="user", invocation_id="i", actions=EventActions(compaction=compaction))
+    )
     assert (await get(service, session)).events[0].actions.compaction == compaction
 
 
@@ -636,7 +649,12 @@ async def sessions_of_one_time_are_listed_by_names(service: Any) -> None:
     """Sessions with the same time are ordered by user and ID."""
     for user, id in (("b", "1"), ("a", "2"), ("a", "1"), ("c", "0")):
         await service.append_event(await create(service, user_id=user, session_id=id), event(timestamp=9.0))
-    assert [(one.user_id, one.id) for one in await listed(service, None)] == [("a", "1"), ("a", "2"), ("b", "1"), ("c", "0")]
+    assert [(one.user_id, one.id) for one in await listed(service, None)] == [
+        ("a", "1"),
+        ("a", "2"),
+        ("b", "1"),
+        ("c", "0"),
+    ]
 
 
 @case()
@@ -755,7 +773,9 @@ async def names_that_look_like_paths_are_other_names(service: Any) -> None:
 async def keys_of_any_characters_are_kept(service: Any) -> None:
     """Keys of the state may have any characters, in each scope."""
     state = {"": 1, "a b": 2, "ü": 3, "=": 4, "=YQ==": 5, "a\nb": 6, "a:b": 7, "x.y": 8, "app": 9, "temp": 10}
-    state |= {f"user:{key}": value for key, value in state.items()} | {f"app:{key}": value for key, value in state.items()}
+    state |= {f"user:{key}": value for key, value in state.items()} | {
+        f"app:{key}": value for key, value in state.items()
+    }
     session = await create(service, state=state)
     assert (await get(service, session)).state == state
     await service.append_event(session, change({"a\nb": 60, "user:=": 40}))

@@ -23,7 +23,9 @@ MakeService = Callable[[], Any]
 
 
 @pytest.fixture(params=[*REFERENCES, *ENGINES])
-def make_service(request: pytest.FixtureRequest, engines: Engines, namespace: str, tmp_path: Path) -> Iterator[MakeService]:
+def make_service(
+    request: pytest.FixtureRequest, engines: Engines, namespace: str, tmp_path: Path
+) -> Iterator[MakeService]:
     """Return a function that makes a service of each kind: those of the framework, and ours on each engine."""
     kind = str(request.param)
     if kind == "memory":

@@ -16,7 +16,7 @@ from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.genai import types
 
-from redis_sessions import InvalidInput, OutcomeUnknown, SessionCache
+from redis_sessions import InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions._async.services import shared_scopes
 from redis_sessions._async.transport import connections, tasks
 from redis_sessions.integrations.google_adk import RedisSessionsSessionService
@@ -167,7 +167,9 @@ def test_threads_with_loops_of_their_own_share_a_service(service: RedisSessionsS
     for thread in threads:
         thread.join()
     assert not problems
-    assert sorted(asyncio.run(texts(service))) == sorted(f"{worker}.{number}" for worker in range(5) for number in range(6))
+    assert sorted(asyncio.run(texts(service))) == sorted(
+        f"{worker}.{number}" for worker in range(5) for number in range(6)
+    )
 
 
 def test_each_call_may_have_an_event_loop_of_its_own(service: RedisSessionsSessionService) -> None:
@@ -190,9 +192,7 @@ def test_event_over_lossy_network_is_stored_once(server: Server, namespace: str)
 
     async def run(port: int) -> list[str]:
         there = RedisSessionsSessionService(server.url, namespace=namespace)
-        here = RedisSessionsSessionService(
-            f"redis://127.0.0.1:{port}", namespace=namespace, timeout=0.2, retry_for=0.2
-        )
+        here = RedisSessionsSessionService(f"redis://127.0.0.1:{port}", namespace=namespace, timeout=0.2, retry_for=0.2)
         session = await there.create_session(**NAMES)
         for number in range(40):
             one = event(str(number), {"n": number, "app:n": number})
@@ -200,10 +200,8 @@ def test_event_over_lossy_network_is_stored_once(server: Server, namespace: str)
                 try:
                     await here.append_event(session, one)
                     break
-                except OutcomeUnknown:
+                except (OutcomeUnknown, StoreUnavailable):
                     continue
-                except Exception as problem:
-                    assert "no node answers" in str(problem) or "StoreUnavailable" in type(problem).__name__, problem
         found = await there.get_session(**NAMES)
         assert found is not None
         assert found.state == {"n": 39, "app:n": 39}
@@ -221,6 +219,7 @@ def test_scopes_of_a_process_that_died_are_applied_by_the_next_read(
     service: RedisSessionsSessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a process dies after it stored an event and before its scopes were changed, the next read changes them."""
+
     class Died(BaseException):
         """Stands for the death of the process."""
 
@@ -264,7 +263,9 @@ def test_calls_take_few_round_trips(server: Server, namespace: str) -> None:
         costs[name] = 0
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(connections.NodeClient, "send", counted)
-            patch.setattr(tasks, "later", lambda *call: asyncio.get_running_loop().call_later(0.5, tasks_later, 0, *call[1:]))
+            patch.setattr(
+                tasks, "later", lambda *call: asyncio.get_running_loop().call_later(0.5, tasks_later, 0, *call[1:])
+            )
             return await call
 
     async def run() -> None:
@@ -277,7 +278,9 @@ def test_calls_take_few_round_trips(server: Server, namespace: str) -> None:
         await service.list_sessions(app_name="shop")  # from now on the server knows all scripts
         await measured("append", service.append_event(session, event("1")))
         await measured("append with state", service.append_event(session, event("2", {"a": 1})))
-        await measured("append with scopes", service.append_event(session, event("3", {"a": 2, "app:a": 1, "user:u": 1})))
+        await measured(
+            "append with scopes", service.append_event(session, event("3", {"a": 2, "app:a": 1, "user:u": 1}))
+        )
         await measured("get", service.get_session(**NAMES))
         await measured("list", service.list_sessions(app_name="shop", user_id="mia"))
         await measured("list of all users", service.list_sessions(app_name="shop"))
@@ -300,7 +303,9 @@ def test_calls_take_few_round_trips(server: Server, namespace: str) -> None:
 # -- construction ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{}, {"url": "fake://", "client": object()}, {"url": "ftp://x"}, {"url": "fake://", "x": 1}])
+@pytest.mark.parametrize(
+    "given", [{}, {"url": "fake://", "client": object()}, {"url": "ftp://x"}, {"url": "fake://", "x": 1}]
+)
 def test_wrong_construction_raises_value_error(given: dict[str, Any]) -> None:
     """A service needs exactly one of url, cache and client, and options that exist. InvalidInput is a ValueError."""
     with pytest.raises(InvalidInput) as refused:

@@ -14,10 +14,10 @@ from typing import Any
 import anyio
 import pytest
 from mcp.server.streamable_http import EventMessage
-from tests.interaction.transports import _event_store, test_client_transport_http, test_hosting_resume
-from tests.shared import test_streamable_http
 
 from redis_sessions.integrations.mcp import RedisSessionsEventStore
+from tests.interaction.transports import _event_store, test_client_transport_http, test_hosting_resume
+from tests.shared import test_streamable_http
 
 URL = os.environ["REDIS_SESSIONS_SUITE_URL"]
 calls = 0
