@@ -114,20 +114,23 @@ class RedisSessionsSessionService(BaseSessionService):
         )  # fmt: skip
         creation = handle.append(state=own, shared=shared, expected_rev=0)
         scopes = [_app_scope(app_name), _user_scope(app_name, user_id)]
-        reads = [self._cache.shared(scope).all() for scope in scopes]
         try:
             if shared:
-                result, values = await creation, await asyncio.gather(*reads)
+                result, values = await creation, await self._read_scopes(scopes)
             else:
-                result, *values = await asyncio.gather(creation, *reads)
+                result, values = await asyncio.gather(creation, self._read_scopes(scopes))
         except RevisionConflict:
             raise AlreadyExistsError(f"Session with id {name} already exists.") from None
         session = Session(
             id=name, app_name=app_name, user_id=user_id, last_update_time=now,
-            state=_merged(own, names, dict(zip(scopes, values, strict=True))),
+            state=_merged(own, names, values),
         )  # fmt: skip
         session._storage_update_marker = f"{handle.incarnation} {result.rev}"
         return session
+
+    async def _read_scopes(self, scopes: Sequence[str]) -> dict[str, dict[str, Any]]:
+        values = await asyncio.gather(*[self._cache.shared(scope).all() for scope in scopes])
+        return dict(zip(scopes, values, strict=True))
 
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
