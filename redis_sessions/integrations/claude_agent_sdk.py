@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import wraps
 from hashlib import sha256
@@ -51,17 +51,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _for_any_loop(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _for_any_loop(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Return a method that works under trio, too, which the SDK supports: there it runs in an asyncio loop of a thread."""
-
-    async def finished(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await method(*args, **kwargs)
 
     @wraps(method)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if sniffio.current_async_library() == "asyncio":
             return await method(*args, **kwargs)
-        return await anyio.to_thread.run_sync(lambda: asyncio.run(finished(*args, **kwargs)))
+        found: T = await anyio.to_thread.run_sync(lambda: asyncio.run(method(*args, **kwargs)))
+        return found
 
     return run
 

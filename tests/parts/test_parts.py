@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from redis_sessions import (
     BoundExceeded,
     InvalidInput,
     LeaseLost,
+    Message,
     MessageTooLarge,
+    Session,
     SessionCache,
+    SessionInfo,
     SessionLocked,
     SessionNotActive,
     SessionNotFound,
@@ -19,9 +24,15 @@ from redis_sessions._core.commands import parts
 from tests.support.servers import await_true
 
 
-def texts(messages: list) -> list:
+def texts(messages: list[Message]) -> list[Any]:
     """Return the contents of messages."""
     return [message.content for message in messages]
+
+
+def has_moved(session: Session, before: SessionInfo) -> bool:
+    """Append to a part. Return whether the session has a later updated time than before."""
+    session.part("p").append(user("a"))
+    return session.info().updated_at > before.updated_at
 
 
 def user(text: str) -> dict[str, str]:
@@ -52,7 +63,7 @@ def test_write_to_a_part_leaves_the_revision_and_moves_the_updated_time(cache: S
     session = cache.create("s")
     session.append(user("main"))
     before = session.info()
-    await_true(lambda: session.part("p").append(user("a")) and session.info().updated_at > before.updated_at, seconds=5)
+    await_true(lambda: has_moved(session, before), seconds=5)
     after = session.info()
     assert (after.rev, after.last_seq, after.bytes, after.turns) == (before.rev, 1, before.bytes, before.turns)
     session.part("p").replace(1, user("b"))

@@ -134,7 +134,9 @@ KEY_FACTS = {
         "the same instant as the session", "append, send, drain, edits, compact, pin, fork, spawn with `fork`, import"
     ),
     "<namespace>:{<tag>}:ledger:<id>": KeyFacts("31 days more than the session", "`loops/*`, import"),
-    "<namespace>:{<tag>}:parts:<id>": KeyFacts("31 days more than the session", "`parts/*`, `messages/append_new`, import"),
+    "<namespace>:{<tag>}:parts:<id>": KeyFacts(
+        "31 days more than the session", "`parts/*`, `messages/append_new`, import"
+    ),
     "<namespace>:{<tag>}:part_names:<id>": KeyFacts("31 days more than the session", "`parts/*`, import"),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
