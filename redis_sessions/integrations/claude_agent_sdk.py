@@ -39,7 +39,7 @@ with needs("claude-agent-sdk", "claude-agent-sdk"):
         fold_session_summary,
     )
 
-_BATCH_ENTRIES, _BATCH_BYTES, _ENTRY_EXTRA_BYTES = 1000, 768 * 1024, 512
+_BATCH_ENTRIES, _BATCH_BYTES, _ENTRY_EXTRA_BYTES = 500, 768 * 1024, 512
 """The entries and bytes of one append, and what is stored with each entry."""
 _MAX_FAILED = 1000
 """Batches that failed, and whose repetition this process recognises."""
@@ -98,7 +98,7 @@ class RedisSessionsStore(SessionStore):
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Append entries to a transcript. An entry whose uuid the transcript has is left out.
 
-        The same entries again, after an append of this object failed, are the same append. One round trip for each 768 KiB.
+        The same entries again, after an append of this object failed, are the same append. One round trip for each 500 entries or 768 KiB.
         """
         for batch in _batches(entries):
             failed = self._failed.pop(_content(key, batch), None) if self._failed else None
