@@ -184,4 +184,4 @@ def test_watch_needs_exactly_one_subject(cache: SessionCache) -> None:
     ]
     for which in ({}, *two):
         with pytest.raises(InvalidInput, match="exactly one of user_id, agent_id and tree"):
-            cache.watch(**which)  # type: ignore[arg-type]
+            cache.watch(**which)

@@ -174,12 +174,27 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:<index>:<kind>:<active or ended>:<created or updated>:<value>": KeyFacts(
         _INDEX_TTL, "`indexes/put_entries`"
     ),
+    "<namespace>:{<tag>}:shared:<scope>": KeyFacts(
+        "the `ttl` of the scope from its last write; none by default", "`shared/write`, `shared/add`, `shared/rewrite`"
+    ),
+    "<namespace>:{<tag>}:shared-log:<scope>": KeyFacts(
+        "that of the values; one day without values", "`shared/write`, `shared/add`, `shared/rewrite`"
+    ),
+    "<namespace>:{shared}:names": KeyFacts("none", "`shared/register`, `shared/unregister`"),
+    "<namespace>:{shared}:registered": KeyFacts("none", "`shared/register`, `shared/unregister`"),
+    "<namespace>:{<tag>}:checkpoints:<thread>": KeyFacts(
+        "the `ttl` of the last writer, or none", "`checkpoints/put`, `checkpoints/write`, `checkpoints/drop`"
+    ),
+    "<namespace>:{<tag>}:checkpoint-names:<thread>": KeyFacts(
+        "that of the checkpoints", "`checkpoints/put`, `checkpoints/write`, `checkpoints/drop`"
+    ),
     "<namespace>:{quarantine}:keys": KeyFacts("30 days from the last repair", "`doctor --repair` (ZADD)"),
     "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:index:leases": KeyFacts("1 day from the last write", "`leases/update_index`"),
     "<namespace>:index:agents": KeyFacts("30 days from the last write", "`runs/register_agent`"),
     "<namespace>:index:documents": KeyFacts("none", "`documents/register_category`, `documents/remove_categories`"),
+    "<namespace>:index:threads": KeyFacts("none", "each first write to a thread (ZADD), `threads` (ZREM)"),
     "<namespace>:index:pruned": KeyFacts("the cooldown of `prune`", "`prune` (SET NX PX)"),
     "<namespace>:documents:<category>": KeyFacts("none", "`documents/put`, `documents/delete`"),
     "<namespace>:wake:<process>": KeyFacts("not stored", "scripts that notify (PUBLISH)"),
@@ -187,7 +202,8 @@ KEY_FACTS = {
 
 SCRIPT_FOLDERS = {
     "conversations": "The session that a channel talks in.",
-    "documents": "Documents by category and name. They have no TTL.",
+    "checkpoints": "The checkpoints of a thread, with the blobs that they share and their pending writes.",
+    "documents": "Documents by category and name. Their keys have no TTL.",
     "inbox": "Messages that wait for the holder of a lease.",
     "indexes": "The entries by which sessions are listed.",
     "leases": "The exclusive right to write a session.",
@@ -197,6 +213,7 @@ SCRIPT_FOLDERS = {
     "quarantine": "Damaged data that a repair moved out of the way.",
     "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",
     "sessions": "The session itself: create, read, patch, end, delete.",
+    "shared": "Values that sessions share, by scope and name, and the writes of them that travel with an append.",
     "state": "The state (JSON) and the variables (text) of a session.",
     "transfer": "Export and import.",
     "trees": "Spawn, members, labels and cancellation of a tree.",

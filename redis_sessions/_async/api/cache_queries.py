@@ -10,16 +10,15 @@ from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
 from ..._core.commands.watch_pace import Stoppable, WatchPace
+from ..._core.protocol.found_keys import every_thread, thread_of
 from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import (
     checkpoint_keys,
     document_keys,
     every_session,
-    every_thread,
     index_keys,
     session_id_of,
     session_keys,
-    thread_of,
 )
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
@@ -380,8 +379,8 @@ class AsyncCacheQueries:
             user_id: watch the sessions of this user (short: `user`).
             agent_id: watch the sessions of this agent (short: `agent`).
             tree: watch the session with this ID and all sessions below it.
-            after: where to begin, by session ID: a cursor, a seq, or a seq and a change. Sessions that are not named begin with what comes
-                from now on. Name sessions that were created while nothing watched with 0.
+            after: where to begin, by session ID: a cursor, a seq, or a seq and a change. Sessions that are not named begin with
+                what comes from now on. Name sessions that were created while nothing watched with 0.
             timeout: end the watch when nothing happens for this time. Default: never.
             heartbeat: yield a `heartbeat` event after each such time in which nothing happened, 0.1 s to a day. Default: none.
             stop: end the watch within 0.25 s after this event is set.
