@@ -135,8 +135,10 @@ def test_put_and_get_are_one_round_trip(namespace: str, server: Server) -> None:
         RedisSessionsStore(server.url, namespace=namespace) as store,
     ):
         put(saver, "warm", "1", a=1)
-        saver.get_tuple(config("warm"))
+        saver.put_writes(config("warm", checkpoint_id="1"), [("c", 1)], "task")
+        assert len(list(saver.list(config("warm")))) == len([saver.get_tuple(config("warm"))])
         store.put(("a",), "k", {"x": 1})
+        assert store.get(("a",), "k") is not None
         calls: list[Any] = [
             lambda: put(saver, "t", "1", a=1, b=2),
             lambda: put(saver, "t", "2", a=1, b=2),
