@@ -164,7 +164,7 @@ def test_put_repeats_blobs_that_were_dropped(cache: SessionCache, monkeypatch: p
     blobs = {f"c{number}": b"x" * 600_000 for number in range(3)}
     versions = dict.fromkeys(blobs, "1")
     thread.put("0", state=b"", versions=versions, blobs=blobs)
-    run, dropped = executor.run, []
+    run, dropped = executor.run, list[int]()
 
     def run_after_drop(call: Any, *rest: Any) -> Any:
         if call.script is not None and call.script.name == "checkpoints/put" and not dropped:
@@ -235,7 +235,7 @@ def test_bad_checkpoint_is_refused(given: dict[str, Any]) -> None:
                 thread.write("1", [write])  # type: ignore[list-item]
         for drop in ({"keep": -1}, {"keep": 1, "labels": ["x"]}, {"ids": [("", "")]}):
             with pytest.raises(InvalidInput):
-                thread.drop(**drop)  # type: ignore[arg-type]
+                thread.drop(**drop)
         with pytest.raises(InvalidInput, match="thread"):
             cache.checkpoints("a b")
 
