@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -315,3 +318,11 @@ def test_adapter_leaves_a_given_cache_open(url: str, namespace: str) -> None:
             assert (await cache.categories()).items == ["langgraph/a"]
 
     asyncio.run(main())
+
+
+def test_example_prints_its_lines() -> None:
+    """The example runs as it stands."""
+    path = Path(__file__).parent.parent.parent / "examples" / "integrations" / "langgraph_branches.py"
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"waits: Which belt?", "done: agent: I look at belt 4.", "kept: 1"} <= set(done.stdout.splitlines())
