@@ -1,4 +1,4 @@
-"""A graph that waits for a human, goes on in a new event loop, and branches, without a model: python langgraph_branches.py [URL]."""
+"""A graph that waits for a human, goes on in a new event loop, and branches: python langgraph_branches.py [URL]."""
 
 from __future__ import annotations
 

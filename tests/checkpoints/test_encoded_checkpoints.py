@@ -10,6 +10,7 @@ import redis
 from redis_sessions import CheckpointWrite, DecryptionError, SessionCache
 from redis_sessions._core.protocol.keys import checkpoint_keys
 from redis_sessions.codecs import AesGcm, KeyRing, Zstd
+from redis_sessions.settings import Encodable
 from tests.support.servers import Server
 
 SECRET = b"the marker is zanzibar " * 20
@@ -19,7 +20,7 @@ KEYS = {"k1": b"1" * 32, "k2": b"2" * 32}
 def opened(server: Server, namespace: str, current: str, *ids: str) -> SessionCache:
     """Return a cache that encodes checkpoints and documents."""
     ring = KeyRing({id: KEYS[id] for id in ids or (current,)}, current=current)
-    encode = {"checkpoints", "documents"}
+    encode: set[Encodable] = {"checkpoints", "documents"}
     return SessionCache.from_url(server.url, namespace=namespace, codecs=[Zstd(), AesGcm(ring)], encode=encode)
 
 
