@@ -172,6 +172,15 @@ def read_write(chain: Chain | None, thread: str, field: str, stored: bytes) -> C
     return CheckpointWrite(task, int(index), channel.decode(), data, path.decode())
 
 
+def blob_fields(field: str, stored: bytes) -> list[str]:
+    """Return the fields of the blobs that a stored checkpoint names, none for another value. Raises ValueError for damage."""
+    kind, _, place = field.partition("\n")
+    if kind != "c":
+        return []
+    namespace = place.partition("\n")[0]
+    return [f"b\n{namespace}\n{blob_name(one)}" for one in Record.parse(stored).versions.items()]
+
+
 def renewed(chain: RenewingChain, thread: str, field: str, stored: bytes) -> bytes:
     """Return a stored value of a thread with the present codecs and the current key. The same value if it has them."""
     kind, _, place = field.partition("\n")
