@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import redis
-from agents import SessionSettings
+from agents import SessionSettings  # type: ignore[attr-defined]
 from agents.memory.session import Session, _session_accepts_wrapper
 
-from redis_sessions import AsyncSessionCache, InvalidInput, OutcomeUnknown, SessionCache
+from redis_sessions import AsyncSession, AsyncSessionCache, InvalidInput, LimitExceeded, OutcomeUnknown, SessionCache
 from redis_sessions.integrations.openai_agents import RedisSessionsSession
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
@@ -140,12 +140,13 @@ def test_client_of_either_kind_is_borrowed(server: Server, namespace: str) -> No
     """Sessions over one client share connections, and leave the client open."""
 
     async def main() -> None:
-        for client in (server.client, redis.asyncio.Redis(port=server.port)):
+        other = redis.asyncio.Redis(port=server.port)
+        for client in (server.client, other):
             session = RedisSessionsSession("a", client=client, namespace=namespace)
             await session.add_items([user("a")])
             await session.close()
             assert len(await RedisSessionsSession("a", client=client, namespace=namespace).get_items())
-        await client.aclose()
+        await other.aclose()
 
     run(main)
     server.client.flushall()
@@ -210,6 +211,37 @@ def test_each_operation_takes_one_round_trip(server: Server, namespace: str) -> 
 
 
 @ONE
+def test_pop_behind_damage_and_behind_too_many_gaps_goes_on(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pop drops damaged items behind the newest one that can be read, and closes the gaps that fill their record."""
+
+    async def refuse(*given: Any, **options: Any) -> None:
+        raise LimitExceeded(session_id="a", limit="gap_bytes", current=12001, max=12000, action="error")
+
+    async def main() -> None:
+        session = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        await session.add_items([user("a"), user("b"), user("c")])
+        key = next(key for key in server.client.scan_iter() if server.client.type(key) == b"list")
+        server.client.lset(key, -1, "damaged")
+        other = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        assert (await other.get_items(1), await other.pop_item()) == ([user("b")], user("b"))
+        assert await other.get_items() == [user("a")]
+        for _ in range(3):
+            await session.add_items([user("x"), user("y")])
+            assert await session.pop_item() == user("y")
+        monkeypatch.setattr(AsyncSession, "pop", refuse)
+        assert await session.pop_item() == user("x")
+        assert await session.get_items() == [user("a"), user("x"), user("x")]
+        assert (await session._session.info()).last_seq == 13
+        await session.close()
+        await other.close()
+
+    run(main)
+    server.client.flushall()
+
+
+@ONE
 def test_write_that_is_repeated_after_an_unknown_outcome_happens_once(server: Server, namespace: str) -> None:
     """A caller that repeats what raised OutcomeUnknown adds and removes once, and what is added later is new."""
 
@@ -218,7 +250,11 @@ def test_write_that_is_repeated_after_an_unknown_outcome_happens_once(server: Se
         session = RedisSessionsSession("a", url=url, namespace=namespace)
         await session.add_items([user("0"), user("1")])
         losses.replies = 1.0
-        for write in (lambda: session.add_items([user("yes")]), session.pop_item, lambda: session.add_items([user("x")])):
+        for write in (
+            lambda: session.add_items([user("yes")]),
+            session.pop_item,
+            lambda: session.add_items([user("x")]),
+        ):
             with pytest.raises(OutcomeUnknown):
                 await write()
             losses.replies = 0.0
@@ -317,12 +353,16 @@ def test_killed_processes_lose_and_double_nothing(engine: str, engines: Engines,
     crew.run()
     session = RedisSessionsSession("a", url=url, namespace=namespace)
     found = [item["content"] for item in run(session.get_items)]
-    assert sorted(found) == sorted(f"{worker}.{number}" for worker in range(crew.workers) for number in range(crew.items))
+    assert sorted(found) == sorted(
+        f"{worker}.{number}" for worker in range(crew.workers) for number in range(crew.items)
+    )
     run(session.close)
 
 
 @pytest.mark.parametrize("engine", ["valkey-9"], indirect=True)
-def test_kill_within_a_replacement_leaves_the_old_or_the_new_items(engine: str, engines: Engines, namespace: str) -> None:
+def test_kill_within_a_replacement_leaves_the_old_or_the_new_items(
+    engine: str, engines: Engines, namespace: str
+) -> None:
     """A process that dies within a pop or a replacement leaves two, one or no items, and never a mixture."""
     url = engines.url(engine)
     Crew(pop_and_add, url, namespace).run()

@@ -94,7 +94,9 @@ class BothStores(ConversationStore):
         return await self._same("read_history", head_id, limit=limit)  # type: ignore[no-any-return]
 
 
-async def do_something(stores: BothStores, chance: random.Random, stale: list[Conversation], entries: list[str]) -> None:
+async def do_something(
+    stores: BothStores, chance: random.Random, stale: list[Conversation], entries: list[str]
+) -> None:
     """Do one thing that an application does with a store."""
     id, scope = chance.choice("abc"), chance.choice([None, "mia", "bob x"])
     action = chance.choice(["save", "save", "save", "rewrite", "branch", "fork", "delete", "stale", "list", "entry"])
@@ -154,7 +156,10 @@ def test_conversation_is_kept_with_all_its_values(url: str, namespace: str) -> N
     async def main() -> None:
         store = RedisSessionsConversationStore(url=url, namespace=namespace)
         file = BinaryContent(data=bytes(range(256)), media_type="application/pdf")
-        messages = [ModelRequest(parts=[UserPromptPart(content=["see", file])]), ModelResponse(parts=[TextPart("a cat")])]
+        messages = [
+            ModelRequest(parts=[UserPromptPart(content=["see", file])]),
+            ModelResponse(parts=[TextPart("a cat")]),
+        ]
         calls = DeferredToolRequests(approvals=[ToolCallPart(tool_name="f", args="{}", tool_call_id="c")])
         first = Conversation(conversation_id="mia's {chat}", messages=messages, deferred_tool_requests=calls)
         await store.save(first, scope="mia & bob")

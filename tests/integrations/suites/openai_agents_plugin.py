@@ -19,7 +19,12 @@ _make = RedisSessionsSession.__init__
 
 
 def _init(
-    self: RedisSessionsSession, session_id: str, db_path: Any = ":memory:", *, session_settings: Any = None, **given: Any
+    self: RedisSessionsSession,
+    session_id: str,
+    db_path: Any = ":memory:",
+    *,
+    session_settings: Any = None,
+    **given: Any,
 ) -> None:
     """Make a session in the namespace that stands for a database, or for a client with a prefix."""
     place = f"{db_path} {id(given.get('redis_client'))} {given.get('key_prefix')}"
