@@ -43,7 +43,6 @@ _log = logging.getLogger("redis_sessions")
 _MAX_PART = 80
 """The characters that one name takes in an ID at most. A longer name is replaced by its hash."""
 _LIST_PAGE = 1000
-_SCOPES = (State.APP_PREFIX, State.USER_PREFIX, State.TEMP_PREFIX)
 _STALE = "the session was changed since it was read: read it again with get_session before the next append_event"
 
 
@@ -204,10 +203,10 @@ class RedisSessionsSessionService(BaseSessionService):
             result = await handle.append(
                 message, batch_id=f"adk-{batch}", expected_rev=int(rev), state=own or None, shared=shared
             )
+        except (RevisionConflict, SessionReplaced):  # first, because SessionReplaced is a kind of SessionNotFound
+            raise StaleSessionError(_STALE) from None
         except SessionNotFound:
             raise SessionNotFoundError(f"Session {session.id} not found.") from None
-        except (RevisionConflict, SessionReplaced):
-            raise StaleSessionError(_STALE) from None
         session._storage_update_marker = f"{incarnation} {result.rev}"
 
     async def _find_marker(self, session: Session) -> str:
