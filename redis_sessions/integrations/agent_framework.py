@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The history provider of the Microsoft Agent Framework: `Agent(…, context_providers=[RedisSessionsHistoryProvider(url=…)])`."""
-=======
-"""The history provider of the Microsoft Agent Framework, for `context_providers=[RedisSessionsHistoryProvider(url=…)]`."""
->>>>>>> main
 
 from __future__ import annotations
 
