@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_settings_of_the_sdk_bound_what_is_read() -> None:
     run(main)
 
 
+def test_conversation_has_no_end_and_no_cap_unless_the_user_says_so() -> None:
+    """A conversation lives for ever and keeps all items by default, and has the life and the user that are given."""
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url("fake://", ttl=5, max_messages=3) as cache:
+            await RedisSessionsSession("a", cache=cache).add_items([user("a")] * 5)
+            await RedisSessionsSession("b", cache=cache, ttl="90s", user_id="mia").add_items([user("b")])
+            first, second = await (await cache.open("a")).info(), await (await cache.open("b")).info()
+            assert (first.expires_in, first.count) == (None, 5)
+            assert second.user_id == "mia"
+            assert second.ttl == timedelta(seconds=90)
+
+    run(main)
+
+
 def test_closed_session_raises_and_borrowed_ones_go_on() -> None:
     """A session with a URL ends with `close`. One with a cache or a client goes on, and they share the connections."""
 
@@ -180,7 +196,7 @@ def test_items_that_are_not_json_are_refused_and_nothing_is_stored() -> None:
 
     async def main() -> None:
         session = RedisSessionsSession("a", url="fake://")
-        for wrong in ("text", {"role": "user", "content": object()}, {"role": "user", "content": float("nan")}):
+        for wrong in ("text", {"content": object()}, {"content": float("nan")}, {(1, 2): "x"}, {"a\ud800": object()}):
             with pytest.raises(InvalidInput):
                 await session.add_items([user("a"), wrong])
         assert await session.get_items() == []
