@@ -1,4 +1,4 @@
-"""How names of Strands are stored."""
+"""Names of Strands, as they are stored."""
 
 from __future__ import annotations
 
