@@ -223,6 +223,8 @@ def check_lifetimes(client: redis.Redis, namespace: str, difference_ms: int = TT
             continue
         if re.match(rf"{namespace}:\{{\w+\}}:bound:", name):
             continue  # the bound of an agent stays until it is removed
+        if name == f"{namespace}:index:threads" or re.match(rf"{namespace}:\{{\w+\}}:checkpoint(s|-names):", name):
+            continue  # a thread lives as long as its last writer said
         if re.match(rf"{namespace}:\{{\w+\}}:(shared|shared-log|names|registered)\b", name):
             continue
         if name == f"{namespace}:index:documents" or name.startswith(f"{namespace}:documents:"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from redis_sessions import CheckpointWrite
 from redis_sessions._core.commands import index_entries, leases, run_queues, workers
 from redis_sessions._core.commands.index_entries import EntryUpdate, IndexRecord
 from redis_sessions._core.protocol.keys import agent_keys, document_keys, index_keys, session_keys, worker_keys
@@ -121,7 +122,7 @@ def registry(stage: Stage) -> None:
         cache.leases(1000)
         run(leases.update_index(leases_index, session.id, 30_000))
     categories = index_keys(cache.namespace, "documents")
-    _fill(stage, categories.ids, {f"c{number}": 1.0 + number for number in range(stage.scaled(SESSIONS))})
+    _fill(stage, categories.ids, {f"c{number}": 1.0 + number for number in range(stage.scaled(LONG))})
     with stage.measured():
         cache.categories(1000)
     documents = cache.documents("many")
@@ -133,11 +134,40 @@ def registry(stage: Stage) -> None:
         documents.put(f"large{number}", "x" * stage.message_bytes)
     with stage.measured():
         documents.list(1000)
+        documents.get_many([f"d{number}" for number in range(1000)])
+        documents.put_many({f"d{number}": "x" * 900 for number in range(1000)}, ttl=3600)
+        documents.list(1000)
         documents.get("d1")
         documents.delete("d2")
 
 
+def checkpoints(stage: Stage) -> None:
+    """A thread of 10,000 checkpoints with 20 channels, one with 1,000 blobs, one with 20 MB, and one with 5,000 writes."""
+    thread = stage.cache.checkpoints("many")
+    names = [f"channel{number}" for number in range(20)]
+    for number in range(stage.scaled(LONG)):
+        changed = names[number % 20]
+        versions = {name: str(number - (number - at) % 20) for at, name in enumerate(names)}
+        thread.put(f"{number:06}", state=b"x" * 300, versions=versions, blobs={changed: b"x" * 500}, label="run")
+    wide = {f"channel{number}": "wide" for number in range(stage.scaled(1000))}
+    large = {f"channel{number}": "large" for number in range(20)}
+    many = [CheckpointWrite(f"task{number}", 0, "channel", b"x" * 100) for number in range(stage.scaled(5000))]
+    with stage.measured():
+        thread.put("wide", state=b"x", versions=wide, blobs=dict.fromkeys(wide, b"x" * 500))
+        thread.put("wide", state=b"x", versions=wide)
+        thread.put("large", state=b"x", versions=large, blobs=dict.fromkeys(large, b"x" * stage.message_bytes))
+        thread.write("wide", many)
+        for id in ("large", "wide", "000000"):
+            thread.get(id)
+        thread.page(1000)
+        stage.cache.threads(labels=["run"])
+        thread.drop(ids=[("", "wide"), ("", "large")])
+        thread.drop(keep=1)
+        thread.drop(labels=["run"])
+
+
 CASES = [
+    Case("a thread of 10,000 checkpoints", checkpoints),
     Case("indexes of 100,000 sessions", indexes),
     Case("a queue of 100,000 runs", queues),
     Case("10,000 running runs that ended", running),

@@ -1,5 +1,5 @@
 -- Replace a message of a part, by its seq or its ID, or add it under its ID. The session's updated time and revision stay.
--- Returns {incarnation, its seq}, or 0 when there is no message with the seq.
+-- Returns {incarnation, its seq}, or 0 when there is no such message and none may be added.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   MESSAGE_TOO_LARGE BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
@@ -13,9 +13,9 @@ local incarnation   = ARGV[1]           -- the incarnation the caller knows, or 
 local lease         = ARGV[2]           -- '<fence> <nonce>' of the lease it is made under, or ''
 local name          = ARGV[3]           -- of the part
 local seq           = tonumber(ARGV[4]) -- of the message, or 0 for the one that has the ID of the entry
-local by_seq        = seq > 0
-local bounds        = ARGV[5]           -- '<parts> <messages> <bytes>'
-local entry         = ARGV[6]           -- '<kind><flags><tokens> <ID> [<facts> ]<payload>'
+local may_add       = ARGV[5] == '1'    -- whether the message is added when there is none
+local bounds        = ARGV[6]           -- '<parts> <messages> <bytes>'
+local entry         = ARGV[7]           -- '<kind><flags><tokens> <ID> [<facts> ]<payload>'
 
 local write, reply = begin_part_write(session, parts, ancestor_keys, incarnation, lease, name, '')
 if not write then return reply end
@@ -26,7 +26,7 @@ if part then
   field = string.format('message.%d %d', part.number, seq)
   old = seq >= part.first_seq and redis.call('HGET', parts, field) or nil
 end
-if not old and by_seq then return {write.incarnation, 0} end
+if not old and not may_add then return {write.incarnation, 0} end
 if old then
   entry = string.match(entry, '^%S+ ') .. string.match(old, '^%d+ (%S+)', 11) .. string.match(entry, '^%S+ %S+(.*)$')
   totals.messages, totals.bytes = totals.messages - 1, totals.bytes - #old

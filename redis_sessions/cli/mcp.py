@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._async.api.cache import AsyncSessionCache
+from .. import AsyncSessionCache, __version__
 from .._durations import whole
 from ..errors import InvalidInput
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, print_notice, shared_url
@@ -47,24 +46,19 @@ def mcp(
         whole(max_bytes, "--max-bytes", minimum=2048, maximum=1024 * 1024),
     )
     address = None if http is None else _address(http)
-    if find_spec("mcp") is None:
-        raise InvalidInput(name="mcp", detail="needs the package mcp: pip install 'redis-sessions[mcp,cli]'")
     cache = AsyncSessionCache.from_url(shared_url(url), namespace=namespace, **codec_options())
-    asyncio.run(_serve(cache, bounds, allow_writes, address))
+    try:
+        from .mcp_server import make_server, serve_stdio
+    except ImportError as problem:
+        detail = f"needs the package mcp 2.1 or newer ({problem}): pip install 'redis-sessions[mcp,cli]'"
+        raise InvalidInput(name="mcp", detail=detail) from None
 
+    async def serve() -> None:
+        async with cache:
+            server = make_server(cache, bounds, allow_writes=allow_writes, version=__version__)
+            await (serve_stdio(server) if address is None else _serve_http(server, *address))
 
-async def _serve(
-    cache: AsyncSessionCache, bounds: ReplyBounds, allow_writes: bool, address: tuple[str, int] | None
-) -> None:
-    from .. import __version__
-    from .mcp_server import make_server, serve_stdio
-
-    async with cache:
-        server = make_server(cache, bounds, allow_writes=allow_writes, version=__version__)
-        if address is None:
-            await serve_stdio(server)
-        else:
-            await _serve_http(server, *address)
+    asyncio.run(serve())
 
 
 async def _serve_http(server: Server[Any], host: str, port: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
-from mcp.types import (
+from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
     ListToolsResult,
@@ -15,7 +15,7 @@ from mcp.types import (
     TextContent,
     ToolAnnotations,
 )
-from mcp.types import Tool as ToolInfo
+from mcp_types import Tool as ToolInfo
 from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 

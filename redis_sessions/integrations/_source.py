@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .. import AsyncSessionCache, InvalidInput
+from .. import AsyncSessionCache, InvalidInput, SessionCache
 
 MAX_BYTES = 64 * 1024 * 1024
 _BOUNDS = {"batch_messages": 100_000, "batch_bytes": MAX_BYTES}
@@ -32,15 +32,15 @@ class CacheSource:
         self._is_own = url is not None
         options: dict[str, Any] = {} if namespace is None else {"namespace": namespace}
         if url is not None:
-            self._cache: AsyncSessionCache | None = AsyncSessionCache.from_url(url, bounds=_BOUNDS, **options)
+            self._cache: AsyncSessionCache | None = AsyncSessionCache.from_url(url, **{"bounds": _BOUNDS, **options})
         elif isinstance(cache, AsyncSessionCache) and namespace in (None, cache.namespace):
             self._cache = cache
+        elif cache is not None and not isinstance(cache, AsyncSessionCache | SessionCache):
+            raise InvalidInput(name="cache", detail=f"must be a cache of redis_sessions, got a {type(cache).__name__}")
         else:
-            source = client if cache is None else cache
-            made = _made.setdefault(source, {})
-            if namespace not in made:
-                made[namespace] = AsyncSessionCache(source, **options, **({"bounds": _BOUNDS} if cache is None else {}))
-            self._cache = made[namespace]
+            if cache is None:
+                options["bounds"] = _BOUNDS
+            self._cache = _over(client if cache is None else cache, namespace, options)
 
     @property
     def cache(self) -> AsyncSessionCache:
@@ -54,3 +54,12 @@ class CacheSource:
         if self._is_own and self._cache is not None:
             cache, self._cache = self._cache, None
             await cache.close()
+
+
+def _over(source: Any, namespace: str | None, options: dict[str, Any]) -> AsyncSessionCache:
+    """Return the cache over a client or another cache, always the same for one namespace."""
+    try:
+        return _made[source][namespace]
+    except (KeyError, TypeError):
+        cache = AsyncSessionCache(source, **options)
+        return _made.setdefault(source, {}).setdefault(namespace, cache)

@@ -1,4 +1,4 @@
-"""The history provider of the Microsoft Agent Framework: `ChatAgent(..., context_providers=[RedisSessionsHistoryProvider(url=…)])`."""
+"""The history provider of the Microsoft Agent Framework, for `context_providers=[RedisSessionsHistoryProvider(url=…)]`."""
 
 from __future__ import annotations
 

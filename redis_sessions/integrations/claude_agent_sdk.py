@@ -103,12 +103,12 @@ class RedisSessionsStore(SessionStore):
         The same entries again, after an append of this object failed, are the same append. One round trip for each 768 KiB.
         """
         for batch in _batches(entries):
-            content = sha256(json.dumps([_place(key), batch]).encode()).hexdigest()
-            batch_id = self._failed.pop(content, None) or uuid4().hex
+            failed = self._failed.pop(_content(key, batch), None) if self._failed else None
+            batch_id = failed or uuid4().hex
             try:
                 await self._append(key, batch, batch_id)
             except BaseException:
-                self._failed[content] = batch_id
+                self._failed[_content(key, batch)] = batch_id
                 if len(self._failed) > _MAX_FAILED:
                     self._failed.popitem(last=False)
                 raise
@@ -239,6 +239,10 @@ def _place(key: SessionKey) -> tuple[str, str, str | None]:
     return project, id, subpath
 
 
+def _content(key: SessionKey, batch: Sequence[SessionStoreEntry]) -> str:
+    return sha256(json.dumps([_place(key), batch], default=repr).encode()).hexdigest()
+
+
 def _session_id(project: str, id: str) -> str:
     """Return the ID of the session. Long names are hashed, in IDs of three and four parts."""
     try:
@@ -278,6 +282,9 @@ def _mtime(one: SessionSummary) -> int:
 
 def _batches(entries: Sequence[SessionStoreEntry]) -> Iterator[Sequence[SessionStoreEntry]]:
     """Yield the entries in batches of a bounded number and size."""
+    if len(entries) == 1:
+        yield entries
+        return
     first = size = 0
     for at, entry in enumerate(entries):
         added = len(json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass")) + _ENTRY_EXTRA_BYTES

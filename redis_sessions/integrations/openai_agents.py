@@ -202,9 +202,8 @@ class RedisSessionsSession(SessionABC):
         session = self._session
         rev, found, count = 0, list[Message](), 0
         with suppress(SessionNotFound):
-            info = await session.info()
+            info, _, found, _ = await session.load(limit)
             rev, count = info.rev, info.count
-            found = await session.history(limit, skip_damaged=True)
 
         async def replace_suffix(start: int, output: list[Any]) -> bool:
             if not found[start:]:

@@ -12,7 +12,7 @@ from .sessions import Status
 class SessionEvent(NamedTuple):
     """Something that happened in a session."""
 
-    kind: Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed"]
+    kind: Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
     """The kind of event.
 
     - message: a message was appended.
@@ -22,6 +22,7 @@ class SessionEvent(NamedTuple):
     - delta: a caller published `data`, which is not stored.
     - deleted: the session is gone, or has another incarnation.
     - regressed: a failover lost the messages above `seq` (`cache.watch` only).
+    - heartbeat: nothing happened for the `heartbeat` of the watch. The `session_id` is '' if many sessions are watched.
     """
     session_id: str
     """The session."""
@@ -39,6 +40,16 @@ class SessionEvent(NamedTuple):
     """The first lost message of a `gap`, or the first changed message of an `edit`."""
     data: Any = None
     """The value of a `delta`."""
+
+    @property
+    def cursor(self) -> str:
+        """The place of this event as one string, such as '17-2', with which `watch(cursor=)` goes on behind it."""
+        return f"{self.seq}-{self.change}"
+
+    @property
+    def is_final(self) -> bool:
+        """True if nothing more can come from this session: it has ended, or it is gone."""
+        return self.kind == "deleted" or (self.kind == "status" and self.status not in ("active", "paused"))
 
     @property
     def is_stored(self) -> bool:

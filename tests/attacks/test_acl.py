@@ -168,7 +168,7 @@ def keys_of(namespace: str) -> list[str]:
         session.session, session.messages, *agent[2:], *workers[2:], *staged[2:], *entries[2:],
         keys.channel_keys(namespace, "c").channel, keys.import_keys(namespace, "a", "n").record, keys.meta_key(namespace),
         keys.document_keys(namespace, "leases").documents,
-        *[keys.index_keys(namespace, name).ids for name in ("leases", "agents", "documents", "pruned")],
+        *[keys.index_keys(namespace, name).ids for name in ("leases", "agents", "documents", "threads", "pruned")],
     ]  # fmt: skip
 
 

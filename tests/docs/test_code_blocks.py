@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, SessionCache, SessionsError
+from redis_sessions import AsyncSessionCache, CheckpointWrite, SessionCache, SessionsError
 from redis_sessions.cli.doctor_acl import acl_rules
 from tests.support.servers import Server, await_true, binaries
 
@@ -288,6 +288,16 @@ def call_every_operation(cache: SessionCache) -> None:
     documents.put_json("n", 1)
     assert (documents.get("n"), documents.get_json("n"), documents.list().items) == ("x", 1, ["n"])
     assert documents.delete("n")
+    documents.put_many({"t": b"x"}, ttl=60)
+    assert documents.get_many(["t"], touch=True)["t"].value == b"x"
+    assert documents.delete_many(["t"]) == 1
+    checkpoints = cache.checkpoints("thread", ttl=60)
+    versions, big = {"c": "1", "d": "1"}, {"c": b"x" * 1_000_000, "d": b"x" * 1_000_000}
+    checkpoints.put("1", state=b"s", versions=versions, blobs=big, label="run")
+    assert checkpoints.write("1", [CheckpointWrite("task", 0, "c", b"x")]) == 1
+    assert checkpoints.get() == checkpoints.page().items[0]
+    assert (cache.threads(labels=["run"]).items, checkpoints.drop(keep=0)) == (["thread"], 1)
+    assert checkpoints.delete() is False
     cache.documents("other").put("n", "x")
     assert cache.documents("other").delete("n")
     assert cache.categories().items == ["notes"]

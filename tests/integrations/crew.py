@@ -1,4 +1,4 @@
-"""Processes that write through an adapter and are killed at random: each writes its items again from the first unacknowledged one."""
+"""Processes that write through an adapter and are killed at random. Each writes again what was not acknowledged."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from tests.integrations.suites.sdists import run_suite
 
 _WITHOUT_WAITING = "counts turns of the event loop, and a store that asks a server needs more of them"
 EXCLUDED = {
+    "tests/test_session_helpers_store.py::TestListSessionsFromStore::test_load_concurrency_is_bounded": _WITHOUT_WAITING,
     "tests/test_transcript_mirror.py::TestReceiveLoopFramePeeling::test_eager_flush_mode_appends_per_frame_before_result":
         _WITHOUT_WAITING,
     "tests/test_session_summary.py::TestListSessionsFromStoreFastPath::test_gap_fill_bounded_concurrency": _WITHOUT_WAITING,
@@ -25,4 +26,4 @@ FILES = [
 @pytest.mark.parametrize("engine", ["valkey-9"], indirect=True)
 def test_suite_of_the_sdk_passes_on_redis(url: str) -> None:
     """The SDK's own tests pass with the store in the place of the one in memory, under asyncio and trio."""
-    run_suite("claude-agent-sdk", "claude_agent_sdk", FILES, url, EXCLUDED)
+    run_suite("claude-agent-sdk", "plugin_claude", FILES, url, EXCLUDED)

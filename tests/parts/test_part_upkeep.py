@@ -29,10 +29,10 @@ def with_parts(cache: SessionCache, id: str = "s", **given: Any) -> Any:
     return session
 
 
-def stored(cache: SessionCache, engine: str, engines: Engines, id: str = "s") -> dict[str, list[bytes]]:
+def stored(cache: SessionCache, engine: str, engines: Engines, id: str = "s") -> dict[str, list[Any]]:
     """Return the names of the fields of the parts of a session, and the names of its parts, as they are stored."""
     keys = session_keys(cache.namespace, id)
-    found: dict[str, list[bytes]] = {"fields": [], "names": []}
+    found: dict[str, list[Any]] = {"fields": [], "names": []}
     for client in [node.client for node in engines.nodes[engine]] or [fake_client(cache)]:
         if client.exists(keys.parts) if engine != "cluster" else keys.parts.encode() in client.keys("*"):
             found["fields"] += client.hkeys(keys.parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from redis_sessions import (
@@ -19,7 +21,7 @@ from redis_sessions._core.commands import parts
 from tests.support.servers import await_true
 
 
-def texts(messages: list) -> list:
+def texts(messages: list[Any]) -> list[Any]:
     """Return the contents of messages."""
     return [message.content for message in messages]
 
@@ -52,7 +54,12 @@ def test_write_to_a_part_leaves_the_revision_and_moves_the_updated_time(cache: S
     session = cache.create("s")
     session.append(user("main"))
     before = session.info()
-    await_true(lambda: session.part("p").append(user("a")) and session.info().updated_at > before.updated_at, seconds=5)
+
+    def has_moved() -> bool:
+        session.part("p").append(user("a"))
+        return session.info().updated_at > before.updated_at
+
+    await_true(has_moved, seconds=5)
     after = session.info()
     assert (after.rev, after.last_seq, after.bytes, after.turns) == (before.rev, 1, before.bytes, before.turns)
     session.part("p").replace(1, user("b"))
@@ -132,6 +139,7 @@ def test_put_replaces_the_message_with_its_id(cache: SessionCache, url: str) -> 
     part.append(user("b"))
     assert part.put(user("new"), "a") == 1
     assert texts(part.history()) == ["new", "b"]
+    assert part.put(user("none"), "b", create=False) == 0
     assert part.replace(2, user("c"))
     assert not part.replace(3, user("d"))
     assert texts(part.history()) == ["new", "c"]

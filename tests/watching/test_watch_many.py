@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache, SessionNotFound
@@ -14,7 +16,7 @@ def short_search_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redis_sessions._sync.services.watch_many._SEARCH_SECONDS", 0.2)
 
 
-def begin_watch(cache: SessionCache, **which: str) -> Watcher:
+def begin_watch(cache: SessionCache, **which: Any) -> Watcher:
     """Return a watcher that has begun: it has yielded the message of a session that it begins with last."""
     cache.create("begun").append(X)
     watcher = Watcher(cache.watch(**which, after={"begun": 0}, timeout=30))
@@ -156,7 +158,8 @@ def test_watch_takes_long_and_short_filter_names(cache: SessionCache) -> None:
     """The filters user_id and user watch the same sessions, and so do agent_id and agent."""
     cache.create("a", user_id="mia", agent_id="x").append(X, X)
     cache.create("b", user_id="bob", agent_id="y").append(X)
-    for filters in ({"user_id": "mia"}, {"user": "mia"}, {"agent_id": "x"}, {"agent": "x"}):
+    wanted: list[dict[str, Any]] = [{"user_id": "mia"}, {"user": "mia"}, {"agent_id": "x"}, {"agent": "x"}]
+    for filters in wanted:
         watcher = Watcher(cache.watch(**filters, after={"a": 1}, timeout=0.3))
         assert [(event.session_id, event.seq) for event in watcher.end()] == [("a", 2)]
 
@@ -173,7 +176,7 @@ def test_watch_of_agent_yields_new_sessions(cache: SessionCache, name: str) -> N
 
 def test_watch_needs_exactly_one_subject(cache: SessionCache) -> None:
     """A watch without a user, an agent and a tree is refused, and so is a watch of two of them."""
-    two: list[dict[str, str]] = [
+    two: list[dict[str, Any]] = [
         {"user_id": "mia", "agent_id": "x"},
         {"user": "mia", "agent": "x"},
         {"user_id": "mia", "tree": "root"},
@@ -181,4 +184,4 @@ def test_watch_needs_exactly_one_subject(cache: SessionCache) -> None:
     ]
     for which in ({}, *two):
         with pytest.raises(InvalidInput, match="exactly one of user_id, agent_id and tree"):
-            cache.watch(**which)  # type: ignore[arg-type]
+            cache.watch(**which)

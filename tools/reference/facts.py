@@ -134,6 +134,10 @@ KEY_FACTS = {
         "the same instant as the session", "append, send, drain, edits, compact, pin, fork, spawn with `fork`, import"
     ),
     "<namespace>:{<tag>}:ledger:<id>": KeyFacts("31 days more than the session", "`loops/*`, import"),
+    "<namespace>:{<tag>}:parts:<id>": KeyFacts(
+        "31 days more than the session", "`parts/*`, `messages/append_new`, import"
+    ),
+    "<namespace>:{<tag>}:part_names:<id>": KeyFacts("31 days more than the session", "`parts/*`, import"),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
     ),
@@ -153,9 +157,15 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:import-session:<nonce>:<id>, import-messages:<nonce>:<id>, import-ledger:<nonce>:<id>": KeyFacts(
         "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, list, hash"
     ),
+    "<namespace>:{<tag>}:import-parts:<nonce>:<id>, import-part_names:<nonce>:<id>": KeyFacts(
+        "1 hour", "`transfer/stage`; `transfer/move` renames all", "hash, zset"
+    ),
     "<namespace>:{<tag>}:import:<nonce>": KeyFacts("1 hour", "`transfer/move`"),
     "<namespace>:{<tag>}:quarantine-session:<ms>:<id>, quarantine-messages:<ms>:<id>, quarantine-ledger:<ms>:<id>": KeyFacts(
         "30 days", "`sessions/set_aside` (`doctor --repair`)", "hash, list, hash"
+    ),
+    "<namespace>:{<tag>}:quarantine-parts:<ms>:<id>, quarantine-part_names:<ms>:<id>": KeyFacts(
+        "30 days", "`sessions/set_aside` (`doctor --repair`)", "hash, zset"
     ),
     "<namespace>:{<tag>}:quarantine-values:<ms>:<id>": KeyFacts(
         "30 days from the last repair", "`sessions/replace_values`, `quarantine/keep` (`doctor --repair`)"
@@ -172,12 +182,19 @@ KEY_FACTS = {
     ),
     "<namespace>:{shared}:names": KeyFacts("none", "`shared/register`, `shared/unregister`"),
     "<namespace>:{shared}:registered": KeyFacts("none", "`shared/register`, `shared/unregister`"),
+    "<namespace>:{<tag>}:checkpoints:<thread>": KeyFacts(
+        "the `ttl` of the last writer, or none", "`checkpoints/put`, `checkpoints/write`, `checkpoints/drop`"
+    ),
+    "<namespace>:{<tag>}:checkpoint-names:<thread>": KeyFacts(
+        "that of the checkpoints", "`checkpoints/put`, `checkpoints/write`, `checkpoints/drop`"
+    ),
     "<namespace>:{quarantine}:keys": KeyFacts("30 days from the last repair", "`doctor --repair` (ZADD)"),
     "<namespace>:{workers}:heard_at": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:{workers}:records": KeyFacts("1 hour from the last write", "`workers/heartbeat`, `workers/leave`"),
     "<namespace>:index:leases": KeyFacts("1 day from the last write", "`leases/update_index`"),
     "<namespace>:index:agents": KeyFacts("30 days from the last write", "`runs/register_agent`"),
     "<namespace>:index:documents": KeyFacts("none", "`documents/register_category`, `documents/remove_categories`"),
+    "<namespace>:index:threads": KeyFacts("none", "each first write to a thread (ZADD), `threads` (ZREM)"),
     "<namespace>:index:pruned": KeyFacts("the cooldown of `prune`", "`prune` (SET NX PX)"),
     "<namespace>:documents:<category>": KeyFacts("none", "`documents/put`, `documents/delete`"),
     "<namespace>:wake:<process>": KeyFacts("not stored", "scripts that notify (PUBLISH)"),
@@ -185,12 +202,14 @@ KEY_FACTS = {
 
 SCRIPT_FOLDERS = {
     "conversations": "The session that a channel talks in.",
-    "documents": "Documents by category and name. They have no TTL.",
+    "checkpoints": "The checkpoints of a thread, with the blobs that they share and their pending writes.",
+    "documents": "Documents by category and name. Their keys have no TTL.",
     "inbox": "Messages that wait for the holder of a lease.",
     "indexes": "The entries by which sessions are listed.",
     "leases": "The exclusive right to write a session.",
     "loops": "The ledger of a session: loops, steps, events and turns.",
     "messages": "The transcript of a session, and its subscribers.",
+    "parts": "The parts of a session: transcripts under names of their own.",
     "quarantine": "Damaged data that a repair moved out of the way.",
     "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",
     "sessions": "The session itself: create, read, patch, end, delete.",

@@ -13,10 +13,11 @@ from ..._core.protocol.keys import DocumentKeys
 from ..._durations import Duration, milliseconds
 from ..._pickling import NotPicklable
 from ...bounds import StorageBounds
-from ...errors import InvalidInput
+from ...errors import BoundExceeded, InvalidInput, SessionsError
 from ...models.documents import Document
 from ...models.pages import Page
 from ..services.context import CacheContext
+from ..services.document_categories import live_fields, put_within_bound
 from .session_state import validated
 
 T = TypeVar("T")
@@ -127,12 +128,12 @@ class AsyncDocuments(NotPicklable):
     async def all(self, prefix: str = "") -> AsyncIterator[Document]:
         """Yield the documents whose name begins with a text, by name and form, with their times.
 
-        Cost: one round trip that reads all names, and one for each 1 MB or 1,000 documents. Not one moment: a document that is
-        stored in the meantime may be left out.
+        Cost: one round trip that reads all names, one for each 1,000 documents with a ttl, and one for each 1 MB or 1,000
+        documents. Not one moment: a document that is stored in the meantime may be left out.
         """
         if not isinstance(prefix, str):
             raise InvalidInput(name="prefix", detail=f"must be text, got {prefix!r}")
-        listed = await self._context.executor.run(documents.list_fields(self._keys))
+        listed, _ = await live_fields(self._context.executor, self._keys)
         fields = [
             field for field in listed if field.startswith(prefix) and documents.split_field(field)[0].startswith(prefix)
         ]
@@ -153,7 +154,7 @@ class AsyncDocuments(NotPicklable):
         Cost: one round trip that reads all names of the category.
         """
         documents.check_page(limit, cursor)
-        fields = await self._context.executor.run(documents.list_fields(self._keys))
+        fields, _ = await live_fields(self._context.executor, self._keys)
         return documents.page_of(fields, limit, cursor)
 
     async def delete(self, name: str) -> bool:
@@ -174,7 +175,10 @@ class AsyncDocuments(NotPicklable):
 
     async def _put(self, call: Call[None]) -> None:
         await self._context.categories.register(self.category)
-        await self._context.executor.run(call)
+        try:
+            await self._context.executor.run(call)
+        except BoundExceeded:
+            await put_within_bound(self._context.executor, [call])
 
     async def _get(self, name: str, extension: str, default: Any) -> Any:
         field = documents.checked_field(name, extension)
@@ -193,7 +197,12 @@ async def put_documents(
         for call in documents.put_many(keys, given, max_bytes, context.bounds, context.chain, ttl_ms)
     ]
     await context.categories.register(*dict.fromkeys(call.keys.id for call in calls))
-    await context.executor.get_many(calls)
+    results = await context.executor.run_many(calls)
+    refused = [call for call, result in zip(calls, results, strict=True) if isinstance(result, BoundExceeded)]
+    for result in results:
+        if isinstance(result, SessionsError) and not isinstance(result, BoundExceeded):
+            raise result
+    await put_within_bound(context.executor, refused)
 
 
 async def get_documents(
@@ -213,7 +222,7 @@ async def get_documents(
 async def all_documents(context: CacheContext, keys: Collection[DocumentKeys]) -> dict[str, list[Document]]:
     """Return all documents of some categories. Two round trips to each node, and more for each 1 MB of a category."""
     lists = await context.executor.get_many([documents.list_fields(one) for one in keys])
-    left = dict(zip(keys, lists, strict=True))
+    left = {one: listing.fields for one, listing in zip(keys, lists, strict=True)}
     found: dict[str, list[Document]] = {one.id: [] for one in keys}
     while left := {one: fields for one, fields in left.items() if fields}:
         replies = await context.executor.get_many([documents.read(one, fields) for one, fields in left.items()])

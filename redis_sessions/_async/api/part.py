@@ -61,28 +61,35 @@ class AsyncPart(NotPicklable):
             )
         )  # fmt: skip
 
-    async def put(self, message: MessageLike, id: str) -> int:
+    async def put(self, message: MessageLike, id: str, *, create: bool = True) -> int:
         """Store a message under its ID: in the place of the message that has the ID, or as the last one.
 
         Nothing of the former message stays. The session's updated time stays, too.
 
+        Args:
+            message: the message.
+            id: its ID, 1 to 128 characters.
+            create: False stores nothing when the part has no message with the ID.
+
         Returns:
-            The seq of the message.
+            The seq of the message, 0 if nothing was stored.
+
+        Cost: one round trip, atomic.
         """
-        return await self._put(message, id, 0)
+        return await self._put(message, id, 0, may_add=create)
 
     async def replace(self, seq: int, message: MessageLike) -> bool:
         """Replace the message with a seq, which keeps its time and its ID. Return whether there was one.
 
         Nothing of the former message stays. The session's updated time stays, too.
         """
-        return await self._put(message, None, whole(seq, "seq", minimum=1)) > 0
+        return await self._put(message, None, whole(seq, "seq", minimum=1), may_add=False) > 0
 
-    async def _put(self, message: MessageLike, id: str | None, seq: int) -> int:
+    async def _put(self, message: MessageLike, id: str | None, seq: int, *, may_add: bool) -> int:
         session = self._session
         return await session._run(
             parts.put(
-                session._keys, *session._writer(), self.name, message, session._count, id=id, seq=seq,
+                session._keys, *session._writer(), self.name, message, session._count, id=id, seq=seq, may_add=may_add,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip

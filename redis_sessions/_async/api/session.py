@@ -12,11 +12,12 @@ from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.shared import changes
 from ..._core.commands.storage_bounds import check_fields
+from ..._core.commands.watch_pace import Stoppable, WatchPace
 from ..._core.commands.watch_progress import WatchProgress
 from ..._core.protocol.encoding import copy_origins, encoded_origins
 from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
 from ..._core.protocol.keys import AgentKeys, SessionKeys
-from ..._durations import Duration, milliseconds, whole
+from ..._durations import Duration, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
 from ...models.events import SessionEvent
 from ...models.limits import LimitCheck
@@ -332,28 +333,43 @@ class AsyncSession(
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def watch(
-        self, after_seq: int | None = 0, *, after_change: int = 0, timeout: Duration | None = None
+        self,
+        after_seq: int | None = 0,
+        *,
+        after_change: int = 0,
+        cursor: str | None = None,
+        timeout: Duration | None = None,
+        heartbeat: Duration | None = None,
+        stop: Stoppable | None = None,
     ) -> AsyncIterator[SessionEvent]:
         """Yield what happens in the session as it happens: messages and status changes in order, each once.
 
         The watch goes on over disconnects and failovers, as long as a call is retried. What it missed is read. Messages that the
-        cap dropped unseen are a `gap`. The watch ends after the session's end, when the session is gone, or after a silence of
-        `timeout`. A slow watcher delays no other. To resume, give the `seq` and the `change` of the last event.
+        cap dropped unseen are a `gap`. The watch ends after an event that `is_final`, after a silence of `timeout`, or when it is
+        stopped. A slow watcher delays no other. To resume, give the `cursor` of the last event.
 
         Args:
             after_seq: begin with the message after this one. None to begin with what comes from now on.
             after_change: begin with the status change after this one.
+            cursor: the cursor of an event, in place of `after_seq` and `after_change`.
             timeout: end the watch when nothing happens for this time. Default: never.
+            heartbeat: yield a `heartbeat` event after each such time in which nothing happened, 0.1 s to a day. Default: none.
+            stop: end the watch within 0.25 s after this event is set.
 
         Raises:
+            InvalidInput: an argument is not valid.
             SessionNotFound: the session does not exist.
             SessionRegressed: a failover lost messages that were yielded.
             StoreUnavailable: the server did not answer for `retry_for`.
         """
         seq = None if after_seq is None else whole(after_seq, "after_seq")
-        seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
-        progress = WatchProgress(self.id, seq, whole(after_change, "after_change"), self._incarnation)
-        return watch(self._context.watcher, self._keys, progress, seconds)
+        change = whole(after_change, "after_change")
+        if cursor is not None:
+            if seq != 0 or change != 0:
+                raise InvalidInput(name="cursor", detail="and after_seq or after_change exclude each other")
+            seq, change = watch_progress.parse_cursor(cursor)
+        progress = WatchProgress(self.id, seq, change, self._incarnation)
+        return watch(self._context.watcher, self._keys, progress, WatchPace(timeout, heartbeat, stop))
 
     async def publish(self, data: Any) -> None:
         """Tell the present watchers a JSON value of at most 64 KiB. It is not stored.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from ..._core.commands import documents
+from ..._core.protocol.call import Call
 from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
 from ..._durations import whole
 from ...errors import BoundExceeded
@@ -68,7 +69,7 @@ class DocumentCategories:
     async def delete(self, category: str) -> int:
         """Delete a category with all its documents. Return how many there were. Three round trips."""
         keys = self.keys_of(category)
-        fields = await self._executor.run(documents.list_fields(keys))
+        fields, _ = await live_fields(self._executor, keys)
         await self._executor.run(documents.delete_all(keys))
         await self._executor.run(documents.leave_index(self._index, category))
         self._registered.pop(category, None)
@@ -87,3 +88,26 @@ class DocumentCategories:
             if empty:
                 await self._executor.run(documents.remove_categories(self._index, empty))
         return documents.name_page(found, limit)
+
+
+async def live_fields(executor: Executor, keys: DocumentKeys) -> tuple[list[str], int]:
+    """Return the fields of the documents that have not expired, and how many of them have a ttl.
+
+    One round trip, and one more for each 1,000 documents with a ttl.
+    """
+    listing = await executor.run(documents.list_fields(keys))
+    expired: set[str] = set()
+    for first in range(0, len(listing.expiring), documents.MAX_PAGE_NAMES):
+        part = listing.expiring[first : first + documents.MAX_PAGE_NAMES]
+        gone = await executor.run(documents.expire(keys, part))
+        expired.update(gone)
+    fields = [field for field in listing.fields if field not in expired]
+    return fields, len(listing.expiring) - len(expired)
+
+
+async def put_within_bound(executor: Executor, calls: Sequence[Call[None]]) -> None:
+    """Store documents that were refused, after their categories were counted exactly. Raises BoundExceeded."""
+    for call in calls:
+        assert isinstance(call.keys, DocumentKeys)
+        _, call.arguments["expiring"] = await live_fields(executor, call.keys)
+        await executor.run(call)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from ..._core.commands import trees
 from ..._core.commands.list_query import query
+from ..._core.commands.watch_pace import WatchPace
 from ..._core.commands.watch_progress import WatchProgress
 from ..._core.protocol.keys import session_keys
 from ...errors import InvalidInput, SessionNotFound
@@ -117,13 +118,13 @@ class ListedMembers(MemberSource):
 
 
 async def watch_many(
-    context: CacheContext, source: MemberSource, after: Mapping[str, tuple[int, int]], seconds: float | None
+    context: CacheContext, source: MemberSource, after: Mapping[str, tuple[int, int]], pace: WatchPace
 ) -> AsyncIterator[SessionEvent]:
-    """Yield what happens in all sessions of a source, until nothing happens for `seconds`."""
+    """Yield what happens in all sessions of a source, until none is left that can change, or the pace ends the watch."""
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     targets: dict[str, WatchTarget] = {}
     try:
-        heard = searched = time.monotonic()
+        searched = time.monotonic()
         ids = list(dict.fromkeys([*await source.first(), *after]))
         if len(ids) > MAX_WATCHED:
             raise InvalidInput(
@@ -138,18 +139,19 @@ async def watch_many(
                 await context.watcher.join(keys, queue)
                 async for event in context.watcher.begin_one_of_many(targets[id]):
                     yield event
-                    heard = time.monotonic()
-            pause = max(searched + _SEARCH_SECONDS - time.monotonic(), 0)
+                    pace.note_event()
+            pause = pace.pause(max(searched + _SEARCH_SECONDS - time.monotonic(), 0))
             async for event in context.watcher.follow(targets, queue, pause):
                 yield event
-                heard = time.monotonic()
+                pace.note_event()
                 if event.kind == "deleted":
                     source.forget(event.session_id)
             for id in [id for id, target in targets.items() if target.progress.is_over]:
                 await context.watcher.leave(targets.pop(id).keys, queue)
-            is_silent = seconds is not None and time.monotonic() - heard >= seconds
-            if is_silent or (source.is_over and not targets):
+            if pace.is_over or (source.is_over and not targets):
                 return
+            if pace.takes_heartbeat():
+                yield SessionEvent("heartbeat", "", 0, 0)
             ids = []
             if time.monotonic() - searched >= _SEARCH_SECONDS:
                 searched = time.monotonic()

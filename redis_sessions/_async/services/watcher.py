@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..._core.commands import messages, watch_progress
 from ..._core.commands.messages import SessionPosition
+from ..._core.commands.watch_pace import WatchPace
 from ..._core.commands.watch_progress import CHUNK_MESSAGES, WatchProgress
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
@@ -226,22 +227,21 @@ class Watcher:
 
 
 async def watch(
-    watcher: Watcher, keys: SessionKeys, progress: WatchProgress, seconds: float | None
+    watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace
 ) -> AsyncIterator[SessionEvent]:
-    """Yield what happens in one session, until it has ended or nothing happens for `seconds`."""
+    """Yield what happens in one session, until it has ended, or its pace ends the watch."""
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     target = WatchTarget(keys, progress)
     await watcher.join(keys, queue)
     try:
         async for event in watcher.begin(target):
             yield event
-        heard = time.monotonic()
-        while not progress.is_over:
-            left = RENEW_SECONDS if seconds is None else heard + seconds - time.monotonic()
-            if left <= 0:
-                return
-            async for event in watcher.follow({keys.id: target}, queue, left, is_alone=True):
+        pace.note_event()
+        while not (progress.is_over or pace.is_over):
+            async for event in watcher.follow({keys.id: target}, queue, pace.pause(RENEW_SECONDS), is_alone=True):
                 yield event
-                heard = time.monotonic()
+                pace.note_event()
+            if pace.takes_heartbeat():
+                yield SessionEvent("heartbeat", keys.id, progress.seq, progress.change)
     finally:
         await watcher.leave(keys, queue)

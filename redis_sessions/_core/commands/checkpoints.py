@@ -15,7 +15,9 @@ from . import checkpoint_records as records
 
 MAX_CALL_BYTES = 1024 * 1024
 """Bytes that one call carries, in each direction. A single value may be larger."""
-MAX_CALL_VALUES = 1000
+MAX_CALL_VALUES = 500
+"""Values that one call stores."""
+_MAX_READ_VALUES = 1000
 MAX_PAGE = 1000
 _MAX_STEPS = 2000
 """Pending writes and blobs that one call removes."""
@@ -135,7 +137,7 @@ def read_values(keys: CheckpointKeys, fields: Sequence[str]) -> Call[list[bytes 
     """Read values that did not fit into a page. The result may be shorter than the fields."""
     return invoke(
         script("checkpoints/read_values"), keys, list, writes=False, max_bytes=MAX_CALL_BYTES,
-        rest=fields[:MAX_CALL_VALUES],
+        rest=fields[:_MAX_READ_VALUES],
     )  # fmt: skip
 
 

@@ -30,6 +30,11 @@ MAX_CALL_BYTES = 1024 * 1024
 REGISTERED_SECONDS = 3600.0
 """The time for which a process relies on its registration of a category."""
 _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes without registering again
+TIMES = "\n"
+LIFE = "\r"
+"""What ends the names of the fields that hold the times of a document, and its expiry."""
+MAX_CALL_NAMES = 500
+"""Documents that one call stores."""
 HOLDS_MORE = 2
 """The reply for a category of which many documents had expired: ask again."""
 
@@ -39,6 +44,14 @@ class Stored(NamedTuple):
 
     data: bytes
     times: bytes
+
+
+class Listing(NamedTuple):
+    """The documents of a category."""
+
+    fields: list[str]
+    expiring: list[str]
+    """The fields of the documents with a ttl."""
 
 
 def put(
@@ -103,7 +116,7 @@ def put_many(
     for name, value in values.items():
         field, data = _encoded_value(name, value)
         stored = _checked(keys, field, data, max_bytes, chain)
-        if parts[-1] and (size + len(stored) > MAX_CALL_BYTES or len(parts[-1]) >= 3 * MAX_PAGE_NAMES):
+        if parts[-1] and (size + len(stored) > MAX_CALL_BYTES or len(parts[-1]) >= 3 * MAX_CALL_NAMES):
             parts.append([])
             size = 0
         parts[-1] += [field, stored, ttl_ms]
@@ -135,7 +148,9 @@ def _checked(keys: DocumentKeys, field: str, data: bytes, max_bytes: int, chain:
 
 
 def _put_call(keys: DocumentKeys, bounds: StorageBounds, values: Sequence[Argument]) -> Call[None]:
-    return invoke(script("documents/put"), keys, lambda reply: None, max_documents=bounds.documents, rest=values)
+    return invoke(
+        script("documents/put"), keys, lambda reply: None, max_documents=bounds.documents, expiring=0, rest=values
+    )
 
 
 def checked_field(name: str, extension: str) -> str:
@@ -182,21 +197,33 @@ def document_of(keys: DocumentKeys, field: str, stored: Stored, chain: Chain | N
 
 
 def split_field(field: str) -> tuple[str, str]:
-    """Return the name and the extension of a field. The extension is '' for a field that is no document."""
+    """Return the name and the extension of a field. The extension is '' for any other field."""
     for extension in FORMS:
         if field.endswith(extension) and len(field) > len(extension):
             return field.removesuffix(extension), extension
     return field, ""
 
 
-def list_fields(keys: DocumentKeys) -> Call[list[str]]:
-    """List the documents of a category, sorted by name and form. Sorted here, because scripts sort by the server's locale."""
+def list_fields(keys: DocumentKeys) -> Call[Listing]:
+    """List the documents of a category, sorted by name and form. Sorted here, because scripts sort by the server's locale.
 
-    def read(reply: list[bytes]) -> list[str]:
-        fields = (field.decode(errors="replace") for field in reply)
-        return sorted((field for field in fields if split_field(field)[1]), key=split_field)
+    Some of those with a ttl may have expired: see `expire`.
+    """
 
-    return invoke(script("documents/list"), keys, read, writes=False)
+    def read(reply: list[bytes]) -> Listing:
+        names = [field.decode(errors="replace") for field in reply]
+        fields = (field for field in names if not field.endswith((TIMES, LIFE)) and split_field(field)[1])
+        return Listing(sorted(fields, key=split_field), [name[:-1] for name in names if name.endswith(LIFE)])
+
+    return Call(("HKEYS", keys.documents), keys, read, writes=False)
+
+
+def expire(keys: DocumentKeys, fields: Sequence[str]) -> Call[list[str]]:
+    """Remove those documents that have expired. The result is their fields."""
+    return invoke(
+        script("documents/expire"), keys, lambda reply: [one.decode(errors="replace") for one in reply], writes=False,
+        rest=fields[:MAX_PAGE_NAMES],
+    )  # fmt: skip
 
 
 def page_of(fields: Sequence[str], limit: int, cursor: str | None) -> Page[str]:

@@ -37,8 +37,8 @@ class Archive:
         self.spool.seek(entry.offset)
         parts = read_parts(self.spool)
         fields = dict(zip(parts[::2], parts[1::2], strict=True))
-        ledger, parts = self._pair_batches(entry.ledger_fields), self._pair_batches(entry.part_fields)
-        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages), ledger, parts
+        ledger, of_parts = self._pair_batches(entry.ledger_fields), self._pair_batches(entry.part_fields)
+        return with_waits(fields, self._waiting(entry)), self._batches(entry.messages), ledger, of_parts
 
     def _waiting(self, entry: Entry) -> list[int]:
         """Return the numbers of the sessions that keep a session from expiring: itself, and all below a root."""

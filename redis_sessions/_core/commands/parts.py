@@ -83,14 +83,14 @@ def append(
 
 def put(
     keys: SessionKeys, incarnation: str, lease: str, name: str, message: MessageLike, count: TokenCounter, *,
-    id: str | None, seq: int = 0, bounds: StorageBounds,
+    id: str | None, seq: int = 0, may_add: bool, bounds: StorageBounds,
 ) -> Call[int]:  # fmt: skip
     """Replace the message with a seq, or put one under an ID. The result is the seq, 0 when there is no such message."""
     place: int | str = f"={seq}" if seq else 0
     entry = encode_part_message(message, name, "-" if id is None else checked_message_id(id), count, keys, place)
     return invoke(
         script("parts/put"), keys, lambda reply: int(reply[1]), incarnation=incarnation, lease=lease, name=name,
-        seq=seq, bounds=_bounds_argument(bounds), entry=entry,
+        seq=seq, may_add=int(may_add), bounds=_bounds_argument(bounds), entry=entry,
     )  # fmt: skip
 
 

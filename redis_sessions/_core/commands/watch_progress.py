@@ -25,6 +25,7 @@ from .guarded_write import check_incarnation
 CHUNK_MESSAGES = 100
 """Messages that a watcher reads at once when it catches up."""
 _NUMBER = re.compile(rb"\d{1,16}(?!\d)")
+_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
 _FINAL = set(get_args(Status)) - {"active", "paused"}
 
 
@@ -139,10 +140,21 @@ class WatchProgress:
             yield SessionEvent("gap", self.id, last, self.change, first_seq=first)
 
 
-def parse_positions(after: Mapping[str, int | tuple[int, int]]) -> dict[str, tuple[int, int]]:
+def parse_cursor(cursor: str, name: str = "cursor") -> tuple[int, int]:
+    """Return the seq and the change of a cursor. Raises InvalidInput."""
+    found = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    if found is None:
+        detail = f"must be the `cursor` of an event, such as '17-2', got {cursor!r}"
+        raise InvalidInput(name=name, detail=detail if len(detail) < 200 else f"{detail[:120]}…")
+    return int(found[1]), int(found[2])
+
+
+def parse_positions(after: Mapping[str, int | str | tuple[int, int]]) -> dict[str, tuple[int, int]]:
     """Return the seq and the change behind which each session is watched. Raises InvalidInput."""
     found = {}
     for id, position in after.items():
+        if isinstance(position, str):
+            position = parse_cursor(position, f"after[{id!r}]")
         seq, change = position if isinstance(position, tuple) and len(position) == 2 else (position, 0)
         found[check_id(id, "after")] = (whole(seq, f"after[{id!r}]"), whole(change, f"after[{id!r}]"))
     return found

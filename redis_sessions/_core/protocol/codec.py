@@ -9,7 +9,6 @@ the list when this one came. Scripts read the header and never decode a payload.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ PINNED_FLAG = 1
 FACTS_FLAG = 2
 CONTINUES_FLAG = 4
 MAX_MESSAGE_TOKENS = 2**31
+_DAMAGE = (ValueError, IndexError, RecursionError)
 FLAGS_AT = 9
 """The index of the flags in an element. The kind stands before them."""
 
@@ -122,24 +122,28 @@ def decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Mes
     """
     try:
         return _decode(element, seq, incarnation, keys)
-    except (ValueError, IndexError, RecursionError) as problem:
-        raise InvalidState(name=f"message with seq {seq}", detail=f"the stored message is damaged: {problem}") from None
+    except _DAMAGE as problem:
+        raise _damaged(seq, problem) from None
+
+
+def _damaged(seq: int, problem: Exception) -> InvalidState:
+    return InvalidState(name=f"message with seq {seq}", detail=f"the stored message is damaged: {problem}")
 
 
 def _decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Message:
     head, batch_id, payload = element.split(b" ", 2)
     flags = head[FLAGS_AT]
-    facts = ""
+    facts, batch = "", batch_id.decode()
     if flags & FACTS_FLAG:
         words, payload = payload.split(b" ", 1)
         facts = words.decode()
     return stored_message(
-        from_json(payload) if payload[0] >= 32 else _unpacked(payload, batch_id.decode(), seq, keys),
+        from_json(payload) if payload[0] >= 32 else _unpacked(payload, batch, seq, keys),
         chr(head[FLAGS_AT - 1]),
         seq,
         read_time(head),
         incarnation,
-        batch_id.decode(),
+        batch,
         bool(flags & PINNED_FLAG),
         int(head[FLAGS_AT + 1 :]),
         facts,
@@ -167,12 +171,13 @@ def decode_all(
     Raises what `encoding.decoded` raises, and skips nothing for it.
     """
     _check_places(keys, seqs, elements)
-    if not skip_damaged:
-        return [decode(element, seq, incarnation, keys) for seq, element in zip(seqs, elements, strict=True)]
     messages = []
     for seq, element in zip(seqs, elements, strict=True):
-        with suppress(InvalidState):
-            messages.append(decode(element, seq, incarnation, keys))
+        try:  # here and not in a function, because a history has many messages
+            messages.append(_decode(element, seq, incarnation, keys))
+        except _DAMAGE as problem:
+            if not skip_damaged:
+                raise _damaged(seq, problem) from None
     return messages
 
 

@@ -34,7 +34,7 @@ _SURROGATE = re.compile("([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]")
 _SPLIT_PAIR = re.compile(r"\\(?:(ud[89ab][0-9a-f]{2})\\u(D[C-F][0-9A-F]{2})|.)")
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _decode = json.JSONDecoder().decode
-_decode_start = json.JSONDecoder().raw_decode
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def _reused_encoder() -> Callable[[Any], str]:
@@ -84,10 +84,10 @@ def from_json(text: bytes | str) -> Any:
     if text[-1:] == _SURROGATE_MARK:
         text = _SPLIT_PAIR.sub(_kept_apart, text)
     try:
-        value, end = _decode_start(text)  # faster, because it looks for no white space
+        value, end = _scan(text, 0)  # faster, because it looks for no white space
         if end == len(text):
             return value
-    except ValueError:
+    except (ValueError, StopIteration):
         pass
     return _decode(text)
 

@@ -46,7 +46,7 @@
     <namespace>:index:documents           zset     categories that hold documents
     <namespace>:index:threads             zset     threads that have checkpoints
     <namespace>:index:pruned              string   pruning ran within its cooldown
-    <namespace>:documents:<category>      hash     documents by name and extension, no TTL
+    <namespace>:documents:<category>      hash     documents by name and extension, with their times, no TTL
     <namespace>:wake:<process>            channel  on which a process hears notifications
 
 The type comes before the ID, so no ID can form the key of another session. `tag` is `hash_tag(id)`: both keys of a session, and
@@ -361,20 +361,6 @@ def every_document(namespace: str) -> str:
 def every_messages(namespace: str) -> str:
     """Return the pattern that the keys of all lists of messages match, for SCAN."""
     return f"{namespace}:{{*}}:messages:*"
-
-
-def every_thread(namespace: str) -> str:
-    """Return the pattern that the keys of all threads match, for SCAN."""
-    return f"{namespace}:{{*}}:checkpoints:*"
-
-
-def thread_of(namespace: str, key: bytes) -> CheckpointKeys | None:
-    """Return the keys of a thread from the key of its values, or None when `checkpoint_keys` does not make that key."""
-    try:
-        found = checkpoint_keys(namespace, key.decode(errors="replace").partition("}:checkpoints:")[2])
-    except InvalidInput:
-        return None
-    return found if found.values.encode() == key else None
 
 
 def every_channel(namespace: str) -> str:

@@ -221,6 +221,9 @@ class LoopRecord(NamedTuple):
         return cls(status, created, started, finished, int(events), int(turns), int(steps), usage)
 
 
+Data: TypeAlias = bytes
+
+
 class PartRecord(NamedTuple):
     """A part of a session."""
 
@@ -232,7 +235,7 @@ class PartRecord(NamedTuple):
     updated_ms: int
 
     @classmethod
-    def parse(cls, text: bytes) -> PartRecord:
+    def parse(cls, text: Data) -> PartRecord:
         """Read the record. Raises ValueError when it is damaged."""
         number, first_seq, last_seq, size, created_ms, updated_ms = map(int, text.split())
         return cls(number, first_seq, last_seq, size, created_ms, updated_ms)
@@ -248,7 +251,7 @@ class PartTotals(NamedTuple):
     ids: int
 
     @classmethod
-    def parse(cls, text: bytes) -> PartTotals:
+    def parse(cls, text: Data) -> PartTotals:
         """Read the record. Raises ValueError when it is damaged."""
         numbers, parts, messages, size, ids = map(int, text.split())
         return cls(numbers, parts, messages, size, ids)

@@ -10,16 +10,16 @@ from typing import Any, TypeAlias, Unpack
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
+from ..._core.commands.watch_pace import Stoppable, WatchPace
+from ..._core.protocol.found_keys import every_thread, thread_of
 from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import (
     checkpoint_keys,
     document_keys,
     every_session,
-    every_thread,
     index_keys,
     session_id_of,
     session_keys,
-    thread_of,
 )
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
@@ -358,8 +358,10 @@ class CacheQueries:
         user: str | None = None,
         agent: str | None = None,
         tree: str | None = None,
-        after: Mapping[str, int | tuple[int, int]] | None = None,
+        after: Mapping[str, int | str | tuple[int, int]] | None = None,
         timeout: Duration | None = None,
+        heartbeat: Duration | None = None,
+        stop: Stoppable | None = None,
     ) -> Iterator[SessionEvent]:
         """Yield what happens in all sessions of a user or an agent, or of a tree, also in those that are created later.
 
@@ -370,9 +372,11 @@ class CacheQueries:
             user_id: watch the sessions of this user (short: `user`).
             agent_id: watch the sessions of this agent (short: `agent`).
             tree: watch the session with this ID and all sessions below it.
-            after: where to begin, by session ID: a seq, or a seq and a change. Sessions that are not named begin with what comes
-                from now on. Name sessions that were created while nothing watched with 0.
+            after: where to begin, by session ID: a cursor, a seq, or a seq and a change. Sessions that are not named begin with
+                what comes from now on. Name sessions that were created while nothing watched with 0.
             timeout: end the watch when nothing happens for this time. Default: never.
+            heartbeat: yield a `heartbeat` event after each such time in which nothing happened, 0.1 s to a day. Default: none.
+            stop: end the watch within 0.25 s after this event is set.
 
         Raises:
             InvalidInput: not exactly one of user_id, agent_id and tree is given, or they have more than 1,000 active sessions.
@@ -383,11 +387,11 @@ class CacheQueries:
         agent_id = list_query.one_of("agent_id", agent_id, "agent", agent)
         if sum(one is not None for one in (user_id, agent_id, tree)) != 1:
             raise InvalidInput(name="watch", detail="needs exactly one of user_id, agent_id and tree")
-        seconds = None if timeout is None else milliseconds(timeout, "timeout") / 1000
+        pace = WatchPace(timeout, heartbeat, stop)
         positions = watch_progress.parse_positions(after or {})
         source: MemberSource
         source = ListedMembers(self._lister, user_id, agent_id) if tree is None else TreeMembers(self._context, tree)
-        return watch_many(self._context, source, positions, seconds)
+        return watch_many(self._context, source, positions, pace)
 
     def prune(
         self,

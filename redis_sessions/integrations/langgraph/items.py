@@ -104,7 +104,7 @@ class Batch:
 
 
 class Found(NamedTuple):
-    """What the reads of a batch found."""
+    """The results of the reads of a batch."""
 
     categories: list[str]
     gets: Mapping[bool, Mapping[str, Mapping[str, Document]]]

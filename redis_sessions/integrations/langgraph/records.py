@@ -33,7 +33,7 @@ _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
 class Place(NamedTuple):
-    """What a config says: a thread, a namespace and perhaps a checkpoint."""
+    """The place that a config names: a thread, a namespace and perhaps a checkpoint."""
 
     thread: str
     thread_id: str
@@ -213,7 +213,7 @@ def delta_channels(serde: SerializerProtocol, found: Checkpoint) -> set[str]:
 
 
 class DeltaHistory:
-    """What the ancestors of a checkpoint say of some channels. Take them one by one, the parent first."""
+    """The history of some channels among the ancestors of a checkpoint. Take them one by one, the parent first."""
 
     def __init__(self, serde: SerializerProtocol, channels: Sequence[str]) -> None:
         self._serde = serde

@@ -21,10 +21,24 @@ _MAX_FRAMES = 16
 """The frames that are searched: the event store, stores that wrap it, and the transport."""
 
 
-def calling_stream(stream_id: str) -> Stream:
-    """Return the stream with an ID in the MCP session of the caller."""
-    session = _calling_session()
-    return Stream(session, principal_of(auth_context_var.get()) if session else "", stream_id)
+def calling_transport() -> StreamableHTTPServerTransport | None:
+    """Return the transport that awaits this call. None if no transport does."""
+    frame = sys._getframe(1)
+    for _ in range(_MAX_FRAMES):
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, StreamableHTTPServerTransport):
+            return caller
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def stream_of(transport: StreamableHTTPServerTransport | None, stream_id: str) -> Stream:
+    """Return the stream with an ID in the MCP session of a transport."""
+    if transport is None:
+        return Stream("", "", stream_id)
+    return Stream(transport.mcp_session_id or "", principal_of(auth_context_var.get()), stream_id)
 
 
 def principal_of(user: object) -> str:
@@ -33,16 +47,3 @@ def principal_of(user: object) -> str:
         return ""
     known = json.dumps(authorization_context(user), sort_keys=True)
     return hashlib.sha256(known.encode()).hexdigest()[:16]
-
-
-def _calling_session() -> str:
-    """Return the ID of the MCP session whose transport awaits this call. '' if no transport does."""
-    frame = sys._getframe(1)
-    for _ in range(_MAX_FRAMES):
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, StreamableHTTPServerTransport):
-            return caller.mcp_session_id or ""
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return ""

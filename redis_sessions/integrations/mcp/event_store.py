@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
@@ -27,16 +26,15 @@ from ...errors import (
 )
 from ...models.messages import Message
 from .._shared import Caches
-from .calling_transport import calling_stream
+from .calling_transport import calling_transport, stream_of
 from .event_ids import EventPosition, Stream, parse_event_id
+from .handover import Handovers
 from .resumption import ResumptionApp
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 _log = logging.getLogger("redis_sessions.mcp")
-_resumed: ContextVar[EventPosition | None] = ContextVar("redis_sessions_mcp_resumed", default=None)
-"""The last event that this task has replayed to a client."""
 _TRANSIENT = (MessageTooLarge, NotReplicated, OutcomeUnknown, StoreFull, StoreUnavailable)
 """The errors that `on_failure` is about."""
 OnFailure = Literal["continue", "raise"]
@@ -90,6 +88,7 @@ class RedisSessionsEventStore(EventStore):
             url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_messages=max_messages,
             max_message_bytes=max_message_bytes, cap_policy="oldest",
         )  # fmt: skip
+        self._handovers = Handovers()
         self._on_failure = checked_choice(on_failure, "on_failure", get_args(OnFailure))
 
     async def store_event(self, stream_id: str, message: JSONRPCMessage | None) -> str:
@@ -104,14 +103,15 @@ class RedisSessionsEventStore(EventStore):
             StoreUnavailable, OutcomeUnknown, StoreFull, NotReplicated, MessageTooLarge: the event could not be stored, and
                 `on_failure` is `raise`.
 
-        Cost: one round trip. None for the priming event of a stream that this task has just replayed.
+        Cost: one round trip.
         """
-        stream = calling_stream(_checked_stream_id(stream_id))
-        replayed = _resumed.get()
-        if message is None and replayed is not None and replayed.stream == stream:
-            return replayed.format(secrets.token_hex(4))
+        transport = calling_transport()
+        stream = stream_of(transport, _checked_stream_id(stream_id))
         try:
-            return (await self._append(stream, message)).format()
+            if message is None:
+                return (await self._append(stream, None)).format()
+            async with self._handovers.storing(transport, stream):
+                return (await self._append(stream, _text_of(message))).format()
         except _TRANSIENT as problem:
             if self._on_failure == "raise":
                 raise
@@ -135,21 +135,18 @@ class RedisSessionsEventStore(EventStore):
 
         Cost: one round trip for each 1,000 events or 1 MiB.
         """
+        transport = calling_transport()
         last = parse_event_id(last_event_id)
-        if last is None or last.stream != calling_stream(last.stream.id):
+        if last is None or last.stream != stream_of(transport, last.stream.id):
             _log.info("nothing to replay: the event ID %.100r is unknown, or is that of another client", last_event_id)
             return None
-        events = await self._events_after(last)
-        if events is None:
-            return None
-        for event in events:
-            if event.text is not None:
-                await send_callback(
-                    EventMessage(jsonrpc_message_adapter.validate_json(event.text), event.place.format())
-                )
-        if last.stream.session:
-            _resumed.set(events[-1].place if events else last)
-        return last.stream.id
+        async with self._handovers.replaying(transport, last.stream):
+            events = await self._events_after(last)
+            for event in events or []:
+                if event.text is not None:
+                    message = jsonrpc_message_adapter.validate_json(event.text)
+                    await send_callback(EventMessage(message, event.place.format()))
+        return None if events is None else last.stream.id
 
     def attach(self, manager: StreamableHTTPSessionManager) -> None:
         """Let a server also resume the streams of MCP sessions that other processes run.
@@ -187,9 +184,9 @@ class RedisSessionsEventStore(EventStore):
         """Close the connections. A cache that was given stays open."""
         await self._caches.aclose()
 
-    async def _append(self, stream: Stream, message: JSONRPCMessage | None) -> EventPosition:
+    async def _append(self, stream: Stream, text: str | None) -> EventPosition:
         nonce = secrets.token_hex(6)
-        payload = {"type": "system_event", "data": None if message is None else _text_of(message)}
+        payload = {"type": "system_event", "data": text}
         session = self._caches.asynchronous.ensure(stream.stored_id, user_id=stream.owner)
         done = await session.append(Message("system_event", payload=payload, tokens=0), batch_id=nonce)
         return EventPosition(stream, done.last_seq, nonce)

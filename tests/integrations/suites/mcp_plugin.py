@@ -6,6 +6,7 @@ each store here keeps what was stored, and gives the event IDs of redis_sessions
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from redis_sessions.integrations.mcp import RedisSessionsEventStore
 from tests.interaction.transports import _event_store, test_client_transport_http, test_hosting_resume
 from tests.shared import test_streamable_http
 
-URL = os.environ["REDIS_SESSIONS_SUITE_URL"]
+URL = os.environ["REDIS_SESSIONS_URL"]
 calls = 0
 
 
@@ -82,10 +83,14 @@ for module in (_event_store, test_client_transport_http, test_hosting_resume):
     module.SequencedEventStore = SequencedEventStore
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run the tests in asyncio."""
-    return "asyncio"
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests that use an event store."""
+    items[:] = [item for item in items if _uses_event_store(item)]
+
+
+def _uses_event_store(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    return "event_app" in item.fixturenames or "EventStore(" in inspect.getsource(item.function)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,17 +36,22 @@ def run_suite(
     """Run test files of a package, and return the end of what pytest says. Raises AssertionError when a test fails.
 
     Args:
-        plugin: the module of `tests.integrations.suites` that puts the adapter in the place of the framework's own class.
+        plugin: the module of this folder that puts the adapter in the place of the framework's own class.
         excluded: the tests that are left out, with the reasons.
     """
     folder = sdist(package)
     command = [
-        sys.executable, "-m", "pytest", "-p", f"tests.integrations.suites.{plugin}", "-p", "no:cacheprovider", "-q",
+        sys.executable, "-m", "pytest", "-p", plugin, "-p", "no:cacheprovider", "-q",
         "--rootdir", str(folder), "-W", "ignore", *options, *files,
     ]  # fmt: skip
     for name in excluded:
         command += ["--deselect", name]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_SESSIONS_URL": url, "PYTEST_ADDOPTS": ""}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{ROOT}",
+        "REDIS_SESSIONS_URL": url,
+        "PYTEST_ADDOPTS": "",
+    }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout.splitlines()[-1]

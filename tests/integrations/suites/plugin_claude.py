@@ -42,6 +42,11 @@ class StoreUnderTest(RedisSessionsStore):
         subpath = key.get("subpath")
         return [one.payload for one in (session.part(_part_name(subpath)) if subpath else session).history()]
 
+    def clear(self) -> None:
+        """Delete all sessions."""
+        for one in list(self._plain.iter_sessions()):
+            self._plain.delete(one.id)
+
     @property
     def size(self) -> int:
         """Return the number of main transcripts."""
