@@ -16,7 +16,7 @@ SCOPES = 100_000
 def scopes(stage: Stage) -> None:
     """A scope at its bounds of values and of bytes, with 1,024 results, and an index of 100,000 scopes without values."""
     cache = stage.cache
-    many, large = cache.shared("many"), cache.shared("large")
+    many, large, run = cache.shared("many"), cache.shared("large"), cache._context.executor.run
     for number in range(stage.scaled(1024)):
         many.add("n", batch_id=f"b{number}")
     values = {f"v{number}": "x" * 400 for number in range(stage.scaled(BATCH) - 2)}
@@ -31,7 +31,8 @@ def scopes(stage: Stage) -> None:
         many.all()
         large.put("x", "x" * (stage.message_bytes - 100))
         large.get("x")
-        cache.scopes("gone", 1000)
+        run(shared.registered(index, "gone", None, 1001))
+        run(shared.unregister(index, names[:1000]))
         many.clear()
 
 

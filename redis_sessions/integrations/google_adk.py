@@ -27,6 +27,7 @@ from .. import (
     compose_id,
 )
 from .._durations import Duration
+from ..bounds import MAX_WIRE_BYTES
 from ._shared import Caches, needs
 
 with needs("google-adk", "google-adk"):
@@ -77,11 +78,13 @@ class RedisSessionsSessionService(BaseSessionService):
             namespace: the namespace of all keys. Default: that of the cache, else "sessions".
             ttl: idle life of a session. Default: no end. The state of applications and users has no end.
             max_messages: events that a session retains. Default: all.
-            **options: further options of `SessionCache.from_url`.
+            **options: further options of `SessionCache.from_url`. `max_message_bytes`, the largest event, is 64 MiB by default.
 
         Raises:
             InvalidInput: not exactly one of url, cache and client is given, or an option is not valid. It is a ValueError.
         """
+        if cache is None:
+            options.setdefault("max_message_bytes", MAX_WIRE_BYTES)  # events may hold images
         self._caches = Caches(
             url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_messages=max_messages, **options
         )  # fmt: skip
