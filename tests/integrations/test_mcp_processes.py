@@ -146,7 +146,7 @@ def test_clients_resume_calls_at_other_process(fleet: Fleet) -> None:
                 await _reconnect(router)
             await asyncio.to_thread(fleet.open_gate)
             results = [await asyncio.wait_for(call, 20) for call in calls]
-            assert [one.content[0].text for one in results] == ["a is done", "b is done"]  # type: ignore[union-attr]
+            assert [one.content[0].text for one in results] == ["a is done", "b is done"]
             await _assert_foreign_event_is_refused(fleet, [router.reconnects[0][0] for router in routers])
             assert fleet.streams()
 
@@ -178,7 +178,7 @@ _SENT = ("accept", "mcp-session-id", "mcp-protocol-version", "last-event-id", "h
 
 def test_finished_call_is_resumed_after_its_process_died(fleet: Fleet) -> None:
     """A client whose process was killed after the answer was stored gets everything from the other process, once."""
-    router, told = Router(fleet.ports), []  # type: ignore[var-annotated]
+    router, told = Router(fleet.ports), []
 
     def kill_when_done() -> None:
         fleet.open_gate()
@@ -193,7 +193,7 @@ def test_finished_call_is_resumed_after_its_process_died(fleet: Fleet) -> None:
         async with connected(router, told) as client:
             await client.list_tools()  # else the client asks for the tools when it has the result
             result = await asyncio.wait_for(client.call_tool("count", {"name": "a", "numbers": 30}), 20)
-            assert result.content[0].text == "a is done"  # type: ignore[union-attr]
+            assert result.content[0].text == "a is done"
             assert told == [f"a {number}" for number in range(1, 31)]
 
     asyncio.run(main())
@@ -201,3 +201,13 @@ def test_finished_call_is_resumed_after_its_process_died(fleet: Fleet) -> None:
 
 def _is_done(cache: SessionCache, id: str) -> bool:
     return any("is done" in str(one.payload.get("data")) for one in cache.session(id).history())
+
+
+def test_example_resumes_its_call_at_second_server() -> None:
+    """The example prints what both servers tell its client."""
+    command = [sys.executable, str(REPOSITORY / "examples" / "integrations" / "mcp_resume.py"), "fake://"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert "GET goes to server 2" in lines
+    assert lines.index("progress: looking in the station") < lines.index("result: The bag is in the station.")
