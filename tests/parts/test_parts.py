@@ -351,7 +351,7 @@ def test_append_extends_the_life_of_its_session(cache: SessionCache) -> None:
 
 
 def test_append_new_puts_the_inbox_of_a_dead_holder_first(cache: SessionCache) -> None:
-    """What a holder whose lease ran out did not receive comes before the new messages."""
+    """Messages that a dead holder did not receive come before the new ones."""
     session = cache.create("s")
     lease = session.lease(ttl=0.3).acquire()
     stop_renewing(lease)
