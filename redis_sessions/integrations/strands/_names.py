@@ -1,4 +1,4 @@
-"""Names of Strands, as they are stored."""
+"""Names of Strands in the form in which they are stored."""
 
 from __future__ import annotations
 
