@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 T = TypeVar("T")
+_MAX_FAILED = 100
+"""Writes of one object that are remembered."""
 
 
 class Repeats:
@@ -34,6 +36,8 @@ class Repeats:
             result = await write(batch_id)
         except BaseException:
             self._failed[_digest(content)] = self._begun, batch_id
+            while len(self._failed) > _MAX_FAILED:
+                del self._failed[next(iter(self._failed))]
             raise
         if self._failed:
             failed = self._failed.items()
@@ -42,7 +46,15 @@ class Repeats:
 
 
 def _digest(content: Any) -> str:
-    return sha1(json.dumps(content, default=repr).encode(), usedforsecurity=False).hexdigest()
+    try:
+        text = json.dumps(content, default=_plain)
+    except (TypeError, ValueError, RecursionError):  # what is not JSON was refused, so it is never repeated
+        text = repr(content)
+    return sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if hasattr(value, "to_dict") else repr(value)
 
 
 async def settled(write: Awaitable[T]) -> T:

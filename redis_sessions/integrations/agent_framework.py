@@ -1,4 +1,4 @@
-"""The history provider of the Microsoft Agent Framework, for `context_providers=[RedisSessionsHistoryProvider(url=…)]`."""
+"""The history provider of the Microsoft Agent Framework: `Agent(…, context_providers=[RedisSessionsHistoryProvider(url=…)])`."""
 
 from __future__ import annotations
 
@@ -120,9 +120,8 @@ class RedisSessionsHistoryProvider(HistoryProvider):
         listed = list(messages)
         repeats = self._repeats.pop(id, None) or Repeats()
         session = cache.ensure(id, **self._given)
-        content = [message.to_dict() for message in listed]
         try:
-            await settled(repeats.once(content, lambda batch_id: _save(session, listed, batch_id)))
+            await settled(repeats.once(listed, lambda batch_id: _save(session, listed, batch_id)))
         except BaseException:
             self._repeats[id] = repeats
             while len(self._repeats) > _MAX_UNSETTLED:

@@ -13,6 +13,7 @@ from .. import (
     AsyncSessionCache,
     EditConflict,
     InvalidState,
+    LimitExceeded,
     Message,
     OutcomeUnknown,
     RevisionConflict,
@@ -177,8 +178,8 @@ class RedisSessionsSession(SessionABC):
             return await self._repeats.once("pop", pop)
         except SessionNotFound:
             return None
-        except InvalidState:  # the newest messages are damaged
-            return await _pop_behind_damage(session)
+        except (InvalidState, LimitExceeded):  # the newest message is damaged, or there is no room for another gap
+            return await _pop_by_rewriting(session)
 
     # What follows is called by OpenAIResponsesCompactionSession and EncryptedSession, by these names.
 
@@ -191,9 +192,7 @@ class RedisSessionsSession(SessionABC):
         self._known = _known(items, result)
         return True
 
-    async def _get_compaction_snapshot(
-        self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None
-    ) -> Any | None:
+    async def _get_compaction_snapshot(self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None) -> Any:
         """Return the newest items, and a function that replaces the last of them if nothing changed since."""
         if type(self) is not RedisSessionsSession:
             return None
@@ -238,13 +237,13 @@ def _known(items: Sequence[Any], result: AppendResult) -> list[Message]:
     return known
 
 
-async def _pop_behind_damage(session: AsyncSession) -> Any | None:
-    """Remove the newest message that can be read, with the damaged ones behind it."""
+async def _pop_by_rewriting(session: AsyncSession) -> Any | None:
+    """Remove the newest message that can be read, by writing all others again. Damaged messages and gaps go, too."""
     while True:
         rev = (await session.info()).rev
-        found = await session.history(1, skip_damaged=True)
+        found = await session.history(skip_damaged=True)
         try:
-            await session.replace(after_seq=found[0].seq - 1 if found else 0, expected_rev=rev)
+            await session.replace(*[one.payload for one in found[:-1]], expected_rev=rev)
         except RevisionConflict:
             continue
-        return found[0].payload if found else None
+        return found[-1].payload if found else None

@@ -173,11 +173,11 @@ def test_save_that_is_repeated_after_an_unknown_outcome_is_stored_once(
 ) -> None:
     """A caller that repeats a save that raised OutcomeUnknown stores the messages once, also an input without an ID."""
     losses = Losses(requests=0, replies=0)
-    new_messages = agent_framework.filter_new_messages
+    new_messages: Any = agent_framework.__dict__["filter_new_messages"]
 
     def lose_the_next_replies(*given: Any) -> list[Message]:
         losses.replies = 1.0
-        return new_messages(*given)
+        return list(new_messages(*given))
 
     async def main(port: int) -> None:
         url = f"redis://127.0.0.1:{port}?timeout=0.2&retry_for=0.3"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 import redis
-from agents import SessionSettings
+from agents import SessionSettings  # type: ignore[attr-defined]
 from agents.memory.session import Session, _session_accepts_wrapper
 
-from redis_sessions import AsyncSessionCache, InvalidInput, OutcomeUnknown, SessionCache
+from redis_sessions import AsyncSession, AsyncSessionCache, InvalidInput, LimitExceeded, OutcomeUnknown, SessionCache
 from redis_sessions.integrations.openai_agents import RedisSessionsSession
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
@@ -108,6 +109,21 @@ def test_settings_of_the_sdk_bound_what_is_read() -> None:
     run(main)
 
 
+def test_conversation_has_no_end_and_no_cap_unless_the_user_says_so() -> None:
+    """A conversation lives for ever and keeps all items by default, and has the life and the user that are given."""
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url("fake://", ttl=5, max_messages=3) as cache:
+            await RedisSessionsSession("a", cache=cache).add_items([user("a")] * 5)
+            await RedisSessionsSession("b", cache=cache, ttl="90s", user_id="mia").add_items([user("b")])
+            first, second = await (await cache.open("a")).info(), await (await cache.open("b")).info()
+            assert (first.expires_in, first.count) == (None, 5)
+            assert second.user_id == "mia"
+            assert second.ttl == timedelta(seconds=90)
+
+    run(main)
+
+
 def test_closed_session_raises_and_borrowed_ones_go_on() -> None:
     """A session with a URL ends with `close`. One with a cache or a client goes on, and they share the connections."""
 
@@ -140,12 +156,13 @@ def test_client_of_either_kind_is_borrowed(server: Server, namespace: str) -> No
     """Sessions over one client share connections, and leave the client open."""
 
     async def main() -> None:
-        for client in (server.client, redis.asyncio.Redis(port=server.port)):
+        other = redis.asyncio.Redis(port=server.port)
+        for client in (server.client, other):
             session = RedisSessionsSession("a", client=client, namespace=namespace)
             await session.add_items([user("a")])
             await session.close()
             assert len(await RedisSessionsSession("a", client=client, namespace=namespace).get_items())
-        await client.aclose()
+        await other.aclose()
 
     run(main)
     server.client.flushall()
@@ -179,7 +196,7 @@ def test_items_that_are_not_json_are_refused_and_nothing_is_stored() -> None:
 
     async def main() -> None:
         session = RedisSessionsSession("a", url="fake://")
-        for wrong in ("text", {"role": "user", "content": object()}, {"role": "user", "content": float("nan")}):
+        for wrong in ("text", {"content": object()}, {"content": float("nan")}, {(1, 2): "x"}, {"a\ud800": object()}):
             with pytest.raises(InvalidInput):
                 await session.add_items([user("a"), wrong])
         assert await session.get_items() == []
@@ -204,6 +221,37 @@ def test_each_operation_takes_one_round_trip(server: Server, namespace: str) -> 
                 await call()
                 assert not is_warm or count_round_trips(server) == 1, calls.index(call)
         await session.close()
+
+    run(main)
+    server.client.flushall()
+
+
+@ONE
+def test_pop_behind_damage_and_behind_too_many_gaps_goes_on(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pop drops damaged items behind the newest one that can be read, and closes the gaps that fill their record."""
+
+    async def refuse(*given: Any, **options: Any) -> None:
+        raise LimitExceeded(session_id="a", limit="gap_bytes", current=12001, max=12000, action="error")
+
+    async def main() -> None:
+        session = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        await session.add_items([user("a"), user("b"), user("c")])
+        key = next(key for key in server.client.scan_iter() if server.client.type(key) == b"list")
+        server.client.lset(key, -1, "damaged")
+        other = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        assert (await other.get_items(1), await other.pop_item()) == ([user("b")], user("b"))
+        assert await other.get_items() == [user("a")]
+        for _ in range(3):
+            await session.add_items([user("x"), user("y")])
+            assert await session.pop_item() == user("y")
+        monkeypatch.setattr(AsyncSession, "pop", refuse)
+        assert await session.pop_item() == user("x")
+        assert await session.get_items() == [user("a"), user("x"), user("x")]
+        assert (await session._session.info()).last_seq == 13
+        await session.close()
+        await other.close()
 
     run(main)
     server.client.flushall()
