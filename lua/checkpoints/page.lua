@@ -20,7 +20,7 @@ for at, member in ipairs(members) do
     found[#found + 1], max_bytes = read_checkpoint(values, names, place, record, seen, max_bytes)
   elseif record then
     found[#found + 1] = {place, record, {}, {}, {}}
-    max_bytes = max_bytes - #record - 512
+    max_bytes = max_bytes - #record - 1024
   end
   if max_bytes <= 0 and at < #members then return {member, found} end
   last = member

@@ -73,11 +73,13 @@ def get_document(
         bool, typer.Option("--json", help="Print the JSON of the document. Default: the text, if there is a text.")
     ] = False,
 ) -> None:
-    """Print a document: its text, byte for byte, or its JSON if there is no text. Exit 1 if the document does not exist."""
+    """Print a document: its text, byte for byte, else its JSON, else its bytes. Exit 1 if the document does not exist."""
     with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         documents = cache.documents(category)
-        text, value = documents.get(name), documents.get_json(name, _MISSING)
-    if text is not None and not as_json:
+        text, value, data = documents.get(name), documents.get_json(name, _MISSING), documents.get_bytes(name)
+    if text is None and value is _MISSING and data is not None and not as_json:
+        _print_bytes(data)
+    elif text is not None and not as_json:
         _print_text(text)
     elif value is not _MISSING:
         print(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
@@ -113,11 +115,19 @@ def put_document(
 def remove_document(
     category: Category, name: Name, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE
 ) -> None:
-    """Delete a document: its JSON, or its text if there is no JSON. Exit 1 if the document does not exist."""
+    """Delete a document: its JSON, else its text, else its bytes. Exit 1 if the document does not exist."""
     with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
         is_removed = cache.documents(category).delete(name)
     if not is_removed:
         _exit_missing(category, name)
+
+
+def _print_bytes(data: bytes) -> None:
+    """Print bytes as they are. A terminal gets them as a Python literal."""
+    if out.is_terminal:
+        print(repr(data))
+    else:
+        sys.stdout.buffer.write(data)
 
 
 def _print_text(text: str) -> None:

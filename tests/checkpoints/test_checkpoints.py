@@ -179,6 +179,29 @@ def test_put_repeats_blobs_that_were_dropped(cache: SessionCache, monkeypatch: p
     assert (found.id, found.blobs == blobs) == ("1", True)
 
 
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
+def test_death_between_parts_of_put_leaves_no_checkpoint(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies between the parts of a large put leaves no checkpoint, and a thread that is listed and deleted."""
+    thread, executor = cache.checkpoints("t"), cache._context.executor
+    run = executor.run
+
+    def run_until_put(call: Any, *rest: Any) -> Any:
+        if call.script is not None and call.script.name == "checkpoints/put":
+            raise Killed
+        return run(call, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(executor, "run", run_until_put)
+        blobs = {f"c{number}": b"x" * 600_000 for number in range(3)}
+        thread.put("1", state=b"", versions=dict.fromkeys(blobs, "1"), blobs=blobs)
+    assert (thread.get(), thread.page().items, cache.threads().items) == (None, [], ["t"])
+    assert thread.delete()
+    assert cache.threads().items == []
+
+
 def test_thread_expires_as_a_whole(cache: SessionCache) -> None:
     """A thread expires after its idle time, and leaves the list of threads."""
     thread = cache.checkpoints("t", ttl=0.2)

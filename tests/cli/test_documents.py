@@ -91,3 +91,13 @@ def test_damaged_document_exits_with_2(own_server: Server) -> None:
     own_server.client.hset("sessions:documents:a", "n.json", "{")
     done = run("docs", "get", "a", "n", "--url", own_server.url)
     assert (done.returncode, done.stderr.count("\n"), "damaged" in done.stderr) == (2, 1, True)
+
+
+def test_bytes_are_printed_and_deleted(own_server: Server) -> None:
+    """A document of bytes is listed, printed as it is, and deleted."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.documents("a").put_bytes("n", b"a\nb")
+    url = ("--url", own_server.url)
+    assert run("docs", "get", "a", "n", *url).stdout == "a\nb"
+    assert run("docs", "rm", "a", "n", *url).returncode == 0
+    assert run("docs", "get", "a", "n", *url).returncode == 1

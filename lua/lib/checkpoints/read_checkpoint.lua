@@ -5,7 +5,7 @@ local function read_checkpoint(values, names, place, record, seen, max_bytes)
   local namespace = string.match(place, '^[^\n]*')
   local left = max_bytes - #record
   local function read(field, exists)
-    left = left - 512 -- the time of a command is that of some bytes
+    left = left - 1024 -- the time of a command is that of some bytes
     if seen[field] ~= nil then return seen[field] end
     local value
     if left <= 0 then

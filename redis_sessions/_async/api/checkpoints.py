@@ -83,7 +83,9 @@ class AsyncCheckpoints(NotPicklable):
         executor, bounds = self._context.executor, self._context.bounds
         for _ in range(_TRIES):
             for part in before:
-                await executor.run(checkpoints.store_blobs(self._keys, place.partition("\n")[0], part, self._ttl_ms))
+                sent = checkpoints.store_blobs(self._keys, place.partition("\n")[0], part, self._ttl_ms)
+                sent.hints = self._context.threads.hints(self.thread)
+                await executor.run(sent)
             call = checkpoints.put(self._keys, place, record, names, last, self._ttl_ms, bounds)
             call.hints = self._context.threads.hints(self.thread)
             if await executor.run(call):

@@ -19,7 +19,7 @@ MAX_CALL_VALUES = 500
 """Values that one call stores."""
 _MAX_READ_VALUES = 1000
 MAX_PAGE = 1000
-_MAX_STEPS = 2000
+_MAX_STEPS = 1500
 """Pending writes and blobs that one call removes."""
 _AFTER_LINE = "\x0b"
 """The character behind the newline that ends a name: the end of a range of names that begin with a line."""

@@ -84,7 +84,9 @@ class Checkpoints(NotPicklable):
         executor, bounds = self._context.executor, self._context.bounds
         for _ in range(_TRIES):
             for part in before:
-                executor.run(checkpoints.store_blobs(self._keys, place.partition("\n")[0], part, self._ttl_ms))
+                sent = checkpoints.store_blobs(self._keys, place.partition("\n")[0], part, self._ttl_ms)
+                sent.hints = self._context.threads.hints(self.thread)
+                executor.run(sent)
             call = checkpoints.put(self._keys, place, record, names, last, self._ttl_ms, bounds)
             call.hints = self._context.threads.hints(self.thread)
             if executor.run(call):

@@ -58,7 +58,7 @@ class AsyncMethods(BaseCheckpointSaver[str]):
                 page = await self._async_thread(thread).page(size, cursor, **asked)
                 for found in records.matching(self.serde, page.items, filter, left):
                     left = None if left is None else left - 1
-                    yield records.tuple_of(self.serde, records.thread_id_of(thread) or "", found)
+                    yield records.tuple_of(self.serde, records.listed_id(config, thread), found)
                 cursor = page.cursor
                 if cursor is None:
                     break
@@ -147,7 +147,7 @@ class AsyncMethods(BaseCheckpointSaver[str]):
         while True:
             page = await self._caches.asynchronous.threads(MAX_THREADS, cursor)
             for thread in page.items:
-                if records.thread_id_of(thread) is not None:
+                if records.is_thread(thread):
                     yield thread
             cursor = page.cursor
             if cursor is None:

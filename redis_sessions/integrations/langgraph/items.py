@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -24,6 +25,10 @@ from redis_sessions import Document
 ROOT = "langgraph"
 """The first level of the categories that hold items."""
 _EMPTY = "%"
+_ESCAPED = re.compile(
+    r"[^ !#$&-.0-9:-@A-Z^_`a-z|~\u00c0-\u024f\u0400-\u04ff\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]"
+)
+"""Characters that are escaped: all but those that each version of Python calls printable."""
 
 
 def category_of(namespace: Sequence[str]) -> str:
@@ -33,7 +38,8 @@ def category_of(namespace: Sequence[str]) -> str:
 
 def name_of(text: str) -> str:
     """Return a label or a key of any characters as the name of a document."""
-    return quote(text, safe="", errors="surrogatepass").replace("..", "%2E%2E") or _EMPTY
+    escaped = _ESCAPED.sub(lambda found: quote(found[0], safe="", errors="surrogatepass"), text)
+    return escaped.replace("..", ".%2E") or _EMPTY
 
 
 def _text_of(name: str) -> str:

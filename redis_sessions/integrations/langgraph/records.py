@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
@@ -26,6 +27,9 @@ PAGE = 50
 """Checkpoints that are read at once."""
 MAX_THREADS = 1000
 """Threads that are looked at at once."""
+_LONG = "long"
+_LONG_ID = "redis_sessions_thread_id"
+"""The first part of the thread of a long thread ID, and the field of a stored state that has this ID."""
 DELTA_COUNTERS = "counters_since_delta_snapshot"
 """The metadata that names the channels whose value needs older checkpoints."""
 _ESCAPED = re.compile(r"[%\x00-\x1f]")
@@ -55,20 +59,37 @@ class Place(NamedTuple):
 
 
 def thread_key(thread_id: Any) -> str:
-    """Return the thread of a thread ID of any characters. Raises InvalidInput for one that is empty or too long."""
+    """Return the thread of a thread ID of any characters and any length. Raises InvalidInput for an empty one."""
     text = str(thread_id)
     if not text:
         raise InvalidInput(name="thread_id", detail="must not be empty")
-    return compose_id(text)
-
-
-def thread_id_of(thread: str) -> str | None:
-    """Return the thread ID of a thread, None for a thread that is not LangGraph's."""
     try:
-        parts = split_id(thread)
+        return compose_id(text)
+    except InvalidInput:  # it is too long for an ID
+        return compose_id(_LONG, sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def is_thread(thread: str) -> bool:
+    """Return whether a thread is LangGraph's."""
+    return len(_parts_of(thread)) == 1 or _is_long(thread)
+
+
+def listed_id(config: RunnableConfig | None, thread: str) -> Any:
+    """Return the thread ID of a thread that is listed. None for a long one, whose checkpoints say it."""
+    if config is not None:
+        return config["configurable"]["thread_id"]
+    return None if _is_long(thread) else _parts_of(thread)[0]
+
+
+def _is_long(thread: str) -> bool:
+    return _parts_of(thread)[:-1] == (_LONG,)
+
+
+def _parts_of(thread: str) -> tuple[str, ...]:
+    try:
+        return split_id(thread)
     except InvalidInput:
-        return None
-    return parts[0] if len(parts) == 1 else None
+        return ()
 
 
 def escape(name: str) -> str:
@@ -139,6 +160,9 @@ def put_arguments(
     """Return the arguments of `Checkpoints.put`."""
     state: dict[str, Any] = {**checkpoint}
     values = state.pop("channel_values")
+    thread_id = config["configurable"]["thread_id"]
+    if _is_long(thread_key(thread_id)):
+        state[_LONG_ID] = str(thread_id)
     versions = checkpoint["channel_versions"]
     found = dict(get_checkpoint_metadata(config, metadata))
     run_id = found.get("run_id")
@@ -181,13 +205,16 @@ def pending_writes(serde: SerializerProtocol, found: Checkpoint) -> list[Pending
     return [(_unescape(one.task), _unescape(one.channel), load(serde, one.data)) for one in found.writes]
 
 
-def tuple_of(serde: SerializerProtocol, thread_id: str, found: Checkpoint) -> CheckpointTuple:
-    """Return a checkpoint as LangGraph has it."""
-    namespace = _unescape(found.namespace)
+def tuple_of(serde: SerializerProtocol, thread_id: Any, found: Checkpoint) -> CheckpointTuple:
+    """Return a checkpoint as LangGraph has it. Without a thread ID the checkpoint says it."""
+    namespace, state = _unescape(found.namespace), load(serde, found.state)
+    long_id = state.pop(_LONG_ID, None)
+    if thread_id is None:
+        thread_id = long_id
     values = {_unescape(channel): load(serde, data) for channel, data in found.blobs.items()}
     return CheckpointTuple(
         config=config_of(thread_id, namespace, _unescape(found.id)),
-        checkpoint={**load(serde, found.state), "channel_values": values},
+        checkpoint={**state, "channel_values": values},
         metadata=metadata_of(serde, found),
         parent_config=None if found.parent is None else config_of(thread_id, namespace, _unescape(found.parent)),
         pending_writes=pending_writes(serde, found),
