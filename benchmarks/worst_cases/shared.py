@@ -150,7 +150,7 @@ def checkpoints(stage: Stage) -> None:
         versions = {name: str(number - (number - at) % 20) for at, name in enumerate(names)}
         thread.put(f"{number:06}", state=b"x" * 300, versions=versions, blobs={changed: b"x" * 500}, label="run")
     wide = {f"channel{number}": "wide" for number in range(stage.scaled(1000))}
-    large = {f"channel{number}": "large" for number in range(20)}
+    large = {f"channel{number}": "large" for number in range(max(20, 1_200_000 // stage.message_bytes))}
     many = [CheckpointWrite(f"task{number}", 0, "channel", b"x" * 100) for number in range(stage.scaled(5000))]
     with stage.measured():
         thread.put("wide", state=b"x", versions=wide, blobs=dict.fromkeys(wide, b"x" * 500))

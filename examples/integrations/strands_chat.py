@@ -13,7 +13,7 @@ from redis_sessions import SessionCache
 from redis_sessions.integrations.strands import RedisSessionsSessionManager
 
 
-class Echo(Model):
+class Echo(Model):  # type: ignore[misc]
     """A model that repeats how many messages it sees."""
 
     def update_config(self, **model_config: Any) -> None:

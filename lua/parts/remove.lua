@@ -1,4 +1,4 @@
--- Clear or delete a part: at once for readers, and 2,000 messages of what was cleared or deleted are removed by each call. A deletion
+-- Clear or delete a part: at once for readers, and 1,000 messages of what was cleared or deleted are removed by each call. A deletion
 -- spares a part that was made since its first attempt.
 -- Returns {incarnation, messages that were taken out, 1 if the part was there, 1 if messages are left to be removed}.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST INVALID_INPUT
@@ -43,6 +43,6 @@ if part and mode ~= 'rest' and not is_newer then
     record_part_batch(parts, part.number, write.batches, operation_id, string.format('%d', removed))
   end
 end
-local is_left = remove_messages(parts, 2000)
+local is_left = remove_messages(parts, 1000)
 commit_part_write(session, messages, parts, part_names, write, false)
 return {write.incarnation, removed, part and not is_newer and 1 or 0, is_left and 1 or 0}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import wraps
 from hashlib import sha256
@@ -39,7 +39,7 @@ with needs("claude-agent-sdk", "claude-agent-sdk"):
         fold_session_summary,
     )
 
-_BATCH_ENTRIES, _BATCH_BYTES, _ENTRY_EXTRA_BYTES = 1000, 768 * 1024, 512
+_BATCH_ENTRIES, _BATCH_BYTES, _ENTRY_EXTRA_BYTES = 500, 768 * 1024, 512
 """The entries and bytes of one append, and what is stored with each entry."""
 _MAX_FAILED = 1000
 """Batches that failed, and whose repetition this process recognises."""
@@ -51,17 +51,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _for_any_loop(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _for_any_loop(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Return a method that works under trio, too, which the SDK supports: there it runs in an asyncio loop of a thread."""
-
-    async def finished(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await method(*args, **kwargs)
 
     @wraps(method)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if sniffio.current_async_library() == "asyncio":
             return await method(*args, **kwargs)
-        return await anyio.to_thread.run_sync(lambda: asyncio.run(finished(*args, **kwargs)))
+        found: T = await anyio.to_thread.run_sync(lambda: asyncio.run(method(*args, **kwargs)))
+        return found
 
     return run
 
@@ -100,7 +98,7 @@ class RedisSessionsStore(SessionStore):
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Append entries to a transcript. An entry whose uuid the transcript has is left out.
 
-        The same entries again, after an append of this object failed, are the same append. One round trip for each 768 KiB.
+        The same entries again, after an append of this object failed, are the same append. One round trip for each 500 entries or 768 KiB.
         """
         for batch in _batches(entries):
             failed = self._failed.pop(_content(key, batch), None) if self._failed else None

@@ -12,6 +12,7 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from .. import (
@@ -43,6 +44,9 @@ _log = logging.getLogger("redis_sessions")
 _MAX_PART = 80
 """The characters that one name takes in an ID at most. A longer name is replaced by its hash."""
 _LIST_PAGE = 1000
+_EVENTS = TypeAdapter(list[Event])
+_EMPTY_ACTIONS = {"state_delta", "artifact_delta", "requested_auth_configs", "requested_tool_confirmations"}
+"""Actions of an event that are not stored when they are empty, because that is their default."""
 _STALE = "the session was changed since it was read: read it again with get_session before the next append_event"
 
 
@@ -99,23 +103,34 @@ class RedisSessionsSessionService(BaseSessionService):
 
         Raises AlreadyExistsError.
 
-        Cost: two round trips, three with values of these scopes.
+        Cost: three calls at once. With values of these scopes two round trips before two calls at once.
         """
         name = (session_id or "").strip() or platform_uuid.new_uuid()
-        names = [app_name, user_id, name]
+        names, now = [app_name, user_id, name], platform_time.get_time()
         own, shared = _split(state or {}, app_name, user_id)
         handle = self._cache.ensure(
             _session_id(names), user_id=_part(user_id), tags=_tags(app_name, user_id),
-            metadata={"adk": {"names": names, "created": platform_time.get_time()}},
+            metadata={"adk": {"names": names, "created": now}},
         )  # fmt: skip
+        creation = handle.append(state=own, shared=shared, expected_rev=0)
+        scopes = [_app_scope(app_name), _user_scope(app_name, user_id)]
         try:
-            await handle.append(state=own, shared=shared, expected_rev=0)
+            if shared:
+                result, values = await creation, await self._read_scopes(scopes)
+            else:
+                result, values = await asyncio.gather(creation, self._read_scopes(scopes))
         except RevisionConflict:
             raise AlreadyExistsError(f"Session with id {name} already exists.") from None
-        created = await self.get_session(app_name=app_name, user_id=user_id, session_id=name)
-        if created is None:
-            raise SessionNotFoundError(f"Session {name} not found.")
-        return created
+        session = Session(
+            id=name, app_name=app_name, user_id=user_id, last_update_time=now,
+            state=_merged(own, names, values),
+        )  # fmt: skip
+        session._storage_update_marker = f"{handle.incarnation} {result.rev}"
+        return session
+
+    async def _read_scopes(self, scopes: Sequence[str]) -> dict[str, dict[str, Any]]:
+        values = await asyncio.gather(*[self._cache.shared(scope).all() for scope in scopes])
+        return dict(zip(scopes, values, strict=True))
 
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
@@ -196,7 +211,7 @@ class RedisSessionsSessionService(BaseSessionService):
         incarnation, rev = (session._storage_update_marker or await self._find_marker(session)).split()
         handle = self._cache.session(_session_id_of(session), incarnation=incarnation)
         own, shared = _split(event.actions.state_delta if event.actions else {}, session.app_name, session.user_id)
-        payload = event.model_dump(mode="json", exclude_none=True)
+        payload = _payload(event)
         message = Message("user" if event.author == "user" else "assistant", payload=payload)
         batch = sha256(json.dumps(payload, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
         try:
@@ -336,9 +351,18 @@ def _jsonable(delta: Mapping[str, Any]) -> dict[str, Any]:
 
 def _events(found: Snapshot) -> list[Event]:
     """Return the events among the messages of a session. Others may have sent it messages that are none."""
-    return [
-        Event.model_validate(message.payload) for message in found.messages if "invocation_id" in message.payload
-    ]  # fmt: skip
+    payloads = [message.payload for message in found.messages if "invocation_id" in message.payload]
+    return _EVENTS.validate_json(json.dumps(payloads))  # twice as fast as from dicts
+
+
+def _payload(event: Event) -> dict[str, Any]:
+    """Return an event as JSON, without what is empty by default."""
+    payload: dict[str, Any] = event.model_dump(mode="json", exclude_none=True)
+    actions = payload.pop("actions", {})
+    actions = {name: value for name, value in actions.items() if value or name not in _EMPTY_ACTIONS}
+    if payload.get("node_info") == {"path": ""}:
+        del payload["node_info"]
+    return {**payload, "actions": actions} if actions else payload
 
 
 def _last_update(found: Snapshot, events: Sequence[Event]) -> float:
@@ -349,18 +373,20 @@ def _marker(found: Snapshot) -> str:
     return f"{found.info.incarnation} {found.info.rev}"
 
 
+def _merged(own: Mapping[str, Any], names: Sequence[str], shared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the state of a session with the values of its scopes."""
+    state = _by_key(own)
+    for scope, prefix in ((_app_scope(names[0]), State.APP_PREFIX), (_user_scope(*names[:2]), State.USER_PREFIX)):
+        state |= {prefix + key: value for key, value in _by_key(shared.get(scope, {})).items()}
+    return state
+
+
 def _session(found: Snapshot, names: Sequence[str], events: list[Event]) -> Session:
     """Return a session with the values of its scopes among its state."""
     app_name, user_id, name = names
-    state = _by_key(found.state)
-    for scope, prefix in (
-        (_app_scope(app_name), State.APP_PREFIX),
-        (_user_scope(app_name, user_id), State.USER_PREFIX),
-    ):
-        state |= {prefix + key: value for key, value in _by_key(found.shared.get(scope, {})).items()}
     newest = _events(found._replace(messages=found.messages[-1:]))
     session = Session(
-        id=name, app_name=app_name, user_id=user_id, state=state, events=events,
+        id=name, app_name=app_name, user_id=user_id, state=_merged(found.state, names, found.shared), events=events,
         last_update_time=_last_update(found, newest),
     )  # fmt: skip
     session._storage_update_marker = _marker(found)

@@ -59,7 +59,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "watch": [("watch", "root", "--timeout", "100ms"), ("watch", "--user", EVIL, "--timeout", "100ms")],
     "workers": [("workers",), ("workers", "--agent", EVIL)],
 }
-"""Commands with arguments. `demo` makes its own names, and `worker` has a test of its own."""
+"""Commands with arguments. `demo` makes its own names, `worker` has a test of its own, and `mcp` has tests with a client."""
 HAS_NO_JSON = {"docs get", "docs put", "docs rm", "export", "top"}
 
 
@@ -159,7 +159,7 @@ def test_every_command_is_tried() -> None:
     names = set()
     for name, one in group.commands.items():
         names |= {f"{name} {sub}" for sub in getattr(one, "commands", {})} or {name}
-    assert names - {"demo", "worker"} == set(COMMANDS)
+    assert names - {"demo", "mcp", "worker"} == set(COMMANDS)
     assert errors.stderr
 
 

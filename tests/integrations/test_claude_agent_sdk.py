@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_failed_append_that_is_repeated_is_stored_once(engines: Engines, namespa
 def random_entries(seed: int) -> list[Any]:
     """Return entries of all kinds that a summary is made of."""
     chooser = random.Random(seed)
-    kinds = [
+    kinds: list[Callable[[], Any]] = [
         lambda: entry(str(chooser.random()), chooser.choice(["hi", "<command-name>/x</command-name>", "x" * 300])),
         lambda: {"type": "tag", "tag": chooser.choice(["a", "", "b"])},
         lambda: {"type": "custom-title", "customTitle": f"t{chooser.random()}"},
@@ -169,7 +170,7 @@ def test_bad_input_is_refused() -> None:
     async def main() -> None:
         for given in ({}, {"url": "fake://", "client": object()}):
             with pytest.raises(InvalidInput, match="exactly one"):
-                RedisSessionsStore(**given)
+                RedisSessionsStore(**given)  # type: ignore[arg-type]
         store = RedisSessionsStore(url="fake://")
         with pytest.raises(InvalidInput, match="subpath"):
             await store.append({**KEY, "subpath": ""}, [entry("a")])

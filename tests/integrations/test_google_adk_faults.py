@@ -16,7 +16,7 @@ from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.genai import types
 
-from redis_sessions import InvalidInput, OutcomeUnknown, SessionCache
+from redis_sessions import InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions._async.services import shared_scopes
 from redis_sessions._async.transport import connections, tasks
 from redis_sessions.integrations.google_adk import RedisSessionsSessionService
@@ -200,10 +200,8 @@ def test_event_over_lossy_network_is_stored_once(server: Server, namespace: str)
                 try:
                     await here.append_event(session, one)
                     break
-                except OutcomeUnknown:
+                except (OutcomeUnknown, StoreUnavailable):
                     continue
-                except Exception as problem:
-                    assert "no node answers" in str(problem) or "StoreUnavailable" in type(problem).__name__, problem
         found = await there.get_session(**NAMES)
         assert found is not None
         assert found.state == {"n": 39, "app:n": 39}

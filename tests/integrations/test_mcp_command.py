@@ -45,7 +45,7 @@ def text_of(result: CallToolResult) -> str:
     """Return the text of a result."""
     (block,) = result.content
     assert block.type == "text"
-    return block.text
+    return str(block.text)
 
 
 async def call(client: Client, name: str, **arguments: Any) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def test_clients_resume_calls_at_other_process(fleet: Fleet) -> None:
                 await _reconnect(router)
             await asyncio.to_thread(fleet.open_gate)
             results = [await asyncio.wait_for(call, 20) for call in calls]
-            assert [one.content[0].text for one in results] == ["a is done", "b is done"]  # type: ignore[union-attr]
+            assert [one.content[0].text for one in results] == ["a is done", "b is done"]
             await _assert_foreign_event_is_refused(fleet, [router.reconnects[0][0] for router in routers])
             assert fleet.streams()
 
@@ -178,7 +178,7 @@ _SENT = ("accept", "mcp-session-id", "mcp-protocol-version", "last-event-id", "h
 
 def test_finished_call_is_resumed_after_its_process_died(fleet: Fleet) -> None:
     """A client whose process was killed after the answer was stored gets everything from the other process, once."""
-    router, told = Router(fleet.ports), []  # type: ignore[var-annotated]
+    router, told = Router(fleet.ports), []
 
     def kill_when_done() -> None:
         fleet.open_gate()
@@ -193,7 +193,7 @@ def test_finished_call_is_resumed_after_its_process_died(fleet: Fleet) -> None:
         async with connected(router, told) as client:
             await client.list_tools()  # else the client asks for the tools when it has the result
             result = await asyncio.wait_for(client.call_tool("count", {"name": "a", "numbers": 30}), 20)
-            assert result.content[0].text == "a is done"  # type: ignore[union-attr]
+            assert result.content[0].text == "a is done"
             assert told == [f"a {number}" for number in range(1, 31)]
 
     asyncio.run(main())

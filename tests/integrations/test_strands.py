@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from strands import Agent
@@ -109,7 +110,7 @@ def everything_stored(cache: SessionCache, engine: str, engines: Engines) -> byt
     found = b""
     for client in [node.client for node in engines.nodes[engine]] or [fake_client(cache)]:
         for key in client.scan_iter(_type="hash"):
-            found += b"".join(client.hgetall(key).values())
+            found += b"".join(cast(Any, client).hgetall(key).values())
     assert session_keys(cache.namespace, "s").tag
     return found
 
@@ -168,7 +169,7 @@ def test_ids_of_any_characters_are_apart(id: str) -> None:
 
 
 def test_bad_input_has_the_errors_of_the_framework() -> None:
-    """What is missing or double raises SessionException, and an argument that is not valid ValueError."""
+    """A missing or double thing raises SessionException, and an argument that is not valid ValueError."""
     cache = SessionCache.from_url("fake://")
     manager = RedisSessionsSessionManager("s", cache=cache)
     for given in ({}, {"url": "fake://", "cache": cache}):
@@ -215,15 +216,14 @@ def test_round_trips(url: str, engines: Engines, namespace: str) -> None:
     assert known is not None
     manager.update_agent("s", known)
     manager.list_messages("s", "a")
+    calls: list[Callable[[], Any]] = [
+        lambda: manager.create_message("s", "a", message("y", 1)),
+        lambda: manager.update_agent("s", known),
+        lambda: manager.read_agent("s", "a"),
+        lambda: manager.list_messages("s", "a", offset=1),
+    ]
     with without_background():
-        for number, call in enumerate(
-            (
-                lambda: manager.create_message("s", "a", message("y", 1)),
-                lambda: manager.update_agent("s", known),
-                lambda: manager.read_agent("s", "a"),
-                lambda: manager.list_messages("s", "a", offset=1),
-            )
-        ):
+        for number, call in enumerate(calls):
             count_round_trips(server)
             call()
             assert count_round_trips(server) == 1, number
@@ -336,7 +336,7 @@ def test_storage_has_the_errors_of_the_framework() -> None:
         with pytest.raises(StorageError):
             await storage.write("x" * 600, b"x")
         for data in (b"", bytes(range(256)) * 20_000, bytearray(b"x")):
-            await storage.write("key", data)
+            await storage.write("key", cast(bytes, data))
             assert await storage.read("/key/") == bytes(data)
         await storage.close()
 

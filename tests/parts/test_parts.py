@@ -18,7 +18,9 @@ from redis_sessions import (
     SessionReplaced,
 )
 from redis_sessions._core.commands import parts
-from tests.support.servers import await_true
+from redis_sessions._core.commands.loops import LEDGER_EXTRA_TTL_MS
+from redis_sessions._core.protocol.call import Call
+from tests.support.servers import Server, await_true
 
 
 def texts(messages: list[Any]) -> list[Any]:
@@ -316,3 +318,29 @@ def test_append_new_leaves_out_known_ids(cache: SessionCache) -> None:
     assert session.append_new(user("x"), ids=[None], batch_id="job").first_seq == again.first_seq
     assert session.parts().items == []
     assert session.part("p").append(user("a"), ids=["a"]).left_out == 0
+
+
+def test_parts_outlive_what_their_session_may_live(server: Server, namespace: str) -> None:
+    """Parts live a month longer than their session, also after writes that are none of theirs."""
+    with SessionCache.from_url(server.url, namespace=namespace, ttl=60) as cache:
+        session = cache.create("a")
+        session.part("p").append(user("a"))
+        keys, client = (session._keys.parts, session._keys.part_names), server.client
+        assert all(0 < client.pttl(key) - LEDGER_EXTRA_TTL_MS <= 60_000 for key in keys)
+        session.patch(ttl="90d")
+        await_true(lambda: all(client.pttl(key) > 90 * 24 * 3600 * 1000 for key in keys), seconds=10)
+        session.patch(ttl=None)
+        await_true(lambda: all(client.pttl(key) == -1 for key in keys), seconds=10)
+    server.client.flushall()
+
+
+def test_append_extends_the_life_of_its_session(cache: SessionCache) -> None:
+    """An append to a part, and to that of a child, extends the lives of the session and of its ancestors."""
+    root = cache.create("root", ttl=100)
+    child = cache.session(root.spawn("worker", mode="session").session_key or "")
+    for session in (root, child):
+        cache._context.executor.run(Call(("PEXPIRE", session._keys.session, 5000), session._keys, int))
+    child.part("p").append(user("a"))
+    for session in (root, child):
+        left = cache._context.executor.run(Call(("PTTL", session._keys.session), session._keys, int, writes=False))
+        assert left > 90_000

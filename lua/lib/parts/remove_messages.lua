@@ -1,16 +1,16 @@
--- Remove messages of parts that were cleared or deleted, and their IDs: up to `limit`, or 4 MB. The field `gone` names them:
+-- Remove messages of parts that were cleared or deleted, and their IDs: up to `limit`, or 2 MB. The field `gone` names them:
 -- '<number>:<first>-<last> …'. Return whether some are left.
 local function remove_messages(parts, limit)
   local gone, bytes = redis.call('HGET', parts, 'gone') or '', 0
-  while gone ~= '' and limit > 0 and bytes < 4000000 do
+  while gone ~= '' and limit > 0 and bytes < 2000000 do
     local number, first, last = string.match(gone, '^(%d+):(%d+)-(%d+)')
     local stop = math.min(first + 9, last + 0)
     local fields = {}
-    for seq = first, stop do fields[#fields + 1] = string.format('message.%d %d', number, seq) end
+    for seq = first, stop do fields[#fields + 1] = 'message.' .. number .. ' ' .. seq end
     for _, message in ipairs(redis.call('HMGET', parts, unpack(fields))) do
       if message then
         bytes = bytes + #message
-        fields[#fields + 1] = string.format('id.%d %s', number, string.match(message, '^%d+ (%S+)', 11) or '')
+        fields[#fields + 1] = 'id.' .. number .. ' ' .. (string.match(message, '^%d+ (%S+)', 11) or '')
       end
     end
     redis.call('HDEL', parts, unpack(fields))

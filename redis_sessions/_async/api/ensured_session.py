@@ -23,7 +23,15 @@ class AsyncEnsuredSession(AsyncSession):
         super().__init__(context, keys, "")
         self._creation = creation
 
+    @property
+    def incarnation(self) -> str | None:
+        """The incarnation that the last append of this handle met. None before. The next write may meet another one."""
+        found: str | None = self.__dict__.get("_met")
+        return found
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_incarnation":
+            self.__dict__["_met"] = value or None
         if name not in ("_incarnation", "_seen", "_knows_format") or name not in self.__dict__:
             super().__setattr__(name, value)
 

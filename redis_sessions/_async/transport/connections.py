@@ -244,6 +244,8 @@ class _MultiplexedConnection:
                     future.set_result(reply)
                 if self._is_retired and not self._waiting:
                     self.fail(ConnectionError("the connection was retired"))
+                if tasks.is_being_cancelled():  # wait_for of Python 3.11, which fakeredis uses, can swallow that
+                    raise asyncio.CancelledError
         except (RedisError, OSError, IndexError) as problem:
             self.fail(problem)
         except asyncio.CancelledError:

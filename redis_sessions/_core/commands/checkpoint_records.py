@@ -172,28 +172,32 @@ def read_write(chain: Chain | None, thread: str, field: str, stored: bytes) -> C
     return CheckpointWrite(task, int(index), channel.decode(), data, path.decode())
 
 
+def blob_fields(field: str, stored: bytes) -> list[str]:
+    """Return the fields of the blobs that a stored checkpoint names, none for another value. Raises ValueError for damage."""
+    kind, _, place = field.partition("\n")
+    if kind != "c":
+        return []
+    namespace = place.partition("\n")[0]
+    return [f"b\n{namespace}\n{blob_name(one)}" for one in Record.parse(stored).versions.items()]
+
+
 def renewed(chain: RenewingChain, thread: str, field: str, stored: bytes) -> bytes:
     """Return a stored value of a thread with the present codecs and the current key. The same value if it has them."""
     kind, _, place = field.partition("\n")
+
+    def part(context: str, data: bytes) -> bytes:
+        plain = decoded_checkpoint(chain, thread, context, data)
+        return chain.chosen(data, encoded_checkpoint(chain, thread, context, plain))
+
     if kind == "b":
-        context = f"blob {place}"
-        return chain.chosen(
-            stored, encoded_checkpoint(chain, thread, context, decoded_checkpoint(chain, thread, context, stored))
-        )
+        return part(f"blob {place}", stored)
     if kind == "c":
         record = Record.parse(stored)
-        plain = read_record(chain, thread, place, stored)
-        again = _encoded_record(chain, thread, place, plain)
-        return bytes(
-            record._replace(
-                metadata=chain.chosen(record.metadata, again.metadata), state=chain.chosen(record.state, again.state)
-            )
-        )
+        metadata = part(f"metadata {place}", record.metadata)
+        return bytes(record._replace(metadata=metadata, state=part(f"state {place}", record.state)))
     if kind == "w":
         *_, data = _split(_WRITE_HEAD, stored)
-        context = f"write {place}"
-        again_data = encoded_checkpoint(chain, thread, context, decoded_checkpoint(chain, thread, context, data))
-        return stored[: len(stored) - len(data)] + chain.chosen(data, again_data)
+        return stored[: len(stored) - len(data)] + part(f"write {place}", data)
     return stored
 
 

@@ -32,7 +32,7 @@ REGISTERED_SECONDS = 3600.0
 _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes without registering again
 TIMES = "\n"
 LIFE = "\r"
-"""What ends the names of the fields that hold the times of a document, and its expiry."""
+"""The ends of the names of the fields that hold the times of a document, and its expiry."""
 MAX_CALL_NAMES = 500
 """Documents that one call stores."""
 HOLDS_MORE = 2

@@ -142,14 +142,14 @@ class Part(NotPicklable):
     def clear(self) -> int:
         """Remove all messages at once. The part stays, and its seqs go on. Return how many messages were removed.
 
-        Cost: one round trip for each 2,000 messages. The first call takes all of them out for every reader.
+        Cost: one round trip for each 1,000 messages. The first call takes all of them out for every reader.
         """
         return (self._remove("clear")).removed
 
     def delete(self) -> bool:
         """Delete the part with its messages. Return whether it existed.
 
-        Cost: one round trip for each 2,000 messages. The first call takes the part out for every reader.
+        Cost: one round trip for each 1,000 messages. The first call takes the part out for every reader.
         """
         return (self._remove("delete")).existed
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from ..._core.commands import checkpoint_records, reencryption, shared, stored_parts
+from ..._core.commands import checkpoint_records, checkpoints, reencryption, shared, stored_parts
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
@@ -176,23 +176,41 @@ def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptResult:
 
 def reencrypt_thread(context: CacheContext, keys: CheckpointKeys) -> ReencryptResult:
     """Return the outcome for the checkpoints of a thread. A value that cannot be decoded does not stop the others."""
-    chain, name = checked_codecs(context).renewing(), f"checkpoints/{keys.id}"
-    executor, replaced = context.executor, 0
     problems: list[str] = []
+    replaced, after = 0, None
+    blobs: set[str] = set()
     try:
-        names = executor.run(reencryption.read_names(keys))
-        for call in reencryption.read_values(keys, [one for one in names if one[:2] in (b"b\n", b"c\n", b"w\n")]):
-            changes = []
-            for stored in executor.run(call):
-                try:
-                    value = checkpoint_records.renewed(chain, keys.id, *stored)
-                except (DecryptionError, CodecMissing, ValueError) as problem:
-                    problems.append(f"value {stored.place!r}: {problem}")
-                    continue
-                if value != stored.value:
-                    changes.append((stored, value))
-            for rewrite in reencryption.rewrite_documents(keys, changes):
-                replaced += executor.run(rewrite)
+        while True:
+            names = context.executor.run(checkpoints.list_names(keys, after))
+            fields = [name for name in names if not name.startswith("i")]
+            new: set[str] = set()
+            replaced += _rewrite_thread(context, keys, fields, new, problems)
+            replaced += _rewrite_thread(context, keys, sorted(new - blobs), set(), problems)
+            blobs |= new
+            if len(names) < checkpoints.MAX_PAGE:
+                break
+            after = names[-1]
     except _PROBLEMS as problem:
-        return ReencryptResult(name, replaced, str(problem))
-    return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
+        problems.insert(0, str(problem))
+    return ReencryptResult(f"checkpoints/{keys.id}", replaced, "; ".join(problems[:10]) or None)
+
+
+def _rewrite_thread(
+    context: CacheContext, keys: CheckpointKeys, fields: Sequence[str], blobs: set[str], problems: list[str]
+) -> int:
+    """Replace values of a thread, and return how many. `blobs` gets the fields of the blobs that its checkpoints name."""
+    chain, replaced = checked_codecs(context).renewing(), 0
+    for call in reencryption.read_values(keys, [field.encode() for field in fields]):
+        changes = []
+        for stored in context.executor.run(call):
+            try:
+                blobs.update(checkpoint_records.blob_fields(*stored))
+                value = checkpoint_records.renewed(chain, keys.id, *stored)
+            except (DecryptionError, CodecMissing, ValueError) as problem:
+                problems.append(f"value {stored.place!r}: {problem}")
+                continue
+            if value != stored.value:
+                changes.append((stored, value))
+        for rewrite in reencryption.rewrite_documents(keys, changes):
+            replaced += context.executor.run(rewrite)
+    return replaced

@@ -52,6 +52,15 @@ class EventPosition(NamedTuple):
         return f"{self.seq}.{self.nonce}.{token}" + (f".{suffix}" if suffix else "")
 
 
+class StoredEvent(NamedTuple):
+    """An event of a stream as it is stored."""
+
+    place: EventPosition
+    """The place of the event."""
+    text: str | None
+    """The JSON-RPC message. None for a priming event."""
+
+
 def parse_event_id(text: str) -> EventPosition | None:
     """Return the place that an event ID names. None for a text that is not an event ID of this module."""
     found = _EVENT_ID.fullmatch(text) if isinstance(text, str) and len(text) <= _MAX_LENGTH else None

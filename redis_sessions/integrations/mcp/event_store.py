@@ -6,7 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.types import JSONRPCMessage, jsonrpc_message_adapter
@@ -21,13 +21,14 @@ from ...errors import (
     NotReplicated,
     OutcomeUnknown,
     SessionNotFound,
+    SessionsError,
     StoreFull,
     StoreUnavailable,
 )
 from ...models.messages import Message
 from .._shared import Caches
 from .calling_transport import calling_transport, stream_of
-from .event_ids import EventPosition, Stream, parse_event_id
+from .event_ids import EventPosition, StoredEvent, Stream, parse_event_id
 from .handover import Handovers
 from .resumption import ResumptionApp
 
@@ -38,15 +39,6 @@ _log = logging.getLogger("redis_sessions.mcp")
 _TRANSIENT = (MessageTooLarge, NotReplicated, OutcomeUnknown, StoreFull, StoreUnavailable)
 """The errors that `on_failure` is about."""
 OnFailure = Literal["continue", "raise"]
-
-
-class StoredEvent(NamedTuple):
-    """An event of a stream as it is stored."""
-
-    place: EventPosition
-    """The place of the event."""
-    text: str | None
-    """The JSON-RPC message. None for a priming event."""
 
 
 class RedisSessionsEventStore(EventStore):
@@ -176,9 +168,12 @@ class RedisSessionsEventStore(EventStore):
                     yield _stored_event(last.stream, change.message)
 
     async def delete_streams(self, owner: Stream) -> None:
-        """Delete all streams of an MCP session."""
-        async for one in self._caches.asynchronous.iter_sessions(user=owner.owner):
-            await self._caches.asynchronous.delete(one.id)
+        """Delete all streams of an MCP session. What cannot be deleted expires."""
+        try:
+            async for one in self._caches.asynchronous.iter_sessions(user=owner.owner):
+                await self._caches.asynchronous.delete(one.id)
+        except SessionsError as problem:
+            _log.warning("streams of a client that is gone are not deleted, and will expire: %s", problem)
 
     async def close(self) -> None:
         """Close the connections. A cache that was given stays open."""

@@ -8,9 +8,9 @@ to an unknown MCP session it follows the stream in the event store.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp.server.streamable_http import LAST_EVENT_ID_HEADER, MCP_SESSION_ID_HEADER, check_accept_headers
 from mcp.server.transport_security import TransportSecurityMiddleware
@@ -23,21 +23,32 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .calling_transport import principal_of
-from .event_ids import EventPosition, Stream, parse_event_id
+from .event_ids import EventPosition, StoredEvent, Stream, parse_event_id
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-
-    from .event_store import RedisSessionsEventStore
 
 _PRIMED_SINCE = "2025-11-25"
 """The first protocol version whose clients read an event without data."""
 
 
+class StoredStreams(Protocol):
+    """The streams of an event store."""
+
+    async def has_stream(self, stream: Stream) -> bool:
+        """Return whether a stream is stored."""
+
+    def follow(self, last: EventPosition) -> AsyncGenerator[StoredEvent, None]:
+        """Yield the events behind a place, as they are stored."""
+
+    async def delete_streams(self, owner: Stream) -> None:
+        """Delete all streams of an MCP session."""
+
+
 class ResumptionApp:
     """The ASGI app of a session manager, which also resumes streams of other processes."""
 
-    def __init__(self, app: ASGIApp, store: RedisSessionsEventStore, manager: StreamableHTTPSessionManager) -> None:
+    def __init__(self, app: ASGIApp, store: StoredStreams, manager: StreamableHTTPSessionManager) -> None:
         self._app = app
         self._store = store
         self._manager = manager

@@ -47,7 +47,7 @@ class RedisSessionsStorage:
             namespace: the prefix of all keys of the server. Default: that of the cache, else "sessions".
             ttl: the life of the whole storage after its last write. Default: no end.
             name: the session that holds the values, each in a part of its own.
-            search_strategy: searches, and is told each write. Default: a search by keywords.
+            search_strategy: searches, and indexes each write. Default: a search by keywords.
 
         Raises:
             InvalidInput: not exactly one source is given, or an argument is not valid.

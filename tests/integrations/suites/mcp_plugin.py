@@ -48,11 +48,10 @@ class NumberedEventStore(RedisSessionsEventStore):
 
     async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
         """Replay the events behind a number."""
-        numbers = {event_id: number for number, event_id in self._numbers.items()}
 
         async def send(event: EventMessage) -> None:
-            assert event.event_id is not None
-            await send_callback(replace(event, event_id=numbers[event.event_id]))
+            numbers = {event_id: number for number, event_id in self._numbers.items()}
+            await send_callback(replace(event, event_id=numbers[str(event.event_id)]))
 
         return await super().replay_events_after(self._numbers.get(last_event_id, last_event_id), send)
 

@@ -12,9 +12,9 @@ import strands.storage
 import strands.storage.in_memory_storage as memory_storages
 
 import tests.fixtures.mock_session_repository as repositories
+from redis_sessions.bounds import MAX_WIRE_BYTES
 from redis_sessions.integrations._shared import Caches
 from redis_sessions.integrations.strands import RedisSessionsSessionManager, RedisSessionsStorage
-from redis_sessions.integrations.strands._session_manager import MAX_WIRE_BYTES
 
 _URL = os.environ["REDIS_SESSIONS_URL"]
 _numbers = itertools.count()
