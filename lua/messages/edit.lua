@@ -8,9 +8,7 @@
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
 --   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail begin_edit check_state check_newest end_expired_lease parse_layout format_layout abandon_calls
---- include: plan_truncation apply_truncation log_change format_counters append_entries record_recent results_field extend_ancestors
---- include: notify_subscribers commit_edit check_outbox add_to_outbox
+--- include: tail begin_edit check_state end_expired_lease parse_layout results_field extend_ancestors check_outbox
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -63,21 +61,27 @@ if replaced_seq > 0 then
   return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
 end
 if newest_seq ~= '' and after_seq >= 0 then
+  --- include: check_newest
   refusal = check_newest(session, messages, counters, layout, newest_seq, newest_batch)
   if refusal then return refusal end
 end
 if abandoned ~= '' and #layout.open > 0 then
+  --- include: abandon_calls
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)
   counters.user_seq, counters.plain_after = math.max(counters.user_seq, layout.user_seq or 0), counters.last_seq
 end
-if after_seq >= 0 then staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq, plan) end
-if after_seq >= 0 and not staying then return going end
+if after_seq >= 0 then
+  --- include: plan_truncation
+  staying, going, unpinned = plan_truncation(session, messages, counters, layout, after_seq, plan)
+  if not staying then return going end
+end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
 if is_cut and #layout.gaps > 12000 then
   return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 12000 error')
 end
 local function remove()
   if not is_cut then return end
+  --- include: record_recent apply_truncation log_change
   write.results = record_recent(session, messages, results_field(operation_id), write.results)
   apply_truncation(session, messages, layout, staying, going, unpinned)
   if after_seq == 0 then
@@ -89,6 +93,7 @@ end
 
 local result
 if #entries > 0 then
+  --- include: append_entries notify_subscribers format_counters format_layout
   local loaded = {
     counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
     results = write.results, seen = seen, kind = kind, never_ends = true, before_push = remove,
@@ -103,6 +108,7 @@ if #entries > 0 then
     notify_subscribers(session, subscribers, write.now_ms, 'new', string.match(result, '%d+ (%d+)'))
   end
 else
+  --- include: commit_edit
   remove()
   result = commit_edit(session, messages, write, layout, operation_id, kind, after_seq + 1, abandoned_count)
 end
@@ -113,4 +119,5 @@ if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, write.now_ms)
 end_expired_lease(session, write)
 if scope_writes == '' then return {write.incarnation, result} end
+--- include: add_to_outbox
 return {write.incarnation, result, 0, add_to_outbox(session, outbox or '', string.match(result, '%d+ %d+ (%d+)'), scope_writes)}

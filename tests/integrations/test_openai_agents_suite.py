@@ -42,8 +42,17 @@ EXCLUDED = {
     f"{_COMPACTION}settled_pop_failure_invalidates_response_chain": _SQLITE,
     f"{_COMPACTION}settled_clear_failure_invalidates_response_chain": _SQLITE,
     "tests/test_run_impl_resume_paths.py::test_handoff_resume_after_cancelled_compaction_commits": _SQLITE,
-    "tests/extensions/memory/test_encrypt_session.py::test_encrypted_pop_": _SQLITE,
-    "tests/extensions/memory/test_encrypt_session.py::test_encrypted_session_pop_": _SQLITE,
+    **dict.fromkeys(
+        [
+            f"tests/extensions/memory/test_encrypt_session.py::test_encrypted_pop_{name}"
+            for name in (
+                "wrong_key_preserves", "rechecks_authentication_after_expired_tail",
+                "authentication_is_atomic_with_concurrent_mutations",
+                "cancellation_waits_for_authentication_rollback",
+            )
+        ],
+        "the SDK authenticates within the removal for its own SQLite session only",
+    ),
     "tests/extensions/memory/test_encrypt_session.py::test_encrypted_session_scan_budget_rejects_negative_limit_before_read":
         "a negative limit reads everything from SQLite, and nothing from Redis, in the SDK's own classes",
     "tests/extensions/memory/test_redis_session.py::test_redis_session_close": _NAME,
