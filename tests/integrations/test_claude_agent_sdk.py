@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -288,3 +291,14 @@ def test_store_works_on_a_cache_of_either_kind(url: str, namespace: str) -> None
         assert [one.role for one in cache.session(found.id).history()] == ["user"]
         info = cache.session(found.id).info()
         assert (info.ttl, info.max_messages) == (None, None)
+
+
+def test_example_prints_its_lines() -> None:
+    """The example of the guide runs without a server and prints what was stored."""
+    example = Path(__file__).parent.parent.parent / "examples" / "integrations" / "claude_agent_sdk_resume.py"
+    done = subprocess.run([sys.executable, example, "fake://"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "sessions: ['Where is my bag?']",
+        "messages: ['Where is my bag?', 'On belt 4.']",
+        "subagents: ['subagents/agent-1']",
+    ], done.stderr

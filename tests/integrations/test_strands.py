@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -341,3 +344,10 @@ def test_storage_has_the_errors_of_the_framework() -> None:
         await storage.close()
 
     asyncio.run(main())
+
+
+def test_example_prints_its_lines() -> None:
+    """The example of the guide runs without a server and prints what was stored."""
+    example = Path(__file__).parent.parent.parent / "examples" / "integrations" / "strands_chat.py"
+    done = subprocess.run([sys.executable, example, "fake://"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["first: I see 1 messages.", "second: I see 3 messages."], done.stderr

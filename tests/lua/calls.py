@@ -26,7 +26,7 @@ class Scripts:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def __call__(self, name: str, *rest: str, **arguments: str) -> Any:
+    def __call__(self, name: str, /, *rest: str, **arguments: str) -> Any:
         found = script(name)
         assert set(arguments) <= set(found.fixed_arguments)
         values = [arguments.get(argument, "") for argument in found.fixed_arguments]
@@ -40,7 +40,7 @@ class Scripts:
         """Append a batch to the session."""
         return self("messages/append", *entries, **{"operation_id": "b", "seen": "0", **changed})
 
-    def refused(self, refusal: str, name: str, *rest: str, **arguments: str) -> None:
+    def refused(self, refusal: str, name: str, /, *rest: str, **arguments: str) -> None:
         """Call a script that must refuse with a declared word and leave the session as it was."""
         assert refusal in script(name).errors
         before = self.client.dump(KEYS[0]), self.client.lrange(KEYS[1], 0, -1)

@@ -10,7 +10,9 @@ from redis_sessions import (
     BoundExceeded,
     InvalidInput,
     LeaseLost,
+    LimitExceeded,
     MessageTooLarge,
+    Session,
     SessionCache,
     SessionLocked,
     SessionNotActive,
@@ -20,6 +22,8 @@ from redis_sessions import (
 from redis_sessions._core.commands import parts
 from redis_sessions._core.commands.loops import LEDGER_EXTRA_TTL_MS
 from redis_sessions._core.protocol.call import Call
+from tests.leases.dead_holders import stop_renewing
+from tests.support.lease_waiters import elsewhere
 from tests.support.servers import Server, await_true
 
 
@@ -344,3 +348,38 @@ def test_append_extends_the_life_of_its_session(cache: SessionCache) -> None:
     for session in (root, child):
         left = cache._context.executor.run(Call(("PTTL", session._keys.session), session._keys, int, writes=False))
         assert left > 90_000
+
+
+def test_append_new_puts_the_inbox_of_a_dead_holder_first(cache: SessionCache) -> None:
+    """Messages that a dead holder did not receive come before the new ones."""
+    session = cache.create("s")
+    lease = session.lease(ttl=0.3).acquire()
+    stop_renewing(lease)
+    elsewhere(lambda: cache.session("s").send(user("waits")))
+    await_true(lambda: takes_appends(session), seconds=5)
+    assert texts(session.history()) == ["waits", "new"]
+    assert elsewhere(lambda: session.append_new(user("new"), ids=["a"])).left_out == 1
+
+
+def takes_appends(session: Session) -> bool:
+    """Append a message. Return whether no lease refused it."""
+    try:
+        elsewhere(lambda: session.append_new(user("new"), ids=["a"]))
+    except SessionLocked:
+        return False
+    return True
+
+
+def test_append_new_keeps_to_limits(cache: SessionCache) -> None:
+    """A limit refuses the append, and ends the session with `end_session`. A refused ID stays new."""
+    session = cache.create("s", max_entries=1)
+    session.append_new(user("a"), ids=["a"])
+    with pytest.raises(LimitExceeded):
+        session.append_new(user("b"), ids=["b"])
+    session.patch(max_entries=5)
+    assert session.append_new(user("b"), ids=["b"]).left_out == 0
+    ending = cache.create("t", max_entries=1, limit_action="end_session")
+    ending.append_new(user("a"), ids=["a"])
+    with pytest.raises(LimitExceeded):
+        ending.append_new(user("b"), ids=["b"])
+    assert ending.info().status == "completed"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..._core.commands import new_messages, parts
 from ..._core.commands.messages import MessageLike
+from ...errors import LimitExceeded
 from ...models.pages import Page
 from ...models.parts import PartInfo
 from ...models.results import AppendNewResult
@@ -68,6 +69,11 @@ class SessionParts(SessionBase):
             self._keys, incarnation, lease, batch, self._count, ids=ids, batch_id=batch_id, expected_rev=expected_rev,
             seen=self._seen, knows_format=self._knows_format, bounds=self._context.bounds,
         )  # fmt: skip
-        result, self._incarnation = self._run(call)
+        try:
+            result, self._incarnation = self._run(call)
+        except LimitExceeded as problem:
+            self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
+            raise
         self._seen = max(self._seen, result.last_seq)
+        self._knows_format = self._knows_format or call.arguments["format"] != ""
         return result

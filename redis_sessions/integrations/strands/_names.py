@@ -1,4 +1,4 @@
-"""How names of Strands are stored."""
+"""Names of Strands in the form in which they are stored."""
 
 from __future__ import annotations
 
