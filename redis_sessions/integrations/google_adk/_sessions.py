@@ -56,7 +56,9 @@ def merged_state(
 def to_session(found: Snapshot, names: Sequence[str], events: list[Event]) -> Session:
     """Return a session with the values of its scopes among its state."""
     app_name, user_id, name = names
-    newest = events_of(found._replace(messages=found.messages[-1:]))
+    newest = events[-1:]
+    if not newest or newest[0].id != found.messages[-1].payload.get("id"):
+        newest = events_of(found._replace(messages=found.messages[-1:]))
     session = Session(
         id=name, app_name=app_name, user_id=user_id, state=merged_state(found.state, names, found.shared), events=events,
         last_update_time=last_update(found, newest),
