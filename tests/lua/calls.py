@@ -26,7 +26,7 @@ class Scripts:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def __call__(self, name: str, *rest: str, **arguments: str) -> Any:
+    def __call__(self, name: str, /, *rest: str, **arguments: str) -> Any:
         found = script(name)
         assert set(arguments) <= set(found.fixed_arguments)
         values = [arguments.get(argument, "") for argument in found.fixed_arguments]
@@ -40,7 +40,7 @@ class Scripts:
         """Append a batch to the session."""
         return self("messages/append", *entries, **{"operation_id": "b", "seen": "0", **changed})
 
-    def refused(self, refusal: str, name: str, *rest: str, **arguments: str) -> None:
+    def refused(self, refusal: str, name: str, /, *rest: str, **arguments: str) -> None:
         """Call a script that must refuse with a declared word and leave the session as it was."""
         assert refusal in script(name).errors
         before = self.client.dump(KEYS[0]), self.client.lrange(KEYS[1], 0, -1)
@@ -78,7 +78,7 @@ VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}
 VALUES |= {"began": "0", "part": "new.0", "copied": "0", "copied_rev": "0", "rev": "0", "behind": "0", "turn": "0"}
 
 
-def values(name: str, **changed: str) -> dict[str, str]:
+def values(name: str, /, **changed: str) -> dict[str, str]:
     """Return a value for each fixed argument of a script."""
     return {argument: (VALUES | changed).get(argument, "") for argument in script(name).fixed_arguments}
 
