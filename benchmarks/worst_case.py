@@ -12,12 +12,12 @@ import re
 import sys
 import time
 
-from benchmarks.worst_cases import sessions, shared, transcripts, upkeep
+from benchmarks.worst_cases import scopes, sessions, shared, transcripts, upkeep
 from benchmarks.worst_cases.stage import Case, Cost, Stage
 from tests.support.servers import Server, binaries
 
 BAR_MS = 10.0
-CASES: list[Case] = [*transcripts.CASES, *sessions.CASES, *shared.CASES, *upkeep.CASES]
+CASES: list[Case] = [*transcripts.CASES, *sessions.CASES, *shared.CASES, *scopes.CASES, *upkeep.CASES]
 
 
 def measure(server: Server, case: Case, scale: int = 1, rounds: int = 2) -> dict[str, Cost]:

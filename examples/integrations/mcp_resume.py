@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import warnings
 
@@ -15,7 +16,16 @@ from mcp.server.mcpserver import Context, MCPServer
 from redis_sessions import SessionCache
 from redis_sessions.integrations.mcp import RedisSessionsEventStore
 
-PORTS = (18080, 18081)
+
+def free_ports() -> list[int]:
+    """Return two ports that no program uses."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return [first.getsockname()[1], second.getsockname()[1]]
+
+
+PORTS = free_ports()
 
 
 def make_server() -> MCPServer:
@@ -48,7 +58,7 @@ class Balancer(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request to a server."""
         port = PORTS["last-event-id" in request.headers]
-        print(f"{request.method} goes to port {port}")
+        print(f"{request.method} goes to server {PORTS.index(port) + 1}")
         request.url = request.url.copy_with(port=port)
         return await super().handle_async_request(request)
 

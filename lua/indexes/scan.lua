@@ -9,13 +9,12 @@ local sign  = tonumber(ARGV[3]) -- 1 to go down, -1 to go up
 
 local pages, times, floor, unread -- times and floor as if it went down
 local latest = tonumber(first) and sign * first or math.huge
-local command, last = 'ZREVRANGEBYSCORE', '-inf'
-if sign < 0 then command, last = 'ZRANGEBYSCORE', '+inf' end
 local chunk = math.floor(limit / #zsets) * 2 + 8
 repeat
   pages, times, unread = {}, {}, nil
   for at, zset in ipairs(zsets) do
-    local found = redis.call(command, zset, first, last, 'WITHSCORES', 'LIMIT', 0, chunk)
+    local found = sign < 0 and redis.call('ZRANGEBYSCORE', zset, first, '+inf', 'WITHSCORES', 'LIMIT', 0, chunk)
+      or redis.call('ZREVRANGEBYSCORE', zset, first, '-inf', 'WITHSCORES', 'LIMIT', 0, chunk)
     for entry = 2, #found, 2 do
       local time = sign * found[entry]
       if time < latest then times[#times + 1] = time end

@@ -98,7 +98,9 @@ class RedisSessionsStore(SessionStore):
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Append entries to a transcript. An entry whose uuid the transcript has is left out.
 
-        The same entries again, after an append of this object failed, are the same append. One round trip for each 500 entries or 768 KiB.
+        The same entries again, after an append of this object failed, are the same append.
+
+        Cost: one round trip for each 500 entries or 768 KiB.
         """
         for batch in _batches(entries):
             failed = self._failed.pop(_content(key, batch), None) if self._failed else None

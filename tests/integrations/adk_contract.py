@@ -569,7 +569,7 @@ async def parallel_changes_of_scopes_are_all_kept(service: Any) -> None:
 
 @case("memory")
 async def values_without_json_form_are_stored_as_text(service: Any) -> None:
-    """A value that is no JSON is stored in some form, and does not make the append fail."""
+    """A value without a JSON form is stored in some form, and does not make the append fail."""
     session = await create(service)
     await service.append_event(session, change({"f": print, "n": 1}))
     found = await get(service, session)

@@ -82,7 +82,7 @@ def test_branches_keep_their_values(cache: SessionCache) -> None:
 
 
 def test_methods_of_both_kinds_see_the_same(url: str, namespace: str) -> None:
-    """What a thread stores, any event loop reads, each call with a loop of its own, and the other way round."""
+    """An event loop reads what a thread stores, also with a loop for each call, and the other way round."""
     saver = RedisSessionsSaver(url, namespace=namespace)
     if url == "fake://":
         saver = RedisSessionsSaver(cache=SessionCache.from_url(url, namespace=namespace))

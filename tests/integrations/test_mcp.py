@@ -11,6 +11,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http import EventMessage, StreamableHTTPServerTransport
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
@@ -246,9 +249,9 @@ def test_silent_stream_of_present_client_goes_on_after_its_ttl(cache: SessionCac
             transport = StreamableHTTPServerTransport("client", event_store=store)
             event = await _store_as(transport, notification(1))
             await _expiry(cache, Stream("client", "", "1"))
-            assert await resume(transport, event) == ("1", [])
+            assert await asyncio.create_task(resume(transport, event)) == ("1", [])
             await _store_as(transport, notification(2))
-            assert await resume(transport, event) == ("1", [notification(2)])
+            assert await asyncio.create_task(resume(transport, event)) == ("1", [notification(2)])
 
     asyncio.run(main())
 
@@ -437,3 +440,21 @@ def test_killed_processes_lose_no_acknowledged_event(url: str, namespace: str) -
         assert sorted(set(mine)) == list(range(crew.items))
         assert mine == sorted(mine)
     assert len(found) - crew.workers * crew.items <= (8 if IS_LONG else 2)
+
+
+@pytest.mark.parametrize("engine", ["fake"], indirect=True)
+def test_stream_belongs_to_credential_of_its_session(cache: SessionCache) -> None:
+    """A client with the ID of an MCP session, and another credential than the one that opened it, resumes nothing."""
+
+    async def main() -> None:
+        async with opened(cache=cache) as store:
+            transport = StreamableHTTPServerTransport("client", event_store=store)
+            mia, ben = (AuthenticatedUser(AccessToken(token="t", client_id=name, scopes=[])) for name in ("mia", "ben"))
+            auth_context_var.set(mia)
+            first = await _store_as(transport, notification(1))
+            await _store_as(transport, notification(2))
+            for user, expected in ((ben, []), (None, []), (mia, [notification(2)])):
+                auth_context_var.set(user)
+                assert await asyncio.create_task(_replay_as(transport, first)) == expected
+
+    asyncio.run(main())

@@ -201,3 +201,13 @@ def test_finished_call_is_resumed_after_its_process_died(fleet: Fleet) -> None:
 
 def _is_done(cache: SessionCache, id: str) -> bool:
     return any("is done" in str(one.payload.get("data")) for one in cache.session(id).history())
+
+
+def test_example_resumes_its_call_at_second_server() -> None:
+    """The example prints what both servers tell its client."""
+    command = [sys.executable, str(REPOSITORY / "examples" / "integrations" / "mcp_resume.py"), "fake://"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert "GET goes to server 2" in lines
+    assert lines.index("progress: looking in the station") < lines.index("result: The bag is in the station.")

@@ -24,7 +24,7 @@ class AsyncEnsuredSession(AsyncSession):
         self._creation = creation
 
     @property
-    def incarnation(self) -> str | None:
+    def met_incarnation(self) -> str | None:
         """The incarnation that the last append of this handle met. None before. The next write may meet another one."""
         found: str | None = self.__dict__.get("_met")
         return found

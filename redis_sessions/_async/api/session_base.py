@@ -50,6 +50,11 @@ class AsyncSessionBase(NotPicklable):
         return self._incarnation or None
 
     @property
+    def met_incarnation(self) -> str | None:
+        """The incarnation that the last append of this handle met. That of `ensure` works on any, and pins none."""
+        return self.incarnation
+
+    @property
     def state(self) -> AsyncState:
         """Named JSON values and pydantic models."""
         # A handle that kept this object would be in a circle of references.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..protocol.call import Call, invoke
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
+from .messages import PAGE_BYTES
 from .shared import ScopeChange
 
 
@@ -56,14 +57,16 @@ def unpack(data: bytes) -> list[ScopeChange]:
 
 
 def read(keys: SessionKeys, incarnation: str) -> Call[list[Waiting]]:
-    """Read the writes that wait, oldest first."""
+    """Read the writes that wait, oldest first, as many as fit a page."""
 
     def parse(reply: list[bytes]) -> list[Waiting]:
         found = reply[0].decode()
         pairs = zip(reply[1::2], reply[2::2], strict=True)
         return [Waiting(found, rev.decode(), unpack(data)) for rev, data in pairs]
 
-    return invoke(script("shared/read_outbox"), keys, parse, incarnation=incarnation, writes=False)
+    return invoke(
+        script("shared/read_outbox"), keys, parse, incarnation=incarnation, max_bytes=PAGE_BYTES, writes=False
+    )
 
 
 def clear(keys: SessionKeys, incarnation: str, revs: Sequence[str]) -> Call[int]:

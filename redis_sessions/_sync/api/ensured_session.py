@@ -25,7 +25,7 @@ class EnsuredSession(Session):
         self._creation = creation
 
     @property
-    def incarnation(self) -> str | None:
+    def met_incarnation(self) -> str | None:
         """The incarnation that the last append of this handle met. None before. The next write may meet another one."""
         found: str | None = self.__dict__.get("_met")
         return found

@@ -51,6 +51,11 @@ class SessionBase(NotPicklable):
         return self._incarnation or None
 
     @property
+    def met_incarnation(self) -> str | None:
+        """The incarnation that the last append of this handle met. That of `ensure` works on any, and pins none."""
+        return self.incarnation
+
+    @property
     def state(self) -> State:
         """Named JSON values and pydantic models."""
         # A handle that kept this object would be in a circle of references.

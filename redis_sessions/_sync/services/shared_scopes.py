@@ -170,10 +170,15 @@ class SharedScopes:
         return refused
 
     def apply_waiting(self, keys: SessionKeys, incarnation: str) -> None:
-        """Apply what a session keeps, after another process died before it did so. Two round trips, see `apply`."""
-        waiting = self._executor.run(outbox.read(keys, incarnation))
-        if waiting:
-            self.apply(keys, waiting)
+        """Apply what a session keeps, after another process died before it did so. Two round trips for each MB, see `apply`."""
+        refusal: BoundExceeded | None = None
+        while waiting := self._executor.run(outbox.read(keys, incarnation)):
+            try:
+                self.apply(keys, waiting)
+            except BoundExceeded as problem:
+                refusal = problem
+        if refusal is not None:
+            raise refusal
 
     def apply_own(self, keys: SessionKeys, own: Waiting, earlier: str, batch_id: str) -> None:
         """Apply the writes of an append, behind those that waited before. Raises OutcomeUnknown with the batch ID."""

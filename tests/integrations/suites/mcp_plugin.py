@@ -64,7 +64,7 @@ class SequencedEventStore(NumberedEventStore):
         return self._stored
 
     async def wait_until_stored(self, count: int) -> None:
-        """Return when so many events are stored."""
+        """Return when this number of events is stored."""
         while len(self._stored) < count:
             await self._changed.wait()
 
