@@ -78,7 +78,7 @@ VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}
 VALUES |= {"began": "0", "part": "new.0", "copied": "0", "copied_rev": "0", "rev": "0", "behind": "0", "turn": "0"}
 
 
-def values(name: str, **changed: str) -> dict[str, str]:
+def values(name: str, /, **changed: str) -> dict[str, str]:
     """Return a value for each fixed argument of a script."""
     return {argument: (VALUES | changed).get(argument, "") for argument in script(name).fixed_arguments}
 
