@@ -10,7 +10,7 @@ from ._async.api.run import AsyncRun
 from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
-from ._async.api.shared import AsyncShared
+from ._async.api.shared import AsyncSharedScope
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
@@ -22,7 +22,7 @@ from ._sync.api.run import Run
 from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
-from ._sync.api.shared import Shared
+from ._sync.api.shared import SharedScope
 from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
@@ -111,7 +111,7 @@ __all__ = [
     "AsyncRun",
     "AsyncSession",
     "AsyncSessionCache",
-    "AsyncShared",
+    "AsyncSharedScope",
     "AsyncState",
     "AsyncVariables",
     "Attempt",
@@ -192,7 +192,7 @@ __all__ = [
     "SessionSummary",
     "SessionType",
     "SessionsError",
-    "Shared",
+    "SharedScope",
     "Snapshot",
     "SpawnRef",
     "SpawnRefused",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from redis.exceptions import RedisError
 
 from .._core.commands import index_entries
-from .._core.protocol.keys import every_document, every_session, session_id_of
+from .._core.protocol.found_keys import every_document, every_session, session_id_of
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from ..errors import AccessDenied, StoreUnavailable

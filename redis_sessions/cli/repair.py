@@ -10,6 +10,14 @@ from .._core.commands.damage import Damage
 from .._core.commands.stored_parts import StoredPart
 from .._core.commands.stored_values import NO_SESSION
 from .._core.protocol.call import Call
+from .._core.protocol.found_keys import (
+    channel_of,
+    every_channel,
+    every_messages,
+    every_session,
+    listed_session_of,
+    session_id_of,
+)
 from .._core.protocol.ids import check_id
 from .._core.protocol.keys import (
     AgentKeys,
@@ -17,14 +25,8 @@ from .._core.protocol.keys import (
     EntryKeys,
     QuarantineKeys,
     SessionKeys,
-    channel_of,
-    every_channel,
-    every_messages,
-    every_session,
-    listed_session_of,
     quarantine_index,
     quarantine_keys,
-    session_id_of,
     session_keys,
 )
 from .._core.protocol.work import is_work

@@ -58,9 +58,9 @@ def test_mirror_tool_changes_no_file() -> None:
 
 
 def test_only_keys_module_builds_keys() -> None:
-    """One module holds the whole keyspace."""
+    """The modules of the keyspace build all keys and patterns."""
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "keys.py":
+        if path.name not in ("keys.py", "found_keys.py", "shared_keys.py"):
             text = re.sub(r"f?\"[^\"]*\}\}[^\"]*\"", "", path.read_text(encoding="utf-8"))
             assert not re.search(r"\{\{|:session:|:messages:", text), path
 

@@ -15,19 +15,19 @@ from redis_sessions import (
     NotAnInteger,
     OperationConflict,
     SessionCache,
-    Shared,
+    SharedScope,
 )
 from redis_sessions._core.commands import shared as core
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.ids import new_operation_id
 
 
-def run(cache: SessionCache, scope: Shared, *command: Any) -> Any:
+def run(cache: SessionCache, scope: SharedScope, *command: Any) -> Any:
     """Run a command on the node of a scope."""
     return cache._context.executor.run(Call(command, scope._keys, lambda reply: reply))
 
 
-def write(cache: SessionCache, scope: Shared, values: dict[str, Any], operation: str) -> int:
+def write(cache: SessionCache, scope: SharedScope, values: dict[str, Any], operation: str) -> int:
     """Change a scope under an operation ID."""
     change = core.change(scope.scope, values, (), cache._context.bounds, None)
     return cache._context.executor.run(core.write(scope._keys, change, operation, cache._context.bounds))

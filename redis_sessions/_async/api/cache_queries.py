@@ -10,16 +10,9 @@ from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
 from ..._core.commands.watch_pace import Stoppable, WatchPace
-from ..._core.protocol.found_keys import every_thread, thread_of
+from ..._core.protocol.found_keys import every_session, every_thread, session_id_of, thread_of
 from ..._core.protocol.ids import check_id
-from ..._core.protocol.keys import (
-    checkpoint_keys,
-    document_keys,
-    every_session,
-    index_keys,
-    session_id_of,
-    session_keys,
-)
+from ..._core.protocol.keys import checkpoint_keys, document_keys, index_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.documents import Document
@@ -50,7 +43,7 @@ from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import AsyncCheckpoints
 from .documents import AsyncDocuments, all_documents, delete_documents, get_documents, put_documents
-from .shared import AsyncShared
+from .shared import AsyncSharedScope
 
 Snapshots: TypeAlias = list[Snapshot | None]
 
@@ -268,7 +261,7 @@ class AsyncCacheQueries:
         wanted = [Wanted(self._context.keys(id), limit=size) for id in ids]
         return await load_if_there(self._context, wanted, checked_scopes(shared))
 
-    def shared(self, scope: str, *, ttl: Duration | None = None) -> AsyncShared:
+    def shared(self, scope: str, *, ttl: Duration | None = None) -> AsyncSharedScope:
         """Return a handle on a shared scope: JSON values by name outside of sessions, such as those of an application or a user.
 
         No round trip. A scope exists as long as it has values.
@@ -282,7 +275,7 @@ class AsyncCacheQueries:
             InvalidInput: an argument is not valid.
         """
         ttl_ms = None if ttl is None else milliseconds(ttl, "ttl")
-        return AsyncShared(self._context, self._context.scopes.keys_of(scope), ttl_ms)
+        return AsyncSharedScope(self._context, self._context.scopes.keys_of(scope), ttl_ms)
 
     async def scopes(self, prefix: str = "", limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Return a page of shared scopes that hold values, ascending by their bytes.

@@ -15,7 +15,7 @@ from .session_state import validated
 T = TypeVar("T")
 
 
-class AsyncShared(NotPicklable):
+class AsyncSharedScope(NotPicklable):
     """The values of one scope. Pydantic models, dataclasses and named tuples are stored as JSON objects.
 
     Each method is one atomic round trip. A write is made once, also when its reply was lost and the call is retried. The first

@@ -8,15 +8,15 @@ from redis.exceptions import RedisError
 
 from ..._core.commands import conversations, forgetting, import_staging, index_entries, stored_values
 from ..._core.commands.index_entries import all_indexes, entry_keys_of
-from ..._core.protocol.keys import (
+from ..._core.protocol.found_keys import (
     channel_of,
     every_channel,
     every_session,
     every_staged_session,
     session_id_of,
-    session_keys,
     staged_keys_of,
 )
+from ..._core.protocol.keys import session_keys
 from ..._core.protocol.transport_errors import TransportError
 from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from ..transport.executor import Executor

@@ -59,7 +59,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
-from ...errors import InvalidInput
 from .chain import Chain
 from .hash_tag import hash_tag
 from .ids import check_category, check_id
@@ -346,63 +345,3 @@ def key_patterns(namespace: str) -> list[str]:
 def channel_patterns(namespace: str) -> list[str]:
     """Return the patterns of the channels of a namespace, for an ACL. Those of a longer namespace are longer."""
     return [wake_channel(namespace, "?" * 12)]
-
-
-def every_session(namespace: str) -> str:
-    """Return the pattern that the keys of all sessions match, for SCAN."""
-    return f"{namespace}:{{*}}:session:*"
-
-
-def every_document(namespace: str) -> str:
-    """Return the pattern that the keys of all categories match, for SCAN."""
-    return f"{namespace}:documents:*"
-
-
-def every_messages(namespace: str) -> str:
-    """Return the pattern that the keys of all lists of messages match, for SCAN."""
-    return f"{namespace}:{{*}}:messages:*"
-
-
-def every_channel(namespace: str) -> str:
-    """Return the pattern that the keys of all channels match, for SCAN."""
-    return f"{namespace}:{{*}}:channel:*"
-
-
-def every_staged_session(namespace: str) -> str:
-    """Return the pattern that the keys of all sessions match that are being imported, for SCAN."""
-    return f"{namespace}:{{*}}:import-session:*"
-
-
-def listed_session_of(namespace: str, key: bytes) -> SessionKeys | None:
-    """Return the keys of the session whose list of messages has a key, or None for another key."""
-    try:
-        found = session_keys(namespace, key.decode(errors="replace").partition("}:messages:")[2])
-    except InvalidInput:
-        return None
-    return found if found.messages.encode() == key else None
-
-
-def channel_of(namespace: str, key: bytes) -> ChannelKeys | None:
-    """Return the keys of a channel from its key, or None when `channel_keys` does not make that key."""
-    channel = key.decode(errors="replace").partition("}:channel:")[2]
-    try:
-        found = channel_keys(namespace, channel)
-    except InvalidInput:
-        return None
-    return found if found.channel.encode() == key else None
-
-
-def staged_keys_of(namespace: str, key: bytes) -> StagedKeys | None:
-    """Return the keys of a session that is being imported from one of them, or None for another key."""
-    nonce, _, id = key.decode(errors="replace").partition("}:import-session:")[2].partition(":")
-    found = staged_keys(namespace, id, nonce) if id else None
-    return found if found is not None and found.fields.encode() == key else None
-
-
-def session_id_of(namespace: str, key: bytes) -> str | None:
-    """Return the ID of the session at a key, or None when `session_keys` does not make that key."""
-    id = key.decode(errors="replace").partition("}:session:")[2]
-    try:
-        return id if session_keys(namespace, id).session.encode() == key else None
-    except InvalidInput:
-        return None

@@ -11,16 +11,9 @@ from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
 from ..._core.commands.watch_pace import Stoppable, WatchPace
-from ..._core.protocol.found_keys import every_thread, thread_of
+from ..._core.protocol.found_keys import every_session, every_thread, session_id_of, thread_of
 from ..._core.protocol.ids import check_id
-from ..._core.protocol.keys import (
-    checkpoint_keys,
-    document_keys,
-    every_session,
-    index_keys,
-    session_id_of,
-    session_keys,
-)
+from ..._core.protocol.keys import checkpoint_keys, document_keys, index_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.documents import Document
@@ -51,7 +44,7 @@ from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import Checkpoints
 from .documents import Documents, all_documents, delete_documents, get_documents, put_documents
-from .shared import Shared
+from .shared import SharedScope
 
 Snapshots: TypeAlias = list[Snapshot | None]
 
@@ -261,7 +254,7 @@ class CacheQueries:
         wanted = [Wanted(self._context.keys(id), limit=size) for id in ids]
         return load_if_there(self._context, wanted, checked_scopes(shared))
 
-    def shared(self, scope: str, *, ttl: Duration | None = None) -> Shared:
+    def shared(self, scope: str, *, ttl: Duration | None = None) -> SharedScope:
         """Return a handle on a shared scope: JSON values by name outside of sessions, such as those of an application or a user.
 
         No round trip. A scope exists as long as it has values.
@@ -275,7 +268,7 @@ class CacheQueries:
             InvalidInput: an argument is not valid.
         """
         ttl_ms = None if ttl is None else milliseconds(ttl, "ttl")
-        return Shared(self._context, self._context.scopes.keys_of(scope), ttl_ms)
+        return SharedScope(self._context, self._context.scopes.keys_of(scope), ttl_ms)
 
     def scopes(self, prefix: str = "", limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Return a page of shared scopes that hold values, ascending by their bytes.
