@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,8 +23,17 @@ def needs(package: str, extra: str) -> Iterator[None]:
         ) from problem
 
 
+def check_source(url: object, cache: object, client: object) -> None:
+    """Refuse an adapter that is given none or several of the three. Raises InvalidInput."""
+    given = {"url": url, "cache": cache, "client": client}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
+        raise InvalidInput(name="url", detail=detail)
+
+
 class Caches:
-    """The cache of an adapter, for threads and for asyncio, over one server. Each is made when it is first used.
+    """The caches of an adapter, for threads and for asyncio, over one server. That for asyncio is made at its first use.
 
     An adapter closes what it made, and nothing that it was given.
     """
@@ -53,32 +63,23 @@ class Caches:
         Raises:
             InvalidInput: not exactly one of them is given, or an argument is not valid.
         """
-        given = {"url": url, "cache": cache, "client": client}
-        named = [name for name, value in given.items() if value is not None]
-        if len(named) != 1:
-            detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
-            raise InvalidInput(name="url", detail=detail)
+        check_source(url, cache, client)
         options |= {"ttl": ttl, "max_messages": max_messages}
         if namespace is not None:
             options["namespace"] = namespace
         source = cache if cache is not None else client
-        self._first: SessionCache | AsyncSessionCache = (
-            SessionCache.from_url(url, **options) if url is not None else SessionCache(source, **options)
-        )
-        self._second: AsyncSessionCache | None = None
-
-    @property
-    def plain(self) -> SessionCache:
+        self.plain = SessionCache.from_url(url, **options) if url is not None else SessionCache(source, **options)
         """The cache for threads."""
-        assert isinstance(self._first, SessionCache)
-        return self._first
+        self._asynchronous: AsyncSessionCache | None = None
+        self._making = threading.Lock()
 
     @property
     def asynchronous(self) -> AsyncSessionCache:
         """The cache for asyncio. It serves any number of event loops."""
-        if self._second is None:
-            self._second = AsyncSessionCache(self._first)
-        return self._second
+        with self._making:
+            if self._asynchronous is None:
+                self._asynchronous = AsyncSessionCache(self.plain)
+            return self._asynchronous
 
     def close(self) -> None:
         """Close the connections. For code without an event loop."""

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .. import AsyncSessionCache, InvalidInput, SessionCache
+from ._shared import check_source
 
 MAX_BYTES = 64 * 1024 * 1024
 _BOUNDS = {"batch_messages": 100_000, "batch_bytes": MAX_BYTES}
@@ -23,11 +24,7 @@ class CacheSource:
         Raises:
             InvalidInput: not exactly one of them is given, or it is not valid.
         """
-        given = {"url": url, "cache": cache, "client": client}
-        named = [name for name, value in given.items() if value is not None]
-        if len(named) != 1:
-            detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
-            raise InvalidInput(name="url", detail=detail)
+        check_source(url, cache, client)
         self._owner = owner
         self._is_own = url is not None
         options: dict[str, Any] = {} if namespace is None else {"namespace": namespace}
