@@ -47,6 +47,9 @@ totals = parse_part_totals(totals or nil)
 local new, left_out = select_new(has_parts and parts, 0, entries, operation_id)
 if #new == 0 then
   local counters = parse_counters(loaded.counters)
+  if expected_rev ~= '' and expected_rev + 0 ~= counters.rev then
+    return redis.error_reply(string.format('REVISION_CONFLICT %d', counters.rev))
+  end
   touch_for_wait(session, loaded.incarnation)
   return string.format('%s 0 %d 0 0 %d %d %d ok', loaded.incarnation, left_out, counters.rev, counters.last_seq - counters.dropped,
     counters.dropped)

@@ -1,7 +1,7 @@
 -- Delete a session with everything it owns, and wake those that wait for its lease. An order: it needs no lease, but a lease
 -- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
 -- be deleted first (trees/finalize_members).
--- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', ''}, {'kept', ''} (it moved on or is in use), {'open',
+-- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', '', '1' if its messages were there}, {'kept', ''} (it moved on or is in use), {'open',
 -- number} (it must end first), or {'parent', number, '<number> <id>' …} (up to 400 members that must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
@@ -19,8 +19,8 @@ local found, held, lease_waiters, lineage, children, subscribers, counters, tree
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
   'tree', 'finished', 'has_ledger', 'has_parts'))
 if not found then
-  redis.call('DEL', session, messages) -- what is left of a torn session
-  return {'missing', ''}
+  local torn = redis.call('DEL', session, messages) > 0 -- what is left of a session whose hash is gone
+  return {'missing', '', torn and '1' or nil}
 end
 if incarnation ~= '' and found ~= incarnation then return redis.error_reply('SESSION_REPLACED ' .. found) end
 local now_ms = read_clock()

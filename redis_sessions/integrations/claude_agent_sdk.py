@@ -102,16 +102,16 @@ class RedisSessionsStore(SessionStore):
 
         Cost: one round trip for each 500 entries or 768 KiB.
         """
-        for batch in _batches(entries):
-            failed = self._failed.pop(_content(key, batch), None) if self._failed else None
-            batch_id = failed or uuid4().hex
-            try:
-                await self._append(key, batch, batch_id)
-            except BaseException:
-                self._failed[_content(key, batch)] = batch_id
-                if len(self._failed) > _MAX_FAILED:
-                    self._failed.popitem(last=False)
-                raise
+        failed = self._failed.pop(_content(key, entries), None) if self._failed else None
+        append_id = failed or uuid4().hex
+        try:
+            for number, batch in enumerate(_batches(entries)):
+                await self._append(key, batch, f"{append_id}.{number}")
+        except BaseException:
+            self._failed[_content(key, entries)] = append_id
+            if len(self._failed) > _MAX_FAILED:
+                self._failed.popitem(last=False)
+            raise
 
     async def _append(self, key: SessionKey, batch: Sequence[SessionStoreEntry], batch_id: str) -> None:
         project, id, subpath = _place(key)

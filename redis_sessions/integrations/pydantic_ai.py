@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import (
     AsyncSession,
+    InvalidInput,
     RevisionConflict,
     SessionNotFound,
     SessionReplaced,
@@ -68,9 +69,13 @@ class RedisSessionsConversationStore(ConversationStore):
         Raises:
             InvalidInput: an argument is not valid.
         """
+        if "max_messages" in given:
+            detail = "cannot be given: a conversation without its first entries could not be read"
+            raise InvalidInput(name="max_messages", detail=detail)
+        tags = [_TAG, *(given.pop("tags", None) or [])]
         self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
         self._given: dict[str, Any] = {
-            "ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, "tags": [_TAG], **given
+            "ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, "tags": tags, **given
         }  # fmt: skip
         self._places: OrderedDict[str, str] = OrderedDict()
 
@@ -168,6 +173,8 @@ class RedisSessionsConversationStore(ConversationStore):
             if line is not None:
                 return line
         async for summary in self._source.cache.iter_sessions(tags=[_TAG]):
+            if not summary.id.startswith(f"{_PREFIX}/"):
+                continue  # another program gave its session this tag
             conversation_id = split_id(summary.id)[1]
             log = await self._log(conversation_id)
             line = _line(log, head_id, limit)

@@ -139,7 +139,7 @@ def test_doctor_reports_settings_that_lose_data(own_server: Server) -> None:
     findings = {one["subject"]: one for one in json.loads(run("doctor", "--url", own_server.url, "--json").stdout)}
     assert findings["policy"]["level"] == findings["persistence"]["level"] == "warn"
     assert "noeviction" in findings["policy"]["advice"]
-    own_server.client.set("sessions:meta", "7")  # another schema version
+    own_server.client.set("sessions:meta", "6")  # another schema version
     wrong = run("doctor", "--url", own_server.url)
     assert wrong.returncode == 1
     assert "schema" in wrong.stdout

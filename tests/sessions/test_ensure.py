@@ -150,3 +150,14 @@ def test_create_with_state_stores_it_with_session(cache: SessionCache) -> None:
     with pytest.raises(InvalidInput, match="state_bytes"):
         cache.create("c", state={"big": "x" * 2_000_000})
     assert cache.get("c") is None
+
+
+def test_write_that_stores_nothing_creates_no_session(cache: SessionCache) -> None:
+    """Edits and removals without anything to store raise SessionNotFound."""
+    session = cache.ensure("a")
+    for call in (session.clear, session.abandon_calls, lambda: session.state.delete("x"), session.pop):
+        with pytest.raises(SessionNotFound):
+            call()
+    assert cache.get("a") is None
+    session.import_messages([HELLO])
+    assert session.info().count == 1

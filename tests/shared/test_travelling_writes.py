@@ -169,16 +169,24 @@ def test_write_that_a_scope_refuses_is_dropped(cache: SessionCache) -> None:
 
 
 def test_outbox_is_bounded(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session refuses an append when too many writes of shared scopes wait there."""
+    """When too many writes of shared scopes wait, the next append with a write applies them first. Then it is stored."""
     small = SessionCache(cache, bounds={"outbox_writes": 2})
     session = small.create()
     for number in range(2):
         append_and_die(session, number, monkeypatch)
-    with pytest.raises(BoundExceeded, match="outbox_writes"):
-        session.append(X, shared={"s": {"a": 1}})
-    assert session.info().count == 2
-    session.load(0)
     session.append(X, shared={"s": {"a": 1}})
+    assert session.info().count == 3
+    assert cache.shared("s").get("a") == 1
+
+
+def test_write_is_applied_although_an_import_repeats_the_revision(cache: SessionCache) -> None:
+    """A session that an import set back applies a new write under a revision that it had before."""
+    session = cache.create("a")
+    lines = list(session.export())
+    session.append(X, shared={"app": {"v": "old"}})
+    cache.import_sessions(lines, on_conflict="replace")
+    cache.open("a").append(X, shared={"app": {"v": "new"}})
+    assert cache.shared("app").all() == {"v": "new"}
 
 
 def test_unreachable_scope_keeps_the_values_in_the_session(
@@ -245,8 +253,8 @@ def test_packed_changes_are_unpacked() -> None:
         ScopeChange("b", {}, ["x"]),
         ScopeChange("c", {"a": b"1"}, []),
     ]
-    packed = outbox.pack(changes)
-    assert outbox.unpack(packed) == changes
+    packed = outbox.pack(changes, "~operation1")
+    assert outbox.unpack(packed) == (changes, "~operation1")
     for cut in (packed[:-10], b"3:abc1:1", b"x"):
         with pytest.raises(ValueError, match=r"."):
             outbox.unpack(cut)

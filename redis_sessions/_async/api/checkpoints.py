@@ -61,7 +61,8 @@ class AsyncCheckpoints(NotPicklable):
 
         Raises:
             InvalidInput: a name or a size is not valid.
-            BoundExceeded: the thread has `checkpoints` checkpoints already.
+            BoundExceeded: the thread has `checkpoints` checkpoints already. Blobs of more than 1 MB were stored: `delete` of the
+                thread removes them.
             ConcurrentModification: others dropped blobs of more than 1 MB again and again.
 
         Cost: one round trip, and one more for each 1 MB of blobs. Atomic: no reader sees a part.
@@ -104,7 +105,8 @@ class AsyncCheckpoints(NotPicklable):
 
         Raises:
             InvalidInput: a name or a size is not valid.
-            BoundExceeded: the checkpoint would have more than `checkpoint_writes` pending writes.
+            BoundExceeded: the checkpoint would have more than `checkpoint_writes` pending writes. Of more than 1 MB the first
+                ones were stored.
 
         Cost: one round trip. One for each 1 MB, each of them atomic.
         """
@@ -192,11 +194,15 @@ class AsyncCheckpoints(NotPicklable):
             but: namespaces and IDs of checkpoints that stay in any case.
 
         Raises:
-            InvalidInput: an argument is not valid, or not exactly one of the three is given.
+            InvalidInput: an argument is not valid, or several of ids, keep and labels are given.
 
         Cost: one round trip for about 1,000 checkpoints of the thread that are looked at, and for about 100 that are removed.
         Each checkpoint is removed in one step. A call that broke off can be repeated.
         """
+        if isinstance(labels, str) or not all(isinstance(one, tuple) for one in (*ids, *but)):
+            raise InvalidInput(
+                name="drop", detail="takes labels as a list, and ids and but as lists of (namespace, ID)"
+            )
         if (bool(ids) + (keep is not None) + bool(labels)) > 1:
             raise InvalidInput(name="drop", detail="takes one of ids, keep and labels, got several")
         if keep is not None:
@@ -209,7 +215,7 @@ class AsyncCheckpoints(NotPicklable):
         return await self._drop([place for place in places if place not in stay])
 
     async def copy(self, thread: str) -> int:
-        """Copy all checkpoints and pending writes to another thread. Return how many checkpoints there were.
+        """Copy all checkpoints with their pending writes to another thread. Return how many checkpoints there were.
 
         The oldest checkpoint comes first, so a checkpoint of the copy has all checkpoints before it. A call that broke off can be
         repeated. Checkpoints that the other thread has stay, unless one of this thread has the same namespace and ID.

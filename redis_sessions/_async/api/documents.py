@@ -167,7 +167,8 @@ class AsyncDocuments(NotPicklable):
 
     async def delete_many(self, names: Collection[str]) -> int:
         """Delete one form of each name, as `delete` does. Return how many documents there were. One round trip, atomic."""
-        return await self._context.executor.run(documents.delete(self._keys, *names)) if names else 0
+        wanted = documents.checked_names(names)
+        return await self._context.executor.run(documents.delete(self._keys, *wanted)) if wanted else 0
 
     @property
     def _limits(self) -> tuple[int, StorageBounds, Chain | None]:
@@ -235,7 +236,7 @@ async def all_documents(context: CacheContext, keys: Collection[DocumentKeys]) -
 
 async def delete_documents(context: CacheContext, names: Mapping[DocumentKeys, Collection[str]]) -> int:
     """Delete documents of some categories. Return how many there were. One round trip to each node."""
-    calls = [documents.delete(keys, *given) for keys, given in names.items() if given]
+    calls = [documents.delete(keys, *documents.checked_names(given)) for keys, given in names.items() if given]
     return sum(await context.executor.get_many(calls))
 
 

@@ -12,9 +12,9 @@ from ..._core.commands import state as state_calls
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.outbox import Waiting
 from ..._core.commands.shared import ScopeChange
-from ..._core.protocol.ids import operation_id_of
+from ..._core.protocol.ids import new_operation_id, operation_id_of
 from ..._durations import whole
-from ...errors import EditConflict, InvalidInput, OutcomeUnknown
+from ...errors import BoundExceeded, EditConflict, InvalidInput, OutcomeUnknown
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
@@ -92,6 +92,12 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Cost: two round trips, two more for each time that another writer came between. One with `newest`.
         """
+        if expected_rev is not None:
+            whole(expected_rev, "expected_rev")
+        if newest is not None and (not isinstance(newest, Message) or newest.seq < 1):
+            raise InvalidInput(
+                name="newest", detail=f"must be a message of this session, with its seq, got {newest!r:.80}"
+            )
         if group and newest is not None:
             raise InvalidInput(name="newest", detail="and group exclude each other: a group is read first")
         batch = operation_id_of(batch_id)
@@ -195,17 +201,27 @@ class AsyncSessionEdits(AsyncSessionBase):
         if if_state and self._context.chain is not None:  # no script can compare what is encoded
             self._keys.origins = await self._run(forks.origins_of(self._keys))
             stored = await self._run(state_calls.stored_state(self._keys, list(if_state)))
-        call = edits.edit(
-            self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
-            stored_state=stored, usage=usage, seen=self._seen, writes=outbox.pack(changed), batch_id=batch_id,
-            expected_rev=expected_rev, bounds=self._context.bounds,
-        )  # fmt: skip
-        scopes = self._context.scopes
-        call.hints = scopes.registrations([one.scope for one in changed], self.id)
-        edited = await self._run(call)
+        scopes, operation = self._context.scopes, new_operation_id()
+
+        async def attempt() -> edits.Edited:
+            call = edits.edit(
+                self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+                stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
+                writes=outbox.pack(changed, operation) if changed else b"", bounds=self._context.bounds,
+            )  # fmt: skip
+            call.hints = scopes.registrations([one.scope for one in changed], self.id)
+            return await self._run(call)
+
+        try:
+            edited = await attempt()
+        except BoundExceeded as problem:
+            if problem.limit != "outbox_writes":
+                raise
+            await scopes.apply_waiting(self._keys, self._incarnation)
+            edited = await attempt()
         result = self._noted(edited)
         if changed:
-            own = Waiting(edited.incarnation, str(result.rev), [] if result.duplicate else changed)
+            own = Waiting(edited.incarnation, str(result.rev), [] if result.duplicate else changed, operation)
             await scopes.apply_own(self._keys, own, edited.waiting, result.batch_id)
         return result
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..._core.commands import outbox, shared
 from ..._core.commands.outbox import Waiting
+from ..._core.commands.session_fields import checked_text
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
 from ..._core.protocol.shared_keys import SharedKeys, scope_index_keys, shared_keys
@@ -19,7 +20,6 @@ from ..._durations import whole
 from ...bounds import StorageBounds
 from ...errors import (
     BoundExceeded,
-    InvalidInput,
     OutcomeUnknown,
     SessionNotFound,
     SessionReplaced,
@@ -85,8 +85,7 @@ class SharedScopes:
         """Return a page of scopes that hold values. Empty ones leave the index, unless they were registered lately."""
         whole(limit, "limit", minimum=1, maximum=shared.MAX_PAGE_NAMES)
         for value, name in ((prefix, "prefix"), (cursor or "", "cursor")):
-            if not isinstance(value, str):
-                raise InvalidInput(name=name, detail=f"must be text, got {value!r}")
+            checked_text(value, name)
         found: list[str] = []
         while True:
             names = await self._executor.run(shared.registered(self._index, prefix, cursor, limit + 1))

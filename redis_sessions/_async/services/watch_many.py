@@ -138,10 +138,14 @@ async def watch_many(
                 targets[id] = WatchTarget(keys, WatchProgress(id, *begins.pop(id, (0, 0))))
                 await context.watcher.join(keys, queue)
                 async for event in context.watcher.begin_one_of_many(targets[id]):
+                    if pace.is_stopped:
+                        return
                     yield event
                     pace.note_event()
             pause = pace.pause(max(searched + _SEARCH_SECONDS - time.monotonic(), 0))
             async for event in context.watcher.follow(targets, queue, pause):
+                if pace.is_stopped:
+                    return
                 yield event
                 pace.note_event()
                 if event.kind == "deleted":

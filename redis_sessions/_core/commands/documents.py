@@ -160,7 +160,14 @@ def checked_field(name: str, extension: str) -> str:
 
 def fields_of(names: Iterable[str]) -> list[str]:
     """Return the fields that documents with some names can have. Raises InvalidInput."""
-    return [check_document(name) + extension for name in names for extension in FORMS]
+    return [name + extension for name in checked_names(names) for extension in FORMS]
+
+
+def checked_names(names: Iterable[str]) -> list[str]:
+    """Return the names of documents, each once. Raises InvalidInput, also for a text, whose letters would be names."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidInput(name="names", detail=f"must be a list of names, got {names!r}")
+    return [check_document(name) for name in dict.fromkeys(names)]
 
 
 def read(keys: DocumentKeys, fields: Sequence[str], *, touch: bool = False) -> Call[list[Stored | None]]:
@@ -247,7 +254,7 @@ def name_page(names: list[str], limit: int) -> Page[str]:
 
 def delete(keys: DocumentKeys, *names: str) -> Call[int]:
     """Delete documents: one form of each name. The result is how many there were."""
-    call = invoke(script("documents/delete"), keys, int, rest=[check_document(name) for name in names])
+    call = invoke(script("documents/delete"), keys, int, rest=checked_names(names))
     call.idempotent = False  # a repeated call could delete the other form, too
     return call
 

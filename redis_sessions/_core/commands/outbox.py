@@ -19,16 +19,13 @@ class Waiting(NamedTuple):
     rev: str
     """The revision that the append made."""
     changes: list[ScopeChange]
-
-    @property
-    def operation(self) -> str:
-        """The operation ID under which each scope takes its change, once."""
-        return f"{self.incarnation}.{self.rev}"
+    operation: str
+    """The operation ID under which each scope takes its change, once. A revision can come again after an import or a failover."""
 
 
-def pack(changes: Sequence[ScopeChange]) -> bytes:
-    """Return changes as a session keeps them: texts, each behind its length in bytes and ':'."""
-    parts: list[bytes] = []
+def pack(changes: Sequence[ScopeChange], operation: str) -> bytes:
+    """Return changes as a session keeps them: texts, each behind its length in bytes and ':'. The operation ID comes first."""
+    parts = [operation.encode()]
     for change in changes:
         parts += [change.scope.encode(), b"%d" % len(change.sets), b"%d" % len(change.removed)]
         for name, value in change.sets.items():
@@ -37,8 +34,8 @@ def pack(changes: Sequence[ScopeChange]) -> bytes:
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 
-def unpack(data: bytes) -> list[ScopeChange]:
-    """Return the changes that `pack` packed. Raises ValueError when they are damaged."""
+def unpack(data: bytes) -> tuple[list[ScopeChange], str]:
+    """Return the changes that `pack` packed, and their operation ID. Raises ValueError when they are damaged."""
     parts, at = [], 0
     while at < len(data):
         colon = data.index(b":", at)
@@ -47,13 +44,14 @@ def unpack(data: bytes) -> list[ScopeChange]:
         at = end
     changes, rest = [], iter(parts)
     try:
+        operation = next(rest).decode()
         for scope in rest:
             set_count, removed_count = int(next(rest)), int(next(rest))
             sets = {next(rest).decode(): next(rest) for _ in range(set_count)}
             changes.append(ScopeChange(scope.decode(), sets, [next(rest).decode() for _ in range(removed_count)]))
     except (StopIteration, RuntimeError):
         raise ValueError("writes of shared scopes are cut") from None
-    return changes
+    return changes, operation
 
 
 def read(keys: SessionKeys, incarnation: str) -> Call[list[Waiting]]:
@@ -62,7 +60,7 @@ def read(keys: SessionKeys, incarnation: str) -> Call[list[Waiting]]:
     def parse(reply: list[bytes]) -> list[Waiting]:
         found = reply[0].decode()
         pairs = zip(reply[1::2], reply[2::2], strict=True)
-        return [Waiting(found, rev.decode(), unpack(data)) for rev, data in pairs]
+        return [Waiting(found, rev.decode(), *unpack(data)) for rev, data in pairs]
 
     return invoke(
         script("shared/read_outbox"), keys, parse, incarnation=incarnation, max_bytes=PAGE_BYTES, writes=False

@@ -40,6 +40,10 @@ def checked_ids(ids: Sequence[str | None] | None, count: int, batch: str) -> lis
         return [batch] * count
     if isinstance(ids, str) or len(ids) != count:
         raise InvalidInput(name="ids", detail=f"must name an ID or None for each of {count} messages, got {ids!r:.80}")
+    if batch in ids:
+        raise InvalidInput(
+            name="ids", detail=f"must not hold the batch ID, got {batch!r} for both: give another batch ID"
+        )
     return [batch if id is None else checked_message_id(id) for id in ids]
 
 

@@ -290,7 +290,7 @@ class Deletion(NamedTuple):
     number: str
     members: Members
     has_rest: bool = False
-    """True if a deleted session leaves a ledger or parts, which must be removed."""
+    """True if the session leaves a ledger or parts, which must be removed."""
 
 
 def delete(
@@ -300,8 +300,8 @@ def delete(
 
     def read(reply: list[bytes]) -> Deletion:
         outcome, number, *rest = reply
-        if outcome == b"deleted":
-            return Deletion("deleted", number.decode(), [], has_rest=bool(rest))
+        if outcome in (b"deleted", b"missing"):
+            return Deletion(outcome.decode(), number.decode(), [], has_rest=bool(rest))  # type: ignore[arg-type]
         return Deletion(outcome.decode(), number.decode(), read_members(rest))  # type: ignore[arg-type]
 
     call = invoke(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple
 
@@ -66,10 +66,14 @@ def changes(
 
 
 def change(
-    scope: str, values: Mapping[str, Any], removed: Iterable[str], bounds: StorageBounds, chain: Chain | None
+    scope: str, values: Mapping[str, Any], removed: Collection[str], bounds: StorageBounds, chain: Chain | None
 ) -> ScopeChange:
     """Return a change as scripts take it. Raises InvalidInput."""
-    if isinstance(removed, str):
+    if (
+        isinstance(removed, str)
+        or not isinstance(removed, Collection)
+        or not all(isinstance(one, str) for one in removed)
+    ):
         raise InvalidInput(name="names", detail=f"must be a list of names, got {removed!r}")
     if not isinstance(values, Mapping):
         raise InvalidInput(name="values", detail=f"must be a mapping by name, got {values!r}")

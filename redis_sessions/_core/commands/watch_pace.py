@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from ..._durations import Duration, milliseconds
+from ...errors import InvalidInput
 
 STOP_SECONDS = 0.25
 """The longest time after which a watch sees that it was stopped."""
@@ -31,6 +32,9 @@ class WatchPace:
             if heartbeat is None
             else milliseconds(heartbeat, "heartbeat", minimum=100, maximum=86_400_000, bounds=bounds) / 1000
         )
+        if stop is not None and not hasattr(stop, "is_set"):
+            detail = f"must be an event, such as threading.Event or asyncio.Event, got {stop!r}"
+            raise InvalidInput(name="stop", detail=detail)
         self._stop = stop
         self.note_event()
 
@@ -39,9 +43,14 @@ class WatchPace:
         self._heard = self._beat = time.monotonic()
 
     @property
+    def is_stopped(self) -> bool:
+        """True if the caller stopped the watch."""
+        return self._stop is not None and self._stop.is_set()
+
+    @property
     def is_over(self) -> bool:
         """True if the watch was stopped, or nothing happened for its timeout."""
-        if self._stop is not None and self._stop.is_set():
+        if self.is_stopped:
             return True
         return self._timeout is not None and time.monotonic() - self._heard >= self._timeout
 

@@ -58,9 +58,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         if isinstance(client, PicklableByUrl):
             self._set_up(for_kind(client.engine, is_async=primitives.ASYNC), {**client._options, **options})
             client.engine.share()
-            if client._origin is not None:
-                url, before = client._origin
-                self._origin = url, {**before, **options}
+            self._origin = None if options else client._origin
             return
         engine = from_client(client, is_async=primitives.ASYNC)
         self._set_up(engine, {**engine.cache_options, **options})
@@ -106,6 +104,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
 
     def _set_up(self, engine: Engine, options: Mapping[str, Any]) -> None:
         self._options = options
+        self._is_released = False
         self._context = context = make_context(engine, **options)
         self.namespace = context.namespace
         self.settings = context.settings
@@ -408,7 +407,9 @@ class SessionCache(PicklableByUrl, CacheQueries):
         Any task and any thread can close a cache, also after the event loops that used it have ended.
         """
         self._context.close()
-        self.engine.release()
+        if not self._is_released:
+            self._is_released = True
+            self.engine.release()
 
     def __enter__(self) -> Self:
         return self

@@ -234,10 +234,14 @@ def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: Wa
     watcher.join(keys, queue)
     try:
         for event in watcher.begin(target):
+            if pace.is_stopped:
+                return
             yield event
         pace.note_event()
         while not (progress.is_over or pace.is_over):
             for event in watcher.follow({keys.id: target}, queue, pace.pause(RENEW_SECONDS), is_alone=True):
+                if pace.is_stopped:
+                    return
                 yield event
                 pace.note_event()
             if pace.takes_heartbeat():

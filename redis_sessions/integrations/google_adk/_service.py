@@ -163,7 +163,11 @@ class RedisSessionsSessionService(BaseSessionService):
             return []
         scopes = [f"{app_prefix(app_name)}/{user}" for user in users]
         found = await self._cache.load(ids, limit=1, shared=[app_scope(app_name), *scopes])
-        return [to_session(one, one.info.metadata["adk"]["names"], []) for one in found if one is not None]
+        return [
+            to_session(one, one.info.metadata["adk"]["names"], [])
+            for one in found
+            if one and "adk" in one.info.metadata
+        ]
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Delete a session with its events. One that does not exist is deleted already."""

@@ -20,7 +20,7 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
-from redis_sessions import Document
+from redis_sessions import Document, InvalidInput
 
 ROOT = "langgraph"
 """The first level of the categories that hold items."""
@@ -88,6 +88,8 @@ class Batch:
         found: dict[float | None, dict[str, dict[str, Any]]] = {}
         for (category, name), op in self._puts.items():
             if op.value is not None:
+                if not isinstance(op.value, dict):
+                    raise InvalidInput(name="value", detail=f"must be a dict, got a {type(op.value).__name__}")
                 found.setdefault(op.ttl, {}).setdefault(category, {})[name] = op.value
         return found
 
