@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,9 +66,14 @@ async def _serve_http(server: Server[Any], host: str, port: int) -> None:
     """Serve HTTP until a signal."""
     import uvicorn
 
-    print_notice(f"serving http://{host}:{port}/mcp")
     app = server.streamable_http_app(host=host)
-    await uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).serve()
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as problem:
+        detail = f"cannot listen on {host}:{port} ({problem.strerror}): stop what uses the port, or give another one"
+        raise InvalidInput(name="--http", detail=detail) from None
+    print_notice(f"serving http://{host}:{port}/mcp")
+    await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
 
 
 def _address(text: str) -> tuple[str, int]:
