@@ -175,6 +175,25 @@ def test_broken_call_is_completed_by_the_next_one(
     lease.release()
 
 
+def test_values_that_another_process_wrote_after_a_forget_are_found_by_their_keys(
+    cache: SessionCache, engine: str, engines: Engines
+) -> None:
+    """A process that registered a category and a scope before does not register them again, so `find_unlisted` finds them."""
+    with SessionCache(cache) as writer:
+        for _ in range(2):
+            writer.documents(f"users/{MIA}").put("note", "secret")
+            writer.shared(f"app/{MIA}").put("card", "secret")
+            if _ == 0:
+                result = cache.forget(MIA)
+                assert (result.documents, result.shared_values) == (1, 1)
+        url = None if engine == "fake" else engines.administrator_url(engine)
+        with SessionCache(cache) if url is None else SessionCache.from_url(url, namespace=cache.namespace) as finder:
+            found = finder.forget(MIA, find_unlisted=True)
+        assert (found.documents, found.shared_values) == (1, 1)
+        assert writer.documents(f"users/{MIA}").get("note") is None
+        assert writer.shared(f"app/{MIA}").all() == {}
+
+
 def test_sessions_that_lost_their_index_entries_are_found_by_their_keys(
     cache: SessionCache, clients: list[redis.Redis], engine: str, engines: Engines
 ) -> None:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from ..._core.commands import forgetting
+from ..._core.protocol.found_keys import every_document, every_scope, scope_of
 from .context import CacheContext
+from .unlisted import scan
 
 
-async def forget_documents(context: CacheContext, user: str, noted: list[str]) -> int:
+async def forget_documents(context: CacheContext, user: str, noted: list[str], *, find_unlisted: bool) -> int:
     """Delete the categories of documents whose path ends with the user's ID. Return how many documents they held."""
     count = 0
-    for category in await context.categories.registered():
+    categories = set(await context.categories.registered())
+    if find_unlisted:
+        pattern = every_document(context.namespace)
+        prefix = len(pattern) - 1
+        categories |= {key.decode(errors="replace")[prefix:] async for key in scan(context, pattern)}
+    for category in sorted(categories):
         if forgetting.is_category_of(category, user):
             count += await context.categories.delete(category)
             noted.append(category)
     return count
 
 
-async def forget_scopes(context: CacheContext, user: str, noted: list[str]) -> int:
+async def forget_scopes(context: CacheContext, user: str, noted: list[str], *, find_unlisted: bool) -> int:
     """Delete the shared scopes whose path ends with the user's ID. Return how many values they held."""
     count = 0
-    for scope in await context.scopes.of_user(user):
+    scopes = set(await context.scopes.of_user(user))
+    if find_unlisted:
+        names = {scope_of(context.namespace, key) async for key in scan(context, every_scope(context.namespace))}
+        scopes |= {name for name in names if name is not None and name.endswith(f"/{user}")}
+    for scope in sorted(scopes):
         count += await context.scopes.delete(scope)
         noted.append(scope)
     return count

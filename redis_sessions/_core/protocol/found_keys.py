@@ -13,6 +13,7 @@ from .keys import (
     session_keys,
     staged_keys,
 )
+from .shared_keys import shared_keys
 
 
 def every_thread(namespace: str) -> str:
@@ -32,6 +33,20 @@ def thread_of(namespace: str, key: bytes) -> CheckpointKeys | None:
 def every_session(namespace: str) -> str:
     """Return the pattern that the keys of all sessions match, for SCAN."""
     return f"{namespace}:{{*}}:session:*"
+
+
+def every_scope(namespace: str) -> str:
+    """Return the pattern that the keys of all shared scopes match, for SCAN."""
+    return f"{namespace}:{{*}}:shared:*"
+
+
+def scope_of(namespace: str, key: bytes) -> str | None:
+    """Return the shared scope whose values have a key, or None when `shared_keys` does not make that key."""
+    try:
+        found = shared_keys(namespace, key.decode(errors="replace").partition("}:shared:")[2])
+    except InvalidInput:
+        return None
+    return found.id if found.values.encode() == key else None
 
 
 def every_document(namespace: str) -> str:
