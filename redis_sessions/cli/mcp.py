@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,7 @@ async def _serve_http(server: Server[Any], host: str, port: int) -> None:
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as problem:
-        detail = f"cannot listen on {host}:{port} ({problem.strerror}): stop what uses the port, or give another one"
+        detail = f"cannot listen on {host}:{port} ({os.strerror(problem.errno or 0)}): stop what uses the port, or give another one"
         raise InvalidInput(name="--http", detail=detail) from None
     print_notice(f"serving http://{host}:{port}/mcp")
     await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
