@@ -71,7 +71,8 @@ async def _serve_http(server: Server[Any], host: str, port: int) -> None:
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as problem:
-        detail = f"cannot listen on {host}:{port} ({os.strerror(problem.errno or 0)}): stop what uses the port, or give another one"
+        reason = os.strerror(problem.errno or 0)
+        detail = f"cannot listen on {host}:{port} ({reason}): stop what uses the port, or give another one"
         raise InvalidInput(name="--http", detail=detail) from None
     print_notice(f"serving http://{host}:{port}/mcp")
     await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
