@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ from redis_sessions import SessionCache
 from redis_sessions.cli.doctor_acl import acl_rules
 from tests.support.servers import Server, binaries, cluster
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite in the background, whose processes would ignore it, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("suite")
 
