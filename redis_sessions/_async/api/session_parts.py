@@ -59,7 +59,7 @@ class AsyncSessionParts(AsyncSessionBase):
 
         Raises:
             BoundExceeded: the session would have more IDs than the bound `part_messages` says.
-            Otherwise as `append`.
+            SessionsError: as for `append`.
 
         Cost: one round trip, atomic. It does not grow with the length of the session.
         """

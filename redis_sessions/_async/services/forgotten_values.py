@@ -8,7 +8,7 @@ from .context import CacheContext
 from .unlisted import scan
 
 
-async def forget_documents(context: CacheContext, user: str, noted: list[str], *, find_unlisted: bool) -> int:
+async def forget_documents(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
     """Delete the categories of documents whose path ends with the user's ID. Return how many documents they held."""
     count = 0
     categories = set(await context.categories.registered())
@@ -23,7 +23,7 @@ async def forget_documents(context: CacheContext, user: str, noted: list[str], *
     return count
 
 
-async def forget_scopes(context: CacheContext, user: str, noted: list[str], *, find_unlisted: bool) -> int:
+async def forget_scopes(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
     """Delete the shared scopes whose path ends with the user's ID. Return how many values they held."""
     count = 0
     scopes = set(await context.scopes.of_user(user))

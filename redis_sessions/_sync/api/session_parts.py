@@ -60,7 +60,7 @@ class SessionParts(SessionBase):
 
         Raises:
             BoundExceeded: the session would have more IDs than the bound `part_messages` says.
-            Otherwise as `append`.
+            SessionsError: as for `append`.
 
         Cost: one round trip, atomic. It does not grow with the length of the session.
         """

@@ -86,12 +86,10 @@ class Forgetting:
             self._counts["channels"] += channels
             self._counts["queue_entries"] += places
         if documents:
-            self._counts["documents"] += forget_documents(
-                self._context, self._user, self._categories, find_unlisted=find_unlisted
-            )
-        self._counts["shared_values"] += forget_scopes(
-            self._context, self._user, self._scopes, find_unlisted=find_unlisted
-        )
+            count = forget_documents(self._context, self._user, self._categories, find_unlisted)
+            self._counts["documents"] += count
+        count = forget_scopes(self._context, self._user, self._scopes, find_unlisted)
+        self._counts["shared_values"] += count
         if self._problem is not None:
             raise self._problem
         return self.result()

@@ -9,7 +9,7 @@ from .context import CacheContext
 from .unlisted import scan
 
 
-def forget_documents(context: CacheContext, user: str, noted: list[str], *, find_unlisted: bool) -> int:
+def forget_documents(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
     """Delete the categories of documents whose path ends with the user's ID. Return how many documents they held."""
     count = 0
     categories = set(context.categories.registered())
@@ -24,7 +24,7 @@ def forget_documents(context: CacheContext, user: str, noted: list[str], *, find
     return count
 
 
-def forget_scopes(context: CacheContext, user: str, noted: list[str], *, find_unlisted: bool) -> int:
+def forget_scopes(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
     """Delete the shared scopes whose path ends with the user's ID. Return how many values they held."""
     count = 0
     scopes = set(context.scopes.of_user(user))
