@@ -306,6 +306,8 @@ def test_document_operation_is_one_command(server: Server, namespace: str) -> No
     """A document operation is one round trip, the first write of a category two, and a page of categories two."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         cache.documents("warm").put("n", "x")
+        cache.documents("warm").get("n")
+        cache.documents("warm").list()
         cache.documents("warm").delete("n")
         cache.documents("z").put("n", "x")
         assert cache.categories().items == ["z"]
