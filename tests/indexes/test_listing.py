@@ -227,8 +227,9 @@ def test_order_is_exact_to_two_seconds_while_sessions_are_written(
             page = cache.list(9, cursor, user="mia")
             updated = [summary.updated_at for summary in page.items]
             assert updated == sorted(updated, reverse=True)
-            assert last is None or updated[0] <= last + INEXACT
-            last = updated[-1]
+            if updated:  # the sessions of the last page may all have moved to the first
+                assert last is None or updated[0] <= last + INEXACT
+                last = updated[-1]
             found += ids(page.items)
             cursor = page.cursor
             if cursor is None:
