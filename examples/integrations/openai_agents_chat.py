@@ -22,7 +22,7 @@ class Echo(Model):  # type: ignore[misc]
         return ModelResponse(output=[message], usage=Usage(), response_id=None)
 
     def stream_response(self, *given: Any, **options: Any) -> AsyncIterator[Any]:
-        raise NotImplementedError
+        raise NotImplementedError("the model of this example does not stream")
 
 
 async def main(url: str) -> None:

@@ -24,8 +24,8 @@ class Echo(Model):  # type: ignore[misc]
         return {}
 
     def structured_output(self, *args: Any, **kwargs: Any) -> Any:
-        """Return nothing structured."""
-        raise NotImplementedError
+        """Refuse, because this model knows no schema."""
+        raise NotImplementedError("the model of this example returns text only")
 
     async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Yield the events of an answer."""

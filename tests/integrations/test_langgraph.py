@@ -19,6 +19,7 @@ from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp,
 
 from redis_sessions import AsyncSessionCache, InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions.integrations.langgraph import RedisSessionsSaver, RedisSessionsStore
+from tests.conftest import ENGINES
 from tests.faults.test_round_trips import await_quiet, count_round_trips
 from tests.integrations.crew import Crew
 from tests.support.proxy import Losses, proxy
@@ -106,10 +107,9 @@ def test_methods_of_both_kinds_see_the_same(url: str, namespace: str) -> None:
     asyncio.run(saver.aclose())
 
 
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "fake"])  # a fake serves one thread at a time
 def test_five_threads_with_loops_share_one_saver(url: str, namespace: str) -> None:
     """Five threads, each with a loop of its own, run graphs at once over one saver."""
-    if url == "fake://":
-        pytest.skip("fakeredis serves one thread at a time")
     saver = RedisSessionsSaver(url, namespace=namespace)
     graph = counting_graph(saver)
     counts: list[int] = []

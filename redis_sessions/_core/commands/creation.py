@@ -45,15 +45,7 @@ class Creation(NamedTuple):
 
 def can_create(call: Call[Any]) -> bool:
     """Return whether a write has a variant that creates its session first, and stores something."""
-    if call.script is None or call.script.name not in CREATING_SCRIPTS:
-        return False
-    given = call.arguments
-    if given.get("set_count", 0) != 0 or "set_count" not in given:
-        return given.get("may_add", 1) != 0
-    if "check_count" not in given:
-        return False  # it removes values
-    fields = 2 * int(given["check_count"]) + int(given["remove_count"])
-    return given["kind"] == "" or len(call.rest) > fields  # an append, or an edit with messages
+    return call.stores and call.script is not None and call.script.name in CREATING_SCRIPTS
 
 
 def made_by(reply: Any) -> str:

@@ -134,11 +134,13 @@ def _edit(
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
         "bounds": bounds_argument(bounds), "scope_writes": writes, "max_outbox": bounds.outbox_writes,
     }  # fmt: skip
-    return guarded_write(
+    call = guarded_write(
         script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
         batch=batch, operation=batch, kind="" if kind == APPEND else f"{kind} ", **arguments,
         rest=[*pairs, *removed, *[one.entry for one in encoded]],
     )  # fmt: skip
+    call.stores = bool(encoded or sets or kind == APPEND)
+    return call
 
 
 def replace(
@@ -161,10 +163,12 @@ def replace(
         return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
 
     arguments = _EDIT | {"replaced_seq": replaced_seq, "bounds": bounds_argument(DEFAULT_BOUNDS)}
-    return guarded_write(
+    call = guarded_write(
         script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
         kind="replace_message ", **arguments,
     )  # fmt: skip
+    call.stores = False
+    return call
 
 
 def abandon_calls(

@@ -92,10 +92,12 @@ def put(
     """Replace the message with a seq, or put one under an ID. The result is the seq, 0 when there is no such message."""
     place: int | str = f"={seq}" if seq else 0
     entry = encode_part_message(message, name, "-" if id is None else checked_message_id(id), count, keys, place)
-    return invoke(
+    call = invoke(
         script("parts/put"), keys, lambda reply: int(reply[1]), incarnation=incarnation, lease=lease, name=name,
         seq=seq, may_add=int(may_add), bounds=_bounds_argument(bounds), entry=entry,
     )  # fmt: skip
+    call.stores = may_add
+    return call
 
 
 class Removal(NamedTuple):

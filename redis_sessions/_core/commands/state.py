@@ -53,7 +53,7 @@ def patch(
 ) -> Call[tuple[int, int]]:
     """Set and remove values. The result is the new revision, and how many of the removed were there. Raises InvalidInput."""
     check_fields(bounds, sets)
-    return guarded_write(
+    call = guarded_write(
         script("state/patch"),
         keys,
         incarnation,
@@ -64,6 +64,8 @@ def patch(
         bounds=bounds_argument(bounds),
         rest=[*[part for pair in encoded_fields(keys, sets).items() for part in pair], *removed],
     )
+    call.stores = bool(sets)
+    return call
 
 
 def clear(keys: SessionKeys, incarnation: str, lease: str, prefix: str, expected_rev: int | None) -> Call[int]:

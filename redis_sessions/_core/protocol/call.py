@@ -18,7 +18,7 @@ class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
     __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
-                 "operation", "plans", "read", "rest", "rest_keys", "script", "writes")  # fmt: skip
+                 "operation", "plans", "read", "rest", "rest_keys", "script", "stores", "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +49,8 @@ class Call(Generic[T]):
         """The effect that the script's header states, or a smaller one if the arguments exclude the rest."""
         self.hints: Sequence[Call[Any]] = ()
         """Calls that must precede this one, such as the index entry of a session to be created. Each result says if it worked."""
+        self.stores = True
+        """False if a write stores nothing new, so that it does not create a session that is missing."""
         self.about = ""
         """Of a hint: the ID of the session that the hint is about."""
         self.plans = 0
