@@ -17,6 +17,7 @@ from redis_sessions.integrations.agent_framework import RedisSessionsHistoryProv
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
 from tests.integrations.crew import Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
 
@@ -150,6 +151,7 @@ def test_wrong_arguments_are_refused(given: dict[str, Any], detail: str) -> None
 
 
 @ONE
+@repeat_if_dearer
 def test_save_takes_two_round_trips(server: Server, namespace: str) -> None:
     """A history is read in one round trip, and a save is one more."""
 

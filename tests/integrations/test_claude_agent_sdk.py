@@ -23,6 +23,7 @@ from redis_sessions.integrations.claude_agent_sdk import RedisSessionsStore
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips, without_background
 from tests.integrations.crew import IS_LONG, Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 
 KEY: Any = {"project_key": "/home/mia/project", "session_id": "5f0c2f4e-0000-4000-8000-000000000001"}
@@ -205,6 +206,7 @@ def test_large_batches_and_entries_are_stored(url: str, namespace: str) -> None:
 
 
 @REAL
+@repeat_if_dearer
 def test_append_is_one_round_trip(url: str, engines: Engines, namespace: str) -> None:
     """The first append of a session, a later one, and one of a subagent take one round trip each."""
     server = engines.nodes["valkey-9"][0]

@@ -22,6 +22,7 @@ from redis_sessions._async.transport import connections, tasks
 from redis_sessions.integrations.google_adk import RedisSessionsSessionService
 from tests.conftest import REAL_ENGINES, Engines
 from tests.faults.test_round_trips import count_scripts
+from tests.support.attempts import repeat_if_dearer
 from tests.support.processes import CONTEXT
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
@@ -245,6 +246,7 @@ def test_scopes_of_a_process_that_died_are_applied_by_the_next_read(
 
 
 @pytest.mark.parametrize("server", REAL_ENGINES[:1], indirect=True)
+@repeat_if_dearer
 def test_calls_take_few_round_trips(server: Server, namespace: str) -> None:
     """An append takes one round trip, two with scopes. A read takes one for each 1,000 events, a list of 100 five at most."""
     costs: dict[str, int] = {}

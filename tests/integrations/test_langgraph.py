@@ -22,6 +22,7 @@ from redis_sessions.integrations.langgraph import RedisSessionsSaver, RedisSessi
 from tests.conftest import ENGINES
 from tests.faults.test_round_trips import await_quiet, count_round_trips
 from tests.integrations.crew import Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
 
@@ -131,6 +132,7 @@ def test_five_threads_with_loops_share_one_saver(url: str, namespace: str) -> No
     asyncio.run(saver.aclose())
 
 
+@repeat_if_dearer
 def test_put_and_get_are_one_round_trip(namespace: str, server: Server) -> None:
     """A put, also the first one of a thread, a put of writes and a get are one round trip each."""
     with (

@@ -22,6 +22,7 @@ from redis_sessions.integrations.mcp import RedisSessionsEventStore
 from redis_sessions.integrations.mcp.event_ids import EventPosition, Stream, parse_event_id
 from tests.faults.test_round_trips import await_quiet, count_round_trips
 from tests.integrations.crew import IS_LONG, Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
 
@@ -289,6 +290,7 @@ def test_event_during_replay_waits_for_live_stream(cache: SessionCache) -> None:
 
 
 @pytest.mark.parametrize("server", ["valkey-9"], indirect=True)
+@repeat_if_dearer
 def test_store_and_replay_cost_one_round_trip(server: Server, namespace: str) -> None:
     """Each store is one request, and a replay one for each 1,000 events."""
 

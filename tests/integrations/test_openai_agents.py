@@ -19,6 +19,7 @@ from redis_sessions.integrations.openai_agents import RedisSessionsSession
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
 from tests.integrations.crew import IS_LONG, Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
 
@@ -206,6 +207,7 @@ def test_items_that_are_not_json_are_refused_and_nothing_is_stored() -> None:
 
 
 @ONE
+@repeat_if_dearer
 def test_each_operation_takes_one_round_trip(server: Server, namespace: str) -> None:
     """Adding, reading up to 1,000 items, removing, replacing and clearing take one round trip each."""
 

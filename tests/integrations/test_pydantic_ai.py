@@ -36,6 +36,7 @@ from redis_sessions.integrations.pydantic_ai import RedisSessionsConversationSto
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
 from tests.integrations.crew import Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.servers import Server
 
 ONE = pytest.mark.parametrize("server", ["valkey-9"], indirect=True)
@@ -181,6 +182,7 @@ def test_conversation_is_kept_with_all_its_values(url: str, namespace: str) -> N
 
 
 @ONE
+@repeat_if_dearer
 def test_primitives_take_one_round_trip(server: Server, namespace: str) -> None:
     """A record, a history of up to 1,000 entries and a save are one round trip each, and a deletion is two."""
 

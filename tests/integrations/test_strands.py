@@ -23,6 +23,7 @@ from redis_sessions.integrations.strands import RedisSessionsSessionManager, Red
 from tests.conftest import Engines, fake_client
 from tests.faults.test_round_trips import count_round_trips, without_background
 from tests.integrations.crew import IS_LONG, Crew
+from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 
 ENGINES = pytest.mark.parametrize("engine", ["fake", "redis-6.2", "valkey-9", "cluster"], indirect=True)
@@ -210,6 +211,7 @@ def test_bad_input_has_the_errors_of_the_framework() -> None:
 
 
 @REAL
+@repeat_if_dearer
 def test_round_trips(url: str, engines: Engines, namespace: str) -> None:
     """A message, an agent and a page take one round trip each."""
     server = engines.nodes["valkey-9"][0]
