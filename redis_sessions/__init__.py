@@ -4,6 +4,7 @@ from . import formats as _formats  # noqa: F401 - registers the built-in formats
 from ._async.api.cache import AsyncSessionCache
 from ._async.api.checkpoints import AsyncCheckpoints
 from ._async.api.documents import AsyncDocuments
+from ._async.api.fleet_monitor import AsyncFleetMonitor
 from ._async.api.lease import AsyncLease
 from ._async.api.part import AsyncPart
 from ._async.api.run import AsyncRun
@@ -16,6 +17,7 @@ from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
 from ._sync.api.checkpoints import Checkpoints
 from ._sync.api.documents import Documents
+from ._sync.api.fleet_monitor import FleetMonitor
 from ._sync.api.lease import Lease
 from ._sync.api.part import Part
 from ._sync.api.run import Run
@@ -67,6 +69,7 @@ from .models.audit import AuditRecord
 from .models.checkpoints import Checkpoint, CheckpointWrite
 from .models.documents import Document
 from .models.events import SessionEvent
+from .models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
 from .models.forgetting import ForgetResult
 from .models.formats import Facts, MessageFormat, register_format
 from .models.leases import LeaseInfo
@@ -100,11 +103,13 @@ from .settings import CacheOptions, NewSession, SessionOptions, SessionSettings
 __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
+    "AgentLoad",
     "AgentRun",
     "AppendNewResult",
     "AppendResult",
     "AsyncCheckpoints",
     "AsyncDocuments",
+    "AsyncFleetMonitor",
     "AsyncLease",
     "AsyncLoop",
     "AsyncPart",
@@ -130,8 +135,14 @@ __all__ = [
     "Document",
     "Documents",
     "EditConflict",
+    "EndedRuns",
     "Evaluation",
     "Facts",
+    "Fleet",
+    "FleetMonitor",
+    "FleetProblem",
+    "FleetSample",
+    "FleetSession",
     "ForgetResult",
     "Formation",
     "GiveUp",
@@ -176,6 +187,7 @@ __all__ = [
     "RunParked",
     "SchemaMismatch",
     "SendResult",
+    "ServerHealth",
     "Session",
     "SessionCache",
     "SessionDamaged",

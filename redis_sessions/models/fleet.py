@@ -1,11 +1,11 @@
-"""A fleet at one moment: its load, what is wrong, sessions, workers, servers, and the last hour."""
+"""A fleet at one moment: its load, problems, sessions, workers, servers, and the last hour."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .runs import Attempt, WorkState
 from .summaries import SessionSummary
@@ -15,14 +15,14 @@ ProblemKind = Literal[
     "server", "dead_holder", "silent_holder", "poison_run", "no_worker", "inbox_full", "budget_spent", "paused_parent",
     "long_wait", "run_failed", "dead_worker",
 ]  # fmt: skip
-"""What is wrong, the most urgent first.
+"""The kinds of problems, the most urgent first.
 
 server: a server refuses writes, or nearly does. dead_holder: the worker that holds the session is dead, or its lease ran out and
 no other worker took over. silent_holder: the session is held, but nothing was written to it for a long time. poison_run: at least
 two workers died with the run. no_worker: work waits for an agent that has no living worker. inbox_full: the session refuses
-messages. budget_spent: the session's tree refuses spawns or appends. paused_parent: a paused session has active sessions below it.
-long_wait: work waits for a long time though workers live. run_failed: a run failed or timed out in the last hour. dead_worker: a
-worker died in the last hour.
+messages. budget_spent: the session's tree refuses spawns or appends. paused_parent: a paused session has active sessions below
+it. long_wait: work waits for a long time though workers live. run_failed: a run failed or timed out in the last hour.
+dead_worker: a worker died in the last hour.
 """
 
 
@@ -42,9 +42,9 @@ class FleetProblem(BaseModel):
     since: datetime | None = None
     """The time since which it is so (UTC), if it is known."""
     text: str
-    """What is wrong, in one sentence. It can hold the text of users: escape it."""
+    """The problem in one sentence. It can hold the text of users: escape it."""
     advice: str
-    """What to do, in one sentence."""
+    """The remedy in one sentence."""
 
 
 class FleetSession(SessionSummary):
@@ -60,7 +60,7 @@ class FleetSession(SessionSummary):
     """The number of attempts that failed or whose worker died, plus 1 while a worker has it, and after its end."""
     max_attempts: int | None = None
     """The maximum number of attempts that may fail."""
-    attempts: list[Attempt] = []
+    attempts: list[Attempt] = Field(default_factory=list)
     """The attempts that failed or whose worker died, oldest first, at most ten."""
     available_at: datetime | None = None
     """The time before which no worker claims its work (UTC)."""
@@ -104,7 +104,7 @@ class AgentLoad(BaseModel):
     failed: int = 0
     """Runs that failed or timed out in the last hour, and open turns that gave up."""
     oldest_wait: timedelta | None = None
-    """How long the longest queued run or turn waits."""
+    """The longest wait of a queued run or turn."""
     workers: int = 0
     """Living workers of the agent."""
     idle: int = 0
@@ -125,7 +125,7 @@ class ServerHealth(BaseModel):
     is_up: bool
     """True if it answered."""
     problem: str | None = None
-    """What is wrong with it, in one sentence: it does not answer, is full, read-only, loading, or cannot save."""
+    """The problem in one sentence: it does not answer, is full, read-only, loading, or cannot save."""
     version: str | None = None
     """Its kind and version, such as valkey 9.1.0. None if INFO is refused."""
     role: str | None = None
@@ -206,7 +206,7 @@ class Fleet(BaseModel):
     messages_per_second: float | None = None
     """New messages a second. None before the second read of a session."""
     problems: list[FleetProblem] = []
-    """What is wrong, the most urgent first, at most 200."""
+    """The problems, the most urgent first, at most 200."""
     agents: list[AgentLoad] = []
     """The agents, by the number of runs and turns that wait."""
     sessions: list[FleetSession] = []

@@ -43,6 +43,7 @@ from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import AsyncCheckpoints
 from .documents import AsyncDocuments, all_documents, delete_documents, get_documents, put_documents
+from .fleet_monitor import AsyncFleetMonitor
 from .shared import AsyncSharedScope
 
 Snapshots: TypeAlias = list[Snapshot | None]
@@ -144,6 +145,20 @@ class AsyncCacheQueries:
         if agent_id is not None:
             check_agent(agent_id)
         return await list_workers(self._executor, self.namespace, agent_id, limit, cursor)
+
+    def monitor(self, max_sessions: int = 10_000, *, stuck_after: Duration = "60s") -> AsyncFleetMonitor:
+        """Return a monitor of the fleet: its load, what is wrong, sessions, workers, servers. No round trip.
+
+        Args:
+            max_sessions: active sessions that it keeps, 1 to 100,000.
+            stuck_after: time after which a holder that writes nothing, or work that waits, counts as a problem.
+
+        Raises:
+            InvalidInput: an option is not valid.
+        """
+        most = whole(max_sessions, "max_sessions", minimum=1, maximum=100_000)
+        stuck_ms = milliseconds(stuck_after, "stuck_after")
+        return AsyncFleetMonitor(self._context, most, timedelta(milliseconds=stuck_ms))
 
     def documents(self, category: str) -> AsyncDocuments:
         """Return a handle on the documents of a category, such as `notes` or `notes/2026`. No round trip.

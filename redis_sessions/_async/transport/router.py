@@ -291,11 +291,11 @@ class Router:
         """Return the reply of every node."""
         if not self.is_cluster:
             return await self.send("", command)
-        return [(await client.send(command))[0] for client in await self._masters()]
+        return [(await client.send(command))[0] for client in (await self.masters()).values()]
 
     async def scan(self, pattern: str) -> AsyncIterator[bytes]:
         """Yield the keys of every node that match a pattern, some perhaps twice. Reads the whole keyspace: for repairs only."""
-        for client in await self._masters():
+        for client in (await self.masters()).values():
             cursor: Argument = 0
             while True:
                 (reply,) = await client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
@@ -307,12 +307,13 @@ class Router:
                 if int(cursor) == 0:
                     break
 
-    async def _masters(self) -> list[connections.NodeClient]:
+    async def masters(self) -> dict[str, connections.NodeClient]:
+        """Return the client of every master by its address."""
         due = time.monotonic() + self.timeout
         if not self.is_cluster:
-            return [await self._single_client(due)]
+            return {self._engine.where: await self._single_client(due)}
         await self._node_of(0, due)
-        return [self._client_of(node) for node in sorted(set(self._slots.values()))]
+        return {f"{node[0]}:{node[1]}": self._client_of(node) for node in sorted(set(self._slots.values()))}
 
     async def close(self) -> None:
         """Close all connections for good."""

@@ -67,6 +67,7 @@ class Query(NamedTuple):
     limit: int
     statuses: tuple[str, ...] = ("active",)
     """The statuses that count as active."""
+    ended_only: bool = False
 
     @property
     def has_one_filter(self) -> bool:
@@ -97,6 +98,8 @@ class Query(NamedTuple):
             if self.order == "updated"
             else (entries.active_created, entries.ended_created)
         )
+        if self.ended_only:
+            return [ended]
         return [active] if self.active_only else [active, ended]
 
     def is_listed_correctly(self, summary: SessionSummary) -> bool:
@@ -152,7 +155,7 @@ class Query(NamedTuple):
         return Position(at, id)
 
     def _digest(self) -> str:
-        return sha256(repr(self[:-3]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return sha256(repr(self[:-4]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def query(

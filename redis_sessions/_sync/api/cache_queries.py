@@ -44,6 +44,7 @@ from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
 from .checkpoints import Checkpoints
 from .documents import Documents, all_documents, delete_documents, get_documents, put_documents
+from .fleet_monitor import FleetMonitor
 from .shared import SharedScope
 
 Snapshots: TypeAlias = list[Snapshot | None]
@@ -141,6 +142,20 @@ class CacheQueries:
         if agent_id is not None:
             check_agent(agent_id)
         return list_workers(self._executor, self.namespace, agent_id, limit, cursor)
+
+    def monitor(self, max_sessions: int = 10_000, *, stuck_after: Duration = "60s") -> FleetMonitor:
+        """Return a monitor of the fleet: its load, what is wrong, sessions, workers, servers. No round trip.
+
+        Args:
+            max_sessions: active sessions that it keeps, 1 to 100,000.
+            stuck_after: time after which a holder that writes nothing, or work that waits, counts as a problem.
+
+        Raises:
+            InvalidInput: an option is not valid.
+        """
+        most = whole(max_sessions, "max_sessions", minimum=1, maximum=100_000)
+        stuck_ms = milliseconds(stuck_after, "stuck_after")
+        return FleetMonitor(self._context, most, timedelta(milliseconds=stuck_ms))
 
     def documents(self, category: str) -> Documents:
         """Return a handle on the documents of a category, such as `notes` or `notes/2026`. No round trip.

@@ -292,11 +292,11 @@ class Router:
         """Return the reply of every node."""
         if not self.is_cluster:
             return self.send("", command)
-        return [(client.send(command))[0] for client in self._masters()]
+        return [(client.send(command))[0] for client in (self.masters()).values()]
 
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys of every node that match a pattern, some perhaps twice. Reads the whole keyspace: for repairs only."""
-        for client in self._masters():
+        for client in (self.masters()).values():
             cursor: Argument = 0
             while True:
                 (reply,) = client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
@@ -308,12 +308,13 @@ class Router:
                 if int(cursor) == 0:
                     break
 
-    def _masters(self) -> list[connections.NodeClient]:
+    def masters(self) -> dict[str, connections.NodeClient]:
+        """Return the client of every master by its address."""
         due = time.monotonic() + self.timeout
         if not self.is_cluster:
-            return [self._single_client(due)]
+            return {self._engine.where: self._single_client(due)}
         self._node_of(0, due)
-        return [self._client_of(node) for node in sorted(set(self._slots.values()))]
+        return {f"{node[0]}:{node[1]}": self._client_of(node) for node in sorted(set(self._slots.values()))}
 
     def close(self) -> None:
         """Close all connections for good."""

@@ -1,0 +1,139 @@
+"""The reads of a fleet monitor, in bounded parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from ..._core.commands import fleet_rows, list_pages, list_query, workers
+from ..._core.commands.fleet_rows import FleetRow, QueueLength
+from ..._core.commands.list_query import START, Position
+from ..._core.commands.server_health import server_health
+from ..._core.protocol.keys import session_keys, worker_keys
+from ..._core.protocol.transport_errors import TransportError
+from ...models.fleet import ServerHealth
+from ...models.workers import WorkerInfo
+from ..transport import connections
+from .context import CacheContext
+from .listing import Entries, SessionLister
+
+PART = 1000
+"""Sessions that one read looks at."""
+NEWEST = 200
+"""Of these, the sessions that changed last."""
+_SETTLE_US = 2_000_000
+"""Index entries of sessions that ended are read after this time, because another process may write them late."""
+_ACTIVE = list_query.query(active_only=True, limit=PART)
+_ENDED = list_query.query(limit=PART)._replace(ended_only=True)
+
+Named = tuple[str, FleetRow | None]
+
+
+class Part(NamedTuple):
+    """Sessions that were read, the time of the server then, and whether the last of the active ones is among them."""
+
+    rows: list[Named]
+    now_us: int
+    is_last: bool
+
+
+class FleetReader:
+    """Reads the sessions of a namespace in parts. It remembers where the next part begins."""
+
+    def __init__(self, context: CacheContext) -> None:
+        self._context = context
+        self._lister = SessionLister(context)
+        self._position = START
+        self._ended_behind: Position | None = None
+
+    async def active_part(self, known: Iterable[str]) -> Part:
+        """Return the next part of the active sessions, those that changed last, and those that are known by other ways.
+
+        Cost: two scans of the index, of about 1,000 entries together, and the sessions. About seven round trips.
+        """
+        found: list[Entries] = []
+        if self._position != START:
+            found.append(await self._lister.entries(_ACTIVE, START, NEWEST))
+        found.append(await self._lister.entries(_ACTIVE, self._position, PART - NEWEST * len(found)))
+        last = found[-1]
+        self._position = START if last.is_last else Position(*last.entries[-1])
+        ids = dict.fromkeys([entry.id for one in found for entry in one.entries] + list(known))
+        rows = await self._rows(list(ids), last.now_us)
+        return Part(rows, last.now_us, last.is_last)
+
+    async def ended_part(self) -> list[FleetRow]:
+        """Return sessions that ended since the last call, at most about 1,000. In the first call those that ended last."""
+        if self._ended_behind is None:
+            found = await self._lister.entries(_ENDED, START, PART)
+            newest = found.entries[0].time if found.entries else 0
+            self._ended_behind = Position(max(newest, found.now_us - _SETTLE_US), "\U0010ffff")
+            entries = found.entries
+        else:
+            ascending = _ENDED._replace(ascending=True)
+            found = await self._lister.entries(ascending, self._ended_behind, PART)
+            entries = [entry for entry in found.entries if entry.time <= found.now_us - _SETTLE_US]
+            if entries:
+                self._ended_behind = Position(*entries[-1])
+        rows = await self._rows([entry.id for entry in entries], found.now_us)
+        return [row for _, row in rows if row is not None and row.session.finished_at is not None]
+
+    async def _rows(self, ids: Sequence[str], now_us: int) -> list[Named]:
+        executor = self._context.executor
+        keys = [session_keys(self._context.namespace, id) for id in ids]
+        found: list[FleetRow | None] = []
+        if self._context.run_queues.is_separate:
+            parts = await executor.get_many([fleet_rows.read_fleet_rows([one], now_us) for one in keys])
+            found = [row for part in parts for row in part]
+        while len(found) < len(keys):
+            part = keys[len(found) : len(found) + list_pages.MAX_ROWS]
+            rows = await executor.run(fleet_rows.read_fleet_rows(part, now_us))
+            found += rows
+        return list(zip(ids, found, strict=True))
+
+    def restart(self) -> None:
+        """Begin the next part with the session that changed last."""
+        self._position = START
+
+    async def server_time(self) -> int:
+        """Return the time of a server, in microseconds. One round trip."""
+        return await self._lister.server_time()
+
+    async def counts(self) -> tuple[int, int]:
+        """Return the numbers of active and of ended sessions, as their indexes count them. Two round trips."""
+        active = await self._lister.count(_ACTIVE)
+        return active, await self._lister.count(_ENDED)
+
+    async def queues(self) -> dict[str, QueueLength]:
+        """Return the lengths of the queues of all agents. Two round trips."""
+        run_queues = self._context.run_queues
+        agents = (await run_queues.agents())[:-1]
+        calls = [call for agent in agents for call in fleet_rows.read_queue(run_queues.queue_of(agent))]
+        found: list[Any] = await self._context.executor.get_many(calls)
+        return {agent: fleet_rows.queue_length(found[at * 3 : at * 3 + 3]) for at, agent in enumerate(agents)}
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Return workers, those that are silent for longest first, at most 1,000. One round trip."""
+        keys = worker_keys(self._context.namespace)
+        page = await self._context.executor.run(workers.list_page(keys, workers.MAX_PAGE_WORKERS, None))
+        return page.items
+
+    async def servers(self) -> list[ServerHealth]:
+        """Return the health of each server. Empty if none can be found. Two round trips to each."""
+        try:
+            masters = await self._context.router.masters()
+        except TransportError:
+            return []
+        return [await _health_of(address, client) for address, client in masters.items()]
+
+
+async def _health_of(address: str, client: connections.NodeClient) -> ServerHealth:
+    try:
+        began = time.monotonic()
+        await client.send(("PING",))
+        latency = timedelta(seconds=time.monotonic() - began)
+        (info,) = await client.send(("INFO",))
+    except TransportError as problem:
+        return server_health(address, problem, timedelta(0))
+    return server_health(address, info, latency)

@@ -1,0 +1,130 @@
+"""Calls that read sessions as a fleet shows them, agents' queues, and servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ..._durations import moment
+from ...errors import CodecMissing, DecryptionError
+from ...models.fleet import FleetSession
+from ...settings import MICROS
+from ..protocol import records
+from ..protocol.call import Call
+from ..protocol.encoding import decoded_field
+from ..protocol.keys import AgentKeys, SessionKeys
+from .list_pages import FIELDS, read_each, read_row
+from .list_query import DamagedRow
+from .run_queues import agent_of
+from .work_info import work_info
+
+_MORE_FIELDS = ("run", "attempt_log", "parked", "max_inbox", "reason", "budget", "spent", "priority", "answered_by")
+_ALL_FIELDS = (*FIELDS, *_MORE_FIELDS)
+
+
+class FleetRow(NamedTuple):
+    """A session of a fleet, with what its view does not show."""
+
+    session: FleetSession
+    incarnation: str
+    updated_us: int
+    work_agent: str | None
+    """The agent whose workers do its work."""
+    claimed_at: datetime | None
+    """When its last claim was granted (UTC), also after its end."""
+    available_at: datetime
+    """When its work became available the last time (UTC). For a turn, its last change."""
+
+
+def read_fleet_rows(keys: Sequence[SessionKeys], now_us: int) -> Call[list[FleetRow | None]]:
+    """Read sessions of one server, without their messages and metadata. None for one that is gone or damaged."""
+
+    def parse(one: SessionKeys, values: Sequence[bytes | None], *rest: Any) -> FleetRow | None:
+        found = {name: value for name, value in zip(_ALL_FIELDS, values, strict=True) if value is not None}
+        row = read_row(one, values[: len(FIELDS)], [], b"", now_us)
+        if row is None or isinstance(row, DamagedRow):
+            return None
+        try:
+            more = _more(one, found, now_us // 1000)
+        except (LookupError, ValueError, TypeError, ArithmeticError):
+            return None
+        session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
+        return _row_of(session, found, row.incarnation, row.updated_us)
+
+    return read_each(keys, _ALL_FIELDS, parse)
+
+
+def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
+    """Return the fields of a FleetSession that a summary lacks. Raises what a damaged record raises."""
+    more: dict[str, Any] = {}
+    lease = records.LeaseRecord.parse(found.get("lease"))
+    if lease.nonce != "-" and found["status"] in (b"active", b"paused"):
+        more |= {
+            "holder": lease.owner,
+            "held_since": moment(lease.since_ms),
+            "lease_expires_at": moment(lease.deadline_ms),
+        }
+    if "run" in found:
+        try:
+            work = work_info(found, now_ms, keys)
+        except (CodecMissing, DecryptionError):  # the errors of the attempts cannot be read here
+            work = work_info({**found, "attempt_log": b""}, now_ms, keys)
+        more |= {name: work[name] for name in ("work", "attempt", "max_attempts", "attempts", "available_at")}
+        more["run_deadline"] = work["run_deadline"]
+    if "reason" in found:
+        with suppress(CodecMissing, DecryptionError):
+            more["reason"] = decoded_field(keys, "reason", found["reason"]).decode("utf-8", "replace")
+    if "max_inbox" in found:
+        more["max_inbox"] = int(found["max_inbox"])
+    if "spent" in found:
+        tokens, cost = map(int, found["spent"].split())
+        more |= {"spent_tokens": tokens, "spent_cost": cost / MICROS}
+    if "budget" in found:
+        budget = records.Budget.parse(found["budget"])
+        more["token_budget"] = budget.tokens
+        more["cost_budget"] = None if budget.cost is None else budget.cost / MICROS
+    return more
+
+
+def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str, updated_us: int) -> FleetRow:
+    lease = records.LeaseRecord.parse(found.get("lease"))
+    agent, claimed_at, available_at = found.get("answered_by", b"").decode() or None, None, session.updated_at
+    if "run" in found:
+        run = records.RunRecord.parse(found["run"])
+        if lease.nonce != "-" and lease.fence == run.fence > 0:
+            claimed_at = moment(lease.since_ms)
+        elif session.attempts:
+            claimed_at = session.attempts[-1].started_at
+        if run.available_ms:
+            available_at = moment(run.available_ms)
+        elif run.turn is None:
+            available_at = session.created_at
+        if run.turn is None:
+            agent = agent_of(session.id) or session.agent_id
+    if session.work == "queued":
+        session = session.model_copy(update={"waiting_since": available_at})
+    return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at)
+
+
+class QueueLength(NamedTuple):
+    """The length of an agent's queue, and the bound of what runs at once."""
+
+    waiting: int
+    max_running: int | None
+
+
+def read_queue(agent: AgentKeys) -> list[Call[Any]]:
+    """Return the three calls that `queue_length` takes the replies of."""
+    return [
+        Call(("ZCARD", agent.queue), agent, int, writes=False),
+        Call(("ZCARD", agent.ready), agent, int, writes=False),
+        Call(("GET", agent.bound), agent, lambda reply: int(reply) if reply else None, writes=False),
+    ]
+
+
+def queue_length(replies: Sequence[Any]) -> QueueLength:
+    """Return what the replies to `read_queue` say."""
+    arrived, ready, max_running = replies
+    return QueueLength(arrived + ready, max_running)

@@ -1,0 +1,235 @@
+"""The memory of a fleet monitor. Pure: rows and counts in, a Fleet out."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetSample, FleetSession, ServerHealth
+from ...models.workers import WorkerInfo
+from .fleet_problems import Findings, find_problems
+from .fleet_rows import FleetRow, QueueLength
+
+HOUR = timedelta(hours=1)
+MAX_FAILED = 200
+MAX_SPENDERS = 100
+_SAMPLE_INTERVAL = timedelta(seconds=5)
+_MAX_SAMPLES = 720
+_MAX_COUNTED = 50_000
+"""Ended sessions that are remembered for an hour, so that each is counted once."""
+_FAILED = ("failed", "timed_out")
+
+
+class _Seen(NamedTuple):
+    """An active session as it was read last, and its new messages a second."""
+
+    row: FleetRow
+    at: datetime
+    sweep: int
+    messages_per_second: float | None
+
+
+class FleetCounts(NamedTuple):
+    """The counts of one read, besides the sessions."""
+
+    active: int
+    ended: int
+    queues: Mapping[str, QueueLength]
+    workers: Sequence[WorkerInfo]
+    servers: Sequence[ServerHealth]
+
+
+class FleetView:
+    """The sessions of a fleet as they were read, the ended ones of the last hour, and the samples of it."""
+
+    def __init__(self, namespace: str, max_sessions: int, stuck_after: timedelta) -> None:
+        self.namespace = namespace
+        self.max_sessions = max_sessions
+        self._stuck_after = stuck_after
+        self._seen: dict[str, _Seen] = {}
+        self._sweep = 0
+        self._is_complete = False
+        self._began: datetime | None = None
+        self._counted: dict[tuple[str, str], datetime] = {}
+        self._failed: dict[str, FleetSession] = {}
+        self._ended_runs: dict[str, EndedRuns] = {}
+        self._samples: deque[FleetSample] = deque(maxlen=_MAX_SAMPLES)
+        self._ended_since_sample: list[FleetRow] = []
+
+    def note_active(self, rows: Iterable[tuple[str, FleetRow | None]], now: datetime) -> None:
+        """Take rows of sessions that their index lists as active. None for one that is gone or damaged."""
+        for id, row in rows:
+            if row is None or row.session.status not in ("active", "paused"):
+                self._seen.pop(id, None)
+                continue
+            before = self._seen.get(id)
+            if before is None and len(self._seen) >= self.max_sessions:
+                continue
+            self._seen[id] = _Seen(row, now, self._sweep, _rate(before, row, now))
+
+    def end_sweep(self) -> None:
+        """Note that all active sessions were read: what was not met since the sweep began is gone."""
+        self._seen = {id: one for id, one in self._seen.items() if one.sweep == self._sweep}
+        self._sweep += 1
+        self._is_complete = len(self._seen) < self.max_sessions
+
+    def note_ended(self, rows: Iterable[FleetRow], now: datetime) -> None:
+        """Take rows of sessions that ended, each of which counts once. In the first call they only tell what failed."""
+        is_first = self._began is None
+        self._began = self._began or now
+        for row in rows:
+            session, key = row.session, (row.session.id, row.incarnation)
+            self._seen.pop(session.id, None)
+            ended_at = session.finished_at
+            if ended_at is None or ended_at < now - HOUR or key in self._counted:
+                continue
+            self._counted[key] = ended_at
+            if session.status in _FAILED:
+                self._failed[session.id] = session
+            if not is_first and session.kind == "subagent":
+                self._count(row)
+                self._ended_since_sample.append(row)
+        self._forget_old(now)
+
+    def _count(self, row: FleetRow) -> None:
+        session, agent = row.session, row.work_agent or row.session.agent_id or ""
+        known = self._ended_runs.get(agent) or EndedRuns(agent_id=agent)
+        changes: dict[str, int] = {session.status: getattr(known, session.status) + 1}
+        for outcome in ("failed", "died"):
+            name = f"{outcome}_attempts"
+            changes[name] = getattr(known, name) + sum(one.outcome == outcome for one in session.attempts)
+        self._ended_runs[agent] = known.model_copy(update=changes)
+
+    def _forget_old(self, now: datetime) -> None:
+        while self._counted:
+            oldest = next(iter(self._counted))
+            if self._counted[oldest] >= now - HOUR and len(self._counted) <= _MAX_COUNTED:
+                break
+            del self._counted[oldest]
+        failed = sorted(self._failed.values(), key=_finished, reverse=True)[:MAX_FAILED]
+        self._failed = {one.id: one for one in failed if _finished(one) >= now - HOUR and one.id not in self._seen}
+
+    def build(self, counts: FleetCounts, now: datetime) -> Fleet:
+        """Return the fleet at a moment, and take a sample of it."""
+        statuses = {id: one.row.session.status for id, one in self._seen.items()}
+        sessions = {}
+        for id, one in self._seen.items():
+            parent = one.row.session.parent_id
+            status = statuses.get(parent) if parent else None
+            session = one.row.session
+            sessions[id] = session.model_copy(update={"parent_status": status}) if status else session
+        failed = list(self._failed.values())
+        agents = self._loads(counts, failed, now)
+        found = Findings(now, sessions, failed, counts.workers, agents, counts.servers, self._stuck_after)
+        self._sample(agents, now)
+        listed = sorted(sessions.values(), key=lambda one: one.updated_at, reverse=True)
+        spenders = [one for one in listed if one.root_id is None and (one.spent_tokens or one.spent_cost)]
+        spenders.sort(key=lambda one: (one.spent_cost, one.spent_tokens), reverse=True)
+        return Fleet(
+            namespace=self.namespace,
+            read_at=now,
+            active=counts.active,
+            ended=counts.ended,
+            is_complete=self._is_complete,
+            messages_per_second=self._messages_per_second(),
+            problems=find_problems(found),
+            agents=agents,
+            sessions=listed,
+            failed=failed,
+            workers=sorted(counts.workers, key=lambda one: (not one.is_alive, one.owner, one.id)),
+            spenders=spenders[:MAX_SPENDERS],
+            servers=list(counts.servers),
+            ended_runs=sorted(self._ended_runs.values(), key=lambda one: one.agent_id),
+            samples=list(self._samples),
+        )
+
+    def _messages_per_second(self) -> float | None:
+        rates = [one.messages_per_second for one in self._seen.values() if one.messages_per_second is not None]
+        return sum(rates) if rates else None
+
+    def _loads(self, counts: FleetCounts, failed: Sequence[FleetSession], now: datetime) -> list[AgentLoad]:
+        loads: dict[str, dict[str, int]] = {agent: {} for agent in counts.queues}
+        waits: dict[str, datetime] = {}
+
+        def add(agent: str, name: str, number: int = 1) -> None:
+            load = loads.setdefault(agent, {})
+            load[name] = load.get(name, 0) + number
+
+        for one in self._seen.values():
+            session, agent = one.row.session, one.row.work_agent
+            if agent is None or session.work is None:
+                continue
+            add(agent, session.work)
+            if session.attempts:
+                add(agent, "retried")
+            if session.waiting_since is not None:
+                waits[agent] = min(session.waiting_since, waits.get(agent, now))
+        for session in failed:
+            if session.kind == "subagent" and session.agent_id:
+                add(session.agent_id, "failed")
+        for worker in counts.workers:
+            for agent in worker.agents:
+                add(agent, "workers" if worker.is_alive else "dead_workers")
+                if worker.is_alive:
+                    add(agent, "idle", max(worker.concurrency - len(worker.holding), 0))
+        for agent, queue in counts.queues.items():
+            if not self._is_complete:  # what was not read yet waits, too
+                load = loads[agent]
+                load["queued"] = max(load.get("queued", 0), queue.waiting - load.get("delayed", 0))
+        found = [
+            AgentLoad(
+                agent_id=agent,
+                oldest_wait=max(now - waits[agent], timedelta(0)) if agent in waits else None,
+                max_running=counts.queues[agent].max_running if agent in counts.queues else None,
+                **load,
+            )
+            for agent, load in loads.items()
+        ]
+        return sorted(found, key=lambda one: (-one.queued, -one.running, one.agent_id))
+
+    def _sample(self, agents: Sequence[AgentLoad], now: datetime) -> None:
+        last = self._samples[-1].at if self._samples else None
+        if last is not None and now - last < _SAMPLE_INTERVAL:
+            return
+        ended, self._ended_since_sample = self._ended_since_sample, []
+        claimed = [(one, one.claimed_at) for one in ended if one.claimed_at is not None]
+        waits = [max((at - one.available_at).total_seconds(), 0) for one, at in claimed]
+        handling = [max((_finished(one.session) - at).total_seconds(), 0) for one, at in claimed]
+        self._samples.append(
+            FleetSample(
+                at=now,
+                messages_per_second=None if last is None else self._messages_per_second(),
+                ended_per_second=None if last is None else len(ended) / (now - last).total_seconds(),
+                queued=sum(one.queued for one in agents),
+                running=sum(one.running for one in agents),
+                wait_p50=_percentile(waits, 50),
+                wait_p95=_percentile(waits, 95),
+                handling_p50=_percentile(handling, 50),
+                handling_p95=_percentile(handling, 95),
+            )
+        )
+
+
+def _rate(before: _Seen | None, row: FleetRow, now: datetime) -> float | None:
+    """Return the new messages a second since a session was read before. None when it was not."""
+    if before is None:
+        return None
+    seconds = (now - before.at).total_seconds()
+    if before.row.incarnation != row.incarnation or seconds <= 0:
+        return before.messages_per_second
+    return max(row.session.last_seq - before.row.session.last_seq, 0) / seconds
+
+
+def _finished(session: FleetSession) -> datetime:
+    return session.finished_at or session.updated_at
+
+
+def _percentile(values: Sequence[float], percent: int) -> float | None:
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
