@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..._core.commands import fleet_rows, list_pages, list_query, workers
 from ..._core.commands.fleet_rows import FleetRow, QueueLength
-from ..._core.commands.list_query import START, Position
+from ..._core.commands.list_query import START, Position, Query
 from ..._core.commands.server_health import server_health
 from ..._core.protocol.keys import session_keys, worker_keys
 from ..._core.protocol.transport_errors import TransportError
@@ -56,8 +56,8 @@ class FleetReader:
         """
         found: list[Entries] = []
         if self._position != START:
-            found.append(self._lister.entries(_ACTIVE, START, NEWEST))
-        found.append(self._lister.entries(_ACTIVE, self._position, PART - NEWEST * len(found)))
+            found.append(self._entries(_ACTIVE, START, NEWEST))
+        found.append(self._entries(_ACTIVE, self._position, PART - NEWEST * len(found)))
         last = found[-1]
         self._position = START if last.is_last else Position(*last.entries[-1])
         ids = dict.fromkeys([entry.id for one in found for entry in one.entries] + list(known))
@@ -67,18 +67,23 @@ class FleetReader:
     def ended_part(self) -> list[FleetRow]:
         """Return sessions that ended since the last call, at most about 1,000. In the first call those that ended last."""
         if self._ended_behind is None:
-            found = self._lister.entries(_ENDED, START, PART)
+            found = self._entries(_ENDED, START, PART)
             newest = found.entries[0].time if found.entries else 0
             self._ended_behind = Position(max(newest, found.now_us - _SETTLE_US), "\U0010ffff")
             entries = found.entries
         else:
             ascending = _ENDED._replace(ascending=True)
-            found = self._lister.entries(ascending, self._ended_behind, PART)
+            found = self._entries(ascending, self._ended_behind, PART)
             entries = [entry for entry in found.entries if entry.time <= found.now_us - _SETTLE_US]
             if entries:
                 self._ended_behind = Position(*entries[-1])
         rows = self._rows([entry.id for entry in entries], found.now_us)
         return [row for _, row in rows if row is not None and row.session.finished_at is not None]
+
+    def _entries(self, query: Query, behind: Position, limit: int) -> Entries:
+        """Return at most `limit` entries. A cluster returns more than are wanted."""
+        found = self._lister.entries(query, behind, limit)
+        return found if len(found.entries) <= limit else found._replace(entries=found.entries[:limit], is_last=False)
 
     def _rows(self, ids: Sequence[str], now_us: int) -> list[Named]:
         executor = self._context.executor

@@ -1,0 +1,250 @@
+"""The monitor of a fleet: problems with their causes, counts, parts of bounded size."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from redis_sessions import AsyncSessionCache, Fleet, FleetMonitor, InvalidInput, SessionCache, StoreUnavailable
+from tests.conftest import SLOW_TEST_ENGINES
+from tests.support.planted_fleet import planted_fleet
+from tests.support.servers import Server, await_true
+
+USER = {"role": "user", "content": "x"}
+
+
+def kinds(fleet: Fleet) -> dict[str, str | None]:
+    """Return the session or the agent of each kind of problem."""
+    return {one.kind: one.session_id or one.agent_id for one in fleet.problems}
+
+
+def work_off(cache: SessionCache, agent: str, handler: Any, until: Any) -> None:
+    """Run a worker until a condition holds."""
+    stop = threading.Event()
+    options: dict[str, Any] = {"backoff": lambda attempt: 0.0, "grace": 0, "signals": False, "ttl": 2}
+    worker = threading.Thread(target=lambda: cache.worker(agent, handler, stop=stop, concurrency=4, **options))
+    worker.start()
+    try:
+        await_true(until, 30)
+    finally:
+        stop.set()
+        worker.join()
+
+
+# -- problems --------------------------------------------------------------------------------------------------------------
+
+
+def test_problems_name_session_and_cause(cache: SessionCache) -> None:
+    """Each problem names its session and says in a sentence what is wrong."""
+    spent = cache.create("spent", token_budget=10)
+    spent.start_loop("l")
+    spent.loop("l").record_usage("s", {"total": 12})
+    parent = cache.create("parent")
+    parent.spawn("idle", task="waits").raise_if_refused()
+    parent.pause(reason="asked a person")
+    cache.create("plain").append(USER)
+    found = cache.monitor().read()
+    assert found.is_complete
+    assert {one.kind for one in found.problems} - {"server"} == {"budget_spent", "paused_parent", "no_worker"}
+    texts = {one.kind: one.text for one in found.problems}
+    assert "12 of 10 tokens" in texts["budget_spent"]
+    assert "asked a person" in texts["paused_parent"]
+    assert "1 active session below it" in texts["paused_parent"]
+    assert "agent idle" in texts["no_worker"]
+    assert kinds(found)["paused_parent"] == "parent"
+    (load,) = found.agents
+    assert (load.agent_id, load.queued, load.workers) == ("idle", 1, 0)
+    assert load.oldest_wait is not None
+    full, holder = cache.create("full", max_inbox=2), SessionCache(cache)
+    with holder.session("full").lease():
+        for _ in range(2):
+            full.send("x")
+        assert kinds(cache.monitor().read())["inbox_full"] == "full"
+
+
+def test_holder_that_writes_nothing_is_told_from_one_that_writes(cache: SessionCache) -> None:
+    """A held session without writes is a problem after `stuck_after`, one with writes is not."""
+    silent, busy = cache.create("silent"), cache.create("busy")
+    with silent.lease(ttl=60), busy.lease(ttl=60) as lease:
+        time.sleep(1.2)
+        lease.session.append(USER)
+        found = cache.monitor(stuck_after=1).read()
+    assert kinds(found) == {"silent_holder": "silent"} | {
+        one.kind: None for one in found.problems if one.kind == "server"
+    }
+    held = {one.id: one for one in found.sessions}
+    assert held["silent"].held_since is not None
+    assert held["silent"].holder == held["busy"].holder
+
+
+def test_lease_that_ran_out_is_a_problem_until_somebody_takes_over(cache: SessionCache) -> None:
+    """A run whose worker vanished without a trace is shown with the name of that worker."""
+    lease = cache.create("a").lease(ttl=0.2, owner="gone", max_hold=0.1).acquire()
+    time.sleep(2.8)
+    assert not lease.is_held
+    problems = [one for one in cache.monitor().read().problems if one.kind == "dead_holder"]
+    assert [(one.session_id, one.worker) for one in problems] == [("a", "gone")]
+
+
+def test_failed_run_is_shown_with_its_error_until_it_is_retried(cache: SessionCache) -> None:
+    """A run that failed names its error and attempts. After a retry it is an open run again."""
+    child = cache.create("root").spawn("a", task="bad", max_attempts=2)
+    monitor = cache.monitor()
+    monitor.read()
+
+    def fail(run: Any) -> None:
+        raise ValueError("no such flight")
+
+    id = str(child.session_key)
+    work_off(cache, "a", fail, lambda: cache.session(id).info().status == "failed")
+    await_true(lambda: bool(monitor.read().failed), 20)
+    fleet = monitor.latest
+    assert fleet is not None
+    problem = next(one for one in fleet.problems if one.kind == "run_failed")
+    assert problem.session_id == id
+    assert "ValueError: no such flight" in problem.text
+    assert "after 2 attempts" in problem.text
+    assert fleet.agents[0].failed == 1
+    cache.session(id).retry()
+    await_true(lambda: not monitor.read().failed, 20)
+    assert monitor.latest is not None
+    assert monitor.latest.agents[0].queued == 1
+
+
+@pytest.mark.parametrize("server", SLOW_TEST_ENGINES[:2], indirect=True)
+def test_planted_causes_are_found(server: Server, namespace: str) -> None:
+    """In a fleet of processes each planted cause is found at its session in one read of all."""
+    with planted_fleet(server.url, namespace, sessions=120) as fleet, fleet_cache(fleet) as cache:
+        monitor = cache.monitor(stuck_after=3)
+        expected = dict(fleet.causes)
+
+        def all_found() -> bool:
+            found = {(one.kind, one.session_id) for one in monitor.read_all().problems}
+            return {*expected.items()} <= found
+
+        await_true(all_found, 40)
+
+
+def fleet_cache(fleet: Any) -> SessionCache:
+    """Return a cache on a planted fleet."""
+    return SessionCache.from_url(fleet.url, namespace=fleet.namespace)
+
+
+# -- counts ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["fake", *SLOW_TEST_ENGINES], indirect=True)
+def test_each_ended_run_counts_once(cache: SessionCache) -> None:
+    """Runs that end while the monitor reads are counted once each, with the attempts that failed."""
+    root = cache.create("root", max_children=200, max_active=200, max_descendants=200)
+    for number in range(60):
+        root.spawn("a", task=f"{number}").raise_if_refused()
+    monitor = cache.monitor()
+    monitor.read()
+    ended = set()
+
+    def handle(run: Any) -> str:
+        number = int(run.task)
+        if number % 10 == 1:
+            raise ValueError("always")
+        if number % 10 == 2 and run.attempt == 1:
+            raise ValueError("once")
+        ended.add(run.id)
+        return "done"
+
+    def is_over() -> bool:
+        fleet = monitor.read()
+        return bool(fleet.ended_runs) and fleet.ended_runs[0].completed + fleet.ended_runs[0].failed >= 60
+
+    work_off(cache, "a", handle, is_over)
+    time.sleep(2.5)  # the lease of the worker is over
+    cache.session(next(iter(ended))).patch(name="touched after its end")
+    time.sleep(2.5)
+    fleet = monitor.read()
+    (counts,) = fleet.ended_runs
+    assert (counts.completed, counts.failed, counts.timed_out, counts.cancelled) == (54, 6, 0, 0)
+    assert (counts.failed_attempts, counts.died_attempts) == (6 * 3 + 6, 0)
+    assert any(one.handling_p50 is not None and one.wait_p50 is not None for one in fleet.samples)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["fake", *SLOW_TEST_ENGINES], indirect=True)
+def test_large_fleet_is_read_in_parts(cache: SessionCache) -> None:
+    """A read looks at 1,000 sessions at most. After some reads each was seen, and what is gone is not shown for ever."""
+    for number in range(1500):
+        cache.create(f"s{number}")
+    monitor = cache.monitor()
+    first = monitor.read()
+    assert not first.is_complete
+    assert 900 <= len(first.sessions) <= 1000
+    assert first.active == 1500
+    while not monitor.read().is_complete:
+        pass
+    fleet = monitor.latest
+    assert fleet is not None
+    assert len(fleet.sessions) == 1500
+    for number in range(10):
+        cache.delete(f"s{number}")
+    await_true(lambda: len(monitor.read().sessions) == 1490, 20)
+    assert len(cache.monitor().read_all().sessions) == 1490
+    few = cache.monitor(max_sessions=100)
+    assert len(few.read_all().sessions) == 100
+    assert not few.read().is_complete
+
+
+def test_message_rate_is_the_growth_of_sessions(cache: SessionCache) -> None:
+    """New messages between two reads make the rate."""
+    session = cache.create("a")
+    monitor = cache.monitor()
+    assert monitor.read().messages_per_second is None
+    session.append(*[USER] * 50)
+    time.sleep(0.5)
+    rate = monitor.read().messages_per_second
+    assert rate is not None
+    assert 0 < rate <= 100
+
+
+# -- faults ----------------------------------------------------------------------------------------------------------------
+
+
+def test_options_are_checked() -> None:
+    """A monitor of no session, or with a negative time, is refused."""
+    with SessionCache.from_url("fake://") as cache:
+        for options in ({"max_sessions": 0}, {"max_sessions": 10**9}, {"stuck_after": -1}, {"stuck_after": "soon"}):
+            with pytest.raises(InvalidInput):
+                cache.monitor(**options)  # type: ignore[arg-type]
+
+
+def test_server_that_does_not_answer_is_an_error_and_the_latest_stays(server: Server, namespace: str) -> None:
+    """A read of a server that is gone raises, and the monitor goes on when the server is back."""
+    with SessionCache.from_url(server.url, namespace=namespace, timeout=0.3, retry_for=0.3) as cache:
+        cache.create("a")
+        monitor: FleetMonitor = cache.monitor()
+        before = monitor.read()
+        server.pause()
+        try:
+            with pytest.raises(StoreUnavailable):
+                monitor.read()
+        finally:
+            server.resume()
+        assert monitor.latest is before
+        await_true(lambda: [one.id for one in monitor.read().sessions] == ["a"], 20)
+
+
+def test_asyncio_viewers_share_one_monitor() -> None:
+    """Reads at the same time come one after the other."""
+
+    async def main() -> list[Fleet]:
+        async with AsyncSessionCache.from_url("fake://") as cache:
+            await cache.create("a")
+            monitor = cache.monitor()
+            return await asyncio.gather(*[monitor.read() for _ in range(5)])
+
+    found = asyncio.run(main())
+    assert [len(one.sessions) for one in found] == [1] * 5
