@@ -22,8 +22,9 @@ local layout, log = unpack(redis.call('HMGET', session, 'layout', 'status_log'))
 local dropped, gaps = counters.dropped, parse_layout(layout).gaps
 local from = is_first and 0 or list_index(after + 1, dropped, gaps)
 local till = math.min(from + limit, list_index((is_first and counters.last_seq or last) + 1, dropped, gaps))
-for at = (is_first or from > 0) and from or till, till - 1, 10 do
-  for _, message in ipairs(redis.call('LRANGE', messages, at, math.min(at + 9, till - 1))) do
+local step = counters.bytes > 2000000 and 1 or 10 -- each of its messages can be a long one
+for at = (is_first or from > 0) and from or till, till - 1, step do
+  for _, message in ipairs(redis.call('LRANGE', messages, at, math.min(at + step - 1, till - 1))) do
     page[#page + 1], bytes = message, bytes + #message
   end
   if bytes >= max_bytes then break end

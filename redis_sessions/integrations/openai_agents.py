@@ -31,6 +31,7 @@ with needs("openai-agents", "openai-agents"):
     from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
 _KNOWN = 10
+_READ_AHEAD = 5
 """Messages that an object knows after it added them, so that it removes them without a read."""
 
 
@@ -163,8 +164,10 @@ class RedisSessionsSession(SessionABC):
         async def pop(batch_id: str) -> Any | None:
             known = self._known
             newest = self._unsettled.get(batch_id) or (known.pop() if known else None)
-            if newest is None:
-                newest = next(iter(await session.history(1, skip_damaged=True)), None)
+            if newest is None:  # a caller that removes one item often removes more
+                found = await session.history(_READ_AHEAD, skip_damaged=True)
+                newest = found.pop() if found else None
+                self._known = found
             try:
                 removed = await session.pop(newest=newest, batch_id=batch_id)
             except OutcomeUnknown:

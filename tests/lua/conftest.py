@@ -12,6 +12,7 @@ from tests.support.servers import Server
 
 @pytest.fixture
 def scripts(server: Server) -> Iterator[Scripts]:
-    """Yield the scripts on each real server."""
+    """Yield the scripts on each real server, which is empty."""
+    server.client.flushall()
     yield Scripts(server.client)
     server.client.flushall()

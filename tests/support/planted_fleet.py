@@ -26,7 +26,7 @@ from tests.support.processes import CONTEXT
 from tests.support.servers import await_true
 
 Behaviour = Literal["chat", "busy", "extend", "hang", "crash"]
-"""What the handler of a worker does.
+"""The behaviour of a worker's handler.
 
 chat: answer a turn at once. busy: append a line a second, and never end. extend: make the lease last for LONG_LEASE_SECONDS, then
 do nothing. hang: do nothing while the worker renews the lease. crash: kill the process.

@@ -24,7 +24,7 @@ from .session_fields import checked_choice
 MAX_ATTEMPTS = 5
 """The maximum number of times that an export or import begins again because the sessions changed."""
 PAGE = 1000
-PAGE_BYTES = 4 * MAX_LINE_BYTES
+PAGE_BYTES = MAX_LINE_BYTES
 STAGED_TTL_MS = 3600 * 1000
 """The time for which staged sessions of a broken import stay."""
 _FACT = re.compile(rb"([-+?!])(\w{8})")
