@@ -296,3 +296,17 @@ def test_dropped_registration_ends_at_once(server: Server, namespace: str) -> No
             await_true(lambda: dropped() is None, 2)
         finally:
             gc.enable()
+
+
+def test_registry_is_bounded(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker beyond the bound works without an entry, and those that are registered are heard as before."""
+    monkeypatch.setattr(workers, "MAX_WORKERS", 3)
+    for number in range(5):
+        beat(cache, f"w{number}")
+    assert {one.id for one in listed(cache)} == {"w0", "w1", "w2"}
+    age(cache, "w0", 100)
+    beat(cache, "w0")
+    assert all(one.silent_for < timedelta(seconds=50) for one in listed(cache))
+    raw(cache, "ZADD", "heard_at", 1, "w1")  # silent for more than an hour
+    beat(cache, "w3")
+    assert {one.id for one in listed(cache)} == {"w0", "w2", "w3"}

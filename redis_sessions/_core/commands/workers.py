@@ -19,6 +19,8 @@ from ..protocol.keys import WorkerKeys
 from ..protocol.scripts import script
 
 MAX_PAGE_WORKERS = 1000
+MAX_WORKERS = 10_000
+"""Registered workers of a namespace. A further one works without an entry."""
 _MAX_PAGE_BYTES = 1_000_000
 """Records that a page may have, so that a read does not block the server."""
 _LEAST_TTL_MS = 2000
@@ -54,7 +56,7 @@ def heartbeat(keys: WorkerKeys, worker: Registrant, holding: Sequence[str], star
         "started_ms": started_ms,
     }
     return invoke(
-        script("workers/heartbeat"), keys, int, id=worker.id, record=to_json(record, "record"),
+        script("workers/heartbeat"), keys, int, id=worker.id, record=to_json(record, "record"), max_workers=MAX_WORKERS,
         writes=False,  # a heartbeat does not wait for replicas
     )  # fmt: skip
 
