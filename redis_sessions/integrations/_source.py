@@ -41,9 +41,9 @@ class CacheSource:
 
     @property
     def cache(self) -> AsyncSessionCache:
-        """The cache. Raises RuntimeError after `close`."""
+        """The cache. Raises InvalidInput after `close`, as a cache itself does."""
         if self._cache is None:
-            raise RuntimeError(f"{self._owner} is closed")
+            raise InvalidInput(name="cache", detail=f"the {self._owner} is closed")
         return self._cache
 
     async def close(self) -> None:

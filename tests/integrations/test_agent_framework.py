@@ -59,7 +59,7 @@ def test_transcript_that_is_sent_again_is_stored_once(url: str, namespace: str) 
         await provider.clear("never")
         assert await provider.get_messages("mia {7}") == []
         await provider.aclose()
-        with pytest.raises(RuntimeError, match="is closed"):
+        with pytest.raises(InvalidInput, match="is closed"):
             await provider.get_messages("mia {7}")
 
     asyncio.run(main())

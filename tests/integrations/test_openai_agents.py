@@ -136,7 +136,7 @@ def test_closed_session_raises_and_borrowed_ones_go_on() -> None:
             session.get_items, session.pop_item, session.clear_session, session.ping, lambda: session.add_items([])
         ]  # fmt: skip
         for call in calls:
-            with pytest.raises(RuntimeError, match="is closed"):
+            with pytest.raises(InvalidInput, match="is closed"):
                 await call()
         async with AsyncSessionCache.from_url("fake://") as cache:
             borrowed = RedisSessionsSession("a", cache=cache)

@@ -175,7 +175,7 @@ def test_conversation_is_kept_with_all_its_values(url: str, namespace: str) -> N
         assert again.messages == messages[:1]
         assert await store.list_conversations(scope="mia & bob") == []
         await store.aclose()
-        with pytest.raises(RuntimeError, match="is closed"):
+        with pytest.raises(InvalidInput, match="is closed"):
             await store.load("a")
 
     asyncio.run(main())
