@@ -112,14 +112,14 @@ def _session_problems(session: FleetSession) -> Iterator[FleetProblem]:
     if session.max_inbox is not None and session.inbox_size >= max(session.max_inbox, 1):
         cause = "no worker holds it" if session.holder is None else f"{session.holder} does not take them"
         yield FleetProblem(
-            kind="inbox_full", **about, since=session.updated_at,
+            kind="inbox_full", **about,
             text=f"The inbox is full: {_count(session.inbox_size, 'message')} wait, and {cause}. More are refused.",
             advice="Let a worker take them (lease, turn), or raise max_inbox with patch.",
         )  # fmt: skip
     spent = _spent_budget(session)
     if spent:
         yield FleetProblem(
-            kind="budget_spent", **about, since=session.updated_at,
+            kind="budget_spent", **about,
             text=f"The budget of the tree is spent: {spent}. More is refused.",
             advice="Raise the budget with patch, or cancel the tree.",
         )  # fmt: skip

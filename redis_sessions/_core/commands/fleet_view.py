@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetSample, FleetSession, ServerHealth
+from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
 from ...models.workers import WorkerInfo
 from .fleet_problems import Findings, find_problems
 from .fleet_rows import FleetRow, QueueLength
@@ -58,6 +58,7 @@ class FleetView:
         self._ended_runs: dict[str, EndedRuns] = {}
         self._samples: deque[FleetSample] = deque(maxlen=_MAX_SAMPLES)
         self._ended_since_sample: list[FleetRow] = []
+        self._first_seen: dict[tuple[str | None, ...], datetime] = {}
 
     def note_active(self, rows: Iterable[tuple[str, FleetRow | None]], now: datetime) -> None:
         """Take rows of sessions that their index lists as active. None for one that is gone or damaged."""
@@ -135,7 +136,7 @@ class FleetView:
             ended=counts.ended,
             is_complete=self._is_complete,
             messages_per_second=self._messages_per_second(),
-            problems=find_problems(found),
+            problems=self._dated(find_problems(found), now),
             agents=agents,
             sessions=listed,
             failed=failed,
@@ -145,6 +146,15 @@ class FleetView:
             ended_runs=sorted(self._ended_runs.values(), key=lambda one: one.agent_id),
             samples=list(self._samples),
         )
+
+    def _dated(self, problems: Sequence[FleetProblem], now: datetime) -> list[FleetProblem]:
+        """Return problems with the time at which they were seen first, where they do not say since when it is so."""
+        keys = [(one.kind, one.session_id, one.agent_id, one.worker) for one in problems]
+        self._first_seen = {key: self._first_seen.get(key, now) for key in keys}
+        return [
+            one if one.since or seen == now else one.model_copy(update={"since": seen})
+            for one, seen in zip(problems, map(self._first_seen.__getitem__, keys), strict=True)
+        ]
 
     def _messages_per_second(self) -> float | None:
         rates = [one.messages_per_second for one in self._seen.values() if one.messages_per_second is not None]
