@@ -40,7 +40,7 @@ class FleetProblem(BaseModel):
     worker: str | None = None
     """The name of the worker, if it is about one."""
     since: datetime | None = None
-    """The time since which it is so (UTC), or at which the monitor saw it first. None if the monitor sees it for the first time."""
+    """The time since which it is so (UTC), or the monitor saw it first. None when the monitor sees it for the first time."""
     text: str
     """The problem in one sentence. It can hold the text of users: escape it."""
     advice: str

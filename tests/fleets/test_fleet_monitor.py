@@ -218,7 +218,7 @@ def test_options_are_checked() -> None:
     with SessionCache.from_url("fake://") as cache:
         for options in ({"max_sessions": 0}, {"max_sessions": 10**9}, {"stuck_after": -1}, {"stuck_after": "soon"}):
             with pytest.raises(InvalidInput):
-                cache.monitor(**options)  # type: ignore[arg-type]
+                cache.monitor(**options)
 
 
 def test_server_that_does_not_answer_is_an_error_and_the_latest_stays(server: Server, namespace: str) -> None:
