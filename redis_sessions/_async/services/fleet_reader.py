@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from ..._core.commands import fleet_rows, list_pages, list_query, workers
+from ..._core.commands import fleet_rows, list_query, workers
 from ..._core.commands.fleet_rows import FleetRow, QueueLength
 from ..._core.commands.list_query import START, Position, Query
 from ..._core.commands.server_health import server_health
+from ..._core.protocol.call import Call
 from ..._core.protocol.keys import session_keys, worker_keys
 from ..._core.protocol.transport_errors import TransportError
+from ...errors import SchemaMismatch, SessionsError, StoreUnavailable
 from ...models.fleet import ServerHealth
 from ...models.workers import WorkerInfo
 from ..transport import connections
@@ -23,6 +25,8 @@ PART = 1000
 """Sessions that one read looks at."""
 NEWEST = 200
 """Of these, the sessions that changed last."""
+_BATCH = 200
+"""Sessions that one packet reads."""
 _SETTLE_US = 2_000_000
 """Index entries of sessions that ended are read after this time, because another process may write them late."""
 _ACTIVE = list_query.query(active_only=True, limit=PART)
@@ -32,11 +36,14 @@ Named = tuple[str, FleetRow | None]
 
 
 class Part(NamedTuple):
-    """Sessions that were read, the time of the server then, and whether the last of the active ones is among them."""
+    """Sessions that were read."""
 
     rows: list[Named]
     now_us: int
+    swept: int
+    """Those that followed on the part before."""
     is_last: bool
+    """True if the last of the active sessions is among them."""
 
 
 class FleetReader:
@@ -61,7 +68,7 @@ class FleetReader:
         self._position = START if last.is_last else Position(*last.entries[-1])
         ids = dict.fromkeys([entry.id for one in found for entry in one.entries] + list(known))
         rows = await self._rows(list(ids), last.now_us)
-        return Part(rows, last.now_us, last.is_last)
+        return Part(rows, last.now_us, len(last.entries), last.is_last)
 
     async def ended_part(self) -> list[FleetRow]:
         """Return sessions that ended since the last call, at most about 1,000. In the first call those that ended last."""
@@ -85,17 +92,15 @@ class FleetReader:
         return found if len(found.entries) <= limit else found._replace(entries=found.entries[:limit], is_last=False)
 
     async def _rows(self, ids: Sequence[str], now_us: int) -> list[Named]:
-        executor = self._context.executor
         keys = [session_keys(self._context.namespace, id) for id in ids]
-        found: list[FleetRow | None] = []
-        if self._context.run_queues.is_separate:
-            parts = await executor.get_many([fleet_rows.read_fleet_rows([one], now_us) for one in keys])
-            found = [row for part in parts for row in part]
-        while len(found) < len(keys):
-            part = keys[len(found) : len(found) + list_pages.MAX_ROWS]
-            rows = await executor.run(fleet_rows.read_fleet_rows(part, now_us))
-            found += rows
-        return list(zip(ids, found, strict=True))
+        found: list[FleetRow | SessionsError | None] = []
+        for first in range(0, len(keys), _BATCH):
+            calls: list[Call[Any]] = [fleet_rows.read_fleet_row(one, now_us) for one in keys[first : first + _BATCH]]
+            found += await self._context.executor.run_many(calls)
+        for problem in found:
+            if isinstance(problem, StoreUnavailable | SchemaMismatch):
+                raise problem
+        return [(id, None if isinstance(row, SessionsError) else row) for id, row in zip(ids, found, strict=True)]
 
     def restart(self) -> None:
         """Begin the next part with the session that changed last."""

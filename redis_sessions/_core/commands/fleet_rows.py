@@ -15,7 +15,7 @@ from ..protocol import records
 from ..protocol.call import Call
 from ..protocol.encoding import decoded_field
 from ..protocol.keys import AgentKeys, SessionKeys
-from .list_pages import FIELDS, read_each, read_row
+from .list_pages import FIELDS, read_row
 from .list_query import DamagedRow
 from .run_queues import agent_of
 from .work_info import work_info
@@ -38,22 +38,25 @@ class FleetRow(NamedTuple):
     """When its work became available the last time (UTC). For a turn, its last change."""
 
 
-def read_fleet_rows(keys: Sequence[SessionKeys], now_us: int) -> Call[list[FleetRow | None]]:
-    """Read sessions of one server, without their messages and metadata. None for one that is gone or damaged."""
+def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
+    """Read a session without its messages and metadata. None when it is gone or damaged.
 
-    def parse(one: SessionKeys, values: Sequence[bytes | None], *rest: Any) -> FleetRow | None:
+    A plain command costs the server less than half of what a script takes for many sessions.
+    """
+
+    def read(values: Sequence[bytes | None]) -> FleetRow | None:
         found = {name: value for name, value in zip(_ALL_FIELDS, values, strict=True) if value is not None}
-        row = read_row(one, values[: len(FIELDS)], [], b"", now_us)
+        row = read_row(keys, values[: len(FIELDS)], [], b"", now_us)
         if row is None or isinstance(row, DamagedRow):
             return None
         try:
-            more = _more(one, found, now_us // 1000)
+            more = _more(keys, found, now_us // 1000)
         except (LookupError, ValueError, TypeError, ArithmeticError):
             return None
         session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
         return _row_of(session, found, row.incarnation, row.updated_us)
 
-    return read_each(keys, _ALL_FIELDS, parse)
+    return Call(("HMGET", keys.session, *_ALL_FIELDS), keys, read, writes=False)
 
 
 def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class FleetView:
         self._seen: dict[str, _Seen] = {}
         self._sweep = 0
         self._is_complete = False
+        self._is_full = False
         self._began: datetime | None = None
         self._counted: dict[tuple[str, str], datetime] = {}
         self._failed: dict[str, FleetSession] = {}
@@ -68,14 +69,19 @@ class FleetView:
                 continue
             before = self._seen.get(id)
             if before is None and len(self._seen) >= self.max_sessions:
+                self._is_full = True
                 continue
             self._seen[id] = _Seen(row, now, self._sweep, _rate(before, row, now))
 
-    def end_sweep(self) -> None:
-        """Note that all active sessions were read: what was not met since the sweep began is gone."""
-        self._seen = {id: one for id, one in self._seen.items() if one.sweep == self._sweep}
+    def end_sweep(self, *, is_whole: bool) -> None:
+        """Note the end of a sweep: what was not met in this one and the one before is gone.
+
+        Args:
+            is_whole: the sweep came to the last active session.
+        """
+        self._seen = {id: one for id, one in self._seen.items() if one.sweep >= self._sweep - 1}
         self._sweep += 1
-        self._is_complete = len(self._seen) < self.max_sessions
+        self._is_complete, self._is_full = is_whole and not self._is_full, False
 
     def note_ended(self, rows: Iterable[FleetRow], now: datetime) -> None:
         """Take rows of sessions that ended, each of which counts once. In the first call they only tell what failed."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 from ..._durations import moment, moment_of
 from ...errors import CodecMissing, DecryptionError, SessionsError
@@ -21,7 +21,6 @@ from .index_entries import CREATION_GRACE_MS, RAISE_INTERVAL_MS, IndexRecord
 from .list_query import OLDEST, START, DamagedRow, Position, Query, Row
 
 AnyRow: TypeAlias = Row | DamagedRow
-T = TypeVar("T")
 FIELDS = (
     "has_metadata", "incarnation", "counters", "status", "kind", "created", "finished", "user", "agent", "name", "label",
     "task", "tags", "parent", "lineage", "layout", "lease", "tree", "inbox", "origins",
@@ -94,38 +93,18 @@ def read_rows(keys: Sequence[SessionKeys], now_us: int, state: Sequence[str] = (
     """
     fields = (*FIELDS, *(f"state.{name}" for name in state))
 
-    def parse(
-        one: SessionKeys, values: Sequence[bytes | None], metadata: Sequence[bytes], message: bytes
-    ) -> AnyRow | None:
-        return read_row(one, values, metadata, message, now_us, state)
-
-    return read_each(keys, fields, parse, max_bytes=MAX_LAST_MESSAGE_BYTES)
-
-
-def read_each(
-    keys: Sequence[SessionKeys],
-    fields: Sequence[str],
-    parse: Callable[[SessionKeys, Sequence[bytes | None], Sequence[bytes], bytes], T],
-    *,
-    max_bytes: int = 0,
-) -> Call[list[T]]:
-    """Read fields of sessions of one server, and what `parse` makes of each. A reply of about 1 MB leaves out the rest.
-
-    Args:
-        parse: takes the keys of a session, the values, the metadata as names and values in turn, and the last message.
-        max_bytes: the largest last message. 0 for no message and no metadata.
-    """
-
-    def read(reply: list[Any]) -> list[T]:
+    def read(reply: list[Any]) -> list[AnyRow | None]:
         for one in keys:
             one.chain = keys[0].chain  # the executor gives it to the first one
-        return [parse(one, parts[0], parts[1], parts[2]) for one, parts in zip(keys, reply, strict=False)]
+        return [
+            read_row(one, parts[0], parts[1], parts[2], now_us, state) for one, parts in zip(keys, reply, strict=False)
+        ]
 
     return invoke(
         script("indexes/read_sessions"),
         keys[0],
         read,
-        max_bytes=max_bytes,
+        max_bytes=MAX_LAST_MESSAGE_BYTES,
         rest=fields,
         rest_keys=[key for one in keys for key in (one.session, one.messages)],
         writes=False,
