@@ -41,7 +41,7 @@ class Part(NamedTuple):
     rows: list[Named]
     now_us: int
     swept: int
-    """Those that followed on the part before."""
+    """Sessions that followed on the part before."""
     is_last: bool
     """True if the last of the active sessions is among them."""
 
