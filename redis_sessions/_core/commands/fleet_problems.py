@@ -137,7 +137,7 @@ def _poison(session: FleetSession, died: int) -> FleetProblem:
     last = session.attempts[-1]
     return FleetProblem(
         kind="poison_run", session_id=session.id, agent_id=session.agent_id, worker=last.worker, since=last.ended_at,
-        text=f"{_count(died, 'worker')} died with this run, the last one was {last.worker}: {last.error}",
+        text=f"{_count(died, 'worker')} died with this run, the last one was {last.worker}.",
         advice="The run probably kills its process (memory, a crash of native code). Look at the attempts, then cancel it.",
     )  # fmt: skip
 
