@@ -83,5 +83,5 @@ def test_kept_connection_stays_with_the_demoted_master(
     with SessionCache.from_url(url, namespace=namespace, timeout=10, retry_for=1, max_connections=1) as cache:
         session = cache.create("a")
         move()
-        with pytest.raises(StoreUnavailable, match="read only|busy"):  # busy: on a loaded machine
+        with pytest.raises(StoreUnavailable, match=r"read only|busy"):  # busy: on a loaded machine
             session.append({"role": "user", "content": "x"})
