@@ -49,7 +49,7 @@ async def stream_session(board: Board, query: Query, root: str) -> AsyncIterator
 async def _follow_facts(board: Board, query: Query, root: str, events: asyncio.Queue[str]) -> None:
     """Put the facts of the session into the queue after each read of the fleet, if they changed."""
     sent: dict[str, str] = {}
-    while True:
+    while not board.poller.is_closed:
         tick = board.poller.tick
         try:
             parts = await board.render_parts(FACTS, query, root)
@@ -64,6 +64,7 @@ async def _follow_facts(board: Board, query: Query, root: str, events: asyncio.Q
         if changed:
             await events.put(event("parts", changed))
         await board.poller.changed(tick, BEAT)
+    await events.put(event("beat", board.poller.tick))  # wakes the stream, so that it ends at once
 
 
 class _Follower:

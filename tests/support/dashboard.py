@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -79,3 +81,26 @@ def dashboard(cache: Any, **options: Any) -> Iterator[Running]:
     """Serve the dashboard of a cache."""
     with serve(dashboard_app(cache, **options)) as running:
         yield running
+
+
+def events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the data of each server-sent event of a stream."""
+    name = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def form_fields(html: str) -> dict[str, str]:
+    """Return the hidden fields of the last form of a page."""
+    form = html[html.rindex('method="post"') :].partition("</form>")[0]
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
+
+
+def confirm(client: httpx.Client, action: str, id: str, **fields: str) -> httpx.Response:
+    """Open the page that asks for an action, and send its form."""
+    page = client.get(f"/action/{action}", params={"id": id})
+    assert page.status_code == 200, page.text
+    return client.post(f"/action/{action}", params={"id": id}, data={**form_fields(page.text), **fields})
