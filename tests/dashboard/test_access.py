@@ -91,7 +91,8 @@ def call(app: Any, **fields: Any) -> int:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
+        await asyncio.Event().wait()  # a client that stays connected
+        return {}
 
     async def send(message: Any) -> None:
         sent.append(message)
