@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from .._async.api.cache import AsyncSessionCache
 from .._durations import Duration
 from .._sync.api.cache import SessionCache
-from ..errors import SessionsError
+from ..errors import SessionNotFound, SessionsError
 from .actions import Actions, audited
 from .board import FOLDER, Board, Page, query_of, root_of
 from .credentials import Credentials
@@ -26,8 +26,8 @@ from .gate import Gate
 from .guesses import GuessLimiter
 from .login import Login
 from .poller import FleetPoller, Monitor
-from .problems import show_problem
-from .session_page import SESSION, download_message
+from .problems import STORE_ERRORS, show_problem
+from .session_page import FACTS, SESSION, download_message
 from .session_streams import stream_session
 from .sessions_page import SESSIONS, find_one
 from .streams import respond_stream, stream_parts
@@ -95,6 +95,8 @@ def dashboard_app(
         if page is None:
             raise HTTPException(404)
         query, root = query_of(request), root_of(request)
+        with suppress(SessionNotFound, *STORE_ERRORS):  # the stream says so itself
+            await board.render_parts(FACTS if page is SESSION else page, query, root)
         if page is SESSION:
             return respond_stream(stream_session(board, query, root))
         return respond_stream(stream_parts(board, page, query, root))

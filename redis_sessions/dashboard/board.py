@@ -31,7 +31,7 @@ NAV = (
 GLYPHS = {
     "active": "●", "paused": "‖", "completed": "✔", "failed": "✘", "cancelled": "⊘", "timed_out": "⧖", "deleted": "×",
     "queued": "◔", "delayed": "◷", "running": "▶", "parked": "◫", "alive": "●", "dead": "✘", "died": "✘", "up": "✔",
-    "impaired": "▲", "down": "✘", "pending": "◔", "rejected": "✘", "aborted": "✘",
+    "impaired": "▲", "silent": "▲", "down": "✘", "pending": "◔", "rejected": "✘", "aborted": "✘",
 }  # fmt: skip
 WORDS = {"timed_out": "timed out"}
 SEVERITY = {
@@ -40,6 +40,8 @@ SEVERITY = {
     "run_failed": "notice", "dead_worker": "notice",
 }  # fmt: skip
 SEVERITY_GLYPHS = {"urgent": "✘", "warning": "▲", "notice": "•"}
+NOTICES = {"run_failed": "work?state=failed", "dead_worker": "workers"}
+"""The page with all problems of each kind that needs no action at once."""
 FIRST_READ = 1.5
 """Seconds that a page waits for the first read of the fleet. Without it the page says so, and fills itself later."""
 _MAX_RENDERED = 64
@@ -85,11 +87,14 @@ class Board:
 
     async def render_parts(self, page: Page, query: Query, root: str) -> dict[str, Markup]:
         """Return the parts of a page by name. Viewers of the same page share them until the next read of the fleet."""
-        key = (page.name, urlencode(sorted(query.items())), root)
-        known = self._rendered.get(key)
-        tick = self.poller.tick
-        if known is not None and known[0] == tick:
+        known = self._rendered.get(_key(page, query, root))
+        if known is not None and known[0] == self.poller.tick:
             return known[1]
+        return await self._render(page, query, root)
+
+    async def _render(self, page: Page, query: Query, root: str) -> dict[str, Markup]:
+        """Return the parts of a page as of now, and keep them for the streams of its viewers."""
+        tick, key = self.poller.tick, _key(page, query, root)
         values = {**self._shared_values(), **(await page.load(self, query)), "root": root}
         parts = {name: self.render_part(name, values) for name in ("store", *page.parts)}
         self._rendered[key] = (tick, parts)
@@ -114,7 +119,7 @@ class Board:
         """Return a page with its parts."""
         await self.poller.first(FIRST_READ)
         query = query_of(request)
-        parts = await self.render_parts(page, query, root_of(request))
+        parts = await self._render(page, query, root_of(request))
         live = f"/live/{page.name}?{urlencode(query)}"
         return self.respond(
             request, page.template, title=page.title(query), parts=parts, shown=page.parts, here=page.here, live=live,
@@ -156,6 +161,10 @@ class Board:
         }  # fmt: skip
 
 
+def _key(page: Page, query: Query, root: str) -> tuple[str, ...]:
+    return page.name, urlencode(sorted(query.items())), root
+
+
 def _summary(poller: FleetPoller) -> str:
     """Return the sentence that a screen reader hears when it changes: how many problems of each kind there are."""
     if poller.problem:
@@ -193,12 +202,24 @@ def _templates(board: Board) -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, finalize=text.finalize, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("shorten", "short_id", "span", "clock", "moment", "number", "size", "as_json"):
+    for name in (
+        "shorten",
+        "short_id",
+        "span",
+        "clock",
+        "moment",
+        "number",
+        "size",
+        "as_json",
+        "when",
+        "begin_of",
+        "end_of",
+    ):
         templates.filters[name] = getattr(text, name)
     templates.filters["urlencode_all"] = lambda value: quote(str(value), safe="")
     templates.globals |= {
         "NAV": NAV, "GLYPHS": GLYPHS, "WORDS": WORDS, "SEVERITY": SEVERITY, "SEVERITY_GLYPHS": SEVERITY_GLYPHS,
-        "count_of": text.count_of,
+        "NOTICES": NOTICES, "count_of": text.count_of,
     }  # fmt: skip
     return templates
 

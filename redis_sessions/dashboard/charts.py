@@ -41,6 +41,8 @@ class Chart(NamedTuple):
     svg: Markup
     lines: list[Line]
     rows: list[Row]
+    is_empty: bool
+    """True if no line has a value."""
 
 
 class _Plan(NamedTuple):
@@ -83,7 +85,9 @@ def _draw(plan: _Plan, samples: Sequence[FleetSample]) -> Chart:
         Line(name, _figure(points[-1][1]) if points else "–")
         for (name, _), points in zip(plan.lines, known, strict=True)
     ]
-    return Chart(plan.name, plan.title, plan.unit, _svg(plan, known, samples, top), lines, _rows(series))
+    return Chart(
+        plan.name, plan.title, plan.unit, _svg(plan, known, samples, top), lines, _rows(series), not any(known)
+    )
 
 
 def _svg(plan: _Plan, series: list[list[tuple[datetime, float]]], samples: Sequence[FleetSample], top: float) -> Markup:

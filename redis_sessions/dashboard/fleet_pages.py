@@ -14,6 +14,8 @@ _ROWS = 100
 """Rows of a page of runs and turns."""
 _STATES = ("waiting", "delayed", "running", "parked", "retried", "gave_up", "failed", "timed_out")
 
+_HOLDERS = ("dead_holder", "silent_holder")
+
 
 class Totals(NamedTuple):
     """The load of all agents."""
@@ -45,11 +47,12 @@ def is_poison(one: FleetSession) -> bool:
 async def _load_fleet(board: Board, query: Query) -> dict[str, Any]:
     fleet = board.poller.fleet
     if fleet is None:
-        return {"problems": [], "agents": [], "held": [], "charts": []}
+        return {"problems": [], "agents": [], "held": [], "charts": [], "holders": {}}
     held = [one for one in fleet.sessions if one.holder and one.held_since]
     held.sort(key=lambda one: (one.held_since or fleet.read_at, one.id))
     return {
         "totals": totals_of(fleet), "problems": fleet.problems, "agents": fleet.agents, "held": held,
+        "holders": {one.session_id: one.kind.removesuffix("_holder") for one in fleet.problems if one.kind in _HOLDERS},
         "charts": draw_charts(fleet.samples),
     }  # fmt: skip
 
@@ -113,7 +116,7 @@ async def _load_health(board: Board, query: Query) -> dict[str, Any]:
 FLEET = Page(
     "fleet",
     lambda query: "Fleet",
-    ("totals", "problems", "agents", "leases", "charts", "spenders"),
+    ("totals", "problems", "charts", "agents", "leases", "spenders"),
     _load_fleet,
     "fleet",
 )

@@ -19,6 +19,10 @@ WATCHED_PACE = 2.0
 IDLE_PACE = 15.0
 """Seconds between two reads while no page is open, so that the charts have a last hour."""
 
+_LEAST_PACE = 0.1
+_LEAST_TTL, _DEATH = 2.0, 1.05
+"""A worker that is silent for its ttl, at least the first, and the second more, counts as dead. In seconds."""
+
 
 class Monitor(Protocol):
     """The read model of a fleet."""
@@ -138,7 +142,16 @@ class FleetPoller:
         if not self.viewers:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_viewed.wait(), IDLE_PACE)
-        await asyncio.sleep(max(self._read_at + WATCHED_PACE - monotonic(), 0.0) if self.viewers else 0.0)
+        if self.viewers:
+            await asyncio.sleep(max(self._read_at + self._pace() - monotonic(), _LEAST_PACE))
+
+    def _pace(self) -> float:
+        """Return the seconds until the next read: less than usual if a silent worker counts as dead before."""
+        if self.fleet is None or self.problem:
+            return WATCHED_PACE
+        alive = [one for one in self.fleet.workers if one.is_alive]
+        due = [max(one.ttl.total_seconds(), _LEAST_TTL) + _DEATH - one.silent_for.total_seconds() for one in alive]
+        return min([WATCHED_PACE, *due])
 
     def _wake_all(self) -> None:
         for wake in self._wakes:

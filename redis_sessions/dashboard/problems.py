@@ -23,7 +23,7 @@ from ..errors import (
 from .board import Board
 
 _log = logging.getLogger("redis_sessions.dashboard")
-_SERVER = (AccessDenied, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable)
+STORE_ERRORS = (AccessDenied, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable)
 _TITLES = {400: "This cannot be shown", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 409: "Refused"}
 
 
@@ -46,7 +46,7 @@ def _described(board: Board, problem: Exception) -> tuple[int, str, str]:
         )
     if isinstance(problem, InvalidInput) and not isinstance(problem, InvalidState):
         return 400, str(problem), "Correct the address, or choose a page above."
-    if isinstance(problem, _SERVER):
+    if isinstance(problem, STORE_ERRORS):
         return 503, str(problem), "Reload the page when the server answers again. The health page shows when that is."
     if isinstance(problem, SessionsError):
         return 409, str(problem), "Look at the session again, because it may have changed."

@@ -134,7 +134,9 @@ class _Follower:
         if not self._pending:
             return
         messages, self._pending = self._pending, []
-        values = {"items": items_of(messages), "root": self._root, "session_id": self._session.id}
+        values = {
+            "items": items_of(messages), "root": self._root, "session_id": self._session.id, "now": self._board.now(),
+        }  # fmt: skip
         await self._events.put(event("parts", {"progress": ""}))
         await self._events.put(event("messages", self._board.render_part("messages", values)))
 
@@ -144,7 +146,7 @@ class _Follower:
         values = await load_transcript(self._board, self._query, None)
         self._seq = max([info.last_seq, *(one.seq for one in values["items"])])
         self._cursor, self._read_at, self._is_stale = None, info.read_at, False
-        html = self._board.render_part("transcript", {**values, "root": self._root})
+        html = self._board.render_part("transcript", {**values, "root": self._root, "now": self._board.now()})
         await self._events.put(event("parts", {"transcript": html, "progress": ""}))
 
 

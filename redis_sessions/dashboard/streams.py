@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
-from ..errors import SessionsError
+from ..errors import SessionNotFound, SessionsError
 from .board import Board, Page, Query
 
 BEAT = 5.0
@@ -37,6 +37,10 @@ async def stream_parts(board: Board, page: Page, query: Query, root: str) -> Asy
         while not poller.is_closed:
             try:
                 parts: Mapping[str, str] = await board.render_parts(page, query, root)
+            except SessionNotFound:
+                yield event("parts", {page.parts[0]: board.render_part("gone", {"root": root})})
+                yield event("end", "gone")
+                return
             except SessionsError:
                 parts = board.render_store(root)
             changed = {name: str(html) for name, html in parts.items() if sent.get(name) != html}

@@ -15,6 +15,8 @@ _HIDDEN = re.compile(
 )
 """Control characters, marks that turn the direction of text, and characters without a shape. Joiners of emoji stay."""
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_END = 12
+"""Characters of the end of an ID, in which the IDs of one agent differ."""
 CUT = 200
 """Characters of a name, a reason or an error that a table shows."""
 
@@ -43,8 +45,19 @@ def shorten(value: Any, width: int = CUT) -> str:
 
 def short_id(id: str | None, width: int = 28) -> str:
     """Return an ID for a narrow column: its beginning, and the end in which IDs of one agent differ."""
+    return begin_of(id, width) + end_of(id, width)
+
+
+def begin_of(id: str | None, width: int = 28) -> str:
+    """Return the beginning of an ID for a narrow column, with '…' if an end follows."""
     text = id or ""
-    return text if len(text) <= width else f"{text[: width - 13]}…{text[-12:]}"
+    return text if len(text) <= width else f"{text[: width - _END - 1]}…"
+
+
+def end_of(id: str | None, width: int = 28) -> str:
+    """Return the end of an ID for a narrow column, '' if the beginning is the whole ID."""
+    text = id or ""
+    return "" if len(text) <= width else text[-_END:]
 
 
 def as_json(value: Any) -> str:
@@ -78,6 +91,13 @@ def clock(value: datetime | None) -> str:
 def moment(value: datetime | None) -> str:
     """Return a date and a time (UTC)."""
     return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def when(value: datetime | None, now: datetime) -> str:
+    """Return a time of the day (UTC), with the date unless it is that of `now`."""
+    if value is None:
+        return ""
+    return clock(value) if value.date() == now.date() else moment(value)
 
 
 def number(value: float | None, digits: int = 0) -> str:

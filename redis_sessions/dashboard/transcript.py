@@ -23,6 +23,7 @@ _RESULTS = ("result", "_output", "functionresponse", "tool_return", "toolreturn"
 _THOUGHTS = ("thinking", "reasoning", "thought")
 _ARGUMENTS = ("input", "arguments", "args", "parameters")
 _OUTPUTS = ("content", "output", "result", "response")
+_IDS = ("tool_call_id", "tool_use_id", "toolUseId", "toolCallId", "call_id", "id")
 _NAMES = ("name", "tool_name", "toolName", "tool")
 
 PartKind = Literal["call", "result", "thinking", "data"]
@@ -57,16 +58,23 @@ class Item(NamedTuple):
 def items_of(messages: Sequence[Message]) -> list[Item]:
     """Return messages, oldest first, with at most as many characters as a page may have. The newest ones are shown best."""
     budget, items = _PAGE_BUDGET, []
+    names = {id: name for message in messages for id, name in _calls(message)}
     for message in reversed(messages):
-        item = item_of(message, max(min(budget, MAX_SHOWN), _LEAST))
+        item = item_of(message, max(min(budget, MAX_SHOWN), _LEAST), names)
         budget -= len(item.text) + sum(len(part.body) for part in item.parts)
         items.append(item)
     return items[::-1]
 
 
-def item_of(message: Message, room: int = MAX_SHOWN) -> Item:
-    """Return a message with at most `room` characters of its text, and of each of its parts."""
-    text, raw = full_text(message), list(_parts(message))
+def item_of(message: Message, room: int = MAX_SHOWN, names: Mapping[str, str] | None = None) -> Item:
+    """Return a message with at most `room` characters of its text, and of each of its parts.
+
+    Args:
+        message: the message.
+        room: the number of characters.
+        names: the names of tools by the IDs of their calls, for the titles of results.
+    """
+    text, raw = full_text(message), list(_parts(message, names or {}))
     parts = [Part(kind, shorten(title, 100), *_cut(body, room // 2)) for kind, title, body in raw[:_MAX_PARTS]]
     shown, is_cut = _cut(text, room)
     return Item(
@@ -87,27 +95,47 @@ def _cut(text: str, room: int) -> tuple[str, bool]:
     return (text, False) if len(text) <= room else (text[:room], True)
 
 
-def _parts(message: Message) -> Iterator[tuple[PartKind, str, str]]:
+def _calls(message: Message) -> Iterator[tuple[str, str]]:
+    """Yield the ID and the name of the tool of each call of a message."""
+    for block in (*_blocks(message.payload), message.payload):
+        if _kind(_words(block)) == "call":
+            inner = _inner(block)
+            id = _id(block) or _id(inner)
+            if id:
+                yield id, _name(block) or _name(inner)
+
+
+def _inner(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object within a block that names a tool or a call, or the block itself."""
+    return next((one for one in block.values() if isinstance(one, dict) and (_name(one) or _id(one))), block)
+
+
+def _id(value: Mapping[str, Any]) -> str:
+    return next((value[key] for key in _IDS if isinstance(value.get(key), str)), "")
+
+
+def _parts(message: Message, names: Mapping[str, str]) -> Iterator[tuple[PartKind, str, str]]:
     """Yield kind, title and body of each part that is not text. Never raise, whatever JSON the payload holds."""
     payload, found = message.payload, False
     for block in _blocks(payload):
-        part = _part(block)
+        part = _part(block, names)
         if part is not None:
             found = True
             yield part
     if found:
         return
     if message.role == "tool":
-        name = _name(payload) or message.tool_call_id or ""
+        id = _id(payload)
+        name = _name(payload) or names.get(id, id)
         kind = _kind(_words(payload)) or "result"
-        yield kind, f"{_TITLES[kind]}{f' {name}' if name else ''}", _body(payload, _OUTPUTS + _ARGUMENTS)
+        yield kind, f"{_TITLES[kind]}{f' of {name}' if name else ''}", _body(payload, _OUTPUTS + _ARGUMENTS)
     elif not full_text(message):
         rest = {key: value for key, value in payload.items() if key != "role" and value is not None}
         kind = _kind(_words(payload)) or "data"
-        yield kind, f"{_TITLES[kind]} {_name(payload)}".strip(), as_json(rest)
+        yield kind, f"{_TITLES[kind]}{f' of {_name(payload)}' if _name(payload) else ''}", as_json(rest)
 
 
-_TITLES: dict[PartKind, str] = {"call": "call of", "result": "result", "thinking": "reasoning", "data": "data"}
+_TITLES: dict[PartKind, str] = {"call": "call", "result": "result", "thinking": "reasoning", "data": "data"}
 
 
 def _blocks(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -123,18 +151,19 @@ def _blocks(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "function_call", **call}
 
 
-def _part(block: dict[str, Any]) -> tuple[PartKind, str, str] | None:
+def _part(block: dict[str, Any], names: Mapping[str, str]) -> tuple[PartKind, str, str] | None:
     words = _words(block)
     kind = _kind(words)
     if kind is None:
         if isinstance(block.get("text"), str) or block.get("part_kind") in ("text", "user-prompt"):
             return None
         return "data", f"data {words[0] if words else ''}".strip(), as_json(block)
-    inner = next((value for value in block.values() if isinstance(value, dict) and _name(value)), block)
-    name = _name(block) or _name(inner)
+    inner = _inner(block)
+    id = _id(block) or _id(inner)
+    name = _name(block) or _name(inner) or (names.get(id, id) if kind == "result" else "")
     keys = _ARGUMENTS if kind == "call" else (*_OUTPUTS, "thinking", "text", "summary")
     source = block if any(key in block for key in keys) else inner
-    return kind, f"{_TITLES[kind]} {name}".strip(), _body(source, keys)
+    return kind, f"{_TITLES[kind]}{f' of {name}' if name else ''}", _body(source, keys)
 
 
 def _words(block: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&\x1b[2J\u202
 def session(id: str, **fields: Any) -> dict[str, Any]:
     """Return the fields of a session of a fleet."""
     known = {
-        "id": id, "status": "active", "rev": 1, "kind": "chat", "created_at": NOW, "updated_at": NOW, "count": 1, "last_seq": 1,
+        "id": id, "status": "active", "rev": 1, "kind": "main", "created_at": NOW, "updated_at": NOW, "count": 1, "last_seq": 1,
         "user_messages": 1, "assistant_messages": 0, "turns": 0, "tokens": 1,
     }  # fmt: skip
     return known | fields
@@ -53,7 +53,7 @@ def test_fleet_page_has_problems_first(cache: SessionCache) -> None:
     monitor = FixedMonitor(
         read_at=NOW,
         problems=[
-            {"kind": "dead_holder", "session_id": "s1", "since": NOW - timedelta(seconds=90), "text": "it died", "advice": "wait"},
+            {"kind": "dead_holder", "session_id": "s1", "since": NOW - timedelta(seconds=90), "text": "died", "advice": "wait"},
             {"kind": "no_worker", "agent_id": "writer", "text": "work waits", "advice": "start a worker"},
         ],
         agents=[{"agent_id": "writer", "queued": 3, "oldest_wait": 125, "running": 2, "max_running": 4}],
@@ -67,9 +67,9 @@ def test_fleet_page_has_problems_first(cache: SessionCache) -> None:
     with dashboard(cache, monitor=monitor) as running, running.client() as client:
         html = page(client, "/")
     problems = texts(html, "problem")
-    assert problems[0] == "✘ dead holder s1 for 1 min 30 s it died → wait"
+    assert problems[0] == "✘ dead holder s1 for 1 min 30 s died → wait"
     assert problems[1] == "✘ no worker agent writer work waits → start a worker"
-    assert html.index("h-problems") < html.index("h-agents") < html.index("h-leases") < html.index("h-charts")
+    assert html.index("h-problems") < html.index("h-charts") < html.index("h-agents") < html.index("h-leases")
     assert texts(html, "agent-row") == ["writer 3 2 min 5 s 0 2 of 4 0 0 0 0 0 0"]
     assert texts(html, "lease-row")[0].startswith("s1 ● active host:9 1 min 35 s")
     assert "1,234,567" in html
@@ -107,7 +107,7 @@ def test_sessions_page_filters_and_pages(cache: SessionCache) -> None:
 
 
 def test_search_finds_whole_and_short_ids(cache: SessionCache) -> None:
-    """A whole ID leads to its session. A part of an ID, also one that was shortened in the middle, leads to those that have it."""
+    """A whole ID leads to its session. A part of an ID, also a shortened one, leads to the sessions that have it."""
     for id in ("support-42", "support-421", "other/a?b#c%20d"):
         cache.create(id, agent_id="writer")
     with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
@@ -138,7 +138,7 @@ def test_session_page_shows_everything_of_a_session(cache: SessionCache) -> None
     messages = texts(html, "message")
     assert len(messages) == 4
     assert messages[1].endswith("I look. call of get_weather { &#34;city&#34;: &#34;Paris&#34; }")
-    assert messages[2].endswith("result c1 sunny")
+    assert messages[2].endswith("result of get_weather sunny")
     assert html.count("<details data-kind=") == 2
     assert "worker-7 (fence 1)" in html
     assert texts(html, "inbox") == ["1 of 100 messages wait"]
@@ -315,7 +315,7 @@ def test_wrong_input_gets_one_message(cache: SessionCache) -> None:
 def test_store_that_is_down_is_named(cache: SessionCache) -> None:
     """The page comes up at once, says since when the store is down, and is complete again after the next read."""
     monitor = FixedMonitor()
-    monitor.problem = StoreUnavailable(where="redis://db", detail="it does not answer")
+    monitor.problem = StoreUnavailable(where="redis://db", waited=3.0, detail="it does not answer")
     with dashboard(cache, monitor=monitor) as running, running.client() as client:
         assert re.match(
             r"✘ The store does not answer since \d\d:\d\d:\d\d UTC", texts(page(client, "/"), "store-down")[0]
@@ -332,7 +332,7 @@ def test_unexpected_error_is_one_message(cache: SessionCache, caplog: pytest.Log
     with dashboard(cache, monitor=monitor) as running, running.client() as client:
         page(client, "/")
         running.app.state.board.poller.fleet = object()
-        html = page(client, "/", 500)
+        html = page(client, "/work", 500)
     assert "An error that was not expected (AttributeError)." in html
     assert (
         "Content-Security-Policy".lower() in {name.lower() for name in client.headers}
@@ -359,8 +359,9 @@ def test_app_works_below_a_path_of_another_app(cache: SessionCache) -> None:
 
 def test_fleet_of_ten_thousand_sessions_is_a_small_page(cache: SessionCache) -> None:
     """With 10,000 sessions and 200 problems every page stays below 200 KB with script and style."""
+    work = {"work": "queued", "task": "t" * 300}
     rows = [
-        session(f"agent:researcher:subagent:{one:032}", work="queued", waiting_since=NOW, holder="host:123", held_since=NOW, task="t" * 300)
+        session(f"agent:researcher:subagent:{one:032}", waiting_since=NOW, holder="host:123", held_since=NOW, **work)
         for one in range(10_000)
     ]  # fmt: skip
     monitor = FixedMonitor(
