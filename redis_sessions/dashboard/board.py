@@ -112,7 +112,7 @@ class Board:
         return {"store": self.render_part("store", {**self._shared_values(), "root": root})}
 
     def forget_rendered(self) -> None:
-        """Render all parts anew, because an action changed something."""
+        """Render all parts again, because an action changed something."""
         self._rendered.clear()
 
     async def render_page(self, page: Page, request: Request) -> HTMLResponse:

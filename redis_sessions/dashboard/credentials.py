@@ -1,4 +1,4 @@
-"""Who may see the dashboard: a token, or a name with a password, and the signed cookie of who logged in."""
+"""The secrets that open the dashboard: a token, or a name with a password, and the signed cookie of who logged in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see the dashboard: hosts, clients, tokens, passwords, cookies, and the headers of each response."""
+"""Access to the dashboard: hosts, clients, tokens, passwords, cookies, and the headers of each response."""
 
 from __future__ import annotations
 

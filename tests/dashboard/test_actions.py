@@ -171,7 +171,7 @@ def test_form_of_a_former_session_is_refused(cache: SessionCache) -> None:
 
 
 def test_action_that_makes_no_sense_is_refused(cache: SessionCache) -> None:
-    """What the session cannot do is answered by one sentence: neither asked nor done."""
+    """An action that the session does not allow is neither asked nor done, and one sentence says so."""
     cache.create("s1")
     with start(cache) as running, running.client() as client:
         for name in ("release", "retry", "resume"):

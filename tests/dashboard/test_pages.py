@@ -71,7 +71,7 @@ def test_fleet_page_has_problems_first(cache: SessionCache) -> None:
     assert problems[1] == "✘ no worker agent writer work waits → start a worker"
     assert html.index("h-problems") < html.index("h-charts") < html.index("h-agents") < html.index("h-leases")
     assert texts(html, "agent-row") == ["writer 3 2 min 5 s 0 2 of 4 0 0 0 0 0 0"]
-    assert texts(html, "lease-row")[0].startswith("s1 ● active host:9 1 min 35 s")
+    assert texts(html, "lease-row")[0].startswith("s1 ● active host:9 ✘ dead 1 min 35 s")
     assert "1,234,567" in html
     assert html.count('role="img"') == 4
     assert 'aria-label="Queue depth, runs and turns: queued now 1, at most 60, running now 1, at most 1"' in html

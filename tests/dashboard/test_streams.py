@@ -112,7 +112,7 @@ def test_stream_says_that_the_store_is_down_and_back(cache: SessionCache) -> Non
 
 
 def test_session_grows_live(cache: SessionCache) -> None:
-    """Messages come in order as they are appended. An edit sends the transcript anew."""
+    """Messages come in order as they are appended. An edit sends the whole transcript again."""
     one = cache.create("s1")
     one.append({"role": "user", "content": "first"})
     with dashboard(cache, monitor=FixedMonitor()) as running, watching(running, "/live/session?id=s1") as stream:
