@@ -60,7 +60,7 @@ def test_fleet_page_has_problems_first(cache: SessionCache) -> None:
         sessions=[session("s1", holder="host:9", held_since=NOW - timedelta(seconds=95), lease_expires_at=NOW)],
         spenders=[session("root", spent_tokens=1234567, token_budget=2000000)],
         samples=[
-            {"at": NOW - timedelta(minutes=one), "queued": one, "running": 1, "messages_per_second": 2.5}
+            {"at": NOW - timedelta(minutes=one), "queued": one, "running": 1, "messages_per_second": 2.5, "wait_p50": 1, "handling_p95": 2}
             for one in range(60, 0, -1)
         ],
     )  # fmt: skip
