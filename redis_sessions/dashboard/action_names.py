@@ -33,13 +33,13 @@ ACTIONS = {
             "was asked to stop", lambda info: info.status in _OPEN, takes_reason=True,
         ),
         Action(
-            "cancel", "Cancel",
+            "cancel", "Cancel session",
             "The session and all sessions below it end as cancelled. From then on the server refuses their writes and spawns."
             " A cancelled session cannot be resumed.",
             "was cancelled", lambda info: info.status in _OPEN, takes_reason=True, is_dangerous=True,
         ),
         Action(
-            "release", "Release the lease",
+            "release", "Release lease",
             "The lease is taken from its holder. The server refuses what the holder still writes, the messages of the inbox"
             " enter the transcript, and the next waiter gets the lease.",
             "has a free lease", lambda info: info.lease is not None, is_dangerous=True,
@@ -58,7 +58,7 @@ ACTIONS = {
             "was resumed", lambda info: info.status == "paused",
         ),
         Action(
-            "delete", "Delete",
+            "delete", "Delete session",
             "The session is deleted with everything it owns, and all sessions below it. This cannot be undone.",
             "was deleted", lambda info: True, is_dangerous=True,
         ),

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -46,6 +46,9 @@ FIRST_READ = 1.5
 """Seconds that a page waits for the first read of the fleet. Without it the page says so, and fills itself later."""
 _MAX_RENDERED = 64
 """Renderings that viewers of the same page share."""
+_FILTERS = (
+    "shorten", "short_id", "begin_of", "end_of", "span", "clock", "moment", "when", "number", "size", "code", "as_json",
+)  # fmt: skip
 FORM_COOKIE = "redis_sessions_form"
 
 Query = Mapping[str, str]
@@ -82,8 +85,8 @@ class Board:
         self.templates = _templates(self)
 
     def now(self) -> datetime:
-        """Return the time of the server as of the last read, or of this machine before."""
-        return self.poller.fleet.read_at if self.poller.fleet else datetime.now(UTC)
+        """Return the time of the server, or of this machine before the first read."""
+        return self.poller.now()
 
     async def render_parts(self, page: Page, query: Query, root: str) -> dict[str, Markup]:
         """Return the parts of a page by name. Viewers of the same page share them until the next read of the fleet."""
@@ -202,20 +205,7 @@ def _templates(board: Board) -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, finalize=text.finalize, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in (
-        "shorten",
-        "short_id",
-        "span",
-        "clock",
-        "moment",
-        "number",
-        "size",
-        "as_json",
-        "when",
-        "begin_of",
-        "end_of",
-    ):
-        templates.filters[name] = getattr(text, name)
+    templates.filters |= {name: getattr(text, name) for name in _FILTERS}
     templates.filters["urlencode_all"] = lambda value: quote(str(value), safe="")
     templates.globals |= {
         "NAV": NAV, "GLYPHS": GLYPHS, "WORDS": WORDS, "SEVERITY": SEVERITY, "SEVERITY_GLYPHS": SEVERITY_GLYPHS,

@@ -52,9 +52,14 @@ async def _load_fleet(board: Board, query: Query) -> dict[str, Any]:
     held.sort(key=lambda one: (one.held_since or fleet.read_at, one.id))
     return {
         "totals": totals_of(fleet), "problems": fleet.problems, "agents": fleet.agents, "held": held,
-        "holders": {one.session_id: one.kind.removesuffix("_holder") for one in fleet.problems if one.kind in _HOLDERS},
+        "holders": _bad_holders(fleet),
         "charts": draw_charts(fleet.samples),
     }  # fmt: skip
+
+
+def _bad_holders(fleet: Fleet) -> dict[str | None, str]:
+    """Return 'dead' or 'silent' for each session whose holder is so."""
+    return {one.session_id: one.kind.removesuffix("_holder") for one in fleet.problems if one.kind in _HOLDERS}
 
 
 def sessions_of_state(fleet: Fleet, state: str) -> list[FleetSession]:
@@ -87,12 +92,12 @@ async def _load_work(board: Board, query: Query) -> dict[str, Any]:
         raise InvalidInput(name="page", detail=f"must be a number from 1 to 1000, got {page[:60]!r}")
     number = int(page)
     if fleet is None:
-        return {"state": state, "states": [], "rows": [], "total": 0, "page": number, "has_more": False}
+        return {"state": state, "states": [], "rows": [], "total": 0, "page": number, "has_more": False, "holders": {}}
     found = sessions_of_state(fleet, state)
     return {
         "state": state, "states": [(name, len(sessions_of_state(fleet, name))) for name in _STATES],
         "rows": found[(number - 1) * _ROWS : number * _ROWS], "total": len(found), "page": number,
-        "has_more": len(found) > number * _ROWS,
+        "has_more": len(found) > number * _ROWS, "holders": _bad_holders(fleet),
     }  # fmt: skip
 
 

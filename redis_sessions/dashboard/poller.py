@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
@@ -50,6 +50,7 @@ class FleetPoller:
         """Open pages."""
         self._task: asyncio.Task[None] | None = None
         self._read_at = 0.0
+        self._tried_at = 0.0
         self._wakes: set[asyncio.Event] = set()
         self._is_viewed = asyncio.Event()
         self.is_closed = False
@@ -78,6 +79,13 @@ class FleetPoller:
         """Let all streams end, because the process stops."""
         self.is_closed = True
         self._wake_all()
+
+    def now(self) -> datetime:
+        """Return the time of the server. Between two reads at the pace of viewers the time stands still."""
+        if self.fleet is None:
+            return datetime.now(UTC)
+        age = monotonic() - self._read_at if self._read_at else 0.0
+        return self.fleet.read_at + (timedelta(seconds=age) if age > WATCHED_PACE + 1 else timedelta(0))
 
     async def first(self, patience: float) -> None:
         """Return after the first read, or after `patience` seconds."""
@@ -123,13 +131,15 @@ class FleetPoller:
         except SessionsError as problem:
             self._fail(str(problem))
         except Exception as problem:
-            _log.exception("the fleet cannot be read")
+            if not self.problem:
+                _log.exception("the fleet cannot be read")
             self._fail(f"the fleet cannot be read ({type(problem).__name__}): the log of the dashboard has the details")
         else:
             if self.problem:
                 _log.warning("%s answers again", self.where)
             self.problem, self.down_since = "", None
-        self._read_at = monotonic()
+            self._read_at = monotonic()
+        self._tried_at = monotonic()
 
     def _fail(self, problem: str) -> None:
         if not self.problem:
@@ -143,7 +153,7 @@ class FleetPoller:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_viewed.wait(), IDLE_PACE)
         if self.viewers:
-            await asyncio.sleep(max(self._read_at + self._pace() - monotonic(), _LEAST_PACE))
+            await asyncio.sleep(max(self._tried_at + self._pace() - monotonic(), _LEAST_PACE))
 
     def _pace(self) -> float:
         """Return the seconds until the next read: less than usual if a silent worker counts as dead before."""

@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -58,6 +58,14 @@ def end_of(id: str | None, width: int = 28) -> str:
     """Return the end of an ID for a narrow column, '' if the beginning is the whole ID."""
     text = id or ""
     return "" if len(text) <= width else text[-_END:]
+
+
+def code(value: str) -> Markup:
+    """Return text whose parts between backticks are marked as code. All of it is escaped."""
+    parts = show_hidden(value).split("`")
+    if len(parts) % 2 == 0:
+        return escape(show_hidden(value))
+    return Markup("").join(Markup("<code>{}</code>").format(one) if at % 2 else one for at, one in enumerate(parts))
 
 
 def as_json(value: Any) -> str:

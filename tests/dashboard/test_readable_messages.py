@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redis_sessions import Message
-from redis_sessions.dashboard.text import short_id, show_hidden, span
+from redis_sessions.dashboard.text import code, short_id, show_hidden, span
 from redis_sessions.dashboard.transcript import MAX_SHOWN, items_of
 
 CALL = '{"city": "Paris"}'
@@ -106,6 +106,12 @@ def test_hidden_characters_are_shown() -> None:
         "a\\x1b[1m\\u202eb\\u2066\\u200b\\ufeff\\U000e0041\\x00\\r"
     )
     assert show_hidden("ä 日本 \u05d0 👩\u200d🚀 a\nb\r\nc\td") == "ä 日本 \u05d0 👩\u200d🚀 a\nb\nc\td"
+
+
+def test_backticks_become_code() -> None:
+    """Text between backticks is marked, all text is escaped, and a single backtick stays."""
+    assert code("use `a <b>\x1b` & go") == "use <code>a &lt;b&gt;\\x1b</code> &amp; go"
+    assert code("one ` <i>") == "one ` &lt;i&gt;"
 
 
 def test_short_texts_keep_what_tells_them_apart() -> None:
