@@ -10,10 +10,13 @@ from starlette.responses import HTMLResponse
 
 from ..errors import (
     AccessDenied,
+    CodecMissing,
+    DecryptionError,
     InvalidInput,
     InvalidState,
     OutcomeUnknown,
     SchemaMismatch,
+    SessionDamaged,
     SessionNotFound,
     SessionsError,
     StoreError,
@@ -24,7 +27,14 @@ from .board import Board
 
 _log = logging.getLogger("redis_sessions.dashboard")
 STORE_ERRORS = (AccessDenied, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable)
-_TITLES = {400: "This cannot be shown", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 409: "Refused"}
+_TITLES = {
+    400: "This cannot be shown",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not allowed",
+    409: "Refused",
+    422: "This cannot be shown",
+}
 
 
 def show_problem(board: Board, request: Request, problem: Exception) -> HTMLResponse:
@@ -48,6 +58,11 @@ def _described(board: Board, problem: Exception) -> tuple[int, str, str]:
         return 400, str(problem), "Correct the address, or choose a page above."
     if isinstance(problem, STORE_ERRORS):
         return 503, str(problem), "Reload the page when the server answers again. The health page shows when that is."
+    if isinstance(problem, CodecMissing | DecryptionError):
+        advice = "Start the dashboard with the codecs and keys of the sessions (REDIS_SESSIONS_CODECS, or those of the cache)."
+        return 422, str(problem), advice
+    if isinstance(problem, InvalidState | SessionDamaged):
+        return 422, str(problem), "The command redis-sessions doctor --repair moves damaged data to a quarantine."
     if isinstance(problem, SessionsError):
         return 409, str(problem), "Look at the session again, because it may have changed."
     _log.error("the page failed", exc_info=problem)

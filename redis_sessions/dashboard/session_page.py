@@ -16,7 +16,6 @@ from ..errors import (
     InvalidInput,
     InvalidState,
     SessionDamaged,
-    SessionNotFound,
 )
 from ..models.messages import Message
 from .action_names import ACTIONS, offered_actions
@@ -69,9 +68,11 @@ async def load_transcript(board: Board, query: Query, before: int | None) -> dic
     """Return the newest messages, or those before a seq. One round trip for each MiB."""
     session, problem, messages = session_of(board, query), "", list[Message]()
     try:
-        messages = await read_messages(session, before)
-    except SessionNotFound:
-        raise
+        try:
+            messages = await read_messages(session, before)
+        except InvalidState as error:
+            problem = f"messages that cannot be read are left out, the first one because of: {error}"
+            messages = await read_messages(session, before, skip_damaged=True)
     except (CodecMissing, DecryptionError, InvalidState, SessionDamaged) as error:
         problem = str(error)
     return {
@@ -80,13 +81,13 @@ async def load_transcript(board: Board, query: Query, before: int | None) -> dic
     }  # fmt: skip
 
 
-async def read_messages(session: AsyncSession, before: int | None) -> list[Message]:
+async def read_messages(session: AsyncSession, before: int | None, *, skip_damaged: bool = False) -> list[Message]:
     """Return up to `MESSAGES` messages, oldest first. Fewer if they are large, so that one page never reads many megabytes."""
-    newest = await session.history(_FIRST, before_seq=before, skip_damaged=True)
+    newest = await session.history(_FIRST, before_seq=before, skip_damaged=skip_damaged)
     length = sum(len(full_text(one)) for one in newest)
     if len(newest) < _FIRST or length > _LARGE:
         return newest
-    rest = await session.history(MESSAGES - _FIRST, before_seq=newest[0].seq, skip_damaged=True)
+    rest = await session.history(MESSAGES - _FIRST, before_seq=newest[0].seq, skip_damaged=skip_damaged)
     return [*rest, *newest]
 
 

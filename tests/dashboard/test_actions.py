@@ -23,7 +23,7 @@ def start(cache: SessionCache, **options: Any) -> Any:
 def failed_run(cache: SessionCache) -> Session:
     """Return a run that failed."""
     child = cache.create("parent").spawn("writer", max_attempts=1).raise_if_refused().session_key
-    run = cache.claim("writer")
+    run = cache.claim("writer", wait=30)
     assert run is not None
     run.fail(reason="broken")
     return cache.session(child or "")

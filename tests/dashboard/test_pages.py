@@ -13,6 +13,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from redis_sessions import SessionCache, StoreUnavailable
+from redis_sessions._core.protocol.call import Call
+from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing
 from redis_sessions.dashboard import dashboard_app
 from tests.support.dashboard import FixedMonitor, dashboard, serve
 from tests.support.servers import await_true
@@ -387,3 +390,36 @@ def test_parts_are_json_in_streams(cache: SessionCache) -> None:
     ):
         data = next(line for line in stream.iter_lines() if line.startswith("data: "))
     assert "two\nlines" in json.loads(data.removeprefix("data: "))["problems"]
+
+
+def test_encrypted_session_without_key_is_explained(cache: SessionCache) -> None:
+    """Encrypted messages leave the facts readable. With everything encrypted one message says what the dashboard lacks."""
+    cipher = AesGcm(KeyRing({"k1": b"1" * 32}, current="k1"))
+    for id, encode in (("messages", EVERYTHING[:1]), ("everything", EVERYTHING)):
+        secret = SessionCache(cache, codecs=[cipher], encode=encode).create(
+            id, metadata={"a": 1}, state={"b": "secret"}
+        )
+        secret.append({"role": "user", "content": "secret"})
+    with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
+        html = page(client, "/session?id=messages")
+        assert "The transcript is not whole: " in html
+        everything = page(client, "/session?id=everything", 422)
+        assert "REDIS_SESSIONS_CODECS" in everything
+        assert ">secret<" not in html
+        with client.stream("GET", "/live/session?id=everything") as stream:
+            assert stream.status_code == 422
+    readable = SessionCache(cache, codecs=[cipher], encode=EVERYTHING)
+    with dashboard(readable, monitor=FixedMonitor()) as running, running.client() as client:
+        assert ">secret</div>" in page(client, "/session?id=everything")
+
+
+def test_damaged_message_does_not_hide_the_others(cache: SessionCache) -> None:
+    """A message that another program broke is left out, and the page says that messages are missing."""
+    one = cache.create("s1")
+    one.append({"role": "user", "content": "first"}, {"role": "user", "content": "second"})
+    keys = session_keys(cache.namespace, "s1")
+    cache._executor.run(Call(("LSET", keys.messages, 0, "broken"), keys, lambda reply: reply))
+    with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
+        html = page(client, "/session?id=s1")
+    assert len(texts(html, "message")) == 1
+    assert "messages that cannot be read are left out, the first one because of: " in html

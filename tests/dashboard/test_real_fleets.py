@@ -22,10 +22,10 @@ def test_every_page_shows_the_fleet_of_every_engine(cache: SessionCache) -> None
     """A fleet with a tree, a held lease, a failed run and a queue is on the pages, in a cluster, too."""
     root = cache.create("root", agent_id="lead", user_id="mia")
     child = root.spawn("writer", task="dig", label="first").raise_if_refused().session_key
-    run = cache.claim("writer", owner="worker-1")
+    run = cache.claim("writer", wait=30, owner="worker-1")
     assert run is not None
     other = cache.create("other").spawn("broken", max_attempts=1).raise_if_refused().session_key
-    failing = cache.claim("broken")
+    failing = cache.claim("broken", wait=30)
     assert failing is not None
     failing.fail(reason="no disk")
     waiting = cache.create("third").spawn("waiter").raise_if_refused().session_key

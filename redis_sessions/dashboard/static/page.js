@@ -118,12 +118,27 @@
     source = null;
   }
 
-  function lose() {
+  async function lose() {
+    const wasRefused = source && source.readyState === EventSource.CLOSED;
     disconnect();
     say("lost", "connection lost, trying again");
+    if (wasRefused && await needsLogin()) {
+      say("ended", "the login has ended: reload the page");
+      return;
+    }
     clearTimeout(retryTimer);
     retryTimer = setTimeout(connect, retryMs);
     retryMs = Math.min(retryMs * 2, 10000);
+  }
+
+  // A browser says of a refused stream only that it failed, so the page itself is asked for.
+  async function needsLogin() {
+    try {
+      const answer = await fetch(location.href, { method: "HEAD", redirect: "manual", headers: { Accept: "text/html" } });
+      return answer.type === "opaqueredirect" || answer.status === 401;
+    } catch {
+      return false;
+    }
   }
 
   setInterval(() => { if (source && Date.now() - lastHeard > SILENCE_MS) lose(); }, 1000);
