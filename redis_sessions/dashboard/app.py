@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -74,8 +75,9 @@ def dashboard_app(
 
     Cost: one read of the fleet each 2 s for all viewers together, each 15 s while no page is open.
     """
-    credentials = Credentials(token, username, password)
     own = AsyncSessionCache(cache, retry_for=RETRY_FOR, timeout=RETRY_FOR, audit=audited(cache))
+    seed = f"{own.where} {own.namespace} {own.engine.options.get('password')} {platform.node()}"
+    credentials = Credentials(token, username, password, seed)
     poller = FleetPoller(own.monitor(stuck_after=stuck_after) if monitor is None else monitor, own.where)
     board = Board(own, poller, credentials, allow_actions=allow_actions)
     guesses = GuessLimiter()

@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import secrets
 import time
 
 from ..errors import InvalidInput
@@ -20,8 +19,11 @@ COOKIE_LIFE = 12 * 3600
 class Credentials:
     """The secrets of a dashboard. Compares them in constant time, and signs cookies and forms."""
 
-    def __init__(self, token: str | None, username: str | None, password: str | None) -> None:
-        """Take a token, a name with a password, both, or none of them. Raises InvalidInput."""
+    def __init__(self, token: str | None, username: str | None, password: str | None, seed: str = "") -> None:
+        """Take a token, a name with a password, both, or none of them. Raises InvalidInput.
+
+        Without any, forms are signed with a key that is made of `seed`, so that several processes of one app accept each other's.
+        """
         if (username is None) != (password is None):
             raise InvalidInput(name="username", detail="and password belong together: give both or none of them")
         if token is not None and (len(token) < MIN_TOKEN or not token.isprintable() or not token.isascii()):
@@ -37,8 +39,10 @@ class Credentials:
         """True if no secret is asked for."""
         self.has_token = token is not None
         self.has_password = username is not None
-        secret = f"{token}\n{self._login}" if not self.is_open else secrets.token_hex()
+        secret = f"{token}\n{self._login}" if not self.is_open else f"open\n{seed}"
         self._key = hashlib.pbkdf2_hmac("sha256", secret.encode(), b"redis_sessions dashboard", 100_000)
+        self.cookie_name = f"redis_sessions_login_{self.sign('cookie name', '')[:8]}"
+        """The name of the cookie of a login. Dashboards on other ports of a host have other secrets, and so other names."""
 
     def name_of_token(self, token: str) -> str | None:
         """Return the name of the holder of a token, or None if the token is wrong."""

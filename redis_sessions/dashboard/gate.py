@@ -17,7 +17,6 @@ from .credentials import COOKIE_LIFE, Credentials
 from .guesses import GuessLimiter
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-LOGIN_COOKIE = "redis_sessions_login"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
@@ -132,14 +131,14 @@ class Gate:
                 return too_many()
             if name := self._credentials.name_of_header(header):
                 state["caller"] = name
-                scope["redis_sessions_cookie"] = login_cookie(scope, self._credentials.cookie(name))
+                scope["redis_sessions_cookie"] = login_cookie(scope, self._credentials, name)
                 return None
             self._guesses.count_wrong(client, path)
         return self._ask(scope, headers, path, was_wrong=bool(header))
 
     def name_of_login(self, headers: Headers) -> str | None:
         """Return the name of the caller that the cookie of a login proves, or None."""
-        cookie = cookies_of(headers).get(LOGIN_COOKIE)
+        cookie = cookies_of(headers).get(self._credentials.cookie_name)
         return self._credentials.name_of_cookie(cookie) if cookie else None
 
     def _ask(self, scope: Scope, headers: Headers, path: str, *, was_wrong: bool) -> Response:
@@ -160,11 +159,12 @@ def too_many() -> Response:
     return PlainTextResponse("Too many wrong tokens from this address. Wait a minute.\n", 429, {"Retry-After": "60"})
 
 
-def login_cookie(scope: Scope, value: str, life: int = COOKIE_LIFE) -> str:
-    """Return the header that sets the cookie of a login, or removes it with a life of 0."""
+def login_cookie(scope: Scope, credentials: Credentials, name: str | None) -> str:
+    """Return the header that sets the cookie of the login of a caller, or removes the cookie if there is no name."""
+    value, life = ("", 0) if name is None else (credentials.cookie(name), COOKIE_LIFE)
     secure = "; Secure" if scope.get("scheme") == "https" else ""
     path = scope.get("root_path", "") or "/"
-    return f"{LOGIN_COOKIE}={value}; Path={path}; Max-Age={life}; HttpOnly; SameSite=Strict{secure}"
+    return f"{credentials.cookie_name}={value}; Path={path}; Max-Age={life}; HttpOnly; SameSite=Strict{secure}"
 
 
 def cookies_of(headers: Headers) -> dict[str, str]:

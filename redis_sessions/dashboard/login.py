@@ -59,14 +59,14 @@ class Login:
                 "That is wrong. Check the token or the password that the dashboard was started with.",
             )
         response = RedirectResponse(root_of(request) + target, 303)
-        response.headers.append("set-cookie", login_cookie(request.scope, credentials.cookie(name)))
+        response.headers.append("set-cookie", login_cookie(request.scope, credentials, name))
         return response
 
     async def log_out(self, request: Request) -> Response:
         """Remove the cookie."""
         await read_form(self._board, request, "logout")
         response = RedirectResponse(f"{root_of(request)}/login", 303)
-        response.headers.append("set-cookie", login_cookie(request.scope, "", 0))
+        response.headers.append("set-cookie", login_cookie(request.scope, self._board.credentials, None))
         return response
 
     def _form(self, request: Request, status: int, target: str, problem: str) -> Response:

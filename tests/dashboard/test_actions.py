@@ -150,6 +150,23 @@ def test_form_from_elsewhere_is_refused(cache: SessionCache) -> None:
     assert cache.session("s1").info().status == "paused"
 
 
+def test_processes_of_one_app_accept_each_others_forms(cache: SessionCache) -> None:
+    """A form of one process can be sent to another one with the same secrets, and to none with other secrets."""
+    cache.create("s1")
+    for first, second, status in (
+        ({}, {}, 303),
+        ({"token": "t" * 16}, {"token": "t" * 16}, 303),
+        ({}, {"token": "t" * 16}, 403),
+    ):
+        headers = {"Authorization": f"Bearer {'t' * 16}"}
+        with start(cache, **first) as one, start(cache, **second) as other, one.client(headers=headers) as client:
+            form = form_fields(client.get("/action/pause?id=s1").text)
+            sent = client.post(f"{other.url}/action/pause?id=s1", data=form)
+            assert sent.status_code == status, sent.text
+        if status == 303:
+            cache.session("s1").resume()
+
+
 def test_form_of_a_former_session_is_refused(cache: SessionCache) -> None:
     """A session that was deleted and created again, or a lease that another worker holds by now, is left alone."""
     cache.create("s1")
