@@ -79,6 +79,9 @@ def dashboard(
         str,
         typer.Option("--stuck-after", help="Time without a write after which the holder of a lease counts as silent."),
     ] = "60s",
+    max_sessions: Annotated[
+        int, typer.Option("--max-sessions", help="Active sessions whose problems are shown, 1 to 100000.")
+    ] = 10_000,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
@@ -100,7 +103,7 @@ def dashboard(
         raise InvalidInput(name="dashboard", detail=detail) from None
     served = dashboard_app(
         cache, token=token, username=username, password=password, allow_actions=allow_actions,
-        allowed_hosts=allowed_host, stuck_after=stuck_after,
+        allowed_hosts=allowed_host, stuck_after=stuck_after, max_sessions=max_sessions,
     )  # fmt: skip
     listener = _listen(host, port)
     config = uvicorn.Config(

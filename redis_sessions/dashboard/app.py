@@ -49,6 +49,7 @@ def dashboard_app(
     allowed_hosts: Collection[str] | None = None,
     identify: Callable[[Any], str | None] | None = None,
     stuck_after: Duration = "60s",
+    max_sessions: int = 10_000,
     monitor: Monitor | None = None,
 ) -> Starlette:
     """Return the dashboard of the sessions of a cache, as an ASGI app to serve or to mount in another app.
@@ -68,6 +69,7 @@ def dashboard_app(
         identify: a function that takes the ASGI scope of a request and returns the name of its user, for the audit hook, if the
             surrounding app checks who may see the dashboard.
         stuck_after: the time without a write after which the holder of a lease counts as silent, and work as waiting for long.
+        max_sessions: active sessions whose problems are shown, 1 to 100,000. About 4 KB of memory each.
         monitor: the monitor that reads the fleet. Default: `cache.monitor()`.
 
     Raises:
@@ -78,7 +80,7 @@ def dashboard_app(
     own = AsyncSessionCache(cache, retry_for=RETRY_FOR, timeout=RETRY_FOR, audit=audited(cache))
     seed = f"{own.where} {own.namespace} {own.engine.options.get('password')} {platform.node()}"
     credentials = Credentials(token, username, password, seed)
-    poller = FleetPoller(own.monitor(stuck_after=stuck_after) if monitor is None else monitor, own.where)
+    poller = FleetPoller(own.monitor(max_sessions, stuck_after=stuck_after) if monitor is None else monitor, own.where)
     board = Board(own, poller, credentials, allow_actions=allow_actions)
     guesses = GuessLimiter()
     login, actions = Login(board, guesses), Actions(board)

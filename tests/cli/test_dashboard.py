@@ -153,6 +153,7 @@ def test_proxy_path_is_in_every_link(own_server: Server) -> None:
         (("--username", "ops"), "username: and password belong together"),
         (("--root-path", "fleet"), "--root-path: must be a path such as /sessions"),
         (("--stuck-after", "soon"), "stuck_after"),
+        (("--max-sessions", "0"), "max_sessions: must be a whole number from 1 to 100000"),
         (("--url", "fake://"), "--url: must name a server or a path"),
         (("--url", "nonsense"), "url"),
     ],
