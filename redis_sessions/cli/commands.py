@@ -3,6 +3,7 @@
 from . import (
     codec,
     control,
+    dashboard,
     demo,
     docs,
     doctor,
@@ -29,6 +30,7 @@ __all__ = [
     "app",
     "codec",
     "control",
+    "dashboard",
     "demo",
     "docs",
     "doctor",

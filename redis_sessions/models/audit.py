@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-AuditAction = Literal["delete", "cancel", "force_release", "forget", "import", "prune", "repair"]
+AuditAction = Literal[
+    "delete", "cancel", "force_release", "forget", "import", "prune", "repair", "request_cancel", "pause", "resume", "retry",
+]  # fmt: skip
 
 
 class AuditRecord(BaseModel):
@@ -16,7 +18,10 @@ class AuditRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     action: AuditAction
-    """delete, cancel, force_release (of a lease), forget (a user), import, prune or repair."""
+    """delete, cancel, force_release (of a lease), forget (a user), import, prune or repair.
+
+    From the dashboard also request_cancel, pause, resume and retry.
+    """
     namespace: str
     """The namespace."""
     actor: str

@@ -18,6 +18,7 @@ from redis_sessions.cli.app import escape_json
 from redis_sessions.cli.commands import app, errors
 from redis_sessions.cli.main import main
 from tests.cli.terminal import terminal
+from tests.support.dashboard import dashboard
 from tests.support.servers import Server, binaries
 
 EVIL = "\x1b]0;pwn\x07\x1b[31;5;44m\x9b31m\x85\r\x08\x7f\u202egnp\u2066x\u200f\u2028[bold]"
@@ -59,7 +60,10 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "watch": [("watch", "root", "--timeout", "100ms"), ("watch", "--user", EVIL, "--timeout", "100ms")],
     "workers": [("workers",), ("workers", "--agent", EVIL)],
 }
-"""Commands with arguments. `demo` makes its own names, `worker` has a test of its own, and `mcp` has tests with a client."""
+"""Commands with arguments. `demo` makes its own names.
+
+`dashboard` has a test of its pages, `worker` has a test of its own, and `mcp` has tests with a client.
+"""
 HAS_NO_JSON = {"docs get", "docs put", "docs rm", "export", "top"}
 
 
@@ -141,6 +145,31 @@ def test_command_prints_no_control_character(
             assert stdout + stderr, given
 
 
+def test_dashboard_shows_no_control_character(hostile: Server) -> None:
+    """No page of the dashboard has such a character, or markup of a stored text, whatever a server holds."""
+    pages = [
+        "/",
+        "/sessions",
+        "/work",
+        "/work?state=failed",
+        "/workers",
+        "/poison",
+        "/health",
+        "/sessions?status=paused",
+    ]
+    pages += [f"/{name}?id={id}" for id in ("root", "held", "other") for name in ("session", "tree", "action/cancel")]
+    with (
+        SessionCache.from_url(hostile.url, namespace=NAMESPACE) as cache,
+        dashboard(cache, allow_actions=True) as running,
+        running.client() as client,
+    ):
+        for path in pages:
+            page = client.get(path)
+            assert page.status_code in (200, 400, 404, 409), (path, page.text[-2000:])
+            assert is_neutral(page.text), path
+            assert page.text.count("<script") == 1, path
+
+
 @pytest.mark.parametrize("command", ["docs get", "export", "show", "tree", "top"])
 def test_terminal_gets_no_hostile_sequence(hostile: Server, command: str) -> None:
     """A terminal gets the sequences of the command line only. Documents and exports are escaped there, too."""
@@ -159,7 +188,7 @@ def test_every_command_is_tried() -> None:
     names = set()
     for name, one in group.commands.items():
         names |= {f"{name} {sub}" for sub in getattr(one, "commands", {})} or {name}
-    assert names - {"demo", "mcp", "worker"} == set(COMMANDS)
+    assert names - {"dashboard", "demo", "mcp", "worker"} == set(COMMANDS)
     assert errors.stderr
 
 

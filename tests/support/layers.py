@@ -21,7 +21,7 @@ LAYERS = (
     ("_async.api", "_sync.api"),
     ("formats", "codecs"),
     ("", "testing"),
-    ("integrations",),
+    ("integrations", "dashboard"),
     ("cli",),
 )
 """Lowest first. A module imports from its own layer and from lower layers only."""

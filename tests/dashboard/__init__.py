@@ -1,0 +1,1 @@
+"""The dashboard: pages, access, actions and streams."""
