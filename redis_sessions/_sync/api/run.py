@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from ..._core.commands import sessions, trees
 from ..._core.commands.leases import Grant, lease_ttl
 from ..._core.commands.messages import MessageLike, encode_batch
+from ..._core.commands.run_log import RunLog
 from ..._core.commands.run_outcomes import StopReason, parked_argument
 from ..._core.commands.run_queues import ClaimReply, Outcome
 from ..._core.protocol.keys import SessionKeys
@@ -75,6 +76,14 @@ class Run(Session):
         """True if this handle ended the run or gave it back, or a worker found that the run is over."""
         self.can_park = False
         """True if `wait_for` parks the run. A worker sets this for handlers that can begin again."""
+        self._log = RunLog(
+            self.work,
+            keys.id,
+            run_id=claim.incarnation,
+            agent_id=agent_id,
+            attempt=claim.attempt,
+            worker=self.held.owner,
+        )
         self._is_ended = False
         self._is_waiting = False
         self._nonce = nonce
@@ -237,10 +246,13 @@ class Run(Session):
             raise
         lease_context.pop(self._grant)
         self.held._end()
+        if outcome == "finished":
+            self._log.ended(outcome)
         return reply
 
     def _park(self, parked: RunParked) -> None:
         self._give_back("parked", delay_ms=parked.timeout_ms, parked=parked_argument(parked.needed, parked.children))
+        self._log.parked(parked)
 
     def _find_stop_reason(self) -> StopReason | None:
         """Return why the run is over, or None if it is held as before."""
@@ -285,6 +297,7 @@ class Run(Session):
             self.is_over = self._is_ended = True
             self._context.run_queues.forget_claim(self._nonce)
             self.held._end()
+            self._log.ended(status, reason)
         return rev
 
     def __enter__(self) -> Self:
