@@ -65,6 +65,8 @@ class Run(Session):
         """True if the attempt before ended with the death of its worker."""
         self.is_resumed = claim.resumed != ""
         """True if the run was parked, and its handler begins again in the same attempt."""
+        self.traceparent = claim.traceparent
+        """The trace context of the request, as W3C traceparent: of the spawn, or of the newest message that asked for the turn."""
         self.should_stop = tasks.Event()
         """Set by a worker, within a second, when the run is over or lost, and when the grace of the worker is over.
 
@@ -84,6 +86,7 @@ class Run(Session):
             attempt=claim.attempt,
             worker=self.held.owner,
         )
+        self._waited_ms = claim.waited_ms
         self._is_ended = False
         self._is_waiting = False
         self._nonce = nonce
