@@ -21,6 +21,7 @@ LAYERS = (
     ("_async.api", "_sync.api"),
     ("formats", "codecs"),
     ("", "testing"),
+    ("prometheus", "telemetry"),
     ("integrations", "dashboard"),
     ("cli",),
 )

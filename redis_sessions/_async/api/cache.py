@@ -87,6 +87,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
             encode: what goes through the codecs: messages, state, results, metadata, documents, deltas, checkpoints. Default:
                 messages. Encoded values are decoded in any case.
+            telemetry: OpenTelemetry traces and metrics of this cache, a `redis_sessions.telemetry.Telemetry`. Default: none.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:

@@ -150,9 +150,8 @@ class Worker:
         """Give back a run whose handler was not called, for another worker."""
         run._grant.on_lost = None
         try:
-            delay = 0.0 if self._is_stopped else _PASSED_ON_SECONDS
-            await run.release(delay=delay)
-            run._log.given_back(delay * 1000, "its handler was not called")
+            run._why_released = "its handler was not called"
+            await run.release(delay=0 if self._is_stopped else _PASSED_ON_SECONDS)
         except SessionsError as problem:
             run._log.left(problem)
         self._forget(run)
@@ -317,7 +316,7 @@ class Worker:
         for run in list(self._running):
             if not run.is_over:
                 try:
+                    run._why_released = "the worker stops, and its handler goes on"
                     await run.release()
-                    run._log.given_back(0, "the worker stops, and its handler goes on")
                 except SessionsError as problem:
                     run._log.left(problem)

@@ -91,8 +91,7 @@ class Executor:
         `began`: the time by `time.monotonic` from which `retry_for` counts. Default: now.
         """
         now = time.monotonic()
-        if began is None:
-            began = now
+        began = now if began is None else began
         observer = self.observer if call.index_effect != "none" else None
         if observer is not None:
             observer.before_write(call, now)
@@ -247,7 +246,7 @@ class Executor:
             ):
                 with attempt:
                     now = time.monotonic()
-                    call.mark_retry(math.ceil((now - began) * 1000))
+                    self._mark_retry(call, now - began)
                     call.due = self._due(now, began)
                     try:
                         return await self._attempt(call)
@@ -264,6 +263,9 @@ class Executor:
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
+
+    def _mark_retry(self, call: Call[Any], seconds: float) -> None:
+        call.mark_retry(math.ceil(seconds * 1000))
 
     async def _attempt(self, call: Call[T]) -> T:
         while True:

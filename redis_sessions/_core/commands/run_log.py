@@ -24,8 +24,10 @@ from ..._log_events import (
     LogEvent,
     error_facts,
 )
+from ...models.observer import Observer
 from ...models.run_control import RunParked
 from .run_outcomes import describe_error, is_run_over
+from .run_queues import ClaimReply
 
 _ENDS = {
     "completed": RUN_COMPLETED, "finished": RUN_COMPLETED, "failed": RUN_FAILED, "cancelled": RUN_CANCELLED,
@@ -39,14 +41,19 @@ _STOPS = {
 class RunLog:
     """The log of one claim of a run or turn."""
 
-    def __init__(self, work: str, id: str, *, run_id: str, agent_id: str, attempt: int, worker: str) -> None:
+    def __init__(self, telemetry: Observer, claim: ClaimReply, id: str, agent_id: str, worker: str) -> None:
+        work = "run" if claim.first_seq is None else "turn"
         self._id = id
         self._name = f"{work} {id}"
         self._facts: dict[str, Any] = {
-            "session_id": id, "run_id": run_id, "agent_id": agent_id, "work": work, "attempt": attempt, "worker": worker,
+            "session_id": id, "run_id": claim.incarnation, "agent_id": agent_id, "work": work, "attempt": claim.attempt,
+            "worker": worker,
         }  # fmt: skip
+        self.handling = telemetry.handling(**self._facts, traceparent=claim.traceparent, waited_ms=claim.waited_ms)
+        """The handling of the work, for telemetry."""
 
     def _log(self, event: LogEvent, text: str, *values: object, **facts: Any) -> None:
+        self.handling.note(event.name, facts.get("error_type"))
         event.log(f"%s {text}", self._name, *values, **self._facts, **facts)
 
     def claimed(self, *, has_died: bool) -> None:
@@ -76,6 +83,7 @@ class RunLog:
         if delay_ms is not None:
             facts["delay_s"] = delay_ms / 1000
             again, event = f", again in {delay_ms / 1000:.1f} s", RUN_RETRIED
+        self.handling.note(event.name, facts.get("error_type"))
         event.log(text, attempt, max_attempts, self._id, again, reason, trace=error, **self._facts, **facts)
 
     def parked(self, problem: RunParked) -> None:

@@ -180,7 +180,10 @@ def claim_run(
     """Return one run, or None when there is none within `wait`."""
     wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
     claimer = Claimer(context, agent_id, ttl, owner, max_hold)
-    try:
-        return claimer.claim(wait_ms)
-    finally:
-        claimer.close()
+    with context.telemetry.requesting("claim", "", " ".join(claimer.agents)) as request:
+        try:
+            run = claimer.claim(wait_ms)
+        finally:
+            claimer.close()
+        request.link(None if run is None else run.traceparent)
+        return run

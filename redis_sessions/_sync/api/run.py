@@ -66,7 +66,7 @@ class Run(Session):
         self.is_resumed = claim.resumed != ""
         """True if the run was parked, and its handler begins again in the same attempt."""
         self.traceparent = claim.traceparent
-        """The trace context of the request, as W3C traceparent: of the spawn, or of the newest message that asked for the turn."""
+        """The trace context of the spawn, or of the newest message that asked for the turn, as W3C traceparent."""
         self.should_stop = tasks.Event()
         """Set by a worker, within a second, when the run is over or lost, and when the grace of the worker is over.
 
@@ -78,15 +78,7 @@ class Run(Session):
         """True if this handle ended the run or gave it back, or a worker found that the run is over."""
         self.can_park = False
         """True if `wait_for` parks the run. A worker sets this for handlers that can begin again."""
-        self._log = RunLog(
-            self.work,
-            keys.id,
-            run_id=claim.incarnation,
-            agent_id=agent_id,
-            attempt=claim.attempt,
-            worker=self.held.owner,
-        )
-        self._waited_ms = claim.waited_ms
+        self._log = RunLog(context.telemetry, claim, keys.id, agent_id, self.held.owner)
         self._is_ended = False
         self._is_waiting = False
         self._nonce = nonce
@@ -96,6 +88,7 @@ class Run(Session):
         self._spawns: dict[str, int] = {}
         self._deadline = None if claim.left_ms < 0 else time.monotonic() + claim.left_ms / 1000
         self._task: tasks.Cancellable | None = None
+        self._why_released = "it was released"
         self._timer: tasks.Cancellable | None = None
         grant = Grant(claim.fence, claim.ttl_ms, claim.incarnation, claim.session_ttl_ms, granted_at=time.monotonic())
         self._grant = self.held._hold(grant, nonce)
@@ -159,7 +152,9 @@ class Run(Session):
 
         Cost: one round trip, atomic. Two in a cluster, where queues have slots of their own.
         """
-        self._give_back("released", delay_ms=delay_milliseconds(delay, "delay"))
+        delay_ms = delay_milliseconds(delay, "delay")
+        self._give_back("released", delay_ms=delay_ms)
+        self._log.given_back(delay_ms, self._why_released)
 
     def wait_for(
         self,
@@ -305,18 +300,20 @@ class Run(Session):
 
     def __enter__(self) -> Self:
         lease_context.push(self._grant)
+        self._log.handling.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         lease_context.pop(self._grant)
-        if self.is_over:
-            return
         try:
-            self.release()
+            if not self.is_over:
+                self.release()
         except SessionNotFound:
             pass  # deleted since: nothing is left to give back
         except SessionsError:
             if error is None:
                 raise
+        finally:
+            self._log.handling.end()

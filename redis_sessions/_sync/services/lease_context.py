@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ..._core.commands.lease_states import OPEN, LeaseEvent, LeaseState, next_state
 from ..._log_events import LEASE_LAPSED, LEASE_LOST
+from ...models.observer import OFF
 from ..transport import tasks
 
 Address: TypeAlias = tuple[int, str]
@@ -19,7 +20,18 @@ Address: TypeAlias = tuple[int, str]
 class HeldLease:
     """One grant of a lease. The handle that acquired the lease, its renewer and the context variable share this object."""
 
-    __slots__ = ("address", "is_watched", "lost", "on_lost", "owner", "pid", "session_id", "state", "token")
+    __slots__ = (
+        "address",
+        "is_watched",
+        "lost",
+        "on_lost",
+        "owner",
+        "pid",
+        "session_id",
+        "state",
+        "telemetry",
+        "token",
+    )
 
     def __init__(self, address: Address, token: str, session_id: str = "", owner: str = "") -> None:
         self.address = address
@@ -33,6 +45,7 @@ class HeldLease:
         """Set while the state is LAPSED or LOST."""
         self.is_watched = False
         """True for the lease of a worker's run, whose loss the worker logs."""
+        self.telemetry = OFF
         self.on_lost: Callable[[], object] | None = None
         """Called when the state becomes LOST."""
 
@@ -48,13 +61,16 @@ class HeldLease:
             self.lost.clear()
 
     def _log(self, before: LeaseState, event: LeaseEvent) -> None:
-        """Log the loss of the lease, once. A worker logs the loss of its runs itself."""
+        """Log and count the loss of the lease, once. A worker logs the loss of its runs itself."""
         facts: dict[str, Any] = {"session_id": self.session_id, "worker": self.owner, "fence": self.fence}
         if before is LeaseState.HELD and self.state is LeaseState.LAPSED:
             LEASE_LAPSED.log("the lease on session %s was not renewed in time", self.session_id, **facts)
             return
         is_new = before is LeaseState.LAPSED or not self.lost.is_set()
-        if event is LeaseEvent.REFUSED and self.state is LeaseState.LOST and is_new and not self.is_watched:
+        if self.state is not LeaseState.LOST or not is_new:
+            return
+        self.telemetry.count_lost_lease()
+        if event is LeaseEvent.REFUSED and not self.is_watched:
             text = "the lease on session %s is lost: it was taken over, it ran out, or the session ended"
             LEASE_LOST.log(text, self.session_id, **facts)
 
