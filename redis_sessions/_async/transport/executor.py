@@ -204,8 +204,7 @@ class Executor:
 
         `due`: as for `try_many`. Each script that a server does not know, or whose slot moved, is sent once more.
         """
-        if due is None:
-            due = time.monotonic() + self._router.timeout
+        due = time.monotonic() + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
             if not self._schema.is_passed:
