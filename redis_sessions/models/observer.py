@@ -66,8 +66,8 @@ class Observer:
     def end_call(self, began: Any, error: BaseException | None = None) -> None:
         """Hear of the end of a call."""
 
-    def count_retry(self) -> None:
-        """Hear that a call is tried once more after a transport error."""
+    def count_retries(self, number: int) -> None:
+        """Hear how often a call was tried again after a transport error."""
 
     def count_messages(self, number: int) -> None:
         """Hear of messages that were stored."""

@@ -62,9 +62,9 @@ class OpenTelemetry(Observer):
         if span is not None:
             end_span(span, None if error is None else type_of(error))
 
-    def count_retry(self) -> None:
-        """Count an attempt after a transport error."""
-        self._totals["redis_sessions.client.retries"].add(1)
+    def count_retries(self, number: int) -> None:
+        """Count the attempts of a call after a transport error."""
+        self._totals["redis_sessions.client.retries"].add(number)
 
     def count_messages(self, number: int) -> None:
         """Count messages that were stored."""

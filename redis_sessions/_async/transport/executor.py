@@ -245,7 +245,7 @@ class Executor:
             ):
                 with attempt:
                     now = time.monotonic()
-                    self._mark_retry(call, now - began)
+                    call.mark_retry(math.ceil((now - began) * 1000))
                     call.due = self._due(now, began)
                     try:
                         return await self._attempt(call)
@@ -262,9 +262,6 @@ class Executor:
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
-
-    def _mark_retry(self, call: Call[Any], seconds: float) -> None:
-        call.mark_retry(math.ceil(seconds * 1000))
 
     async def _attempt(self, call: Call[T]) -> T:
         while True:

@@ -42,6 +42,9 @@ class ObservedExecutor(Executor):
         except BaseException as problem:
             telemetry.end_call(token, problem)
             raise
+        finally:
+            if call.retries:
+                telemetry.count_retries(call.retries)
         telemetry.end_call(token)
         if number := count_stored(call, result):
             telemetry.count_messages(number)
@@ -72,10 +75,6 @@ class ObservedExecutor(Executor):
             raise
         self._telemetry.end_call(token, next((one for one in results if isinstance(one, SessionsError)), None))
         return results
-
-    def _mark_retry(self, call: Call[Any], seconds: float) -> None:
-        self._telemetry.count_retry()
-        super()._mark_retry(call, seconds)
 
 
 def _session_of(call: Call[Any]) -> str:
