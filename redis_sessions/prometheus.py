@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from ._durations import Duration, milliseconds
+from ._printable import escape_controls
 from .errors import SessionsError
 from .models.fleet import AgentLoad, EndedRuns, Fleet, ProblemKind, ServerHealth
 
@@ -182,7 +183,7 @@ def _agent_samples(agents: Iterable[AgentLoad], ended: Mapping[str, EndedRuns]) 
         known[labels] = max(known.get(labels, 0), value) if "oldest" in metric else known.get(labels, 0) + value
 
     for at, name in enumerate(names):
-        agent, load, runs = name if at < MAX_AGENTS else OTHER, loads.get(name), ended.get(name)
+        agent, load, runs = escape_controls(name) if at < MAX_AGENTS else OTHER, loads.get(name), ended.get(name)
         if load is not None:
             for state in _STATES:
                 add("redis_sessions_work", getattr(load, state), agent, state)
@@ -227,7 +228,7 @@ def _server_samples(servers: Iterable[ServerHealth]) -> dict[str, list[Sample]]:
         }
         for name, value in values.items():
             if value is not None:
-                found.setdefault(f"redis_sessions_server_{name}", []).append(((one.address,), value))
+                found.setdefault(f"redis_sessions_server_{name}", []).append(((escape_controls(one.address),), value))
     return found
 
 
