@@ -21,8 +21,6 @@ from tests.support.prose import ROOT
 DEPLOY = ROOT / "deploy"
 EXPORTED = {one.exported: set(one.labels) for one in METRICS} | {"up": {"job", "instance"}}
 GUIDE = ROOT / "docs/guides/monitoring.md"
-ADDED_LATER = {"dashboard"}
-"""Commands of other parts of the package. Their options are checked as soon as the command is there."""
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -163,8 +161,6 @@ def test_compose_file_names_only_what_exists() -> None:
 def check_command(commands: Any, words: list[str]) -> None:
     """Check that the command line takes a command with these options."""
     name, *arguments = words
-    if name in ADDED_LATER and name not in commands.commands:
-        return
     command = commands.commands[name]
     context = command.make_context(name, list(arguments))
     assert context.params["listen"].startswith("0.0.0.0:")
@@ -177,7 +173,7 @@ def test_image_installs_the_package_with_the_extras_of_its_commands() -> None:
     extras = re.findall(r"\.\[([a-z,]+)\]", text)[0].split(",")
     assert {"cli", "metrics", "dashboard", "otel"} <= set(extras)
     for extra in extras:
-        assert extra in ADDED_LATER or f"\n{extra} = [" in project, extra
+        assert f"\n{extra} = [" in project, extra
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
         *sources, _ = line.split()
         assert all((ROOT / source).exists() for source in sources)
