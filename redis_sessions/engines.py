@@ -64,6 +64,20 @@ class Engine:
         return mapped[0], whole(mapped[1], "address_remap", minimum=1, maximum=65_535)
 
     @property
+    def address(self) -> tuple[str, int | None]:
+        """Host and port of the server, the first node or the first sentinel. For a socket its path, and None."""
+        if self.nodes or self.sentinels:
+            return (self.nodes or self.sentinels)[0]
+        if self.transport == "unix":
+            return str(self.options.get("path", "")), None
+        return str(self.options.get("host", self.where)), self.options.get("port")
+
+    @property
+    def database(self) -> str:
+        """The number of the database."""
+        return str(self.options.get("db") or 0)
+
+    @property
     def is_private(self) -> bool:
         """True if the data cannot be reached by another process."""
         return self.where == "embedded://" or self.transport == "fake"

@@ -12,6 +12,7 @@ from .bounds import MAX_WIRE_BYTES, StorageBounds
 from .errors import InvalidInput
 from .models.audit import AuditRecord
 from .models.limits import LimitAction
+from .models.observer import TelemetrySource
 from .models.sessions import Kind, SessionType
 
 CapPolicy = Literal["oldest", "tool_safe", "turn"]
@@ -98,6 +99,7 @@ class CacheOptions(SessionOptions, TreeOptions, total=False):
     actor: str | None
     codecs: Sequence[Any]
     encode: Collection[Encodable]
+    telemetry: TelemetrySource | None
 
 
 class Filters(TypedDict, total=False):

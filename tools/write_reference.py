@@ -1,4 +1,4 @@
-"""Write the generated parts of `docs/reference`: settings, errors, command line, storage and scripts.
+"""Write the generated parts of `docs/reference`: settings, errors, command line, storage, scripts and monitoring.
 
 python tools/write_reference.py           write every generated part
 python tools/write_reference.py --check   write nothing, exit 1 when a part is stale
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from reference import api, storage  # noqa: E402 - needs the path above
+from reference import api, monitoring, storage  # noqa: E402 - needs the path above
 
 REFERENCE = ROOT / "docs" / "reference"
 BEGIN = "<!-- begin {name}: written by tools/write_reference.py -->"
@@ -33,6 +33,13 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "cli": {"command table": api.cli_table, "command list": api.cli_list},
     "storage": {"key table": storage.key_table, "record list": storage.record_list},
     "scripts": {"script list": storage.script_list},
+    "monitoring": {
+        "fleet metrics": monitoring.fleet_metrics,
+        "process metrics": monitoring.process_metrics,
+        "span list": monitoring.span_list,
+        "log events": monitoring.log_events,
+        "log fields": monitoring.log_fields,
+    },
 }
 
 

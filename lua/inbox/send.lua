@@ -9,7 +9,7 @@
 -- Index: touches
 --- include: tail results_field load_session check_operation parse_inbox find_before touch_for_wait read_clock read_inbox
 --- include: find_batch_in_transcript check_ancestors check_lease check_room parse_lease parse_run enqueue_inbox
---- include: extend_ancestors drain_inbox
+--- include: extend_ancestors drain_inbox record_trace
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
@@ -28,11 +28,15 @@ local expected_rev  = ARGV[9]           -- the revision that must be current, or
 local seen          = tonumber(ARGV[10]) -- the highest seq that the caller was told, or 0
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
 local max_bytes     = tonumber(ARGV[12]) -- of what waits in the inbox, with the message
-local entries       = tail(ARGV, 13)    -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'; one to send
+local trace         = ARGV[13]          -- the trace context of the request, as W3C traceparent, or ''
+local entries       = tail(ARGV, 14)    -- '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'; one to send
 
 local field = results_field(operation_id)
 local loaded, refusal = load_session(session, incarnation, field)
 refusal = refusal or check_operation(operation_id)
+if trace ~= '' and not (#trace == 55 and string.find(trace, '^%x%x%-%x+%-%x+%-%x%x$')) then
+  refusal = redis.error_reply('INVALID_INPUT trace must be a W3C traceparent')
+end
 if refusal then return refusal end
 local found, inbox = loaded.incarnation, parse_inbox(loaded.inbox)
 local before = find_before(session, messages, loaded.results, operation_id)
@@ -74,6 +78,7 @@ if locked then
   refusal = check_room(session, loaded, inbox, entry, operation_id, max_bytes)
   if refusal then return refusal end
   local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms, 0)
+  if loaded.answered_by then record_trace(session, trace, now_ms) end
   extend_ancestors(ancestor_keys, now_ms)
   local deadline_ms = parse_lease(loaded.lease).deadline_ms
   if is_queued then -- the check brings the message in, should the holder die
@@ -96,6 +101,7 @@ if is_append then
   --- include: open_turn
   open_turn(session, messages, loaded, entries, string.match(result, '^%d+ (%d+)') + 0, now_ms, true)
 end
+if loaded.has_turn then record_trace(session, trace, now_ms, loaded.is_turn_opened) end
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, now_ms)

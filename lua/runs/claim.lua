@@ -1,7 +1,8 @@
 -- Claim the work of a session, a run or a turn: its lease, and one attempt. A nonce is one claim. A claim counts no attempt.
 -- Returns {incarnation, 'claimed', ms until the next check, queue, fence, ms of the lease, attempt, max_attempts or '-', task or '',
 -- first seq of the turn or '-', ms until its deadline or -1, 'done', 'timeout <children>' or '' (of a wait for children, as in
--- runs/advance), 1 if the worker of the last attempt died, retries, ms of the session's idle ttl}, or {incarnation or '', verdict,
+-- runs/advance), 1 if the worker of the last attempt died, retries, ms of the session's idle ttl, the trace context of the request or '',
+-- ms since the work was requested and could be claimed, or -1 if that is not known}, or {incarnation or '', verdict,
 -- ms until the next check, queue}. The verdicts: 'held' (another worker holds it), 'waiting' (it is paused, or its time has not
 -- come), 'idle' (there is no work), or 'unsettled' (the caller then calls runs/advance).
 -- Errors: NEED_ANCESTORS INVALID_INPUT
@@ -52,9 +53,15 @@ if lease.nonce ~= nonce then
 end
 local left_ms = run.deadline_ms and run.deadline_ms - now_ms or -1
 local check_ms = left_ms >= 0 and math.min(left_ms, ttl_ms) or ttl_ms
+local trace, created = unpack(redis.call('HMGET', session, 'trace', 'created'))
+local requested_ms = run.turn and string.match(trace or '', ' (%d+)$') or not run.turn and created / 1000
+local waited_ms = -1
+if requested_ms and run.attempts == 0 and run.retries == 0 and not loaded.resumed then
+  waited_ms = math.max(math.floor(now_ms - math.max(requested_ms + 0, run.available_ms)), 0)
+end
 local session_ttl_ms = loaded.idle_ttl and loaded.idle_ttl + 0 or parse_settings(loaded.settings).ttl_ms
 return {
   found, 'claimed', check_ms, queue, run.fence, ttl_ms, run.attempts + 1, run.max_attempts, loaded.task or '',
   run.turn and string.format('%d', run.turn) or '-', left_ms, loaded.resumed or '', run.has_died + 0, run.retries,
-  session_ttl_ms,
+  session_ttl_ms, string.match(trace or '', '^%S+') or '', waited_ms,
 }

@@ -15,6 +15,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from .._durations import MAX_DURATION_MS, milliseconds
+from .._printable import escape_controls as escape_controls
 from ..errors import InvalidInput, SessionNotFound
 from ..models.audit import AuditRecord
 
@@ -27,14 +28,6 @@ app = typer.Typer(
         " 2w. A number without a unit is seconds. Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed."
     ),
 )
-
-
-def escape_controls(text: str, keep: str = "") -> str:
-    """Return text that cannot control a terminal: a character that is not printable becomes its escape sequence.
-
-    Control characters, C1 (0x80 to 0x9f) and the marks that turn the direction of text (bidi) are not printable.
-    """
-    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
 def escape_json(text: str) -> str:

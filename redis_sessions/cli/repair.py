@@ -30,6 +30,7 @@ from .._core.protocol.keys import (
     session_keys,
 )
 from .._core.protocol.work import is_work
+from .._log_events import DATA_REPAIRED
 from .._sync.api.cache import SessionCache
 from .._sync.services import part_export, unlisted
 from .._sync.services.typed_calls import run_typed
@@ -77,6 +78,10 @@ class Repairer:
                 id = one.name if one.kind in ("session", "value", "message") else None
                 details = {"kind": one.kind, "key": one.key}
                 self._context.auditor.record("repair", session_id=id, details=details)
+                text = "%s %s is damaged, and was moved to %s: %s"
+                DATA_REPAIRED.log(
+                    text, one.kind, one.name, one.key, one.problem, session_id=id, kind=one.kind, key=one.key
+                )
             yield one
 
     def _find(self, progress: Callable[[int], None]) -> Iterator[Repair]:

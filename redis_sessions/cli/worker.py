@@ -13,6 +13,7 @@ import typer
 from .._async.api.cache import AsyncSessionCache
 from .._core.commands.leases import owner_name
 from .._core.commands.session_fields import check_agent
+from .._log_events import LOG_FIELDS
 from .._sync.api.cache import SessionCache
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, SafeFormatter, Url, app, parse_duration, shared_url
 from .codec_options import codec_options
@@ -105,8 +106,9 @@ class _Json(logging.Formatter):
         """Return the line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields = {"at": at, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
-        error = {"error": self.formatException(record.exc_info)} if record.exc_info else {}
-        return json.dumps(fields | error)
+        facts = {name: getattr(record, name) for name in ("event", *LOG_FIELDS) if hasattr(record, name)}
+        trace = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json.dumps(fields | facts | trace)
 
 
 def _configure_log(as_json: bool) -> None:

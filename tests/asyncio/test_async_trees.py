@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from redis_sessions import AsyncRun, AsyncSessionCache, LimitExceeded
-from redis_sessions._async.api.worker import _log
 from tests.conftest import Engines
 from tests.trees.runs import DEADLINE_SECONDS
 
@@ -83,7 +83,7 @@ def test_cancelled_claim_takes_no_run(options: dict[str, Any]) -> None:
 
 def test_cancelled_worker_releases_its_runs(options: dict[str, Any]) -> None:
     """A run of a cancelled worker can be claimed at once."""
-    _log.disabled = True
+    logging.getLogger("redis_sessions.worker").disabled = True
 
     async def main() -> None:
         async with AsyncSessionCache.from_url(**options) as cache:
@@ -106,7 +106,7 @@ def test_cancelled_worker_releases_its_runs(options: dict[str, Any]) -> None:
     try:
         asyncio.run(main())
     finally:
-        _log.disabled = False
+        logging.getLogger("redis_sessions.worker").disabled = False
 
 
 def test_limit_that_ends_child_delivers_result(options: dict[str, Any]) -> None:

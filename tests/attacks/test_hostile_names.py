@@ -43,6 +43,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "lease ls": [("lease", "ls")],
     "lease release": [("lease", "release", "held", "--fence", "9")],
     "lease show": [("lease", "show", "held"), ("lease", "show", "--label", EVIL)],
+    "metrics": [("metrics",)],
     "ls": [("ls",), ("ls", "--user", EVIL), ("ls", "--label", EVIL)],
     "pause": [("pause", "other", "--reason", EVIL)],
     "prune": [("prune", "--max-sessions", "1000", "--yes")],
@@ -64,7 +65,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
 
 `dashboard` has a test of its pages, `worker` has a test of its own, and `mcp` has tests with a client.
 """
-HAS_NO_JSON = {"docs get", "docs put", "docs rm", "export", "top"}
+HAS_NO_JSON = {"docs get", "docs put", "docs rm", "export", "metrics", "top"}
 
 
 @pytest.fixture(scope="module")

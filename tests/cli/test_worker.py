@@ -137,8 +137,10 @@ def test_worker_completes_runs_until_sigterm(folder: Path, own_server: Server, n
             assert (child.status, cache.open(child.id).info().result) == ("completed", "did find")
             code, log = end(process, signal.SIGTERM)
         assert code == 0, log
-        begin, stopping, ended = log.splitlines()
+        begin, working, claimed, completed, stopping, ended = log.splitlines()
         assert f"INFO redis_sessions.cli.worker: worker worker-1 hands runs of researcher to my_agents:{name}" in begin
+        assert "INFO redis_sessions.worker: working for researcher" in working
+        assert (f"{child.id} is claimed" in claimed, f"{child.id} is completed" in completed) == (True, True)
         assert "stopping" in stopping
         assert ended.endswith("worker worker-1 ended")
 
@@ -150,7 +152,7 @@ def test_second_signal_gives_runs_back_at_once(folder: Path, own_server: Server,
         root = cache.create("trip-7")
         root.spawn("researcher")
         with worker(folder, own_server, f"my_agents:{name}", "--agent", "researcher", "--json") as process:
-            await_true(lambda: root.children()[0].lease is not None)
+            await_true(lambda: any(one.holding for one in cache.workers().items))  # its handler is at work
             process.send_signal(signal.SIGINT)
             process.send_signal(signal.SIGINT)
             time.sleep(1)
@@ -179,7 +181,8 @@ def test_failed_attempt_is_logged_without_control_characters(folder: Path, own_s
         assert "\x1b" not in log
         if arguments:
             failed = [json.loads(line) for line in log.splitlines() if "error" in json.loads(line)]
-            assert failed[0]["error"].endswith("ValueError: no\x1b[2J network")
+            assert failed[0]["traceback"].endswith("ValueError: no\x1b[2J network")
+            assert (failed[0]["event"], failed[0]["attempt"], failed[0]["session_id"]) == ("run_failed", 1, child.id)
         else:
             assert "ValueError: no\\x1b[2J network\n" in log
 

@@ -14,6 +14,7 @@ import pytest
 
 from redis_sessions import AsyncRun, AsyncSession, AsyncSessionCache, GiveUp, Retry
 from tests.conftest import Engines
+from tests.support.log_events import events_of
 from tests.trees.children import X
 from tests.trees.runs import DEADLINE_SECONDS
 from tests.trees.workers import run_async
@@ -107,7 +108,7 @@ def test_end_by_others_cancels_handler(
 
     with caplog.at_level(logging.INFO, "redis_sessions"):
         run_async(options, handler, main)
-    lines = [record for record in caplog.records if ids[0] in record.getMessage()]
+    lines = [record for record in events_of(caplog.records, ids[0]) if record.event != "run_claimed"]
     assert [(record.levelno, record.exc_info) for record in lines] == [(logging.INFO, None)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from itertools import pairwise
@@ -11,7 +12,6 @@ import pytest
 from pydantic import BaseModel
 
 from redis_sessions import GiveUp, InvalidInput, InvalidTransition, Retry, Run, SessionCache, SessionNotActive
-from redis_sessions._async.api.worker import _log
 from tests.support.servers import await_true
 from tests.trees.children import X, key_of
 from tests.trees.runs import DEADLINE_SECONDS, abandon, claim_run, spawn_runs
@@ -210,7 +210,9 @@ def test_reason_of_failure_is_its_error(
     cache: SessionCache, problem: BaseException, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every error that leaves a handler is a failed attempt with a reason, and the worker goes on."""
-    monkeypatch.setattr(_log, "disabled", True)  # pytest-xdist cannot send a traceback with surrogates
+    monkeypatch.setattr(
+        logging.getLogger("redis_sessions.worker"), "disabled", True
+    )  # pytest-xdist cannot send a traceback with surrogates
     parent = cache.create()
     spawn_runs(parent, "bad", "good", max_attempts=2)
 

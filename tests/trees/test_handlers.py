@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import Run, Session, SessionCache, SessionNotFound
+from tests.support.log_events import events_of
 from tests.support.machine_load import measured_load
 from tests.support.servers import await_true
 from tests.trees.children import X
@@ -109,7 +110,7 @@ def test_end_by_others_reaches_handler_and_frees_its_slot(
         assert handler.ended.wait(DEADLINE_SECONDS)
         assert handler.refusal is not None
         time.sleep(0.05)
-    lines = [record for record in log.records if id in record.getMessage() and record.name == "redis_sessions.worker"]
+    lines = [record for record in events_of(log.records, id) if record.event != "run_claimed"]
     said = str(handler.run.stop_reason).replace("_", " ")
     assert [(record.levelno, record.getMessage()) for record in lines] == [(logging.INFO, f"run {id} is over: {said}")]
     assert lines[0].exc_info is None
@@ -152,7 +153,7 @@ def test_forced_release_reaches_handler(cache: SessionCache, log: pytest.LogCapt
         assert parent.join(timeout=DEADLINE_SECONDS)[0].result == "other"
         handler.release.set()
         assert handler.ended.wait(DEADLINE_SECONDS)
-    lines = [record for record in log.records if id in record.getMessage()]
+    lines = [record for record in events_of(log.records, id) if record.event not in ("run_claimed", "run_completed")]
     assert [(record.levelno, record.getMessage()) for record in lines] == [(logging.WARNING, f"run {id} is over: lost")]
     assert all(record.exc_info is None for record in lines)
 
@@ -165,7 +166,7 @@ def test_handler_that_listens_ends_quietly(cache: SessionCache, log: pytest.LogC
         assert handler.began.wait(DEADLINE_SECONDS)
         cache.session(id).cancel()
         assert handler.ended.wait(DEADLINE_SECONDS)
-    assert [record.levelno for record in log.records if id in record.getMessage()] == [logging.INFO]
+    assert [record.event for record in events_of(log.records, id)] == ["run_claimed", "run_cancelled"]
 
 
 def test_missing_session_of_others_is_a_failure(cache: SessionCache, log: pytest.LogCaptureFixture) -> None:
@@ -180,8 +181,8 @@ def test_missing_session_of_others_is_a_failure(cache: SessionCache, log: pytest
         (child,) = parent.join(timeout=DEADLINE_SECONDS)
     assert (child.status, child.attempt) == ("failed", 2)
     assert str(child.reason).startswith("SessionNotFound: ")
-    levels = [record.levelno for record in log.records if id in record.getMessage()]
-    assert levels == [logging.WARNING, logging.ERROR]
+    events = [record.event for record in events_of(log.records, id)]
+    assert events == ["run_claimed", "run_retried", "run_claimed", "run_failed"]
 
 
 def test_error_after_end_of_run_is_a_warning(cache: SessionCache, log: pytest.LogCaptureFixture) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
 from redis_sessions import Run, SessionCache
-from redis_sessions._async.api.worker import _log
 from tests.trees.children import X
 from tests.trees.runs import DEADLINE_SECONDS, claim_run, spawn_runs
 
@@ -24,7 +24,7 @@ def test_worker_handles_runs_until_it_is_stopped(cache: SessionCache) -> None:
             raise ValueError("no luck")
         return {"task": run.task}
 
-    _log.disabled = True
+    logging.getLogger("redis_sessions.worker").disabled = True
     try:
         worker = threading.Thread(
             target=cache.worker, args=("a", handler), kwargs={"concurrency": 2, "stop": stop}, daemon=True
@@ -34,7 +34,7 @@ def test_worker_handles_runs_until_it_is_stopped(cache: SessionCache) -> None:
         stop.set()
         worker.join(DEADLINE_SECONDS)
     finally:
-        _log.disabled = False
+        logging.getLogger("redis_sessions.worker").disabled = False
     assert not worker.is_alive()
     assert (ended["ok"].result, ended["twice"].result, ended["twice"].attempt) == ({"task": "ok"}, {"task": "twice"}, 2)
     assert (ended["never"].status, ended["never"].reason) == ("failed", "ValueError: no luck")

@@ -18,6 +18,7 @@ UNITS = {
     "max_duration": _DURATION,
     "limit_action": "word",
     "codecs": "list",
+    "telemetry": "Telemetry",
     "encode": "set of words",
     "max_message_bytes": "bytes",
     "max_tokens": "tokens",

@@ -26,6 +26,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
   elseif outcome == 'finished' then
     run.turn, run.attempts, run.has_died = 0, 0, '0'
     redis.call('HDEL', session, 'attempt_log')
+    if not loaded.inbox then redis.call('HDEL', session, 'trace') end -- else it may be that of a message that waits
   elseif outcome == 'parked' then
     loaded.parked = string.format('%d ', now_ms + given.delay_ms) .. given.parked
     redis.call('HSET', session, 'parked', loaded.parked)

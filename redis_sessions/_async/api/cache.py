@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -14,6 +13,7 @@ from ..._core.commands.session_fields import check_agent
 from ..._core.protocol.ids import is_incarnation, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
+from ..._log_events import OPTIONS_DIFFER
 from ..._pickling import PicklableByUrl
 from ...engines import Engine, for_kind, from_client, from_url
 from ...errors import InvalidInput, SessionExists, SessionNotFound
@@ -31,8 +31,6 @@ from .ensured_session import AsyncEnsuredSession
 from .run import AsyncRun
 from .session import AsyncSession
 from .worker import Handler, Worker
-
-_log = logging.getLogger("redis_sessions")
 
 
 class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
@@ -89,6 +87,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
             encode: what goes through the codecs: messages, state, results, metadata, documents, deltas, checkpoints. Default:
                 messages. Encoded values are decoded in any case.
+            telemetry: OpenTelemetry traces and metrics of this cache, a `redis_sessions.telemetry.Telemetry`. Default: none.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:
@@ -446,7 +445,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
                 self._context.indexer.repair_later([keys.id])
         unapplied = {} if found.options is None else found.options.differences(keys.id, given)
         if unapplied:
-            _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)
+            OPTIONS_DIFFER.log(
+                "session %s exists with other options than asked for: %s", keys.id, unapplied, session_id=keys.id
+            )
         return self._handle(keys.id, found.incarnation, unapplied)
 
     async def _register_agent(self, fields: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,13 +10,13 @@ from ..._core.commands.leases import lease_ttl, max_hold_ms, owner_name
 from ..._core.commands.run_outcomes import checked_agents
 from ..._core.commands.session_fields import check_agent
 from ..._durations import Duration, milliseconds
+from ..._log_events import WORK_SET_ASIDE, error_facts
 from ...errors import CodecMissing, DecryptionError, SessionDamaged
 from ..services.context import CacheContext
 from ..transport import tasks
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
 from .run import AsyncRun
 
-_log = logging.getLogger(__name__)
 SET_ASIDE_SECONDS = 60
 """The time after which the work of a damaged session is offered again."""
 _POLL_SECONDS = 10.0
@@ -122,7 +121,10 @@ class Claimer:
         try:
             keys, reply = await queues.claim(self.agents, reserved, nonce, self.owner, self.ttl_ms, source=source)
         except (SessionDamaged, DecryptionError, CodecMissing) as problem:
-            _log.error("work is set aside for %d s: %s", SET_ASIDE_SECONDS, problem)
+            WORK_SET_ASIDE.log(
+                "work is set aside for %d s: %s", SET_ASIDE_SECONDS, problem, agent_id=source or self.agents[0],
+                worker=self.owner, delay_s=SET_ASIDE_SECONDS, **error_facts(problem),
+            )  # fmt: skip
             tasks.spawn(queues.unclaim, self.agents, reserved, nonce, SET_ASIDE_SECONDS * 1000)
             return None
         except BaseException:
@@ -134,7 +136,9 @@ class Claimer:
         if agent not in self.agents:  # an offer can be forged
             await queues.give_back(agent, keys, nonce, "released")
             return None
-        return AsyncRun(self._context, keys, reply, nonce, self._ttl, self.owner, agent, self._max_hold)
+        run = AsyncRun(self._context, keys, reply, nonce, self._ttl, self.owner, agent, self._max_hold)
+        run._log.claimed(has_died=run.has_died)
+        return run
 
     async def leave(self) -> None:
         """Leave the places among the waiting workers, because nothing is claimed for some time.
@@ -175,7 +179,10 @@ async def claim_run(
     """Return one run, or None when there is none within `wait`."""
     wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
     claimer = Claimer(context, agent_id, ttl, owner, max_hold)
-    try:
-        return await claimer.claim(wait_ms)
-    finally:
-        await claimer.close()
+    with context.telemetry.requesting("claim", "", " ".join(claimer.agents)) as request:
+        try:
+            run = await claimer.claim(wait_ms)
+        finally:
+            await claimer.close()
+        request.link(None if run is None else run.traceparent)
+        return run

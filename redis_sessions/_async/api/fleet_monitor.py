@@ -74,7 +74,9 @@ class AsyncFleetMonitor:
             self._reader.restart()
             self._view.end_sweep(is_whole=part.is_last)
             self._swept = 0
-        self._view.note_ended(await self._reader.ended_part(), now)
+        # A worker that was killed right after the end of its run leaves the session in the index of active ones for some time.
+        late = [row for _, row in part.rows if row is not None and row.session.finished_at is not None]
+        self._view.note_ended([*late, *await self._reader.ended_part()], now)
         return workers
 
     async def _build(self, workers: Sequence[WorkerInfo]) -> Fleet:

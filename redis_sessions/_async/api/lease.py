@@ -132,7 +132,8 @@ class AsyncLease(NotPicklable, Generic[S]):
         session, token = self._session, f"{grant.fence} {nonce}"
         session._incarnation = grant.incarnation
         self.fence = grant.fence
-        self._held = HeldLease(session._address, token)
+        self._held = HeldLease(session._address, token, session.id, self.owner)
+        self._held.telemetry = session._context.telemetry
         self.lost = self._held.lost
         self._renewer = LeaseRenewer(
             session._context, session._keys, self._held, grant, self._ttl_ms, self._max_hold_ms

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from ..._core.commands import sessions, trees
 from ..._core.commands.leases import Grant, lease_ttl
 from ..._core.commands.messages import MessageLike, encode_batch
+from ..._core.commands.run_log import RunLog
 from ..._core.commands.run_outcomes import StopReason, parked_argument
 from ..._core.commands.run_queues import ClaimReply, Outcome
 from ..._core.protocol.keys import SessionKeys
@@ -63,6 +64,8 @@ class AsyncRun(AsyncSession):
         """True if the attempt before ended with the death of its worker."""
         self.is_resumed = claim.resumed != ""
         """True if the run was parked, and its handler begins again in the same attempt."""
+        self.traceparent = claim.traceparent
+        """The trace context of the spawn, or of the newest message that asked for the turn, as W3C traceparent."""
         self.should_stop = tasks.Event()
         """Set by a worker, within a second, when the run is over or lost, and when the grace of the worker is over.
 
@@ -74,6 +77,7 @@ class AsyncRun(AsyncSession):
         """True if this handle ended the run or gave it back, or a worker found that the run is over."""
         self.can_park = False
         """True if `wait_for` parks the run. A worker sets this for handlers that can begin again."""
+        self._log = RunLog(context.telemetry, claim, keys.id, agent_id, self.held.owner)
         self._is_ended = False
         self._is_waiting = False
         self._nonce = nonce
@@ -83,6 +87,7 @@ class AsyncRun(AsyncSession):
         self._spawns: dict[str, int] = {}
         self._deadline = None if claim.left_ms < 0 else time.monotonic() + claim.left_ms / 1000
         self._task: tasks.Cancellable | None = None
+        self._why_released = "it was released"
         self._timer: tasks.Cancellable | None = None
         grant = Grant(claim.fence, claim.ttl_ms, claim.incarnation, claim.session_ttl_ms, granted_at=time.monotonic())
         self._grant = self.held._hold(grant, nonce)
@@ -146,7 +151,9 @@ class AsyncRun(AsyncSession):
 
         Cost: one round trip, atomic. Two in a cluster, where queues have slots of their own.
         """
-        await self._give_back("released", delay_ms=delay_milliseconds(delay, "delay"))
+        delay_ms = delay_milliseconds(delay, "delay")
+        await self._give_back("released", delay_ms=delay_ms)
+        self._log.given_back(delay_ms, self._why_released)
 
     async def wait_for(
         self,
@@ -236,12 +243,15 @@ class AsyncRun(AsyncSession):
             raise
         lease_context.pop(self._grant)
         self.held._end()
+        if outcome == "finished":
+            self._log.ended(outcome)
         return reply
 
     async def _park(self, parked: RunParked) -> None:
         await self._give_back(
             "parked", delay_ms=parked.timeout_ms, parked=parked_argument(parked.needed, parked.children)
         )
+        self._log.parked(parked)
 
     async def _find_stop_reason(self) -> StopReason | None:
         """Return why the run is over, or None if it is held as before."""
@@ -286,22 +296,25 @@ class AsyncRun(AsyncSession):
             self.is_over = self._is_ended = True
             self._context.run_queues.forget_claim(self._nonce)
             self.held._end()
+            self._log.ended(status, reason)
         return rev
 
     async def __aenter__(self) -> Self:
         lease_context.push(self._grant)
+        self._log.handling.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         lease_context.pop(self._grant)
-        if self.is_over:
-            return
         try:
-            await self.release()
+            if not self.is_over:
+                await self.release()
         except SessionNotFound:
             pass  # deleted since: nothing is left to give back
         except SessionsError:
             if error is None:
                 raise
+        finally:
+            self._log.handling.end()

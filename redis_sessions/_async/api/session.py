@@ -177,10 +177,13 @@ class AsyncSession(
         )  # fmt: skip
         queues = self._context.run_queues
 
-        async def attempt(agent: str, queue: AgentKeys | None) -> tuple[AppendResult, str]:
-            return await self._run(inbox.append_and_request_turn(append, agent, queue))
+        with self._context.telemetry.requesting("send", self.id) as request:
 
-        result, self._incarnation = await queues.send(self._keys, attempt)
+            async def attempt(agent: str, queue: AgentKeys | None) -> tuple[AppendResult, str]:
+                request.name_agent(agent)
+                return await self._run(inbox.append_and_request_turn(append, agent, queue, request.traceparent))
+
+            result, self._incarnation = await queues.send(self._keys, attempt)
         self._seen = max(self._seen, result.last_seq)
         return result
 
@@ -212,15 +215,19 @@ class AsyncSession(
         batch = operation_id_of(batch_id)
         queues = self._context.run_queues
 
+        request = self._context.telemetry.requesting("send", self.id)
+
         async def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
+            request.name_agent(agent)
             call = inbox.send(
                 self._keys, *self._writer(), one, self._count, batch, agent, queue, self._context.bounds,
-                knows_format=self._knows_format,
+                knows_format=self._knows_format, traceparent=request.traceparent,
             )  # fmt: skip
             return await self._run(call)
 
         try:
-            result, self._incarnation, left_ms = await queues.send(self._keys, attempt)
+            with request:
+                result, self._incarnation, left_ms = await queues.send(self._keys, attempt)
         except LimitExceeded as problem:
             await queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise

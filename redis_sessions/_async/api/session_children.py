@@ -20,6 +20,7 @@ from ..._core.protocol.work import Work
 from ..._durations import Duration, milliseconds
 from ...errors import JoinTimeout, ReplyTimeout, SessionsError
 from ...models.messages import Message
+from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
@@ -129,12 +130,14 @@ class AsyncSessionChildren(AsyncSessionBase):
         if "answered_by" in fields:
             await shared.run_queues.register_agent(fields["answered_by"])
         inherits_user = "user_id" not in (description or {})
+        request_span = shared.telemetry.requesting("spawn", self.id, agent_id)
         attempt = partial(
             self._spawn, agent_id, request, settings, fields, claimable=mode == "run", may_exist=batch_id is not None,
-            inherits_user=inherits_user,
+            inherits_user=inherits_user, span=request_span,
         )  # fmt: skip
         try:
-            result = await spawn_with_room(shared, self._keys, self._incarnation, attempt, wait_ms / 1000)
+            with request_span:
+                result = await spawn_with_room(shared, self._keys, self._incarnation, attempt, wait_ms / 1000)
         except BaseException:
             self._take_back_spawn(agent_id, task, label)
             raise
@@ -161,14 +164,16 @@ class AsyncSessionChildren(AsyncSessionBase):
         claimable: bool,
         may_exist: bool,
         inherits_user: bool,
+        span: Request,
     ) -> SpawnResult:
         shared = self._context
         queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
         if request.is_fork and shared.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
         call = spawns.spawn(
-            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user
-        )
+            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user,
+            traceparent=span.traceparent,
+        )  # fmt: skip
         child = session_keys(shared.namespace, request.id)
         listed = {**fields, **request.fields}
         if inherits_user:

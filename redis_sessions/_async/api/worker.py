@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from ..._core.commands.run_outcomes import (
 from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import reason_text
 from ..._durations import Duration, milliseconds, whole
+from ..._log_events import CLAIM_FAILED, INBOXES_UNCHECKED, WORKER_STARTED, WORKER_STOPPING, error_facts
 from ...errors import InvalidInput, SessionsError
 from ...models.run_control import GiveUp, Retry, RunParked
 from ..services.context import CacheContext
@@ -31,7 +31,6 @@ from .claimer import Claimer
 from .run import AsyncRun
 
 Handler = Callable[[AsyncRun], Awaitable[Any]]
-_log = logging.getLogger("redis_sessions.worker")
 _CLAIM_WAIT_MS = 3600_000
 _ALONE_SECONDS = 60.0
 """The longest wait of a run that took its process down for the end of the worker's other runs, and of these for it."""
@@ -75,6 +74,11 @@ class Worker:
         self._passed_on: deque[str] = deque(maxlen=100)
         self._inboxes_checked = time.monotonic()
 
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """The fields of the log events of this worker."""
+        return {"agent_id": " ".join(self._claimer.agents), "worker": self._claimer.owner}
+
     def stop(self) -> None:
         """Claim no more runs. `work` returns when the present runs, or the grace, are over.
 
@@ -92,6 +96,7 @@ class Worker:
         """Handle runs until `stop` is called. With `signals`, SIGTERM and SIGINT call it."""
         with tasks.signals(self.stop) if signals else nullcontext():
             self._registration.start()
+            WORKER_STARTED.log("working for %s", ", ".join(self._claimer.agents), **self._facts)
             try:
                 while not self._is_stopped:
                     await self._next()
@@ -118,7 +123,7 @@ class Worker:
         except InvalidInput:
             raise  # the cache is closed
         except SessionsError as problem:
-            _log.warning("a claim for agent %s failed, going on: %s", self._claimer.agents[0], problem)
+            CLAIM_FAILED.log("a claim failed, going on: %s", problem, **self._facts, **error_facts(problem))
             await primitives.sleep(random.uniform(0.1, 1))
             return
         if run is not None:
@@ -145,9 +150,10 @@ class Worker:
         """Give back a run whose handler was not called, for another worker."""
         run._grant.on_lost = None
         try:
+            run._why_released = "its handler was not called"
             await run.release(delay=0 if self._is_stopped else _PASSED_ON_SECONDS)
         except SessionsError as problem:
-            _log.warning("%s %s is left to other workers: %s", run.work, run.id, problem)
+            run._log.left(problem)
         self._forget(run)
 
     async def _wait_until_alone(self, run: AsyncRun) -> bool:
@@ -179,7 +185,7 @@ class Worker:
             try:
                 await self._queues.recover(INBOX_QUEUE)
             except SessionsError as problem:
-                _log.debug("inboxes were not checked: %s", problem)
+                INBOXES_UNCHECKED.log("inboxes were not checked: %s", problem, **error_facts(problem))
 
     # -- a run -----------------------------------------------------------------------------------------------------
 
@@ -191,8 +197,7 @@ class Worker:
                 except BaseException as problem:
                     await self._left(run, control_of(problem))
         except SessionsError as problem:
-            level = logging.INFO if is_run_over(problem, run.id) else logging.WARNING
-            _log.log(level, "%s %s is left to other workers: %s", run.work, run.id, problem)
+            run._log.left(problem)
         finally:
             run._grant.on_lost = None
             self._forget(run)
@@ -204,10 +209,9 @@ class Worker:
         is_own_stop = isinstance(problem, tasks.Cancelled) and tasks.is_being_cancelled()
         if isinstance(problem, RunParked):
             await run._park(problem)
-            _log.info("%s %s is parked: it %s", run.work, run.id, problem)
         elif isinstance(problem, Retry):
             await run._give_back("released", delay_ms=problem.after_ms)
-            _log.info("%s %s is given back for %.1f s: %s", run.work, run.id, problem.after_ms / 1000, problem)
+            run._log.given_back(problem.after_ms, problem)
         elif isinstance(problem, GiveUp):
             reason = reason_text(str(problem)) or describe_error(problem)
             await self._fail(run, reason, reason, is_final=True)
@@ -228,7 +232,7 @@ class Worker:
             return
         if run.work == "turn":
             if result is not None:
-                _log.warning("the handler of turn %s returned a value, which is not used: call finish()", run.id)
+                run._log.result_unused()
             await run.finish()
         else:
             await run.complete(result)
@@ -237,7 +241,7 @@ class Worker:
         if run.stop_reason not in (None, "shutdown"):
             run.is_over = True  # the log says so already
         elif run.is_over:
-            _log.warning("the handler of %s %s raised after its end: %s", run.work, run.id, describe_error(problem))
+            run._log.late_error(problem)
         elif is_run_over(problem, run.id):
             await self._tell(run)  # a paused session is not over: the run is given back
             run.is_over = run.stop_reason is not None
@@ -251,11 +255,7 @@ class Worker:
             return
         is_last = is_final or run.max_attempts is None or run.attempt >= run.max_attempts
         delay_ms = 0 if is_last else self._policy.pause_ms(run.attempt)
-        _log.log(
-            logging.ERROR if is_last else logging.WARNING, "attempt %d of %s at %s %s failed%s: %s", run.attempt,
-            run.max_attempts, run.work, run.id, "" if is_last else f", again in {delay_ms / 1000:.1f} s", reason,
-            exc_info=trace,
-        )  # fmt: skip
+        run._log.attempt_failed(reason, run.max_attempts, None if is_last else delay_ms, trace)
         await run._give_back("given_up" if is_final else "failed", delay_ms=delay_ms, problem=reason, told=told)
 
     # -- stops -----------------------------------------------------------------------------------------------------
@@ -263,6 +263,7 @@ class Worker:
     def _listen(self, run: AsyncRun) -> None:
         """Listen for the end of the run by another process: the loss of the lease, and the deadline."""
         run.can_park = self._is_resumable
+        run._grant.is_watched = True
         run._grant.on_lost = lambda: tasks.spawn(self._tell, run)
         if run._deadline is not None:
             left = max(run._deadline - time.monotonic(), 0) + _DEADLINE_MARGIN_SECONDS
@@ -281,8 +282,7 @@ class Worker:
         if reason is None or run.stop_reason is not None:
             return
         self._stop_run(run, reason)
-        level = logging.WARNING if reason == "lost" else logging.INFO
-        _log.log(level, "%s %s is over: %s", run.work, run.id, reason.replace("_", " "))
+        run._log.stopped(reason)
 
     def _stop_run(self, run: AsyncRun, reason: StopReason) -> None:
         run.stop_reason = reason
@@ -304,7 +304,7 @@ class Worker:
 
     async def _wind_up(self) -> None:
         """Wait for the present runs. At the end of the grace stop their handlers, and then give the runs back."""
-        _log.info("stopping: no more runs are claimed, %d are waited for", len(self._running))
+        WORKER_STOPPING.log("stopping: %d runs are waited for", len(self._running), **self._facts)
         due = time.monotonic() + self._grace
         while self._running and time.monotonic() < due and not self._is_grace_over:
             await self._done.get(max(due - time.monotonic(), 0))
@@ -316,7 +316,7 @@ class Worker:
         for run in list(self._running):
             if not run.is_over:
                 try:
+                    run._why_released = "the worker stops, and its handler goes on"
                     await run.release()
-                    _log.info("%s %s is given back, its handler goes on", run.work, run.id)
                 except SessionsError as problem:
-                    _log.warning("%s %s is left to other workers: %s", run.work, run.id, problem)
+                    run._log.left(problem)

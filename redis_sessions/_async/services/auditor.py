@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import platform
 from collections.abc import Callable
@@ -11,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..._core.commands.leases import owner_name
+from ..._log_events import AUDIT_FAILED, error_facts
 from ...errors import InvalidInput
 from ...models.audit import AuditAction, AuditRecord
 from ..transport import primitives, tasks
-
-_log = logging.getLogger("redis_sessions.audit")
 
 
 class Auditor:
@@ -51,5 +49,8 @@ class Auditor:
         )  # fmt: skip
         try:
             await tasks.result_of(self._hook(record))
-        except Exception:
-            _log.exception("the audit hook failed for %s of %s", action, session_id or user_id or "sessions")
+        except Exception as problem:
+            AUDIT_FAILED.log(
+                "the audit hook failed for %s of %s", action, session_id or user_id or "sessions", trace=problem,
+                session_id=session_id, **error_facts(problem),
+            )  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..._core.commands.lease_states import OPEN, LeaseEvent, LeaseState, next_state
+from ..._log_events import LEASE_LAPSED, LEASE_LOST
+from ...models.observer import OFF
 from ..transport import tasks
 
 Address: TypeAlias = tuple[int, str]
@@ -17,28 +19,59 @@ Address: TypeAlias = tuple[int, str]
 class HeldLease:
     """One grant of a lease. The handle that acquired the lease, its renewer and the context variable share this object."""
 
-    __slots__ = ("address", "lost", "on_lost", "pid", "state", "token")
+    __slots__ = (
+        "address",
+        "is_watched",
+        "lost",
+        "on_lost",
+        "owner",
+        "pid",
+        "session_id",
+        "state",
+        "telemetry",
+        "token",
+    )
 
-    def __init__(self, address: Address, token: str) -> None:
+    def __init__(self, address: Address, token: str, session_id: str = "", owner: str = "") -> None:
         self.address = address
         self.token = token
         """'<fence> <nonce>', as scripts compare them."""
+        self.session_id, self.owner = session_id, owner
+        """The session and the name of the holder, for the log."""
         self.pid = os.getpid()
         self.state = LeaseState.HELD
         self.lost = tasks.Event()
         """Set while the state is LAPSED or LOST."""
+        self.is_watched = False
+        """True for the lease of a worker's run, whose loss the worker logs."""
+        self.telemetry = OFF
         self.on_lost: Callable[[], object] | None = None
         """Called when the state becomes LOST."""
 
     def apply(self, event: LeaseEvent) -> None:
         """Move to the next state, and set or clear `lost` by it."""
-        self.state = next_state(self.state, event)
+        before, self.state = self.state, next_state(self.state, event)
+        self._log(before, event)
         if self.state in (LeaseState.LAPSED, LeaseState.LOST):
             self.lost.set()
             if self.state is LeaseState.LOST and self.on_lost is not None:
                 self.on_lost()
         elif self.state is LeaseState.HELD:
             self.lost.clear()
+
+    def _log(self, before: LeaseState, event: LeaseEvent) -> None:
+        """Log and count the loss of the lease, once. A worker logs the loss of its runs itself."""
+        facts: dict[str, Any] = {"session_id": self.session_id, "worker": self.owner, "fence": self.fence}
+        if before is LeaseState.HELD and self.state is LeaseState.LAPSED:
+            LEASE_LAPSED.log("the lease on session %s was not renewed in time", self.session_id, **facts)
+            return
+        is_new = before is LeaseState.LAPSED or not self.lost.is_set()
+        if self.state is not LeaseState.LOST or not is_new:
+            return
+        self.telemetry.count_lost_lease()
+        if event is LeaseEvent.REFUSED and not self.is_watched:
+            text = "the lease on session %s is lost: it was taken over, it ran out, or the session ended"
+            LEASE_LOST.log(text, self.session_id, **facts)
 
     @property
     def fence(self) -> int:

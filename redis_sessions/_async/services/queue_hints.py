@@ -6,7 +6,6 @@ end.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,12 +16,12 @@ from ..._core.commands.run_queues import INBOX_QUEUE, Check, QueueSizes, When, a
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
 from ..._core.protocol.work import Work
+from ..._log_events import QUEUE_REPAIRED
 from ...errors import SessionsError
 from ..transport import tasks
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 
-_log = logging.getLogger(__name__)
 _REGISTERED_SECONDS = 3600.0
 """The time for which a process relies on its registration of an agent."""
 UPDATE_PAUSE_SECONDS = 0.02
@@ -118,7 +117,12 @@ class QueueHints:
     async def remove_damaged(self, agent: str, members: Sequence[bytes]) -> None:
         """Take members out of a queue that name no session."""
         for one in members:
-            _log.error("a member of the queue of agent %r names no session, and is removed: %.100r", agent, one)
+            QUEUE_REPAIRED.log(
+                "a member of the queue of agent %s names no session, and is removed: %s",
+                agent,
+                repr(one[:100]),
+                agent_id=agent,
+            )
             await self.update(agent, one, "remove", check="remove")
 
     async def set_bound(self, agent: str, max_running: int | None) -> None:

@@ -13,6 +13,7 @@ from ..._durations import Duration, milliseconds, whole
 from ...bounds import MAX_WIRE_BYTES, StorageBounds
 from ...engines import Engine, with_address_remap
 from ...errors import InvalidInput
+from ...models.observer import OFF, TelemetrySource
 from ...settings import (
     DEFAULT_ENCODED,
     AddressRemap,
@@ -47,6 +48,7 @@ def make_context(
     actor: str | None = None,
     codecs: Sequence[Any] = (),
     encode: Collection[Encodable] = DEFAULT_ENCODED,
+    telemetry: TelemetrySource | None = None,
     **settings: Any,
 ) -> CacheContext:
     """Return the objects of a cache with these options. Nothing is sent. Raises InvalidInput."""
@@ -66,9 +68,16 @@ def make_context(
     limits = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks, storage)
     whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
     chain = checked_chain(namespace, codecs, encode)
-    parts = PerLoop(partial(CacheParts.make, engine, namespace, limits, chain))
+    observer = OFF
+    if telemetry is not None:
+        if not hasattr(telemetry, "observe"):
+            detail = f"must be a redis_sessions.telemetry.Telemetry, got {telemetry!r}"
+            raise InvalidInput(name="telemetry", detail=detail)
+        observer = telemetry.observe(engine)
+    parts = PerLoop(partial(CacheParts.make, engine, namespace, limits, chain, observer))
     renewals = RenewalConnections(parts.current.executor)
     auditor = Auditor(audit, actor, namespace)
     return CacheContext(
-        engine, parts, renewals, namespace, defaults, count, touch_on_read, storage, max_document_bytes, auditor, chain
-    )
+        engine, parts, renewals, namespace, defaults, count, touch_on_read, storage, max_document_bytes, auditor, chain,
+        observer,
+    )  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Collection, Iterable
 
 from ..._core.commands import forgetting, stored_values, workers
 from ..._core.protocol.keys import worker_keys
+from ..._log_events import HEARTBEAT_FAILED, error_facts
 from ...errors import SessionsError
 from ...models.pages import Page
 from ...models.workers import WorkerInfo
@@ -17,7 +17,6 @@ from ..transport.executor import Executor
 from . import unlisted
 from .context import CacheContext
 
-_log = logging.getLogger("redis_sessions.worker")
 _BATCH = 100
 _CHANGE_SECONDS = 0.1
 """A run that is over sooner is not shown, so quick runs cost the registry nothing while they are rare."""
@@ -98,18 +97,21 @@ class WorkerRegistration:
                     workers.heartbeat(self._keys, self._worker, holding, self._started_ms)
                 )
             except SessionsError as problem:
-                _log.debug("a heartbeat of worker %s failed: %s", self.id, problem)
+                self._log_failure("a heartbeat of worker %s failed: %s", problem)
                 return
             self._shown = holding
             if self._started_ms is None:
                 self._started_ms = now_ms
+
+    def _log_failure(self, text: str, problem: SessionsError) -> None:
+        HEARTBEAT_FAILED.log(text, self.id, problem, worker=self._worker.owner, **error_facts(problem))
 
     async def _leave(self, is_gone: tasks.Event) -> None:
         try:
             async with self._sending:
                 await self._executor.run(workers.leave(self._keys, self.id))
         except SessionsError as problem:
-            _log.debug("worker %s could not leave the registry: %s", self.id, problem)
+            self._log_failure("worker %s could not leave the registry: %s", problem)
         finally:
             is_gone.set()
 

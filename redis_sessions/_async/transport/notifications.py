@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from ..._core.protocol.keys import wake_channel
 from ..._core.protocol.notifications import ASK, Notification, parse_notification
 from ..._core.protocol.transport_errors import ConnectFailed, ConnectImpossible, ConnectionRejected, TransportError
 from ..._fork import run_in_child
+from ..._log_events import SUBSCRIBE_REFUSED, error_facts
 from ...errors import AccessDenied, InvalidInput, StoreError, StoreUnavailable
 from . import connections, primitives, tasks
 from .router import Router
@@ -23,7 +23,6 @@ RETRY_SUBSCRIBE_SECONDS = 0.25
 
 _POLL_SECONDS = 10.0
 """The time for which waiters poll before SUBSCRIBE is tried again on a server that refused it."""
-_log = logging.getLogger("redis_sessions")
 
 
 class Listener(Protocol):
@@ -111,7 +110,8 @@ class NotificationHub:
         except ResponseError as problem:
             if not self._is_polling:
                 self._is_polling = True
-                _log.warning("%s refuses SUBSCRIBE, so waiting polls: %s", where, problem)
+                text = "%s refuses SUBSCRIBE, so waiting polls: %s"
+                SUBSCRIBE_REFUSED.log(text, where, problem, server=where, **error_facts(problem))
                 tasks.spawn(self._poll)
         except TransportError:
             return False

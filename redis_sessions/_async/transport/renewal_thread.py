@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import logging
 import math
 import os
 import threading
@@ -19,12 +18,12 @@ from typing import Any, TypeVar
 
 from ..._core.protocol.call import Call
 from ..._fork import run_in_child
+from ..._log_events import LOOP_BLOCKED, RENEWALS_DELAYED, error_facts
 from ...errors import InvalidInput
 from . import tasks
 from .executor import Executor
 
 T = TypeVar("T")
-_log = logging.getLogger("redis_sessions")
 _MAX_CANCELLED = 1024
 """Cancelled timers that may wait for their time before they are removed."""
 
@@ -81,7 +80,7 @@ class _RenewalThread:
             thread.start()
         except RuntimeError as problem:
             loop.close()
-            _log.warning("leases are not renewed until a thread can start: %s", problem)
+            RENEWALS_DELAYED.log("leases are not renewed until a thread can start: %s", problem, **error_facts(problem))
             return None
         self._loop = loop
         return loop
@@ -162,11 +161,13 @@ class RenewalConnections:
         self._asked_at = None
         if blocked > ttl / 2 and not self._has_warned:
             self._has_warned = True
-            _log.warning(
+            LOOP_BLOCKED.log(
                 "the event loop was blocked for at least %.1f s; leases of %.1f s are renewed by a thread, but nothing else"
                 " ran: call blocking functions with asyncio.to_thread",
                 blocked,
                 ttl,
+                blocked_s=blocked,
+                ttl_s=ttl,
             )
 
     async def close(self) -> None:

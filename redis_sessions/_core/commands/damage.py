@@ -21,7 +21,7 @@ _WAITERS = ("lease_waiters", "join_waiters", "subscribers")
 _STANDS_ALONE = {
     "type", "tags", "name", "task", "model", "formation", "spawned_by", "result", "report", "reason", "format", "system",
     "system_tokens", "attempt_log", "status_log", "label", "fairness_key", "priority", "channel", "limits", "budget",
-    "tree_limits", "spent", "usage", "resumed", "retried", "user", "agent", "parent", "kind", "cleanup", "has_metadata",
+    "tree_limits", "spent", "usage", "resumed", "trace", "retried", "user", "agent", "parent", "kind", "cleanup", "has_metadata",
     "cancelled_why", "requested_why", *_WAITERS,
 }  # fmt: skip
 """Fields without which the session goes on."""

@@ -17,6 +17,7 @@ from ..protocol.encoding import field_kind
 from ..protocol.ids import check_id
 from ..protocol.record_schema import SCHEMA
 from ..protocol.result_records import MARK as RECORD_MARK
+from ..protocol.trace_context import TRACEPARENT
 from .import_values import is_json, is_json_object, is_template, is_text
 from .session_fields import MAX_PRIORITY, check_agent
 
@@ -227,6 +228,7 @@ _FORMS: dict[str, Form] = {
     "run": _record("run"),
     "attempt_log": _matching(rb"(?:%b){0,11}" % _ATTEMPT, "'<start> <end> <failed or died> <worker> <error>' lines"),
     "parked": _matching(rb"%b %b(?: %b:%b)*" % (COUNT, COUNT, COUNT, INCARNATION), "'<end> <children> …'"),
+    "trace": _matching(rb"%b %b" % (TRACEPARENT, COUNT), "'<traceparent> <ms>'"),
     "resumed": _matching(rb"done|timeout(?: %b:%b)* ?" % (COUNT, INCARNATION), "done or timeout"),
     "priority": Form(f"a number from -{MAX_PRIORITY} to {MAX_PRIORITY}", _priority),
     "waiting": _COUNT,

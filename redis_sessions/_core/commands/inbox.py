@@ -43,11 +43,13 @@ def send(
     bounds: StorageBounds,
     *,
     knows_format: bool,
+    traceparent: str = "",
 ) -> Call[Sent]:
     """Send one message to the transcript or the inbox.
 
     Args:
         queue: the queue of `agent`, or None where queues have slots of their own.
+        traceparent: the trace context of the sender, which the turn gets that the message opens.
     """
     if isinstance(message, Message) and message.pinned:
         raise InvalidInput(name="message", detail="a sent message cannot be pinned: pin it when the transcript has it")
@@ -71,15 +73,15 @@ def send(
         "seen": 0,
         "format": "" if knows_format else format,
     }
-    return _send(keys, read, [entry], arguments, agent, queue, bounds.inbox_bytes, is_append=False)
+    return _send(keys, read, [entry], arguments, agent, queue, bounds.inbox_bytes, traceparent, is_append=False)
 
 
 def append_and_request_turn(
-    append: Call[tuple[AppendResult, str]], agent: str, queue: AgentKeys | None
+    append: Call[tuple[AppendResult, str]], agent: str, queue: AgentKeys | None, traceparent: str = ""
 ) -> Call[tuple[AppendResult, str]]:
     """Return the call that does what an append does, and opens a turn for its messages."""
     assert isinstance(append.keys, SessionKeys)
-    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, is_append=True)
+    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, traceparent, is_append=True)
 
 
 def _send(
@@ -90,6 +92,7 @@ def _send(
     agent: str,
     queue: AgentKeys | None,
     max_bytes: int,
+    traceparent: str,
     *,
     is_append: bool,
 ) -> Call[T]:
@@ -98,7 +101,7 @@ def _send(
     return invoke(
         script("inbox/send"), keys, read, other_keys=queue_keys(queue, keys), rest=entries,
         operation=str(given["operation_id"]), id=keys.id, agent=agent, is_queued=int(queue is not None),
-        is_append=int(is_append), max_bytes=max_bytes, **given,
+        is_append=int(is_append), max_bytes=max_bytes, trace=traceparent, **given,
     )  # fmt: skip
 
 

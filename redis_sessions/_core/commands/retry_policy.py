@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from typing import TypeAlias
 
 from ..._durations import Duration, milliseconds
+from ..._log_events import POLICY_FAILED, error_facts
 from ...errors import InvalidInput
 
 Backoff: TypeAlias = Duration | Callable[[int], Duration]
@@ -15,7 +15,6 @@ Backoff: TypeAlias = Duration | Callable[[int], Duration]
 RetryOn: TypeAlias = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 MAX_BACKOFF_MS = 60_000
 _DEFAULT_BACKOFF = 0.5
-_log = logging.getLogger("redis_sessions.worker")
 
 
 class RetryPolicy:
@@ -30,16 +29,18 @@ class RetryPolicy:
         """Return whether an error is worth another attempt."""
         try:
             return is_retried(self._retry_on, problem)
-        except Exception:
-            _log.exception("retry_on raised, so there is another attempt")
+        except Exception as raised:
+            text = "retry_on raised, so there is another attempt"
+            POLICY_FAILED.log(text, trace=raised, **error_facts(raised))
             return True
 
     def pause_ms(self, attempt: int) -> int:
         """Return the pause after an attempt that failed."""
         try:
             return backoff_ms(self._backoff, attempt)
-        except Exception:
-            _log.exception("backoff raised, so the pause is the default one")
+        except Exception as raised:
+            text = "backoff raised, so the pause is the default one"
+            POLICY_FAILED.log(text, trace=raised, **error_facts(raised))
             return backoff_ms(_DEFAULT_BACKOFF, attempt)
 
 

@@ -13,6 +13,7 @@ from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
 from ..protocol.records import Waiter
 from ..protocol.scripts import script
+from ..protocol.trace_context import is_traceparent
 from ..protocol.work import is_work
 
 MAX_CHECKS = 20
@@ -134,6 +135,10 @@ class ClaimReply(NamedTuple):
     """True if the worker of the last attempt died."""
     retries: int = 0
     session_ttl_ms: int = 0
+    traceparent: str | None = None
+    """The trace context of the request, as W3C traceparent."""
+    waited_ms: int = -1
+    """Time since the work was requested and could be claimed. -1 if that is not known, as for a later attempt."""
 
 
 def _read_claim(keys: SessionKeys, reply: Any) -> ClaimReply:
@@ -151,7 +156,8 @@ def _read_claim(keys: SessionKeys, reply: Any) -> ClaimReply:
         return ClaimReply(
             **common, wakes_parent=wakes_parent == 1, has_inbox=has_inbox == 1, is_scheduled=is_scheduled == 1
         )
-    fence, ttl_ms, attempt, max_attempts, task, first_seq, left_ms, resumed, has_died, retries, session_ttl_ms = rest
+    fence, ttl_ms, attempt, max_attempts, task, first_seq, left_ms, resumed, has_died, retries, *more = rest
+    session_ttl_ms, traceparent, waited_ms = more
     return ClaimReply(
         **common,
         fence=int(fence),
@@ -165,6 +171,8 @@ def _read_claim(keys: SessionKeys, reply: Any) -> ClaimReply:
         has_died=has_died == 1,
         retries=int(retries),
         session_ttl_ms=int(session_ttl_ms),
+        traceparent=traceparent.decode() if is_traceparent(traceparent) else None,
+        waited_ms=int(waited_ms),
     )
 
 

@@ -20,6 +20,7 @@ from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..protocol.scripts import script
+from ..protocol.trace_context import creation_trace
 from ..protocol.work import queue_prefix
 from .forks import Report, reports
 from .recorded_results import words_of
@@ -170,6 +171,7 @@ def spawn(
     queue: AgentKeys | None,
     *,
     inherits_user: bool,
+    traceparent: str = "",
 ) -> Call[SpawnResult]:
     """Spawn a child. `queue` are the keys of the agent's queue, or None where the queue has a slot of its own."""
     child, run_id = session_keys(namespace, request.id), new_incarnation()
@@ -178,6 +180,8 @@ def spawn(
         raise InvalidInput(name="answered_by", detail="needs mode='session': a run ends with its result")
     all_fields = settings.fields() | dict(fields) | request.fields
     all_fields.pop("tree_limits", None)  # the root's hold
+    if traceparent and request.max_attempts != "-":
+        all_fields["trace"] = creation_trace(traceparent)
     all_fields = encoded_fields(child, all_fields)
     all_fields["value_bytes"] = value_bytes(all_fields)
     if request.is_fork and child.chain is not None:

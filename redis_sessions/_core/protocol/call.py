@@ -18,7 +18,7 @@ class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
     __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
-                 "operation", "plans", "read", "rest", "rest_keys", "script", "stores", "writes")  # fmt: skip
+                 "operation", "plans", "read", "rest", "rest_keys", "retries", "script", "stores", "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -55,6 +55,8 @@ class Call(Generic[T]):
         """Of a hint: the ID of the session that the hint is about."""
         self.plans = 0
         """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
+        self.retries = 0
+        """The number of attempts after the first one."""
         self.fixed_keys: Sequence[str] = ()
         self.rest_keys: Sequence[str] | None = None
         self.arguments: dict[str, Argument] = {}
@@ -91,7 +93,8 @@ class Call(Generic[T]):
         self.rest = [*self.rest, *creation, len(creation)]
 
     def mark_retry(self, elapsed_ms: int) -> None:
-        """Tell the script how long ago the call was first tried, if the script has a use for that."""
+        """Count an attempt, and tell the script how long ago the call was first tried, if the script has a use for that."""
+        self.retries += 1
         if "elapsed_ms" in self.arguments:
             self.arguments["elapsed_ms"] = elapsed_ms
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -15,6 +14,7 @@ from ..._core.commands.session_fields import check_agent
 from ..._core.protocol.ids import is_incarnation, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
 from ..._durations import Duration, milliseconds, whole
+from ..._log_events import OPTIONS_DIFFER
 from ..._pickling import PicklableByUrl
 from ...engines import Engine, for_kind, from_client, from_url
 from ...errors import InvalidInput, SessionExists, SessionNotFound
@@ -32,8 +32,6 @@ from .ensured_session import EnsuredSession
 from .run import Run
 from .session import Session
 from .worker import Handler, Worker
-
-_log = logging.getLogger("redis_sessions")
 
 
 class SessionCache(PicklableByUrl, CacheQueries):
@@ -90,6 +88,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
             encode: what goes through the codecs: messages, state, results, metadata, documents, deltas, checkpoints. Default:
                 messages. Encoded values are decoded in any case.
+            telemetry: OpenTelemetry traces and metrics of this cache, a `redis_sessions.telemetry.Telemetry`. Default: none.
             **options: the defaults for new sessions. See SessionSettings.
 
         Raises:
@@ -445,7 +444,9 @@ class SessionCache(PicklableByUrl, CacheQueries):
                 self._context.indexer.repair_later([keys.id])
         unapplied = {} if found.options is None else found.options.differences(keys.id, given)
         if unapplied:
-            _log.warning("session %s exists with other options than asked for: %s", keys.id, unapplied)
+            OPTIONS_DIFFER.log(
+                "session %s exists with other options than asked for: %s", keys.id, unapplied, session_id=keys.id
+            )
         return self._handle(keys.id, found.incarnation, unapplied)
 
     def _register_agent(self, fields: Mapping[str, Any]) -> None:

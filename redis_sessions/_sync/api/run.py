@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from ..._core.commands import sessions, trees
 from ..._core.commands.leases import Grant, lease_ttl
 from ..._core.commands.messages import MessageLike, encode_batch
+from ..._core.commands.run_log import RunLog
 from ..._core.commands.run_outcomes import StopReason, parked_argument
 from ..._core.commands.run_queues import ClaimReply, Outcome
 from ..._core.protocol.keys import SessionKeys
@@ -64,6 +65,8 @@ class Run(Session):
         """True if the attempt before ended with the death of its worker."""
         self.is_resumed = claim.resumed != ""
         """True if the run was parked, and its handler begins again in the same attempt."""
+        self.traceparent = claim.traceparent
+        """The trace context of the spawn, or of the newest message that asked for the turn, as W3C traceparent."""
         self.should_stop = tasks.Event()
         """Set by a worker, within a second, when the run is over or lost, and when the grace of the worker is over.
 
@@ -75,6 +78,7 @@ class Run(Session):
         """True if this handle ended the run or gave it back, or a worker found that the run is over."""
         self.can_park = False
         """True if `wait_for` parks the run. A worker sets this for handlers that can begin again."""
+        self._log = RunLog(context.telemetry, claim, keys.id, agent_id, self.held.owner)
         self._is_ended = False
         self._is_waiting = False
         self._nonce = nonce
@@ -84,6 +88,7 @@ class Run(Session):
         self._spawns: dict[str, int] = {}
         self._deadline = None if claim.left_ms < 0 else time.monotonic() + claim.left_ms / 1000
         self._task: tasks.Cancellable | None = None
+        self._why_released = "it was released"
         self._timer: tasks.Cancellable | None = None
         grant = Grant(claim.fence, claim.ttl_ms, claim.incarnation, claim.session_ttl_ms, granted_at=time.monotonic())
         self._grant = self.held._hold(grant, nonce)
@@ -147,7 +152,9 @@ class Run(Session):
 
         Cost: one round trip, atomic. Two in a cluster, where queues have slots of their own.
         """
-        self._give_back("released", delay_ms=delay_milliseconds(delay, "delay"))
+        delay_ms = delay_milliseconds(delay, "delay")
+        self._give_back("released", delay_ms=delay_ms)
+        self._log.given_back(delay_ms, self._why_released)
 
     def wait_for(
         self,
@@ -237,10 +244,13 @@ class Run(Session):
             raise
         lease_context.pop(self._grant)
         self.held._end()
+        if outcome == "finished":
+            self._log.ended(outcome)
         return reply
 
     def _park(self, parked: RunParked) -> None:
         self._give_back("parked", delay_ms=parked.timeout_ms, parked=parked_argument(parked.needed, parked.children))
+        self._log.parked(parked)
 
     def _find_stop_reason(self) -> StopReason | None:
         """Return why the run is over, or None if it is held as before."""
@@ -285,22 +295,25 @@ class Run(Session):
             self.is_over = self._is_ended = True
             self._context.run_queues.forget_claim(self._nonce)
             self.held._end()
+            self._log.ended(status, reason)
         return rev
 
     def __enter__(self) -> Self:
         lease_context.push(self._grant)
+        self._log.handling.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         lease_context.pop(self._grant)
-        if self.is_over:
-            return
         try:
-            self.release()
+            if not self.is_over:
+                self.release()
         except SessionNotFound:
             pass  # deleted since: nothing is left to give back
         except SessionsError:
             if error is None:
                 raise
+        finally:
+            self._log.handling.end()

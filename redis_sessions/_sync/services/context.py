@@ -11,9 +11,11 @@ from ..._core.protocol.chain import Chain
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...bounds import StorageBounds
 from ...engines import Engine
+from ...models.observer import Observer
 from ...settings import SessionSettings, TokenCounter
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
+from ..transport.observed_executor import ObservedExecutor
 from ..transport.per_loop import PerLoop
 from ..transport.renewal_thread import RenewalConnections
 from ..transport.router import Router
@@ -49,11 +51,14 @@ class CacheParts(NamedTuple):
     scopes: SharedScopes
 
     @classmethod
-    def make(cls, engine: Engine, namespace: str, bounds: Bounds, chain: Chain | None) -> CacheParts:
+    def make(
+        cls, engine: Engine, namespace: str, bounds: Bounds, chain: Chain | None, telemetry: Observer
+    ) -> CacheParts:
         """Make the parts for one event loop. Nothing is sent yet. Raises InvalidInput for an option that is not valid."""
         router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
         wait_ms = round(bounds.timeout * 500)
-        executor = Executor(router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        given = (router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
+        executor = ObservedExecutor(*given, telemetry) if telemetry.is_on else Executor(*given)
         executor.bounds = bounds.storage
         executor.chain = chain
         hub = NotificationHub(router, namespace)
@@ -86,6 +91,7 @@ class CacheContext:
         max_document_bytes: int,
         auditor: Auditor,
         chain: Chain | None,
+        telemetry: Observer,
     ) -> None:
         self.engine = engine
         self.parts = parts
@@ -99,6 +105,8 @@ class CacheContext:
         self.max_document_bytes = max_document_bytes
         self.auditor = auditor
         """Tells the hook of the cache which orders succeeded."""
+        self.telemetry = telemetry
+        """Hears of requests and of claimed work."""
         self.chain = chain
         """The codecs for payloads."""
         self.threads = ThreadIndex(namespace)

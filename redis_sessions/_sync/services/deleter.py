@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import logging
-
 from ..._core.commands import loops, sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
+from ..._log_events import DAMAGED_DELETED, error_facts
 from ...errors import InvalidTransition, SessionDamaged, SessionReplaced
 from ..transport import tasks
 from .context import CacheContext
 from .typed_calls import run_typed
 
-_log = logging.getLogger("redis_sessions")
 _BATCH = 400
 _MAX_ROUNDS = 8
 """A session is ended, then those below it are deleted, then itself. More rounds mean that a record is damaged."""
@@ -35,7 +33,10 @@ def delete_session(
     except SessionDamaged as problem:
         if expected_rev is not None:
             raise
-        _log.warning("session %r is deleted although it, or a session of its tree, is damaged: %s", keys.id, problem)
+        DAMAGED_DELETED.log(
+            "session %s is deleted although it, or a session of its tree, is damaged: %s", keys.id, problem,
+            session_id=keys.id, **error_facts(problem),
+        )  # fmt: skip
         return _delete_damaged(context, keys, incarnation)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -17,6 +16,7 @@ from ..._core.commands.leases import Grant
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys, index_keys
 from ..._core.protocol.notifications import Notification
+from ..._log_events import LEASE_HELD_TOO_LONG
 from ...errors import InvalidInput, LeaseLost, SessionNotActive, SessionNotFound, SessionsError
 from ..transport import renewal_thread, tasks
 from ..transport.notifications import NotificationHub
@@ -24,7 +24,6 @@ from ..transport.renewal_thread import Home
 from .context import CacheContext
 from .lease_context import HeldLease
 
-_log = logging.getLogger("redis_sessions")
 _INDEX_AFTER_SECONDS = 0.1
 """A lease that is held for less is not written to the index of leases, so short turns cost the index nothing."""
 _MIN_PAUSE_SECONDS = 0.03
@@ -166,7 +165,10 @@ class LeaseRenewer:
         if self._lease.state in RENEWABLE and not self._is_stopped:
             self._is_stopped = True
             seconds = (self._max_hold_ms or 0) / 1000
-            _log.warning("the lease on session %s ends, because it was held for max_hold, %g s", self._keys.id, seconds)
+            LEASE_HELD_TOO_LONG.log(
+                "the lease on session %s ends, because it was held for max_hold, %g s", self._keys.id, seconds,
+                session_id=self._keys.id, worker=self._lease.owner, fence=self._lease.fence, held_s=seconds,
+            )  # fmt: skip
             tell(LeaseEvent.MAX_HOLD_ELAPSED)
 
     def _update_index(self) -> None:

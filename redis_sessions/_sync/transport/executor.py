@@ -92,8 +92,7 @@ class Executor:
         `began`: the time by `time.monotonic` from which `retry_for` counts. Default: now.
         """
         now = time.monotonic()
-        if began is None:
-            began = now
+        began = now if began is None else began
         observer = self.observer if call.index_effect != "none" else None
         if observer is not None:
             observer.before_write(call, now)
@@ -206,8 +205,7 @@ class Executor:
 
         `due`: as for `try_many`. Each script that a server does not know, or whose slot moved, is sent once more.
         """
-        if due is None:
-            due = time.monotonic() + self._router.timeout
+        due = time.monotonic() + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
             if not self._schema.is_passed:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from ..._core.protocol.keys import wake_channel
 from ..._core.protocol.notifications import ASK, Notification, parse_notification
 from ..._core.protocol.transport_errors import ConnectFailed, ConnectImpossible, ConnectionRejected, TransportError
 from ..._fork import run_in_child
+from ..._log_events import SUBSCRIBE_REFUSED, error_facts
 from ...errors import AccessDenied, InvalidInput, StoreError, StoreUnavailable
 from . import connections, primitives, tasks
 from .router import Router
@@ -24,7 +24,6 @@ RETRY_SUBSCRIBE_SECONDS = 0.25
 
 _POLL_SECONDS = 10.0
 """The time for which waiters poll before SUBSCRIBE is tried again on a server that refused it."""
-_log = logging.getLogger("redis_sessions")
 
 
 class Listener(Protocol):
@@ -112,7 +111,8 @@ class NotificationHub:
         except ResponseError as problem:
             if not self._is_polling:
                 self._is_polling = True
-                _log.warning("%s refuses SUBSCRIBE, so waiting polls: %s", where, problem)
+                text = "%s refuses SUBSCRIBE, so waiting polls: %s"
+                SUBSCRIBE_REFUSED.log(text, where, problem, server=where, **error_facts(problem))
                 tasks.spawn(self._poll)
         except TransportError:
             return False

@@ -1,0 +1,93 @@
+# Generated from _async/transport/observed_executor.py by tools/mirror.py; edit that file.
+"""An executor that tells telemetry of its calls. A cache without telemetry has the plain one, so it pays nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from ..._core.commands.stored_messages import count_stored
+from ..._core.protocol.call import Call
+from ..._core.protocol.keys import SessionKeys
+from ...errors import SessionsError
+from ...models.observer import Observer
+from .executor import Executor
+from .router import Router
+
+T = TypeVar("T")
+
+
+class ObservedExecutor(Executor):
+    """Runs calls like Executor, and tells an observer of each call, its duration, and its retries."""
+
+    def __init__(
+        self, router: Router, where: str, namespace: str, retry_for: float, acks: int, wait_ms: int, telemetry: Observer
+    ) -> None:
+        super().__init__(router, where, namespace, retry_for, acks, wait_ms)
+        self._telemetry = telemetry
+
+    def twin(self) -> Executor:
+        """Return an executor with the same settings and connections of its own, which does not observe writes."""
+        router, retry_for = self._router.twin(), self.retry_for
+        return ObservedExecutor(
+            router, self.where, self._namespace, retry_for, self.acks, self._wait_ms, self._telemetry
+        )
+
+    def run(self, call: Call[T], began: float | None = None) -> T:
+        """Return the result of a call. See Executor."""
+        telemetry, script = self._telemetry, call.script
+        operation, procedure = (str(call.command[0]), "") if script is None else ("EVALSHA", script.name)
+        token = telemetry.begin_call(operation, procedure, _session_of(call))
+        try:
+            result = super().run(call, began)
+        except BaseException as problem:
+            telemetry.end_call(token, problem)
+            raise
+        finally:
+            if call.retries:
+                telemetry.count_retries(call.retries)
+        telemetry.end_call(token)
+        if number := count_stored(call, result):
+            telemetry.count_messages(number)
+        return result
+
+    def try_many(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:
+        """Return the results of calls, with errors as values. See Executor."""
+        if not calls:
+            return []
+        token = self._telemetry.begin_call(*_batch(calls))
+        try:
+            results = super().try_many(calls, due)
+        except BaseException as problem:
+            self._telemetry.end_call(token, problem)
+            raise
+        self._telemetry.end_call(token, next((one for one in results if isinstance(one, SessionsError)), None))
+        return results
+
+    def send_once(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:
+        """Return the results of calls for which nothing waits, with errors as values. See Executor."""
+        if not calls:
+            return []
+        token = self._telemetry.begin_call(*_batch(calls))
+        try:
+            results = super().send_once(calls, due)
+        except BaseException as problem:
+            self._telemetry.end_call(token, problem)
+            raise
+        self._telemetry.end_call(token, next((one for one in results if isinstance(one, SessionsError)), None))
+        return results
+
+
+def _session_of(call: Call[Any]) -> str:
+    """Return the ID of the session that a call is about. The names of other keys can hold those of users."""
+    return call.keys.id if isinstance(call.keys, SessionKeys) else ""
+
+
+def _batch(calls: Sequence[Call[Any]]) -> tuple[str, str, str, int]:
+    """Return how telemetry names a pipeline of calls: its operation, script, session and size."""
+    names = {"EVALSHA" if call.script is not None else str(call.command[0]) for call in calls}
+    scripts = {"" if call.script is None else call.script.name for call in calls}
+    operation = names.pop() if len(names) == 1 else ""
+    prefix = "PIPELINE " if len(calls) > 1 and operation else ""
+    session_id = _session_of(calls[0]) if len(calls) == 1 else ""
+    return f"{prefix}{operation}" or "PIPELINE", scripts.pop() if len(scripts) == 1 else "", session_id, len(calls)

@@ -1,0 +1,111 @@
+"""`metrics`: print the metrics of a fleet, or serve them to Prometheus."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from typing import Annotated, Any
+
+import typer
+
+from .._sync.api.cache import SessionCache
+from ..errors import InvalidInput
+from ..prometheus import FleetCollector, fleet_families, require_prometheus
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, parse_duration, print_notice, shared_url
+from .codec_options import codec_options
+
+_SERVER_SECONDS = 3.0
+"""The longest wait for a server, so that `up` is 0 before a scrape is over."""
+
+
+@app.command()
+def metrics(
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            help="Serve the page /metrics at this HOST:PORT until a signal, such as 127.0.0.1:9464. No secret is on the page.",
+            show_default="print once",
+        ),
+    ] = None,
+    interval: Annotated[
+        str, typer.Option("--interval", help="Least time between two reads of the fleet, 100ms to 1h. For --listen.")
+    ] = "5s",
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Print the metrics of the fleet in the format of Prometheus, or serve them.
+
+    The counters begin with the start of the command, so they are 0 where it prints once.
+    """
+    pause = parse_duration(interval, "--interval", minimum="100ms", maximum="1h")
+    address = None if listen is None else parse_address(listen, "--listen")
+    try:
+        require_prometheus()
+    except ModuleNotFoundError as problem:
+        raise InvalidInput(name="metrics", detail=str(problem)) from None
+    given: dict[str, Any] = codec_options()
+    if address is not None:
+        given |= {"timeout": _SERVER_SECONDS, "retry_for": _SERVER_SECONDS}
+    with SessionCache.from_url(shared_url(url), namespace=namespace, **given) as cache:
+        if address is None:
+            _print_once(cache)
+        else:
+            _serve(FleetCollector(cache.monitor(), pause), *address, pause)
+
+
+def _print_once(cache: SessionCache) -> None:
+    from prometheus_client import generate_latest
+
+    fleet = cache.monitor().read_all()
+    sys.stdout.write(generate_latest(_Families(list(fleet_families(fleet, 0.0)))).decode())
+
+
+class _Families:
+    """A registry of families that were collected."""
+
+    def __init__(self, families: list[Any]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Any]:
+        """Return the families."""
+        return self._families
+
+
+def _serve(collector: FleetCollector, host: str, port: int, pause: float) -> None:
+    """Serve the page, and read the fleet, until a signal."""
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    registry = CollectorRegistry()
+    registry.register(collector)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except (OSError, OverflowError) as problem:
+        reason = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
+        advice = ": stop what uses the port, or give another one"
+        in_use = isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE
+        detail = f"cannot listen on {host}:{port} ({reason}){advice if in_use else ''}"
+        raise InvalidInput(name="--listen", detail=detail) from None
+    shown = f"[{host}]" if ":" in host else host
+    print_notice(f"serving http://{shown}:{server.server_port}/metrics")
+    while not stop.is_set():  # also without a scrape, so that no run that ends is missed
+        collector.refresh()
+        stop.wait(pause)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def parse_address(text: str, name: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT, or of a port of this machine. Raises InvalidInput that names the option."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise InvalidInput(name=name, detail=f"must be HOST:PORT, such as 127.0.0.1:9464, got {text!r}")
+    return host, int(port)

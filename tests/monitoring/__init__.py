@@ -1,0 +1,1 @@
+"""Logs, traces, metrics, and the files of a deployment."""
