@@ -17,7 +17,6 @@ from . import (
     scripts,
     send,
     show,
-    top,
     transfer,
     tree,
     watch,
@@ -25,6 +24,7 @@ from . import (
     workers,
 )
 from .app import app, errors
+from .top import command as top
 
 __all__ = [
     "app",

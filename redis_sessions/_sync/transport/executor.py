@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -67,6 +67,8 @@ class Executor:
         self.bounds = DEFAULT_BOUNDS
         """The bounds of what is stored, for calls that the background makes."""
         self.chain: Chain | None = None
+        self.on_failure: Callable[[Exception], None] | None = None
+        """Called with each failure after which a call is tried again, for programs that say why they wait."""
 
     def twin(self) -> Executor:
         """Return an executor with the same settings and connections of its own, which does not observe writes."""
@@ -239,6 +241,7 @@ class Executor:
         try:
             if left <= 0 or (may_have_run and not call.idempotent):
                 raise first
+            self._report(first)
             for attempt in Retrying(
                 retry=retry_if_exception_type(_RETRYABLE),
                 stop=stop_after_delay(left),
@@ -255,6 +258,7 @@ class Executor:
                     except TimeOver:
                         raise last from None
                     except _RETRYABLE as problem:
+                        self._report(problem)
                         last = problem
                         may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise
@@ -265,6 +269,10 @@ class Executor:
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
+
+    def _report(self, problem: Exception) -> None:
+        if self.on_failure is not None:
+            self.on_failure(problem)
 
     def _attempt(self, call: Call[T]) -> T:
         while True:
