@@ -12,7 +12,7 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from ..._sync.api.cache import SessionCache
+from ..._sync.api.fleet_monitor import FleetMonitor
 from ...models.audit import AuditRecord
 from ..app import (
     DEFAULT_NAMESPACE,
@@ -51,6 +51,13 @@ def top(
         bool,
         typer.Option("--once", help="Print one screen and end, as without a terminal. Default: go on until q."),
     ] = False,
+    stuck_after: Annotated[
+        str,
+        typer.Option(
+            "--stuck-after",
+            help="Duration after which a holder that writes nothing, or work that waits, counts as a problem, such as 30s or 5m.",
+        ),
+    ] = "60s",
     allow_actions: Annotated[
         bool,
         typer.Option(
@@ -65,6 +72,7 @@ def top(
 ) -> None:
     """Show what is wrong in a fleet, its agents, sessions and workers, on the whole screen. Press ? for the keys, q to end."""
     pause = parse_duration(every, "--every", minimum="100ms", maximum="1h")
+    stuck = parse_duration(stuck_after, "--stuck-after")
     orders: list[AuditRecord] = []
     is_live = out.is_terminal and not (once or as_json or wide)
     with open_cache(
@@ -72,7 +80,7 @@ def top(
     ) as cache:
         title = f"{cache.where} · namespace {cache.namespace}"
         if not is_live:
-            _print(cache, title, wide=wide, as_json=as_json)
+            _print(cache.monitor(stuck_after=stuck), title, wide=wide, as_json=as_json)
             return
         cache._executor.on_failure = None  # the screen says it
         signal.signal(signal.SIGTERM, _exit)  # so that the terminal is restored
@@ -80,14 +88,15 @@ def top(
             signal.signal(signal.SIGHUP, _exit)
         try:
             with suppress(KeyboardInterrupt), key_reader() as read_keys:
-                _run(cache, title, pause, read_keys, State(allows_actions=allow_actions))
+                reader = Reader(cache, cache.monitor(stuck_after=stuck), pause)
+                _run(reader, title, read_keys, State(allows_actions=allow_actions))
         finally:
             for order in orders:
                 log_audit(order)
 
 
-def _print(cache: SessionCache, title: str, *, wide: bool, as_json: bool) -> None:
-    fleet = cache.monitor().read_all()
+def _print(monitor: FleetMonitor, title: str, *, wide: bool, as_json: bool) -> None:
+    fleet = monitor.read_all()
     if as_json:
         print(fleet.model_dump_json())
         return
@@ -96,9 +105,8 @@ def _print(cache: SessionCache, title: str, *, wide: bool, as_json: bool) -> Non
         wide_console(wide).print(line)
 
 
-def _run(cache: SessionCache, title: str, pause: float, read_keys: KeyReader, state: State) -> None:
+def _run(reader: Reader, title: str, read_keys: KeyReader, state: State) -> None:
     """Draw the screen until the user ends it."""
-    reader = Reader(cache, cache.monitor(), pause)
     shown, drawn_at = None, 0.0
     rows_for, rows = None, []
     try:
@@ -109,9 +117,9 @@ def _run(cache: SessionCache, title: str, pause: float, read_keys: KeyReader, st
                     raise sight.error
                 while not reader.messages.empty():
                     state.message, shown = reader.messages.get(), None
-                seen = (sight, size.width, state.view, state.sort, state.filter)
+                seen = (sight, size, state.view, state.sort, state.filter)
                 if seen != rows_for:
-                    rows_for, rows = seen, rows_of(sight, state, size.width)
+                    rows_for, rows = seen, rows_of(sight, state, *size)
                 if (sight, size) != shown or time.monotonic() - drawn_at > _REDRAW_SECONDS:
                     shown, drawn_at = (sight, size), time.monotonic()
                     lines = screen_lines(sight, state, rows, title, size.width, size.height, reader.reading_since)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from ...models.fleet import Fleet, FleetSession
 from ..app import escape_controls
@@ -58,9 +59,8 @@ def has_lost_holder(one: FleetSession, now: datetime) -> bool:
 
 def sorted_sessions(fleet: Fleet, order: str, filter: str) -> Sequence[FleetSession]:
     """Return the sessions that contain a text in any of their names, in an order of `state.SORTS`."""
-    words = filter.lower().split()
-    found = [one for one in fleet.sessions if _matches(one, words)] if words else fleet.sessions
-    keys: dict[str, Callable[[FleetSession], object]] = {
+    found = matching(fleet.sessions, filter)
+    keys: dict[str, Callable[[FleetSession], Any]] = {
         "wait": lambda one: one.waiting_since or _NEVER,
         "held": lambda one: one.held_since or _NEVER,
         "deadline": lambda one: one.run_deadline or _NEVER,
@@ -68,9 +68,13 @@ def sorted_sessions(fleet: Fleet, order: str, filter: str) -> Sequence[FleetSess
         "attempt": lambda one: -one.attempt,
         "spend": lambda one: (-one.spent_cost, -one.spent_tokens),
     }
-    if order not in keys:
-        return found
-    return sorted(found, key=keys[order])  # type: ignore[arg-type]
+    return sorted(found, key=keys[order]) if order in keys else found
+
+
+def matching(sessions: Sequence[FleetSession], filter: str) -> Sequence[FleetSession]:
+    """Return the sessions that contain each word of a text in any of their names."""
+    words = filter.lower().split()
+    return [one for one in sessions if _matches(one, words)] if words else sessions
 
 
 def _matches(one: FleetSession, words: Sequence[str]) -> bool:
@@ -86,5 +90,10 @@ def _matches(one: FleetSession, words: Sequence[str]) -> bool:
         one.status,
         one.work,
     )
+    return contains(words, *names)
+
+
+def contains(words: Sequence[str], *names: str | None) -> bool:
+    """Return whether each word is in one of the names."""
     text = "\n".join(name for name in names if name).lower()
     return all(word in text for word in words)

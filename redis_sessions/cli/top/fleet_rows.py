@@ -13,15 +13,19 @@ from ..app import escape_controls
 from ..session_ids import short_ids
 from ..statuses import STYLES
 from ..table import Cell, Column, fitted_widths, table_line
-from .figures import amount, brief, has_lost_holder, since, sorted_sessions, state_of, until, who
+from .figures import amount, brief, contains, has_lost_holder, matching, since, sorted_sessions, state_of, until, who
 from .state import Row, View
 
 T = TypeVar("T")
 _Facts = tuple[str, View | None, str | None, str | None, tuple[str, ...]]
 """What a row is about: its key, the view that it opens, the session with its status, and the lines about it."""
 _SHORT_ID_ROOM = 20
-_NARROW = 110
-"""Below this width a problem may take two lines."""
+_WIDE = 100
+"""The width from which on there is a column for the time that work waits."""
+_MAX_LINES = 3
+"""Lines that a problem may take, where there is room."""
+_MAX_PROBLEMS = 200
+"""Problems that a fleet names."""
 _SAMPLE = 200
 """Rows that are looked at for the widths of columns."""
 _KINDS = {
@@ -39,6 +43,7 @@ _SESSION_COLUMNS = (
     Column("session"),
     Column("state"),
     Column("agent", least=10),
+    Column("wait", is_right=True),
     Column("holder", least=8),
     *(Column(name, is_right=True) for name in ("held", "inbox", "try", "due", "spent")),
 )
@@ -49,21 +54,35 @@ _SPEND_COLUMNS = (
 )
 
 
-def fleet_rows(fleet: Fleet, width: int | None, order: str, filter: str) -> list[Row]:
-    """Return the rows of the fleet. `width`: columns of the screen. None: whole IDs and texts."""
+def fleet_rows(fleet: Fleet, width: int | None, order: str, filter: str, problem_lines: int) -> list[Row]:
+    """Return the rows of the fleet.
+
+    Args:
+        fleet: the fleet.
+        width: columns of the screen. None for whole IDs and texts.
+        order: the order of the sessions, one of `state.SORTS`.
+        filter: only sessions that contain this text.
+        problem_lines: lines for the problems. Each has one, and the first ones have more if there is room.
+    """
     sessions = sorted_sessions(fleet, order, filter)
     known = {one.id for one in (*fleet.sessions, *fleet.failed, *fleet.spenders)}
     known |= {one.session_id for one in fleet.problems if one.session_id is not None}
     ids = short_ids(known, 10_000 if width is None else _SHORT_ID_ROOM)
     statuses = {one.id: one.status for one in fleet.sessions}
-    rows = list(_problem_rows(fleet, width, ids, statuses))
-    rows += _agent_rows(fleet, width)
+    words = filter.lower().split()
+    problems = [
+        one for one in fleet.problems
+        if not words or contains(words, one.session_id, one.agent_id, one.worker, one.text, _KINDS[one.kind])
+    ]  # fmt: skip
+    rows = list(_problem_rows(fleet, problems, width, ids, statuses, problem_lines - len(problems)))
+    rows += _agent_rows(fleet, width) if not filter else []
     found = f"{len(sessions):,} of {len(fleet.sessions):,} that contain {escape_controls(filter)!r}" if filter else ""
     head = f"SESSIONS {found or f'{len(sessions):,}'}, by {order}"
     rows += _session_rows(fleet, sessions, head, width, ids)
-    if fleet.failed:
-        rows += _session_rows(fleet, fleet.failed, f"FAILED IN THE LAST HOUR {len(fleet.failed)}", width, ids)
-    if fleet.spenders:
+    failed = matching(fleet.failed, filter)
+    if failed:
+        rows += _session_rows(fleet, failed, f"FAILED IN THE LAST HOUR {len(failed)}", width, ids)
+    if fleet.spenders and not filter:
         rows += _spend_rows(fleet, width, ids)
     return rows
 
@@ -73,17 +92,22 @@ def _heading(text: str) -> Row:
 
 
 def _problem_rows(
-    fleet: Fleet, width: int | None, ids: Mapping[str, str], statuses: Mapping[str, str]
-) -> Iterator[Row]:
-    if not fleet.problems:
+    fleet: Fleet, problems: Sequence[FleetProblem], width: int | None, ids: Mapping[str, str],
+    statuses: Mapping[str, str], spare: int,
+) -> Iterator[Row]:  # fmt: skip
+    if problems:
+        yield _heading(f"PROBLEMS {len(problems)}{'' if len(problems) < _MAX_PROBLEMS else ' or more'}")
+    else:
         yield _heading("PROBLEMS none found" if fleet.is_complete else "PROBLEMS none found yet")
         return
-    yield _heading(f"PROBLEMS {len(fleet.problems)}{'' if len(fleet.problems) < 200 else ' or more'}")
-    cells = [_problem_cells(one, fleet, ids) for one in fleet.problems]
+    cells = [_problem_cells(one, fleet, ids) for one in problems]
     columns = (Column("kind"), Column("subject", least=9), Column("since", is_right=True))
     widths = fitted_widths(columns, cells, None if width is None else 13 + 2 + _SHORT_ID_ROOM + 2 + 5)
-    for one, row in zip(fleet.problems, cells, strict=True):
-        lines = _wrapped(escape_controls(one.text), None if width is None else width - sum(widths) - 6, width)
+    for one, row in zip(problems, cells, strict=True):
+        lines = [escape_controls(one.text)]
+        if width is not None:
+            lines = _wrapped(lines[0], width - sum(widths) - 6, min(max(spare, 0) + 1, _MAX_LINES))
+            spare -= len(lines) - 1
         style = "red" if one.kind in _URGENT else "yellow"
         opens = _opens(one)
         yield Row(
@@ -92,7 +116,7 @@ def _problem_rows(
             opens=opens,
             session_id=one.session_id,
             status=statuses.get(one.session_id or ""),
-            about=(one.session_id or one.worker or one.agent_id or "", one.advice),
+            about=(one.session_id or one.worker or one.agent_id or "", one.text, one.advice),
         )
         for more in lines[1:]:
             yield Row(partial(_indented, more, sum(widths) + 6))
@@ -117,17 +141,15 @@ def _indented(text: str, width: int) -> Text:
     return Text(" " * width + text, no_wrap=True)
 
 
-def _wrapped(text: str, room: int | None, width: int | None) -> list[str]:
-    """Return a text in one line, or in up to three on a narrow screen."""
-    if room is None or width is None or len(text) <= room:
-        return [text]
+def _wrapped(text: str, room: int, most: int) -> list[str]:
+    """Return a text in at most `most` lines. The last one is cut by the screen."""
     lines: list[str] = []
     for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= room:
+        if lines and (len(lines[-1]) + 1 + len(word) <= room or len(lines) == most):
             lines[-1] += f" {word}"
         else:
             lines.append(word)
-    return lines[: 3 if width < _NARROW else 2]
+    return lines or [""]
 
 
 def _agent_rows(fleet: Fleet, width: int | None) -> list[Row]:
@@ -167,12 +189,14 @@ def _about_agent(one: AgentLoad) -> tuple[str, ...]:
 def _session_rows(
     fleet: Fleet, sessions: Sequence[FleetSession], head: str, width: int | None, ids: Mapping[str, str]
 ) -> list[Row]:
-    cells = _Lazy(sessions, partial(_session_cells, fleet, ids))
+    has_wait = width is None or width >= _WIDE
+    cells = _Lazy(sessions, partial(_session_cells, fleet, ids, has_wait))
     facts = _Lazy(sessions, _session_facts)
-    return _table(_SESSION_COLUMNS, cells, head, width, facts)
+    columns = _SESSION_COLUMNS if has_wait else [one for one in _SESSION_COLUMNS if one.head != "wait"]
+    return _table(columns, cells, head, width, facts)
 
 
-def _session_cells(fleet: Fleet, ids: Mapping[str, str], one: FleetSession) -> list[Cell]:
+def _session_cells(fleet: Fleet, ids: Mapping[str, str], has_wait: bool, one: FleetSession) -> list[Cell]:
     now, state = fleet.read_at, state_of(one)
     is_lost = has_lost_holder(one, now)
     held = since(one.held_since, now)
@@ -183,6 +207,7 @@ def _session_cells(fleet: Fleet, ids: Mapping[str, str], one: FleetSession) -> l
         ids[one.id],
         (state, _STATE_STYLES.get(state, "")),
         who(one),
+        *([since(one.waiting_since, now)] if has_wait else []),
         (escape_controls(one.holder or ""), "red" if is_lost else ""),
         (f"{held}!" if is_lost and held else held, "red" if is_lost else ""),
         (inbox, "red" if is_full else ""),

@@ -20,18 +20,19 @@ from .fleet_rows import fleet_rows
 from .reader import SessionDetail, Sight, TreeDetail
 from .state import Row, State
 
-FOOT = 3
-"""Lines below the body: two about the selected row, and the keys."""
+FOOT = 4
+"""Lines below the body: three about the selected row, and the keys."""
 _SLOW_SECONDS = 1.5
 """The time after which a read that is under way is reported."""
 _KEYS = "Enter open  t tree  w workers  s sort  / filter  Tab section  ? help  q quit"
-_ACTION_KEYS = "Enter t w s / Tab  c cancel  r retry  p pause  x release  d delete  ? help  q quit"
+_ACTION_KEYS = "Enter t w s / Tab  c cancel r retry p pause x release d delete  ? help  q quit"
 _BACK_KEYS = "up/down move  Enter open  t tree  w workers  ? help  Esc back"
-_MAX_SHARES = (2, 4)
-"""A printed screen leaves a half to the problems, and a quarter to the agents."""
+_OTHER_LINES = 7
+"""Lines that a printed screen keeps for agents and sessions, below the problems."""
+_LEAST_LINES = 2
 
 
-def rows_of(sight: Sight, state: State, width: int) -> list[Row]:
+def rows_of(sight: Sight, state: State, width: int, height: int) -> list[Row]:
     """Return the rows of the view on the screen."""
     view, fleet, detail = state.view, sight.fleet, sight.detail if sight.view == state.view else None
     if view.kind == "help":
@@ -48,7 +49,7 @@ def rows_of(sight: Sight, state: State, width: int) -> list[Row]:
         return worker_rows(fleet, width)
     if view.kind == "worker":
         return one_worker_rows(fleet, view.id, width)
-    return fleet_rows(fleet, width, state.sort, state.filter)
+    return fleet_rows(fleet, width, state.sort, state.filter, height // 2)
 
 
 def screen_lines(
@@ -70,18 +71,20 @@ def page_of(height: int) -> int:
 
 def printed_lines(fleet: Fleet, title: str, width: int | None, height: int | None) -> list[Text]:
     """Return a fleet as `--once` prints it: one screen of a size, or everything with whole IDs."""
-    rows = fleet_rows(fleet, width, "updated", "")
     head = _head(fleet, title, width)
     if width is None or height is None:
-        return [*head, *(row.draw() for row in rows)]
+        return [*head, *(row.draw() for row in fleet_rows(fleet, None, "updated", "", 0))]
     left, lines = max(height - len(head), 1), []
-    for at, section in enumerate(_sections(rows)):
-        share = left // _MAX_SHARES[at] if at < len(_MAX_SHARES) else left
-        if left < 2:
+    shares = (left - _OTHER_LINES, _OTHER_LINES // 2)
+    for at, section in enumerate(_sections(fleet_rows(fleet, width, "updated", "", shares[0] - 2))):
+        share = max(shares[at], left // 4) if at < len(shares) else left
+        if left < _LEAST_LINES:
             break
-        shown = _first_of(section, max(share, min(4, left)))
+        shown = _first_of(section, max(min(share, left), _LEAST_LINES))
         left -= len(shown)
         lines += shown
+    for line in lines:
+        line.rstrip()
     return [_cut(line, width) for line in [*head, *lines]]
 
 
@@ -97,14 +100,15 @@ def _sections(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _first_of(section: Sequence[Row], most: int) -> list[Text]:
-    """Return the first lines of a section. A line says how many rows follow. Rows of several lines stay whole."""
+    """Return the first lines of a section. Its heading says how many rows are shown. Rows of several lines stay whole."""
     if len(section) <= most:
         return [row.draw() for row in section]
-    end = most - 1
+    end = most
     while end > 1 and not section[end].key:
         end -= 1
-    more = sum(bool(row.key) for row in section[end:])
-    return [*(row.draw() for row in section[:end]), Text(f"{CUT} {more:,} more", "dim")]
+    lines = [row.draw() for row in section[:end]]
+    lines[0].append(f", the first {sum(bool(row.key) for row in section[:end])}")
+    return lines
 
 
 def _head(fleet: Fleet | None, title: str, width: int | None) -> list[Text]:
@@ -123,17 +127,12 @@ def _head(fleet: Fleet | None, title: str, width: int | None) -> list[Text]:
 def _totals(fleet: Fleet) -> str:
     queued, running = sum(one.queued for one in fleet.agents), sum(one.running for one in fleet.agents)
     dead = sum(not one.is_alive for one in fleet.workers)
-    workers = f"workers {len(fleet.workers) - dead}{f' ({dead} dead)' if dead else ''}"
-    parts = [
-        f"sessions {fleet.active:,} active, {fleet.ended:,} ended",
-        f"queued {queued:,}",
-        f"running {running:,}",
-        workers,
-    ]
-    if fleet.messages_per_second is not None:
-        parts.append(f"{fleet.messages_per_second:,.1f} messages/s")
+    workers = f"workers {len(fleet.workers) - dead}{f', {dead} dead' if dead else ''}"
+    parts = [f"{fleet.active:,} active, {fleet.ended:,} ended", f"queued {queued:,}", f"running {running:,}", workers]
     if not fleet.is_complete:
         parts.append(f"{len(fleet.sessions):,} read so far")
+    if fleet.messages_per_second is not None:
+        parts.append(f"{fleet.messages_per_second:,.1f} messages/s")
     return " · ".join(parts)
 
 
@@ -180,7 +179,7 @@ def _body(rows: Sequence[Row], state: State, selected: Row | None, room: int, wi
         line = row.draw()
         if row is selected:
             line = line.copy()
-            line.append(" " * max(width - line.cell_len, 0))
+            line.truncate(width, overflow="ellipsis", pad=True)
             line.stylize("reverse")
         yield line
 
@@ -214,21 +213,19 @@ def _foot(state: State, selected: Row | None, width: int) -> list[Text]:
         return [
             Text(fit(escape_controls(state.question.session_id), width, keeps_end=True), "bold"),
             Text(question_of(state.question), "bold red"),
-            Text("y do it    any other key: do nothing", "bold"),
+            Text(""),
+            Text("y do it    any other key: do nothing", "reverse"),
         ]
     about = [escape_controls(one) for one in selected.about] if selected is not None else []
+    about = [*about, "", "", ""][: FOOT - 1]
+    lines = [Text(fit(about[0], width, keeps_end=True), "bold"), *(Text(one, "dim") for one in about[1:])]
     if state.message:
-        about = [*about[:1], state.message] if about else ["", state.message]
-    about = [*about, "", ""][:2]
-    lines = [
-        Text(fit(about[0], width, keeps_end=True), "dim"),
-        Text(escape_controls(about[1]), "yellow" if state.message else "dim"),
-    ]
+        lines[-1] = Text(escape_controls(state.message), "bold yellow")
     if state.is_typing:
         return [*lines, Text(f"/{escape_controls(state.filter)}_    Enter keep  Esc clear", "bold")]
     keys = _BACK_KEYS if state.view.kind != "fleet" else _ACTION_KEYS if state.allows_actions else _KEYS
     if state.view.kind != "fleet" and state.allows_actions:
-        keys = "Enter t w  c cancel  r retry  p pause  x release  d delete  ? help  Esc back"
+        keys = "Enter t w  c cancel r retry p pause x release d delete  ? help  Esc back"
     return [*lines, Text(keys, "reverse")]
 
 

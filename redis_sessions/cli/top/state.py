@@ -44,7 +44,7 @@ class Row(NamedTuple):
     status: str | None = None
     """Its status."""
     about: tuple[str, ...] = ()
-    """Up to two lines below the body while the row is selected."""
+    """Up to three lines below the body while the row is selected."""
     is_heading: bool = False
     """True for a line that stays on the screen above its section."""
 
@@ -85,6 +85,8 @@ class State:
     def selected(self, rows: Sequence[Row]) -> Row | None:
         """Return the selected row, and move the selection to the nearest row if its own is gone."""
         place = self.place
+        if place.at < len(rows) and place.key and rows[place.at].key == place.key:
+            return rows[place.at]
         found = next((at for at, row in enumerate(rows) if row.key and row.key == place.key), None)
         if found is None:
             able = [at for at, row in enumerate(rows) if row.key]
@@ -101,6 +103,7 @@ class State:
             return self._answer(key)
         if self.is_typing:
             self._type(key)
+            self.places[self.view] = Place()
         elif key == "q" and self.view.kind == "fleet":
             self.is_over = True
         elif key in ("escape", "left", "backspace", "q"):
@@ -183,6 +186,9 @@ class State:
         elif key == "s":
             self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
             self.message = f"sorted by {self.sort}"
+            first = next((at for at, one in enumerate(rows) if one.key.startswith("session ")), None)
+            if first is not None:
+                self.place.at, self.place.key = first, ""
         elif key == "t" and session is not None:
             self._open(View("tree", session))
         elif key in _ACTION_KEYS and key:
