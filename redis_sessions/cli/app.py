@@ -222,7 +222,7 @@ def log_audit(record: AuditRecord) -> None:
 
 def describe_error(problem: BaseException) -> str:
     """Return the message of an error on one line, with the place that it is about."""
-    notes = "".join(f" {note}" for note in getattr(problem, "__notes__", []))
+    notes = "".join(f". {note}" for note in getattr(problem, "__notes__", []))
     return escape_controls(f"{problem}{notes}")
 
 

@@ -63,7 +63,7 @@ def open_cache(
                     cache._executor.run(index_entries.server_time(cache.namespace))
             yield cache
         except SessionNotFound as problem:
-            problem.add_note(f"in {place_of(cache)}. Check the ID, --namespace and --url")
+            problem.add_note(f"Searched: {place_of(cache)}. Check the ID, --namespace and --url")
             raise
 
 
@@ -92,12 +92,13 @@ class WaitNotice:
     def __init__(self, where: str, seconds: float) -> None:
         self._head = f"waiting for {where}, at most {seconds:.0f} s"
         self._began = self._last = 0.0
-        self._said = ""
+        self._reason = "no answer yet"
+        self._said: set[str] = set()
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> None:
         """Say after a while that no server has answered yet."""
-        self._timer = threading.Timer(_QUIET_SECONDS, self._say, ("no answer yet",))
+        self._timer = threading.Timer(_QUIET_SECONDS, self._say)
         self._timer.daemon = True
         self._timer.start()
 
@@ -110,12 +111,12 @@ class WaitNotice:
         """Take a failure after which the call is tried again."""
         now = time.monotonic()
         if now - self._last > _FORGET_SECONDS:
-            self._began, self._said = now, ""
-        self._last = now
+            self._began, self._said = now, set()
+        self._last, self._reason = now, reason_of(problem)
         if now - self._began >= _QUIET_SECONDS / 2:
-            self._say(reason_of(problem))
+            self._say()
 
-    def _say(self, reason: str) -> None:
-        if reason != self._said:
-            self._said = reason
-            print_notice(escape_controls(f"{self._head}: {reason}"))
+    def _say(self) -> None:
+        if self._reason not in self._said:
+            self._said.add(self._reason)
+            print_notice(escape_controls(f"{self._head}: {self._reason}"))

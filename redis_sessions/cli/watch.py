@@ -21,7 +21,6 @@ from .app import (
     Url,
     Wide,
     app,
-    cut,
     errors,
     escape_controls,
     is_cut,
@@ -30,6 +29,7 @@ from .app import (
     print_notice,
 )
 from .connect import open_cache, place_of
+from .plain import CUT
 from .session_ids import Label, SessionId, find_session, short_ids
 from .show import COLOURS, format_message
 
@@ -194,7 +194,7 @@ def _line(event: SessionEvent, id: str) -> Text:
 
 
 def _beginning(text: str) -> str:
-    return cut(escape_controls(text[: _TEXT_WIDTH + 1]), _TEXT_WIDTH + 1)
+    return escape_controls(text[:_TEXT_WIDTH]) + (CUT if len(text) > _TEXT_WIDTH else "")
 
 
 def _fields(event: SessionEvent) -> dict[str, Any]:
