@@ -59,7 +59,7 @@ def escape_controls(text: str, keep: str = "") -> str:
     is_ascii = is_plain()
     return "".join(
         one if (one.isprintable() and not (is_ascii and ord(one) > 126)) or one in keep else ascii(one)[1:-1]
-        for one in text
+        for one in (plain_marks(text) if is_ascii else text)
     )
 
 
@@ -86,7 +86,6 @@ class SafeConsole(Console):
             if segment.control or (text.isprintable() and (text.isascii() or not is_ascii)):
                 yield segment
             else:
-                text = plain_marks(text) if is_ascii else text
                 yield Segment(escape_controls(text, keep="\n"), segment.style)
 
     def on_broken_pipe(self) -> NoReturn:
@@ -202,9 +201,17 @@ def is_cut(wide: bool) -> bool:
     return out.is_terminal and not wide
 
 
+class _ErrorHandler(logging.Handler):
+    """Write the log to standard error, wrapped between words on a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        print_notice(self.format(record))
+
+
 def log_orders() -> None:
     """Let the log of orders go to standard error, with or without other settings of the log."""
-    handler = logging.StreamHandler()
+    handler = _ErrorHandler()
     handler.setFormatter(SafeFormatter())
     _audit_log.handlers = [handler]
     _audit_log.setLevel(logging.INFO)

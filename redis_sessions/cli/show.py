@@ -101,7 +101,7 @@ def _summary(info: SessionInfo) -> list[str]:
         lines.append(described)
     if info.attempt or info.work:
         bound = "" if info.max_attempts is None else f" of {info.max_attempts}"
-        lines.append(f"work {info.work or 'over'}, attempt {info.attempt}{bound}")
+        lines.append(f"{f'{info.work}, ' if info.work else ''}attempt {info.attempt}{bound}")
     lines += [describe_attempt(number, one) for number, one in enumerate(info.attempts, 1)]
     if info.lease is not None or info.inbox_size:
         lines += describe_lease(info.id, info.lease, info.inbox_size)

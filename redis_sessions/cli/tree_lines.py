@@ -26,7 +26,7 @@ def draw_tree(info: SessionInfo, descendants: list[ChildInfo], console: Console,
     ids = [child.id for child in descendants]
     shown = short_ids(ids, _SHORT_ID_ROOM) if room is not None else {id: escape_controls(id) for id in ids}
     for guide, rest, text in _nodes(info, descendants, shown):
-        width = None if room is None else max(room - len(guide), _LEAST_WIDTH)
+        width = None if room is None else max(room - max(len(guide), len(rest)), _LEAST_WIDTH)
         for at, line in enumerate([text] if width is None else text.wrap(console, width)):
             line.rstrip()
             yield Text.assemble((guide if at == 0 else rest, "dim"), line, no_wrap=True)

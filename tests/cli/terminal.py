@@ -33,7 +33,7 @@ class Terminal:
 
     def resize(self, lines: int, columns: int) -> None:
         """Set the size of the terminal."""
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        set_size(self.slave, lines, columns)
 
     def read(self) -> None:
         """Read the output of the next 0.1 s."""
@@ -67,6 +67,11 @@ class Terminal:
         self.process.wait()
         os.close(self.master)
         os.close(self.slave)
+
+
+def set_size(slave: int, lines: int, columns: int) -> None:
+    """Set the size of a pseudo-terminal."""
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
 def without_escapes(output: bytes) -> str:
