@@ -30,6 +30,8 @@ _REASONS = (
     ("timed out", "no answer, the host or the server hangs"),
     ("Timeout", "no answer, the host or the server hangs"),
     ("LOADING", "the server is loading its data"),
+    ("closed by server", "the server closes the connection: it restarts, or the port is for TLS, rediss://"),
+    ("reset by peer", "the server closes the connection: it restarts, or the port is for TLS, rediss://"),
 )
 """Parts of errors, and the reasons that they stand for."""
 
@@ -91,6 +93,7 @@ class WaitNotice:
 
     def __init__(self, where: str, seconds: float) -> None:
         self._head = f"waiting for {where}, at most {seconds:.0f} s"
+        self._is_tls = "s://" in where or "s+" in where.partition("://")[0]
         self._began = self._last = 0.0
         self._reason = "no answer yet"
         self._said: set[str] = set()
@@ -119,4 +122,5 @@ class WaitNotice:
     def _say(self) -> None:
         if self._reason not in self._said:
             self._said.add(self._reason)
-            print_notice(escape_controls(f"{self._head}: {self._reason}"))
+            hint = ". Perhaps the port does not speak TLS" if self._is_tls and self._reason.startswith("no answer") else ""
+            print_notice(escape_controls(f"{self._head}: {self._reason}{hint}"))

@@ -12,24 +12,24 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
 class Terminal:
     """A pseudo-terminal in which one command runs."""
 
-    def __init__(self, *arguments: str, lines: int = 24, columns: int = 100) -> None:
+    def __init__(
+        self, *arguments: str, lines: int = 24, columns: int = 100, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.master, self.slave = pty.openpty()
         self.resize(lines, columns)
         self.before = termios.tcgetattr(self.slave)
         self.output = b""
         command = [sys.executable, "-m", "redis_sessions.cli.main", *arguments]
-        environment = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color"}
+        given = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color", **(environment or {})}
         end = self.slave
-        self.process = subprocess.Popen(
-            command, env=environment, start_new_session=True, stdin=end, stdout=end, stderr=end
-        )
+        self.process = subprocess.Popen(command, env=given, start_new_session=True, stdin=end, stdout=end, stderr=end)
 
     def resize(self, lines: int, columns: int) -> None:
         """Set the size of the terminal."""
@@ -80,18 +80,20 @@ def without_escapes(output: bytes) -> str:
 
 
 @contextmanager
-def terminal(*arguments: str, lines: int = 24, columns: int = 100) -> Iterator[Terminal]:
+def terminal(
+    *arguments: str, lines: int = 24, columns: int = 100, environment: Mapping[str, str] | None = None
+) -> Iterator[Terminal]:
     """Yield a terminal in which `redis-sessions` runs with these arguments."""
-    found = Terminal(*arguments, lines=lines, columns=columns)
+    found = Terminal(*arguments, lines=lines, columns=columns, environment=environment)
     try:
         yield found
     finally:
         found.close()
 
 
-def shown_lines(*arguments: str, columns: int = 80) -> list[str]:
+def shown_lines(*arguments: str, columns: int = 80, lines: int = 24) -> list[str]:
     """Return the lines that a command prints on a terminal with a number of columns."""
-    with terminal(*arguments, columns=columns) as view:
+    with terminal(*arguments, columns=columns, lines=lines) as view:
         code = view.end()
         assert code == 0, view.output
         return without_escapes(view.output).rstrip("\n").split("\n")

@@ -65,7 +65,7 @@ def place() -> Iterator[Place]:
             cache.documents("notes").put("summary", "one bag")
             await_true(lambda: len(cache.leases().items) == 1)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("socket.gethostname", lambda: "ip-10-0-12-33")
+                patch.setattr("platform.node", lambda: "ip-10-0-12-33")
                 patch.setattr("os.getpid", lambda: 48213)
                 add_worker(cache, "0123456789ab", OWNER, 0, run.id)
                 add_worker(cache, "ba9876543210", "worker-7", 180)

@@ -46,10 +46,11 @@ def state_of(one: FleetSession) -> str:
     return one.work if one.status == "active" and one.work is not None else one.status
 
 
-def who(one: FleetSession) -> str:
-    """Return the agent of a session with its label, or its user."""
+def who(one: FleetSession, *, is_narrow: bool = False) -> str:
+    """Return the agent of a session, or its user, with its label. A narrow column has the label alone."""
     label = f"({one.label})" if one.label else ""
-    return escape_controls(" ".join(part for part in (one.agent_id or one.user_id or "", label) if part))
+    name = "" if is_narrow and label else one.agent_id or one.user_id or ""
+    return escape_controls(" ".join(part for part in (name, label) if part))
 
 
 def has_lost_holder(one: FleetSession, now: datetime) -> bool:

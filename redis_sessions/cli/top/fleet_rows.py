@@ -206,7 +206,7 @@ def _session_cells(fleet: Fleet, ids: Mapping[str, str], has_wait: bool, one: Fl
     return [
         ids[one.id],
         (state, _STATE_STYLES.get(state, "")),
-        who(one),
+        who(one, is_narrow=not has_wait),
         *([since(one.waiting_since, now)] if has_wait else []),
         (escape_controls(one.holder or ""), "red" if is_lost else ""),
         (f"{held}!" if is_lost and held else held, "red" if is_lost else ""),

@@ -160,7 +160,7 @@ def _trouble(sight: Sight, reading_since: float | None) -> list[Text]:
     """Return the line about a server that does not answer."""
     now = time.time()
     if sight.problem:
-        began = sight.failing_since or now
+        began = now if sight.failing_since is None else sight.failing_since
         at = time.strftime("%H:%M:%S", time.gmtime(began))
         return [Text(escape_controls(f"{sight.problem}, since {at} UTC ({brief(now - began)})"), "bold red")]
     if reading_since is not None and now - reading_since > _SLOW_SECONDS:
