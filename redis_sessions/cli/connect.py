@@ -122,5 +122,7 @@ class WaitNotice:
     def _say(self) -> None:
         if self._reason not in self._said:
             self._said.add(self._reason)
-            hint = ". Perhaps the port does not speak TLS" if self._is_tls and self._reason.startswith("no answer") else ""
+            hint = (
+                ". Perhaps the port does not speak TLS" if self._is_tls and self._reason.startswith("no answer") else ""
+            )
             print_notice(escape_controls(f"{self._head}: {self._reason}{hint}"))

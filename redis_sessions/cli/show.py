@@ -34,7 +34,7 @@ from .session_ids import Label, SessionId, find_session
 COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
 _ROLE_WIDTH = 9
 _FRAME_WIDTH = 6
-"""Columns of a frame beside its title."""
+"""Columns of a frame that its title leaves free."""
 
 
 @app.command()

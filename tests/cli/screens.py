@@ -52,8 +52,8 @@ def screen(
         os.close(master)
         os.close(slave)
     assert b"Traceback" not in output, output
-    lines = [line.rstrip() for line in without_escapes(output).rstrip().split("\n")]
-    return "\n".join([*lines, f"[exit {process.exitcode}]\n"])
+    shown = [line.rstrip() for line in without_escapes(output).rstrip().split("\n")]
+    return "\n".join([*shown, f"[exit {process.exitcode}]\n"])
 
 
 def _main(arguments: tuple[str, ...], terminal: str, environment: dict[str, str]) -> None:

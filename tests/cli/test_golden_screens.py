@@ -69,7 +69,7 @@ def place() -> Iterator[Place]:
                 patch.setattr("os.getpid", lambda: 48213)
                 add_worker(cache, "0123456789ab", OWNER, 0, run.id)
                 add_worker(cache, "ba9876543210", "worker-7", 180)
-            known = {}
+            known: dict[str, str] = {}
             for number, id in enumerate(children, 1):
                 uuid = id.rpartition(":")[2]
                 stable = f"00000000-0000-8000-8000-{number:012}"

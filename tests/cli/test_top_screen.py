@@ -7,7 +7,7 @@ import pytest
 from redis_sessions.cli.top.keys import split_keys
 from redis_sessions.cli.top.reader import Sight
 from redis_sessions.cli.top.screen import page_of, printed_lines, rows_of, screen_lines
-from redis_sessions.cli.top.state import SORTS, Action, State, View
+from redis_sessions.cli.top.state import SORTS, Action, Row, State, View
 from redis_sessions.models.fleet import Fleet
 from tests.cli.fleets import OWNER, fleet, session_id
 from tests.cli.screens import check_golden
@@ -19,8 +19,8 @@ WIDTH, HEIGHT = 80, 24
 class Screen:
     """A screen of 80 by 24, with keys."""
 
-    def __init__(self, shown: Fleet | None = None, **state: bool) -> None:
-        self.state = State(**state)
+    def __init__(self, shown: Fleet | None = None, *, allows_actions: bool = False) -> None:
+        self.state = State(allows_actions)
         self.sight = Sight(fleet() if shown is None else shown)
         self.height = HEIGHT
 
@@ -32,7 +32,7 @@ class Screen:
             action = self.state.press(key, self.rows(), page_of(self.height))
         return action
 
-    def rows(self) -> list:  # type: ignore[type-arg]
+    def rows(self) -> list[Row]:
         """Return the rows of the view."""
         return rows_of(self.sight, self.state, WIDTH, self.height)
 

@@ -67,7 +67,7 @@ class Executor:
         self.bounds = DEFAULT_BOUNDS
         """The bounds of what is stored, for calls that the background makes."""
         self.chain: Chain | None = None
-        self.on_failure: Callable[[Exception], None] | None = None
+        self.on_failure: Callable[[Exception], object] | None = None
         """Called with each failure after which a call is tried again, for programs that say why they wait."""
 
     def twin(self) -> Executor:
@@ -94,8 +94,7 @@ class Executor:
         `began`: the time by `time.monotonic` from which `retry_for` counts. Default: now.
         """
         now = time.monotonic()
-        if began is None:
-            began = now
+        began = now if began is None else began
         observer = self.observer if call.index_effect != "none" else None
         if observer is not None:
             observer.before_write(call, now)
@@ -241,7 +240,6 @@ class Executor:
         try:
             if left <= 0 or (may_have_run and not call.idempotent):
                 raise first
-            self._report(first)
             for attempt in Retrying(
                 retry=retry_if_exception_type(_RETRYABLE),
                 stop=stop_after_delay(left),
@@ -258,7 +256,8 @@ class Executor:
                     except TimeOver:
                         raise last from None
                     except _RETRYABLE as problem:
-                        self._report(problem)
+                        if self.on_failure is not None:
+                            self.on_failure(problem)
                         last = problem
                         may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise
@@ -269,10 +268,6 @@ class Executor:
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
-
-    def _report(self, problem: Exception) -> None:
-        if self.on_failure is not None:
-            self.on_failure(problem)
 
     def _attempt(self, call: Call[T]) -> T:
         while True:

@@ -1,4 +1,4 @@
-"""What `top --allow-actions` can do with a session, and the question that it asks before."""
+"""The actions of `top --allow-actions` on a session, and the question before each."""
 
 from __future__ import annotations
 

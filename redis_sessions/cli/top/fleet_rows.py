@@ -18,7 +18,7 @@ from .state import Row, View
 
 T = TypeVar("T")
 _Facts = tuple[str, View | None, str | None, str | None, tuple[str, ...]]
-"""What a row is about: its key, the view that it opens, the session with its status, and the lines about it."""
+"""The facts of a row: its key, the view that it opens, the session with its status, and the lines about it."""
 _SHORT_ID_ROOM = 20
 _WIDE = 100
 """The width from which on there is a column for the time that work waits."""

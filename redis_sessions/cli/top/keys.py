@@ -78,7 +78,7 @@ def key_reader() -> Iterator[KeyReader]:
 
 
 class _Keyboard:
-    """What a terminal sends, between two reads."""
+    """The keyboard of a terminal, with the beginning of a key between two reads."""
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal

@@ -22,7 +22,7 @@ MAX_MESSAGES = 50
 
 
 class FleetSource(Protocol):
-    """What reads a fleet, part by part."""
+    """A monitor that reads a fleet, part by part."""
 
     def read(self) -> Fleet:
         """Return the fleet after one more step."""
@@ -44,19 +44,19 @@ class TreeDetail(NamedTuple):
 
 
 Detail = SessionDetail | TreeDetail | str
-"""What the view shows besides the fleet, or why there is nothing."""
+"""A session or tree that the view shows, or the reason why there is nothing."""
 
 
 class Sight(NamedTuple):
-    """What was read last. What a lost server showed before stays."""
+    """The last read. A failure keeps the figures of the read before."""
 
     fleet: Fleet | None = None
     view: View = View("fleet")
     detail: Detail | None = None
     problem: str = ""
-    """Why the last read failed, or ''."""
+    """The reason why the last read failed, or ''."""
     failing_since: float | None = None
-    """When reads began to fail, by `time.time`."""
+    """The time at which reads began to fail, by `time.time`."""
     error: Exception | None = None
     """An error of this program."""
 
@@ -71,7 +71,7 @@ class Reader:
         self.sight = Sight()
         """The last sight. It is replaced, never changed."""
         self.reading_since: float | None = None
-        """When the read that is under way began, by `time.time`."""
+        """The time at which the read that is under way began, by `time.time`."""
         self.messages: SimpleQueue[str] = SimpleQueue()
         """The outcomes of actions."""
         threading.Thread(target=self._run, name="top", daemon=True).start()

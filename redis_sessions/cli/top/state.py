@@ -17,7 +17,7 @@ _MOVES = {"up": -1, "k": -1, "down": 1, "j": 1}
 
 
 class View(NamedTuple):
-    """What the screen shows: the fleet, or one session, tree or worker by its ID."""
+    """A view of the screen: the fleet, or one session, tree or worker by its ID."""
 
     kind: ViewKind
     id: str = ""
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     draw: Callable[[], Text]
     """Return the line. Only what is on the screen is drawn."""
     key: str = ""
-    """What the row is about, so that the selection stays on it when rows come and go. '' for a row that cannot be selected."""
+    """The thing that the row is about. The selection stays on it when rows come and go. '' for a row that cannot be selected."""
     opens: View | None = None
     """The view that Enter opens."""
     session_id: str | None = None
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Place:
-    """Where a view is scrolled to, and what is selected."""
+    """The place in a view: the row that it is scrolled to, and the selected row."""
 
     key: str = ""
     at: int = 0
