@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,11 +89,12 @@ def reason_of(problem: Exception) -> str:
 
 
 class WaitNotice:
-    """A line on standard error for each reason for which a command waits. As a block it bounds the first contact."""
+    """A line on standard error for each reason for which a command waits. As a block it is for the first contact."""
 
-    def __init__(self, where: str, seconds: float) -> None:
+    def __init__(self, where: str, seconds: float, say: Callable[[str], None] | None = None) -> None:
         self._head = f"waiting for {where}, at most {seconds:.0f} s"
         self._is_tls = "s://" in where or "s+" in where.partition("://")[0]
+        self._print = print_notice if say is None else say
         self._began = self._last = 0.0
         self._reason = "no answer yet"
         self._said: set[str] = set()
@@ -125,4 +126,4 @@ class WaitNotice:
             hint = (
                 ". Perhaps the port does not speak TLS" if self._is_tls and self._reason.startswith("no answer") else ""
             )
-            print_notice(escape_controls(f"{self._head}: {self._reason}{hint}"))
+            self._print(escape_controls(f"{self._head}: {self._reason}{hint}"))

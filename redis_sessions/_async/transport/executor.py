@@ -176,8 +176,7 @@ class Executor:
         `due`: the time by `time.monotonic` at which the attempt must be over. Default: `timeout` from now.
         """
         began = time.monotonic()
-        if due is None:
-            due = began + self._router.timeout
+        due = began + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
             if not self._schema.is_passed:
@@ -206,8 +205,7 @@ class Executor:
 
         `due`: as for `try_many`. Each script that a server does not know, or whose slot moved, is sent once more.
         """
-        if due is None:
-            due = time.monotonic() + self._router.timeout
+        due = time.monotonic() + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
             if not self._schema.is_passed:

@@ -33,6 +33,8 @@ _WORKER_COLUMNS = (
     Column("name", least=16),
     Column("agents", least=10),
 )
+_CONSOLE = Console(width=200, no_color=True)
+"""The console by whose rules texts are wrapped."""
 HELP = (
     ("up, down, j, k", "move by one line"),
     ("page up, page down", "move by a page"),
@@ -76,7 +78,7 @@ def worker_rows(fleet: Fleet, width: int | None) -> list[Row]:
     found = [_heading(f"WORKERS {alive} alive, {len(fleet.workers) - alive} died in the last hour")]
     found += [Row(lambda: head, is_heading=True)] if rows else []
     for one, cells in zip(fleet.workers, rows, strict=True):
-        about = (one.owner, f"{', '.join(one.agents)} · holds {count_of(len(one.holding), 'session')}")
+        about = partial(_lines, one.owner, f"{', '.join(one.agents)} · holds {count_of(len(one.holding), 'session')}")
         found.append(
             Row(
                 partial(table_line, _WORKER_COLUMNS, widths, cells),
@@ -112,7 +114,9 @@ def one_worker_rows(fleet: Fleet, id: str, width: int) -> list[Row]:
             else f" {since(session.held_since, fleet.read_at)} {session.task or session.name or ''}"
         )
         text = escape_controls(f"{held}{more}")
-        rows.append(Row(partial(_text, text), f"session {held}", View("session", held), held, status, (held,)))
+        rows.append(
+            Row(partial(_text, text), f"session {held}", View("session", held), held, status, partial(_lines, held))
+        )
     return rows
 
 
@@ -186,7 +190,7 @@ def _message_rows(message: Message, width: int) -> Iterator[Row]:
         (f"{message.seq:>5} {message.timestamp:%H:%M:%S} ", "dim"),
         (f"{message.role:<9} ", COLOURS.get(message.role, "")),
     )
-    lines = [line for part in text.split("\n") for line in Text(part).wrap(_console(), max(width - 25, 20))]
+    lines = [line for part in text.split("\n") for line in Text(part).wrap(_CONSOLE, max(width - 25, 20))]
     for at, line in enumerate(lines[:_MESSAGE_LINES]):
         line.rstrip()
         yield Row(partial(Text.assemble, head if at == 0 else " " * 25, line, no_wrap=True))
@@ -205,7 +209,7 @@ def tree_rows(detail: TreeDetail, view: View, width: int) -> list[Row]:
         status: str = info.status if child is None else child.status
         if id == view.id:
             text.stylize("underline")
-        about = (id, (info.task if child is None else child.task) or "")
+        about = partial(_lines, id, (info.task if child is None else child.task) or "")
         drawn = partial(Text.assemble, (guide, "dim"), text, no_wrap=True)
         rows.append(Row(drawn, f"session {id}", View("session", id), id, status, about))
     return rows
@@ -223,7 +227,7 @@ def _pairs(facts: Sequence[tuple[str, str]], width: int) -> list[Row]:
     indent = max((len(name) for name, _ in facts), default=0) + 2
     rows: list[Row] = []
     for name, value in facts:
-        lines = Text(escape_controls(value)).wrap(_console(), max(width - indent, 20))
+        lines = Text(escape_controls(value)).wrap(_CONSOLE, max(width - indent, 20))
         for at, line in enumerate(lines):
             line.rstrip()
             head = (f"{name if at == 0 else '':<{indent}}", "bold")
@@ -233,10 +237,14 @@ def _pairs(facts: Sequence[tuple[str, str]], width: int) -> list[Row]:
 
 def _wrap(text: Text, width: int) -> list[Row]:
     rows = []
-    for line in text.wrap(_console(), max(width, 20)):
+    for line in text.wrap(_CONSOLE, max(width, 20)):
         line.rstrip()
         rows.append(Row(partial(Text.copy, line)))
     return rows
+
+
+def _lines(*lines: str) -> tuple[str, ...]:
+    return lines
 
 
 def _heading(text: str) -> Row:
@@ -249,10 +257,3 @@ def _line(text: str) -> Row:
 
 def _text(text: str) -> Text:
     return Text(text, no_wrap=True)
-
-
-def _console() -> Console:
-    return _CONSOLE
-
-
-_CONSOLE = Console(width=200, no_color=True)

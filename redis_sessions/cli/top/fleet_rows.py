@@ -17,7 +17,7 @@ from .figures import amount, brief, contains, has_lost_holder, matching, since, 
 from .state import Row, View
 
 T = TypeVar("T")
-_Facts = tuple[str, View | None, str | None, str | None, tuple[str, ...]]
+_Facts = tuple[str, View | None, str | None, str | None, Callable[[], tuple[str, ...]]]
 """The facts of a row: its key, the view that it opens, the session with its status, and the lines about it."""
 _SHORT_ID_ROOM = 20
 _WIDE = 100
@@ -116,10 +116,14 @@ def _problem_rows(
             opens=opens,
             session_id=one.session_id,
             status=statuses.get(one.session_id or ""),
-            about=(one.session_id or one.worker or one.agent_id or "", one.text, one.advice),
+            about=partial(_about_problem, one),
         )
         for more in lines[1:]:
             yield Row(partial(_indented, more, sum(widths) + 6))
+
+
+def _about_problem(one: FleetProblem) -> tuple[str, ...]:
+    return one.session_id or one.worker or one.agent_id or "", one.text, one.advice
 
 
 def _problem_cells(one: FleetProblem, fleet: Fleet, ids: Mapping[str, str]) -> list[str]:
@@ -158,7 +162,7 @@ def _agent_rows(fleet: Fleet, width: int | None) -> list[Row]:
     cells = [_agent_cells(one) for one in fleet.agents]
     return _table(
         _AGENT_COLUMNS, cells, f"AGENTS {len(cells)}", width,
-        [("agent " + one.agent_id, View("workers"), None, None, _about_agent(one)) for one in fleet.agents],
+        [("agent " + one.agent_id, View("workers"), None, None, partial(_about_agent, one)) for one in fleet.agents],
     )  # fmt: skip
 
 
@@ -230,9 +234,13 @@ def _spent(one: FleetSession) -> Cell:
 
 
 def _session_facts(one: FleetSession) -> _Facts:
+    return f"session {one.id}", View("session", one.id), one.id, one.status, partial(_about_session, one)
+
+
+def _about_session(one: FleetSession) -> tuple[str, ...]:
     names = {"label": one.label, "agent": one.agent_id, "user": one.user_id, "name": one.name, "task": one.task}
     about = " · ".join(f"{name} {value}" for name, value in names.items() if value)
-    return f"session {one.id}", View("session", one.id), one.id, one.status, (one.id, about)
+    return one.id, about
 
 
 def _spend_rows(fleet: Fleet, width: int | None, ids: Mapping[str, str]) -> list[Row]:
@@ -248,7 +256,8 @@ def _spend_rows(fleet: Fleet, width: int | None, ids: Mapping[str, str]) -> list
         for one in fleet.spenders
     ]
     facts: list[_Facts] = [
-        (f"spend {one.id}", View("tree", one.id), one.id, one.status, (one.id,)) for one in fleet.spenders
+        (f"spend {one.id}", View("tree", one.id), one.id, one.status, partial(_about_session, one))
+        for one in fleet.spenders
     ]
     return _table(_SPEND_COLUMNS, cells, f"SPEND BY ROOT {len(cells)}", width, facts)
 

@@ -216,7 +216,7 @@ def _foot(state: State, selected: Row | None, width: int) -> list[Text]:
             Text(""),
             Text("y do it    any other key: do nothing", "reverse"),
         ]
-    about = [escape_controls(one) for one in selected.about] if selected is not None else []
+    about = [escape_controls(one) for one in selected.about()] if selected is not None else []
     about = [*about, "", "", ""][: FOOT - 1]
     lines = [Text(fit(about[0], width, keeps_end=True), "bold"), *(Text(one, "dim") for one in about[1:])]
     if state.message:

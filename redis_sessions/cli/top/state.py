@@ -43,8 +43,8 @@ class Row(NamedTuple):
     """The session that actions are for."""
     status: str | None = None
     """Its status."""
-    about: tuple[str, ...] = ()
-    """Up to three lines below the body while the row is selected."""
+    about: Callable[[], tuple[str, ...]] = tuple
+    """Return up to three lines that are shown below the body while the row is selected."""
     is_heading: bool = False
     """True for a line that stays on the screen above its section."""
 
