@@ -36,8 +36,10 @@ from .table import Column, table_lines
 lease = typer.Typer(no_args_is_help=True, help="List and show leases (writer locks), and end a lease by force.")
 app.add_typer(lease, name="lease")
 _SHOWN_WAITERS = 10
-_OTHERS_WIDTH = 62
+_OTHERS_WIDTH = 66
 """The width of the columns without the ID, if the name of the holder is short."""
+_SPAN_WIDTH = 7
+"""The width of the longest time, such as 119.9 s, so that columns stay where they are."""
 _COLUMNS = (
     Column("session"),
     Column("holder", least=12),
@@ -143,7 +145,12 @@ def _print_table(leases: list[LeaseInfo], now: datetime, wide: bool) -> None:
     rows = []
     for one in leases:
         spans = ((now - one.held_since).total_seconds(), one.expires_in.total_seconds())
-        numbers = (str(one.fence), *map(format_span, spans), str(len(one.waiters)), str(one.inbox_size))
+        numbers = (
+            str(one.fence),
+            *(f"{format_span(span):>{_SPAN_WIDTH}}" for span in spans),
+            str(len(one.waiters)),
+            str(one.inbox_size),
+        )
         rows.append([ids[one.session_id], escape_controls(one.owner), *numbers])
     for line in table_lines(_COLUMNS, rows, room):
         wide_console(wide).print(line)

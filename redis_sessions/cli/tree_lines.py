@@ -63,7 +63,7 @@ def describe_root(info: SessionInfo) -> Text:
     """Return the first session of a tree: its whole ID, and its facts."""
     age = ((info.finished_at or info.read_at) - info.created_at).total_seconds()
     label = f" ({info.label})" if info.label else ""
-    facts = [_tokens(info.tokens), f"{age:.1f} s", _holder(info.lease, info.read_at), info.reason or ""]
+    facts = [_tokens(info.tokens), format_span(age), _holder(info.lease, info.read_at), info.reason or ""]
     return _line(info.status, f"{info.id}{label}", "", facts)
 
 
@@ -73,7 +73,7 @@ def describe_child(child: ChildInfo, now: datetime, id: str) -> Text:
     facts = [
         child.work if child.is_active and child.work not in (None, "running") else "",
         _tokens(child.tokens),
-        f"{child.runtime.total_seconds():.1f} s" if child.runtime is not None else "",
+        format_span(child.runtime.total_seconds()) if child.runtime is not None else "",
         f"attempt {child.attempt}" if child.attempt > 1 else "",
         _holder(child.lease, now) if child.is_active else "",
         child.reason or "",

@@ -33,6 +33,8 @@ from .table import Cell, Column, table_lines
 
 _SHOWN_SESSIONS = 3
 _SHORT_ID_ROOM = 12
+_AGE_WIDTH = 7
+"""The width of an age below a hundred hours, so that columns stay where they are."""
 _COLUMNS = (
     Column("worker"),
     Column("state"),
@@ -90,7 +92,7 @@ def _print_table(found: list[WorkerInfo], wide: bool) -> None:
 
 def _row(one: WorkerInfo) -> list[Cell]:
     state = ("alive", "green") if one.is_alive else ("dead", "red")
-    heard = format_age(one.last_heard_at, one.last_heard_at + one.silent_for)
+    heard = f"{format_age(one.last_heard_at, one.last_heard_at + one.silent_for):>{_AGE_WIDTH}}"
     return [one.id, state, heard, f"{len(one.holding)}/{one.concurrency}", escape_controls(_name(one))]
 
 
