@@ -93,7 +93,7 @@ class WaitNotice:
 
     def __init__(self, where: str, seconds: float, say: Callable[[str], None] | None = None) -> None:
         self._head = f"waiting for {where}, at most {seconds:.0f} s"
-        self._is_tls = "s://" in where or "s+" in where.partition("://")[0]
+        self._is_tls = where.partition("://")[0].partition("+")[0] in ("rediss", "valkeys")
         self._print = print_notice if say is None else say
         self._began = self._last = 0.0
         self._reason = "no answer yet"

@@ -30,6 +30,7 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"by \S+:\d+ in", "by host:12345 in"),
     (r"loaded \d+ of \d+ scripts", "loaded 1 of 2 scripts"),
     (r"checked \d+ runs", "checked 1 runs"),
+    (r"(?m)^waiting for redis://\S+, at most 10 s: no answer yet\n", ""),
     (r"\d{4}-\d\d-\d\d(?= )", "2026-01-01"),
 )
 
@@ -53,7 +54,8 @@ def screen(
         os.close(master)
         os.close(slave)
     assert b"Traceback" not in output, output
-    kept = b"\n".join(line.rpartition(ERASE)[2] for line in output.split(b"\n"))  # a bar overwrites itself
+    output = re.sub(rb"[^\n]*\n\r*\x1b\[1A\x1b\[2K", b"", output)  # a bar overwrites itself, and goes in the end
+    kept = b"\n".join(line.rpartition(ERASE)[2] for line in output.split(b"\n"))
     shown = [line.rstrip() for line in without_escapes(kept).rstrip().split("\n")]
     return "\n".join([*shown, f"[exit {process.exitcode}]\n"])
 

@@ -48,11 +48,11 @@ def place() -> Iterator[Place]:
             root.append(Message("user", "Where is my bag? " * 6), Message("user", "line\nuser 99 faked"))
             task = "Find the bag of a traveller in every airport between Lisbon and Tokyo"
             children = [root.spawn("researcher", task=task, label=LABEL).raise_if_refused().session_key or ""]
-            run = cache.claim("researcher", owner=OWNER, ttl=600)
+            run = cache.claim("researcher", owner=OWNER, ttl=600, wait=30)
             assert run is not None
             children.append(run.spawn("translator", task="Translate the letter").raise_if_refused().session_key or "")
             children.append(root.spawn("researcher", task=HOSTILE, max_attempts=1).raise_if_refused().session_key or "")
-            broken = cache.claim("researcher", owner="worker-7", ttl=600)
+            broken = cache.claim("researcher", owner="worker-7", ttl=600, wait=30)
             assert broken is not None
             broken.fail(reason="ValueError: the price list has no currency")
             mail = cache.create(

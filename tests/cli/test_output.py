@@ -169,6 +169,8 @@ def test_wrong_kind_of_port_is_named(own_server: Server) -> None:
     down = run("doctor", "--url", own_server.url.replace("redis:", "rediss:"))
     assert down.returncode == 3
     assert "Perhaps the port does not speak TLS" in down.stderr or "SSL" in down.stderr
+    plain_port = run("ls", "--namespace", "x", "--url", own_server.url)
+    assert "TLS" not in plain_port.stderr
 
 
 def test_ctrl_c_while_waiting_exits_with_130() -> None:
