@@ -33,7 +33,7 @@ from .app import (
     print_line,
     show_progress,
 )
-from .connect import open_cache
+from .connect import WaitNotice, open_cache
 from .doctor_acl import acl_rules, quote_word
 from .doctor_checks import (
     Finding,
@@ -117,7 +117,7 @@ def doctor(
     if acl_line:
         _print_acl_line(url, check_namespace(namespace), as_json)
         return
-    with open_cache(url, namespace, decodes=False, contact=False, retry_for=3) as cache:
+    with open_cache(url, namespace, decodes=False, contact=acl_user is not None, retry_for=3) as cache:
         findings = _examine(cache) if acl_user is None else examine_user(cache, acl_user)
     wrong = ("fail", "warn") if strict else ("fail",)
     failed = any(finding.level in wrong for finding in findings)
@@ -175,7 +175,10 @@ def _repair(url: str, namespace: str, dry_run: bool, as_json: bool) -> None:
 
 def _examine(cache: SessionCache) -> list[Finding]:
     """Return the findings about a server that answers at all. Raises the error of a read otherwise."""
-    schema, problem = _try_read(cache)
+    notice = WaitNotice(cache.where, cache._executor.retry_for)
+    cache._executor.on_failure = notice.add
+    with notice:
+        schema, problem = _try_read(cache)
     try:
         infos = cache._context.router.send_to_all(("INFO",))
         users = cache._context.router.send_to_all(("ACL", "GETUSER", "default"))

@@ -166,9 +166,9 @@ def test_command_that_waits_says_why_within_a_second(host: str, reason: str) -> 
 
 def test_wrong_kind_of_port_is_named(own_server: Server) -> None:
     """A port that does not speak TLS gives no answer, and the line says that this can be the reason."""
-    down = run("doctor", "--url", own_server.url.replace("redis:", "rediss:"))
+    down = launch("doctor", "--url", own_server.url.replace("redis:", "rediss:"))
     assert down.returncode == 3
-    assert "Perhaps the port does not speak TLS" in down.stderr or "SSL" in down.stderr
+    assert b"Perhaps the port does not speak TLS" in down.stderr or b"SSL" in down.stderr
     plain_port = run("ls", "--namespace", "x", "--url", own_server.url)
     assert "TLS" not in plain_port.stderr
 
