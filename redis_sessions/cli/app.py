@@ -7,42 +7,90 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from .. import __version__
 from .._durations import MAX_DURATION_MS, milliseconds
-from .._printable import escape_controls as escape_controls
-from ..errors import InvalidInput, SessionNotFound
+from ..errors import InvalidInput
 from ..models.audit import AuditRecord
+from .plain import CUT, is_plain, plain_marks
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Work with the sessions of agents in Redis or Valkey. A duration is a number with a unit: 500ms, 90s, 30m, 12h, 7d or"
-        " 2w. A number without a unit is seconds. Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed."
+        " 2w. A number without a unit is seconds. Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed,"
+        " 130 Ctrl-C."
     ),
 )
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"redis-sessions {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+
+
+def escape_controls(text: str, keep: str = "") -> str:
+    """Return text that cannot control a terminal: a character that is not printable becomes its escape sequence.
+
+    Control characters, C1 (0x80 to 0x9f) and the marks that turn the direction of text (bidi) are not printable. On an output
+    that cannot show UTF-8, no character beyond ASCII is.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    is_ascii = is_plain()
+    return "".join(
+        one if (one.isprintable() and not (is_ascii and ord(one) > 126)) or one in keep else ascii(one)[1:-1]
+        for one in (plain_marks(text) if is_ascii else text)
+    )
+
+
 def escape_json(text: str) -> str:
     """Return JSON with the same value whose text cannot control a terminal. Lines stay as they are."""
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    is_ascii = is_plain()
+    return "".join(
+        one if (one.isprintable() and not (is_ascii and ord(one) > 126)) or one == "\n" else json.dumps(one)[1:-1]
+        for one in text
+    )
 
 
 class SafeConsole(Console):
-    """A console that prints no control character of a text. Its own control sequences go through."""
+    """A console that prints no control character of a text. Its own control sequences go through.
+
+    On an output that cannot show UTF-8 it prints ASCII.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield the segments of what is printed, each with its text escaped."""
+        is_ascii = is_plain()
         for segment in super().render(renderable, options):
-            is_safe = segment.control or segment.text.isprintable()
-            yield segment if is_safe else Segment(escape_controls(segment.text, keep="\n"), segment.style)
+            text = segment.text
+            if segment.control or (text.isprintable() and (text.isascii() or not is_ascii)):
+                yield segment
+            else:
+                yield Segment(escape_controls(text, keep="\n"), segment.style)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """End without a word, because the reader of the pipe, such as head, has ended."""
+        raise BrokenPipeError
 
 
 class SafeFormatter(logging.Formatter):
@@ -72,6 +120,12 @@ Namespace = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text. Default: text.")]
+Wide = Annotated[
+    bool,
+    typer.Option(
+        "--wide", help="Print whole IDs and names, however wide the lines are. Default: fit into the terminal."
+    ),
+]
 Cursor = Annotated[
     str | None,
     typer.Option("--cursor", help="Cursor that the page before printed.", show_default="the first page"),
@@ -79,6 +133,8 @@ Cursor = Annotated[
 DEFAULT_URL = "redis://localhost:6379/0"
 DEFAULT_NAMESPACE = "sessions"
 DURATION_FORM = "90s, 30m, 12h or 7d (a number without a unit is seconds)"
+_WIDE = 4000
+"""Columns of a table that is not cut."""
 _AGE_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -107,7 +163,12 @@ def shorten(text: str, width: int, least_end: int = 0) -> str:
     if len(text) <= width:
         return text
     tail = max((width - 1) // 2, min(least_end, width - 1), 0)
-    return f"{text[: max(width - tail - 1, 0)]}…{text[len(text) - tail :]}"
+    return f"{text[: max(width - tail - 1, 0)]}{CUT}{text[len(text) - tail :]}"
+
+
+def cut(text: str, width: int) -> str:
+    """Return text of at most `width` characters. A long text loses its end."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}{CUT}"
 
 
 def print_result(facts: Mapping[str, Any], line: str, as_json: bool) -> None:
@@ -115,17 +176,42 @@ def print_result(facts: Mapping[str, Any], line: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts))
     else:
-        out.print(Text(line), soft_wrap=True)
+        print_line(line)
+
+
+def print_line(text: str | Text, console: Console | None = None) -> None:
+    """Print a line. A terminal wraps it between words, so that no ID is folded. In a pipe it stays one line."""
+    target = out if console is None else console
+    shown = Text(text) if isinstance(text, str) else text
+    target.print(shown, soft_wrap=not target.is_terminal)
 
 
 def print_notice(text: str) -> None:
     """Print one line of plain text on standard error."""
-    errors.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    print_line(text, errors)
+
+
+def wide_console(wide: bool) -> Console:
+    """Return the console for a table that is not cut: with room for everything in a pipe or with --wide."""
+    return out if out.is_terminal and not wide else SafeConsole(width=_WIDE, soft_wrap=True)
+
+
+def is_cut(wide: bool) -> bool:
+    """Return whether a table must fit into the terminal."""
+    return out.is_terminal and not wide
+
+
+class _ErrorHandler(logging.Handler):
+    """Write the log to standard error, wrapped between words on a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        print_notice(self.format(record))
 
 
 def log_orders() -> None:
     """Let the log of orders go to standard error, with or without other settings of the log."""
-    handler = logging.StreamHandler()
+    handler = _ErrorHandler()
     handler.setFormatter(SafeFormatter())
     _audit_log.handlers = [handler]
     _audit_log.setLevel(logging.INFO)
@@ -141,10 +227,10 @@ def log_audit(record: AuditRecord) -> None:
     _audit_log.info("%s", escape_controls(line))
 
 
-def describe_error(problem: Exception) -> str:
-    """Return the message of an error on one line, with what a user of the command line can do."""
-    hint = ". Check the ID, --namespace and --url" if isinstance(problem, SessionNotFound) else ""
-    return escape_controls(f"{problem}{hint}")
+def describe_error(problem: BaseException) -> str:
+    """Return the message of an error on one line, with the place that it is about."""
+    notes = "".join(f". {note}" for note in getattr(problem, "__notes__", []))
+    return escape_controls(f"{problem}{notes}")
 
 
 def format_age(then: datetime, now: datetime) -> str:
@@ -169,5 +255,5 @@ def count_of(number: int, noun: str) -> str:
 @contextmanager
 def show_progress(noun: str) -> Iterator[Callable[[int], None]]:
     """Show how many sessions, or other things, are done: on standard error, if that is a terminal."""
-    with errors.status(f"0 {noun}") as status:
+    with errors.status(f"0 {noun}", spinner="line") as status:
         yield lambda done: status.update(f"{done:,} {noun}")

@@ -23,10 +23,10 @@ from .app import (
     count_of,
     print_notice,
     print_result,
-    shared_url,
     show_progress,
 )  # fmt: skip
 from .codec_options import codec_options
+from .connect import open_cache
 from .transfer import opened_for_writing
 
 codec = typer.Typer(no_args_is_help=True, help="Compress and encrypt what is stored.")
@@ -71,8 +71,11 @@ def train(
     if out.exists() and not force:
         detail = f"{out} exists: stored values may need its dictionary. Give another file, or --force to replace it"
         raise InvalidInput(name="--out", detail=detail)
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options(codecs)) as cache:
-        samples = list(islice(_payloads(cache, size * SAMPLES_PER_BYTE), messages))
+    with open_cache(url, namespace, codecs=codecs) as cache, show_progress("messages") as progress:
+        samples = []
+        for one in islice(_payloads(cache, size * SAMPLES_PER_BYTE), messages):
+            samples.append(one)
+            progress(len(samples))
     if not samples:
         detail = f"found none in namespace {namespace} that can be read. Check --namespace, --url and --codecs"
         raise InvalidInput(name="messages", detail=detail)
@@ -113,12 +116,11 @@ def reencrypt(
     Repeat it until nothing is replaced. Then take the old key out of the ring. Exit code 1 if a value could not be decoded.
     """
     done = replaced = problems = 0
-    options = codec_options(codecs)
-    if not options:
+    if not codec_options(codecs):
         detail = "is missing: name the codecs that values are stored with, such as support.storage:codecs"
         raise InvalidInput(name="--codecs", detail=detail)
     with (
-        SessionCache.from_url(shared_url(url), namespace=namespace, **options) as cache,
+        open_cache(url, namespace, codecs=codecs) as cache,
         show_progress("sessions") as progress,
     ):
         for found in cache.reencrypt():

@@ -18,7 +18,6 @@ from . import (
     scripts,
     send,
     show,
-    top,
     transfer,
     tree,
     watch,
@@ -26,6 +25,7 @@ from . import (
     workers,
 )
 from .app import app, errors
+from .top import command as top
 
 __all__ = [
     "app",

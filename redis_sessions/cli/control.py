@@ -9,7 +9,7 @@ import typer
 
 from .._sync.api.cache import SessionCache
 from .._sync.api.session import Session
-from ..errors import InvalidInput, SessionNotFound
+from ..errors import InvalidInput
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
@@ -18,14 +18,12 @@ from .app import (
     Url,
     app,
     count_of,
-    describe_error,
     escape_controls,
     log_audit,
     print_notice,
     print_result,
-    shared_url,
 )
-from .codec_options import codec_options
+from .connect import open_cache, place_of
 from .session_ids import Label, SessionId, find_session
 
 Reason = Annotated[
@@ -44,7 +42,7 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Pause a session. The session takes no messages until resume."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         rev = session.pause(reason=reason)
     print_result({"id": session.id, "status": "paused", "rev": rev}, f"paused: {session.id}", as_json)
@@ -59,7 +57,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Resume a paused session. The session takes messages again."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         rev = session.resume()
     print_result({"id": session.id, "status": "active", "rev": rev}, f"resumed: {session.id}", as_json)
@@ -75,7 +73,7 @@ def request_cancel(
     as_json: Json = False,
 ) -> None:
     """Request a session and all its descendants to stop. Their handlers decide when, unlike with cancel."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         session.request_cancel(reason=reason)
         asked = [child.id for child in session.children(recursive=True) if child.status in _OPEN]
@@ -92,7 +90,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Retry a run or a turn that failed: a worker of its agent gets the work again."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         session.retry()
         info = session.info()
@@ -123,20 +121,16 @@ def delete(
     """
     if not (yes or sys.stdin.isatty()):
         raise InvalidInput(name="delete", detail="cannot ask, because standard input is not a terminal: give --yes")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
-        try:
-            session = find_session(cache, id, label)
-            descendants = [child.id for child in session.children(recursive=True)]
-            what = f"{session.id} and {count_of(len(descendants), 'descendant')}"
-            if not yes:
-                _ask(cache, session, what)
-            elif label is None and session.id != id:
-                detail = f"--yes needs a whole ID, and {id!r} is short for {session.id!r}"
-                raise InvalidInput(name="delete", detail=detail)
-            session.delete()
-        except SessionNotFound as problem:
-            print_notice(describe_error(problem))
-            raise typer.Exit(1) from None
+    with open_cache(url, namespace, audit=log_audit) as cache:
+        session = find_session(cache, id, label)
+        descendants = [child.id for child in session.children(recursive=True)]
+        what = f"{session.id} and {count_of(len(descendants), 'descendant')}"
+        if not yes:
+            _ask(cache, session, what)
+        elif label is None and session.id != id:
+            detail = f"--yes needs a whole ID, and {id!r} is short for {session.id!r}"
+            raise InvalidInput(name="delete", detail=detail)
+        session.delete()
     print_result({"deleted": [session.id, *descendants]}, f"deleted: {what}", as_json)
 
 
@@ -144,7 +138,7 @@ def _ask(cache: SessionCache, session: Session, what: str) -> None:
     """Return if the user agrees to the deletion. Otherwise exit with 1."""
     info = session.info()
     facts = f"{info.status}, {count_of(info.count, 'message')}"
-    question = f"Delete {escape_controls(what)} ({facts}) from namespace {cache.namespace} on {cache.where}?"
-    if not typer.confirm(question, err=True):
+    print_notice(f"Delete {escape_controls(what)} ({facts}) from {place_of(cache)}?")
+    if not typer.confirm("Delete", err=True):
         print_notice("nothing was deleted")
         raise typer.Exit(1)

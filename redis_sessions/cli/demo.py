@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 
@@ -23,7 +24,7 @@ from .demos.fleet import replay_conversations
 from .demos.forest import grow
 from .replay import print_report, shared_server, show_bar
 from .show import show
-from .tree import render_tree
+from .tree_lines import draw_tree
 
 _KILLS = 2
 """Processes that the demo of a tree kills."""
@@ -87,7 +88,7 @@ def _grow_tree(url: str, namespace: str, workers: int, as_json: bool) -> NoRetur
 
         def show_tree(info: SessionInfo, descendants: list[ChildInfo]) -> None:
             if live is not None:
-                live.update(render_tree(info, descendants))
+                live.update(Group(*draw_tree(info, descendants, out, out.width)))
 
         harvest = grow(url, namespace, root, workers, _KILLS, show_tree)
     if not as_json and not out.is_terminal:

@@ -10,11 +10,10 @@ from typing import NoReturn
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from .app import errors, escape_controls, out
+from .app import escape_controls, out, print_notice
 from .demos.chat import ChatReport, Conversation, serve_chat
 from .replay import shared_server
 
@@ -73,4 +72,4 @@ def _print_report(report: ChatReport, workers: int) -> None:
         f"Wait for an answer: p50 {report.wait_p50:.2f} s, p99 {report.wait_p99:.2f} s, longest {report.longest_wait:.2f} s."
     )
     for problem in report.problems[:_MAX_SHOWN_PROBLEMS]:
-        errors.print(f"[bold red]wrong[/] {escape(problem)}", soft_wrap=True)
+        print_notice(f"wrong: {escape_controls(problem)}")

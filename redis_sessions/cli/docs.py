@@ -12,7 +12,6 @@ import typer
 from rich.text import Text
 
 from .._core.protocol.json_values import from_json
-from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
 from .app import (
     DEFAULT_NAMESPACE,
@@ -26,9 +25,8 @@ from .app import (
     escape_json,
     out,
     print_notice,
-    shared_url,
 )
-from .codec_options import codec_options
+from .connect import open_cache, place_of
 
 _MISSING = object()
 docs = typer.Typer(no_args_is_help=True, help="List, read, store and delete documents.")
@@ -50,7 +48,8 @@ def list_documents(
     as_json: Json = False,
 ) -> None:
     """List the documents of a category, or the categories that hold documents."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
+        place = place_of(cache)
         page = cache.categories(limit, cursor) if category is None else cache.documents(category).list(limit, cursor)
     if as_json:
         print(json.dumps(page._asdict()))
@@ -58,7 +57,8 @@ def list_documents(
     for name in page.items:
         print(escape_controls(name))
     if not page.items:
-        print_notice("no documents")
+        what = "documents" if category is None else f"documents in {category!r}"
+        print_notice(f"no {escape_controls(what)} in {place}")
     if page.cursor:
         print_notice(f"more: --cursor {shlex.quote(page.cursor)}")
 
@@ -74,8 +74,9 @@ def get_document(
     ] = False,
 ) -> None:
     """Print a document: its text, byte for byte, else its JSON, else its bytes. Exit 1 if the document does not exist."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         documents = cache.documents(category)
+        place = place_of(cache)
         text, value, data = documents.get(name), documents.get_json(name, _MISSING), documents.get_bytes(name)
     if text is None and value is _MISSING and data is not None and not as_json:
         _print_bytes(data)
@@ -84,7 +85,7 @@ def get_document(
     elif value is not _MISSING:
         print(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
     else:
-        _exit_missing(category, name, "" if text is None else "; the document has a text: leave out --json")
+        _exit_missing(category, name, f" in {place}" if text is None else "; the document has a text: leave out --json")
 
 
 @docs.command("put")
@@ -102,7 +103,7 @@ def put_document(
     ] = False,
 ) -> None:
     """Store a document, and replace the document with this name. Print nothing."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         documents = cache.documents(category)
         text = _read(file)
         if as_json:
@@ -113,13 +114,20 @@ def put_document(
 
 @docs.command("rm")
 def remove_document(
-    category: Category, name: Name, url: Url = DEFAULT_URL, namespace: Namespace = DEFAULT_NAMESPACE
+    category: Category,
+    name: Name,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    as_json: Json = False,
 ) -> None:
     """Delete a document: its JSON, else its text, else its bytes. Exit 1 if the document does not exist."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         is_removed = cache.documents(category).delete(name)
+        place = place_of(cache)
+    if as_json:
+        print(json.dumps({"deleted": is_removed}))
     if not is_removed:
-        _exit_missing(category, name)
+        _exit_missing(category, name, f" in {place}")
 
 
 def _print_bytes(data: bytes) -> None:
@@ -162,5 +170,5 @@ def _source(file: Path | None) -> str:
 
 
 def _exit_missing(category: str, name: str, hint: str = "") -> NoReturn:
-    print_notice(f"no document {name!r} in {category!r}{hint}")
+    print_notice(escape_controls(f"no document {name!r} in {category!r}{hint}"))
     raise typer.Exit(1)

@@ -11,7 +11,6 @@ import typer
 from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from .._core.protocol.ids import check_namespace
 from .._core.protocol.keys import SCHEMA_VERSION, meta_key
@@ -31,9 +30,10 @@ from .app import (
     escape_controls,
     log_audit,
     out,
-    shared_url,
+    print_line,
     show_progress,
 )
+from .connect import WaitNotice, open_cache
 from .doctor_acl import acl_rules, quote_word
 from .doctor_checks import (
     Finding,
@@ -117,7 +117,7 @@ def doctor(
     if acl_line:
         _print_acl_line(url, check_namespace(namespace), as_json)
         return
-    with SessionCache.from_url(shared_url(url), namespace=namespace, retry_for=3) as cache:
+    with open_cache(url, namespace, decodes=False, contact=acl_user is not None, retry_for=3) as cache:
         findings = _examine(cache) if acl_user is None else examine_user(cache, acl_user)
     wrong = ("fail", "warn") if strict else ("fail",)
     failed = any(finding.level in wrong for finding in findings)
@@ -143,7 +143,7 @@ def _print_findings(findings: list[Finding], as_json: bool) -> None:
 
 
 def _rebuild(url: str, namespace: str, as_json: bool) -> None:
-    with SessionCache.from_url(shared_url(url), namespace=namespace) as cache, show_progress("sessions") as progress:
+    with open_cache(url, namespace, decodes=False) as cache, show_progress("sessions") as progress:
         cache.get(_PROBE_ID)  # raises SchemaMismatch in a namespace of another schema
         checked = reindex(cache, progress)
     print(json.dumps({"checked": checked}) if as_json else f"checked {count_of(checked, 'session')}")
@@ -151,15 +151,16 @@ def _rebuild(url: str, namespace: str, as_json: bool) -> None:
 
 def _repair(url: str, namespace: str, dry_run: bool, as_json: bool) -> None:
     found: list[Repair] = []
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
+    with open_cache(url, namespace, decodes=False, audit=log_audit) as cache:
         cache.get(_PROBE_ID)  # raises SchemaMismatch in a namespace of another schema
         repairer = Repairer(cache, dry_run)
         with show_progress("sessions") as progress:
             for one in repairer.run(progress):
                 found.append(one)
                 if not as_json:
-                    verb = f"moved to {one.key}" if one.is_repaired else "damaged"
-                    out.print(Text(f"{verb}: {one.kind} of {one.name}: {one.problem}"), soft_wrap=True)
+                    print_line(escape_controls(f"damaged: {one.kind} of {one.name}: {one.problem}"))
+                if not as_json and one.is_repaired:
+                    print_line(f"  moved to {escape_controls(one.key)}")
     if as_json:
         print(json.dumps({"checked": repairer.checked, "damaged": [one._asdict() for one in found]}))
     else:
@@ -174,7 +175,10 @@ def _repair(url: str, namespace: str, dry_run: bool, as_json: bool) -> None:
 
 def _examine(cache: SessionCache) -> list[Finding]:
     """Return the findings about a server that answers at all. Raises the error of a read otherwise."""
-    schema, problem = _try_read(cache)
+    notice = WaitNotice(cache.where, cache._executor.retry_for)
+    cache._executor.on_failure = notice.add
+    with notice:
+        schema, problem = _try_read(cache)
     try:
         infos = cache._context.router.send_to_all(("INFO",))
         users = cache._context.router.send_to_all(("ACL", "GETUSER", "default"))

@@ -22,10 +22,10 @@ from .app import (
     count_of,
     escape_controls,
     log_audit,
-    out,
+    print_line,
     print_notice,
-    shared_url,
 )
+from .connect import open_cache, place_of
 
 
 @app.command()
@@ -60,14 +60,14 @@ def forget(
     """
     if not (yes or sys.stdin.isatty()):
         raise InvalidInput(name="forget", detail="cannot ask, because standard input is not a terminal: give --yes")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit) as cache:
+    with open_cache(url, namespace, decodes=False, audit=log_audit) as cache:
         if not yes:
             _ask(cache, user, keep_documents)
         result = cache.forget(user, find_unlisted=find_unlisted, documents=not keep_documents)
     if as_json:
         print(json.dumps(result._asdict()))
     else:
-        out.print(_describe(result), markup=False, highlight=False, soft_wrap=True)
+        print_line(_describe(result))
     raise typer.Exit(1 if result.remaining else 0)
 
 
@@ -90,6 +90,7 @@ def _ask(cache: SessionCache, user: str, keep_documents: bool) -> None:
     categories = sum(is_category_of(one, user) for one in listed)
     found = f"{count_of(cache.count(user_id=user), 'listed session')}, categories of documents: {categories:,}"
     what = f"all data of user {escape_controls(user)} ({found})"
-    if not typer.confirm(f"Remove {what} from namespace {cache.namespace} on {cache.where}?", err=True):
+    print_notice(f"Remove {what} from {place_of(cache)}?")
+    if not typer.confirm("Remove", err=True):
         print_notice("nothing was removed")
         raise typer.Exit(1)

@@ -8,12 +8,7 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from .._core.commands import index_entries
-from .._durations import moment_of
-from .._sync.api.cache import SessionCache
 from ..models.leases import LeaseInfo
 from .app import (
     DEFAULT_NAMESPACE,
@@ -21,26 +16,35 @@ from .app import (
     Cursor,
     Json,
     Namespace,
-    SafeConsole,
     Url,
+    Wide,
     app,
     count_of,
     escape_controls,
     format_span,
+    is_cut,
     log_audit,
     out,
+    print_line,
     print_notice,
-    shared_url,
-    shorten,
+    wide_console,
 )
-from .codec_options import codec_options
-from .session_ids import Label, SessionId, find_session
+from .connect import open_cache, place_of, server_now
+from .session_ids import Label, SessionId, find_session, short_ids
+from .table import Column, table_lines
 
 lease = typer.Typer(no_args_is_help=True, help="List and show leases (writer locks), and end a lease by force.")
 app.add_typer(lease, name="lease")
 _SHOWN_WAITERS = 10
-_NUMBERS_WIDTH = 47
-"""The width of the columns with numbers, and of the space between columns."""
+_OTHERS_WIDTH = 66
+"""The width of the columns without the ID, if the name of the holder is short."""
+_SPAN_WIDTH = 7
+"""The width of the longest time, such as 119.9 s, so that columns stay where they are."""
+_COLUMNS = (
+    Column("session"),
+    Column("holder", least=12),
+    *(Column(name, is_right=True) for name in ("fence", "held", "left", "waiters", "inbox")),
+)
 
 
 @lease.command("ls")
@@ -49,19 +53,20 @@ def list_leases(
     namespace: Namespace = DEFAULT_NAMESPACE,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Leases to print, 1 to 1000.")] = 50,
     cursor: Cursor = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """List the leases that are held. The lease that expires first comes first."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         page = cache.leases(limit, cursor)
-        now_us = cache._executor.run(index_entries.server_time(cache.namespace))
+        now, place = server_now(cache), place_of(cache)
     if as_json:
         print(json.dumps({"items": [one.model_dump(mode="json") for one in page.items], "cursor": page.cursor}))
         return
     if not page.items:
-        out.print("no lease is held")
+        print_line(f"no lease is held in {place}")
     else:
-        _print_table(page.items, moment_of(now_us))
+        _print_table(page.items, now, wide)
     if page.cursor:
         print_notice(f"more: --cursor {shlex.quote(page.cursor)}")
 
@@ -75,13 +80,13 @@ def show_lease(
     as_json: Json = False,
 ) -> None:
     """Show why a session is locked: the holder, the fence, the time left, the waiters and the size of the inbox."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         info = find_session(cache, id, label).info()
     if as_json:
         print(json.dumps(info.lease and info.lease.model_dump(mode="json")))
         return
     for line in describe_lease(info.id, info.lease, info.inbox_size):
-        out.print(Text(line), soft_wrap=True)
+        print_line(line)
 
 
 @lease.command("release")
@@ -102,7 +107,7 @@ def release_lease(
 
     Exit 1 if no worker holds the lease.
     """
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
+    with open_cache(url, namespace, audit=log_audit) as cache:
         session = find_session(cache, id, label)
         lease = session.lease()
         before = lease.info()
@@ -110,11 +115,11 @@ def release_lease(
     if as_json:
         print(json.dumps({"released": before and before.model_dump(mode="json"), "taken": taken}))
     elif before is None:
-        out.print(Text(f"no worker holds the lease of {escape_controls(session.id)}"), soft_wrap=True)
+        print_line(f"no worker holds the lease of {escape_controls(session.id)}")
     else:
         moved = f"{count_of(taken, 'message')} moved from the inbox to the transcript"
         line = f"released: {escape_controls(before.owner)} held the lease (fence {before.fence}); {moved}"
-        out.print(Text(line), soft_wrap=True)
+        print_line(line)
     raise typer.Exit(0 if before else 1)
 
 
@@ -133,19 +138,19 @@ def describe_lease(id: str, found: LeaseInfo | None, inbox_size: int) -> list[st
     return [*lines, f"{count_of(inbox_size, 'message')} in the inbox"]
 
 
-def _print_table(leases: list[LeaseInfo], now: datetime) -> None:
-    """Print leases. A terminal folds IDs and shortens long names in the middle. In a pipe each lease is one line."""
-    ids = [escape_controls(one.session_id) for one in leases]
-    owners = [escape_controls(one.owner) for one in leases]
-    room = (out.width if out.is_terminal else 1000) - _NUMBERS_WIDTH
-    owner_width = max(min(max(map(len, owners)), max(room - max(map(len, ids)), room * 2 // 5)), 8)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("session", overflow="fold", max_width=max(room - owner_width, 8))
-    for name in ("holder", "fence", "held", "left", "waiters", "inbox"):
-        table.add_column(name, no_wrap=True, justify="left" if name == "holder" else "right")
-    for id, owner, one in zip(ids, owners, leases, strict=True):
+def _print_table(leases: list[LeaseInfo], now: datetime, wide: bool) -> None:
+    """Print leases, each in one line. A narrow terminal gets short IDs, and names of holders without their middle."""
+    room = out.width if is_cut(wide) else None
+    ids = short_ids([one.session_id for one in leases], 256 if room is None else out.width - _OTHERS_WIDTH)
+    rows = []
+    for one in leases:
         spans = ((now - one.held_since).total_seconds(), one.expires_in.total_seconds())
-        numbers = (str(one.fence), *map(format_span, spans), str(len(one.waiters)), str(one.inbox_size))
-        table.add_row(Text(id), Text(shorten(owner, owner_width)), *numbers)
-    console = out if out.is_terminal else SafeConsole(width=1000)
-    console.print(table)
+        numbers = (
+            str(one.fence),
+            *(f"{format_span(span):>{_SPAN_WIDTH}}" for span in spans),
+            str(len(one.waiters)),
+            str(one.inbox_size),
+        )
+        rows.append([ids[one.session_id], escape_controls(one.owner), *numbers])
+    for line in table_lines(_COLUMNS, rows, room):
+        wide_console(wide).print(line)

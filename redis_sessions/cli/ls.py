@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import datetime
 from typing import Annotated, cast
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from .._core.commands import index_entries
 from .._core.commands.list_query import MAX_PAGE_SESSIONS, Order
-from .._durations import moment_of, whole
-from .._sync.api.cache import SessionCache
+from .._durations import whole
 from ..models.summaries import SessionSummary
 from ..settings import Filters
 from .app import (
@@ -23,22 +18,36 @@ from .app import (
     DEFAULT_URL,
     Cursor,
     Namespace,
-    SafeConsole,
     Url,
+    Wide,
     app,
     escape_controls,
     format_age,
+    is_cut,
     out,
     print_notice,
-    shared_url,
+    wide_console,
 )
-from .codec_options import codec_options
+from .connect import open_cache, place_of, server_now
+from .session_ids import short_ids
+from .statuses import STYLES
+from .table import Cell, Column, table_lines, total_width, widths_of
 
-_COLUMNS = ("session", "status", "kind", "user", "agent", "messages", "updated", "name or task")
-_OPTIONAL = ("kind", "messages", "name or task", "agent", "user")
-"""Columns that a narrow terminal leaves out, in this order."""
-_LEAST_WIDTHS = {"session": 36, "name or task": 12, "user": 10, "agent": 10}
-"""The width that a column needs, if its texts are wider: a terminal folds the IDs of sessions, and shortens the other texts."""
+_COLUMNS = (
+    Column("session"),
+    Column("status"),
+    Column("kind"),
+    Column("user", least=8),
+    Column("agent", least=8),
+    Column("messages", is_right=True),
+    Column("updated", is_right=True),
+)
+_MORE_COLUMNS = (Column("label"), Column("name or task", keeps_end=False))
+"""The columns that a narrow terminal prints on a line of their own."""
+_NAME_WIDTH = 80
+"""Characters of a name or task that a wide table shows."""
+_OTHERS_WIDTH = 60
+"""The width of the columns without the ID, if the names of user and agent are short."""
 
 
 @app.command()
@@ -77,6 +86,7 @@ def ls(
     count: Annotated[
         bool, typer.Option("--count", help="Print only the number of sessions. Default: the sessions.")
     ] = False,
+    wide: Wide = False,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Annotated[
@@ -89,80 +99,56 @@ def ls(
         "user": user, "agent": agent, "label": label, "tags": tags or None, "kinds": kinds or None,
         "active_only": active_only, "order": cast("Order", order),
     }  # fmt: skip
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         if count:
-            print(cache.count(**filters))
+            total = cache.count(**filters)
+            print(json.dumps({"count": total}) if as_json else total)
             return
         page = cache.list(limit, cursor, **filters)
-        now_us = cache._executor.run(index_entries.server_time(cache.namespace))
+        now, place = server_now(cache), place_of(cache)
     if as_json:
         for one in page.items:
             print(json.dumps(one.model_dump(mode="json")))
     elif page.items:
-        _print_table([_row(one, now_us) for one in page.items])
+        _print_table(page.items, now, wide)
     if not page.items:
-        print_notice("no sessions")
+        print_notice(f"no {'matching ' if _is_filtered(filters) else ''}sessions in {place}")
     if page.cursor:
         print_notice(f"more: --cursor {shlex.quote(page.cursor)}")
 
 
-def _row(one: SessionSummary, now_us: int) -> list[str]:
-    texts = [one.id, one.status, one.kind, one.user_id or "", one.agent_id or "", str(one.count)]
-    age = format_age(one.updated_at, moment_of(now_us))
-    return [escape_controls(text) for text in [*texts, age, one.name or one.task or ""]]
+def _is_filtered(filters: Filters) -> bool:
+    return any(value for name, value in filters.items() if name != "order")
 
 
-def _print_table(rows: list[list[str]]) -> None:
-    """Print rows. A terminal folds and shortens texts, and leaves out columns. In a pipe each session is one line."""
-    if not out.is_terminal:
-        _print_columns(
-            SafeConsole(width=1000), rows, {name: _width(rows, name) for name in _COLUMNS} | {_COLUMNS[-1]: 80}
-        )
+def _print_table(sessions: list[SessionSummary], now: datetime, wide: bool) -> None:
+    """Print sessions, each in one line. On a narrow terminal the label and the name, or the task, come on a second line."""
+    ids = {one.id: escape_controls(one.id) for one in sessions}
+    rows = [[*_row(one, ids[one.id], now), _plain(one.label), _plain(_name(one))[:_NAME_WIDTH]] for one in sessions]
+    columns: tuple[Column, ...] = _COLUMNS + _MORE_COLUMNS
+    if not is_cut(wide) or total_width(widths_of(columns, rows)) <= out.width:
+        for line in table_lines(columns, rows, None):
+            wide_console(wide).print(line)
         return
-    columns, left_out = _fitting_columns(rows, out.width)
-    widths = {name: _least_width(rows, name) for name in columns}
-    spare = out.width - sum(width + 2 for width in widths.values()) + 2
-    for name in ("user", "agent", "session", "name or task"):
-        if name in widths:
-            more = min(spare, _width(rows, name) - widths[name])
-            widths[name], spare = widths[name] + more, spare - more
-    _print_columns(out, rows, widths)
-    if left_out:
-        print_notice(f"no room for: {', '.join(left_out)} (--json prints all fields)")
+    ids = short_ids([one.id for one in sessions], out.width - _OTHERS_WIDTH)
+    rows = [_row(one, ids[one.id], now) for one in sessions]
+    details = [
+        " · ".join(part for part in (one.label and f"label {_plain(one.label)}", _plain(_name(one))) if part)
+        for one in sessions
+    ]
+    for line in table_lines(_COLUMNS, rows, out.width, details):
+        out.print(line)
 
 
-def _print_columns(console: Console, rows: list[list[str]], widths: dict[str, int]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, width in widths.items():
-        if name == "session":
-            table.add_column(name, overflow="fold", width=width)
-        else:
-            table.add_column(name, justify="right" if name == "messages" else "left", max_width=width)
-    for row in rows:
-        cells = dict(zip(_COLUMNS, row, strict=True))
-        others = [Text(cells[name], no_wrap=True, overflow="ellipsis") for name in widths if name != "session"]
-        table.add_row(Text(cells["session"]), *others)
-    console.print(table)
+def _row(one: SessionSummary, id: str, now: datetime) -> list[Cell]:
+    status: Cell = (one.status, STYLES[one.status])
+    names = (_plain(one.user_id), _plain(one.agent_id))
+    return [id, status, one.kind, *names, f"{one.count:,}", format_age(one.updated_at, now)]
 
 
-def _fitting_columns(rows: list[list[str]], room: int) -> tuple[list[str], list[str]]:
-    """Return the columns that fit, and the columns with values that do not."""
-    columns, left_out = list(_COLUMNS), []
-    is_empty = {name: not any(row[_COLUMNS.index(name)] for row in rows) for name in _OPTIONAL}
-    for name in sorted(_OPTIONAL, key=lambda name: not is_empty[name]):
-        if sum(_least_width(rows, one) + 2 for one in columns) - 2 <= room:
-            break
-        columns.remove(name)
-        if not is_empty[name]:
-            left_out.append(name)
-    return columns, left_out
+def _name(one: SessionSummary) -> str:
+    return one.name or one.task or ""
 
 
-def _least_width(rows: list[list[str]], name: str) -> int:
-    width = _width(rows, name)
-    return min(width, _LEAST_WIDTHS.get(name, width))
-
-
-def _width(rows: list[list[str]], name: str) -> int:
-    at = _COLUMNS.index(name)
-    return max(cell_len(text) for text in (name, *[row[at] for row in rows]))
+def _plain(text: str | None) -> str:
+    return escape_controls(text or "")

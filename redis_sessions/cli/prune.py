@@ -23,10 +23,9 @@ from .app import (
     log_audit,
     parse_duration,
     print_notice,
-    shared_url,
     show_progress,
 )
-from .codec_options import codec_options
+from .connect import open_cache, place_of
 
 
 @app.command()
@@ -75,7 +74,7 @@ def prune(
         "max_age": 0 if max_age is None else parse_duration(max_age, "--max-age"),
     }
     pause = 0 if cooldown is None else parse_duration(cooldown, "--cooldown", minimum="0s")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache:
+    with open_cache(url, namespace, audit=log_audit) as cache:
         run = partial(cache.prune, **bounds)
         if not (dry_run or yes):
             _ask(run, cache)
@@ -92,7 +91,9 @@ def _ask(run: partial[int], cache: SessionCache) -> None:
     with show_progress("sessions") as progress:
         found = run(dry_run=True, progress=progress)
     sessions = count_of(found, "session")
-    question = f"Delete {sessions}, with all descendants, from namespace {cache.namespace} on {cache.where}?"
-    if found and not typer.confirm(question, err=True):
+    if not found:
+        return
+    print_notice(f"Delete {sessions}, with all descendants, from {place_of(cache)}?")
+    if not typer.confirm("Delete", err=True):
         print_notice("nothing was deleted")
         raise typer.Exit(1)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .._sync.api.cache import SessionCache
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, out, parse_duration, shared_url
-from .codec_options import codec_options
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, parse_duration, print_line
+from .connect import open_cache, place_of
 
 
 @app.command()
@@ -34,13 +33,14 @@ def recover(
     """Check the runs whose worker died or whose time is over. Workers do so, too, while they wait."""
     pause = None if every is None else parse_duration(every, "--every", minimum="50ms", maximum="1d")
     try:
-        with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+        with open_cache(url, namespace) as cache:
+            place = place_of(cache)
             while True:
                 checked = cache.recover(agent)
                 if as_json:
                     print(json.dumps({"checked": checked}), flush=True)
                 elif checked or pause is None:
-                    out.print(f"checked {checked:,} runs and turns")
+                    print_line(f"checked {checked:,} runs and turns in {place}")
                 if pause is None:
                     return
                 time.sleep(pause)

@@ -10,13 +10,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..errors import InvalidInput
 from ..settings import SessionSettings
-from .app import DEFAULT_NAMESPACE, Json, Namespace, Url, app, count_of, errors, out, parse_duration, shared_url
+from .app import (
+    DEFAULT_NAMESPACE,
+    Json,
+    Namespace,
+    Url,
+    app,
+    count_of,
+    errors,
+    escape_controls,
+    out,
+    parse_duration,
+    print_notice,
+    shared_url,
+)
 from .demos.conversations import Conversation, read_conversations
 from .demos.fleet import Report, replay_conversations
 
@@ -71,11 +83,9 @@ def _read(file: Path, skip_broken: bool) -> tuple[list[Conversation], int]:
             conversations.append(found)
             continue
         broken += 1
-        errors.print(
-            f"[bold red]error[/] {escape(str(file))}, line {found.number}: {escape(found.reason)}", soft_wrap=True
-        )
+        print_notice(f"error {escape_controls(str(file))}, line {found.number}: {escape_controls(found.reason)}")
         if not skip_broken:
-            errors.print("nothing was replayed; --skip-broken skips such lines", soft_wrap=True)
+            print_notice("nothing was replayed; --skip-broken skips such lines")
             raise typer.Exit(2)
     return conversations, broken
 
@@ -132,4 +142,4 @@ def print_report(report: Report, broken: int, as_json: bool) -> None:
         table.add_row(f"[dim]{name}[/]", value)
     out.print(table)
     for difference in report.differences[:_MAX_SHOWN_DIFFERENCES]:
-        errors.print(f"[bold red]differs[/] {escape(difference)}", soft_wrap=True)
+        print_notice(f"differs: {escape_controls(difference)}")

@@ -13,7 +13,8 @@ from .._core.protocol.scripts import all_scripts
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from ..errors import AccessDenied, StoreUnavailable
-from .app import DEFAULT_URL, Json, Url, app, count_of, describe_error, parse_duration, print_notice, shared_url
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Url, app, count_of, describe_error, parse_duration, print_notice
+from .connect import open_cache
 
 scripts = typer.Typer(no_args_is_help=True, help="Load the scripts into a server.")
 app.add_typer(scripts, name="scripts")
@@ -38,7 +39,7 @@ def load_scripts(
     """
     pause = None if every is None else parse_duration(every, "--every", minimum="50ms", maximum="1d")
     try:
-        with SessionCache.from_url(shared_url(url)) as cache:
+        with open_cache(url, DEFAULT_NAMESPACE, decodes=False, contact=False) as cache:
             while True:
                 try:
                     _report(*_load(cache), as_json, is_quiet=pause is not None)

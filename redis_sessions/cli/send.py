@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,7 +16,7 @@ from .._core.commands.messages import MessageLike
 from .._core.protocol.json_values import from_json
 from .._sync.api.cache import SessionCache
 from .._sync.api.session import Session
-from ..errors import InvalidInput, ReplyTimeout
+from ..errors import InvalidInput, ReplyTimeout, SessionsError
 from ..models.messages import Message
 from ..models.results import SendResult
 from .app import (
@@ -29,9 +32,8 @@ from .app import (
     parse_duration,
     print_notice,
     print_result,
-    shared_url,
 )
-from .codec_options import codec_options
+from .connect import open_cache
 from .session_ids import Label, SessionId, find_session, shift_text
 from .show import format_message
 
@@ -46,6 +48,8 @@ BatchId = Annotated[
         show_default="a new one",
     ),
 ]
+_QUIET_SECONDS = 0.7
+"""The time after which a command says what it waits for."""
 _ROLE_HELP = "Role of the message: system, user, assistant or tool."
 
 
@@ -75,14 +79,16 @@ def send(
     id, text = shift_text(id, text, label)
     message = Message(role, _content(text))
     seconds = None if wait is None else parse_duration(wait, "--wait")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         sent = session.send(message, batch_id=batch_id)
         facts = {"id": session.id, **asdict(sent)}
         if seconds is None:
             print_result(facts, _describe(session.id, sent), as_json)
         else:
-            _print_reply(session, sent, seconds, facts, as_json)
+            with _say_why(cache, session, seconds):
+                reply = _reply(session, sent, seconds)
+            _print_reply(reply, facts, as_json)
 
 
 @app.command()
@@ -112,7 +118,7 @@ def append(
         batch = _messages(payload)
     else:
         raise InvalidInput(name="append", detail="takes TEXT or --payload, got both")
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         done = session.append(*batch, batch_id=batch_id)
     facts = {"id": session.id, **asdict(done), "limit": done.limit._asdict()}
@@ -151,18 +157,52 @@ def _standard_input(name: str) -> str:
         raise InvalidInput(name=name, detail=detail) from None
 
 
-def _print_reply(session: Session, sent: SendResult, seconds: float, facts: dict[str, Any], as_json: bool) -> None:
-    """Wait for the reply to a message, and print the reply. Exit 1 if none comes."""
+def _reply(session: Session, sent: SendResult, seconds: float) -> Message | None:
+    """Wait for the reply to a message. Return None if none comes."""
     print_notice(escape_controls(_describe(session.id, sent)))
     try:
-        reply = session.wait_for_reply(sent, timeout=seconds)
+        return session.wait_for_reply(sent, timeout=seconds)
     except ReplyTimeout as problem:
+        print_notice(describe_error(problem))
+        return None
+
+
+def _print_reply(reply: Message | None, facts: dict[str, Any], as_json: bool) -> None:
+    """Print a reply. Exit 1 if there is none."""
+    if reply is None:
         if as_json:
             print(json.dumps({**facts, "reply": None}))
-        print_notice(describe_error(problem))
-        raise typer.Exit(1) from None
+        raise typer.Exit(1)
     found = {"seq": reply.seq, "id": reply.id, "role": reply.role, "payload": reply.payload}
     print_result({**facts, "reply": found}, format_message(reply), as_json)
+
+
+@contextmanager
+def _say_why(cache: SessionCache, session: Session, seconds: float) -> Iterator[None]:
+    """Say after a while on standard error what the reply waits for."""
+    timer = threading.Timer(_QUIET_SECONDS, _say_reason, (cache, session, seconds))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join(_QUIET_SECONDS)
+
+
+def _say_reason(cache: SessionCache, session: Session, seconds: float) -> None:
+    with suppress(SessionsError):  # the wait itself reports what fails
+        info = session.info()
+        agent = info.answered_by or info.agent_id
+        if info.lease is not None:
+            reason = f"{info.lease.owner} holds the session"
+        elif agent is None:
+            reason = "the session names no agent that answers"
+        elif not any(one.is_alive for one in cache.workers(agent, 100).items):
+            reason = f"no worker of agent {agent} is alive"
+        else:
+            reason = f"the turn is {info.work or 'not taken yet'}, for agent {agent}"
+        print_notice(escape_controls(f"waiting for the reply, at most {seconds:g} s: {reason}"))
 
 
 def _describe(id: str, sent: SendResult) -> str:

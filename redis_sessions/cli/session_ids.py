@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from .._sync.api.cache import SessionCache
 from .._sync.api.session import Session
 from ..errors import InvalidInput, SessionNotFound
 from .app import escape_controls
+from .connect import place_of
+from .plain import CUT, PLAIN_CUT
 
 SessionId = Annotated[
     str | None,
@@ -41,7 +43,13 @@ _LABELLED = 50
 _SCANNED = MAX_SEARCHED * 7 // 100
 """Entries that are read of each shard at once: together a little more than are searched."""
 _CHECKED = 100
+_FORMS = ((0, 8), (0, 12), (0, 16), (8, 8), (8, 16), (16, 16))
+"""Characters of the beginning and of the end that short forms of IDs have, the shortest first."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class LabelUnknown(LookupError):
+    """No session has the label that an argument names."""
 
 
 def find_session(cache: SessionCache, id: str | None, label: str | None = None) -> Session:
@@ -54,7 +62,8 @@ def find_session(cache: SessionCache, id: str | None, label: str | None = None) 
 
     Raises:
         SessionNotFound: no session has this ID, and it is short for none.
-        InvalidInput: the short ID or the label names several sessions, or the label names none.
+        LabelUnknown: no session has the label.
+        InvalidInput: the short ID or the label names several sessions.
 
     Cost: one round trip for a whole ID. A short ID costs three more, and reads the 10,000 sessions that changed last.
     """
@@ -77,7 +86,7 @@ def _find_labelled(cache: SessionCache, id: str | None, label: str) -> Session:
     root = info.root_id or info.id
     found = cache.by_label(label, root=root)
     if found is None:
-        raise InvalidInput(name="--label", detail=f"no session of the tree of {root!r} has the label {label!r}")
+        raise LabelUnknown(f"no session of the tree of {root!r} has the label {label!r}")
     return cache.open(found.id)
 
 
@@ -86,9 +95,7 @@ def _labelled_id(cache: SessionCache, label: str) -> str:
     active = cache.list(_SHOWN + 1, label=label, active_only=True).items
     ids = [one.id for one in active] or [one.id for one in every if one.status == "paused"] or [one.id for one in every]
     if not ids:
-        raise InvalidInput(
-            name="--label", detail=f"no session of namespace {cache.namespace!r} has the label {label!r}"
-        )
+        raise LabelUnknown(f"no session has the label {label!r} in {place_of(cache)}")
     if len(ids) > 1:
         detail = (
             f"{label!r} is the label of several sessions: {_listed(ids)}. Give the ID of a session of the tree, too"
@@ -113,14 +120,14 @@ def _find_short(cache: SessionCache, text: str) -> Session:
 
 
 def is_short_for(text: str, id: str) -> bool:
-    """Return whether text is short for an ID: its beginning, its end, or both with '…' between them, as `top` prints IDs.
+    """Return whether text is short for an ID: its beginning, its end, or both with '…' or '~' between them.
 
     A number is not cut, because `user-1` must not be taken for `user-12`. The digits of a UUID can be cut anywhere.
     """
-    begin, dots, end = text.partition("…")
-    if dots:
-        length = len(begin) + len(end)
-        return MIN_SHORT_LENGTH <= length < len(id) and id.startswith(begin) and id.endswith(end)
+    for mark in (CUT, PLAIN_CUT):
+        begin, found, end = text.partition(mark)
+        if found and MIN_SHORT_LENGTH <= len(begin) + len(end) < len(id) and id.startswith(begin) and id.endswith(end):
+            return True
     return (id.startswith(text) and not _cuts_number(id, len(text))) or (
         id.endswith(text) and not _cuts_number(id, len(id) - len(text))
     )
@@ -135,11 +142,26 @@ def _cuts_number(id: str, at: int) -> bool:
     return re.fullmatch(r"\D*\d+", word) is not None
 
 
-def short_ends(ids: Sequence[str]) -> list[str]:
-    """Return the ends of IDs, each unique among them: 8 characters, or more if two ends are equal."""
-    longest = max(map(len, ids), default=0)
-    length = next((one for one in range(8, longest, 4) if len({id[-one:] for id in ids}) == len(set(ids))), longest)
-    return [id[-length:] for id in ids]
+def short_ids(ids: Collection[str], room: int) -> dict[str, str]:
+    """Return what a screen shows for each ID: all of them whole if they fit into `room` columns, else a unique short form.
+
+    The short form is '…' and the end of the ID, 8 characters or more. IDs with the same end keep their beginning, too.
+    A short form with its '…' is accepted wherever an ID is. If no short forms are unique, all IDs stay whole.
+    """
+    shown = {id: escape_controls(id) for id in ids}
+    if max(map(len, shown.values()), default=0) <= room:
+        return shown
+    for begin, end in _FORMS:
+        if begin + end + 1 > max(room, _FORMS[0][1] + 1):
+            break
+        forms = {id: _short_form(one, begin, end) for id, one in shown.items()}
+        if len(set(forms.values())) == len(forms):
+            return forms
+    return shown
+
+
+def _short_form(id: str, begin: int, end: int) -> str:
+    return id if len(id) <= begin + end + 1 else f"{id[:begin]}{CUT}{id[-end:]}"
 
 
 def _newest_ids(cache: SessionCache) -> list[str]:

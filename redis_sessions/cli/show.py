@@ -11,8 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .._sync.api.cache import SessionCache
 from ..models.messages import Message
+from ..models.runs import Attempt
 from ..models.sessions import SessionInfo
 from .app import (
     DEFAULT_NAMESPACE,
@@ -23,15 +23,18 @@ from .app import (
     app,
     count_of,
     escape_controls,
+    format_span,
     out,
-    shared_url,
+    print_line,
 )
-from .codec_options import codec_options
+from .connect import open_cache
 from .lease import describe_lease
 from .session_ids import Label, SessionId, find_session
 
 COLOURS = {"system": "magenta", "user": "green", "assistant": "cyan", "tool": "yellow"}
 _ROLE_WIDTH = 9
+_FRAME_WIDTH = 6
+"""Columns of a frame that its title leaves free."""
 
 
 @app.command()
@@ -52,7 +55,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a session: its status, limits, lease and inbox, then its transcript."""
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         info, messages = session.info(), session.history(limit)
     if as_json:
@@ -62,7 +65,10 @@ def show(
         print(json.dumps({**info.model_dump(mode="json"), "messages": listed}))
         return
     summary = Text(escape_controls("\n".join(_summary(info)), keep="\n"))
-    out.print(Panel(summary, title=escape(info.id), title_align="left", expand=False))
+    fits = len(info.id) <= out.width - _FRAME_WIDTH
+    if not fits:
+        print_line(escape_controls(info.id))
+    out.print(Panel(summary, title=escape(info.id) if fits else None, title_align="left", expand=False))
     if info.system_prompt is not None:
         _print_message("system", "prompt", info.system_prompt)
     if info.dropped:
@@ -93,9 +99,19 @@ def _summary(info: SessionInfo) -> list[str]:
     described = " · ".join(f"{name} {value}" for name, value in fields.items() if value)
     if described:
         lines.append(described)
+    if info.attempt or info.work:
+        bound = "" if info.max_attempts is None else f" of {info.max_attempts}"
+        lines.append(f"{f'{info.work}, ' if info.work else ''}attempt {info.attempt}{bound}")
+    lines += [describe_attempt(number, one) for number, one in enumerate(info.attempts, 1)]
     if info.lease is not None or info.inbox_size:
         lines += describe_lease(info.id, info.lease, info.inbox_size)
     return lines
+
+
+def describe_attempt(number: int, attempt: Attempt) -> str:
+    """Return the line of an attempt that did not end well."""
+    lasted = format_span((attempt.ended_at - attempt.started_at).total_seconds())
+    return f"attempt {number} {attempt.outcome} after {lasted} on {attempt.worker}: {attempt.error}"
 
 
 def format_message(message: Message) -> str:

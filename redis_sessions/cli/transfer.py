@@ -14,7 +14,6 @@ from typing import IO, Annotated, cast
 
 import typer
 
-from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput, SessionExists
 from ..models.transfer import OnConflict
 from .app import (
@@ -29,9 +28,8 @@ from .app import (
     escape_json,
     log_audit,
     print_notice,
-    shared_url,
 )
-from .codec_options import codec_options
+from .connect import open_cache
 from .session_ids import Label, SessionId, find_session
 
 _MAX_KEY_BYTES = 64 * 1024
@@ -65,7 +63,7 @@ def export(
     """
     key = _key(key_file)
     with (
-        SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache,
+        open_cache(url, namespace) as cache,
         opened_for_writing(file) as target,
     ):
         session = find_session(cache, id, label)
@@ -96,7 +94,7 @@ def import_sessions(
     """Import what export wrote: all sessions at once, or nothing."""
     key = _key(key_file)
     with (
-        SessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options()) as cache,
+        open_cache(url, namespace, audit=log_audit) as cache,
         _opened_for_reading(file) as lines,
     ):
         try:

@@ -12,26 +12,31 @@ from rich.text import Text
 
 from .._durations import whole
 from .._sync.api.cache import SessionCache
-from ..errors import InvalidInput, SessionNotFound
+from ..errors import InvalidInput
 from ..models.events import SessionEvent
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
     Namespace,
     Url,
+    Wide,
     app,
-    describe_error,
+    errors,
     escape_controls,
+    is_cut,
     out,
     parse_duration,
     print_notice,
-    shared_url,
 )
-from .codec_options import codec_options
-from .session_ids import Label, SessionId, find_session
+from .connect import open_cache, place_of
+from .plain import CUT
+from .session_ids import Label, SessionId, find_session, short_ids
 from .show import COLOURS, format_message
 
 _TEXT_WIDTH = 200
+_SHORT_ID_ROOM = 24
+_ONCE_SECONDS = 0.5
+"""The silence after which everything that happened was read."""
 
 
 @app.command()
@@ -65,12 +70,25 @@ def watch(
             help="Skip what happened before the watch. Only with an ID. Default: begin with the transcript.",
         ),
     ] = False,
+    cursor: Annotated[
+        str | None,
+        typer.Option(
+            "--cursor",
+            help="Go on behind the event with this cursor, which --json prints. Only with an ID.",
+            show_default="not given",
+        ),
+    ] = None,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Print what happened until now, and end. Only with an ID. Default: go on."),
+    ] = False,
     timeout: Annotated[
         str | None,
         typer.Option(
             "--timeout", help="End when nothing happens for this duration, such as 30s or 5m.", show_default="never"
         ),
     ] = None,
+    wide: Wide = False,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Annotated[
@@ -83,54 +101,79 @@ def watch(
     A watch of one session ends with the session. A watch of many sessions includes new sessions and ends with Ctrl-C.
     """
     is_one = id is not None or (label is not None and tree is None)
-    _check(is_one, user, agent, tree, after_seq, from_now)
+    _check(is_one, user, agent, tree, after_seq, from_now, cursor, once)
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
-    try:
-        with SessionCache.from_url(shared_url(url), namespace=namespace, **codec_options()) as cache:
+    with open_cache(url, namespace) as cache:
+        try:
             if is_one:
-                found = cache.session(find_session(cache, id, label).id)
-                events = found.watch(None if from_now else after_seq or 0, timeout=seconds)
+                found = find_session(cache, id, label)
+                last = found.info().last_seq if once else None
+                first = None if from_now else after_seq or 0
+                events = found.watch(first, cursor=cursor, timeout=_ONCE_SECONDS if once else seconds)
+                _announce(f"session {found.id}", cache, is_shown=not once)
             else:
-                root = None if tree is None else find_session(cache, tree, label).id
+                last, root = None, None if tree is None else find_session(cache, tree, label).id
                 events = cache.watch(user=user, agent=agent, tree=root, timeout=seconds)
-            _print_events(events, as_json, is_one)
-    except SessionNotFound as problem:
-        print_notice(describe_error(problem))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        return
+                names = {"tree": root, "user": user, "agent": agent}
+                _announce(" ".join(f"{name} {one}" for name, one in names.items() if one), cache)
+            _print_events(events, as_json, is_one, wide, last)
+        except KeyboardInterrupt:
+            return
+
+
+def _announce(what: str, cache: SessionCache, *, is_shown: bool = True) -> None:
+    """Say on a terminal what is watched, because nothing else may come for a long time."""
+    if errors.is_terminal and is_shown:
+        print_notice(f"watching {escape_controls(what)} in {place_of(cache)}. Ctrl-C ends the watch")
 
 
 def _check(
     is_one: bool, user: str | None, agent: str | None, tree: str | None, after_seq: int | None,
-    from_now: bool,
+    from_now: bool, cursor: str | None, once: bool,
 ) -> None:  # fmt: skip
     given = sum(one is not None for one in (user, agent, tree)) + is_one
     if given != 1:
         raise InvalidInput(
             name="watch", detail=f"needs exactly one of ID, --user, --agent and --tree, got {given} of them"
         )
-    if not is_one and (after_seq is not None or from_now):
-        raise InvalidInput(name="watch", detail="--after-seq and --from-now need the ID of one session")
-    if after_seq is not None and from_now:
-        raise InvalidInput(name="watch", detail="takes --after-seq or --from-now, got both")
+    begins = (after_seq is not None) + from_now + (cursor is not None)
+    if not is_one and (begins or once):
+        detail = "--after-seq, --from-now, --cursor and --once need the ID of one session"
+        raise InvalidInput(name="watch", detail=detail)
+    if begins > 1:
+        raise InvalidInput(
+            name="watch",
+            detail=f"takes one of --after-seq, --from-now and --cursor, got {'both' if begins == 2 else 3}",
+        )
+    if once and from_now:
+        raise InvalidInput(name="watch", detail="takes --once or --from-now, got both")
     if after_seq is not None:
         whole(after_seq, "after_seq")
 
 
-def _print_events(events: Iterator[SessionEvent], as_json: bool, is_one: bool) -> None:
+def _print_events(
+    events: Iterator[SessionEvent], as_json: bool, is_one: bool, wide: bool, last_seq: int | None
+) -> None:
+    """Print events. `last_seq`: end behind the message with this seq."""
+    ids: set[str] = set()
     for event in events:
+        if last_seq is not None and event.seq > last_seq:
+            return
         if as_json:
             print(json.dumps(_fields(event)), flush=True)
-        elif out.is_terminal:
-            out.print(_line(event, is_one), no_wrap=True, overflow="ellipsis")
+            continue
+        ids.add(event.session_id)
+        shown = escape_controls(event.session_id)
+        if is_cut(wide):
+            shown = short_ids(ids, _SHORT_ID_ROOM)[event.session_id]
+            out.print(_line(event, "" if is_one else shown), no_wrap=True, overflow="ellipsis")
         else:
-            out.print(_line(event, is_one), soft_wrap=True)
+            out.print(_line(event, "" if is_one else shown), soft_wrap=True)
 
 
-def _line(event: SessionEvent, is_one: bool) -> Text:
+def _line(event: SessionEvent, id: str) -> Text:
     at = event.at or datetime.now(UTC)
-    head = (Text(f"{at:%H:%M:%S} ", "dim"), "" if is_one else f"{escape_controls(event.session_id)} ")
+    head = (Text(f"{at:%H:%M:%S} ", "dim"), f"{id} " if id else "")
     if event.message is not None:
         role, text = event.message.role, format_message(event.message)
         return Text.assemble(*head, (f"{event.seq:>5} ", "dim"), (f"{role:<9} ", COLOURS[role]), _beginning(text))
@@ -151,11 +194,13 @@ def _line(event: SessionEvent, is_one: bool) -> Text:
 
 
 def _beginning(text: str) -> str:
-    return escape_controls(text if len(text) <= _TEXT_WIDTH else f"{text[:_TEXT_WIDTH]}…")
+    return escape_controls(text[:_TEXT_WIDTH]) + (CUT if len(text) > _TEXT_WIDTH else "")
 
 
 def _fields(event: SessionEvent) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(event, name) for name in ("kind", "session_id", "seq", "change")}
+    fields: dict[str, Any] = {
+        name: getattr(event, name) for name in ("kind", "session_id", "seq", "change", "cursor", "is_final")
+    }
     fields["at"] = event.at and event.at.isoformat()
     if event.message is not None:
         one = event.message

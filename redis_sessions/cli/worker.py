@@ -17,6 +17,7 @@ from .._log_events import LOG_FIELDS
 from .._sync.api.cache import SessionCache
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, SafeFormatter, Url, app, parse_duration, shared_url
 from .codec_options import codec_options
+from .connect import WaitNotice
 from .handlers import Handler, import_handler, is_async
 
 _log = logging.getLogger("redis_sessions.cli.worker")
@@ -90,12 +91,14 @@ def worker(
 def _work(url: str, namespace: str, agents: list[str], handler: Handler, options: dict[str, Any]) -> None:
     """Handle runs in threads until a signal."""
     with SessionCache.from_url(url, namespace=namespace, **codec_options()) as cache:
+        cache._executor.on_failure = WaitNotice(cache.where, cache._executor.retry_for, _log.warning).add
         cache.worker(agents, handler, **options)
 
 
 async def _work_async(url: str, namespace: str, agents: list[str], handler: Handler, options: dict[str, Any]) -> None:
     """Handle runs in asyncio until a signal."""
     async with AsyncSessionCache.from_url(url, namespace=namespace, **codec_options()) as cache:
+        cache._executor.on_failure = WaitNotice(cache.where, cache._executor.retry_for, _log.warning).add
         await cache.worker(agents, handler, **options)
 
 

@@ -65,7 +65,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
 
 `dashboard` has a test of its pages, `worker` has a test of its own, and `mcp` has tests with a client.
 """
-HAS_NO_JSON = {"docs get", "docs put", "docs rm", "export", "metrics", "top"}
+HAS_NO_JSON = {"docs get", "docs put", "export", "metrics"}
 
 
 @pytest.fixture(scope="module")

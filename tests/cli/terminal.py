@@ -12,28 +12,28 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
 class Terminal:
     """A pseudo-terminal in which one command runs."""
 
-    def __init__(self, *arguments: str, lines: int = 24, columns: int = 100) -> None:
+    def __init__(
+        self, *arguments: str, lines: int = 24, columns: int = 100, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.master, self.slave = pty.openpty()
         self.resize(lines, columns)
         self.before = termios.tcgetattr(self.slave)
         self.output = b""
         command = [sys.executable, "-m", "redis_sessions.cli.main", *arguments]
-        environment = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color"}
+        given = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color", **(environment or {})}
         end = self.slave
-        self.process = subprocess.Popen(
-            command, env=environment, start_new_session=True, stdin=end, stdout=end, stderr=end
-        )
+        self.process = subprocess.Popen(command, env=given, start_new_session=True, stdin=end, stdout=end, stderr=end)
 
     def resize(self, lines: int, columns: int) -> None:
         """Set the size of the terminal."""
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        set_size(self.slave, lines, columns)
 
     def read(self) -> None:
         """Read the output of the next 0.1 s."""
@@ -69,24 +69,31 @@ class Terminal:
         os.close(self.slave)
 
 
+def set_size(slave: int, lines: int, columns: int) -> None:
+    """Set the size of a pseudo-terminal."""
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+
 def without_escapes(output: bytes) -> str:
     """Return the text of an output, without the sequences that control a terminal."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output.decode()).replace("\r", "")
 
 
 @contextmanager
-def terminal(*arguments: str, lines: int = 24, columns: int = 100) -> Iterator[Terminal]:
+def terminal(
+    *arguments: str, lines: int = 24, columns: int = 100, environment: Mapping[str, str] | None = None
+) -> Iterator[Terminal]:
     """Yield a terminal in which `redis-sessions` runs with these arguments."""
-    found = Terminal(*arguments, lines=lines, columns=columns)
+    found = Terminal(*arguments, lines=lines, columns=columns, environment=environment)
     try:
         yield found
     finally:
         found.close()
 
 
-def shown_lines(*arguments: str, columns: int = 80) -> list[str]:
+def shown_lines(*arguments: str, columns: int = 80, lines: int = 24) -> list[str]:
     """Return the lines that a command prints on a terminal with a number of columns."""
-    with terminal(*arguments, columns=columns) as view:
+    with terminal(*arguments, columns=columns, lines=lines) as view:
         code = view.end()
         assert code == 0, view.output
         return without_escapes(view.output).rstrip("\n").split("\n")

@@ -149,7 +149,7 @@ def test_wrong_input_exits_with_2_and_server_failure_with_3(own_server: Server, 
     """Every mistake is reported on standard error, without a traceback and without the password of the URL."""
     down = f"redis://:secret@127.0.0.1:{free_port()}"
     for code, arguments in (
-        (2, ("show", "missing", "--url", own_server.url)),
+        (1, ("show", "missing", "--url", own_server.url)),
         (2, ("show", "a b", "--url", own_server.url)),
         (2, ("show", "a", "--url", "http://x")),
         (2, ("replay", str(tmp_path / "none.jsonl"))),
@@ -197,7 +197,7 @@ def test_lease_is_listed_shown_and_released_by_force(server: Server) -> None:
         assert "held by worker-7 (fence 1)" in shown
         assert "0 waiters" in shown
         assert "1 message in the inbox" in shown
-        assert run("lease", "release", "a", "--url", server.url, "--fence", "7").returncode == 2
+        assert run("lease", "release", "a", "--url", server.url, "--fence", "7").returncode == 1
         assert "released: worker-7" in run("lease", "release", "a", "--url", server.url, "--fence", "1").stdout
         again = run("lease", "release", "a", "--url", server.url)
         assert ("no worker holds" in again.stdout, again.returncode) == (True, 1)
@@ -206,7 +206,7 @@ def test_lease_is_listed_shown_and_released_by_force(server: Server) -> None:
         with pytest.raises(LeaseLost):
             lease.release()
     missing = run("lease", "show", "none", "--url", server.url)
-    assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
+    assert (missing.returncode, "does not exist" in missing.stderr) == (1, True)
     assert run("lease", "ls", "--url", server.url, "--cursor", "x").returncode == 2
     server.client.flushall()
 

@@ -52,9 +52,17 @@ def test_missing_document_exits_with_1(own_server: Server) -> None:
     """One line on standard error names the document and the category."""
     for command in ("get", "rm"):
         done = run("docs", command, "notes", "a [b]", "--url", own_server.url)
-        assert (done.returncode, done.stdout, done.stderr) == (1, "", "no document 'a [b]' in 'notes'\n")
+        assert (done.returncode, done.stdout, done.stderr) == (
+            1,
+            "",
+            f"no document 'a [b]' in 'notes' in namespace sessions on {own_server.url}\n",
+        )
     listed = run("docs", "ls", "notes", "--url", own_server.url)
-    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "no documents\n")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (
+        0,
+        "",
+        f"no documents in 'notes' in namespace sessions on {own_server.url}\n",
+    )
 
 
 def test_wrong_name_cursor_or_file_exits_with_2(own_server: Server, tmp_path: Path) -> None:
@@ -86,11 +94,11 @@ def test_wrong_name_cursor_or_file_exits_with_2(own_server: Server, tmp_path: Pa
     assert own_server.client.keys("*documents*") == []
 
 
-def test_damaged_document_exits_with_2(own_server: Server) -> None:
+def test_damaged_document_exits_with_1(own_server: Server) -> None:
     """One line on standard error says that the stored JSON is damaged."""
     own_server.client.hset("sessions:documents:a", "n.json", "{")
     done = run("docs", "get", "a", "n", "--url", own_server.url)
-    assert (done.returncode, done.stderr.count("\n"), "damaged" in done.stderr) == (2, 1, True)
+    assert (done.returncode, done.stderr.count("\n"), "damaged" in done.stderr) == (1, 1, True)
 
 
 def test_bytes_are_printed_and_deleted(own_server: Server) -> None:

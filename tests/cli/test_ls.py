@@ -35,7 +35,7 @@ def test_sessions_are_printed_as_a_table_newest_first(url: str) -> None:
     """A name is printed as text: it cannot control the terminal, and is not markup."""
     done = run("ls", "--url", url)
     head, *lines = [line.split() for line in done.stdout.splitlines()]
-    assert head == ["session", "status", "kind", "user", "agent", "messages", "updated", "name", "or", "task"]
+    assert head == ["session", "status", "kind", "user", "agent", "messages", "updated", "label", "name", "or", "task"]
     assert [line[0] for line in lines] == ["first", "third", "second"]
     assert lines[0][:5] == ["first", "completed", "main", "mia", "2"]
     assert lines[0][-3:] == ["ago", "\\x1b[2J", "[bold]it"]
@@ -70,7 +70,9 @@ def test_page_begins_where_the_page_before_ended(url: str) -> None:
 def test_empty_list_exits_with_0(url: str) -> None:
     """One line on standard error says that no session matches."""
     done = run("ls", "--user", "unknown", "--url", url)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no sessions\n")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"no matching sessions in namespace sessions on {url}\n"
+    assert run("ls", "--namespace", "other", "--url", url).stderr == f"no sessions in namespace other on {url}\n"
 
 
 def test_wrong_filter_exits_with_2(url: str) -> None:

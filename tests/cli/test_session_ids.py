@@ -9,7 +9,7 @@ import pytest
 from redis_sessions import InvalidInput, Message, SessionCache, SessionNotFound
 from redis_sessions.cli import session_ids
 from redis_sessions.cli.app import shorten
-from redis_sessions.cli.session_ids import find_session, is_short_for, short_ends
+from redis_sessions.cli.session_ids import LabelUnknown, find_session, is_short_for, short_ids
 from tests.support.command_line import run
 from tests.support.servers import Server
 
@@ -33,6 +33,8 @@ CHILD = "agent:researcher:subagent:3f7c0a91-2b4d-8e6f-9a1b-0c2d3e4f5a6b"
         ("rip-", "trip-7", False),
         ("user-1", "user-12", False),
         ("user1", "user12", False),
+        ("~4f5a6b", CHILD, True),
+        ("agent:rese~4f5a6b", CHILD, True),
         ("2026", "report-12026", False),
         ("2026", "report-2026", True),
         ("2026", "20261", False),
@@ -45,12 +47,22 @@ def test_short_id_is_beginning_or_end_and_cuts_no_number(text: str, id: str, is_
     assert is_short_for(text, id) is is_short
 
 
-def test_short_ends_are_unique() -> None:
-    """The ends of IDs have 8 characters, or as many more as make them different."""
-    assert short_ends([]) == []
-    assert short_ends([CHILD, "a-12345678"]) == ["3e4f5a6b", "12345678"]
-    assert short_ends(["x-1-12345678", "y-2-12345678"]) == ["x-1-12345678", "y-2-12345678"]
-    assert short_ends(["abc", "abc"]) == ["abc", "abc"]
+def test_short_ids_are_unique_ends() -> None:
+    """IDs that fit stay whole. Others have an end of 8 characters, or as many more as make them different."""
+    assert short_ids([], 20) == {}
+    assert short_ids(["root", "trip-7"], 20) == {"root": "root", "trip-7": "trip-7"}
+    assert short_ids([CHILD, "a-12345678"], 20) == {CHILD: "…3e4f5a6b", "a-12345678": "…12345678"}
+    first, second = f"{'a' * 30}-1-12345678", f"{'a' * 30}-2-12345678"
+    assert short_ids([first, second], 20) == {first: f"…{first[-12:]}", second: f"…{second[-12:]}"}
+    left, right = f"left-{'x' * 40}", f"right-{'x' * 40}"
+    assert short_ids([left, right], 20) == {left: "left-xxx…xxxxxxxx", right: "right-xx…xxxxxxxx"}
+    assert all(is_short_for(short, id) for id, short in short_ids([left, right, CHILD], 20).items())
+
+
+def test_ids_without_a_unique_short_form_stay_whole() -> None:
+    """No screen shows two sessions under one ID."""
+    ids = [f"{'a' * 20}{number}{'b' * 20}" for number in range(3)]
+    assert short_ids(ids, 20) == {id: id for id in ids}
 
 
 def test_narrow_column_keeps_the_end_of_an_id() -> None:
@@ -125,7 +137,7 @@ def test_label_is_looked_up_in_the_tree_of_any_session(cache: SessionCache) -> N
     assert find_session(cache, tags, "bags").id == bags
     assert find_session(cache, bags, "bags").id == bags
     assert find_session(cache, "trip-8", "bags").id == other
-    with pytest.raises(InvalidInput, match="no session of the tree of 'trip-8' has the label 'tags'"):
+    with pytest.raises(LabelUnknown, match="no session of the tree of 'trip-8' has the label 'tags'"):
         find_session(cache, "trip-8", "tags")
 
 
@@ -141,10 +153,17 @@ def test_label_alone_must_be_unique_in_the_namespace(cache: SessionCache) -> Non
     assert find_session(cache, None, "bags").id == second
     cache.session(second).complete()
     assert find_session(cache, None, "bags").id == first
-    with pytest.raises(InvalidInput, match="has the label 'none'"):
+    with pytest.raises(LabelUnknown, match="no session has the label 'none' in namespace"):
         find_session(cache, None, "none")
     with pytest.raises(InvalidInput, match="ID: is missing"):
         find_session(cache, None)
+
+
+def test_unknown_label_exits_with_1(own_server: Server) -> None:
+    """The answer is no, and names the namespace and the server."""
+    done = run("tree", "--label", "x", "--url", own_server.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error no session has the label 'x' in namespace sessions on {own_server.url}\n"
 
 
 def test_every_command_takes_short_ids_and_labels(own_server: Server) -> None:
@@ -187,7 +206,6 @@ def test_wrong_ids_are_refused_with_exit_code_2(own_server: Server) -> None:
     for arguments, text in (
         (("show", "trip"), "error ID: 'trip' is short for several sessions: trip-8, trip-7. Give more characters\n"),
         (("show",), "error ID: is missing: give the ID of a session, or --label\n"),
-        (("tree", "--label", "x"), "error --label: no session of namespace 'sessions' has the label 'x'\n"),
         (("spawn", "trip-7"), "error AGENT: is missing: name the agent whose workers claim the child\n"),
         (("watch", "--label", "x", "--user", "mia"), "error watch: needs exactly one of"),
     ):

@@ -58,7 +58,6 @@ def test_wrong_input_exits_with_2_and_keeps_the_exported_file(own_server: Server
     (tmp_path / "cut.jsonl").write_bytes(good[:-30])
     (tmp_path / "changed.jsonl").write_bytes(good.replace(b'"active"', b'"paused"'))
     for told, arguments in (
-        ("does not exist", ("export", "none", "--out", str(file))),
         ("No such file", ("export", "a", "--out", str(tmp_path / "none" / "x"))),
         ("Is a directory", ("export", "a", "--out", str(tmp_path))),
         ("must not contain", ("export", "a b")),
@@ -72,5 +71,7 @@ def test_wrong_input_exits_with_2_and_keeps_the_exported_file(own_server: Server
     ):
         done = run(*arguments, "--url", url)
         assert (done.returncode, told in done.stderr, done.stderr.count("\n")) == (2, True, 1), (arguments, done.stderr)
+    missing = run("export", "none", "--out", str(file), "--url", url)
+    assert (missing.returncode, "does not exist" in missing.stderr) == (1, True)
     assert file.read_bytes() == good
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "changed.jsonl", "cut.jsonl", "empty.jsonl"]

@@ -28,7 +28,7 @@ def add_worker(cache: SessionCache, id: str, owner: str, silent_seconds: int, *h
 def test_workers_shows_the_living_and_the_dead(own_server: Server) -> None:
     """A worker that died comes first and is shown as dead, and an owner cannot control the terminal."""
     url = own_server.url
-    assert run("workers", "--url", url).stdout == "no workers\n"
+    assert run("workers", "--url", url).stdout.startswith("no workers")
     with SessionCache.from_url(url) as cache:
         add_worker(cache, "a1", "worker\x1b[2J", 3, "s1", "s2", "s3", "s4", "s5")
         add_worker(cache, "b2", "worker-2", 180)
@@ -40,7 +40,7 @@ def test_workers_shows_the_living_and_the_dead(own_server: Server) -> None:
         assert "\x1b" not in second
         assert "researcher, reader" in second
         assert run("workers", "--agent", "reader", "--url", url).stdout.count("researcher") == 2
-        assert run("workers", "--agent", "other", "--url", url).stdout == "no workers\n"
+        assert run("workers", "--agent", "other", "--url", url).stdout.startswith("no workers")
         page = run("workers", "--limit", "1", "--json", "--url", url)
         found = json.loads(page.stdout)
         assert [(one["id"], one["is_alive"], one["holding"]) for one in found["items"]] == [("b2", False, [])]
@@ -70,7 +70,7 @@ def test_running_worker_is_shown_until_it_stops(own_server: Server) -> None:
         release.set()
         stop.set()
         worker.join(60)
-        assert run("workers", "--url", own_server.url).stdout == "no workers\n"
+        assert run("workers", "--url", own_server.url).stdout.startswith("no workers")
 
 
 def work_until_killed(url: str) -> None:
@@ -110,4 +110,4 @@ def test_lease_that_ran_out_is_not_shown_as_held(own_server: Server) -> None:
         abandon(claimed)
         time.sleep(2.1)
         assert "held by" not in run("tree", "root", "--url", url).stdout
-        assert run("lease", "ls", "--url", url).stdout == "no lease is held\n"
+        assert run("lease", "ls", "--url", url).stdout.startswith("no lease is held in namespace sessions on ")

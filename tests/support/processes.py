@@ -7,5 +7,17 @@ from multiprocessing.context import ForkServerContext
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "tests.support.fleet", "tests.support.chat_fleet", "tests.support.history", "tests.soak.load"]
+    [
+        "pytest",
+        "tests.support.fleet",
+        "tests.support.chat_fleet",
+        "tests.support.history",
+        "tests.soak.load",
+        "typer",
+        "typer.rich_utils",
+        "rich.live",
+        "rich.panel",
+        "rich.progress",
+        "rich.table",
+    ]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -66,6 +66,8 @@ class Executor:
         self.bounds = DEFAULT_BOUNDS
         """The bounds of what is stored, for calls that the background makes."""
         self.chain: Chain | None = None
+        self.on_failure: Callable[[Exception], object] | None = None
+        """Called with each failure after which a call is tried again, for programs that say why they wait."""
 
     def twin(self) -> Executor:
         """Return an executor with the same settings and connections of its own, which does not observe writes."""
@@ -174,8 +176,7 @@ class Executor:
         `due`: the time by `time.monotonic` at which the attempt must be over. Default: `timeout` from now.
         """
         began = time.monotonic()
-        if due is None:
-            due = began + self._router.timeout
+        due = began + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
             if not self._schema.is_passed:
@@ -252,6 +253,8 @@ class Executor:
                     except TimeOver:
                         raise last from None
                     except _RETRYABLE as problem:
+                        if self.on_failure is not None:
+                            self.on_failure(problem)
                         last = problem
                         may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise

@@ -1,0 +1,52 @@
+"""The actions of `top --allow-actions` on a session, and the question before each."""
+
+from __future__ import annotations
+
+from ..._sync.api.cache import SessionCache
+from ...errors import LeaseLost, SessionsError
+from ..app import count_of, describe_error
+from .state import Action
+
+_QUESTIONS = {
+    "cancel": "Cancel this session and all its descendants? The server then refuses their writes.",
+    "retry": "Retry its run or turn? A worker of its agent gets the work again.",
+    "pause": "Pause this session? It takes no messages until it is resumed.",
+    "resume": "Resume this session? It takes messages again.",
+    "release": "Release its lease by force? The server then refuses the writes of its holder.",
+    "delete": "Delete this session with everything it owns, and all its descendants?",
+}
+_REASON = "redis-sessions top"
+
+
+def question_of(action: Action) -> str:
+    """Return the question to ask before an action. The screen shows the ID of the session above it."""
+    return _QUESTIONS[action.kind]
+
+
+def perform(cache: SessionCache, action: Action) -> str:
+    """Do what the user agreed to. Return what was done, or the error."""
+    try:
+        return _perform(cache, action)
+    except LeaseLost:
+        return f"no worker holds the lease of {action.session_id}"
+    except SessionsError as problem:
+        return f"error {describe_error(problem)}"
+
+
+def _perform(cache: SessionCache, action: Action) -> str:
+    session = cache.open(action.session_id)
+    if action.kind == "cancel":
+        session.cancel(reason=_REASON)
+    elif action.kind == "retry":
+        session.retry()
+    elif action.kind == "pause":
+        session.pause(reason=_REASON)
+    elif action.kind == "resume":
+        session.resume()
+    elif action.kind == "release":
+        moved = session.lease().release(force=True)
+        return f"released: {session.id}; {count_of(moved, 'message')} moved from the inbox to the transcript"
+    else:
+        session.delete()
+    done = {"cancel": "cancelled", "retry": "retried", "pause": "paused", "resume": "resumed", "delete": "deleted"}
+    return f"{done[action.kind]}: {session.id}"
