@@ -8,18 +8,20 @@ from typing import Any, Literal, NamedTuple
 from .messages import Message
 from .sessions import Status
 
+EventKind = Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
+
 
 class SessionEvent(NamedTuple):
     """Something that happened in a session."""
 
-    kind: Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
+    kind: EventKind
     """The kind of event.
 
     - message: a message was appended.
     - status: the status changed.
     - edit: messages from `first_seq` on were removed or replaced. New messages follow as `message` events.
     - gap: messages from `first_seq` to `seq` are gone unseen. Without `first_seq`: changes of the status up to `change` are.
-    - delta: a caller published `data`, which is not stored.
+    - delta: a caller published `data`, a part of the answer that is being made. It is kept until the next message.
     - deleted: the session is gone, or has another incarnation.
     - regressed: a failover lost the messages above `seq` (`cache.watch` only).
     - heartbeat: nothing happened for the `heartbeat` of the watch. The `session_id` is '' if many sessions are watched.
@@ -40,11 +42,15 @@ class SessionEvent(NamedTuple):
     """The first lost message of a `gap`, or the first changed message of an `edit`."""
     data: Any = None
     """The value of a `delta`."""
+    number: int | None = None
+    """The number of a `delta` in its answer. With 1 an answer begins, or begins again. Numbers that are left out are gone."""
+    answer: str = ""
+    """The answer that is being made, and the last delta of it that was yielded, as the cursor has them. '' for none."""
 
     @property
     def cursor(self) -> str:
         """The place of this event as one string, such as '17-2', with which `watch(cursor=)` goes on behind it."""
-        return f"{self.seq}-{self.change}"
+        return f"{self.seq}-{self.change}-{self.answer}" if self.answer else f"{self.seq}-{self.change}"
 
     @property
     def is_final(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from ..._core.commands import trees
 from ..._core.commands.list_query import query
 from ..._core.commands.watch_pace import WatchPace
-from ..._core.commands.watch_progress import WatchProgress
+from ..._core.commands.watch_progress import WatchPosition, WatchProgress
 from ..._core.protocol.keys import session_keys
 from ...errors import InvalidInput, SessionNotFound
 from ...models.events import SessionEvent
@@ -118,7 +118,7 @@ class ListedMembers(MemberSource):
 
 
 async def watch_many(
-    context: CacheContext, source: MemberSource, after: Mapping[str, tuple[int, int]], pace: WatchPace
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
 ) -> AsyncIterator[SessionEvent]:
     """Yield what happens in all sessions of a source, until none is left that can change, or the pace ends the watch."""
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
@@ -130,12 +130,12 @@ async def watch_many(
             raise InvalidInput(
                 name="watch", detail=f"must cover at most {MAX_WATCHED} active sessions, and there are more"
             )
-        begins: dict[str, tuple[int | None, int]] = dict.fromkeys(ids, (None, 0))
+        begins = dict.fromkeys(ids, WatchPosition(None))
         begins |= after
         while True:
             for id in ids:
                 keys = session_keys(context.namespace, id)
-                targets[id] = WatchTarget(keys, WatchProgress(id, *begins.pop(id, (0, 0))))
+                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())))
                 await context.watcher.join(keys, queue)
                 async for event in context.watcher.begin_one_of_many(targets[id]):
                     if pace.is_stopped:
