@@ -10,6 +10,9 @@ from .sessions import Status
 
 EventKind = Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
 
+WatchEnd = Literal["ended", "deleted", "timeout", "stopped"]
+"""The reason why a watch ended."""
+
 
 class SessionEvent(NamedTuple):
     """Something that happened in a session."""

@@ -19,7 +19,6 @@ from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
 from ..._core.protocol.keys import AgentKeys, SessionKeys
 from ..._durations import Duration, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
-from ...models.events import SessionEvent
 from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
@@ -30,6 +29,7 @@ from ..services.context import CacheContext
 from ..services.copier import run_copy
 from ..services.lease_context import HeldLease
 from ..services.reencryption import reencrypt_session
+from ..services.watch import AsyncWatch
 from ..services.watcher import watch
 from ..transport import primitives
 from .lease import AsyncLease
@@ -345,12 +345,12 @@ class AsyncSession(
         timeout: Duration | None = None,
         heartbeat: Duration | None = None,
         stop: Stoppable | None = None,
-    ) -> AsyncIterator[SessionEvent]:
+    ) -> AsyncWatch:
         """Yield what happens in the session as it happens: messages and status changes in order, each once.
 
         The watch goes on over disconnects and failovers, as long as a call is retried. What it missed is read. Messages that the
         cap dropped unseen are a `gap`. The watch ends after an event that `is_final`, after a silence of `timeout`, or when it is
-        stopped. A slow watcher delays no other. To resume, give the `cursor` of the last event.
+        stopped. Its `end_reason` says why. A slow watcher delays no other. To resume, give the `cursor` of the last event.
 
         Args:
             after_seq: begin with the message after this one. None to begin with what comes from now on.

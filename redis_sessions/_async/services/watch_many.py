@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from ..._core.commands import trees
 from ..._core.commands.list_query import query
@@ -16,6 +16,7 @@ from ...models.events import SessionEvent
 from ..transport import tasks
 from .context import CacheContext
 from .listing import SessionLister
+from .watch import AsyncWatch
 from .watcher import WatchNotice, WatchTarget
 
 _OPEN = ("active", "paused")
@@ -117,10 +118,16 @@ class ListedMembers(MemberSource):
         self._known.pop(id, None)
 
 
-async def watch_many(
+def watch_many(
     context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
-) -> AsyncIterator[SessionEvent]:
-    """Yield what happens in all sessions of a source, until none is left that can change, or the pace ends the watch."""
+) -> AsyncWatch:
+    """Return a watch of all sessions of a source, until none is left that can change, or the pace ends the watch."""
+    return AsyncWatch(_watch_many(context, source, after, pace), lambda: pace.end_reason if pace.is_over else "deleted")
+
+
+async def _watch_many(
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
+) -> AsyncGenerator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     targets: dict[str, WatchTarget] = {}
     try:

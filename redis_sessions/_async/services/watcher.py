@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from ..transport import primitives, tasks
 from ..transport.executor import Executor
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS, NotificationHub
 from .history import read_history
+from .watch import AsyncWatch
 
 RENEW_SECONDS = 10.0
 """The pause between two renewals of a process's subscriptions."""
@@ -235,10 +236,14 @@ class Watcher:
                     yield event
 
 
-async def watch(
+def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace) -> AsyncWatch:
+    """Return a watch of one session, which yields events until it has ended, or its pace ends the watch."""
+    return AsyncWatch(_watch(watcher, keys, progress, pace), lambda: progress.end_reason(pace))
+
+
+async def _watch(
     watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace
-) -> AsyncIterator[SessionEvent]:
-    """Yield what happens in one session, until it has ended, or its pace ends the watch."""
+) -> AsyncGenerator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     target = WatchTarget(keys, progress)
     await watcher.join(keys, queue)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 from ..._durations import moment, whole
 from ...errors import CodecMissing, DecryptionError, InvalidInput, SessionRegressed, SessionReplaced
-from ...models.events import EventKind, SessionEvent
+from ...models.events import EventKind, SessionEvent, WatchEnd
 from ...models.messages import Message
 from ...models.sessions import Status
 from ..protocol.call import Call
@@ -21,6 +21,7 @@ from ..protocol.notifications import Notification
 from ..protocol.records import Counters, StatusChange
 from .deltas import Delta, parse_published
 from .guarded_write import check_incarnation
+from .watch_pace import WatchPace
 
 CHUNK_MESSAGES = 100
 """Messages that a watcher reads at once when it catches up."""
@@ -66,6 +67,8 @@ class WatchProgress:
         self.is_begun = False
         self.is_over = False
         """True if no event can come any more."""
+        self.is_deleted = False
+        """True if the session is gone."""
 
     def apply(self, notification: Notification, keys: SessionKeys) -> list[SessionEvent] | None:
         """Return the events of a notification, or None when the session must be read.
@@ -140,8 +143,14 @@ class WatchProgress:
 
     def deleted(self) -> SessionEvent:
         """End the watch, because the session is gone."""
-        self.is_over = True
+        self.is_over = self.is_deleted = True
         return self.event("deleted")
+
+    def end_reason(self, pace: WatchPace) -> WatchEnd:
+        """Return why the watch of this session ended."""
+        if self.is_over:
+            return "deleted" if self.is_deleted else "ended"
+        return pace.end_reason
 
     def regressed(self, known: int) -> SessionEvent:
         """Go on from the seq that the server knows after a failover lost messages."""

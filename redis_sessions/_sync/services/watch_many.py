@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 from ..._core.commands import trees
 from ..._core.commands.list_query import query
@@ -17,6 +17,7 @@ from ...models.events import SessionEvent
 from ..transport import tasks
 from .context import CacheContext
 from .listing import SessionLister
+from .watch import Watch
 from .watcher import WatchNotice, WatchTarget
 
 _OPEN = ("active", "paused")
@@ -120,8 +121,14 @@ class ListedMembers(MemberSource):
 
 def watch_many(
     context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
-) -> Iterator[SessionEvent]:
-    """Yield what happens in all sessions of a source, until none is left that can change, or the pace ends the watch."""
+) -> Watch:
+    """Return a watch of all sessions of a source, until none is left that can change, or the pace ends the watch."""
+    return Watch(_watch_many(context, source, after, pace), lambda: pace.end_reason if pace.is_over else "deleted")
+
+
+def _watch_many(
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
+) -> Generator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     targets: dict[str, WatchTarget] = {}
     try:

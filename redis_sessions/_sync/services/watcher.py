@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from ..transport import primitives, tasks
 from ..transport.executor import Executor
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS, NotificationHub
 from .history import read_history
+from .watch import Watch
 
 RENEW_SECONDS = 10.0
 """The pause between two renewals of a process's subscriptions."""
@@ -236,8 +237,14 @@ class Watcher:
                     yield event
 
 
-def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace) -> Iterator[SessionEvent]:
-    """Yield what happens in one session, until it has ended, or its pace ends the watch."""
+def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace) -> Watch:
+    """Return a watch of one session, which yields events until it has ended, or its pace ends the watch."""
+    return Watch(_watch(watcher, keys, progress, pace), lambda: progress.end_reason(pace))
+
+
+def _watch(
+    watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace
+) -> Generator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     target = WatchTarget(keys, progress)
     watcher.join(keys, queue)
