@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -121,7 +121,7 @@ def _check(
 def _print_events(events: Iterator[SessionEvent], as_json: bool, is_one: bool) -> None:
     for event in events:
         if as_json:
-            print(json.dumps(_fields(event)), flush=True)
+            print(json.dumps(event.to_dict()), flush=True)
         elif out.is_terminal:
             out.print(_line(event, is_one), no_wrap=True, overflow="ellipsis")
         else:
@@ -152,18 +152,3 @@ def _line(event: SessionEvent, is_one: bool) -> Text:
 
 def _beginning(text: str) -> str:
     return escape_controls(text if len(text) <= _TEXT_WIDTH else f"{text[:_TEXT_WIDTH]}…")
-
-
-def _fields(event: SessionEvent) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(event, name) for name in ("kind", "session_id", "seq", "change")}
-    fields["at"] = event.at and event.at.isoformat()
-    if event.message is not None:
-        one = event.message
-        fields |= {"id": one.id, "role": one.role, "type": one.type, "pinned": one.pinned, "payload": one.payload}
-    elif event.kind == "status":
-        fields["status"] = event.status
-    elif event.kind in ("gap", "edit"):
-        fields["first_seq"] = event.first_seq
-    elif event.kind == "delta":
-        fields["data"] = event.data
-    return fields

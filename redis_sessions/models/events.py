@@ -55,6 +55,26 @@ class SessionEvent(NamedTuple):
         """The place of this event as one string, such as '17-2', with which `watch(cursor=)` goes on behind it."""
         return f"{self.seq}-{self.change}-{self.answer}" if self.answer else f"{self.seq}-{self.change}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as values of JSON: what every event has, and what its kind has."""
+        fields: dict[str, Any] = {
+            "kind": self.kind,
+            "session_id": self.session_id,
+            "seq": self.seq,
+            "change": self.change,
+        }
+        fields["at"] = self.at and self.at.isoformat()
+        if self.message is not None:
+            one = self.message
+            fields |= {"id": one.id, "role": one.role, "type": one.type, "pinned": one.pinned, "payload": one.payload}
+        elif self.kind == "status":
+            fields["status"] = self.status
+        elif self.kind in ("gap", "edit"):
+            fields["first_seq"] = self.first_seq
+        elif self.kind == "delta":
+            fields |= {"number": self.number, "data": self.data}
+        return fields
+
     @property
     def is_final(self) -> bool:
         """True if nothing more can come from this session: it has ended, or it is gone."""
