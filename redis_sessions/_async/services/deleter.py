@@ -9,7 +9,6 @@ from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...errors import InvalidTransition, SessionDamaged, SessionReplaced
-from ..transport import tasks
 from .context import CacheContext
 from .typed_calls import run_typed
 
@@ -56,7 +55,7 @@ async def _delete(
             if change.members:
                 await context.run_queues.finalize_members(keys, change.members)
             if change.wakes_parent:
-                tasks.spawn(context.run_queues.advance_parent, keys)
+                context.run_queues.spawn(context.run_queues.advance_parent, keys)
         elif deletion.outcome == "parent":
             await context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:
