@@ -237,7 +237,7 @@ def test_watch_yields_decoded_messages_and_deltas(open_cache: OpenCache) -> None
 
 @pytest.mark.parametrize("encode", [("messages",), ("deltas",)])
 def test_deltas_are_stored_as_messages_are(open_cache: OpenCache, cache: SessionCache, encode: tuple[str, ...]) -> None:
-    """What is kept of a published answer is encoded where messages are, and a watcher that comes later can read it."""
+    """Kept deltas of a published answer are encoded where messages are, and a watcher that comes later can read it."""
     session = open_cache(encode=encode).create("a")
     session.publish({"text": SECRET})
     (stored,) = client_of(cache, session)("LRANGE", session._keys.deltas, 0, -1)

@@ -55,7 +55,9 @@ def test_worker_answers_turns_that_open_in_between(cache: SessionCache) -> None:
 
     def handle(run: Any) -> None:
         if run.history()[-1].content == "one":
-            other = threading.Thread(target=cache.session("talk").send, args=("two",))  # not under the lease of the turn
+            other = threading.Thread(
+                target=cache.session("talk").send, args=("two",)
+            )  # not under the lease of the turn
             other.start()
             other.join()
         run.finish({"role": "assistant", "content": "ok"})

@@ -111,8 +111,7 @@ class Worker:
         if len(self._running) >= self._concurrency:
             await self._check_inboxes()
             await self._claimer.leave()
-            is_silent = await self._done.get(POLL_INTERVAL_SECONDS) is None
-            if is_silent and len(self._running) >= self._concurrency:
+            if await self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
                 for agent in self._claimer.agents:
                     await self._queues.recover(agent)
             return

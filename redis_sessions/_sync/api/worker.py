@@ -112,8 +112,7 @@ class Worker:
         if len(self._running) >= self._concurrency:
             self._check_inboxes()
             self._claimer.leave()
-            is_silent = self._done.get(POLL_INTERVAL_SECONDS) is None
-            if is_silent and len(self._running) >= self._concurrency:
+            if self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
                 for agent in self._claimer.agents:
                     self._queues.recover(agent)
             return
