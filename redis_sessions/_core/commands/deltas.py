@@ -39,8 +39,8 @@ class Delta(NamedTuple):
 def publish(keys: SessionKeys, incarnation: str, data: Any, restart: bool, bounds: StorageBounds) -> Call[None]:
     """Tell the watchers a delta. Raises InvalidInput.
 
-    The executor takes the call for a read, because a delta is not guaranteed: the call waits for no replica, and an unknown outcome
-    is a StoreUnavailable.
+    The executor takes the call for a read, because a delta is not guaranteed: the call waits for no replica, and an unknown
+    outcome is a StoreUnavailable.
     """
     text = to_json(data, "data")
     size = len(text.encode())
