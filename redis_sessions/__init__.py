@@ -12,6 +12,7 @@ from ._async.api.session import AsyncSession
 from ._async.api.session_loops import AsyncLoop
 from ._async.api.session_state import AsyncState, AsyncVariables
 from ._async.api.shared import AsyncSharedScope
+from ._async.services.watch import AsyncWatch
 from ._core.protocol.composed_ids import compose_id, split_id
 from ._core.protocol.token_estimate import estimate_tokens
 from ._sync.api.cache import SessionCache
@@ -25,6 +26,7 @@ from ._sync.api.session import Session
 from ._sync.api.session_loops import Loop
 from ._sync.api.session_state import State, Variables
 from ._sync.api.shared import SharedScope
+from ._sync.services.watch import Watch
 from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
@@ -119,6 +121,7 @@ __all__ = [
     "AsyncSharedScope",
     "AsyncState",
     "AsyncVariables",
+    "AsyncWatch",
     "Attempt",
     "AuditRecord",
     "BoundExceeded",
@@ -219,6 +222,7 @@ __all__ = [
     "Turn",
     "Usage",
     "Variables",
+    "Watch",
     "Window",
     "WorkerInfo",
     "compose_id",

@@ -80,6 +80,8 @@ class StorageBounds(BaseModel):
     """Messages of all parts of a session, and IDs that were given to messages of the session itself."""
     parts_bytes: int = Field(default=1024**3, ge=1, le=1024**4)
     """All messages of all parts of a session, as stored."""
+    deltas_bytes: int = Field(default=256 * 1024, ge=1, le=1024 * 1024)
+    """All deltas of the answer that is being made in a session. Each counts 100 bytes more. The oldest go, one stays."""
     readers: int = _count(1000, 100_000)
     """Processes that watch one session, or wait for its next message."""
     waiters: int = _count(1000, 100_000)

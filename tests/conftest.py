@@ -41,6 +41,7 @@ ADVISORY_KEYS = {
     "ranks",
     "running",
     "channel",
+    "deltas",
     "records",
     "all",
     "user",

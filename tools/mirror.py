@@ -24,7 +24,10 @@ REPLACEMENTS = [
     (r"\bAsync([A-Z])", r"\1"),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"\bAwaitable, ", ""),
-    (r"__a(enter|exit)__", r"__\1__"),
+    (r"__a(enter|exit|iter|next)__", r"__\1__"),
+    (r"\bAsyncGenerator\[SessionEvent, None\]", "Generator[SessionEvent, None, None]"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\baclose\b", "close"),
 ]
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from redis_sessions import Message, OutcomeUnknown, Session
-from redis_sessions._core.commands import forks, messages
+from redis_sessions._core.commands import deltas, forks, messages
 from redis_sessions._core.protocol.keys import session_keys
 
 from .stage import BATCH, LONG, Case, Stage, text
@@ -332,6 +332,18 @@ def watched(stage: Stage) -> None:
         session.delete()
 
 
+def answered(stage: Stage) -> None:
+    """An answer with as many deltas as the bound allows, each as small as can be, and one that makes 64 KiB of them leave."""
+    session = stage.session()
+    for _ in range(stage.scaled(2600)):
+        session.publish("")
+    with stage.measured():
+        stage.cache._context.executor.run(deltas.read_deltas(session._keys, "", 0, 0))
+        session.publish("x" * 65_000)
+        session.publish("", restart=True)
+        session.append(TINY)
+
+
 CASES = [
     Case("1 MB, and a batch of 1 MB", append_huge),
     Case("a batch of 2,000 messages", append_many),
@@ -355,4 +367,5 @@ CASES = [
     Case("an append tried again", repeat_batches),
     Case("a turn of 2,000 messages", turns_of_cap),
     Case("1,000 subscribers", watched),
+    Case("2,600 deltas", answered),
 ]

@@ -7,7 +7,7 @@
 --- include: tail results_field recent_mark append_one
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
-local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
+local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first; then the deltas, to be removed
 local incarnation   = ARGV[1]           -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]           -- the batch ID
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
@@ -32,12 +32,12 @@ if is_straight then -- most appends need no more than this
   seq, rev, count = append_one(
     session, messages, counters, settings, layout, entries[1], operation_id, seen, time, recent, mark, field, results)
   if rev and not seq then return rev end
-  if seq and format == '' and not subscribers then return string.format('%s 0 %d %d %d %d %d ok', found, seq, seq, rev, count, seq - count) end
+  if seq and format == '' and not (subscribers or ancestor_keys[1]) then return string.format('%s 0 %d %d %d %d %d ok', found, seq, seq, rev, count, seq - count) end
 end
 
 --- include: check_incarnation check_operation find_before find_batch_in_transcript touch_for_wait check_ancestors
 --- include: check_lease append_entries drain_inbox extend_ancestors notify_subscribers
-local now_us = time[1] * 1000000 + time[2]
+local now_us, deltas = time[1] * 1000000 + time[2], #ancestor_keys % 2 > 0 and table.remove(ancestor_keys)
 local now_ms, result, refusal, expired_lease = math.floor(now_us / 1000), nil, nil, nil
 if not is_straight then
   refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
@@ -80,6 +80,7 @@ else
 end
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
 extend_ancestors(ancestor_keys, now_ms)
+if deltas then redis.call('UNLINK', deltas) end
 if subscribers and not expired_lease then
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -160,7 +160,7 @@ def _print_events(
         if last_seq is not None and event.seq > last_seq:
             return
         if as_json:
-            print(json.dumps(_fields(event)), flush=True)
+            print(json.dumps(event.to_dict()), flush=True)
             continue
         ids.add(event.session_id)
         shown = escape_controls(event.session_id)
@@ -195,20 +195,3 @@ def _line(event: SessionEvent, id: str) -> Text:
 
 def _beginning(text: str) -> str:
     return escape_controls(text[:_TEXT_WIDTH]) + (CUT if len(text) > _TEXT_WIDTH else "")
-
-
-def _fields(event: SessionEvent) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        name: getattr(event, name) for name in ("kind", "session_id", "seq", "change", "cursor", "is_final")
-    }
-    fields["at"] = event.at and event.at.isoformat()
-    if event.message is not None:
-        one = event.message
-        fields |= {"id": one.id, "role": one.role, "type": one.type, "pinned": one.pinned, "payload": one.payload}
-    elif event.kind == "status":
-        fields["status"] = event.status
-    elif event.kind in ("gap", "edit"):
-        fields["first_seq"] = event.first_seq
-    elif event.kind == "delta":
-        fields["data"] = event.data
-    return fields

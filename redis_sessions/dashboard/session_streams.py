@@ -120,7 +120,8 @@ class _Follower:
             self._pending.append(one.message)
             self._progress = ""
         if one.kind == "delta":
-            self._progress = (self._progress + _text_of_delta(one.data))[-_PROGRESS_SHOWN:]
+            before = "" if one.number == 1 else self._progress  # an answer that begins again, or is sent again
+            self._progress = (before + _text_of_delta(one.data))[-_PROGRESS_SHOWN:]
             await self._events.put(
                 event("parts", {"progress": self._board.render_part("progress", {"text": self._progress})})
             )

@@ -8,18 +8,23 @@ from typing import Any, Literal, NamedTuple
 from .messages import Message
 from .sessions import Status
 
+EventKind = Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
+
+WatchEnd = Literal["ended", "deleted", "timeout", "stopped"]
+"""The reason why a watch ended."""
+
 
 class SessionEvent(NamedTuple):
     """Something that happened in a session."""
 
-    kind: Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
+    kind: EventKind
     """The kind of event.
 
     - message: a message was appended.
     - status: the status changed.
     - edit: messages from `first_seq` on were removed or replaced. New messages follow as `message` events.
     - gap: messages from `first_seq` to `seq` are gone unseen. Without `first_seq`: changes of the status up to `change` are.
-    - delta: a caller published `data`, which is not stored.
+    - delta: a caller published `data`, a part of the answer that is being made. It is kept until the next message.
     - deleted: the session is gone, or has another incarnation.
     - regressed: a failover lost the messages above `seq` (`cache.watch` only).
     - heartbeat: nothing happened for the `heartbeat` of the watch. The `session_id` is '' if many sessions are watched.
@@ -40,11 +45,35 @@ class SessionEvent(NamedTuple):
     """The first lost message of a `gap`, or the first changed message of an `edit`."""
     data: Any = None
     """The value of a `delta`."""
+    number: int | None = None
+    """The number of a `delta` in its answer. With 1 an answer begins, or begins again. Numbers that are left out are gone."""
+    answer: str = ""
+    """The answer that is being made, and the last delta of it that was yielded, as the cursor has them. '' for none."""
 
     @property
     def cursor(self) -> str:
         """The place of this event as one string, such as '17-2', with which `watch(cursor=)` goes on behind it."""
-        return f"{self.seq}-{self.change}"
+        return f"{self.seq}-{self.change}-{self.answer}" if self.answer else f"{self.seq}-{self.change}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as values of JSON: what every event has, and what its kind has."""
+        fields: dict[str, Any] = {
+            "kind": self.kind,
+            "session_id": self.session_id,
+            "seq": self.seq,
+            "change": self.change,
+        }
+        fields["at"] = self.at and self.at.isoformat()
+        if self.message is not None:
+            one = self.message
+            fields |= {"id": one.id, "role": one.role, "type": one.type, "pinned": one.pinned, "payload": one.payload}
+        elif self.kind == "status":
+            fields["status"] = self.status
+        elif self.kind in ("gap", "edit"):
+            fields["first_seq"] = self.first_seq
+        elif self.kind == "delta":
+            fields |= {"number": self.number, "data": self.data}
+        return fields
 
     @property
     def is_final(self) -> bool:

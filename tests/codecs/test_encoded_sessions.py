@@ -235,6 +235,17 @@ def test_watch_yields_decoded_messages_and_deltas(open_cache: OpenCache) -> None
     assert next(watched).data == {"text": SECRET}
 
 
+@pytest.mark.parametrize("encode", [("messages",), ("deltas",)])
+def test_deltas_are_stored_as_messages_are(open_cache: OpenCache, cache: SessionCache, encode: tuple[str, ...]) -> None:
+    """Kept deltas of a published answer are encoded where messages are, and a watcher that comes later can read it."""
+    session = open_cache(encode=encode).create("a")
+    session.publish({"text": SECRET})
+    (stored,) = client_of(cache, session)("LRANGE", session._keys.deltas, 0, -1)
+    assert b"zanzibar" not in stored
+    assert next(open_cache().session("a").watch(timeout=5)).data == {"text": SECRET}
+    assert list(cache.session("a").watch(timeout=0.2)) == []
+
+
 def test_inbox_is_decoded(open_cache: OpenCache) -> None:
     """A message that waits in the inbox enters the transcript readable."""
     session = open_cache().create("a")

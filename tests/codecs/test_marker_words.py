@@ -106,6 +106,7 @@ def use_everything(cache: SessionCache, words: Iterator[str]) -> None:
         assert child.session_key is not None
         cache.session(child.session_key).complete({"r": text()}, reason=text())
     session.spawn("worker").raise_if_refused()
+    session.publish({"delta": text()})
     assert next(event for event in watched if event.kind == "delta").data is not None
     other = session.fork(name=text())
     assert other.history()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
+
+from tests.support.servers import free_port
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 PRINTED = {  # lines that each example prints
@@ -44,12 +54,15 @@ PRINTED = {  # lines that each example prints
     ],
 }
 
+SERVERS = {"sse_chat"}
+"""Examples that serve until they are stopped."""
+
 
 def test_every_example_is_described() -> None:
     """The README of the examples describes every example, and each example has 30 to 60 lines."""
     described = (EXAMPLES / "README.md").read_text()
     found = {path.stem: path.read_text() for path in EXAMPLES.glob("*.py")}
-    assert found.keys() == PRINTED.keys()
+    assert found.keys() == PRINTED.keys() | SERVERS
     for name, text in found.items():
         assert f"| `{name}.py` |" in described
         assert 30 <= len(text.splitlines()) <= 60, name
@@ -64,3 +77,65 @@ def test_example_prints_its_lines(name: str, arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert [line for line in PRINTED[name] if line not in lines] == []
+
+
+@contextmanager
+def serving(example: str) -> Iterator[str]:
+    """Start an example that is a server. Yield its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / f"{example}.py"), "fake://", str(port)], stderr=subprocess.DEVNULL
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        assert process.wait(30) is not None
+
+
+def fetch(url: str, *, body: bytes | None = None, last_event_id: str = "", seconds: float = 30) -> HTTPResponse:
+    """Return the response to a request, as soon as the server is there."""
+    headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    due = time.monotonic() + seconds
+    while True:
+        try:
+            response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=seconds)
+            return response
+        except (urllib.error.URLError, ConnectionError) as problem:
+            if isinstance(problem, urllib.error.HTTPError) or time.monotonic() >= due:
+                raise
+            time.sleep(0.05)
+
+
+def next_events(response: HTTPResponse, count: int) -> list[tuple[str, str, dict[str, object]]]:
+    """Return the ID, kind and data of the next events of a stream."""
+    found: list[tuple[str, str, dict[str, object]]] = []
+    fields: dict[str, str] = {}
+    while len(found) < count:
+        line = response.readline().decode().rstrip("\n")
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif "event" in fields:
+            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+            fields = {}
+    return found
+
+
+def test_chat_page_goes_on_in_the_middle_of_an_answer() -> None:
+    """The chat page streams its answer over HTTP. A client that reconnects gets each word once, then the message."""
+    with serving("sse_chat") as address:
+        assert b"EventSource" in fetch(address).read()
+        asking = threading.Thread(target=lambda: fetch(f"{address}/say", body=b"Where is my bag?").close())
+        with fetch(f"{address}/events") as stream:
+            asking.start()
+            found = next_events(stream, 3)
+        while found[-1][1] == "delta":
+            with fetch(f"{address}/events", last_event_id=found[-1][0]) as stream:
+                found += next_events(stream, 2 if found[-1][2]["number"] != 10 else 1)
+        asking.join()
+    assert [kind for _, kind, _ in found] == ["message", *["delta"] * 10, "message"]
+    assert [data["number"] for _, kind, data in found if kind == "delta"] == [*range(1, 11)]
+    text = "You asked: Where is my bag? I do not know."
+    assert "".join(str(data["data"]) for _, kind, data in found if kind == "delta") == f"{text} "
+    assert found[-1][2]["payload"] == {"role": "assistant", "content": text}

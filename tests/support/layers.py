@@ -20,7 +20,7 @@ LAYERS = (
     ("_async.services", "_sync.services"),
     ("_async.api", "_sync.api"),
     ("formats", "codecs"),
-    ("", "testing"),
+    ("", "testing", "sse"),
     ("prometheus", "telemetry"),
     ("integrations", "dashboard"),
     ("cli",),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 
 import pytest
 
-from redis_sessions import InvalidInput, SessionCache
+from redis_sessions import InvalidInput, SessionCache, SessionNotFound
 
 X = {"role": "user", "content": "x"}
 
@@ -22,6 +23,40 @@ def test_heartbeat_comes_in_silence_and_carries_the_place(cache: SessionCache) -
     assert set(kinds[1:]) == {"heartbeat"}
     assert 2 <= len(kinds) - 1 <= 8
     assert {event.cursor for event in events} == {"1-0"}
+
+
+def test_watch_says_why_it_ended(cache: SessionCache) -> None:
+    """A watch has no reason as long as it goes on, then that of its end: session ended or gone, silence, or stop."""
+    session = cache.create("a", user_id="mia")
+    session.append(X)
+    watch = session.watch(timeout=0.2)
+    next(watch)
+    before = watch.end_reason
+    assert (before, list(watch), watch.end_reason) == (None, [], "timeout")
+    assert list(watch) == []
+    stop = threading.Event()
+    stop.set()
+    watch, many = session.watch(stop=stop), cache.watch(user="mia", stop=stop)
+    assert (list(watch), watch.end_reason, list(many), many.end_reason) == ([], "stopped", [], "stopped")
+    closed = session.watch()
+    next(closed)
+    closed.close()
+    assert (list(closed), closed.end_reason) == ([], None)
+    gone, tree = session.watch(), cache.watch(tree="a")
+    next(gone)
+    threading.Timer(0.5, session.delete).start()
+    assert [event.kind for event in tree] == ["deleted"]
+    assert ([event.kind for event in gone], gone.end_reason, tree.end_reason) == (["deleted"], "deleted", "deleted")
+    missing = cache.session("missing").watch()
+    with pytest.raises(SessionNotFound):
+        next(missing)
+    assert (list(missing), missing.end_reason) == ([], None)
+    other = cache.create("b")
+    other.complete()
+    watch = other.watch()
+    assert (len(list(watch)), watch.end_reason) == (1, "ended")
+    with pytest.raises(TypeError, match="cursor"):
+        pickle.dumps(watch)
 
 
 def test_stop_ends_watch_of_a_silent_session(cache: SessionCache) -> None:

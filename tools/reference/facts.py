@@ -139,6 +139,9 @@ KEY_FACTS = {
         "31 days more than the session", "`parts/*`, `messages/append_new`, import"
     ),
     "<namespace>:{<tag>}:part_names:<id>": KeyFacts("31 days more than the session", "`parts/*`, import"),
+    "<namespace>:{<tag>}:deltas:<id>": KeyFacts(
+        "10 minutes from the last delta, at most as long as the session", "`messages/publish`"
+    ),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
     ),

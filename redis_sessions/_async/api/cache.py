@@ -297,7 +297,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         retry_on: RetryOn = Exception,
         resumable: bool = True,
         report_errors: bool = False,
-    ) -> None:
+        until_idle: bool = False,
+    ) -> int:
         """Handle the runs and turns of agents until SIGTERM, SIGINT, or `stop` is set.
 
         Each way out of the handler has one meaning:
@@ -335,16 +336,23 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             resumable: the handler can begin again after `run.wait_for`. With False the handler waits there and keeps its slot.
             report_errors: say the text of the last error in the message to the parent, too. Default: the type of the error
                 alone, because the text may hold secrets. The reason of the failure has the text in any case.
+            until_idle: return when no work of the agents is available or at work here: for tests and scheduled jobs. The work
+                that handlers make available is handled, too. Work that is delayed, waits for its next attempt, or waits for other
+                agents is not waited for.
+
+        Returns:
+            How many runs and turns were given to the handler.
 
         Raises:
             InvalidInput: an argument is not valid.
+            StoreUnavailable: the server does not answer, with `until_idle`. Otherwise the worker goes on.
 
         Cost: an idle worker sends one command in 5 s. With several agents it sends one in 10 s for each, and a heartbeat.
         """
         worker = Worker(
             self._context, agent_id, handler, concurrency=concurrency, ttl=ttl, grace=grace, owner=owner,
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
-            report_errors=report_errors,
+            report_errors=report_errors, until_idle=until_idle,
         )  # fmt: skip
         waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
         try:
@@ -352,6 +360,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         finally:
             if waiting is not None:
                 tasks.cancel(waiting)
+        return worker.handled
 
     async def limit_agent(self, agent_id: str, *, max_running: int | None) -> None:
         """Bound how many runs and turns of an agent are handled at once in the whole fleet, from now on.

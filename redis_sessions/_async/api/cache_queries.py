@@ -16,7 +16,6 @@ from ..._core.protocol.keys import checkpoint_keys, document_keys, index_keys, s
 from ..._durations import Duration, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.documents import Document
-from ...models.events import SessionEvent
 from ...models.forgetting import ForgetResult
 from ...models.leases import LeaseInfo
 from ...models.pages import Page
@@ -38,6 +37,7 @@ from ..services.reencryption import (
 )
 from ..services.snapshots import Wanted, load_if_there
 from ..services.unlisted import scan
+from ..services.watch import AsyncWatch
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
 from ..services.worker_registry import list_workers
 from ..transport.executor import Executor
@@ -377,7 +377,7 @@ class AsyncCacheQueries:
         timeout: Duration | None = None,
         heartbeat: Duration | None = None,
         stop: Stoppable | None = None,
-    ) -> AsyncIterator[SessionEvent]:
+    ) -> AsyncWatch:
         """Yield what happens in all sessions of a user or an agent, or of a tree, also in those that are created later.
 
         The events of each session are in order, each once, as `session.watch` has them. An end of one session ends no other's

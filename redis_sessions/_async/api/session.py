@@ -7,19 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
-from ..._core.commands import forks, inbox, messages, sessions, watch_progress
+from ..._core.commands import deltas, forks, inbox, messages, sessions, watch_progress
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.shared import changes
 from ..._core.commands.storage_bounds import check_fields
 from ..._core.commands.watch_pace import Stoppable, WatchPace
-from ..._core.commands.watch_progress import WatchProgress
+from ..._core.commands.watch_progress import WatchPosition, WatchProgress
 from ..._core.protocol.encoding import copy_origins, encoded_origins
 from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
 from ..._core.protocol.keys import AgentKeys, SessionKeys
 from ..._durations import Duration, whole
 from ...errors import InvalidInput, LeaseLost, LimitExceeded, RevisionConflict, SessionRegressed
-from ...models.events import SessionEvent
 from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult, SendResult
@@ -30,6 +29,7 @@ from ..services.context import CacheContext
 from ..services.copier import run_copy
 from ..services.lease_context import HeldLease
 from ..services.reencryption import reencrypt_session
+from ..services.watch import AsyncWatch
 from ..services.watcher import watch
 from ..transport import primitives
 from .lease import AsyncLease
@@ -158,11 +158,15 @@ class AsyncSession(
             usage=usage,
             bounds=self._context.bounds,
         )
+        if self._keys.session in self._context.with_deltas:
+            call.last_keys = (self._keys.deltas,)
         try:
             result, self._incarnation = await self._run(call)
         except LimitExceeded as problem:
             await self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
+        if call.last_keys:
+            self._context.with_deltas.discard(self._keys.session)
         if result.last_seq > self._seen:
             self._seen = result.last_seq
         self._knows_format = self._knows_format or call.arguments["format"] != ""
@@ -348,12 +352,12 @@ class AsyncSession(
         timeout: Duration | None = None,
         heartbeat: Duration | None = None,
         stop: Stoppable | None = None,
-    ) -> AsyncIterator[SessionEvent]:
+    ) -> AsyncWatch:
         """Yield what happens in the session as it happens: messages and status changes in order, each once.
 
         The watch goes on over disconnects and failovers, as long as a call is retried. What it missed is read. Messages that the
         cap dropped unseen are a `gap`. The watch ends after an event that `is_final`, after a silence of `timeout`, or when it is
-        stopped. A slow watcher delays no other. To resume, give the `cursor` of the last event.
+        stopped. Its `end_reason` says why. A slow watcher delays no other. To resume, give the `cursor` of the last event.
 
         Args:
             after_seq: begin with the message after this one. None to begin with what comes from now on.
@@ -369,21 +373,37 @@ class AsyncSession(
             SessionRegressed: a failover lost messages that were yielded.
             StoreUnavailable: the server did not answer for `retry_for`.
         """
-        seq = None if after_seq is None else whole(after_seq, "after_seq")
-        change = whole(after_change, "after_change")
+        begin = WatchPosition(
+            None if after_seq is None else whole(after_seq, "after_seq"), whole(after_change, "after_change")
+        )
         if cursor is not None:
-            if seq != 0 or change != 0:
+            if begin != (0, 0, 0, 0):
                 raise InvalidInput(name="cursor", detail="and after_seq or after_change exclude each other")
-            seq, change = watch_progress.parse_cursor(cursor)
-        progress = WatchProgress(self.id, seq, change, self._incarnation)
+            begin = watch_progress.parse_cursor(cursor)
+        progress = WatchProgress(self.id, begin, self._incarnation)
         return watch(self._context.watcher, self._keys, progress, WatchPace(timeout, heartbeat, stop))
 
-    async def publish(self, data: Any) -> None:
-        """Tell the present watchers a JSON value of at most 64 KiB. It is not stored.
+    async def publish(self, data: Any, *, restart: bool = False) -> None:
+        """Tell the watchers a delta: a part of the answer that is being made.
 
-        Raises LimitExceeded when all watchers together would get more than 2 MB.
+        All deltas since the last message are one answer. They are kept for watchers that connect, or connect again, until the
+        next message is appended, and at most 10 minutes after the last delta. The bound `deltas_bytes` says how many are kept.
+        They are not part of the transcript, of exports or of copies, and do not change the revision.
+
+        Args:
+            data: a JSON value of at most 64 KiB.
+            restart: begin the answer again, because the attempt before failed: its deltas are void. The event has the number 1.
+
+        Raises:
+            InvalidInput: the data is not a JSON value, or too large.
+            LimitExceeded: all watchers together would get more than 2 MB.
+            SessionNotFound, SessionReplaced: the session is gone.
+            StoreUnavailable: the server did not answer for `retry_for`. The delta may have arrived.
+
+        Cost: one round trip.
         """
-        await self._executor.run(watch_progress.publish(self._keys, self._incarnation, data))
+        self._context.note_deltas(self._keys.session)
+        await self._executor.run(deltas.publish(self._keys, self._incarnation, data, restart, self._context.bounds))
 
     # -- the session itself --------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..._core.commands import sessions
 from ...models.sessions import Status
-from ..transport import tasks
 from .session_base import AsyncSessionBase
 
 
@@ -77,7 +76,7 @@ class AsyncSessionStatus(AsyncSessionBase):
         if status == "active":
             await queues.advance(self._keys)  # what came while the session was paused
         elif change.wakes_parent:
-            tasks.spawn(queues.advance_parent, self._keys)
+            queues.spawn(queues.advance_parent, self._keys)
         if status not in ("active", "paused"):
             self._end_of_work()
         if status == "cancelled":

@@ -18,13 +18,14 @@ from ..._core.commands.run_outcomes import (
     name_error,
     result_problem,
 )
-from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
+from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import reason_text
 from ..._durations import Duration, milliseconds, whole
-from ..._log_events import CLAIM_FAILED, INBOXES_UNCHECKED, WORKER_STARTED, WORKER_STOPPING, error_facts
+from ..._log_events import CLAIM_FAILED, WORKER_STARTED, WORKER_STOPPING, error_facts
 from ...errors import InvalidInput, SessionsError
 from ...models.run_control import GiveUp, Retry, RunParked
 from ..services.context import CacheContext
+from ..services.worker_checks import IdleCheck, InboxCheck
 from ..services.worker_registry import WorkerRegistration
 from ..transport import primitives, tasks
 from .claimer import Claimer
@@ -37,8 +38,6 @@ _ALONE_SECONDS = 60.0
 _FIRST_ALONE_SECONDS = 2.0
 """The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
 _PASSED_ON_SECONDS = 0.5
-_INBOX_CHECK_SECONDS = 30.0
-"""The pause between two checks of inboxes whose lease ran out, of sessions that no agent answers."""
 _TOLD_SECONDS = 3.0
 """The time that handlers have to end after the grace, once `should_stop` is set. 20 s and 3 s fit into 30 s of Kubernetes."""
 _DEADLINE_MARGIN_SECONDS = 0.02
@@ -52,7 +51,7 @@ class Worker:
     def __init__(
         self, context: CacheContext, agent_id: str | Sequence[str], handler: Handler, *, concurrency: int, ttl: Duration,
         grace: Duration, owner: str | None, max_hold: Duration | None, backoff: Backoff, retry_on: RetryOn, resumable: bool,
-        report_errors: bool,
+        report_errors: bool, until_idle: bool,
     ) -> None:  # fmt: skip
         self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
         self._context = context
@@ -63,6 +62,10 @@ class Worker:
         self._policy = RetryPolicy(backoff, retry_on)
         self._is_resumable = resumable
         self._reports_errors = report_errors
+        self._idle_check = IdleCheck(self._queues, self._claimer.agents)
+        self._until_idle, self._wait_ms = until_idle, 0 if until_idle else _CLAIM_WAIT_MS
+        self.handled = 0
+        """The number of runs and turns that were given to the handler."""
         self._registration = WorkerRegistration(
             context, self._claimer.agents, self._concurrency, self._claimer.ttl_ms, self._claimer.owner
         )
@@ -70,9 +73,9 @@ class Worker:
         self._is_grace_over = False
         self._stopped_at = 0.0
         self._done = tasks.Queue[str]()
+        self._check_inboxes = InboxCheck(self._queues).run
         self._running: set[AsyncRun] = set()
         self._passed_on: deque[str] = deque(maxlen=100)
-        self._inboxes_checked = time.monotonic()
 
     @property
     def _facts(self) -> dict[str, Any]:
@@ -113,24 +116,28 @@ class Worker:
         if len(self._running) >= self._concurrency:
             await self._check_inboxes()
             await self._claimer.leave()
-            is_silent = await self._done.get(POLL_INTERVAL_SECONDS) is None
-            if is_silent and len(self._running) >= self._concurrency:
+            if await self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
                 for agent in self._claimer.agents:
                     await self._queues.recover(agent)
             return
         try:
-            run = await self._claimer.claim(_CLAIM_WAIT_MS, lambda: self._is_stopped, self._check_inboxes)
+            run = await self._claimer.claim(self._wait_ms, lambda: self._is_stopped, self._check_inboxes)
         except InvalidInput:
             raise  # the cache is closed
         except SessionsError as problem:
+            if self._until_idle:
+                raise
             CLAIM_FAILED.log("a claim failed, going on: %s", problem, **self._facts, **error_facts(problem))
             await primitives.sleep(random.uniform(0.1, 1))
             return
         if run is not None:
             await self._begin(run)
+        elif self._until_idle and await self._idle_check.is_idle(len(self._running), self._done):
+            self._is_stopped = True
 
     async def _begin(self, run: AsyncRun) -> None:
         self._running.add(run)  # before its handler can end
+        self._idle_check.note_run()
         self._listen(run)
         self._show_runs()
         is_alone = True
@@ -142,6 +149,7 @@ class Worker:
         if self._is_stopped or not is_alone:
             await self._pass_on(run)
             return
+        self.handled += 1
         run._task = tasks.spawn(self._handle, run)
         if run.has_died:
             await self._let_alone(run)
@@ -178,14 +186,6 @@ class Worker:
         due = time.monotonic() + _ALONE_SECONDS
         while run in self._running and not run._is_waiting and not self._is_stopped and time.monotonic() < due:
             await self._done.get(min(due - time.monotonic(), 1.0))
-
-    async def _check_inboxes(self) -> None:
-        if time.monotonic() - self._inboxes_checked >= _INBOX_CHECK_SECONDS:
-            self._inboxes_checked = time.monotonic()
-            try:
-                await self._queues.recover(INBOX_QUEUE)
-            except SessionsError as problem:
-                INBOXES_UNCHECKED.log("inboxes were not checked: %s", problem, **error_facts(problem))
 
     # -- a run -----------------------------------------------------------------------------------------------------
 

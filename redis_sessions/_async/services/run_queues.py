@@ -103,7 +103,7 @@ class RunQueues(QueueHints):
         if reply.damaged and not reply.run:
             reply = (await self._executor.run(call))._replace(due=reply.due)
         if reply.due:
-            tasks.spawn(self._check_due, agent, reply.due, nonce)
+            self.spawn(self._check_due, agent, reply.due, nonce)
         return reply
 
     async def claim(
@@ -255,7 +255,7 @@ class RunQueues(QueueHints):
 
     def advance_later(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> None:
         """Check a session in the background. See `advance`."""
-        tasks.spawn(self._advance, keys, source)
+        self.spawn(self._advance, keys, source)
 
     async def _advance(self, keys: SessionKeys, source: tuple[str, str] | None) -> None:
         await self.advance(keys, source)
@@ -341,4 +341,4 @@ class RunQueues(QueueHints):
                 if change.members:
                     await self.finalize_members(keys, change.members)
                 if change.wakes_parent:
-                    tasks.spawn(self.advance_parent, keys)
+                    self.spawn(self.advance_parent, keys)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from ..._core.commands import trees
 from ..._core.commands.list_query import query
 from ..._core.commands.watch_pace import WatchPace
-from ..._core.commands.watch_progress import WatchProgress
+from ..._core.commands.watch_progress import WatchPosition, WatchProgress
 from ..._core.protocol.keys import session_keys
 from ...errors import InvalidInput, SessionNotFound
 from ...models.events import SessionEvent
 from ..transport import tasks
 from .context import CacheContext
 from .listing import SessionLister
+from .watch import AsyncWatch
 from .watcher import WatchNotice, WatchTarget
 
 _OPEN = ("active", "paused")
@@ -117,10 +118,16 @@ class ListedMembers(MemberSource):
         self._known.pop(id, None)
 
 
-async def watch_many(
-    context: CacheContext, source: MemberSource, after: Mapping[str, tuple[int, int]], pace: WatchPace
-) -> AsyncIterator[SessionEvent]:
-    """Yield what happens in all sessions of a source, until none is left that can change, or the pace ends the watch."""
+def watch_many(
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
+) -> AsyncWatch:
+    """Return a watch of all sessions of a source, until none is left that can change, or the pace ends the watch."""
+    return AsyncWatch(_watch_many(context, source, after, pace), lambda: pace.end_reason if pace.is_over else "deleted")
+
+
+async def _watch_many(
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
+) -> AsyncGenerator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     targets: dict[str, WatchTarget] = {}
     try:
@@ -130,12 +137,12 @@ async def watch_many(
             raise InvalidInput(
                 name="watch", detail=f"must cover at most {MAX_WATCHED} active sessions, and there are more"
             )
-        begins: dict[str, tuple[int | None, int]] = dict.fromkeys(ids, (None, 0))
+        begins = dict.fromkeys(ids, WatchPosition(None))
         begins |= after
         while True:
             for id in ids:
                 keys = session_keys(context.namespace, id)
-                targets[id] = WatchTarget(keys, WatchProgress(id, *begins.pop(id, (0, 0))))
+                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())))
                 await context.watcher.join(keys, queue)
                 async for event in context.watcher.begin_one_of_many(targets[id]):
                     if pace.is_stopped:

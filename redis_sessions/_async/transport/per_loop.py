@@ -60,6 +60,11 @@ class PerLoop(Generic[T]):
         """True if the running event loop has an object."""
         return asyncio._get_running_loop() in self._by_loop
 
+    def all(self) -> list[T]:
+        """Return the objects of all event loops."""
+        with self._lock:
+            return list(self._by_loop.values())
+
     def close(self) -> list[T]:
         """Refuse the loops that come from now on. Return all objects."""
         with self._lock:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..._durations import Duration, milliseconds
 from ...errors import InvalidInput
+from ...models.events import WatchEnd
 
 STOP_SECONDS = 0.25
 """The longest time after which a watch sees that it was stopped."""
@@ -53,6 +54,11 @@ class WatchPace:
         if self.is_stopped:
             return True
         return self._timeout is not None and time.monotonic() - self._heard >= self._timeout
+
+    @property
+    def end_reason(self) -> WatchEnd:
+        """The reason of an end that this pace made."""
+        return "stopped" if self.is_stopped else "timeout"
 
     def takes_heartbeat(self) -> bool:
         """Return whether a heartbeat is due now, and count the silence until the next one."""

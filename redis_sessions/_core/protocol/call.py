@@ -18,7 +18,8 @@ class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
     __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
-                 "operation", "plans", "read", "rest", "rest_keys", "retries", "script", "stores", "writes")  # fmt: skip
+                 "last_keys", "operation", "plans", "read", "rest", "rest_keys", "retries", "script", "stores",
+                 "writes")  # fmt: skip
 
     def __init__(
         self,
@@ -59,6 +60,8 @@ class Call(Generic[T]):
         """The number of attempts after the first one."""
         self.fixed_keys: Sequence[str] = ()
         self.rest_keys: Sequence[str] | None = None
+        self.last_keys: Sequence[str] = ()
+        """Keys behind all others, which a script knows by their count."""
         self.arguments: dict[str, Argument] = {}
         self.rest: Sequence[Argument] = ()
 
@@ -81,7 +84,7 @@ class Call(Generic[T]):
         keys: Sequence[str] = self.fixed_keys
         if script.rest_keys:
             rest_keys = getattr(self.keys, "ancestor_keys", ()) if self.rest_keys is None else self.rest_keys
-            keys = [*keys, *rest_keys]
+            keys = [*keys, *rest_keys, *self.last_keys]
         arguments = self.arguments
         given = [arguments[name] for name in script.fixed_arguments]
         return ("EVALSHA", script.sha, len(keys), *keys, *given, *self.rest)

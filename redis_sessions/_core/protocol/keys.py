@@ -6,6 +6,7 @@
     <namespace>:{<tag>}:ledger:<id>       hash     what its loops recorded: events and turns in pages, steps, configurations
     <namespace>:{<tag>}:parts:<id>        hash     its parts: records, messages, IDs of messages
     <namespace>:{<tag>}:part_names:<id>   zset     the names of its parts
+    <namespace>:{<tag>}:deltas:<id>       list     what was published of the answer that is being made, oldest first
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
@@ -80,6 +81,7 @@ class SessionKeys:
         "ancestor_keys",
         "ancestors",
         "chain",
+        "deltas",
         "id",
         "ledger",
         "messages",
@@ -99,6 +101,7 @@ class SessionKeys:
         self.ledger = f"{self._prefix}ledger:{id}"
         self.parts = f"{self._prefix}parts:{id}"
         self.part_names = f"{self._prefix}part_names:{id}"
+        self.deltas = f"{self._prefix}deltas:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
         self.origins: tuple[Origin, ...] | None = None

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..._core.commands import sessions
 from ...models.sessions import Status
-from ..transport import tasks
 from .session_base import SessionBase
 
 
@@ -78,7 +77,7 @@ class SessionStatus(SessionBase):
         if status == "active":
             queues.advance(self._keys)  # what came while the session was paused
         elif change.wakes_parent:
-            tasks.spawn(queues.advance_parent, self._keys)
+            queues.spawn(queues.advance_parent, self._keys)
         if status not in ("active", "paused"):
             self._end_of_work()
         if status == "cancelled":

@@ -27,6 +27,8 @@ from .shared_scopes import SharedScopes
 from .thread_index import ThreadIndex
 from .watcher import Watcher
 
+_MAX_WITH_DELTAS = 10_000
+
 
 class Bounds(NamedTuple):
     """The time limits of a cache, the number of its connections, and the bounds of what it stores."""
@@ -111,12 +113,20 @@ class CacheContext:
         """The codecs for payloads."""
         self.threads = ThreadIndex(namespace)
         """The threads that have checkpoints."""
+        self.with_deltas: set[str] = set()
+        """The keys of sessions whose deltas the next append of this process removes. Others are removed by their TTL."""
 
     def keys(self, id: str) -> SessionKeys:
         """Return the keys of a session, with the codecs of the cache. Raises InvalidInput for a bad ID."""
         keys = session_keys(self.namespace, id)
         keys.chain = self.chain
         return keys
+
+    def note_deltas(self, session: str) -> None:
+        """Have the next append to a session remove its deltas."""
+        if len(self.with_deltas) >= _MAX_WITH_DELTAS:
+            self.with_deltas.clear()
+        self.with_deltas.add(session)
 
     @property
     def router(self) -> Router:

@@ -9,7 +9,6 @@ from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._log_events import DAMAGED_DELETED, error_facts
 from ...errors import InvalidTransition, SessionDamaged, SessionReplaced
-from ..transport import tasks
 from .context import CacheContext
 from .typed_calls import run_typed
 
@@ -56,7 +55,7 @@ def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: s
             if change.members:
                 context.run_queues.finalize_members(keys, change.members)
             if change.wakes_parent:
-                tasks.spawn(context.run_queues.advance_parent, keys)
+                context.run_queues.spawn(context.run_queues.advance_parent, keys)
         elif deletion.outcome == "parent":
             context.run_queues.finalize_members(keys, deletion.members, deletion.number)
         else:

@@ -8,7 +8,7 @@ end.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +38,7 @@ class QueueHints:
     def __init__(self, executor: Executor, hub: NotificationHub, namespace: str) -> None:
         self._executor = executor
         self._hub = hub
+        self._background: set[object] = set()
         self._namespace = namespace
         self._agents = index_keys(namespace, "agents")
         self._reserved_ms = round(max(20.0, 2 * executor.retry_for) * 1000)  # longer than a spawn can take
@@ -46,6 +47,23 @@ class QueueHints:
     def queue_of(self, agent: str) -> AgentKeys:
         """Return the keys of an agent's queue."""
         return agent_keys(self._namespace, agent)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if nothing is checked in the background, so that all work that this process made available is in its queue."""
+        return not self._background
+
+    def spawn(self, check: Callable[..., None], *arguments: Any) -> None:
+        """Check work in the background."""
+        token = object()
+        self._background.add(token)
+        tasks.spawn(self._run_check, token, check, arguments)
+
+    def _run_check(self, token: object, check: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        try:
+            check(*arguments)
+        finally:
+            self._background.discard(token)
 
     @property
     def is_separate(self) -> bool:

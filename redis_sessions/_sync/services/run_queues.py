@@ -104,7 +104,7 @@ class RunQueues(QueueHints):
         if reply.damaged and not reply.run:
             reply = (self._executor.run(call))._replace(due=reply.due)
         if reply.due:
-            tasks.spawn(self._check_due, agent, reply.due, nonce)
+            self.spawn(self._check_due, agent, reply.due, nonce)
         return reply
 
     def claim(
@@ -256,7 +256,7 @@ class RunQueues(QueueHints):
 
     def advance_later(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> None:
         """Check a session in the background. See `advance`."""
-        tasks.spawn(self._advance, keys, source)
+        self.spawn(self._advance, keys, source)
 
     def _advance(self, keys: SessionKeys, source: tuple[str, str] | None) -> None:
         self.advance(keys, source)
@@ -342,4 +342,4 @@ class RunQueues(QueueHints):
                 if change.members:
                     self.finalize_members(keys, change.members)
                 if change.wakes_parent:
-                    tasks.spawn(self.advance_parent, keys)
+                    self.spawn(self.advance_parent, keys)

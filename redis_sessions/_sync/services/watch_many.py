@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 from ..._core.commands import trees
 from ..._core.commands.list_query import query
 from ..._core.commands.watch_pace import WatchPace
-from ..._core.commands.watch_progress import WatchProgress
+from ..._core.commands.watch_progress import WatchPosition, WatchProgress
 from ..._core.protocol.keys import session_keys
 from ...errors import InvalidInput, SessionNotFound
 from ...models.events import SessionEvent
 from ..transport import tasks
 from .context import CacheContext
 from .listing import SessionLister
+from .watch import Watch
 from .watcher import WatchNotice, WatchTarget
 
 _OPEN = ("active", "paused")
@@ -119,9 +120,15 @@ class ListedMembers(MemberSource):
 
 
 def watch_many(
-    context: CacheContext, source: MemberSource, after: Mapping[str, tuple[int, int]], pace: WatchPace
-) -> Iterator[SessionEvent]:
-    """Yield what happens in all sessions of a source, until none is left that can change, or the pace ends the watch."""
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
+) -> Watch:
+    """Return a watch of all sessions of a source, until none is left that can change, or the pace ends the watch."""
+    return Watch(_watch_many(context, source, after, pace), lambda: pace.end_reason if pace.is_over else "deleted")
+
+
+def _watch_many(
+    context: CacheContext, source: MemberSource, after: Mapping[str, WatchPosition], pace: WatchPace
+) -> Generator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     targets: dict[str, WatchTarget] = {}
     try:
@@ -131,12 +138,12 @@ def watch_many(
             raise InvalidInput(
                 name="watch", detail=f"must cover at most {MAX_WATCHED} active sessions, and there are more"
             )
-        begins: dict[str, tuple[int | None, int]] = dict.fromkeys(ids, (None, 0))
+        begins = dict.fromkeys(ids, WatchPosition(None))
         begins |= after
         while True:
             for id in ids:
                 keys = session_keys(context.namespace, id)
-                targets[id] = WatchTarget(keys, WatchProgress(id, *begins.pop(id, (0, 0))))
+                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())))
                 context.watcher.join(keys, queue)
                 for event in context.watcher.begin_one_of_many(targets[id]):
                     if pace.is_stopped:

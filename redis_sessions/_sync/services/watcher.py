@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..._core.commands import messages, watch_progress
+from ..._core.commands import deltas, messages, watch_progress
 from ..._core.commands.messages import SessionPosition
 from ..._core.commands.watch_pace import WatchPace
 from ..._core.commands.watch_progress import CHUNK_MESSAGES, WatchProgress
@@ -23,6 +23,7 @@ from ..transport import primitives, tasks
 from ..transport.executor import Executor
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS, NotificationHub
 from .history import read_history
+from .watch import Watch
 
 RENEW_SECONDS = 10.0
 """The pause between two renewals of a process's subscriptions."""
@@ -52,11 +53,11 @@ class WatchedSession:
         self.queues: list[tasks.Queue[WatchNotice]] = []
 
     def put(self, item: Notification) -> None:
-        """Hand a notification to every watcher. A delta is dropped for a slow watcher. Any other notification makes it read."""
+        """Hand a notification to every watcher. A slow watcher drops what waits, and reads the session instead."""
         for queue in list(self.queues):
             if len(queue) < _MAX_QUEUED:
                 queue.put(WatchNotice(self.keys.id, item))
-            elif item.word != "delta":
+            else:
                 queue.clear()
                 queue.put(WatchNotice("", ASK))
 
@@ -169,9 +170,16 @@ class Watcher:
             primitives.sleep(RETRY_SUBSCRIBE_SECONDS)
         try:
             self._executor.run(self._subscribe_call(self._watched[keys.id], progress.incarnation))
+            last_seq, starts_now = progress.seq, progress.starts_now
             while True:
-                snapshot = self._executor.run(watch_progress.snapshot(keys, progress.incarnation))
+                calls: list[Call[Any]] = [watch_progress.snapshot(keys, progress.incarnation)]
+                if last_seq <= progress.seq + CHUNK_MESSAGES:  # else more messages come first
+                    calls.append(deltas.read_deltas(keys, progress.incarnation, progress.answer, progress.number))
+                snapshot, *kept = self._executor.get_many(calls)
+                last_seq = snapshot.last_seq
                 progress.check(snapshot)
+                if starts_now and kept:
+                    progress.skip_deltas(kept[0])
                 upper = min(max(snapshot.dropped, progress.seq + CHUNK_MESSAGES), snapshot.last_seq)
                 found = []
                 if snapshot.last_seq > progress.seq:
@@ -180,7 +188,9 @@ class Watcher:
                     )
                 for event in progress.catch_up(snapshot, found, upper):
                     yield event
-                if snapshot.last_seq <= upper:
+                if last_seq <= upper and kept:
+                    for event in progress.deltas(() if progress.is_over else kept[0], keys):
+                        yield event
                     return
         except SessionNotFound:
             if not progress.is_begun:
@@ -222,13 +232,19 @@ class Watcher:
                     begin = self.begin if is_alone else self.begin_one_of_many
                     for event in begin(targets[id], notice.notification):
                         yield event
-                else:
-                    for event in found:
-                        yield event
+                    found = targets[id].progress.missed_delta(notice.notification, targets[id].keys)
+                for event in found:
+                    yield event
 
 
-def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace) -> Iterator[SessionEvent]:
-    """Yield what happens in one session, until it has ended, or its pace ends the watch."""
+def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace) -> Watch:
+    """Return a watch of one session, which yields events until it has ended, or its pace ends the watch."""
+    return Watch(_watch(watcher, keys, progress, pace), lambda: progress.end_reason(pace))
+
+
+def _watch(
+    watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace
+) -> Generator[SessionEvent, None]:
     queue: tasks.Queue[WatchNotice] = tasks.Queue()
     target = WatchTarget(keys, progress)
     watcher.join(keys, queue)
@@ -245,6 +261,6 @@ def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: Wa
                 yield event
                 pace.note_event()
             if pace.takes_heartbeat():
-                yield SessionEvent("heartbeat", keys.id, progress.seq, progress.change)
+                yield progress.event("heartbeat")
     finally:
         watcher.leave(keys, queue)

@@ -125,8 +125,7 @@ class NotificationHub:
             primitives.sleep(RETRY_SUBSCRIBE_SECONDS)
             is_over = self._is_closed or not self._listeners or time.monotonic() >= due
             self._is_polling = not is_over
-            for listener in list(self._listeners.values()):
-                listener.put(ASK)
+            self.wake_all()
 
     def _hand_over(self, message: bytes) -> None:
         found = parse_notification(message)
@@ -138,8 +137,7 @@ class NotificationHub:
         """Let all waiters ask the server, because a notification may have been missed."""
         if self._subscription is subscription:
             self._subscription = None
-        for listener in list(self._listeners.values()):
-            listener.put(ASK)
+        self.wake_all()
 
     def register(self, nonce: str) -> tasks.Queue[Notification]:
         """Return a queue that receives the notifications for a nonce, until `unregister`."""
@@ -159,6 +157,11 @@ class NotificationHub:
         """Let a waiter of this process ask the server again."""
         listener = self._listeners.get(nonce)
         if listener is not None:
+            listener.put(ASK)
+
+    def wake_all(self) -> None:
+        """Let all waiters of this process ask the server again."""
+        for listener in list(self._listeners.values()):
             listener.put(ASK)
 
     def close(self) -> None:

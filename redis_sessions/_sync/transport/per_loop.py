@@ -16,6 +16,10 @@ class PerLoop(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self.current = make()
 
+    def all(self) -> list[T]:
+        """Return the object."""
+        return [self.current]
+
     def close(self) -> list[T]:
         """Return all objects."""
         return [self.current]

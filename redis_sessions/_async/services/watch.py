@@ -1,0 +1,53 @@
+"""A watch as its caller sees it: an iterator of events, and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+
+from ..._pickling import NotPicklable
+from ...models.events import SessionEvent, WatchEnd
+
+
+class AsyncWatch(NotPicklable):
+    """The events of a watch, one at a time, and why the watch ended.
+
+    A watch that is dropped before its end, for example by `break`, ends its subscription.
+    """
+
+    _instead = "send the `cursor` of its last event, and watch there"
+
+    def __init__(self, events: AsyncGenerator[SessionEvent, None], reason: Callable[[], WatchEnd]) -> None:
+        self._events = events
+        self._reason = reason
+        self._end_reason: WatchEnd | None = None
+        self._is_closed = False
+
+    @property
+    def end_reason(self) -> WatchEnd | None:
+        """The reason why the watch ended. None as long as it goes on, and when it raised or was closed.
+
+        - ended: the session has ended.
+        - deleted: the session, or the root of the tree, is gone.
+        - timeout: nothing happened for the `timeout` of the watch.
+        - stopped: the `stop` of the watch was set.
+        """
+        return self._end_reason
+
+    def __aiter__(self) -> AsyncWatch:
+        return self
+
+    async def __anext__(self) -> SessionEvent:
+        try:
+            async for event in self._events:
+                return event
+        except BaseException:
+            self._is_closed = True
+            raise
+        if self._end_reason is None and not self._is_closed:
+            self._end_reason = self._reason()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the watch now, and its subscription."""
+        self._is_closed = True
+        await self._events.aclose()

@@ -1,0 +1,68 @@
+# Generated from _async/services/worker_checks.py by tools/mirror.py; edit that file.
+"""The checks of queues that a worker makes between its claims."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
+from ...errors import SessionsError
+from ..transport import primitives, tasks
+from .run_queues import RunQueues
+
+_log = logging.getLogger("redis_sessions.worker")
+_INBOX_CHECK_SECONDS = 30.0
+"""The pause between two checks of inboxes whose lease ran out, of sessions that no agent answers."""
+_SETTLE_SECONDS = 0.005
+
+
+class InboxCheck:
+    """Moves inboxes whose lease ran out into their transcripts, every 30 s."""
+
+    def __init__(self, queues: RunQueues) -> None:
+        self._queues = queues
+        self._checked_at = time.monotonic()
+
+    def run(self) -> None:
+        """Check the inboxes, if their time has come."""
+        if time.monotonic() - self._checked_at >= _INBOX_CHECK_SECONDS:
+            self._checked_at = time.monotonic()
+            try:
+                self._queues.recover(INBOX_QUEUE)
+            except SessionsError as problem:
+                _log.debug("inboxes were not checked: %s", problem)
+
+
+class IdleCheck:
+    """Finds out whether no work of some agents is left for now."""
+
+    def __init__(self, queues: RunQueues, agents: Sequence[str]) -> None:
+        self._queues = queues
+        self._agents = agents
+        self._is_checked = False
+
+    def note_run(self) -> None:
+        """Take note of a run, whose end can make more work available."""
+        self._is_checked = False
+
+    def is_idle(self, running: int, ended: tasks.Queue[str]) -> bool:
+        """Return whether no work is left, after a claim found none. False to claim once more.
+
+        Args:
+            running: the number of runs at work.
+            ended: hears of the end of each of them.
+        """
+        if running > 0:
+            ended.get(POLL_INTERVAL_SECONDS)
+            return False
+        if not self._queues.is_settled:
+            primitives.sleep(_SETTLE_SECONDS)
+            return False
+        if not self._is_checked:
+            self._is_checked = True
+            for agent in self._agents:
+                self._queues.recover(agent)
+            return False
+        return True
