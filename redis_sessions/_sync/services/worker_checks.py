@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
 from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
+from ..._log_events import INBOXES_UNCHECKED, error_facts
 from ...errors import SessionsError
 from ..transport import primitives, tasks
 from .run_queues import RunQueues
 
-_log = logging.getLogger("redis_sessions.worker")
 _INBOX_CHECK_SECONDS = 30.0
 """The pause between two checks of inboxes whose lease ran out, of sessions that no agent answers."""
 _SETTLE_SECONDS = 0.005
@@ -32,7 +31,7 @@ class InboxCheck:
             try:
                 self._queues.recover(INBOX_QUEUE)
             except SessionsError as problem:
-                _log.debug("inboxes were not checked: %s", problem)
+                INBOXES_UNCHECKED.log("inboxes were not checked: %s", problem, **error_facts(problem))
 
 
 class IdleCheck:
