@@ -19,7 +19,7 @@ _WIDER_THAN_WINDOW = """() => {
     return false;
   };
   return [...document.querySelectorAll('body *')]
-    .filter((node) => node.getBoundingClientRect().right > width + 1 && !isClipped(node))
+    .filter((node) => node.checkVisibility() && node.getBoundingClientRect().right > width + 1 && !isClipped(node))
     .map((node) => node.outerHTML.slice(0, 160));
 }"""
 

@@ -23,8 +23,8 @@ class Dashboard:
     def __init__(self, url: str, namespace: str, *options: str) -> None:
         self._port = free_port()
         self._command = [
-            sys.executable, "-m", "redis_sessions.cli.main", "dashboard", "--url", url, "--namespace", namespace, "--port",
-            str(self._port), "--stuck-after", f"{STUCK_AFTER_SECONDS}s", *options,
+            sys.executable, "-m", "redis_sessions.cli.main", "dashboard", "--url", url, "--namespace", namespace, "--listen",
+            f"127.0.0.1:{self._port}", "--stuck-after", f"{STUCK_AFTER_SECONDS}s", *options,
         ]  # fmt: skip
         self._log = Path(tempfile.mkdtemp(prefix="redis-sessions-dashboard-")) / "log"
         self.url = f"http://127.0.0.1:{self._port}"

@@ -39,7 +39,7 @@ def test_hostile_text_does_no_harm(text: str, page: Page, fleet: PlantedFleet) -
     """No page runs a script of a user, holds a hidden or direction-turning character, or grows beyond the window."""
     for name in PAGES if text in ("script", "id") else PAGES[:2]:
         open_live(page, path_of(name, fleet.hostile[text]))
-        assert "owned" not in page.title()
+        assert page.title() != "owned"
         assert page.locator("main script, main img[onerror], body img").count() == 0
         assert page.evaluate(_HIDDEN) == [], name
         assert find_overflow(page) == []
@@ -75,7 +75,7 @@ def test_hostile_text_that_comes_live_does_no_harm(page: Page, cache: SessionCac
     session.append({"role": "assistant", "content": f"late {SCRIPT}{ANSI}{BIDI}"})
     expect(page.locator("#transcript")).to_contain_text(f"late {SCRIPT[:30]}", timeout=10_000)
     assert page.evaluate(_HIDDEN) == []
-    assert "owned" not in page.title()
+    assert page.title() != "owned"
 
 
 def test_search_for_hostile_text_does_no_harm(page: Page, fleet: PlantedFleet) -> None:
@@ -84,6 +84,6 @@ def test_search_for_hostile_text_does_no_harm(page: Page, fleet: PlantedFleet) -
         response = page.goto(f"/sessions?q={quote(text, safe='')}")
         assert response is not None
         assert response.status in (200, 400), text
-        assert "owned" not in page.title()
+        assert page.title() != "owned"
         assert page.evaluate(_HIDDEN) == []
         assert "49" not in page.locator("main h1").inner_text()

@@ -15,6 +15,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -171,7 +172,8 @@ def planted_fleet(
     with ExitStack() as stack:
         stack.callback(_stop, fleet)
         cache = stack.enter_context(SessionCache.from_url(url, namespace=namespace, retry_for=_RETRY_SECONDS))
-        chats = asyncio.run(_fill(url, namespace, max(sessions - 40, 20)))
+        with ThreadPoolExecutor(1) as pool:  # because the thread of a test may have an event loop, such as that of a browser
+            chats = pool.submit(asyncio.run, _fill(url, namespace, max(sessions - 40, 20))).result()
         fleet.start_worker("concierge-1", "concierge", "chat", 4)
         fleet.start_worker("concierge-2", "concierge", "chat", 4)
         _plant(fleet, cache)
