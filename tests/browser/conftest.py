@@ -55,7 +55,7 @@ def store() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def fleet(store: Server) -> Iterator[PlantedFleet]:
     """Return a fleet of 500 sessions with planted causes, which all tests share. A test may add to the fleet."""
-    with planted_fleet(store.url, "planted", sessions=SESSIONS) as fleet:
+    with planted_fleet(store.url, "acme", sessions=SESSIONS) as fleet:
         yield fleet
 
 

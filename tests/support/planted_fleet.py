@@ -172,7 +172,9 @@ def planted_fleet(
     with ExitStack() as stack:
         stack.callback(_stop, fleet)
         cache = stack.enter_context(SessionCache.from_url(url, namespace=namespace, retry_for=_RETRY_SECONDS))
-        with ThreadPoolExecutor(1) as pool:  # because the thread of a test may have an event loop, such as that of a browser
+        with ThreadPoolExecutor(
+            1
+        ) as pool:  # because the thread of a test may have an event loop, such as that of a browser
             chats = pool.submit(asyncio.run, _fill(url, namespace, max(sessions - 40, 20))).result()
         fleet.start_worker("concierge-1", "concierge", "chat", 4)
         fleet.start_worker("concierge-2", "concierge", "chat", 4)
