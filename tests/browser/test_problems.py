@@ -25,6 +25,18 @@ CAUSES = {
 }
 """Words that a stranger must be able to read of each session, on one page and in one place."""
 FIRST_PAGE_SECONDS = 5.0
+STRANGER_SECONDS = 60.0
+WORDS_PER_SECOND = 4.0
+"""The pace of a person who reads silently: 240 words a minute."""
+_WORDS_TO_READ = """(problem) => {
+  const count = (node) => node.innerText.split(/\\s+/).filter((word) => word).length;
+  let words = count(document.querySelector('header')) + count(document.querySelector('[data-testid=totals]')) + count(problem);
+  for (let above = problem.previousElementSibling; above; above = above.previousElementSibling) {
+    words += count(above.querySelector('.head'));
+  }
+  return words;
+}"""
+"""The words of navigation, totals and the entry itself, and the heads of the entries above it, which a person skims."""
 
 
 def problem_of(page: Page, kind: str, session_id: str) -> Locator:
@@ -41,8 +53,11 @@ def test_stranger_finds_session_and_cause(kind: str, pages: WatchedPages, fleet:
         problem = problem_of(page, kind, fleet.causes[kind])
         expect(problem).to_be_visible(timeout=30_000)
         took, bound = time.monotonic() - began, load.allow(FIRST_PAGE_SECONDS, wakeups=4)
-    print(f"\n{kind}: {took:.1f} s")
     assert took <= bound
+    words = page.evaluate(_WORDS_TO_READ, problem.element_handle())
+    reading = words / WORDS_PER_SECOND
+    print(f"\n{kind}: shown after {took:.1f} s, {words} words to read: {reading:.0f} s")
+    assert took + reading < STRANGER_SECONDS
     text = " ".join(problem.inner_text().split())
     assert re.search(CAUSES[kind], text), text
     assert fleet.causes[kind][-12:] in text
