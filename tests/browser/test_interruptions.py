@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from redis_sessions import SessionCache
-from tests.browser.checks import open_live
+from tests.browser.checks import find_violations, open_live
 from tests.browser.dashboards import Dashboard
 from tests.browser.watched_page import WatchedPages
 from tests.support.servers import Server, binaries
@@ -74,6 +74,7 @@ def test_server_restarts(broken: tuple[Server, Dashboard, WatchedPages]) -> None
     late = pages.open()
     late.goto("/")
     expect(late.get_by_test_id("store-down")).to_be_visible(timeout=BACK_MS)
+    assert find_violations(late) == []
     server.start()
     with SessionCache.from_url(server.url, namespace="own") as cache:
         cache.create("second", ttl="1d")

@@ -124,3 +124,31 @@ def test_pages_work_without_script(pages: WatchedPages, fleet: PlantedFleet) -> 
         assert response is not None
         assert response.status == 200
         assert len(page.locator("main").inner_text()) > 40, name
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_pages_that_say_no_are_accessible(is_dark: bool, pages: WatchedPages, fleet: PlantedFleet) -> None:
+    """The pages about wrong input say what is wrong in one sentence, are accessible, and lead back."""
+    pages.expected_status = (400, 404)
+    page = pages.open(is_dark=is_dark, width=390)
+    for path, status, words in (
+        ("/session?id=gone", 404, "gone"), ("/sessions?cursor=cut", 400, "cursor"), ("/work?state=odd", 400, "state"),
+        ("/nothing", 404, ""), ("/session?id=" + "x" * 300, 400, "256"),
+    ):  # fmt: skip
+        response = page.goto(path)
+        assert response is not None
+        assert response.status == status, path
+        said = page.locator("main").inner_text()
+        assert words in said
+        assert "Traceback" not in said
+        assert find_violations(page) == []
+        assert find_overflow(page) == []
+        assert page.locator("nav a").count() >= 6
+
+
+def test_open_list_of_keys_is_accessible(page: Page, fleet: PlantedFleet) -> None:
+    """The list of keys is accessible while it is open."""
+    open_live(page, "/")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    assert find_violations(page) == []

@@ -26,6 +26,8 @@ class WatchedPages:
         self.problems: list[str] = []
         self.is_disturbed = False
         """True in tests that break the connection, so that the browser's own messages of that are expected."""
+        self.expected_status: tuple[int, ...] = ()
+        """The statuses that the test provokes. The browser reports each as an error."""
 
     def open(self, *, width: int = 1280, height: int = 900, is_dark: bool = False, has_script: bool = True) -> Page:
         """Return a page in a context of its own, as another viewer has it."""
@@ -50,6 +52,8 @@ class WatchedPages:
         if message.type not in ("error", "warning"):
             return
         if self.is_disturbed and any(one in message.text for one in _OF_A_LOST_CONNECTION):
+            return
+        if any(f"status of {status}" in message.text for status in self.expected_status):
             return
         self.problems.append(f"console {message.type}: {message.text[:500]} at {message.location}")
 
