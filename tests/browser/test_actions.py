@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -39,15 +38,15 @@ def path_of(id: str) -> str:
     return f"/session?id={quote(id, safe='')}"
 
 
-def link_of(page: Page, name: str) -> Locator:
-    """Return the link of an action."""
-    return page.get_by_test_id("actions").get_by_role("link", name=re.compile(rf"^{name}\b"))
+def link_of(page: Page, action: str) -> Locator:
+    """Return the link of an action on the page of a session."""
+    return page.get_by_test_id(f"action-{action.replace('_', '-')}")
 
 
-def act(page: Page, id: str, name: str, reason: str | None = None) -> None:
+def act(page: Page, id: str, action: str, reason: str | None = None) -> None:
     """Act on a session with the keyboard alone: press the button on its page, and confirm on the next page."""
     open_live(page, path_of(id))
-    link_of(page, name).press("Enter")
+    link_of(page, action).press("Enter")
     confirm = page.get_by_test_id("confirm")
     expect(confirm).to_contain_text(id)
     assert find_violations(page) == []
@@ -65,26 +64,25 @@ def is_audited(dashboard: Dashboard, action: str, id: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "action", "status"),
-    [("Pause", "pause", "paused"), ("Cancel", "cancel", "cancelled"), ("Request cancel", "request_cancel", "active")],
+    ("action", "status"), [("pause", "paused"), ("cancel", "cancelled"), ("request_cancel", "active")]
 )
 def test_action_asks_acts_and_is_audited(
-    name: str, action: str, status: str, acting_pages: WatchedPages, acting: Dashboard, cache: SessionCache
+    action: str, status: str, acting_pages: WatchedPages, acting: Dashboard, cache: SessionCache
 ) -> None:
     """An action asks first, changes the session, shows that on the page, and leaves one audit line with the reason."""
     session = cache.create(long_id("order"), ttl="1d")
     assert len(session.id) == LONGEST_ID
     page = acting_pages.open()
     open_live(page, path_of(session.id))
-    link_of(page, name).click()
+    link_of(page, action).click()
     expect(page.get_by_test_id("confirm")).to_be_visible()
     assert session.info().status == "active"
     assert not session.is_cancel_requested()
     assert not is_audited(acting, action, session.id)
-    page.locator("a", has_text="Do nothing").click()
+    page.get_by_test_id("confirm").locator("form a").click()
     expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live", timeout=30_000)
     assert session.info().status == "active"
-    link_of(page, name).click()
+    link_of(page, action).click()
     page.get_by_label("Reason").fill("<b>ida</b> asked\x1b[31m")
     page.get_by_test_id("confirm-button").click()
     expect(page.get_by_test_id("done")).to_be_visible(timeout=30_000)
@@ -107,7 +105,7 @@ def test_dead_holder_is_released_from_the_first_page(
     problem = page.locator(f'[data-testid=problem][data-kind=dead_holder][data-session="{id}"]')
     expect(problem).to_be_visible(timeout=30_000)
     problem.locator("a").first.press("Enter")
-    link_of(page, "Release the lease").press("Enter")
+    link_of(page, "release").press("Enter")
     expect(page.get_by_test_id("confirm")).to_contain_text("porter-1")
     page.get_by_test_id("confirm-button").press("Enter")
     await_true(lambda: is_audited(acting, "force_release", id))
@@ -123,7 +121,7 @@ def test_failed_run_is_retried(
 ) -> None:
     """A failed run is available again after `retry`, and a paused session takes messages again after `resume`."""
     page = acting_pages.open()
-    act(page, fleet.failed, "Retry")
+    act(page, fleet.failed, "retry")
     assert cache.session(fleet.failed).info().status == "active"
     await_true(lambda: is_audited(acting, "retry", fleet.failed))
     run = cache.claim("auditor", wait=30, owner="auditor-2")
@@ -131,7 +129,7 @@ def test_failed_run_is_retried(
     run.fail(reason="ValueError: the price list still has no currency")
     session = cache.create(long_id("order"), ttl="1d")
     session.pause()
-    act(page, session.id, "Resume")
+    act(page, session.id, "resume")
     assert session.info().status == "active"
     await_true(lambda: is_audited(acting, "resume", session.id))
 
@@ -142,7 +140,7 @@ def test_tree_is_deleted(acting_pages: WatchedPages, acting: Dashboard, cache: S
     root.spawn("reviewer", delay="1h").raise_if_refused()
     page = acting_pages.open()
     open_live(page, path_of(root.id))
-    link_of(page, "Delete").click()
+    link_of(page, "delete").click()
     expect(page.get_by_test_id("confirm")).to_contain_text("1")
     page.get_by_test_id("confirm-button").click()
     expect(page.get_by_test_id("done")).to_contain_text(root.id)
@@ -156,9 +154,9 @@ def test_action_of_a_hostile_session_is_the_right_one(
     """A session whose ID is markup is paused and resumed like any other."""
     id = fleet.hostile["id"]
     page = acting_pages.open()
-    act(page, id, "Pause", reason="</script>")
+    act(page, id, "pause", reason="</script>")
     assert cache.session(id).info().status == "paused"
-    act(page, id, "Resume")
+    act(page, id, "resume")
     assert cache.session(id).info().status == "active"
     assert page.title() != "owned"
 
