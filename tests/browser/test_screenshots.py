@@ -1,4 +1,4 @@
-"""The pictures of the documentation. REDIS_SESSIONS_SCREENSHOTS=1 writes them anew, otherwise their sizes are checked."""
+"""The pictures of the documentation. REDIS_SESSIONS_SCREENSHOTS=1 writes them, otherwise their sizes are checked."""
 
 from __future__ import annotations
 
