@@ -207,7 +207,7 @@ def _figures(
     def median(rounds: list[dict[str, float]], name: str) -> float:
         return statistics.median(one[name] for one in rounds)
 
-    each = [max(watch["cpu"] - alone["cpu"], 0) for alone, watch in zip(idle, watched, strict=True)]
+    each = [watch["cpu"] - alone["cpu"] for alone, watch in zip(idle, watched, strict=True)]
     return {
         "server CPU without viewers, % of a core": 100 * median(idle, "cpu"),
         "server CPU with viewers, % of a core": 100 * median(watched, "cpu"),
