@@ -6,24 +6,41 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FRAMEWORKS := .venv-integrations
+BROWSER := .venv-browser
+# A browser for tests/browser, such as CHROMIUM=/opt/google/chrome/chrome.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 
 # The length of a soak of one engine, in seconds: make soak SECONDS=36000.
 SECONDS ?= 3600
 SOAK_ENGINES ?= valkey-9 cluster path redis-8 valkey-8 redis-6.2
 
-.PHONY: demo test integrations long check docs format mirror reference bench soak dist clean
+.PHONY: demo test integrations browser long check docs format mirror reference bench soak dist clean
 
 demo: $(READY)
 	$(BIN)/redis-sessions demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/faults --ignore tests/integrations
+	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/faults --ignore tests/integrations --ignore tests/browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 	$(MAKE) integrations
+ifeq ($(CHROMIUM),)
+	@echo "tests/browser did not run, because no Chromium was found: install it (apt-get install chromium), then make browser"
+else
+	$(MAKE) browser
+endif
 
 # The frameworks need far more packages than the library, so they have an environment of their own.
 integrations: $(FRAMEWORKS)/.ready
 	$(FRAMEWORKS)/bin/python -m pytest -n 2 --dist worksteal tests/integrations
+
+# The tests of the dashboard in a browser. One fleet serves all of them, so they run one after the other.
+ifeq ($(CHROMIUM),)
+browser:
+	$(error make browser needs Chromium: install it (apt-get install chromium), or say where it is with CHROMIUM=/path/to/chrome)
+else
+browser: $(BROWSER)/.ready
+	CHROMIUM=$(CHROMIUM) $(BROWSER)/bin/python -m pytest tests/browser
+endif
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -57,11 +74,11 @@ soak: $(READY)
 
 long: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-sdks.txt
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults --ignore tests/integrations -k "redis-8 or valkey-8"
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/faults --ignore tests/integrations --ignore tests/browser -k "redis-8 or valkey-8"
 	REDIS_SESSIONS_SOAK=1 $(BIN)/python -m pytest tests/faults tests/fleets tests/sessions/test_model.py tests/transcripts
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) dist build site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FRAMEWORKS) $(BROWSER) dist build site .mypy_cache .ruff_cache .hypothesis
 
 # The sdist, the wheel, and a list of what an installation of the wheel with all extras consists of (CycloneDX).
 dist:
@@ -90,4 +107,9 @@ endif
 $(FRAMEWORKS)/.ready: $(READY) requirements-integrations.txt
 	$(PYTHON) -m venv $(FRAMEWORKS)
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-integrations.txt -e '.[embedded,cli,fake]'
+	touch $@
+
+$(BROWSER)/.ready: $(READY) requirements-browser.txt
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-browser.txt -e '.[embedded,cli,fake,dashboard]'
 	touch $@

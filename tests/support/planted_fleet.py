@@ -15,6 +15,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -94,6 +95,15 @@ class PlantedFleet:
         await_true(lambda: any(one.owner == owner for one in _leases(cache, run_id)), _DEADLINE_SECONDS)
         return run_id
 
+    def plant_poison(self, cache: SessionCache, agent: str, task: str) -> str:
+        """Spawn a run of an agent without free workers, let it kill two workers, and return the ID of its session."""
+        root = cache.create(long_id("order"), user_id="leo", name="Lists")
+        poison = _spawn(root, agent, task=task, max_attempts=5)
+        for died in (1, 2):
+            self.start_worker(f"{agent}-{died}", agent, "crash").join(_DEADLINE_SECONDS)
+            await_true(lambda died=died: _deaths(cache, agent, poison) == died, _DEADLINE_SECONDS)  # type: ignore[misc]
+        return poison
+
 
 def long_id(prefix: str) -> str:
     """Return a new ID with as many characters as the longest IDs of spawned sessions have."""
@@ -162,7 +172,10 @@ def planted_fleet(
     with ExitStack() as stack:
         stack.callback(_stop, fleet)
         cache = stack.enter_context(SessionCache.from_url(url, namespace=namespace, retry_for=_RETRY_SECONDS))
-        chats = asyncio.run(_fill(url, namespace, max(sessions - 40, 20)))
+        with ThreadPoolExecutor(
+            1
+        ) as pool:  # because the thread of a test may have an event loop, such as that of a browser
+            chats = pool.submit(asyncio.run, _fill(url, namespace, max(sessions - 40, 20))).result()
         fleet.start_worker("concierge-1", "concierge", "chat", 4)
         fleet.start_worker("concierge-2", "concierge", "chat", 4)
         _plant(fleet, cache)
@@ -238,23 +251,12 @@ def _plant(fleet: PlantedFleet, cache: SessionCache) -> None:
     paused.pause(reason="waiting for the airline")
 
     fleet.hold(cache, "importer-0", "importer", "busy", task="Import the list of hotels.")
-    poison = _plant_poison(fleet, cache)
+    poison = fleet.plant_poison(cache, "importer", task="Import the list of flights.")
     fleet.causes |= {
         "dead_holder": dead, "silent_holder": silent, "inbox_full": full, "budget_spent": spent.id,
         "paused_parent": paused.id, "poison_run": poison,
     }  # fmt: skip
     fleet.owners |= {"dead_holder": "booker-1", "silent_holder": "researcher-1", "inbox_full": "planner-1"}
-
-
-def _plant_poison(fleet: PlantedFleet, cache: SessionCache) -> str:
-    """Spawn a run that kills its worker twice. A third worker is alive, and busy with another run."""
-    root = cache.create(long_id("order"), user_id="leo", name="Hotel list")
-    poison = _spawn(root, "importer", task="Import the list of flights.", max_attempts=5)
-    for number in (1, 2):
-        process = fleet.start_worker(f"importer-{number}", "importer", "crash")
-        process.join(_DEADLINE_SECONDS)
-        await_true(lambda died=number: _deaths(cache, poison) == died, _DEADLINE_SECONDS)  # type: ignore[misc]
-    return poison
 
 
 def _plant_hostile(fleet: PlantedFleet, cache: SessionCache) -> None:
@@ -325,8 +327,8 @@ def _leases(cache: SessionCache, id: str) -> list[LeaseInfo]:
     return [one for one in cache.leases(limit=1000).items if one.session_id == id]
 
 
-def _deaths(cache: SessionCache, id: str) -> int:
-    cache.recover("importer")
+def _deaths(cache: SessionCache, agent: str, id: str) -> int:
+    cache.recover(agent)
     return sum(attempt.outcome == "died" for attempt in cache.session(id).info().attempts)
 
 
