@@ -30,6 +30,7 @@ from ._sync.services.watch import Watch
 from .bounds import StorageBounds
 from .errors import (
     AccessDenied,
+    BlobStoreUnavailable,
     BoundExceeded,
     CodecMissing,
     CompactionConflict,
@@ -95,7 +96,7 @@ from .models.sessions import (
 )
 from .models.snapshots import Snapshot
 from .models.summaries import SessionSummary
-from .models.transfer import ImportResult, ReencryptResult
+from .models.transfer import BlobSweepResult, ImportResult, ReencryptResult
 from .models.trees import ChildInfo, SpawnRef, SpawnResult
 from .models.turns import Turn
 from .models.windows import Window
@@ -124,6 +125,8 @@ __all__ = [
     "AsyncWatch",
     "Attempt",
     "AuditRecord",
+    "BlobStoreUnavailable",
+    "BlobSweepResult",
     "BoundExceeded",
     "CacheOptions",
     "Checkpoint",

@@ -1,4 +1,4 @@
-"""`codec train` and `codec reencrypt`: make a dictionary from real sessions, and bring what is stored to the current key."""
+"""`codec train`, `reencrypt` and `sweep`: make a dictionary, bring what is stored to the current key, remove unused files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .codec_options import codec_options
 from .connect import open_cache
 from .transfer import opened_for_writing
 
-codec = typer.Typer(no_args_is_help=True, help="Compress and encrypt what is stored.")
+codec = typer.Typer(no_args_is_help=True, help="Compress, encrypt and offload what is stored.")
 app.add_typer(codec, name="codec")
 MAX_SAMPLE_BYTES = 128 * 1024
 """A larger payload does not make a dictionary better."""
@@ -134,3 +134,34 @@ def reencrypt(
         line += f", {count_of(problems, 'problem')}"
     print_result({"replaced": replaced, "checked": done, "problems": problems}, line, as_json)
     raise typer.Exit(1 if problems else 0)
+
+
+@codec.command("sweep")
+def sweep(
+    codecs: Codecs = None,
+    grace: Annotated[
+        str, typer.Option("--grace", help="Younger files stay, because a writer may be about to refer to them.")
+    ] = "1d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and remove nothing.")] = False,
+    url: Url = DEFAULT_URL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    as_json: Json = False,
+) -> None:
+    """Remove the files of the blob store to which nothing refers any more, while sessions are in use.
+
+    A server does not tell which sessions expired, so files stay until a sweep. Run it each day. It reads the whole namespace.
+    """
+    options = codec_options(codecs)
+    if not options:
+        detail = "is missing: name the codecs with the Offload whose files are swept, such as support.storage:codecs"
+        raise InvalidInput(name="--codecs", detail=detail)
+    with (
+        open_cache(url, namespace, codecs=codecs) as cache,
+        show_progress("files and keys") as progress,
+    ):
+        found = cache.sweep_blobs(grace, dry_run=dry_run, progress=lambda one: progress(one.files + one.keys))
+    done = "would be removed" if dry_run else "removed"
+    line = f"{found.removed:,} of {count_of(found.files, 'file')} {done}, {found.young:,} young, {found.referenced:,} in use"
+    if found.copied:
+        line += f", {found.copied:,} of copied sessions left for the next sweep"
+    print_result({**found._asdict(), "dry_run": dry_run}, line, as_json)

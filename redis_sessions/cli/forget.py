@@ -60,7 +60,7 @@ def forget(
     """
     if not (yes or sys.stdin.isatty()):
         raise InvalidInput(name="forget", detail="cannot ask, because standard input is not a terminal: give --yes")
-    with open_cache(url, namespace, decodes=False, audit=log_audit) as cache:
+    with open_cache(url, namespace, audit=log_audit) as cache:
         if not yes:
             _ask(cache, user, keep_documents)
         result = cache.forget(user, find_unlisted=find_unlisted, documents=not keep_documents)
@@ -78,6 +78,7 @@ def _describe(result: ForgetResult) -> str:
         f"{count_of(result.results, 'result')} in sessions of others",
         f"{result.index_entries + result.queue_entries:,} places in indexes and queues",
         count_of(result.channels, "channel"),
+        *([count_of(result.files, "file") + " of the blob store"] if result.files else []),
         count_of(result.documents, "document"),
     ]
     left = f"; {count_of(result.remaining, 'session')} created since: repeat the command" if result.remaining else ""

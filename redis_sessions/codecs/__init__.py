@@ -1,4 +1,4 @@
-"""Codecs for payloads: compression by zstd, and encryption by AES-GCM.
+"""Codecs for payloads: compression by zstd, encryption by AES-GCM, and offload of large values to a blob store.
 
 cache = SessionCache.from_url(url, codecs=[Zstd(dictionary), AesGcm(KeyRing(keys, current="k2"))], encode=EVERYTHING)
 """
@@ -6,6 +6,7 @@ cache = SessionCache.from_url(url, codecs=[Zstd(dictionary), AesGcm(KeyRing(keys
 from .._core.protocol.chain import Binding, Codec, TagMismatch
 from ..settings import ENCODABLE as EVERYTHING
 from .aes_gcm import AesGcm, KeyRing
+from .offload import Offload
 from .zstd import Zstd, train_dictionary
 
-__all__ = ["EVERYTHING", "AesGcm", "Binding", "Codec", "KeyRing", "TagMismatch", "Zstd", "train_dictionary"]
+__all__ = ["EVERYTHING", "AesGcm", "Binding", "Codec", "KeyRing", "Offload", "TagMismatch", "Zstd", "train_dictionary"]

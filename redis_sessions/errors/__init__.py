@@ -30,11 +30,21 @@ from .sessions import (
     SessionReplaced,
     StateConflict,
 )
-from .store import AccessDenied, NotReplicated, OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable
+from .store import (
+    AccessDenied,
+    BlobStoreUnavailable,
+    NotReplicated,
+    OutcomeUnknown,
+    SchemaMismatch,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 from .trees import JoinTimeout, LoopConflict, LoopNotFound, ReplyTimeout, SpawnRefused
 
 __all__ = [
     "AccessDenied",
+    "BlobStoreUnavailable",
     "BoundExceeded",
     "CodecMissing",
     "CompactionConflict",

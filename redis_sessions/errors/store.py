@@ -50,6 +50,14 @@ class StoreUnavailable(SessionsError):
     detail: str
 
 
+class BlobStoreUnavailable(StoreUnavailable):
+    """The blob store for large values could not be reached, or refused, within `retry_for`. The server was not written."""
+
+    template = (
+        "the blob store {where} did not serve for {waited:.1f} s ({detail}). Check that it runs and grants access"
+    )
+
+
 class StoreFull(SessionsError):
     """The server refused the write, because `maxmemory` is reached. Nothing was written."""
 

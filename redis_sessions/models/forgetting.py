@@ -38,5 +38,9 @@ class ForgetResult(NamedTuple):
     """The user's shared scopes."""
     quarantined: int = 0
     """Keys of the quarantine that held data of the user."""
+    files: int = 0
+    """Files of the blob store that held values of these sessions and documents."""
+    files_left: int = 0
+    """Such files that stay until a sweep: they are younger than 10 minutes, or a copy of a session refers to them."""
     remaining: int = 0
     """Sessions of the user that were created since the call began. They stay: call `forget` again."""

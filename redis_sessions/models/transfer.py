@@ -1,4 +1,4 @@
-"""The outcome of an import."""
+"""The outcomes of an import, of a reencryption, and of a sweep of a blob store."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ class ReencryptResult(NamedTuple):
     """Values that have the present codecs and the current key now, and did not before."""
     problem: str | None = None
     """The reason why values stayed as they are, for example that no key fits."""
+
+
+class BlobSweepResult(NamedTuple):
+    """The counts of a sweep of a blob store."""
+
+    files: int
+    """Files of the namespace."""
+    young: int
+    """Files that stayed, because they are younger than the grace."""
+    referenced: int
+    """Older files that stayed, because a value refers to them."""
+    copied: int
+    """Older files that stayed until the next sweep, because a session of their folder was copied during this one."""
+    removed: int
+    """Older files to which nothing referred. They were removed, or would have been with `dry_run`."""
+    keys: int = 0
+    """Keys of the server that were read."""

@@ -30,6 +30,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "append": [("append", "root", "text"), ("append", "other", "--payload", "{", EVIL)],
     "cancel": [("cancel", "gone", "--reason", EVIL)],
     "codec reencrypt": [("codec", "reencrypt")],
+    "codec sweep": [("codec", "sweep")],
     "codec train": [("codec", "train", "--out", "dictionary")],
     "delete": [("delete", "doomed", "--yes"), ("delete", EVIL, "--yes")],
     "docs get": [("docs", "get", "notes", "json"), ("docs", "get", EVIL, EVIL), ("docs", "get", "notes", EVIL)],

@@ -12,16 +12,18 @@ import pytest
 
 from redis_sessions import SessionCache
 from redis_sessions.codecs import AesGcm, KeyRing, Zstd
+from tests.support.blob_store import large, named_at, offload
 from tests.support.command_line import ENVIRONMENT, launch, run
 from tests.support.servers import Server
 
 MODULE = """
-from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing, Zstd
+from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing, Offload, Zstd
 
 OLD = [Zstd(), AesGcm(KeyRing({"k1": b"1" * 32}, current="k1"))]
 NEW = {"codecs": [Zstd(), AesGcm(KeyRing({"k1": b"1" * 32, "k2": b"2" * 32}, current="k2"))], "encode": EVERYTHING}
 WRONG = [AesGcm(KeyRing({"k3": b"3" * 32}, current="k3"))]
 NUMBER = 5
+FILES = [Zstd(), Offload("file://FOLDER/blobs", above=1024)]
 """
 
 
@@ -31,7 +33,7 @@ CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """Return a function that runs `redis-sessions` where it can import the module `storage`, with codecs in the environment."""
-    (tmp_path / "storage.py").write_text(MODULE)
+    (tmp_path / "storage.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def run_one(*arguments: str, codecs: str = "") -> subprocess.CompletedProcess[str]:
@@ -87,6 +89,35 @@ def test_dictionary_is_trained_from_sessions(own_server: Server, tmp_path: Path,
         assert cache.open("a").reencrypt() == 500
         assert cache.open("a").info().bytes < before * 0.75
         assert str(cache.open("a").history(1)[0].content).startswith("Your flight 499")
+
+
+def test_unused_files_are_swept(own_server: Server, tmp_path: Path, command_line: CommandLine) -> None:
+    """`codec sweep` counts with --dry-run, removes unused files, and needs Offload. Other commands read files."""
+    codecs = [Zstd(), offload(f"file://{tmp_path}/blobs")]
+    text = large()
+    with SessionCache.from_url(own_server.url, codecs=codecs) as cache, named_at():
+        cache.create("kept").append({"role": "user", "content": text})
+        gone = cache.create("gone", user_id="mia")
+        gone.append({"role": "user", "content": large()})
+        gone.delete()
+        cache.create("mias", user_id="mia").append({"role": "user", "content": large()})
+    url = ("--url", own_server.url)
+    found = command_line("codec", "sweep", "--dry-run", "--json", *url, codecs="storage:FILES")
+    facts = json.loads(found.stdout)
+    assert (facts["files"], facts["referenced"], facts["removed"], facts["dry_run"]) == (3, 2, 1, True)
+    found = command_line("codec", "sweep", "--codecs", "storage:FILES", "--grace", "12h", *url)
+    assert found.stdout.strip() == "1 of 3 files removed, 0 young, 2 in use"
+    assert text in command_line("show", "kept", "--json", *url, codecs="storage:FILES").stdout
+    forgotten = command_line("forget", "mia", "--yes", "--find-unlisted", *url, codecs="storage:FILES")
+    assert "1 file of the blob store" in forgotten.stdout
+    assert len([path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]) == 1
+    for arguments, detail in (
+        (("--codecs", "storage:OLD"), "must have Offload"),
+        ((), "--codecs: is missing"),
+        (("--codecs", "storage:FILES", "--grace", "1m"), "grace: must be at least 10 minutes"),
+    ):
+        refused = command_line("codec", "sweep", *arguments, *url)
+        assert (refused.returncode, detail in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_line_out_of_place_is_refused_before_anything_is_sent(unreachable: Sessi
         ([session], "line 1 must be the header"),
         ([head.replace('"root":"root"', '"root":"a b"')], "line 1 an ID"),
         ([head, messages], "line 2 has messages of another session"),
-        ([head, head], "line 2 must be a session, messages, a ledger, parts, or the end"),
+        ([head, head], "line 2 must be a session, messages, a ledger, parts, a file, or the end"),
         ([head, "[" * 100_000], "line 2 is not JSON"),
         (["\ud800"], "line 1 is not JSON"),
         ([7], "line 1 is not JSON"),

@@ -111,6 +111,7 @@ ADVICE = {
     "StateConflict": "Read the state again, and repeat the call with the present value.",
     "StoreError": "Read the server's text. It names a fault of the server or of its configuration.",
     "StoreFull": "Raise `maxmemory` or free memory, then repeat the call.",
+    "BlobStoreUnavailable": "Check that the blob store runs, and that this process may use its folder. The call can be repeated.",
     "StoreUnavailable": "Check that the server runs and that the URL is right. The call can be repeated.",
 }
 

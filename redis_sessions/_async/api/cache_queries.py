@@ -21,9 +21,10 @@ from ...models.leases import LeaseInfo
 from ...models.pages import Page
 from ...models.snapshots import Snapshot
 from ...models.summaries import SessionSummary
-from ...models.transfer import ReencryptResult
+from ...models.transfer import BlobSweepResult, ReencryptResult
 from ...models.workers import WorkerInfo
 from ...settings import Filters, checked_names
+from ..services.blob_sweeper import BlobSweeper
 from ..services.context import CacheContext
 from ..services.forgetting import Forgetting
 from ..services.listing import SessionLister
@@ -344,6 +345,33 @@ class AsyncCacheQueries:
             cursor = page.cursor
             if cursor is None:
                 return
+
+    async def sweep_blobs(
+        self,
+        grace: Duration = "1d",
+        *,
+        dry_run: bool = False,
+        progress: Callable[[BlobSweepResult], object] | None = None,
+    ) -> BlobSweepResult:
+        """Remove the files of the blob store to which nothing refers any more, while the fleet works.
+
+        A server does not tell which sessions expired, so files stay until a sweep. Run it each day, by one process.
+
+        Args:
+            grace: younger files stay, because a writer may be about to refer to them. 10 minutes or more.
+            dry_run: count, and remove nothing.
+            progress: is called with the counts so far.
+
+        Raises:
+            InvalidInput: the cache has no `Offload`, or the grace is too short.
+            AccessDenied: the user may not SCAN.
+            BlobStoreUnavailable: the store does not answer. What was removed before stays removed.
+            StoreUnavailable: a server does not answer. Nothing was removed since the last reading.
+
+        Cost: reads all sessions, documents and checkpoints of the namespace, 50 values or 2 MB a round trip. Once for each
+        200,000 files that are older than the grace.
+        """
+        return await BlobSweeper(self._context, grace, dry_run, progress).run()
 
     async def recover(self, agent_id: str | None = None) -> int:
         """Check the runs and turns whose worker died or whose time is over. Without an agent check all inboxes, too.

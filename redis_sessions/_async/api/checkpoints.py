@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from ..._core.commands import checkpoint_records as records
 from ..._core.commands import checkpoints
@@ -143,7 +144,7 @@ class AsyncCheckpoints(NotPicklable):
             if stored is None:
                 return None
             if await self._complete([stored]):
-                return self._read(stored)
+                return await self._read(stored)
         raise ConcurrentModification(session_id=self.thread, tries=_TRIES)
 
     async def page(
@@ -175,7 +176,7 @@ class AsyncCheckpoints(NotPicklable):
                 await self.get(one.place.partition("\n")[2], namespace=one.place.partition("\n")[0]) for one in items
             ]
             return Page([one for one in found if one is not None], page.last or None)
-        return Page([self._read(one) for one in items], page.last or None)
+        return Page([await self._read(one) for one in items], page.last or None)
 
     async def drop(
         self,
@@ -275,9 +276,10 @@ class AsyncCheckpoints(NotPicklable):
             one.values.update({field: values[field] for field in one.missing})
         return True
 
-    def _read(self, stored: Stored) -> Checkpoint:
+    async def _read(self, stored: Stored) -> Checkpoint:
+        read = partial(checkpoints.checkpoint, self._context.chain, self.thread, stored)
         try:
-            return checkpoints.checkpoint(self._context.chain, self.thread, stored)
+            return await self._context.executor.decode(read, [stored.record, stored.values])
         except (ValueError, LookupError) as problem:
             detail = f"the checkpoint {stored.place!r} cannot be read: {problem}"
             raise SessionDamaged(session_id=self.thread, detail=detail) from None

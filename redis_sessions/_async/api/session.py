@@ -24,7 +24,7 @@ from ...models.sessions import SessionInfo
 from ...settings import Description, SessionPatch, SessionSettings, checked_names
 from ..services import deleter, export_import
 from ..services.context import CacheContext
-from ..services.copier import run_copy
+from ..services.copier import note_copy, run_copy
 from ..services.lease_context import HeldLease
 from ..services.reencryption import reencrypt_session
 from ..transport import primitives
@@ -297,6 +297,7 @@ class AsyncSession(
         check_fields(shared.bounds, forks.copied_metadata(info) | fields)
         if shared.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
+            await note_copy(shared, self._keys)
             fields["origins"] = encoded_origins(shared.chain, new.id, copy_origins(self._keys))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields

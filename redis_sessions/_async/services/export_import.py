@@ -15,10 +15,15 @@ from ..._core.commands.import_reader import Reader
 from ..._core.commands.import_source import file_lines, is_file
 from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging
 from ..._core.commands.import_tree import is_recorded
+from ..._core.commands.transferred_blobs import refs_of, refs_of_elements
+from ..._core.protocol.blobs import BlobFailure, BlobRef, Fetched
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...errors import (
+    BlobStoreUnavailable,
+    CodecMissing,
     ConcurrentModification,
     InvalidInput,
+    SessionDamaged,
     SessionExists,
     SessionNotFound,
     SessionsError,
@@ -26,6 +31,7 @@ from ...errors import (
 )
 from ...models.transfer import ImportResult, OnConflict
 from ..transport import primitives
+from ..transport.blob_files import fetch_files
 from .context import CacheContext
 from .ledger_export import ledger_fields
 from .part_export import PartsChanged, part_fields
@@ -94,10 +100,12 @@ async def _session_lines(
         first, incarnation = page, page.incarnation
         for line in writer.session(keys.id, page.now_ms, page.ttl_ms, page.fields):
             yield line
+        files = {ref.file: ref for ref in refs_of(page.fields.items())}
         last, count = first.counters.last_seq, len(page.elements)
         marks = import_staging.MessageMarks(first.fields)
         while True:
             marks.add(page.elements)
+            files |= {ref.file: ref for ref in refs_of_elements(page.elements)}
             for line in writer.messages(keys.id, page.elements):
                 yield line
             if page.last_seq >= last or not page.elements:
@@ -111,10 +119,31 @@ async def _session_lines(
                     yield line
             with suppress(PartsChanged):
                 async for some in part_fields(context.executor, keys, incarnation, first.fields):
+                    files |= {ref.file: ref for ref in refs_of((name.encode(), value) for name, value in some)}
                     for line in writer.fields_of(keys.id, "parts", some):
+                        yield line
+                for ref in files.values():
+                    for line in writer.blob(keys.id, ref.file, await _read_file(context, keys, ref)):
                         yield line
                 return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
+
+
+async def _read_file(context: CacheContext, keys: SessionKeys, ref: BlobRef) -> bytes:
+    """Return a file of the blob store that a session refers to. Raises CodecMissing, BlobStoreUnavailable, SessionDamaged."""
+    blobs = None if context.chain is None else context.chain.blobs
+    if blobs is None:
+        raise CodecMissing(session_id=keys.id, codec="o")
+    known: dict[str, Fetched] = {}
+    await fetch_files(blobs, [ref], context.executor.retry_for, known)
+    found = known[ref.file]
+    if isinstance(found, bytes):
+        return found
+    if isinstance(found, BlobFailure):
+        detail = f"file {ref.file} of session {keys.id!r}: {found}"
+        raise BlobStoreUnavailable(where=blobs.where, waited=found.waited, detail=detail)
+    problem = "is missing" if found is None else found
+    raise SessionDamaged(session_id=keys.id, detail=f"its file {ref.file} in {blobs.where} {problem}")
 
 
 async def import_sessions(

@@ -17,17 +17,13 @@ from ..._core.commands import (
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.call import Call
-from ..._core.protocol.keys import (
-    EntryKeys,
-    SessionKeys,
-    index_keys,
-    session_keys,
-)
+from ..._core.protocol.keys import EntryKeys, SessionKeys, index_keys, session_keys
 from ...errors import SessionDamaged, SessionReplaced, SessionsError
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
 from . import erased_results, unlisted
+from .blob_sweeper import forget_files
 from .context import CacheContext
 from .deleter import delete_session
 from .forgotten_channels import forget_channel
@@ -38,7 +34,7 @@ from .worker_registry import leave_workers
 
 _COUNTED = (
     "messages", "results", "index_entries", "queue_entries", "channels", "worker_records", "documents",
-    "shared_values",
+    "shared_values", "files", "files_left",
 )  # fmt: skip
 _BATCH = 100
 _MISTYPED = b"\0"
@@ -89,6 +85,9 @@ class Forgetting:
             self._counts["documents"] += count
         count = await forget_scopes(self._context, self._user, self._scopes, find_unlisted)
         self._counts["shared_values"] += count
+        self._counts["files"], self._counts["files_left"] = await forget_files(
+            self._context, self._forgotten, self._categories, find_copies=find_unlisted
+        )
         if self._problem is not None:
             raise self._problem
         return self.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from ..._core.commands import checkpoint_records, checkpoints, reencryption, shared, stored_parts
 from ..._core.commands.forks import origins_of
@@ -25,6 +26,15 @@ from .context import CacheContext
 
 _PROBLEMS = (DecryptionError, CodecMissing, InvalidInput, InvalidState, SessionDamaged)
 """Errors of one session or category, which do not stop the others."""
+
+
+_MAX_PENDING_BYTES = 32 * 1024 * 1024
+"""Bytes for a blob store that wait at once."""
+
+
+def _is_much(chain: Chain | None) -> bool:
+    """Return whether so much waits for the blob store that the changes must be stored now."""
+    return chain is not None and chain.blobs is not None and chain.blobs.pending.size > _MAX_PENDING_BYTES
 
 
 def checked_codecs(context: CacheContext) -> Chain:
@@ -85,12 +95,17 @@ async def _rewrite_parts(context: CacheContext, keys: SessionKeys, incarnation: 
                 if value is None:
                     continue  # it was cleared since
                 try:
-                    new = stored_parts.renewed_part_message(keys, part.name, seq, value)
+                    read = partial(stored_parts.renewed_part_message, keys, part.name, seq, value)
+                    new = await executor.decode(read, value)
                 except ValueError as problem:
                     place = f"message with seq {seq} of part {part.name!r}"
                     raise InvalidState(name=place, detail=f"the stored value is damaged: {problem}") from None
                 if new != value:
                     changes.append((seq, value, new))
+                if _is_much(keys.chain):
+                    for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
+                        replaced += await executor.run(call)
+                    changes = []
             for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
                 replaced += await executor.run(call)
             first = seqs[-1] + 1
@@ -106,14 +121,19 @@ async def _rewrite(
 ) -> int:
     changes = []
     keys.chain = checked_codecs(context).renewing()
+    replaced = 0
     for stored in values:
         try:
-            value = reencryption.renewed(keys, stored, members)
+            read = partial(reencryption.renewed, keys, stored, members)
+            value = await context.executor.decode(read, stored.value)
         except (ValueError, IndexError, AttributeError) as problem:
             raise InvalidState(name=stored.place, detail=f"the stored value is damaged: {problem}") from None
         if value != stored.value:
             changes.append((stored, value))
-    replaced = 0
+        if _is_much(keys.chain):
+            for call in reencryption.rewrite(keys, incarnation, changes):
+                replaced += await context.executor.run(call)
+            changes = []
     for call in reencryption.rewrite(keys, incarnation, changes):
         replaced += await context.executor.run(call)
     return replaced
@@ -140,7 +160,8 @@ async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reen
             changes = []
             for stored in await executor.run(call):
                 try:
-                    value = reencryption.renewed_document(chain, keys.id, stored)
+                    read = partial(reencryption.renewed_document, chain, keys.id, stored)
+                    value = await executor.decode(read, stored.value)
                 except (DecryptionError, CodecMissing, ValueError) as problem:
                     problems.append(f"document {stored.place!r}: {problem}")
                     continue
@@ -204,7 +225,8 @@ async def _rewrite_thread(
         for stored in await context.executor.run(call):
             try:
                 blobs.update(checkpoint_records.blob_fields(*stored))
-                value = checkpoint_records.renewed(chain, keys.id, *stored)
+                read = partial(checkpoint_records.renewed, chain, keys.id, *stored)
+                value = await context.executor.decode(read, stored.value)
             except (DecryptionError, CodecMissing, ValueError) as problem:
                 problems.append(f"value {stored.place!r}: {problem}")
                 continue

@@ -23,17 +23,12 @@ from ..._core.protocol.transport_errors import (
     TransportError,
 )
 from ...bounds import DEFAULT_BOUNDS
-from ...errors import (
-    AccessDenied,
-    NotReplicated,
-    OutcomeUnknown,
-    SessionsError,
-    StoreError,
-    StoreUnavailable,
-)
+from ...errors import AccessDenied, NotReplicated, OutcomeUnknown, SessionsError, StoreError, StoreUnavailable
 from . import primitives
+from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
+from .ping import ping
 from .refusals import DENIED, repeat_advice, server_error
 from .router import Router
 from .schema_check import SchemaCheck
@@ -98,6 +93,8 @@ class Executor:
         if observer is not None:
             observer.before_write(call, now)
         try:
+            if call.writes and self.chain is not None and await store_files(self.chain, [call], self.retry_for):
+                now = began = time.monotonic()
             call.due = self._due(now, began)
             result = await self._attempt(call)
             if observer is not None and getattr(result, "duplicate", False):
@@ -118,25 +115,17 @@ class Executor:
                 with suppress(SessionsError):
                     await observer.flush()
 
+    async def decode(self, read: Callable[[], T], stored: Any) -> T:
+        """Return the result of a function that decodes what a server replied, with the files that the reply refers to."""
+        return await read_decoded(read, stored, self.chain, self.retry_for)
+
     def _due(self, now: float, began: float) -> float:
         """Return the time at which an attempt must be over: `timeout` bounds the attempt, and `retry_for` the whole call."""
         return min(now + self._router.timeout, began + self.retry_for)
 
     async def ping(self) -> None:
         """Return when every node has answered. Raises StoreUnavailable, StoreError and AccessDenied, without a retry."""
-        try:
-            replies: Sequence[Any] = await self._router.send_to_all(("PING",))
-        except (TransportError, *DENIED) as problem:
-            replies = [problem]
-        for reply in replies:
-            if not isinstance(reply, Exception):
-                continue
-            refusal = reply if isinstance(reply, TransportError) else server_error(self.where, "", reply)
-            if isinstance(refusal, ConnectionRejected):
-                raise StoreError(where=self.where, detail=str(refusal))
-            if isinstance(refusal, SessionsError):
-                raise refusal
-            raise StoreUnavailable(where=self.where, waited=0.0, detail=str(refusal))
+        await ping(self._router, self.where)
 
     async def run_many(self, calls: Sequence[Call[T]]) -> list[T | SessionsError]:
         """Return the results of calls, with errors as values. One round trip to each node.
@@ -175,10 +164,14 @@ class Executor:
 
         `due`: the time by `time.monotonic` at which the attempt must be over. Default: `timeout` from now.
         """
-        began = time.monotonic()
-        due = began + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
+            refusal = None if self.chain is None else await try_to_store_files(self.chain, calls)
+            if refusal is not None:
+                return [refusal] * len(calls)
+            began = time.monotonic()
+            if due is None:
+                due = began + self._router.timeout
             if not self._schema.is_passed:
                 await self._schema.check(any(call.writes for call in calls), due)
             replies = await self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
@@ -194,7 +187,7 @@ class Executor:
                     result: T = await self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
-                    read: T = await result_of(call, reply, self.chain, self.run)
+                    read: T = await result_of(call, reply, self.chain, self.run, self.retry_for)
                     results.append(read)
             except SessionsError as problem:
                 results.append(problem.with_traceback(None))
@@ -227,7 +220,7 @@ class Executor:
                     refusal = StoreUnavailable(where=self.where, waited=0.0, detail=str(reply))
                 results.append(refusal)
             else:
-                read: T = await result_of(call, reply, self.chain, self.run)
+                read: T = await result_of(call, reply, self.chain, self.run, self.retry_for)
                 results.append(read)
         return results
 
@@ -280,7 +273,11 @@ class Executor:
             call.hints = ()
         if more and more[0] != self.acks:
             self._check_acks(call, more[0])
-        return call.result(reply) if self.chain is None else await result_of(call, reply, self.chain, self.run)
+        return (
+            call.result(reply)
+            if self.chain is None
+            else await result_of(call, reply, self.chain, self.run, self.retry_for)
+        )
 
     async def _send(self, call: Call[T]) -> list[Any]:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""

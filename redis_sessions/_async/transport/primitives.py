@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future
 from copy import copy
 from typing import Any, Generic, TypeVar
 
@@ -42,6 +43,14 @@ async def each(lines: Lines) -> AsyncIterator[str | bytes]:
 async def resolve(value: Any) -> Any:
     """Return a value, or what an awaitable gives."""
     return await value if isinstance(value, Awaitable) else value
+
+
+async def wait_future(future: Future[T], timeout: float) -> T:
+    """Return the result of a function that runs in a thread. Raises its error, or TimeoutError after some seconds."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+    except TimeoutError:
+        raise TimeoutError(f"no answer for {timeout:.1f} s") from None
 
 
 class SharedAttempt(Generic[T]):

@@ -5,13 +5,14 @@
     {"session": "a", "messages": ["1763700000000u@12 job-7 {…}", …]}
     {"session": "a", "ledger": {"config.l1": "{}", "extra.l1": "{}", "event.l1 0": "1763700000000 {…}\\n…", …}}
     {"session": "a", "parts": {"message.1 1": "…u@12 job-7 {…}", …, "part.notes": "1 1 1 80 …", "totals": "1 1 1 80 0"}}
+    {"session": "a", "blob": "<folder>/<name>", "data": "…"}
     {"end": {"sessions": 1, "messages": 1, "sha256": "…"}}
     {"hmac": "…"}
 
-The namespace is that for which encoded values were encoded. The checksum covers all lines before, each with its newline. The
-last line is there only with a key. It is the HMAC-SHA256 of all lines before, each with its newline. A session that changed while
-it was read is written again: its first line replaces everything of it before, and the root's first line replaces all sessions
-before.
+The namespace is that for which encoded values were encoded. A file of a blob store is in one line for each 768 KiB, in base64,
+behind the other lines of its session. The checksum covers all lines before, each with its newline. The last line is there only
+with a key. It is the HMAC-SHA256 of all lines before, each with its newline. A session that changed while it was read is written
+again: its first line replaces everything of it before, and the root's first line replaces all sessions before.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ FORMAT = "redis-sessions"
 VERSION = 7
 MAX_LINE_MESSAGES = 100
 MAX_LINE_BYTES = 1024 * 1024
+_BLOB_PART_BYTES = 768 * 1024
 MIN_KEY_BYTES = 16
 WAITER_FIELDS = {b"lease_waiters", b"join_waiters", b"subscribers"}
 """Fields that are not exported: they name processes that wait."""
@@ -112,6 +114,12 @@ class Writer:
             size += len(value)
         if some:
             yield self._line({"session": id, kind: some})
+
+    def blob(self, id: str, file: str, data: bytes) -> Iterator[str]:
+        """Yield lines with a file of a blob store that values of a session refer to."""
+        for first in range(0, len(data), _BLOB_PART_BYTES):
+            part = b64encode(data[first : first + _BLOB_PART_BYTES]).decode()
+            yield self._line({"session": id, "blob": file, "data": part})
 
     def _some(self, id: str, some: list[str | dict[str, str]]) -> str:
         self._messages[id] += len(some)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import whole
-from ...errors import InvalidInput
+from ...errors import InvalidInput, SessionNotFound
 from ...models.formats import MessageFormat, format_named, format_names
 from ...models.messages import kind_of_facts
 from ...models.sessions import SessionInfo
@@ -95,8 +95,15 @@ def copy_part(
 
 
 def origins_of(keys: SessionKeys) -> Call[tuple[Origin, ...]]:
-    """Read the sessions that a session was copied from."""
-    return Call(("HGET", keys.session, "origins"), keys, lambda reply: decoded_origins(keys, reply), writes=False)
+    """Read the sessions that a session was copied from. Raises SessionNotFound for one that was deleted since it was read."""
+
+    def read(reply: Any) -> tuple[Origin, ...]:
+        incarnation, origins = reply
+        if incarnation is None:
+            raise SessionNotFound(session_id=keys.id)
+        return decoded_origins(keys, origins)
+
+    return Call(("HMGET", keys.session, "incarnation", "origins"), keys, read, writes=False)
 
 
 def with_limits_of(info: SessionInfo, options: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..._durations import MAX_DURATION_MS
@@ -19,6 +19,7 @@ from ..protocol.keys import SessionKeys
 from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
 from ..protocol.work import Work, queue_prefix
 from .export_format import WAITER_FIELDS
+from .import_blobs import Places
 from .import_bounds import Bounds
 from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
@@ -33,7 +34,7 @@ WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Entry:
     """One session of an export: where it begins, and what must be known of it before it is read again."""
 
@@ -58,6 +59,8 @@ class Entry:
     ledger_fields: int = 0
     part_fields: int = 0
     part_names: int = 0
+    blobs: Places = dataclasses.field(default_factory=dict)
+    """The places of its files of a blob store in the spool."""
 
 
 def stored_value(owner: str, name: str, value: Any, bounds: Bounds) -> bytes:

@@ -6,9 +6,7 @@ and the size of all are bounded.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from typing import IO, Any, NoReturn
@@ -21,14 +19,17 @@ from ..protocol.ids import check_namespace
 from ..protocol.message_times import write_time
 from .export_format import FORMAT, VERSION, Signer
 from .import_archive import Archive
+from .import_blobs import BlobsCheck
 from .import_bounds import Bounds
 from .import_fields import Entry, checked_id, read_entry, read_fields, stored, too_large
 from .import_ledger import LedgerCheck
+from .import_lines import decode_line, reason_of
 from .import_messages import MessageCheck
 from .import_parts import PartsCheck
 from .import_schema import Damaged
 from .import_spool import write_parts
 from .import_tree import Tree
+from .transferred_blobs import refs_of, refs_of_elements
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
 """The most bytes of one line. The largest message has 64 MiB, and its JSON is a JSON text."""
@@ -39,7 +40,6 @@ _MAX_PLAIN_LINE = 4 * 1024 * 1024
 _MAX_STRUCTURE = 1024 * 1024
 """The most bytes of a long line outside of its texts, so that its values need little memory."""
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_BOM = b"\xef\xbb\xbf"
 
 
 class Reader:
@@ -58,6 +58,7 @@ class Reader:
         self._messages: MessageCheck | None = None
         self._ledger: LedgerCheck | None = None
         self._parts: PartsCheck | None = None
+        self._blobs: BlobsCheck | None = None
         self._is_over = self._is_signed = False
 
     def add(self, line: str | bytes) -> None:
@@ -73,7 +74,7 @@ class Reader:
         except (ValueError, AttributeError, TypeError) as problem:
             if isinstance(problem, InvalidInput):
                 raise
-            raise self._refusal(f"is not JSON: the file was cut or changed{_reason(line)}") from None
+            raise self._refusal(f"is not JSON: the file was cut or changed{reason_of(line)}") from None
         except RecursionError:
             raise self._refusal("is not JSON of an export: it nests too deep") from None
         except Damaged as problem:
@@ -113,9 +114,9 @@ class Reader:
         try:
             found = parse_json(data, allow_inf_nan=False, cache_strings="none")
         except ValueError:
-            return _decode(data.decode())
+            return decode_line(data.decode())
         is_plain = isinstance(found, dict) and "messages" in found and data.count(b'"messages"') == 1
-        return found if is_plain and data.count(b'"session"') == 1 else _decode(data.decode())
+        return found if is_plain and data.count(b'"session"') == 1 else decode_line(data.decode())
 
     def _after_end(self, data: bytes) -> None:
         """Take a line behind the end: the signature, or an empty one."""
@@ -124,7 +125,7 @@ class Reader:
         self._check(data.startswith(b'{"hmac"') and not self._is_signed, "comes after the end")
         if self._signer is None:
             self._refuse("is a signature, and no key was given: give the key with which the export was signed")
-        found = _decode(data.decode())
+        found = decode_line(data.decode())
         stated = found.get("hmac") if isinstance(found, dict) else None
         is_right = isinstance(stated, str) and compare_digest(stated.encode(), self._signer.hexdigest().encode())
         self._check(
@@ -150,8 +151,11 @@ class Reader:
         elif "parts" in line:
             self._check_keys(line, "session", "parts")
             self._take_parts(line)
+        elif "blob" in line:
+            self._check_keys(line, "session", "blob", "data")
+            self._take_blob(line)
         else:
-            raise self._refusal("must be a session, messages, a ledger, parts, or the end")
+            raise self._refusal("must be a session, messages, a ledger, parts, a file, or the end")
 
     def _begin(self, line: dict[str, Any]) -> None:
         self._check(line.get("format") == FORMAT, f"must be the header of a {FORMAT} export")
@@ -193,6 +197,9 @@ class Reader:
         self._messages = MessageCheck(id, fields, self._latest)
         self._ledger = LedgerCheck(id, fields, self._bounds)
         self._parts = PartsCheck(id, fields, self._bounds, self._latest)
+        self._blobs = BlobsCheck(id, self._spool)
+        self._blobs.need(refs_of(fields.items()))
+        entry.blobs = self._blobs.places
         maximum = self._bounds.max_sessions
         self._check(
             len(archive.entries) <= maximum,
@@ -206,7 +213,8 @@ class Reader:
             raise self._refusal("has messages of another session than the line before")
         self._check(isinstance(given, list) and given != [], "has no messages")
         self._check(
-            entry.ledger_fields + entry.part_fields == 0, "has messages behind the ledger or the parts of their session"
+            entry.ledger_fields + entry.part_fields + len(entry.blobs) == 0,
+            "has messages behind the ledger or the parts of their session",
         )
         try:
             elements = [value.encode() if type(value) is str else stored(value) for value in given]
@@ -216,6 +224,8 @@ class Reader:
         self._check(largest <= maximum, f"has a message that {too_large(largest, maximum)}")
         odd = [type(value) is not str for value in given]
         self._messages.add(elements, odd if any(odd) else ())
+        if self._blobs is not None:
+            self._blobs.need(refs_of_elements(elements))
         entry.messages += len(elements)
         write_parts(self._spool, elements)
 
@@ -224,7 +234,7 @@ class Reader:
         if entry is None or self._ledger is None or line.get("session") != entry.id:
             raise self._refusal("has the ledger of another session than the line before")
         self._check(isinstance(given, dict) and given != {}, "has no ledger")
-        self._check(entry.part_fields == 0, "has a ledger behind the parts of its session")
+        self._check(entry.part_fields + len(entry.blobs) == 0, "has a ledger behind the parts of its session")
         fields = self._ledger.add(given)
         entry.ledger_fields += len(fields)
         write_parts(self._spool, [part for pair in fields.items() for part in pair])
@@ -234,10 +244,19 @@ class Reader:
         if entry is None or self._parts is None or line.get("session") != entry.id:
             raise self._refusal("has the parts of another session than the line before")
         self._check(isinstance(given, dict) and given != {}, "has no parts")
+        self._check(entry.blobs == {}, "has parts behind the files of their session")
         fields = self._parts.add(given)
+        if self._blobs is not None:
+            self._blobs.need(refs_of(fields.items()))
         entry.part_fields += len(fields)
         entry.part_names = self._parts.count
         write_parts(self._spool, [part for pair in fields.items() for part in pair])
+
+    def _take_blob(self, line: dict[str, Any]) -> None:
+        entry = self._entry
+        if entry is None or self._blobs is None or line.get("session") != entry.id:
+            raise self._refusal("has a file of another session than the line before")
+        self._blobs.add(line["blob"], line["data"])
 
     def _end(self, archive: Archive, end: Any) -> None:
         self._check(isinstance(end, dict), "must be the end of an export")
@@ -260,6 +279,8 @@ class Reader:
             self._ledger.finish()
         if self._parts is not None:
             self._parts.finish()
+        if self._blobs is not None:
+            self._blobs.finish()
 
     def _check_keys(self, line: dict[str, Any], *names: str) -> None:
         other = line.keys() ^ set(names)
@@ -274,37 +295,6 @@ class Reader:
 
     def _refusal(self, detail: str) -> InvalidInput:
         return InvalidInput(name="lines", detail=f"line {self._number} {detail}")
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Damaged("names a key twice")
-    return found
-
-
-def _whole(text: str) -> int:
-    if len(text) > 16:
-        raise Damaged(f"has a number of {len(text)} digits, expected at most 16")
-    return int(text)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise Damaged(f"has the number {text[:30]}, expected a whole number")
-
-
-_decode = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_whole, parse_float=_no_number, parse_constant=_no_number
-).decode
-
-
-def _reason(line: object) -> str:
-    """Return what is known of a line that is not JSON, as the end of an error."""
-    if isinstance(line, bytes) and line.startswith(_BOM):
-        return ", or saved with a byte order mark: save it as UTF-8 without the mark"
-    if isinstance(line, bytes) and (line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line):
-        return ", or is not UTF-8"
-    return ""
 
 
 def _is_namespace(value: object) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
+from ...errors import CodecMissing
 from ...models.transfer import OnConflict
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.chain import Chain
@@ -16,10 +17,12 @@ from ..protocol.records import Counters, Layout, Settings, join_words
 from ..protocol.scripts import script
 from .export_format import MAX_LINE_BYTES
 from .import_archive import Archive, Pairs
+from .import_blobs import read_blob
 from .import_fields import Entry
 from .import_tree import OutsideSession
 from .index_entries import IndexRecord
 from .session_fields import checked_choice
+from .transferred_blobs import referring, refs_of
 
 MAX_ATTEMPTS = 5
 """The maximum number of times that an export or import begins again because the sessions changed."""
@@ -146,31 +149,34 @@ class Staging:
         self.records[entry.id] = IndexRecord.of({name.decode(errors="replace"): value for name, value in pairs})
         settings, at = Settings.parse(fields[b"settings"]), 0
         self._lifetimes[entry.id] = join_words(settings.ttl_ms, settings.deadline_ms)
-        for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
-            yield _stage(keys, at, some, [])
+        new = _NewFiles(self._chain, entry, self._archive)
+        for some in _slices(pairs, new.size_of):
+            yield _stage(keys, at, new.stored(some), [])
             at += len(some)
         at = 0
         for batch in batches:
             for element in batch if is_foreign else ():
                 check_codecs(self._chain, entry.id, split_payload(element)[2])
-            for elements in _slices(batch, len):
-                yield _stage(keys, at, [], elements)
+            for elements in _slices([(b"", element) for element in batch], new.size_of):
+                yield _stage(keys, at, [], [element for _, element in new.stored(elements)])
                 at += len(elements)
         at = 0
         for pairs in ledger:
             for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
                 yield _stage(keys._replace(fields=keys.ledger), at, some, [])
                 at += len(some)
-        yield from self._stage_parts(keys, parts, is_foreign)
+        yield from self._stage_parts(keys, parts, new, is_foreign)
 
-    def _stage_parts(self, keys: StagedKeys, parts: Iterator[Pairs], is_foreign: bool) -> Iterator[Call[bool]]:
+    def _stage_parts(
+        self, keys: StagedKeys, parts: Iterator[Pairs], new: _NewFiles, is_foreign: bool
+    ) -> Iterator[Call[bool]]:
         at = names_at = 0
         for pairs in parts:
             for name, value in pairs if is_foreign else ():
                 if name.startswith(b"message."):
                     check_codecs(self._chain, keys.id, split_payload(value)[2])
-            for some in _slices(pairs, lambda pair: len(pair[0]) + len(pair[1])):
-                yield _stage(keys._replace(fields=keys.parts), at, some, [])
+            for some in _slices(pairs, new.size_of):
+                yield _stage(keys._replace(fields=keys.parts), at, new.stored(some), [])
                 at += len(some)
             names = [name.removeprefix(b"part.") for name, _ in pairs if name.startswith(b"part.")]
             for few in _slices(names, len):
@@ -230,6 +236,35 @@ class Staging:
 
     def _staged(self, id: str) -> StagedKeys:
         return staged_keys(self._namespace, id, self._nonce)
+
+
+class _NewFiles:
+    """The files of one session of an import, under new names. A sweep does not touch them, because they are young."""
+
+    def __init__(self, chain: Chain | None, entry: Entry, archive: Archive) -> None:
+        self._chain = chain
+        self._entry = entry
+        self._archive = archive
+        self._references: dict[str, bytes] = {}
+
+    def size_of(self, pair: tuple[bytes, bytes]) -> int:
+        """Return the bytes of a value with its name, and with the file that it refers to."""
+        name, value = pair
+        return len(name) + len(value) + sum(ref.size for ref in refs_of([pair]))
+
+    def stored(self, pairs: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        """Return values that refer to new files, whose bytes wait to be stored. Raises CodecMissing without a blob store."""
+        refs = list(refs_of(pairs))
+        if not refs:
+            return pairs
+        blobs = None if self._chain is None else self._chain.blobs
+        if blobs is None:
+            raise CodecMissing(session_id=self._entry.id, codec="o")
+        for ref in refs:
+            if ref.file not in self._references:
+                data = read_blob(self._archive.spool, self._entry.blobs[ref.file])
+                self._references[ref.file] = blobs.adopt(data, self._entry.id)
+        return [(name, referring(name, value, self._references)) for name, value in pairs]
 
 
 def read_staged_user(keys: StagedKeys) -> Call[str]:

@@ -10,6 +10,7 @@ from ..._durations import moment, moment_of
 from ...errors import CodecMissing, DecryptionError, SessionsError
 from ...models.summaries import LastMessage, SessionSummary
 from ..protocol import records
+from ..protocol.blobs import BlobsNeeded
 from ..protocol.call import Call, invoke
 from ..protocol.codec import decode
 from ..protocol.encoding import decoded_field, decoded_origins
@@ -198,7 +199,7 @@ def _last_message(element: bytes, seq: int, incarnation: str, keys: SessionKeys)
         return LastMessage(seq=seq, at=at)
     try:
         message = decode(element, seq, incarnation, keys)
-    except (CodecMissing, DecryptionError):
+    except (CodecMissing, DecryptionError, BlobsNeeded):  # a list waits for no blob store
         return LastMessage(seq=seq, at=at)
     return LastMessage(seq=seq, at=at, role=message.role, text=message.text)
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from ...bounds import MAX_WIRE_BYTES
 from ...errors import CodecMissing, InvalidInput
 from ...settings import ENCODABLE, Encodable
+from .blobs import BlobStep
 
 MARK = b"\1"
 PLAIN_HEAD = b"\1 0 "
@@ -54,6 +55,7 @@ class Chain:
 
     def __init__(self, namespace: str, codecs: Sequence[Codec], kinds: Collection[Encodable]) -> None:
         """Take the codecs in the order in which values go through them. Raises InvalidInput."""
+        codecs = [bind(namespace) if (bind := getattr(one, "for_namespace", None)) else one for one in codecs]
         letters = [codec.letter for codec in codecs]
         if len(set(letters)) != len(letters) or not all(
             isinstance(one, str) and re.fullmatch("[a-z]", one) for one in letters
@@ -68,6 +70,13 @@ class Chain:
         self.kinds = frozenset(kinds)
         self.codecs = tuple(codecs)
         self._by_letter = dict(zip(letters, codecs, strict=True))
+        steps: list[Any] = [one for one in codecs if hasattr(one, "adopt")]
+        if steps and steps != [codecs[-1]]:
+            raise InvalidInput(
+                name="codecs", detail="must have Offload as the last one, because it stores what the others made"
+            )
+        self.blobs: BlobStep | None = steps[0] if steps else None
+        """The codec that stores large values in files, if there is one."""
 
     def encode(self, data: bytes, session_id: str, context: str, place: str = "0") -> bytes:
         """Return data as it is stored. Raises InvalidInput for more than decoding would return."""
@@ -129,7 +138,11 @@ class RenewingChain(Chain):
     def chosen(self, before: bytes, after: bytes) -> bytes:
         """Return a value as it was stored if it went through the same codecs and has nothing old, else the new one."""
         has_old, self.has_old = self.has_old, False
-        return before if not has_old and _letters(before) == _letters(after) else after
+        if has_old or _letters(before) != _letters(after):
+            return after
+        if self.blobs is not None and before != after:
+            self.blobs.pending.discard(after)
+        return before
 
 
 def _letters(value: bytes) -> bytes:
@@ -156,6 +169,6 @@ def _is_codec(given: Any) -> bool:
 def checked_chain(namespace: str, codecs: Any, kinds: Any) -> Chain | None:
     """Return the chain of a cache, None without codecs. Raises InvalidInput."""
     listed = list(codecs) if isinstance(codecs, list | tuple) else None
-    if listed is None or not all(_is_codec(one) for one in listed):
+    if listed is None or not all(_is_codec(one) or hasattr(one, "for_namespace") for one in listed):
         raise InvalidInput(name="codecs", detail=f"must be a list of codecs, got {type(codecs).__name__}")
     return Chain(namespace, listed, kinds) if listed else None

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from ...errors import CodecMissing, DecryptionError
+from ...errors import BlobStoreUnavailable, CodecMissing, DecryptionError
 from ...settings import Encodable
 from .chain import HEAD, MARK, PLAIN_HEAD, Chain, TagMismatch
 from .keys import Origin, SessionKeys
@@ -62,6 +62,11 @@ def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner
             return keys.chain.decode(letters, place, data, id, context, namespace)
         except TagMismatch:
             continue
+        except BlobStoreUnavailable as problem:
+            if not seq:
+                raise
+            detail = f"message with seq {seq}: {problem.detail}"
+            raise BlobStoreUnavailable(where=problem.where, waited=problem.waited, detail=detail) from None
     if keys.origins is None:
         raise OriginsNeeded(keys)
     what = context.partition(" ")[0]

@@ -6,10 +6,12 @@ from ...errors import InvalidInput
 from .keys import (
     ChannelKeys,
     CheckpointKeys,
+    DocumentKeys,
     SessionKeys,
     StagedKeys,
     channel_keys,
     checkpoint_keys,
+    document_keys,
     session_keys,
     staged_keys,
 )
@@ -93,6 +95,33 @@ def staged_keys_of(namespace: str, key: bytes) -> StagedKeys | None:
     nonce, _, id = key.decode(errors="replace").partition("}:import-session:")[2].partition(":")
     found = staged_keys(namespace, id, nonce) if id else None
     return found if found is not None and found.fields.encode() == key else None
+
+
+def staged_session_of(key: bytes) -> bytes:
+    """Return the key of a session that is being imported from the key of its messages."""
+    return key.replace(b":import-messages:", b":import-session:", 1)
+
+
+def category_of(namespace: str, key: bytes) -> DocumentKeys | None:
+    """Return the keys of a category of documents from its key, or None for another key."""
+    category = key.decode(errors="replace").removeprefix(f"{namespace}:documents:")
+    try:
+        found = document_keys(namespace, category)
+    except InvalidInput:
+        return None
+    return found if found.documents.encode() == key else None
+
+
+def every_value(namespace: str) -> list[str]:
+    """Return the patterns of the keys that can hold references to files, for SCAN, in the order in which they must be read.
+
+    A value moves from an import to its session, and from a session to the quarantine, and never back.
+    """
+    prefix = f"{namespace}:{{*}}"
+    return [
+        every_staged_session(namespace), f"{prefix}:import-messages:*", every_session(namespace),
+        f"{prefix}:quarantine-*", every_document(namespace), every_thread(namespace),
+    ]  # fmt: skip
 
 
 def session_id_of(namespace: str, key: bytes) -> str | None:

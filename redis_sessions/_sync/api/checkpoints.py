@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from ..._core.commands import checkpoint_records as records
 from ..._core.commands import checkpoints
@@ -275,8 +276,9 @@ class Checkpoints(NotPicklable):
         return True
 
     def _read(self, stored: Stored) -> Checkpoint:
+        read = partial(checkpoints.checkpoint, self._context.chain, self.thread, stored)
         try:
-            return checkpoints.checkpoint(self._context.chain, self.thread, stored)
+            return self._context.executor.decode(read, [stored.record, stored.values])
         except (ValueError, LookupError) as problem:
             detail = f"the checkpoint {stored.place!r} cannot be read: {problem}"
             raise SessionDamaged(session_id=self.thread, detail=detail) from None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from ..._core.commands import documents
@@ -142,7 +143,8 @@ class Documents(NotPicklable):
             found = self._context.executor.run(documents.read(self._keys, fields))
             for field, stored in zip(fields, found, strict=False):
                 if stored is not None:
-                    yield documents.document_of(self._keys, field, stored, self._context.chain)
+                    document = partial(documents.document_of, self._keys, field, stored, self._context.chain)
+                    yield self._context.executor.decode(document, stored.data)
             fields = fields[len(found) :]
 
     def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
@@ -185,7 +187,10 @@ class Documents(NotPicklable):
     def _get(self, name: str, extension: str, default: Any) -> Any:
         field = documents.checked_field(name, extension)
         (stored,) = self._context.executor.run(documents.read(self._keys, [field]))
-        return default if stored is None else documents.value_of(self._keys, field, stored, self._context.chain)
+        if stored is None:
+            return default
+        value = partial(documents.value_of, self._keys, field, stored, self._context.chain)
+        return self._context.executor.decode(value, stored.data)
 
 
 def put_documents(
@@ -218,7 +223,11 @@ def get_documents(
         for (keys, fields), reply in zip(list(left.items()), replies, strict=True):
             stored[keys] |= {field: one for field, one in zip(fields, reply, strict=False) if one is not None}
             left[keys] = fields[len(reply) :]
-    return {keys.id: documents.found_documents(keys, stored[keys], context.chain) for keys in names}
+    found = {}
+    for keys in names:
+        read = partial(documents.found_documents, keys, stored[keys], context.chain)
+        found[keys.id] = context.executor.decode(read, [one.data for one in stored[keys].values()])
+    return found
 
 
 def all_documents(context: CacheContext, keys: Collection[DocumentKeys]) -> dict[str, list[Document]]:
@@ -230,7 +239,9 @@ def all_documents(context: CacheContext, keys: Collection[DocumentKeys]) -> dict
         replies = context.executor.get_many([documents.read(one, fields) for one, fields in left.items()])
         for (one, fields), reply in zip(list(left.items()), replies, strict=True):
             stored = [(field, data) for field, data in zip(fields, reply, strict=False) if data is not None]
-            found[one.id] += [documents.document_of(one, field, data, context.chain) for field, data in stored]
+            for field, data in stored:
+                document = partial(documents.document_of, one, field, data, context.chain)
+                found[one.id].append(context.executor.decode(document, data.data))
             left[one] = fields[len(reply) :]
     return found
 

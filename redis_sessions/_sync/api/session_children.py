@@ -25,7 +25,7 @@ from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
 from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
-from ..services.copier import run_copy
+from ..services.copier import note_copy, run_copy
 from ..services.history import read_history
 from ..services.tree_room import spawn_with_room
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
@@ -171,6 +171,7 @@ class SessionChildren(SessionBase):
         queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
         if request.is_fork and shared.chain is not None:
             self._keys.origins = self._run(forks.origins_of(self._keys))
+            note_copy(shared, self._keys)
         call = spawns.spawn(
             self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user,
             traceparent=span.traceparent,

@@ -8,10 +8,13 @@ from typing import TypeVar
 
 from ..._core.commands import forks
 from ..._core.protocol.call import Call
+from ..._core.protocol.encoding import copy_origins
 from ..._core.protocol.keys import SessionKeys, staged_keys
 from ..._core.protocol.transport_errors import CopyNeeded
 from ...errors import ConcurrentModification, SessionExists
+from ..transport.blob_files import ask
 from ..transport.executor import Executor
+from .context import CacheContext
 
 T = TypeVar("T")
 _NONCE = "fork"
@@ -46,6 +49,17 @@ def run_copy(
         if progress is not None:
             call.take_copy(copy, progress.rev)
     raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)
+
+
+def note_copy(context: CacheContext, keys: SessionKeys) -> None:
+    """Note that a copy of a session refers to the same files of the blob store, if there is one. A sweep must know before.
+
+    The origins of the session must have been read. Raises BlobStoreUnavailable.
+    """
+    blobs = None if context.chain is None else context.chain.blobs
+    if blobs is not None:
+        named = [id for namespace, id in copy_origins(keys) if namespace == context.namespace]
+        ask(blobs, blobs.mark_copied, named, retry_for=context.executor.retry_for)
 
 
 def _copy(

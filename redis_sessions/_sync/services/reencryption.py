@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from ..._core.commands import checkpoint_records, checkpoints, reencryption, shared, stored_parts
 from ..._core.commands.forks import origins_of
@@ -26,6 +27,15 @@ from .context import CacheContext
 
 _PROBLEMS = (DecryptionError, CodecMissing, InvalidInput, InvalidState, SessionDamaged)
 """Errors of one session or category, which do not stop the others."""
+
+
+_MAX_PENDING_BYTES = 32 * 1024 * 1024
+"""Bytes for a blob store that wait at once."""
+
+
+def _is_much(chain: Chain | None) -> bool:
+    """Return whether so much waits for the blob store that the changes must be stored now."""
+    return chain is not None and chain.blobs is not None and chain.blobs.pending.size > _MAX_PENDING_BYTES
 
 
 def checked_codecs(context: CacheContext) -> Chain:
@@ -86,12 +96,17 @@ def _rewrite_parts(context: CacheContext, keys: SessionKeys, incarnation: str) -
                 if value is None:
                     continue  # it was cleared since
                 try:
-                    new = stored_parts.renewed_part_message(keys, part.name, seq, value)
+                    read = partial(stored_parts.renewed_part_message, keys, part.name, seq, value)
+                    new = executor.decode(read, value)
                 except ValueError as problem:
                     place = f"message with seq {seq} of part {part.name!r}"
                     raise InvalidState(name=place, detail=f"the stored value is damaged: {problem}") from None
                 if new != value:
                     changes.append((seq, value, new))
+                if _is_much(keys.chain):
+                    for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
+                        replaced += executor.run(call)
+                    changes = []
             for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
                 replaced += executor.run(call)
             first = seqs[-1] + 1
@@ -107,14 +122,19 @@ def _rewrite(
 ) -> int:
     changes = []
     keys.chain = checked_codecs(context).renewing()
+    replaced = 0
     for stored in values:
         try:
-            value = reencryption.renewed(keys, stored, members)
+            read = partial(reencryption.renewed, keys, stored, members)
+            value = context.executor.decode(read, stored.value)
         except (ValueError, IndexError, AttributeError) as problem:
             raise InvalidState(name=stored.place, detail=f"the stored value is damaged: {problem}") from None
         if value != stored.value:
             changes.append((stored, value))
-    replaced = 0
+        if _is_much(keys.chain):
+            for call in reencryption.rewrite(keys, incarnation, changes):
+                replaced += context.executor.run(call)
+            changes = []
     for call in reencryption.rewrite(keys, incarnation, changes):
         replaced += context.executor.run(call)
     return replaced
@@ -141,7 +161,8 @@ def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptR
             changes = []
             for stored in executor.run(call):
                 try:
-                    value = reencryption.renewed_document(chain, keys.id, stored)
+                    read = partial(reencryption.renewed_document, chain, keys.id, stored)
+                    value = executor.decode(read, stored.value)
                 except (DecryptionError, CodecMissing, ValueError) as problem:
                     problems.append(f"document {stored.place!r}: {problem}")
                     continue
@@ -205,7 +226,8 @@ def _rewrite_thread(
         for stored in context.executor.run(call):
             try:
                 blobs.update(checkpoint_records.blob_fields(*stored))
-                value = checkpoint_records.renewed(chain, keys.id, *stored)
+                read = partial(checkpoint_records.renewed, chain, keys.id, *stored)
+                value = context.executor.decode(read, stored.value)
             except (DecryptionError, CodecMissing, ValueError) as problem:
                 problems.append(f"value {stored.place!r}: {problem}")
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import Future
 from copy import copy
 from typing import Any, Generic, TypeVar
 from weakref import ref
@@ -82,6 +83,15 @@ def each(lines: Lines) -> Lines:
 def resolve(value: Any) -> Any:
     """Return a value. An awaitable cannot be awaited here."""
     return value
+
+
+def wait_future(future: Future[T], timeout: float) -> T:
+    """Return the result of a function that runs in a thread. Raises its error, or TimeoutError after some seconds."""
+    try:
+        return future.result(timeout)
+    except TimeoutError:
+        future.cancel()
+        raise TimeoutError(f"no answer for {timeout:.1f} s") from None
 
 
 class SharedAttempt(Generic[T]):
