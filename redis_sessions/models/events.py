@@ -62,6 +62,8 @@ class SessionEvent(NamedTuple):
             "session_id": self.session_id,
             "seq": self.seq,
             "change": self.change,
+            "cursor": self.cursor,
+            "is_final": self.is_final,
         }
         fields["at"] = self.at and self.at.isoformat()
         if self.message is not None:

@@ -16,7 +16,7 @@ from redis_sessions._core.commands import run_queues
 from tests.support.servers import await_true
 from tests.trees.runs import DEADLINE_SECONDS
 
-BACKGROUND = ("services.run_queues", "services.queue_hints", "services.deleter", "api.session_status", "api.lease")
+BACKGROUND = ("services.run_queues", "services.queue_hints", "api.lease")
 """The modules that start work in the background."""
 
 
