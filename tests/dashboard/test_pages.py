@@ -95,6 +95,7 @@ def test_sessions_page_filters_and_pages(cache: SessionCache) -> None:
         cache.create(f"chat-{number:02}", agent_id=agent, user_id="mia", tags=[f"t{number % 3}"])
     cache.session("chat-07").fail(reason="broken")
     cache.session("chat-08").pause()
+    cache.list()  # writes the index entries of the last changes, which would move between two pages
     with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
         first = page(client, "/sessions")
         assert len(texts(first, "session-row")) == 50

@@ -40,15 +40,15 @@ class AsyncFleetMonitor:
     async def read(self) -> Fleet:
         """Read the next part, and return the fleet as it is known now.
 
-        A part is at most 1,000 active sessions: those that changed last, those that workers hold, and the next ones of the
-        others. In a fleet of 10,000 each session is so read every twelfth time. `is_complete` says whether each was read. Runs
-        that ended are read once each, about 2 s after their end, at most 1,000 a call.
+        A part is at most 800 active sessions: those that changed last, those that workers hold, and the next ones of the
+        others. In a fleet of 10,000 each session is so read every seventeenth time. `is_complete` says whether each was read.
+        Runs that ended are read once each, about 2 s after their end, at most 1,000 a call.
 
         Raises:
             StoreUnavailable: a server did not answer. `latest` stays.
             SchemaMismatch: the namespace has another schema.
 
-        Cost: about 15 round trips, and some 10 ms of the server's time for 1,000 sessions. Calls at the same time come one after
+        Cost: about 15 round trips, and some 10 ms of the server's time for 800 sessions. Calls at the same time come one after
         the other.
         """
         async with self._reading:

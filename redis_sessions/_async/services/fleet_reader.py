@@ -21,8 +21,10 @@ from ..transport import connections
 from .context import CacheContext
 from .listing import Entries, SessionLister
 
-PART = 1000
-"""Sessions that one read looks at."""
+PART = 800
+"""Active sessions that one read looks at."""
+ENDED_PART = 1000
+"""Sessions that ended, which one read looks at."""
 NEWEST = 200
 """Of these, the sessions that changed last."""
 _BATCH = 200
@@ -30,7 +32,7 @@ _BATCH = 200
 _SETTLE_US = 2_000_000
 """Index entries of sessions that ended are read after this time, because another process may write them late."""
 _ACTIVE = list_query.query(active_only=True, limit=PART)
-_ENDED = list_query.query(limit=PART)._replace(ended_only=True)
+_ENDED = list_query.query(limit=ENDED_PART)._replace(ended_only=True)
 
 Named = tuple[str, FleetRow | None]
 
@@ -58,7 +60,7 @@ class FleetReader:
     async def active_part(self, known: Iterable[str]) -> Part:
         """Return the next part of the active sessions, those that changed last, and those that are known by other ways.
 
-        Cost: two scans of the index, of about 1,000 entries together, and the sessions. About seven round trips.
+        Cost: two scans of the index, of about 800 entries together, and the sessions. About seven round trips.
         """
         found: list[Entries] = []
         if self._position != START:
@@ -73,13 +75,13 @@ class FleetReader:
     async def ended_part(self) -> list[FleetRow]:
         """Return sessions that ended since the last call, at most about 1,000. In the first call those that ended last."""
         if self._ended_behind is None:
-            found = await self._entries(_ENDED, START, PART)
+            found = await self._entries(_ENDED, START, ENDED_PART)
             newest = found.entries[0].time if found.entries else 0
             self._ended_behind = Position(max(newest, found.now_us - _SETTLE_US), "\U0010ffff")
             entries = found.entries
         else:
             ascending = _ENDED._replace(ascending=True)
-            found = await self._entries(ascending, self._ended_behind, PART)
+            found = await self._entries(ascending, self._ended_behind, ENDED_PART)
             entries = [entry for entry in found.entries if entry.time <= found.now_us - _SETTLE_US]
             if entries:
                 self._ended_behind = Position(*entries[-1])
