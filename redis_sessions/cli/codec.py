@@ -140,9 +140,15 @@ def reencrypt(
 def sweep(
     codecs: Codecs = None,
     grace: Annotated[
-        str, typer.Option("--grace", help="Younger files stay, because a writer may be about to refer to them.")
+        str,
+        typer.Option(
+            "--grace",
+            help="Duration for which new files stay, such as 1d, because a writer may be about to refer to them.",
+        ),
     ] = "1d",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count, and remove nothing. Default: remove them.")
+    ] = False,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
