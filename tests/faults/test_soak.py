@@ -121,7 +121,8 @@ def test_nothing_is_lost_or_doubled_under_all_faults(servers: Service, tmp_path:
     done = {**report.done, "ended": report.runs.total()}
     assert min(done["appended"] / 60, done["spawned"] / 5, done["ended"] / 5, done["answers"] / 5) >= 1
     wanted = {name for name in PERIODS if name != "move_slot" or isinstance(servers, Clustered)}
-    assert {*wanted, "lost_requests", "lost_replies"} - {"jump_clock"} <= {*+report.faults}
+    assert wanted - {"jump_clock"} <= {*+report.faults}
+    assert report.faults["lost_requests"] + report.faults["lost_replies"] > 0  # chance chooses which of them
     if isinstance(servers, Clustered):
         return  # once is enough for the other half
     ablated = run_round(servers, WITHOUT_BATCH_IDS, 1, tmp_path)
