@@ -1,11 +1,22 @@
-"""Escape text that others wrote, before it is shown."""
+"""Texts that are shown: what others wrote is escaped, and numbers have their nouns."""
 
 from __future__ import annotations
 
 
-def escape_controls(text: str, keep: str = "") -> str:
+def escape_controls(text: str, keep: str = "", *, ascii_only: bool = False) -> str:
     """Return text that cannot control a terminal: a character that is not printable becomes its escape sequence.
 
-    Control characters, C1 (0x80 to 0x9f) and the marks that turn the direction of text (bidi) are not printable.
+    Control characters, C1 (0x80 to 0x9f) and the marks that turn the direction of text (bidi) are not printable. With
+    `ascii_only` no character beyond ASCII is.
     """
-    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one if (one.isprintable() and (one.isascii() or not ascii_only)) or one in keep else ascii(one)[1:-1]
+        for one in text
+    )
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: 1 message, 2 messages."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -14,8 +14,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from .. import __version__
+from .. import __version__, _printable
 from .._durations import MAX_DURATION_MS, milliseconds
+from .._printable import count_of as count_of
 from ..errors import InvalidInput
 from ..models.audit import AuditRecord
 from .plain import CUT, is_plain, plain_marks
@@ -54,13 +55,8 @@ def escape_controls(text: str, keep: str = "") -> str:
     Control characters, C1 (0x80 to 0x9f) and the marks that turn the direction of text (bidi) are not printable. On an output
     that cannot show UTF-8, no character beyond ASCII is.
     """
-    if text.isascii() and text.isprintable():
-        return text
     is_ascii = is_plain()
-    return "".join(
-        one if (one.isprintable() and not (is_ascii and ord(one) > 126)) or one in keep else ascii(one)[1:-1]
-        for one in (plain_marks(text) if is_ascii else text)
-    )
+    return _printable.escape_controls(plain_marks(text) if is_ascii else text, keep, ascii_only=is_ascii)
 
 
 def escape_json(text: str) -> str:
@@ -245,11 +241,6 @@ def format_span(seconds: float) -> str:
     if seconds < 120:
         return f"{max(seconds, 0):.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 message, 2 messages."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
+from .._core.commands.server_health import parse_info
 from .._core.protocol.ids import check_namespace
 from .._core.protocol.keys import SCHEMA_VERSION, meta_key
 from .._core.protocol.scripts import all_scripts
@@ -43,7 +44,6 @@ from .doctor_checks import (
     check_waiting,
     check_writes,
     diagnose,
-    parse_info,
 )
 from .doctor_security import check_encryption, check_login, check_version, flags_of
 from .doctor_user import examine_user

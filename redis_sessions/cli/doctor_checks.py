@@ -68,11 +68,6 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def parse_info(text: str) -> dict[str, str]:
-    """Return the fields of an INFO reply."""
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
 def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int] | None, schema: str) -> list[Finding]:
     """Return the findings about one node.
 

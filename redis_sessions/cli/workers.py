@@ -35,7 +35,7 @@ _SHOWN_SESSIONS = 3
 _SHORT_ID_ROOM = 12
 _AGE_WIDTH = 7
 """The width of an age below a hundred hours, so that columns stay where they are."""
-_COLUMNS = (
+COLUMNS = (
     Column("worker"),
     Column("state"),
     Column("heard", is_right=True),
@@ -78,7 +78,7 @@ def _print_table(found: list[WorkerInfo], wide: bool) -> None:
     """Print workers. On a narrow terminal the agents and the sessions of each stand on a second line."""
     if not is_cut(wide):
         rows = [[*_row(one), ", ".join(map(escape_controls, one.agents)), _holds(one.holding)] for one in found]
-        for line in table_lines((*_COLUMNS, Column("agents"), Column("holds")), rows, None):
+        for line in table_lines((*COLUMNS, Column("agents"), Column("holds")), rows, None):
             wide_console(wide).print(line)
         return
     ids = short_ids({id for one in found for id in one.holding}, _SHORT_ID_ROOM)
@@ -86,7 +86,7 @@ def _print_table(found: list[WorkerInfo], wide: bool) -> None:
     for one in found:
         agents = ", ".join(map(escape_controls, one.agents))
         details.append(f"{agents} · holds {_holds([ids[id] for id in one.holding])}" if one.holding else agents)
-    for line in table_lines(_COLUMNS, [_row(one) for one in found], out.width, details):
+    for line in table_lines(COLUMNS, [_row(one) for one in found], out.width, details):
         out.print(line)
 
 

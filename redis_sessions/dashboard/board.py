@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse
 
 from .. import __version__
 from .._async.api.cache import AsyncSessionCache
+from .._printable import count_of
 from . import text
 from .credentials import Credentials
 from .poller import FleetPoller
@@ -209,7 +210,7 @@ def _templates(board: Board) -> Environment:
     templates.filters["urlencode_all"] = lambda value: quote(str(value), safe="")
     templates.globals |= {
         "NAV": NAV, "GLYPHS": GLYPHS, "WORDS": WORDS, "SEVERITY": SEVERITY, "SEVERITY_GLYPHS": SEVERITY_GLYPHS,
-        "NOTICES": NOTICES, "count_of": text.count_of,
+        "NOTICES": NOTICES, "count_of": count_of,
     }  # fmt: skip
     return templates
 

@@ -122,8 +122,3 @@ def size(value: float | None) -> str:
             break
         value /= 1024
     return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 message, 2 messages."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -160,37 +160,39 @@ def _recording(method: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(method)
         async def recorded_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if _is_inside.get():
-                return await method(self, *args, **kwargs)
-            token = _is_inside.set(True)
-            try:
-                result = await method(self, *args, **kwargs)
-            except BaseException as problem:
-                _note(self, method.__name__, args, kwargs, error=problem)
-                raise
-            finally:
-                _is_inside.reset(token)
-            _note(self, method.__name__, args, kwargs, result=result)
-            return result
+            with _noted(self, method, args, kwargs) as result:
+                result.append(await method(self, *args, **kwargs))
+            return result[0]
 
         return recorded_async
 
     @wraps(method)
     def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _is_inside.get():
-            return method(self, *args, **kwargs)
-        token = _is_inside.set(True)
-        try:
-            result = method(self, *args, **kwargs)
-        except BaseException as problem:
-            _note(self, method.__name__, args, kwargs, error=problem)
-            raise
-        finally:
-            _is_inside.reset(token)
-        _note(self, method.__name__, args, kwargs, result=result)
-        return result
+        with _noted(self, method, args, kwargs) as result:
+            result.append(method(self, *args, **kwargs))
+        return result[0]
 
     return recorded
+
+
+@contextmanager
+def _noted(
+    target: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[list[Any]]:
+    """Record the call that is made in the block, unless another one that is recorded makes it. Yield a list for its result."""
+    result: list[Any] = []
+    if _is_inside.get():
+        yield result
+        return
+    token = _is_inside.set(True)
+    try:
+        yield result
+    except BaseException as problem:
+        _note(target, method.__name__, args, kwargs, error=problem)
+        raise
+    finally:
+        _is_inside.reset(token)
+    _note(target, method.__name__, args, kwargs, result=result[0])
 
 
 def _note(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], **outcome: Any) -> None:

@@ -86,7 +86,7 @@ def steps(place: Place, folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from (
         ("ls", ("ls",)),
         ("ls-wide", ("ls", "--wide")),
-        ("ls-nothing", ("ls", "--user", "nobody-with-a-long-name")),
+        ("ls-nothing", ("ls", "--user", "unknown-with-a-long-name")),
         ("ls-help", ("ls", "-h")),
         ("show", ("show", ROOT)),
         ("show-hostile", ("show", MAIL)),
@@ -123,7 +123,7 @@ def steps(place: Place, folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
         ("lease-release-free", ("lease", "release", first)),
         ("recover", ("recover",)),
         ("prune", ("prune", "--max-sessions", "1000", "--yes")),
-        ("forget", ("forget", "nobody", "--yes")),
+        ("forget", ("forget", "leo", "--yes")),
         ("export", ("export", OTHER, "--out", file)),
         ("import", ("import", file, "--on-conflict", "skip")),
         ("import-refused", ("import", file)),

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from redis_sessions import Run, Session, SessionCache
-from redis_sessions._core.commands import run_queues
 from redis_sessions._core.commands.lease_states import LeaseEvent
+from redis_sessions._core.protocol.call import Call
+from redis_sessions._core.protocol.records import Waiter
 from tests.support.servers import await_true
 from tests.trees.children import key_of
 
@@ -37,7 +38,8 @@ def abandon(run: Run) -> None:
 
 def await_waiting_worker(cache: SessionCache, agent: str = "a") -> None:
     """Return when a worker waits in the queue of an agent, for at least another second."""
-    call = run_queues.list_workers(cache._context.run_queues.queue_of(agent))
+    queue = cache._context.run_queues.queue_of(agent)
+    call = Call(("GET", queue.workers), queue, Waiter.parse_all, writes=False)
 
     def is_waiting() -> bool:
         return any(worker.until_ms > (time.time() + 1) * 1000 for worker in cache._executor.run(call))

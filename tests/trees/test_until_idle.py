@@ -75,7 +75,7 @@ def test_parent_that_another_session_wakes_is_handled(cache: SessionCache) -> No
         if run.agent_id == "closer":
             cache.session(run.task).complete("closed")
             return None
-        child = run.spawn("nobody", label="child").raise_if_refused()
+        child = run.spawn("idle", label="child").raise_if_refused()
         run.spawn("closer", task=child.session_key).raise_if_refused()
         return [one.result for one in run.wait_for([child.session_key])]
 

@@ -76,6 +76,7 @@ class AsyncFleetMonitor:
             self._swept = 0
         # A worker that was killed right after the end of its run leaves the session in the index of active ones for some time.
         late = [row for _, row in part.rows if row is not None and row.session.finished_at is not None]
+        self._reader.repair_later(row.session.id for row in late)
         self._view.note_ended([*late, *await self._reader.ended_part()], now)
         return workers
 

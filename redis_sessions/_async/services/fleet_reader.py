@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from ..._core.commands import fleet_rows, list_query, workers
-from ..._core.commands.fleet_rows import FleetRow, QueueLength
+from ..._core.commands import fleet_rows, list_query, run_queues, workers
+from ..._core.commands.fleet_rows import FleetRow
 from ..._core.commands.list_query import START, Position, Query
+from ..._core.commands.run_queues import QueueLength
 from ..._core.commands.server_health import server_health
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import session_keys, worker_keys
@@ -104,6 +105,10 @@ class FleetReader:
                 raise problem
         return [(id, None if isinstance(row, SessionsError) else row) for id, row in zip(ids, found, strict=True)]
 
+    def repair_later(self, ids: Iterable[str]) -> None:
+        """Have the index entries of sessions repaired in the background."""
+        self._context.indexer.repair_later(ids)
+
     def restart(self) -> None:
         """Begin the next part with the session that changed last."""
         self._position = START
@@ -119,11 +124,11 @@ class FleetReader:
 
     async def queues(self) -> dict[str, QueueLength]:
         """Return the lengths of the queues of all agents. Two round trips."""
-        run_queues = self._context.run_queues
-        agents = (await run_queues.agents())[:-1]
-        calls = [call for agent in agents for call in fleet_rows.read_queue(run_queues.queue_of(agent))]
+        queues = self._context.run_queues
+        agents = (await queues.agents())[:-1]
+        calls = [call for agent in agents for call in run_queues.read_queue(queues.queue_of(agent))]
         found: list[Any] = await self._context.executor.get_many(calls)
-        return {agent: fleet_rows.queue_length(found[at * 3 : at * 3 + 3]) for at, agent in enumerate(agents)}
+        return {agent: run_queues.queue_length(found[at * 3 : at * 3 + 3]) for at, agent in enumerate(agents)}
 
     async def workers(self) -> list[WorkerInfo]:
         """Return workers, those that are silent for longest first, at most 1,000. One round trip."""

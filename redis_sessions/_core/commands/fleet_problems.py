@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, get_args
 
+from ..._printable import count_of
 from ...models.fleet import AgentLoad, FleetProblem, FleetSession, ProblemKind, ServerHealth
 from ...models.workers import WorkerInfo
 
@@ -58,7 +59,7 @@ def _all(found: Findings) -> Iterator[FleetProblem]:
         yield from _failures(session)
     for worker in found.workers:
         if not worker.is_alive:
-            held = f", and held {_count(len(worker.holding), 'session')}" if worker.holding else ""
+            held = f", and held {count_of(len(worker.holding), 'session')}" if worker.holding else ""
             yield FleetProblem(
                 kind="dead_worker", worker=worker.owner, since=worker.last_heard_at,
                 text=f"Worker {worker.owner} died: it was not heard for {_span(worker.silent_for)}{held}.",
@@ -113,7 +114,7 @@ def _session_problems(session: FleetSession) -> Iterator[FleetProblem]:
         cause = "no worker holds it" if session.holder is None else f"{session.holder} does not take them"
         yield FleetProblem(
             kind="inbox_full", **about,
-            text=f"The inbox is full: {_count(session.inbox_size, 'message')} wait, and {cause}. More are refused.",
+            text=f"The inbox is full: {count_of(session.inbox_size, 'message')} wait, and {cause}. More are refused.",
             advice="Let a worker take them (lease, turn), or raise max_inbox with patch.",
         )  # fmt: skip
     spent = _spent_budget(session)
@@ -137,7 +138,7 @@ def _poison(session: FleetSession, died: int) -> FleetProblem:
     last = session.attempts[-1]
     return FleetProblem(
         kind="poison_run", session_id=session.id, agent_id=session.agent_id, worker=last.worker, since=last.ended_at,
-        text=f"{_count(died, 'worker')} died with this run, the last one was {last.worker}.",
+        text=f"{count_of(died, 'worker')} died with this run, the last one was {last.worker}.",
         advice="The run probably kills its process (memory, a crash of native code). Look at the attempts, then cancel it.",
     )  # fmt: skip
 
@@ -155,7 +156,7 @@ def _paused_parents(found: Findings) -> Iterator[FleetProblem]:
             reason = f" ({session.reason})" if session.reason else ""
             yield FleetProblem(
                 kind="paused_parent", session_id=session.id, agent_id=session.agent_id, since=session.updated_at,
-                text=f"The session is paused{reason}, with {_count(number, 'active session')} below it{example}.",
+                text=f"The session is paused{reason}, with {count_of(number, 'active session')} below it{example}.",
                 advice="Resume it, or cancel the tree.",
             )  # fmt: skip
 
@@ -164,7 +165,7 @@ def _agent_problems(found: Findings) -> Iterator[FleetProblem]:
     for agent in found.agents:
         wait = agent.oldest_wait
         since = None if wait is None else found.now - wait
-        waits = f"{_count(agent.queued, 'run or turn', 'runs and turns')} of agent {agent.agent_id}" + (
+        waits = f"{count_of(agent.queued, 'run or turn', 'runs and turns')} of agent {agent.agent_id}" + (
             "" if wait is None else f", the oldest for {_span(wait)}"
         )
         if agent.queued and not agent.workers:
@@ -176,7 +177,7 @@ def _agent_problems(found: Findings) -> Iterator[FleetProblem]:
             bound = f" At most {agent.max_running} run at once." if agent.max_running is not None else ""
             yield FleetProblem(
                 kind="long_wait", agent_id=agent.agent_id, since=since,
-                text=f"Waiting: {waits}. {_count(agent.workers, 'worker')} with {agent.idle} free places.{bound}",
+                text=f"Waiting: {waits}. {count_of(agent.workers, 'worker')} with {agent.idle} free places.{bound}",
                 advice="Start more workers, raise their concurrency, or look for runs that hang.",
             )  # fmt: skip
 
@@ -187,17 +188,13 @@ def _failures(session: FleetSession) -> Iterator[FleetProblem]:
         yield _poison(session, died)
         return
     why = session.attempts[-1].error if session.attempts else session.reason or "no reason was given"
-    number = f" after {_count(session.attempt, 'attempt')}" if session.attempt else ""
+    number = f" after {count_of(session.attempt, 'attempt')}" if session.attempt else ""
     yield FleetProblem(
         kind="run_failed", session_id=session.id, agent_id=session.agent_id, since=session.finished_at,
         worker=session.attempts[-1].worker if session.attempts else None,
         text=f"{'Failed' if session.status == 'failed' else 'Timed out'}{number}: {why}",
         advice="Look at the attempts. `redis-sessions retry` makes a failed run available again.",
     )  # fmt: skip
-
-
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def _span(time: timedelta) -> str:

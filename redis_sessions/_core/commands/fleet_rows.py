@@ -1,4 +1,4 @@
-"""Calls that read sessions as a fleet shows them, agents' queues, and servers."""
+"""Calls that read sessions as a fleet shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...settings import MICROS
 from ..protocol import records
 from ..protocol.call import Call
 from ..protocol.encoding import decoded_field
-from ..protocol.keys import AgentKeys, SessionKeys
+from ..protocol.keys import SessionKeys
 from .list_pages import FIELDS, read_row
 from .list_query import DamagedRow
 from .run_queues import agent_of
@@ -109,25 +109,3 @@ def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str,
     if session.work == "queued":
         session = session.model_copy(update={"waiting_since": available_at})
     return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at)
-
-
-class QueueLength(NamedTuple):
-    """The length of an agent's queue, and the bound of what runs at once."""
-
-    waiting: int
-    max_running: int | None
-
-
-def read_queue(agent: AgentKeys) -> list[Call[Any]]:
-    """Return the three calls that `queue_length` takes the replies of."""
-    return [
-        Call(("ZCARD", agent.queue), agent, int, writes=False),
-        Call(("ZCARD", agent.ready), agent, int, writes=False),
-        Call(("GET", agent.bound), agent, lambda reply: int(reply) if reply else None, writes=False),
-    ]
-
-
-def queue_length(replies: Sequence[Any]) -> QueueLength:
-    """Return what the replies to `read_queue` say."""
-    arrived, ready, max_running = replies
-    return QueueLength(arrived + ready, max_running)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
 from ...models.workers import WorkerInfo
 from .fleet_problems import Findings, find_problems
-from .fleet_rows import FleetRow, QueueLength
+from .fleet_rows import FleetRow
+from .run_queues import QueueLength
 
 HOUR = timedelta(hours=1)
 MAX_FAILED = 200

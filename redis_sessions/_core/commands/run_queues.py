@@ -11,7 +11,6 @@ from ..protocol.call import Call, invoke
 from ..protocol.encoding import decoded_field, encoded_reason
 from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
-from ..protocol.records import Waiter
 from ..protocol.scripts import script
 from ..protocol.trace_context import is_traceparent
 from ..protocol.work import is_work
@@ -242,21 +241,28 @@ def set_bound(agent: AgentKeys, max_running: int | None) -> Call[None]:
     )
 
 
-class QueueSizes(NamedTuple):
-    """The sizes of an agent's queue."""
-
-    runs: int
-    workers: int
-
-
 def count_runs(agent: AgentKeys) -> list[Call[int]]:
     """Count the runs and turns that arrived, and those that wait in the line."""
     return [Call(("ZCARD", key), agent, int, writes=False) for key in (agent.queue, agent.ready)]
 
 
-def list_workers(agent: AgentKeys) -> Call[list[Waiter]]:
-    """Read the waiting workers. A worker that did not leave its place stays after its time."""
-    return Call(("GET", agent.workers), agent, Waiter.parse_all, writes=False)
+class QueueLength(NamedTuple):
+    """The length of an agent's queue, and the bound of what runs at once."""
+
+    waiting: int
+    max_running: int | None
+
+
+def read_queue(agent: AgentKeys) -> list[Call[Any]]:
+    """Return the three calls that `queue_length` takes the replies of."""
+    bound = Call(("GET", agent.bound), agent, lambda reply: int(reply) if reply else None, writes=False)
+    return [*count_runs(agent), bound]
+
+
+def queue_length(replies: Sequence[Any]) -> QueueLength:
+    """Return what the replies to `read_queue` say."""
+    arrived, ready, max_running = replies
+    return QueueLength(arrived + ready, max_running)
 
 
 def list_agents(agents: IndexKeys, limit: int) -> Call[list[str]]:

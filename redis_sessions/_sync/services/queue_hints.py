@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..._core.commands import run_queues, trees
-from ..._core.commands.run_queues import INBOX_QUEUE, Check, QueueSizes, When, agent_of
+from ..._core.commands.run_queues import INBOX_QUEUE, Check, When, agent_of
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
 from ..._core.protocol.work import Work
@@ -172,15 +172,3 @@ class QueueHints:
     def agents(self) -> list[str]:
         """Return the agents that have, or had, runs or turns, and the queue of the inboxes of other sessions."""
         return [*self._executor.run(run_queues.list_agents(self._agents, _MAX_AGENTS)), INBOX_QUEUE]
-
-    def queue_sizes(self, now_ms: int) -> dict[str, QueueSizes]:
-        """Return what waits in the queue of each agent. Two round trips."""
-        agents = (self.agents())[:-1]
-        calls: list[Call[Any]] = []
-        for agent in agents:
-            calls += [*run_queues.count_runs(self.queue_of(agent)), run_queues.list_workers(self.queue_of(agent))]
-        found = self._executor.get_many(calls)
-        return {
-            agent: QueueSizes(found[at] + found[at + 1], sum(one.until_ms > now_ms for one in found[at + 2]))
-            for agent, at in zip(agents, range(0, len(found), 3), strict=True)
-        }

@@ -18,6 +18,7 @@ from ..session_ids import short_ids
 from ..show import COLOURS, describe_attempt, format_message
 from ..table import Cell, Column, fitted_widths, table_line
 from ..tree_lines import describe_child, describe_root, tree_nodes
+from ..workers import COLUMNS
 from .figures import brief, since, until
 from .reader import SessionDetail, TreeDetail
 from .state import Row, View
@@ -25,14 +26,7 @@ from .state import Row, View
 _MESSAGE_LINES = 12
 """Lines of a message that are shown."""
 _MESSAGE_CHARACTERS = 4000
-_WORKER_COLUMNS = (
-    Column("worker"),
-    Column("state"),
-    Column("heard", is_right=True),
-    Column("busy", is_right=True),
-    Column("name", least=16),
-    Column("agents", least=10),
-)
+_WORKER_COLUMNS = (*COLUMNS, Column("agents", least=10))
 _CONSOLE = Console(width=200, no_color=True)
 """The console by whose rules texts are wrapped."""
 HELP = (
