@@ -54,7 +54,7 @@ ACTIONS = {
             lambda info: info.status == "active", takes_reason=True,
         ),
         Action(
-            "resume", "Resume", "The session takes messages again. What waited during the pause enters the transcript.",
+            "resume", "Resume", "The session takes messages again. Messages that waited during the pause enter the transcript.",
             "was resumed", lambda info: info.status == "paused",
         ),
         Action(

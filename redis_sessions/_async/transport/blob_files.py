@@ -87,7 +87,7 @@ async def read_decoded(
     """Return the result of a function that decodes what a server replied. Files that the function needs are read before.
 
     Args:
-        stored: all that the server replied. What it refers to is read at once.
+        stored: all that the server replied. All files to which it refers are read at once.
         known: files that were read before. Gets those that are read now.
     """
     blobs = None if chain is None else chain.blobs
@@ -107,7 +107,7 @@ async def read_decoded(
 
 
 async def fetch_files(blobs: BlobStep, refs: Sequence[BlobRef], retry_for: float, known: dict[str, Fetched]) -> None:
-    """Read files into `known`. What the store does not return within `retry_for` becomes a BlobFailure."""
+    """Read files into `known`. A file that the store does not return within `retry_for` becomes a BlobFailure."""
     for first in range(0, len(refs), _MAX_READ_AT_ONCE):
         began, left = time.monotonic(), list(refs[first : first + _MAX_READ_AT_ONCE])
         try:

@@ -358,7 +358,7 @@ class CacheQueries:
         Raises:
             InvalidInput: the cache has no `Offload`, or the grace is too short.
             AccessDenied: the user may not SCAN.
-            BlobStoreUnavailable: the store does not answer. What was removed before stays removed.
+            BlobStoreUnavailable: the store does not answer. Files that were removed before stay removed.
             StoreUnavailable: a server does not answer. Nothing was removed since the last reading.
 
         Cost: reads all sessions, documents and checkpoints of the namespace, 50 values or 2 MB a round trip. Once for each

@@ -30,9 +30,10 @@ class SessionWatching(SessionBase):
     ) -> Watch:
         """Yield what happens in the session as it happens: messages and status changes in order, each once.
 
-        The watch goes on over disconnects and failovers, as long as a call is retried. What it missed is read. Messages that the
-        cap dropped unseen are a `gap`. The watch ends after an event that `is_final`, after a silence of `timeout`, or when it is
-        stopped. Its `end_reason` says why. A slow watcher delays no other. To resume, give the `cursor` of the last event.
+        The watch goes on over disconnects and failovers, as long as a call is retried. It reads the
+        events that it missed. Messages that the cap dropped unseen are a `gap`. The watch ends after an event that `is_final`,
+        after a silence of `timeout`, or when it is stopped. Its `end_reason` says why. A slow watcher delays no other. To resume,
+        give the `cursor` of the last event.
 
         Args:
             after_seq: begin with the message after this one. None to begin with what comes from now on.
