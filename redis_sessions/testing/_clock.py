@@ -39,9 +39,9 @@ class FakeClock:
     def advance(self, duration: Duration) -> None:
         """Move the clock on, as if all processes had been silent for this time.
 
-        TTLs, leases, delays, deadlines of runs and the times of inactivity follow at once. Waiting calls of a
-        cache of `fake_cache`, `fake_async_cache` or the fixtures ask their server again: workers get delayed work, and end runs whose time
-        is over. Time limits of waits in the client, such as `timeout`, are not moved.
+        TTLs, leases, delays, deadlines of runs and the times of inactivity follow at once. Waiting calls of a cache of
+        `fake_cache`, `fake_async_cache` or the fixtures ask their server again: workers get delayed work, and end runs whose
+        time is over. Time limits of waits in the client, such as `timeout`, are not moved.
 
         Args:
             duration: more than 0.
