@@ -18,6 +18,7 @@ import redis.asyncio
 
 from redis_sessions import AsyncSessionCache, LeaseLost, SessionCache, SessionLocked
 from redis_sessions._async.transport import renewal_thread, tasks
+from tests.support.machine_load import measured_load
 from tests.support.servers import Server
 
 X = {"role": "user", "content": "x"}
@@ -202,8 +203,13 @@ def test_handles_end_without_garbage_collector(url: str, namespace: str, no_coll
     asyncio.run(main())
 
 
-def test_run_of_dropped_handle_goes_to_next_worker(server: Server, namespace: str, no_collector: None) -> None:
-    """A hundred runs whose handles were dropped are claimed by another worker within their ttl and a second."""
+def test_run_of_dropped_handle_goes_to_next_worker(
+    server: Server, namespace: str, no_collector: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hundred runs whose handles were dropped are claimed by another worker within their ttl and a second.
+
+    A dropped handle is not renewed on purpose, so its log does not say that a renewal is late.
+    """
 
     async def main() -> None:
         async with (
@@ -217,15 +223,18 @@ def test_run_of_dropped_handle_goes_to_next_worker(server: Server, namespace: st
             await asyncio.sleep(0.5)
             assert all(run is not None and run.held.is_held for run in runs)
             runs.clear()
+            caplog.clear()
             kept = []
             found: set[str] = set()
-            due = time.monotonic() + 2
-            while time.monotonic() < due and len(found) < 100:
-                run = await second.claim("worker", ttl=30, wait=0.2)
-                if run is not None:
-                    found.add(run.id)
-                    kept.append(run)
-            assert len(found) == 100
+            with measured_load() as load:
+                began = time.monotonic()
+                while time.monotonic() < began + 60 and len(found) < 100:
+                    run = await second.claim("worker", ttl=30, wait=0.2)
+                    if run is not None:
+                        found.add(run.id)
+                        kept.append(run)
+                assert time.monotonic() - began < load.allow(2, wakeups=100), len(found)
+            assert [one for one in caplog.messages if "not renewed in time" in one] == []
             await first.delete("p")
 
     asyncio.run(main())

@@ -10,12 +10,12 @@ from contextlib import suppress
 from weakref import ref
 
 from ..._core.commands import leases
-from ..._core.commands.lease_states import RENEWABLE, LeaseEvent
+from ..._core.commands.lease_states import RENEWABLE, LeaseEvent, LeaseState
 from ..._core.commands.leases import Grant
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys, index_keys
 from ..._core.protocol.notifications import Notification
-from ..._log_events import LEASE_HELD_TOO_LONG
+from ..._log_events import LEASE_HELD_TOO_LONG, LEASE_LAPSED
 from ...errors import InvalidInput, LeaseLost, SessionNotActive, SessionNotFound, SessionsError
 from ..transport import renewal_thread, tasks
 from ..transport.notifications import NotificationHub
@@ -157,6 +157,11 @@ class LeaseRenewer:
         self._home.call(self._lease.apply, event)
 
     async def _mark_lapsed(self) -> None:
+        if not self._has_lapsed and self._lease.state is LeaseState.HELD:
+            LEASE_LAPSED.log(
+                "the lease on session %s was not renewed in time", self._keys.id, session_id=self._keys.id,
+                worker=self._lease.owner, fence=self._lease.fence,
+            )  # fmt: skip
         self._has_lapsed = True
         self._tell(LeaseEvent.TTL_ELAPSED)
 

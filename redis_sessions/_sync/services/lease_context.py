@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..._core.commands.lease_states import OPEN, LeaseEvent, LeaseState, next_state
-from ..._log_events import LEASE_LAPSED, LEASE_LOST
+from ..._log_events import LEASE_LOST
 from ...models.observer import OFF
 from ..transport import tasks
 
@@ -62,17 +62,13 @@ class HeldLease:
 
     def _log(self, before: LeaseState, event: LeaseEvent) -> None:
         """Log and count the loss of the lease, once. A worker logs the loss of its runs itself."""
-        facts: dict[str, Any] = {"session_id": self.session_id, "worker": self.owner, "fence": self.fence}
-        if before is LeaseState.HELD and self.state is LeaseState.LAPSED:
-            LEASE_LAPSED.log("the lease on session %s was not renewed in time", self.session_id, **facts)
-            return
         is_new = before is LeaseState.LAPSED or not self.lost.is_set()
         if self.state is not LeaseState.LOST or not is_new:
             return
         self.telemetry.count_lost_lease()
         if event is LeaseEvent.REFUSED and not self.is_watched:
             text = "the lease on session %s is lost: it was taken over, it ran out, or the session ended"
-            LEASE_LOST.log(text, self.session_id, **facts)
+            LEASE_LOST.log(text, self.session_id, session_id=self.session_id, worker=self.owner, fence=self.fence)
 
     @property
     def fence(self) -> int:
