@@ -99,6 +99,29 @@ def test_repair_after_a_retry_sees_the_write(
     assert disagreement(clients(cache, engine, engines), namespace) == {}
 
 
+def test_repair_during_a_deletion_does_not_hide_its_entries(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair that finds the session gone, before the deletion has returned, leaves its young entries to the deletion."""
+    cache.create("a", user_id="mia", tags=["t"])
+    indexer, attempt, repaired = cache._context.indexer, cache._context.executor._attempt, []
+
+    def attempt_and_repair(call: Any) -> Any:
+        reply = attempt(call)
+        if call.script is not None and call.script.name == "sessions/delete" and not repaired:
+            repaired.append(call)
+            indexer.repair_later(["a"])
+            indexer.flush()
+        return reply
+
+    monkeypatch.setattr(cache._context.executor, "_attempt", attempt_and_repair)
+    cache.delete("a")
+    monkeypatch.undo()
+    assert repaired
+    indexer.flush()
+    assert disagreement(clients(cache, engine, engines), namespace) == {}
+
+
 def test_repeated_append_moves_no_session(cache: SessionCache) -> None:
     """A repetition of an append, which changes nothing, leaves the session at its place after the repair that follows."""
     cache.create("a", user_id="mia").append(X, batch_id="q")
