@@ -30,6 +30,7 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"by \S+:\d+ in", "by host:12345 in"),
     (r"loaded \d+ of \d+ scripts", "loaded 1 of 2 scripts"),
     (r"checked \d+ runs", "checked 1 runs"),
+    (r"(?m)^[-\\|/] (?=\d+ \w+$)", "- "),  # a spinner
     (r"(?m)^waiting for redis://\S+, at most 10 s: no answer yet\n", ""),
     (r"\d{4}-\d\d-\d\d(?= )", "2026-01-01"),
 )
