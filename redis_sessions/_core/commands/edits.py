@@ -201,7 +201,7 @@ def abandon_calls(
 
 
 def pin(
-    keys: SessionKeys, incarnation: str, lease: str, seq: int, pinned: bool, *, expected_rev: int | None = None
+    keys: SessionKeys, incarnation: str, lease: str, seq: int, *, pinned: bool, expected_rev: int | None = None
 ) -> Call[int]:
     """Pin or unpin a message. The result is the new revision."""
     return guarded_write(
