@@ -155,7 +155,11 @@ class Query(NamedTuple):
         return Position(at, id)
 
     def _digest(self) -> str:
-        return sha256(repr(self[:-4]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        """Return the mark of the filters and the order. The values that are shown and the size of a page may change."""
+        what = (
+            self.user_id, self.agent_id, self.label, self.tags, self.kinds, self.active_only, self.order, self.ascending,
+        )  # fmt: skip
+        return sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def query(
