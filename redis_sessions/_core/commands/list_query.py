@@ -184,7 +184,7 @@ def query(
         check_id(label, "label")
     for name, values in (("tags", tags), ("kinds", kinds), ("state", state)):
         if isinstance(values, str) or not all(isinstance(one, str) for one in values or ()):
-            raise InvalidInput(name=name, detail=f"must be a list of text, got {values!r}")
+            raise InvalidInput(name=name, detail=f"must be a list of strings, got {values!r}")
     for kind in kinds or ():
         checked_choice(kind, "kinds", KINDS)
     checked_choice(order, "order", get_args(Order))
@@ -194,7 +194,7 @@ def query(
     for name in names:
         state_field("state.", name)
     chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
-    whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
+    whole(limit, "limit", minimum=1, maximum=MAX_PAGE_SESSIONS)
     labels = tuple(sorted(set(tags or ())))
     return Query(
         user_id, agent_id, label, labels, chosen, bool(active_only), order, bool(ascending), names, limit
