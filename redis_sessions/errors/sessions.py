@@ -29,7 +29,7 @@ class SessionDamaged(SessionsError):
     """A stored record of the session cannot be read, or another program changed the keys. Nothing was removed."""
 
     reply = ("detail",)
-    template = "session {session_id!r} is damaged: {detail}"
+    template = "session {session_id!r} is damaged: {detail}. `redis-sessions doctor --repair` moves it out of the way"
     session_id: str
     detail: str
 
@@ -55,7 +55,7 @@ class SessionExists(SessionsError):
 
 
 class ConcurrentModification(SessionsError):
-    """Other writers changed the session, or its tree, faster than an export or import could read it."""
+    """Other writers changed the session, or its tree, faster than an export, an import or a read of many pages could follow."""
 
     template = (
         "session {session_id!r} or a session below it changed during each of {tries} attempts: pause it, then try again"
@@ -68,7 +68,7 @@ class SessionNotActive(SessionsError):
     """The session is paused or has ended, so it takes no messages."""
 
     reply = ("status",)
-    template = "session {session_id!r} is {status} and takes no messages"
+    template = "session {session_id!r} is {status} and takes no messages: resume() it if it is paused. An end is final"
     session_id: str
     status: str
 
@@ -195,7 +195,10 @@ class MessageTooLarge(SessionsError):
     """A message is larger than the session's `max_message_bytes`."""
 
     reply = ("size", "max")
-    template = "a message of {size} bytes exceeds max_message_bytes ({max}) of session {session_id!r}"
+    template = (
+        "a message of {size} bytes exceeds max_message_bytes ({max}) of session {session_id!r}:"
+        " store the large part as a document, or raise the option with patch()"
+    )
     session_id: str
     size: int
     max: int
@@ -205,7 +208,10 @@ class MessageNotFound(SessionsError):
     """The session retains no message with this seq."""
 
     reply = ("seq",)
-    template = "session {session_id!r} retains no message with seq {seq}"
+    template = (
+        "session {session_id!r} retains no message with seq {seq}:"
+        " the cap or an edit removed it, or no message ever had this seq"
+    )
     session_id: str
     seq: int
 

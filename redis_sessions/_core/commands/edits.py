@@ -183,7 +183,7 @@ def abandon_calls(
 ) -> Call[Edited]:
     """Give up open calls, all of them for None. The result says how many there were."""
     if call_ids is not None and (isinstance(call_ids, str) or not all(isinstance(id, str) for id in call_ids)):
-        raise InvalidInput(name="call_ids", detail=f"must be a list of text, got {call_ids!r}")
+        raise InvalidInput(name="call_ids", detail=f"must be a list of strings, got {call_ids!r}")
     hashes = "*" if call_ids is None else " ".join(map(call_hash, call_ids))
     return _edit(
         keys,
