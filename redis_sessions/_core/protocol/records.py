@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 Bytes: TypeAlias = bytes
+"""The type, in a class that has a field `bytes`."""
 
 
 class Counters(NamedTuple):
