@@ -3,7 +3,8 @@
 -- Returns {incarnation of the new session, its last seq}.
 -- Errors: NEED_COPY NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none
---- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
+--- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters
+--- include: new_settings parse_settings expire_session
 local session         = KEYS[1]           -- hash: the session to be copied
 local messages        = KEYS[2]           -- list
 local fork            = KEYS[3]           -- hash: the new session
