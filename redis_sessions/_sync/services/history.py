@@ -43,7 +43,7 @@ def read_page(
         below: only messages with a seq below it, or 0.
         kinds: kind letters to select, or '' for all kinds.
         extend: extend the session's idle life.
-        seen: the highest seq that this handle was told. SessionRegressed when the server knows less.
+        seen: the highest seq that the server acknowledged to this handle. SessionRegressed when the server knows less.
         skip_damaged: leave out damaged messages. Else they raise InvalidState.
     """
     call: Call[messages.Page]
