@@ -287,6 +287,19 @@ class Budget(NamedTuple):
         return cls(optional_number(tokens), optional_number(cost), enforcement)
 
 
+class Spent(NamedTuple):
+    """The recorded usage of a session and of all its descendants, which a budget bounds."""
+
+    tokens: int
+    cost: int
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Spent:
+        """Read the record. No record means that nothing is recorded. Raises ValueError when it is damaged."""
+        tokens, cost = (text or b"0 0").split()
+        return cls(int(tokens), int(cost))
+
+
 def parse_gaps(text: str) -> list[tuple[int, int]]:
     """Return the ranges of removed seqs from '<first>-<last>,…'. Raises ValueError when it is damaged."""
     return [(int(first), int(last)) for first, last in (part.split("-") for part in text.split(",") if part)]
