@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from .base import SessionsError
 
@@ -230,13 +230,14 @@ class NotAnInteger(SessionsError):
 class CompactionConflict(SessionsError):
     """The range of messages cannot be compacted: it moved, ends in a pinned message, or ends inside a group."""
 
-    reply = ("first", "last", "first_seq", "last_seq", "before", "after")
+    reply = ("reason", "first", "last", "first_seq", "last_seq", "before", "after")
     template = (
-        "seqs {first} to {last} of session {session_id!r} cannot be compacted. The range must begin at the first retained"
-        " message and end with a group, not in a pinned message. Seqs {first_seq} to {last_seq} are retained;"
-        " the nearest groups end with seq {before} and {after} (0 for none)"
+        "seqs {first} to {last} of session {session_id!r} cannot be compacted: {detail}. Seqs {first_seq} to {last_seq} are"
+        " retained; the nearest groups end with seq {before} and {after} (0 for none)"
     )
     session_id: str
+    reason: str
+    """moved, beyond_end, dropped, pinned or in_group."""
     first: int
     last: int
     first_seq: int
@@ -245,6 +246,20 @@ class CompactionConflict(SessionsError):
     """The nearest lower seq that a range may end with, or 0."""
     after: int
     """The nearest higher seq that a range may end with, or 0."""
+    detail: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error with an explanation of its reason."""
+        detail = {
+            "moved": "the range does not begin at the first retained message",
+            "beyond_end": "the last message of the range was never appended",
+            "dropped": "the last message of the range is not retained any more",
+            "pinned": "the last message of the range is pinned",
+            "in_group": "the range ends between a tool call and its result",
+        }[words[0]]
+        facts: dict[str, Any] = dict(zip(cls.reply, [words[0], *map(int, words[1:])], strict=True))
+        return cls(session_id=session_id, detail=detail, **facts)
 
 
 class EditConflict(SessionsError):
