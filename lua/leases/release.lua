@@ -38,7 +38,7 @@ if loaded.status == 'active' and loaded.inbox and not cancelled then
   loaded.never_ends, loaded.ancestor_keys = true, ancestor_keys
   result, refusal = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
   loaded.counters = redis.call('HGET', session, 'counters')
-  if not loaded.counters then return refusal end --
+  if not loaded.counters then return refusal end -- the deadline came in this step: the new expiry removed the session
 end
 if not result then
   result = ''

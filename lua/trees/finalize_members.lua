@@ -2,9 +2,8 @@
 -- Returns the next ones: {'<number> <id>' …}, 400 at most; nothing when all are done.
 -- Errors: SESSION_DAMAGED
 -- Index: none (their entries are repaired after)
---- include: tail read_clock parse_spawn_counts parse_member results_field load_session drain_inbox set_status save_counters
---- include: parse_counters format_member notify_waiters format_spawn_counts list_cancelled_members list_descendants
---- include: keep_member_result notify_holder count_waiting
+--- include: tail read_clock parse_spawn_counts parse_member end_as_cancelled format_member notify_waiters format_spawn_counts
+--- include: list_cancelled_members list_descendants keep_member_result notify_holder count_waiting
 local root     = KEYS[1]       -- hash: the session at the root
 local root_messages = KEYS[2]  -- list
 local sessions = tail(KEYS, 3) -- session and messages of each named member
@@ -19,26 +18,14 @@ for at, number in ipairs(numbers) do
   local session, messages, field = sessions[at * 2 - 1], sessions[at * 2], 'member.' .. number
   local member = parse_member(redis.call('HGET', root, field))
   if member.id and string.sub(session, -#member.id) == member.id then -- else the tree is another one by now
-    local status, settings, lease_waiters, join_waiters, cleanup, inbox, reason, result, lease = unpack(redis.call('HMGET',
-      session, 'status', 'settings', 'lease_waiters', 'join_waiters', 'cleanup', 'inbox', 'reason', 'result', 'lease'))
+    local status, lease_waiters, join_waiters, cleanup, inbox, reason, result, lease = unpack(redis.call('HMGET',
+      session, 'status', 'lease_waiters', 'join_waiters', 'cleanup', 'inbox', 'reason', 'result', 'lease'))
     local is_open = member.status == 'active'
     if is_open then counts.active = counts.active - 1 end
     if status == 'active' or status == 'paused' then
       notify_holder(lease or nil, 'lost', '0 0')
       count_waiting(session, messages, {root, root_messages}, now_ms, -1, number)
-      if inbox then
-        local operation = string.format('finalize.%d', now_ms)
-        local results = results_field(operation)
-        local loaded = load_session(session, '', results)
-        loaded.never_ends, loaded.answered_by = true, nil
-        drain_inbox(session, messages, loaded, {}, results, operation, now_ms, now_us)
-      end
-      local counters = redis.call('HGET', session, 'counters')
-      if counters then
-        set_status(session, now_ms, 'cancelled', cancelled_why or '')
-        settings = redis.call('HGET', session, 'settings')
-        save_counters(session, messages, now_ms, now_us, settings, parse_counters(counters))
-      end
+      end_as_cancelled(session, messages, inbox, cancelled_why or '', now_ms, now_us)
     end
     local is_cleaned = top == '' and is_open and cleanup == 'delete'
     if is_cleaned then keep_member_result(root, number, reason or cancelled_why or '', result or '') end

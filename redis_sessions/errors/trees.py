@@ -34,6 +34,7 @@ class ReplyTimeout(SessionsError, TimeoutError):
     seq: int
     """The highest seq then."""
     waited: float
+    """How long the caller waited, in seconds."""
 
 
 class LoopNotFound(SessionsError):
