@@ -34,7 +34,7 @@ class ReplyTimeout(SessionsError, TimeoutError):
     seq: int
     """The highest seq then."""
     waited: float
-    """How long the caller waited, in seconds."""
+    """Seconds that the caller waited."""
 
 
 class LoopNotFound(SessionsError):
