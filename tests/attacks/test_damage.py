@@ -250,7 +250,7 @@ def test_cap_passes_a_damaged_message(cache: SessionCache, own: Server, damaged:
         session = cache.create(max_messages=4, cap_policy=cap_policy)
         session.append(X, X, X, X)
         messages = session_keys(cache.namespace, session.id).messages
-        own.client.lset(messages, place, damaged)
+        own.client.execute_command("LSET", messages, place, damaged)
         for read in (session.context, session.history):
             with pytest.raises(InvalidState, match=f"message with seq {place + 1}"):
                 read()
