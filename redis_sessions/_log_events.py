@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from ._printable import escape_controls
+from ._printable import error_text, escape_controls
 
 _MAX_SHOWN = 2000
 """Characters of one text in a line of the log."""
@@ -204,4 +204,4 @@ AUDIT_FAILED = _event(
 
 def error_facts(problem: BaseException) -> dict[str, Any]:
     """Return the fields of an error."""
-    return {"error_type": type(problem).__name__, "error": str(problem)}
+    return {"error_type": type(problem).__name__, "error": error_text(problem)}

@@ -20,3 +20,11 @@ def escape_controls(text: str, keep: str = "", *, ascii_only: bool = False) -> s
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: 1 message, 2 messages."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def error_text(problem: BaseException) -> str:
+    """Return the text of an error, and a note in its place if the error cannot say it, because a caller's own class may raise."""
+    try:
+        return str(problem)
+    except Exception as raised:
+        return f"its text cannot be shown, because __str__ raised {type(raised).__name__}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -75,6 +75,13 @@ class AISDKFormat(MessageFormat):
         names = [_tool_of(part) for part, use in calls if use.call == call_id]
         return self.call_result(call_id, names[0] if names else "", text)
 
+    def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
+        """Return True for a call whose request for approval has a response: the SDK runs or denies the call."""
+        responses = {one for message in behind for one in _approvals(message, "tool-approval-response")}
+        return any(
+            id == call_id and one in responses for one, id in _approvals(payload, "tool-approval-request").items()
+        )
+
     def keep(self, payload: Payload, keeps_call: Keeps, keeps_result: Keeps) -> Payload | None:
         """Return the message without some calls and results. A request for approval leaves with its call."""
         uses = _uses(payload)
@@ -85,9 +92,11 @@ class AISDKFormat(MessageFormat):
         return _kept(payload, "content", kept)
 
     def join(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Merge neighbouring tool messages."""
+        """Merge neighbouring tool messages. A response to a request for approval that left leaves, too."""
         joined: list[Payload] = []
-        for is_tool, run in groupby(payloads, key=self._is_tool_message):
+        requests = {one for payload in payloads for one in _approvals(payload, "tool-approval-request")}
+        left = [kept for payload in payloads if (kept := _with_requests(payload, requests)) is not None]
+        for is_tool, run in groupby(left, key=self._is_tool_message):
             messages = list(run)
             if is_tool and len(messages) > 1:
                 parts = [part for message in messages for part in message["content"]]
@@ -203,6 +212,21 @@ def _use(part: Any, is_assistant: bool, by_provider: set[str]) -> Use:
 def _asks_approval(part: Any, calls: set[str]) -> bool:
     id = _id_of(part)
     return _type_of(part) == "tool-approval-request" and bool(id) and id in calls
+
+
+def _approvals(payload: Payload, type: str) -> dict[str, str]:
+    """Return the call ID of each part of a type, by the ID of its approval. A response names no call."""
+    parts = [part for part in dicts_in(payload.get("content")) if _type_of(part) == type]
+    return {str(part["approvalId"]): _id_of(part) for part in parts if part.get("approvalId") is not None}
+
+
+def _with_requests(payload: Payload, requests: Container[str]) -> Payload | None:
+    """Return a message without responses to requests that are not among `requests`. None if nothing else is in it."""
+    gone = [one for one in _approvals(payload, "tool-approval-response") if one not in requests]
+    if not gone:
+        return payload
+    left = [part for part in payload["content"] if not (isinstance(part, dict) and str(part.get("approvalId")) in gone)]
+    return {**payload, "content": left} if left else None
 
 
 def _is_ui_part(part: Any) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from ..models.formats import Facts, MessageFormat, Payload
 from ._blocks import distinct, id_of, text_of_blocks, type_of
 
-_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+_SERVER_USES = frozenset({"server_tool_use", "mcp_tool_use"})
+_USES = _SERVER_USES | {"tool_use"}
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _MARKS = _USES | {"tool_result", "redacted_thinking", "search_result", "container_upload"}
 
@@ -16,7 +17,8 @@ _MARKS = _USES | {"tool_result", "redacted_thinking", "search_result", "containe
 class AnthropicFormat(MessageFormat):
     """Messages with content blocks. The results of a message's calls stand first in the very next user message.
 
-    A call that the API itself runs usually has its result in the same message, and needs none from the caller.
+    A call that the API itself runs usually has its result in the same message, and needs none from the caller. When the API
+    paused, or waits for the results of other calls, the result comes with the next response.
     """
 
     name = "anthropic"
@@ -51,6 +53,14 @@ class AnthropicFormat(MessageFormat):
     def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
         """Return a user message with the result of one call."""
         return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": text}]}
+
+    def answer(self, payload: Payload, call_id: str, text: str) -> Payload | None:
+        """Return a user message with a synthetic result. None for a call that the API itself runs."""
+        return None if call_id in _of_server(payload) else self.call_result(call_id, "", text)
+
+    def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
+        """Return True for a call that the API itself runs: it goes on with the call in the next request."""
+        return call_id in _of_server(payload)
 
     def keep(
         self, payload: Payload, keeps_call: Callable[[str], bool], keeps_result: Callable[[str], bool]
@@ -92,6 +102,13 @@ class AnthropicFormat(MessageFormat):
         if isinstance(content, list) and all(type_of(block) == "text" for block in content):
             return True
         return isinstance(content, str) or self.facts(payload) is not None
+
+
+def _of_server(payload: Payload) -> set[str]:
+    """Return the IDs of the calls that the API itself runs."""
+    blocks = payload.get("content")
+    own = [block for block in blocks if type_of(block) in _SERVER_USES] if isinstance(blocks, list) else []
+    return {id_of(block.get("id")) for block in own}
 
 
 def _is_mark(kind: str, block: Any) -> bool:

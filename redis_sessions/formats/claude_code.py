@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..models.formats import Facts, MessageFormat, Payload
@@ -67,9 +68,14 @@ class ClaudeCodeFormat(MessageFormat):
         """Return a user record with the result of one call."""
         return {"type": "user", "message": self._inner.call_result(call_id, tool_name, text)}
 
-    def answer(self, payload: Payload, call_id: str, text: str) -> Payload:
-        """Return a user record with a synthetic result of one call."""
-        return {"type": "user", "message": self._inner.answer(_message_in(payload) or {}, call_id, text)}
+    def answer(self, payload: Payload, call_id: str, text: str) -> Payload | None:
+        """Return a user record with a synthetic result of one call. None for a call that the API itself runs."""
+        message = self._inner.answer(_message_in(payload) or {}, call_id, text)
+        return None if message is None else {"type": "user", "message": message}
+
+    def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
+        """Return True for a call that the API itself runs."""
+        return self._inner.is_going_on(_message_in(payload) or {}, call_id, behind)
 
     def keep(self, payload: Payload, keeps_call: Keeps, keeps_result: Keeps) -> Payload | None:
         """Return the record with the kept part of its message. `toolUseResult` leaves with a result."""

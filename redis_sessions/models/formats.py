@@ -62,9 +62,19 @@ class MessageFormat(ABC):
     def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
         """Return a message with the result of one call."""
 
-    def answer(self, payload: Payload, call_id: str, text: str) -> Payload:
-        """Return a message with a synthetic result of one call that a payload makes."""
+    def answer(self, payload: Payload, call_id: str, text: str) -> Payload | None:
+        """Return a message with a synthetic result of one call that a payload makes. None if only the vendor can answer it."""
         return self.call_result(call_id, "", text)
+
+    def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
+        """Return whether the vendor goes on with a call that has no result yet, when a transcript ends with it.
+
+        Args:
+            payload: the payload that makes the call.
+            call_id: an ID of `Facts.opens`.
+            behind: the payloads behind it, such as the results of its other calls.
+        """
+        return False
 
     @abstractmethod
     def keep(

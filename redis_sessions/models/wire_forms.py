@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from .._printable import error_text
 from ..errors import InvalidInput
 
 _OWN_DUMPS = ("to_dict", "to_json_dict")
@@ -80,7 +81,7 @@ def _detail(problem: Exception) -> str:
         return problem.detail
     if isinstance(problem, UnicodeDecodeError):  # pydantic reads bytes as UTF-8
         return f"must be a JSON value, got bytes{_HINTS[bytes]}"
-    return f"must be a JSON value: {problem}"
+    return f"must be a JSON value: {error_text(problem)}"
 
 
 def _own_dump(value: Any) -> tuple[str, Callable[[], Any]] | None:
@@ -102,7 +103,8 @@ def _called(name: str, dump: Callable[[], Any], value: Any, path: str) -> Any:
     try:
         plain = dump()
     except Exception as problem:
-        raise invalid(path, f"must be a JSON value, but {call} raised {type(problem).__name__}: {problem}") from problem
+        said = f"{type(problem).__name__}: {error_text(problem)}"
+        raise invalid(path, f"must be a JSON value, but {call} raised {said}") from problem
     if not isinstance(plain, dict | list | str):
         raise invalid(path, f"must be a JSON value, but {call} returned a {type(plain).__name__}")
     return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -239,6 +240,30 @@ def test_damaged_values_are_named(cache: SessionCache, own: Server) -> None:
     for call in (lambda: session.state.get("bad"), session.state.all, session.variables.all):
         with pytest.raises(InvalidState, match="bad: the stored value is damaged"):
             call()
+
+
+@pytest.mark.parametrize("cap_policy", ["tool_safe", "turn", "oldest"])
+@pytest.mark.parametrize("damaged", [*GARBAGE, b"9!R*Y!60u@x ~b {}", b"9!R*Y!60uz1 ~b {}"])
+def test_cap_passes_a_damaged_message(cache: SessionCache, own: Server, damaged: bytes, cap_policy: Any) -> None:
+    """A damaged message is named by the reads that meet it, and leaves like any other: appends, exports and forks go on."""
+    for batch, place in itertools.product((1, 3), (0, 1, 3)):
+        session = cache.create(max_messages=4, cap_policy=cap_policy)
+        session.append(X, X, X, X)
+        messages = session_keys(cache.namespace, session.id).messages
+        own.client.execute_command("LSET", messages, place, damaged)
+        for read in (session.context, session.history):
+            with pytest.raises(InvalidState, match=f"message with seq {place + 1}"):
+                read()
+        assert len(session.history(skip_damaged=True)) == 3
+        assert len(list(session.export())) > 1
+        assert len(session.fork().history(skip_damaged=True)) == 3
+        for _ in range(6):
+            session.append(*[X] * batch)
+        kept = session.history(skip_damaged=True)
+        assert session.info().count - len(kept) <= 1  # damage can look like a pin
+        assert len(kept) >= 3
+        session.clear()
+        assert session.append(X).count == 1
 
 
 @pytest.mark.parametrize("member", [b"\xff\xfe", b"@", b"@x/y", b"a{b}", b"@1/k \xff", b"x" * 10_000])

@@ -334,6 +334,7 @@ def test_answer_names_tool_of_its_call() -> None:
         result = format.answer(payload, "1", "none")
         wanted = format.call_result("1", "f", "none")
         assert result == (wanted["data"] if format is LANGCHAIN else wanted)
+        assert result is not None
         assert facts_of(format, result) == Facts("tool_message", (), ("1",))
 
 
@@ -390,7 +391,9 @@ def test_wrong_types_raise_nothing(value: Any) -> None:
         for format in ALL:
             if format.facts(payload) is not None:
                 format.keep(payload, all_but("1"), all_but("1"))
-            assert format.facts(format.answer(payload, "1", "none")) is not None
+            answer = format.answer(payload, "1", "none")
+            assert answer is not None
+            assert format.facts(answer) is not None
             assert isinstance(format.text(payload), str)
     for format in ALL:
         assert len(format.join(broken)) <= len(broken)

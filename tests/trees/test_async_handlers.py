@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncRun, AsyncSession, AsyncSessionCache, GiveUp, Retry
+from redis_sessions import AsyncRun, AsyncSession, AsyncSessionCache, GiveUp, InvalidInput, Retry
 from tests.conftest import Engines
 from tests.support.log_events import events_of
 from tests.trees.children import X
@@ -277,3 +278,50 @@ def test_cancelled_worker_gives_its_runs_back(options: dict[str, Any]) -> None:
             await run.complete()
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE_SECONDS))
+
+
+def test_closed_cache_stops_its_worker_at_once(options: dict[str, Any]) -> None:
+    """A cache that is closed cancels its handlers, whose leases nothing renews any more, and ends its worker."""
+    handler = Slow()
+
+    async def main() -> None:
+        cache = AsyncSessionCache.from_url(**options)
+        await spawn(await cache.create(), "t")
+        worker = asyncio.create_task(cache.worker("a", handler, stop=asyncio.Event()))
+        await handler.began.wait()
+        await cache.close()
+        with pytest.raises(InvalidInput, match="closed"):
+            await worker
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE_SECONDS / 2))
+    assert [(reason, is_set) for _, reason, is_set in handler.told] == [("lost", True)]
+
+
+def test_handler_that_cancels_itself_fails_its_attempt(options: dict[str, Any]) -> None:
+    """A handler that cancels its own task does not stop the worker, so the attempt counts."""
+    found = []
+
+    async def handler(run: AsyncRun) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(DEADLINE_SECONDS)
+
+    async def main(cache: AsyncSessionCache, stop: asyncio.Event) -> None:
+        parent = await cache.create()
+        await spawn(parent, "t", max_attempts=2)
+        found.extend(await parent.join(timeout=DEADLINE_SECONDS))
+
+    run_async(options, handler, main)
+    assert [(one.status, one.attempt, one.reason) for one in found] == [("failed", 2, "CancelledError")]
+
+
+def test_event_of_threads_does_not_stop_a_worker_of_tasks(options: dict[str, Any]) -> None:
+    """An event that would block the event loop is refused."""
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url(**options) as cache:
+            with pytest.raises(InvalidInput, match="stop"):
+                await cache.worker("a", Slow(), stop=threading.Event())  # type: ignore[arg-type]
+
+    asyncio.run(main())

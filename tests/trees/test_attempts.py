@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -189,6 +190,17 @@ def test_only_errors_of_callers_choice_are_retried(cache: SessionCache, retry_on
     assert (child.attempt, child.reason) == (attempts, "ValueError: no luck")
 
 
+class Mute(Exception):
+    """An error of a caller whose text cannot be made, for example because a field was never set."""
+
+    def __str__(self) -> str:
+        return str(self.response)  # type: ignore[attr-defined]
+
+
+class GiveUpMutely(Mute, GiveUp):
+    """A GiveUp without a text."""
+
+
 @pytest.mark.parametrize("engine", ["path"], indirect=True)
 @pytest.mark.parametrize(
     ("problem", "reason"),
@@ -203,8 +215,13 @@ def test_only_errors_of_callers_choice_are_retried(cache: SessionCache, retry_on
         (BaseExceptionGroup("x", [KeyboardInterrupt()]), "BaseExceptionGroup: x (1 sub-exception): KeyboardInterrupt"),
         (GeneratorExit(), "GeneratorExit"),
         (type("Odd", (BaseException,), {})("y"), "Odd: y"),
+        (KeyboardInterrupt("z"), "KeyboardInterrupt: z"),
+        (Mute(), "Mute: its text cannot be shown, because __str__ raised AttributeError"),
+        (ExceptionGroup("one", [Mute()]), "ExceptionGroup: one (1 sub-exception): Mute: its text cannot be shown, because "
+         "__str__ raised AttributeError"),
+        (GiveUpMutely(), "its text cannot be shown, because __str__ raised AttributeError"),
     ],
-    ids=["exit", "group", "surrogate", "empty", "base-group", "generator", "base"],
+    ids=["exit", "group", "surrogate", "empty", "base-group", "generator", "base", "interrupt", "mute", "mute-group", "mute-end"],
 )  # fmt: skip
 def test_reason_of_failure_is_its_error(
     cache: SessionCache, problem: BaseException, reason: str, monkeypatch: pytest.MonkeyPatch
@@ -223,7 +240,7 @@ def test_reason_of_failure_is_its_error(
 
     with working(cache, handler):
         bad, good = parent.join(timeout=DEADLINE_SECONDS)
-    assert (bad.status, bad.reason, bad.attempt) == ("failed", reason, 2)
+    assert (bad.status, bad.reason, bad.attempt) == ("failed", reason, 1 if isinstance(problem, GiveUp) else 2)
     assert good.result == "done"
 
 
@@ -376,13 +393,18 @@ def test_policy_that_raises_does_not_lose_attempts(cache: SessionCache, caplog: 
         {"retry_on": int},
         {"retry_on": 3},
         {"retry_on": (ValueError, 3)},
+        {"backoff": lambda n: [][n]},
         {"grace": -1},
+        {"stop": True},
+        {"stop": asyncio.Event()},
+        {"handler": None},
+        {"agent_id": 5},
     ],
 )
-def test_invalid_policy_is_refused(given: dict[str, Any]) -> None:
-    """A worker does not begin with an invalid backoff, choice of errors, or grace."""
+def test_invalid_option_of_worker_is_refused(given: dict[str, Any]) -> None:
+    """A worker does not begin with an invalid agent, handler, backoff, choice of errors, grace, or event."""
     with SessionCache.from_url("redis://127.0.0.1:1", retry_for=0.1) as cache:
         with pytest.raises(InvalidInput, match=next(iter(given))):
-            cache.worker("a", lambda run: None, **given)
+            cache.worker(**{"agent_id": "a", "handler": lambda run: None, **given})
         with pytest.raises(InvalidInput, match="after"):
             Retry(after=-1)

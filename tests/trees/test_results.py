@@ -316,3 +316,12 @@ def test_interrupted_limit_end_is_finished_by_recovery(cache: SessionCache, monk
     await_true(is_reported, DEADLINE_SECONDS)
     assert [message.content for message in parent.history()] == ["[a completed] limit entries 2 1"]
     assert parent.spawn("a").accepted
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+@pytest.mark.parametrize("sent", [None, "1", -1, 1.5])
+def test_reply_to_nothing_is_refused(cache: SessionCache, sent: Any) -> None:
+    """A value that is neither the result of a send nor a seq has no reply."""
+    session = cache.create()
+    with pytest.raises(InvalidInput, match="sent"):
+        session.wait_for_reply(sent, timeout=0)

@@ -6,7 +6,10 @@ import logging
 import threading
 from typing import Any
 
-from redis_sessions import Run, SessionCache
+import pytest
+
+from redis_sessions import InvalidInput, Run, SessionCache
+from tests.support.servers import await_true
 from tests.trees.children import X
 from tests.trees.runs import DEADLINE_SECONDS, claim_run, spawn_runs
 
@@ -76,3 +79,30 @@ def test_quick_runs_leave_no_worker_slot_occupied(cache: SessionCache) -> None:
     stop.set()
     worker.join(DEADLINE_SECONDS)
     assert not worker.is_alive()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2], ids=["all-slots-taken", "slot-free"])
+def test_closed_cache_stops_its_worker_at_once(cache: SessionCache, url: str, concurrency: int) -> None:
+    """A cache that is closed in another thread tells handlers that their lease is lost, and ends its worker."""
+    if url.startswith("fake"):
+        pytest.skip("a fake server ends with its cache")
+    spawn_runs(cache.create(), "t")
+    began, told, raised = threading.Event(), [], []
+
+    def handler(run: Run) -> None:
+        began.set()
+        told.append((run.should_stop.wait(DEADLINE_SECONDS), run.stop_reason))
+
+    def work(own: SessionCache) -> None:
+        with pytest.raises(InvalidInput, match="closed") as error:
+            own.worker("a", handler, stop=threading.Event(), concurrency=concurrency)
+        raised.append(error)
+
+    own = SessionCache.from_url(url, namespace=cache.namespace)
+    worker = threading.Thread(target=work, args=(own,), daemon=True)
+    worker.start()
+    assert began.wait(DEADLINE_SECONDS)
+    own.close()
+    worker.join(DEADLINE_SECONDS / 2)
+    assert (worker.is_alive(), len(raised)) == (False, 1)
+    await_true(lambda: told == [(True, "lost")])  # its thread can end later than the worker

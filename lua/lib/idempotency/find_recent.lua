@@ -16,7 +16,7 @@ local function find_recent(session, messages, batch)
       counters = parse_counters(counters)
       local seq, dropped = counters.last_seq - behind, counters.dropped - parse_layout(layout).kept
       for _, later in ipairs(behind > 0 and redis.call('LRANGE', messages, -behind, -1) or {}) do
-        dropped = dropped - string.byte(later, 8) + 48
+        dropped = dropped - (string.byte(later, 8) or 48) + 48
       end
       return string.format('%d %d %d %d %d ok', seq, seq, counters.rev - #recent + at, seq - dropped, dropped)
     end

@@ -10,10 +10,12 @@ local function record_recent(session, messages, field, results)
   for slot = #recent, 1, -1 do
     if string.byte(recent, slot) > 0 and listed[at] then
       local age, batch = #recent - slot, message_batch(listed[at])
-      local its_field = results_field(batch)
-      found[its_field] = string.format('\n%s %d %d %d %d %d %d ok', batch, counters.operations - age, seq, seq, counters.rev - age,
-        seq - dropped, dropped) .. (found[its_field] or '')
-      seq, dropped, at = seq - 1, dropped - string.byte(listed[at], 8) + 48, at - 1
+      if batch then -- else the message is damaged
+        local its_field = results_field(batch)
+        found[its_field] = string.format('\n%s %d %d %d %d %d %d ok', batch, counters.operations - age, seq, seq, counters.rev - age,
+          seq - dropped, dropped) .. (found[its_field] or '')
+      end
+      seq, dropped, at = seq - 1, dropped - (string.byte(listed[at], 8) or 48) + 48, at - 1
     end
   end
   for its_field, added in pairs(found) do

@@ -33,7 +33,7 @@ local function append_one(session, messages, counters, settings, layout, entry, 
     else
       heads = redis.call('LRANGE', messages, 0, excess + 1)
       for at, head in ipairs(heads) do
-        local head_kind, head_flags = string.byte(head, 9, 10)
+        local head_kind, head_flags = string.byte(head, 9), string.byte(head, 10) or 0
         if at > excess and (head_flags % 8 < 4 or cap_policy == 'oldest') then
           if task == 0 or head_kind ~= 117 then popped = at - 1 end
           break
@@ -51,12 +51,9 @@ local function append_one(session, messages, counters, settings, layout, entry, 
     return nil, check_list(messages, {last_seq = seq - 1, dropped = dropped})
   end
   bytes, tokens, count = bytes + #message, tokens + string.match(entry, '^%d+', 3), count - popped
-  if heads then
-    redis.call('LTRIM', messages, popped, -1)
-    for at = 1, popped do bytes, tokens = bytes - #heads[at], tokens - string.match(heads[at], '^%d+', 11) end
-  elseif popped > 0 then
-    local head = redis.call('LPOP', messages)
-    bytes, tokens = bytes - #head, tokens - string.match(head, '^%d+', 11)
+  if heads then redis.call('LTRIM', messages, popped, -1) elseif popped > 0 then heads = {redis.call('LPOP', messages)} end
+  for at = 1, popped do -- a damaged message can have any size
+    bytes, tokens = math.max(bytes - #heads[at], 0), math.max(tokens - (string.match(heads[at], '^%d+', 11) or 0), 0)
   end
   if kind == 117 then -- u
     users, pending_turn = users + 1, 1

@@ -3,9 +3,9 @@
 -- Take one message into the groups at the tail of a transcript. `layout` is changed. A call for which
 -- `is_abandoned(hash, seq)` is true is marked and counted. Return the message with its flags and facts as they must be stored, and
 -- whether the group's pin pinned the message. The caller settles the open calls behind the last message (settle_calls).
---- include: message_kind message_facts set_facts set_flags index_calls
+--- include: message_kind message_flags message_facts set_facts set_flags index_calls
 local function group_message(message, seq, layout, is_abandoned)
-  local kind, flags, binds, is_new_pin = message_kind(message), string.byte(message, 10), layout.binds_next, false
+  local kind, flags, binds, is_new_pin = message_kind(message), message_flags(message), layout.binds_next, false
   local calls = index_calls(layout)
   local continues = calls.count > 0 or binds == 'b' or binds and kind == 'c' or kind == 't' and flags % 4 < 2 and flags % 8 > 3
   flags = flags - flags % 8 + flags % 4 + (continues and 4 or 0)

@@ -23,9 +23,10 @@ local function parse_counters(text)
   }
 end
 
+-- A damaged message that left can have more bytes or tokens than were counted. No counter falls below 0.
 local function format_counters(counters)
-  local last_seq, rev = counters.last_seq, counters.rev
-  return string.format('%d %d %d %d %d %d %d %d %d %x %d %d %d', last_seq, last_seq - counters.dropped, counters.bytes,
-    counters.tokens, counters.user_messages, counters.assistant_messages, counters.turns, counters.pending_turn,
+  local last_seq, rev, max = counters.last_seq, counters.rev, math.max
+  return string.format('%d %d %d %d %d %d %d %d %d %x %d %d %d', last_seq, last_seq - counters.dropped, max(counters.bytes, 0),
+    max(counters.tokens, 0), counters.user_messages, counters.assistant_messages, counters.turns, counters.pending_turn,
     last_seq - counters.user_seq, counters.updated_us, rev - last_seq, counters.operations - rev, counters.plain_after)
 end

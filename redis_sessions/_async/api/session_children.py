@@ -17,7 +17,7 @@ from ..._core.protocol.call import Call
 from ..._core.protocol.ids import operation_id_of
 from ..._core.protocol.keys import session_keys
 from ..._core.protocol.work import Work
-from ..._durations import Duration, milliseconds
+from ..._durations import Duration, milliseconds, whole
 from ...errors import JoinTimeout, ReplyTimeout, SessionsError
 from ...models.messages import Message
 from ...models.observer import Request
@@ -292,6 +292,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         """
         ms = milliseconds(timeout, "timeout", minimum=0, bounds="0 or more")
         due = time.monotonic() + ms / 1000
+        sent = sent if isinstance(sent, AppendResult | SendResult) else whole(sent, "sent")
         batch_id = None if isinstance(sent, int) else sent.batch_id
         last = sent.last_seq if isinstance(sent, AppendResult) else sent.seq if isinstance(sent, SendResult) else sent
         hub, nonce = self._context.hub, secrets.token_hex(8)

@@ -23,6 +23,7 @@ RETRY_SUBSCRIBE_SECONDS = 0.25
 
 _POLL_SECONDS = 10.0
 """The time for which waiters poll before SUBSCRIBE is tried again on a server that refused it."""
+_LOST = Notification("lost")
 
 
 class Listener(Protocol):
@@ -162,6 +163,11 @@ class NotificationHub:
         """Let all waiters of this process ask the server again."""
         for listener in list(self._listeners.values()):
             listener.put(ASK)
+
+    def note_close(self) -> None:
+        """Let all waiters ask the server again, and all holders of leases renew them, because the cache is closed."""
+        for listener in list(self._listeners.values()):
+            listener.put(_LOST)
 
     async def close(self) -> None:
         """Close the subscription for good. Waiters fail with InvalidInput, because the cache is closed."""

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakMethod
 
 from ..._signals import stop_on_signals
+from ...errors import InvalidInput
 
 T = TypeVar("T")
 Cancelled = asyncio.CancelledError
@@ -92,6 +93,29 @@ def is_being_cancelled() -> bool:
     """Return whether the present task is being cancelled. The error of another task that was cancelled does not count."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def current() -> asyncio.Task[Any] | None:
+    """Return the present task."""
+    return asyncio.current_task()
+
+
+def is_stop(problem: BaseException, parent: asyncio.Task[Any] | None) -> bool:
+    """Return whether an error of a caller's function stops the event loop, or the parent of the present task, too.
+
+    A task that cancelled itself stops nothing else. The end of an event loop cancels all tasks.
+    """
+    if not isinstance(problem, Cancelled):
+        return isinstance(problem, KeyboardInterrupt)
+    return is_being_cancelled() and (parent is None or parent.done() or parent.cancelling() > 0)
+
+
+def check_event(event: Waitable, name: str) -> None:
+    """Raise InvalidInput unless an event can be awaited. A `threading.Event` would block the event loop."""
+    if not inspect.iscoroutinefunction(getattr(event, "wait", None)):
+        raise InvalidInput(
+            name=name, detail=f"must be an event that can be awaited, such as asyncio.Event, got {event!r:.80}"
+        )
 
 
 async def result_of(value: Any) -> Any:

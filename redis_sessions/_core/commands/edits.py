@@ -156,9 +156,11 @@ def abandon_calls(
     expected_rev: int | None,
 ) -> Call[Edited]:
     """Give up open calls, all of them for None. The result says how many there were."""
-    if call_ids is not None and (isinstance(call_ids, str) or not all(isinstance(id, str) for id in call_ids)):
-        raise InvalidInput(name="call_ids", detail=f"must be a list of strings, got {call_ids!r}")
-    hashes = "*" if call_ids is None else " ".join(map(call_hash, call_ids))
+    is_many = isinstance(call_ids, Iterable) and not isinstance(call_ids, str)
+    ids = [*call_ids] if call_ids is not None and is_many else []
+    if (call_ids is not None and not is_many) or not all(isinstance(id, str) for id in ids):
+        raise InvalidInput(name="call_ids", detail=f"must be a list of strings, got {call_ids!r:.200}")
+    hashes = "*" if call_ids is None else " ".join(map(call_hash, ids))
     return edit(
         keys,
         incarnation,
@@ -257,13 +259,15 @@ def import_messages(
     keys: SessionKeys,
     incarnation: str,
     lease: str,
-    messages: Sequence[MessageLike],
+    messages: Iterable[MessageLike],
     count: TokenCounter,
     bounds: StorageBounds,
     *,
     batch_id: str | None = None,
 ) -> Call[Edited]:
     """Fill an empty session. System messages that come first become its system prompt. Raises InvalidInput."""
+    if not isinstance(messages, Iterable) or isinstance(messages, str | Mapping):
+        raise InvalidInput(name="batch", detail=f"must be a list of messages, got {messages!r:.200}")
     prompts: list[str] = []
     listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":

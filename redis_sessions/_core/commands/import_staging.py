@@ -84,10 +84,13 @@ class MessageMarks:
     def add(self, elements: Iterable[bytes]) -> None:
         """Take the next messages, in order."""
         for element in elements:
+            words = element.split(b" ", 3)
+            if len(words[0]) <= FLAGS_AT:
+                continue  # damaged: an import refuses it by its line
             flags = element[FLAGS_AT]
             self._pins += flags & PINNED_FLAG
-            if flags & FACTS_FLAG:
-                self._signs |= {hash: sign for sign, hash in _FACT.findall(element.split(b" ", 3)[2])}
+            if flags & FACTS_FLAG and len(words) > 2:
+                self._signs |= {hash: sign for sign, hash in _FACT.findall(words[2])}
 
     def agree_with_fields(self) -> bool:
         """Return whether the fields count the same pins, and no open call of the fields was abandoned or answered."""

@@ -2,7 +2,7 @@
 
 HELD ──TTL_ELAPSED──▶ LAPSED ──RENEWED──▶ HELD
 HELD, LAPSED ──REFUSED──▶ LOST
-HELD, LAPSED ──MAX_HOLD_ELAPSED──▶ LOST
+HELD, LAPSED ──MAX_HOLD_ELAPSED, CACHE_CLOSED──▶ LOST
 HELD, LAPSED, LOST ──RELEASE_REQUESTED──▶ RELEASING ──RELEASED──▶ RELEASED
 RELEASING ──REFUSED──▶ LOST
 any ──SESSION_ENDED──▶ ENDED
@@ -23,7 +23,7 @@ class LeaseState(Enum):
     LOST = auto()
     """The server refused a write, a renewal or the release: the lease belongs to another worker, or to none.
 
-    Or the lease was held for `max_hold`.
+    Or the lease was held for `max_hold`, or the cache that renews the lease was closed.
     """
     RELEASING = auto()
     """The holder asked for the release. The lease is not renewed any more."""
@@ -40,6 +40,7 @@ class LeaseEvent(Enum):
     TTL_ELAPSED = auto()
     REFUSED = auto()
     MAX_HOLD_ELAPSED = auto()
+    CACHE_CLOSED = auto()
     RELEASE_REQUESTED = auto()
     RELEASED = auto()
     SESSION_ENDED = auto()
@@ -53,11 +54,13 @@ TRANSITIONS: dict[tuple[LeaseState, LeaseEvent], LeaseState] = {
     (_HELD, LeaseEvent.TTL_ELAPSED): _LAPSED,
     (_HELD, LeaseEvent.REFUSED): _LOST,
     (_HELD, LeaseEvent.MAX_HOLD_ELAPSED): _LOST,
+    (_HELD, LeaseEvent.CACHE_CLOSED): _LOST,
     (_HELD, LeaseEvent.RELEASE_REQUESTED): _RELEASING,
     (_HELD, LeaseEvent.SESSION_ENDED): _ENDED,
     (_LAPSED, LeaseEvent.RENEWED): _HELD,
     (_LAPSED, LeaseEvent.REFUSED): _LOST,
     (_LAPSED, LeaseEvent.MAX_HOLD_ELAPSED): _LOST,
+    (_LAPSED, LeaseEvent.CACHE_CLOSED): _LOST,
     (_LAPSED, LeaseEvent.RELEASE_REQUESTED): _RELEASING,
     (_LAPSED, LeaseEvent.SESSION_ENDED): _ENDED,
     (_LOST, LeaseEvent.RELEASE_REQUESTED): _RELEASING,

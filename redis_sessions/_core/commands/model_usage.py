@@ -21,7 +21,10 @@ _OUTPUT_KEYS = (
 
 def output_tokens(usage: Any) -> int:
     """Return the tokens that the model wrote, from the usage of an API response. Raises InvalidInput."""
-    found = usage if isinstance(usage, Mapping) else to_payload(usage)
+    try:
+        found = usage if isinstance(usage, Mapping) else to_payload(usage)
+    except InvalidInput as problem:  # it names a message
+        raise InvalidInput(name=problem.name.replace("message", "usage", 1), detail=problem.detail) from None
     for key in _OUTPUT_KEYS:
         if found.get(key) is not None:
             return whole(found[key], f"usage.{key}")

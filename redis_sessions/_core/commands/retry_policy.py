@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from ..._durations import Duration, milliseconds
 from ..._log_events import POLICY_FAILED, error_facts
+from ..._printable import error_text
 from ...errors import InvalidInput
 
 Backoff: TypeAlias = Duration | Callable[[int], Duration]
@@ -22,7 +23,7 @@ class RetryPolicy:
 
     def __init__(self, backoff: Backoff, retry_on: RetryOn) -> None:
         self._backoff = backoff
-        backoff_ms(backoff, 1)  # refuses a pause that is not valid
+        _check_backoff(backoff)
         self._retry_on = checked_retry_on(retry_on)
 
     def is_retried(self, problem: BaseException) -> bool:
@@ -42,6 +43,17 @@ class RetryPolicy:
             text = "backoff raised, so the pause is the default one"
             POLICY_FAILED.log(text, trace=raised, **error_facts(raised))
             return backoff_ms(_DEFAULT_BACKOFF, attempt)
+
+
+def _check_backoff(backoff: Backoff) -> None:
+    """Raise InvalidInput unless the pause after the first attempt is valid."""
+    try:
+        backoff_ms(backoff, 1)
+    except InvalidInput:
+        raise
+    except Exception as problem:
+        said = f"{type(problem).__name__}: {error_text(problem)}"
+        raise InvalidInput(name="backoff", detail=f"must return a pause for attempt 1, but raised {said}") from problem
 
 
 def backoff_ms(backoff: Backoff, attempt: int) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
+from ..._printable import error_text
 from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidTransition, LeaseLost, SessionNotActive, SessionNotFound, SessionReplaced
 from ...models.run_control import GiveUp, Retry, RunParked
@@ -13,17 +14,24 @@ from .session_fields import reason_text
 from .storage_bounds import check_size
 
 StopReason = Literal["cancelled", "timed_out", "deleted", "ended", "lost", "shutdown"]
+Handler = TypeVar("Handler")
 _MAX_GROUP_MEMBERS = 5
 
 
 def describe_error(problem: BaseException) -> str:
     """Return the type and the text of an error, with those of the errors in a group, as the reason of a failure."""
-    text = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+    said = error_text(problem)
+    text = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
     if isinstance(problem, BaseExceptionGroup):
         shown = [describe_error(one) for one in problem.exceptions[:_MAX_GROUP_MEMBERS]]
         more = len(problem.exceptions) - len(shown)
         text += ": " + "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
     return reason_text(text)
+
+
+def reason_of_giving_up(problem: GiveUp) -> str:
+    """Return the text of a GiveUp as the reason of a failure, or its type if it has none."""
+    return reason_text(error_text(problem)) or describe_error(problem)
 
 
 def name_error(problem: BaseException) -> str:
@@ -58,12 +66,19 @@ def parked_argument(needed: int, children: Sequence[str]) -> str:
 
 def checked_agents(given: str | Sequence[str], check: Callable[[str], Any]) -> list[str]:
     """Return the agents of a worker: one, or several without repetition. Raises InvalidInput."""
-    agents = [given] if isinstance(given, str) else list(given)
-    if not agents or len(set(agents)) != len(agents):
+    agents = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else []
+    if not agents or len(set(map(str, agents))) != len(agents):
         raise InvalidInput(name="agent_id", detail=f"must be one agent, or several different ones, got {given!r}")
     for agent in agents:
         check(agent)
     return agents
+
+
+def checked_handler(handler: Handler) -> Handler:
+    """Return the handler of a worker. Raises InvalidInput if it cannot be called."""
+    if not callable(handler):
+        raise InvalidInput(name="handler", detail=f"must be a function that takes the run, got {handler!r:.80}")
+    return handler
 
 
 def result_problem(result: Any, bounds: StorageBounds) -> tuple[str, str] | None:

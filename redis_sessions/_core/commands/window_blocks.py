@@ -72,7 +72,7 @@ class Arrangement:
             if _is_for_models(message) and (system == "keep" or message.kind != "s"):
                 self._add(message)
         for block in self.blocks:
-            _finish(block, abandoned)
+            _finish(block, abandoned, is_last=block is self.blocks[-1])
         self.blocks = [block for block in self.blocks if block.entries]
 
     def _add(self, message: Message) -> None:
@@ -193,11 +193,16 @@ def _forget(block: Block, hash: str, later: Entry) -> None:
             return
 
 
-def _finish(block: Block, abandoned: AbandonedCalls) -> None:
-    """Leave out or answer the calls of a block that have no result, and the reasoning items that nothing follows."""
+def _finish(block: Block, abandoned: AbandonedCalls, *, is_last: bool) -> None:
+    """Leave out or answer the calls of a block that have no result, and the reasoning items that nothing follows.
+
+    A call with which the vendor goes on stays at the end of the window.
+    """
+    if block.waiting and is_last:
+        block.waiting -= _going_on(block)
     if block.waiting and abandoned == "answer":
-        _answer(block)
-    elif block.waiting:
+        block.waiting = _answer(block)
+    if block.waiting:
         kept = []
         for entry in block.entries:
             if entry.opens & block.waiting:
@@ -213,9 +218,26 @@ def _finish(block: Block, abandoned: AbandonedCalls) -> None:
         entries.pop()
 
 
-def _answer(block: Block) -> None:
-    """Put a synthetic result behind each message with unanswered calls, and behind the results that are there."""
-    answered = [*block.entries]
+def _going_on(block: Block) -> set[str]:
+    """Return the hashes of the calls without a result with which the vendor goes on."""
+    found = set()
+    payloads = [entry.message.payload for entry in block.entries]
+    for at, entry in enumerate(block.entries):
+        format = format_of(payloads[at])
+        facts = format.facts(payloads[at]) if entry.opens & block.waiting else None
+        for id in facts.opens if facts else ():
+            hash = call_hash(id)
+            if hash in block.waiting and f"+{hash}" in entry.message.facts:  # not abandoned
+                found |= {hash} if format.is_going_on(payloads[at], id, payloads[at + 1 :]) else set()
+    return found
+
+
+def _answer(block: Block) -> set[str]:
+    """Put a synthetic result behind each message with unanswered calls, and behind the results that are there.
+
+    Return the hashes of the calls that only the vendor can answer.
+    """
+    answered, left = [*block.entries], set()
     for entry in block.entries:
         if not entry.opens & block.waiting:
             continue
@@ -223,7 +245,12 @@ def _answer(block: Block) -> None:
         facts = format.facts(entry.message.payload)
         for id in facts.opens if facts else ():
             if call_hash(id) in block.waiting:
-                message = Message("tool", payload=format.answer(entry.message.payload, id, NO_RESULT))
+                result = format.answer(entry.message.payload, id, NO_RESULT)
+                if result is None:
+                    left.add(call_hash(id))
+                    continue
+                message = Message("tool", payload=result)
                 message.seq = entry.message.seq
                 answered.append(Entry(message, set(), {call_hash(id)}))
     block.entries = answered
+    return left

@@ -14,6 +14,7 @@ from hashlib import sha1
 from typing import Any, NamedTuple
 
 from ..._durations import whole
+from ..._printable import error_text
 from ...bounds import MAX_WIRE_BYTES
 from ...errors import DecryptionError, InvalidInput, InvalidState
 from ...models.formats import MAX_CALLS_PER_MESSAGE, Facts, recognise
@@ -95,7 +96,7 @@ def counted(count: TokenCounter, payload: dict[str, Any]) -> int:
     except InvalidInput:
         raise
     except Exception as problem:
-        detail = f"must return the tokens of a payload, but raised {type(problem).__name__}: {problem}"
+        detail = f"must return the tokens of a payload, but raised {type(problem).__name__}: {error_text(problem)}"
         raise InvalidInput(name="token_counter", detail=detail) from problem
     return whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
 

@@ -353,6 +353,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
             report_errors=report_errors, until_idle=until_idle,
         )  # fmt: skip
+        if stop is not None:
+            tasks.check_event(stop, "stop")
         waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
         try:
             worker.work(signals=stop is None if signals is None else signals)

@@ -343,6 +343,6 @@ class SessionEdits(SessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.import_messages(
-            self._keys, *self._writer(), list(batch), self._count, self._context.bounds, batch_id=batch_id
+            self._keys, *self._writer(), batch, self._count, self._context.bounds, batch_id=batch_id
         )
         return self._noted(self._run(call))

@@ -13,14 +13,15 @@ from typing import Any
 from ..._core.commands.retry_policy import Backoff, RetryOn, RetryPolicy
 from ..._core.commands.run_outcomes import (
     StopReason,
+    checked_handler,
     control_of,
     describe_error,
     is_run_over,
     name_error,
+    reason_of_giving_up,
     result_problem,
 )
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
-from ..._core.commands.session_fields import reason_text
 from ..._durations import Duration, milliseconds, whole
 from ..._log_events import CLAIM_FAILED, WORKER_STARTED, WORKER_STOPPING, error_facts
 from ...errors import InvalidInput, SessionsError
@@ -57,7 +58,7 @@ class Worker:
         self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
         self._context = context
         self._queues = context.run_queues
-        self._handler = handler
+        self._handler = checked_handler(handler)
         self._concurrency = whole(concurrency, "concurrency", minimum=1, maximum=1000)
         self._grace = milliseconds(grace, "grace", minimum=0, bounds="0 or more") / 1000
         self._policy = RetryPolicy(backoff, retry_on)
@@ -98,6 +99,7 @@ class Worker:
 
     def work(self, *, signals: bool = True) -> None:
         """Handle runs until `stop` is called. With `signals`, SIGTERM and SIGINT call it."""
+        self._task = tasks.current()
         with tasks.signals(self.stop) if signals else nullcontext():
             self._registration.start()
             WORKER_STARTED.log("working for %s", ", ".join(self._claimer.agents), **self._facts)
@@ -207,18 +209,17 @@ class Worker:
         """Do what an error means that left the handler."""
         if run.is_over and isinstance(problem, RunParked | Retry | GiveUp):
             return
-        is_own_stop = isinstance(problem, tasks.Cancelled) and tasks.is_being_cancelled()
         if isinstance(problem, RunParked):
             run._park(problem)
         elif isinstance(problem, Retry):
             run._give_back("released", delay_ms=problem.after_ms)
             run._log.given_back(problem.after_ms, problem)
         elif isinstance(problem, GiveUp):
-            reason = reason_text(str(problem)) or describe_error(problem)
+            reason = reason_of_giving_up(problem)
             self._fail(run, reason, reason, is_final=True)
         elif isinstance(problem, tasks.Cancelled) and run.stop_reason is not None:
             run.is_over = run.is_over or run.stop_reason != "shutdown"
-        elif isinstance(problem, KeyboardInterrupt) or is_own_stop:
+        elif tasks.is_stop(problem, self._task):
             raise problem  # the worker itself was stopped: the run is given back
         else:
             self._raised(run, problem)

@@ -140,8 +140,9 @@ class LeaseRenewer:
         except _REFUSALS:
             tell(LeaseEvent.REFUSED)
             return
-        except InvalidInput:
-            return  # the cache is closed
+        except InvalidInput:  # the cache is closed
+            tell(LeaseEvent.CACHE_CLOSED)
+            return
         except SessionsError:
             self._renew_after(self.ttl_ms / 10_000)
             return

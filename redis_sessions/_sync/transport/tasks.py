@@ -17,6 +17,7 @@ from weakref import WeakMethod
 
 from ..._fork import run_in_child
 from ..._signals import stop_on_signals
+from ...errors import InvalidInput
 
 Event = threading.Event
 signals = stop_on_signals
@@ -79,9 +80,22 @@ def cancel(task: Cancellable) -> None:
     task.cancel()
 
 
-def is_being_cancelled() -> bool:
-    """Return whether the present task was cancelled. A thread never is."""
+def current() -> threading.Thread:
+    """Return the present thread."""
+    return threading.current_thread()
+
+
+def is_stop(problem: BaseException, parent: threading.Thread) -> bool:
+    """Return False: no error of a handler stops its worker, because signals reach the main thread only."""
     return False
+
+
+def check_event(event: Waitable, name: str) -> None:
+    """Raise InvalidInput unless a thread can wait for an event. An `asyncio.Event` would count as set at once."""
+    wait = getattr(event, "wait", None)
+    if not callable(wait) or inspect.iscoroutinefunction(wait):
+        detail = f"must be an event that a thread can wait for, such as threading.Event, got {event!r:.80}"
+        raise InvalidInput(name=name, detail=detail)
 
 
 def result_of(value: Any) -> Any:

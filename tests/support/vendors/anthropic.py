@@ -3,6 +3,7 @@
 - The first message is a user message, and roles are user and assistant only.
 - The user message directly behind an assistant message has one tool_result block for each of its tool_use blocks.
   These blocks come first in its content.
+- The result of a server tool's call comes before the next words of the user.
 - Content is not empty, text blocks have text, and a thinking block is not the last block of an assistant message.
 """
 
@@ -21,7 +22,7 @@ def problems(payloads: list[dict[str, Any]]) -> list[str]:
         return ["the list is empty"]
     found = [] if payloads[0].get("role") == "user" else ["message 0: the first message is not a user message"]
     found += [f"message {number}: {text}" for number, payload in enumerate(payloads) for text in _shape(payload)]
-    return found + check_results_in_next([links(payload) for payload in payloads])
+    return found + _unfinished_server_tools(payloads) + check_results_in_next([links(payload) for payload in payloads])
 
 
 def links(payload: dict[str, Any]) -> Links:
@@ -49,7 +50,6 @@ def _shape(payload: dict[str, Any]) -> list[str]:
             found.append("an assistant message has a tool_result block")
         if types[-1] in _THINKING:
             found.append("the last block is a thinking block")
-        found += _unfinished_server_tools(dicts(content))
         return found
     if any(type in ("tool_use", *_THINKING) for type in types):
         found.append("a user message has a block of an assistant")
@@ -63,8 +63,25 @@ def _text(block: dict[str, Any]) -> bool:
     return isinstance(block.get("text"), str) and bool(block["text"].strip())
 
 
-def _unfinished_server_tools(blocks: list[dict[str, Any]]) -> list[str]:
-    """Return the calls of server tools whose result is not in the same message, and results without such a call."""
-    made = {block.get("id") for block in blocks if block.get("type") in ("server_tool_use", "mcp_tool_use")}
-    ended = {block.get("tool_use_id") for block in blocks if str(block.get("type")).endswith("tool_result")}
-    return [f"the server tool call {id!r} is not whole" for id in sorted(map(str, made ^ ended))]
+def _unfinished_server_tools(payloads: list[dict[str, Any]]) -> list[str]:
+    """Return the calls of server tools without a result before the user speaks, and results without such a call.
+
+    The API goes on with a call at the end of a transcript, also behind the results of other calls.
+    """
+    found: list[str] = []
+    made: set[str] = set()
+    for payload in payloads:
+        blocks = dicts(payload.get("content"))
+        if payload.get("role") == "user":
+            if isinstance(payload.get("content"), str) or any(block.get("type") != "tool_result" for block in blocks):
+                found += sorted(made)
+                made = set()
+            continue
+        for block in blocks:
+            if block.get("type") in ("server_tool_use", "mcp_tool_use"):
+                made.add(str(block.get("id")))
+            elif str(block.get("type")).endswith("tool_result"):
+                id = str(block.get("tool_use_id"))
+                found += [] if id in made else [id]
+                made.discard(id)
+    return [f"the server tool call {id!r} is not whole" for id in found]

@@ -227,7 +227,7 @@ REFUSED: list[tuple[str, Payloads, str]] = [
     ("anthropic", [chat("system"), U], "the role 'system' is unknown"),
     (
         "anthropic",
-        [U, chat("assistant", [{"type": "server_tool_use", "id": "s"}])],
+        [U, chat("assistant", [{"type": "server_tool_use", "id": "s"}]), U],
         "the server tool call 's' is not whole",
     ),
     ("bedrock", [said("user"), said("user")], "the roles do not alternate"),
