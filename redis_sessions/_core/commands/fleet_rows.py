@@ -85,7 +85,7 @@ def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
 
 def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
     """Return the fields of a FleetSession that a summary lacks. Raises what a damaged record raises."""
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"attempts": []}  # model_construct takes 0.1 ms for a default that a factory makes
     lease = records.LeaseRecord.parse(found.get("lease"))
     if lease.nonce != "-" and found["status"] in (b"active", b"paused"):
         more |= {

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
@@ -144,15 +145,17 @@ class FleetView:
         statuses = {id: one.row.session.status for id, one in self._seen.items()}
         sessions = {}
         for id, one in self._seen.items():
-            parent = one.row.session.parent_id
+            session, parent = one.row.session, one.row.session.parent_id
             status = statuses.get(parent) if parent else None
-            session = one.row.session
-            sessions[id] = session.model_copy(update={"parent_status": status}) if status else session
+            if session.parent_status != status:  # kept, so that the next call copies only what changed
+                session = session.model_copy(update={"parent_status": status})
+                self._seen[id] = one._replace(row=one.row._replace(session=session))
+            sessions[id] = session
         failed = list(self._failed.values())
         agents = self._loads(counts, failed, now)
         found = Findings(now, sessions, failed, counts.workers, agents, counts.servers, self._stuck_after)
         self._sample(agents, now)
-        listed = sorted(sessions.values(), key=lambda one: one.updated_at, reverse=True)
+        listed = sorted(sessions.values(), key=attrgetter("updated_at"), reverse=True)
         spenders = [one for one in listed if one.root_id is None and (one.spent_tokens or one.spent_cost)]
         spenders.sort(key=lambda one: (one.spent_cost, one.spent_tokens), reverse=True)
         return Fleet(
