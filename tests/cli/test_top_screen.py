@@ -118,6 +118,15 @@ def test_no_label_is_lost_on_a_narrow_screen(label: str) -> None:
     assert screen.selected() == f"session {session_id(3)}"
 
 
+def test_empty_namespace_is_said() -> None:
+    """The screen and the printed page of an empty namespace say that nothing is stored, and name the namespace."""
+    shown = Fleet(namespace="acme", read_at=fleet().read_at, active=0, ended=0, is_complete=True)
+    text = "Nothing is stored in namespace acme: check --namespace and --url"
+    assert text in Screen(shown).lines()
+    assert text in [line.plain for line in printed_lines(shown, TITLE, 80, 23)]
+    assert not any(text in line for line in Screen(fleet(1)).lines())
+
+
 def test_large_fleet_lists_its_first_sessions_and_the_selected_one() -> None:
     """Of 3,000 sessions 1,000 have rows. The selected one stays among them, and the filter finds the others."""
     screen = Screen(fleet(3000))

@@ -109,6 +109,9 @@ def _problem_rows(
         yield _heading(f"PROBLEMS {len(problems)}{'' if len(problems) < _MAX_PROBLEMS else ' or more'}")
     else:
         yield _heading("PROBLEMS none found" if fleet.is_complete else "PROBLEMS none found yet")
+        if not (fleet.active or fleet.ended or fleet.workers or fleet.agents):
+            text = f"Nothing is stored in namespace {escape_controls(fleet.namespace)}: check --namespace and --url"
+            yield Row(lambda: Text(text, "yellow"))
         return
     cells = [_problem_cells(one, fleet, ids) for one in problems]
     columns = (Column("kind"), Column("subject", least=9), Column("since", is_right=True))
