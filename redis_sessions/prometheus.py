@@ -17,7 +17,10 @@ from .errors import SessionsError
 from .models.fleet import AgentLoad, EndedRuns, Fleet, ProblemKind, ServerHealth
 
 MAX_AGENTS = 200
-"""Agents with labels of their own, those with most waiting work. The numbers of all others are under `_other`."""
+"""Agents with labels of their own: the first ones of a process, those with most waiting work first. All others are `_other`.
+
+An agent keeps its label, because a counter that moves between labels would look like runs that ended.
+"""
 OTHER = "_other"
 Sample = tuple[tuple[str, ...], float]
 
@@ -112,6 +115,7 @@ class FleetCollector:
         self._lock = threading.Lock()
         self._read_at = 0.0
         self._fleet: Fleet | None = None
+        self._labelled: set[str] = set()
         self._seconds = 0.0
 
     def refresh(self) -> None:
@@ -130,18 +134,26 @@ class FleetCollector:
     def collect(self) -> Iterator[Any]:
         """Yield the metrics, after a read if one is due."""
         self.refresh()
-        yield from fleet_families(self._fleet, self._seconds)
+        with self._lock:
+            families = list(fleet_families(self._fleet, self._seconds, self._labelled))
+        yield from families
 
     def describe(self) -> list[Any]:
         """Return nothing, so that the registry does not collect when the collector is registered."""
         return []
 
 
-def fleet_families(fleet: Fleet | None, read_seconds: float) -> Iterator[Any]:
-    """Yield the metric families of a fleet. None for a fleet that could not be read."""
+def fleet_families(fleet: Fleet | None, read_seconds: float, labelled: set[str]) -> Iterator[Any]:
+    """Yield the metric families of a fleet. None for a fleet that could not be read.
+
+    Args:
+        fleet: the fleet.
+        read_seconds: the duration of its read.
+        labelled: the agents that have labels of their own. New ones are added.
+    """
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    for name, samples in _samples(fleet, read_seconds).items():
+    for name, samples in _samples(fleet, read_seconds, labelled).items():
         metric = _BY_NAME[name]
         kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
         family = kind(name, metric.meaning, labels=metric.labels)
@@ -150,7 +162,7 @@ def fleet_families(fleet: Fleet | None, read_seconds: float) -> Iterator[Any]:
         yield family
 
 
-def _samples(fleet: Fleet | None, read_seconds: float) -> dict[str, list[Sample]]:
+def _samples(fleet: Fleet | None, read_seconds: float, labelled: set[str]) -> dict[str, list[Sample]]:
     up: dict[str, list[Sample]] = {
         "redis_sessions_up": [((), float(fleet is not None))],
         "redis_sessions_read_duration_seconds": [((), read_seconds)],
@@ -167,23 +179,26 @@ def _samples(fleet: Fleet | None, read_seconds: float) -> dict[str, list[Sample]
     }  # fmt: skip
     if fleet.messages_per_second is not None:
         found["redis_sessions_message_rate"] = [((), fleet.messages_per_second)]
-    found |= _agent_samples(fleet.agents, {one.agent_id: one for one in fleet.ended_runs})
+    found |= _agent_samples(fleet.agents, {one.agent_id: one for one in fleet.ended_runs}, labelled)
     found |= _quantiles(fleet)
     return found | _server_samples(fleet.servers)
 
 
-def _agent_samples(agents: Iterable[AgentLoad], ended: Mapping[str, EndedRuns]) -> dict[str, list[Sample]]:
+def _agent_samples(
+    agents: Iterable[AgentLoad], ended: Mapping[str, EndedRuns], labelled: set[str]
+) -> dict[str, list[Sample]]:
     """Return the samples of agents. Agents beyond MAX_AGENTS are summed up, so that labels stay few."""
     loads = {one.agent_id: one for one in agents}
     names = sorted({*loads, *ended}, key=lambda name: (-loads[name].queued if name in loads else 1, name))
+    labelled.update([name for name in names if name not in labelled][: MAX_AGENTS - len(labelled)])
     sums: dict[str, dict[tuple[str, ...], float]] = {}
 
     def add(metric: str, value: float, *labels: str) -> None:
         known = sums.setdefault(metric, {})
         known[labels] = max(known.get(labels, 0), value) if "oldest" in metric else known.get(labels, 0) + value
 
-    for at, name in enumerate(names):
-        agent, load, runs = escape_controls(name) if at < MAX_AGENTS else OTHER, loads.get(name), ended.get(name)
+    for name in names:
+        agent, load = escape_controls(name) if name in labelled else OTHER, loads.get(name)
         if load is not None:
             for state in _STATES:
                 add("redis_sessions_work", getattr(load, state), agent, state)
@@ -194,11 +209,13 @@ def _agent_samples(agents: Iterable[AgentLoad], ended: Mapping[str, EndedRuns]) 
             add("redis_sessions_workers", load.workers, agent, "alive")
             add("redis_sessions_workers", load.dead_workers, agent, "dead")
             add("redis_sessions_worker_slots_idle", load.idle, agent)
-        for status in _STATUSES if runs is not None else ():
+        runs = ended.get(name) or EndedRuns(
+            agent_id=name
+        )  # counters begin with 0, because increase() needs a value before
+        for status in _STATUSES:
             add("redis_sessions_runs_ended", getattr(runs, status), agent, status)
-        if runs is not None:
-            add("redis_sessions_attempts_ended", runs.failed_attempts, agent, "failed")
-            add("redis_sessions_attempts_ended", runs.died_attempts, agent, "died")
+        add("redis_sessions_attempts_ended", runs.failed_attempts, agent, "failed")
+        add("redis_sessions_attempts_ended", runs.died_attempts, agent, "died")
     return {metric: list(known.items()) for metric, known in sums.items()}
 
 

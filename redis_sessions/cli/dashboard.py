@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,6 +76,15 @@ def dashboard(
     root_path: Annotated[
         str, typer.Option("--root-path", help="Path at which a proxy shows the dashboard, such as /sessions.")
     ] = "",
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            help="Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto name the client, such as 10.0.0.5"
+            " or 10.0.0.0/24. Can be repeated.",
+            show_default="FORWARDED_ALLOW_IPS, else 127.0.0.1",
+        ),
+    ] = None,
     stuck_after: Annotated[
         str,
         typer.Option("--stuck-after", help="Time without a write after which the holder of a lease counts as silent."),
@@ -108,7 +118,7 @@ def dashboard(
     listener = _listen(host, port)
     config = uvicorn.Config(
         served, log_level="warning", access_log=False, root_path=_checked_root(root_path), timeout_graceful_shutdown=_GRACE,
-        server_header=False,
+        server_header=False, forwarded_allow_ips=_checked_proxies(trusted_proxy or ()),
     )  # fmt: skip
     shown = f"[{host}]" if ":" in host else host
     asks = "read-only" if not allow_actions else "actions allowed"
@@ -157,6 +167,17 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _checked_proxies(proxies: Sequence[str]) -> list[str] | None:
+    """Return the addresses and networks of proxies, None for the default of uvicorn. Raises InvalidInput."""
+    for one in proxies:
+        try:
+            ipaddress.ip_network(one)
+        except ValueError:
+            detail = f"must be an IP address or a network, such as 10.0.0.5 or 10.0.0.0/24, got {one!r}"
+            raise InvalidInput(name="--trusted-proxy", detail=detail) from None
+    return list(proxies) or None
 
 
 def _checked_root(path: str) -> str:

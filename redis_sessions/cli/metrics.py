@@ -61,7 +61,7 @@ def _print_once(cache: SessionCache) -> None:
     from prometheus_client import generate_latest
 
     fleet = cache.monitor().read_all()
-    sys.stdout.write(generate_latest(_Families(list(fleet_families(fleet, 0.0)))).decode())
+    sys.stdout.write(generate_latest(_Families(list(fleet_families(fleet, 0.0, set())))).decode())
 
 
 class _Families:

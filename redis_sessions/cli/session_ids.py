@@ -142,21 +142,26 @@ def _cuts_number(id: str, at: int) -> bool:
     return re.fullmatch(r"\D*\d+", word) is not None
 
 
-def short_ids(ids: Collection[str], room: int) -> dict[str, str]:
+def short_ids(ids: Collection[str], room: int, among: Collection[str] = ()) -> dict[str, str]:
     """Return what a screen shows for each ID: all of them whole if they fit into `room` columns, else a unique short form.
 
     The short form is '…' and the end of the ID, 8 characters or more. IDs with the same end keep their beginning, too.
     A short form with its '…' is accepted wherever an ID is. If no short forms are unique, all IDs stay whole.
+
+    Args:
+        ids: the IDs to show.
+        room: columns.
+        among: more IDs, from which the short forms differ.
     """
     shown = {id: escape_controls(id) for id in ids}
     if max(map(len, shown.values()), default=0) <= room:
         return shown
+    known = {*ids, *among}
     for begin, end in _FORMS:
         if begin + end + 1 > max(room, _FORMS[0][1] + 1):
             break
-        forms = {id: _short_form(one, begin, end) for id, one in shown.items()}
-        if len(set(forms.values())) == len(forms):
-            return forms
+        if len({_short_form(id, begin, end) for id in known}) == len(known):
+            return {id: _short_form(one, begin, end) for id, one in shown.items()}
     return shown
 
 

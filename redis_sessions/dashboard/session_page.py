@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from ..models.messages import Message
 from .action_names import ACTIONS, offered_actions
 from .board import Board, Page, Query, query_of
 from .text import as_json, shorten
-from .transcript import full_text, items_of
+from .transcript import damaged_item, full_text, items_of
 
 MESSAGES = 50
 """Messages of a page."""
@@ -65,20 +66,33 @@ async def load_session(board: Board, query: Query) -> dict[str, Any]:
 
 
 async def load_transcript(board: Board, query: Query, before: int | None) -> dict[str, Any]:
-    """Return the newest messages, or those before a seq. One round trip for each MiB."""
-    session, problem, messages = session_of(board, query), "", list[Message]()
+    """Return the newest messages, or those before a seq. One round trip for each MiB. Damaged messages are shown as such."""
+    session, problem = session_of(board, query), ""
+    messages, damaged = list[Message](), dict[int, str]()
     try:
         try:
             messages = await read_messages(session, before)
-        except InvalidState as error:
-            problem = f"messages that cannot be read are left out, the first one because of: {error}"
+        except InvalidState:
             messages = await read_messages(session, before, skip_damaged=True)
+            damaged = await _find_damaged(session, [one.seq for one in messages], before)
+            problem = "messages that are damaged are marked so. `redis-sessions doctor --repair` moves them away"
     except (CodecMissing, DecryptionError, InvalidState, SessionDamaged) as error:
         problem = str(error)
+    items = [*items_of(messages), *(damaged_item(seq, reason) for seq, reason in damaged.items())]
     return {
-        "items": items_of(messages), "before": before, "transcript_problem": problem,
+        "items": sorted(items, key=lambda one: one.seq), "before": before, "transcript_problem": problem,
         "older": messages[0].seq if len(messages) == MESSAGES else None, "session_id": session.id,
     }  # fmt: skip
+
+
+async def _find_damaged(session: AsyncSession, shown: Sequence[int], before: int | None) -> dict[int, str]:
+    """Return the damaged messages among and around those that are shown, at most 50: the seq of each, and the reason."""
+    upper = (await session.info()).last_seq if before is None else before - 1
+    lower = shown[0] if len(shown) == MESSAGES else max((shown[0] if shown else upper) - MESSAGES, 1)
+    missing = sorted({*range(lower, upper + 1)} - {*shown}, reverse=True)[:MESSAGES]
+    reads = [session.history(1, after_seq=seq - 1, before_seq=seq + 1) for seq in missing]
+    found = await asyncio.gather(*reads, return_exceptions=True)
+    return {seq: str(one) for seq, one in zip(missing, found, strict=True) if isinstance(one, InvalidState)}
 
 
 async def read_messages(session: AsyncSession, before: int | None, *, skip_damaged: bool = False) -> list[Message]:

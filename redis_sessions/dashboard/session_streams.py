@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from ..errors import SessionNotFound, SessionsError
+from ..errors import SessionNotFound, SessionsError, StoreUnavailable
 from ..models.events import SessionEvent
 from ..models.messages import Message
 from .board import Board, Query
@@ -84,11 +83,15 @@ class _Follower:
         self._progress = ""
 
     async def run(self) -> None:
-        """Follow the session until it is gone. Begin again after an error of the store."""
+        """Follow the session until it is gone. Begin again after an error of the store, and behind a damaged message."""
         while True:
-            with suppress(SessionsError):
+            try:
                 if not await self._follow():
                     return
+            except StoreUnavailable:
+                pass  # another part of the page says so
+            except SessionsError:
+                self._is_stale = True
             await asyncio.sleep(_RESTART)
 
     async def _follow(self) -> bool:

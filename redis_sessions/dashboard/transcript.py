@@ -44,7 +44,8 @@ class Item(NamedTuple):
     seq: int
     role: str
     type: str
-    at: datetime
+    at: datetime | None
+    """None for a damaged message, of which nothing but `text` is known."""
     pinned: bool
     tokens: int
     text: str
@@ -82,6 +83,11 @@ def item_of(message: Message, room: int = MAX_SHOWN, names: Mapping[str, str] | 
         is_cut or len(raw) > _MAX_PARTS or any(part.is_cut for part in parts),
         len(text) + sum(len(body) for _, _, body in raw),
     )  # fmt: skip
+
+
+def damaged_item(seq: int, reason: str) -> Item:
+    """Return the place of a message that cannot be read."""
+    return Item(seq, "damaged", "damaged", None, False, 0, f"This message cannot be read. {reason}", [], False, 0)
 
 
 def full_text(message: Message) -> str:

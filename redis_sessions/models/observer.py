@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 
 class ServerAddress(Protocol):
@@ -60,11 +60,10 @@ class Observer:
     is_on = False
     """True if the calls must be told."""
 
-    def begin_call(self, operation: str, procedure: str, session_id: str, size: int = 1) -> Any:
-        """Hear of a call, or of `size` calls in one round trip. The result is given to `end_call`."""
-
-    def end_call(self, began: Any, error: BaseException | None = None) -> None:
-        """Hear of the end of a call."""
+    def note_call(
+        self, began: float, operation: str, procedure: str, session_id: str, size: int = 1, error: BaseException | None = None
+    ) -> None:  # fmt: skip
+        """Hear of a call that ended, or of `size` calls in one round trip. `began`: its time by `perf_counter`."""
 
     def count_retries(self, number: int) -> None:
         """Hear how often a call was tried again after a transport error."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .. import __version__
+from .._durations import Duration, milliseconds
 from ..models.observer import Observer, ServerAddress
 from .instruments import Instruments
 from .observer import OpenTelemetry, WithoutCalls
@@ -35,15 +36,21 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
         *,
         calls: bool = True,
+        call_spans_over: Duration = 0,
     ) -> None:
         """Take the providers of the traces and metrics.
+
+        A call to the server has a span only inside of another span that is recorded.
 
         Args:
             tracer_provider: makes the spans. Default: the global provider of the process.
             meter_provider: makes the metrics. Default: the global provider of the process.
             calls: record each call to the server. With False only requests, runs and turns, and totals are recorded.
+            call_spans_over: the least duration of calls that have a span, 0 s to 1 h, such as "10ms". Calls that fail have one
+                in each case. The metric counts all calls. Default: each call has a span.
 
         Raises:
+            InvalidInput: `call_spans_over` is not valid.
             ModuleNotFoundError: OpenTelemetry is not installed. The error names the extra.
         """
         try:
@@ -54,6 +61,9 @@ class Telemetry:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._records_calls = calls
+        self._call_spans_over = (
+            milliseconds(call_spans_over, "call_spans_over", minimum=0, maximum=3_600_000, bounds="0 s to 1 h") / 1000
+        )
 
     def observe(self, server: ServerAddress) -> Observer:
         """Return the telemetry of one cache."""
@@ -66,4 +76,4 @@ class Telemetry:
                 _instruments[provider] = Instruments(provider.get_meter(SYSTEM, __version__))
             instruments = _instruments[provider]
         kind = OpenTelemetry if self._records_calls else WithoutCalls
-        return kind(tracer, instruments, server)
+        return kind(tracer, instruments, server, self._call_spans_over)

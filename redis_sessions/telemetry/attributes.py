@@ -39,8 +39,13 @@ def type_of(error: BaseException) -> str:
 def end_span(span: Span, error_type: str | None) -> None:
     """End a span. Of an error it has the class, and not the text, which can hold the text of users."""
     if error_type:
-        from opentelemetry.trace import Status, StatusCode
-
         span.set_attribute("error.type", error_type)
-        span.set_status(Status(StatusCode.ERROR))
+        mark_failed(span)
     span.end()
+
+
+def mark_failed(span: Span) -> None:
+    """Set the status of a span to ERROR."""
+    from opentelemetry.trace import Status, StatusCode
+
+    span.set_status(Status(StatusCode.ERROR))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
 
 from ..models.observer import Handling, Observer, Request, ServerAddress
-from .attributes import end_span, messaging_attributes, type_of
+from .attributes import mark_failed, messaging_attributes, type_of
 from .instruments import Instruments
 from .work import TracedHandling, TracedRequest
 
 _DEFAULT_PORT = 6379
 """The conventions leave the port out when it is the default one. Each attribute of a call costs about a microsecond."""
+_NANOSECONDS = 1_000_000_000
 
 
 class OpenTelemetry(Observer):
@@ -19,13 +20,14 @@ class OpenTelemetry(Observer):
 
     is_on = True
 
-    def __init__(self, tracer: Any, instruments: Instruments, server: ServerAddress) -> None:
+    def __init__(self, tracer: Any, instruments: Instruments, server: ServerAddress, call_spans_over: float) -> None:
         from opentelemetry import trace
 
         self.tracer = tracer
         self.instruments = instruments.by_name
         self._durations = self.instruments["db.client.operation.duration"]
         self._totals = instruments.totals
+        self._call_spans_over = call_spans_over
         self._current_span = trace.get_current_span
         self._kind = trace.SpanKind.CLIENT
         host, port = server.address
@@ -36,31 +38,42 @@ class OpenTelemetry(Observer):
             self._server["server.port"] = port
         self._calls: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
 
-    def begin_call(self, operation: str, procedure: str, session_id: str, size: int = 1) -> Any:
-        """Begin the span of a call if another span is open, so that what runs in the background makes no traces."""
-        found = self._calls.get((operation, procedure))
-        if found is None:
-            attributes = self._server | {"db.operation.name": operation}
-            if procedure:
-                attributes["db.stored_procedure.name"] = procedure
-            found = self._calls[operation, procedure] = f"{operation} {procedure}".rstrip(), attributes
-        name, attributes = found
-        span = None
-        if self._current_span().get_span_context().is_valid:
-            about: dict[str, Any] = {"gen_ai.conversation.id": session_id} if session_id else {}
-            if size > 1:
-                about["db.operation.batch.size"] = size
-            span = self.tracer.start_span(name, kind=self._kind, attributes={**attributes, **about})
-        return perf_counter(), span, attributes
+    def note_call(
+        self, began: float, operation: str, procedure: str, session_id: str, size: int = 1, error: BaseException | None = None
+    ) -> None:  # fmt: skip
+        """Record the duration of a call, and its span if the span around it is recorded.
 
-    def end_call(self, began: Any, error: BaseException | None = None) -> None:
-        """Record the duration, and end the span."""
-        start, span, attributes = began
+        So what runs in the background makes no traces, and a trace that is not sampled costs nothing.
+        """
+        seconds = perf_counter() - began
+        name, attributes = self._calls.get((operation, procedure)) or self._describe(operation, procedure)
         if error is not None:
-            attributes = attributes | {"error.type": type_of(error)}
-        self._durations.record(perf_counter() - start, attributes)
-        if span is not None:
-            end_span(span, None if error is None else type_of(error))
+            attributes = {**attributes, "error.type": type_of(error)}
+        self._durations.record(seconds, attributes)
+        if seconds < self._call_spans_over and error is None:
+            return
+        around = self._current_span()
+        if not around.is_recording() and not around.get_span_context().trace_flags.sampled:
+            return
+        end = time_ns()
+        attributes = attributes.copy()
+        if session_id:
+            attributes["gen_ai.conversation.id"] = session_id
+        if size > 1:
+            attributes["db.operation.batch.size"] = size
+        start = end - int(seconds * _NANOSECONDS)
+        span = self.tracer.start_span(name, None, self._kind, attributes, start_time=start)
+        if error is not None:
+            mark_failed(span)
+        span.end(end)
+
+    def _describe(self, operation: str, procedure: str) -> tuple[str, dict[str, Any]]:
+        """Return the name and the attributes of a kind of calls, which are made once."""
+        attributes = self._server | {"db.operation.name": operation}
+        if procedure:
+            attributes["db.stored_procedure.name"] = procedure
+        self._calls[operation, procedure] = found = f"{operation} {procedure}".rstrip(), attributes
+        return found
 
     def count_retries(self, number: int) -> None:
         """Count the attempts of a call after a transport error."""
@@ -102,8 +115,7 @@ class OpenTelemetry(Observer):
 class WithoutCalls(OpenTelemetry):
     """Records everything but single calls, so that an append costs next to nothing."""
 
-    def begin_call(self, operation: str, procedure: str, session_id: str, size: int = 1) -> Any:
-        """Do nothing."""
-
-    def end_call(self, began: Any, error: BaseException | None = None) -> None:
+    def note_call(
+        self, began: float, operation: str, procedure: str, session_id: str, size: int = 1, error: BaseException | None = None
+    ) -> None:  # fmt: skip
         """Do nothing."""

@@ -47,7 +47,7 @@ METRICS = (
 )  # fmt: skip
 """The metrics of a process."""
 SPANS = (
-    ("<command> <script>", "CLIENT", "A call, such as `EVALSHA messages/append`, inside of another span.",
+    ("<command> <script>", "CLIENT", "A call, such as `EVALSHA messages/append`, inside of another span that is recorded.",
      f"{_DATABASE}, `gen_ai.conversation.id`, `db.operation.batch.size`, `error.type`"),
     ("send <agent>, spawn <agent>", "PRODUCER", "A message that asks an agent for a turn, or the spawn of a run.",
      f"{_MESSAGING}, `gen_ai.agent.name`, `gen_ai.conversation.id`, `error.type`"),

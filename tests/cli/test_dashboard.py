@@ -128,6 +128,27 @@ def test_token_comes_from_the_environment(own_server: Server) -> None:
     assert TOKEN not in "".join(running.lines)
 
 
+def test_clients_of_a_trusted_proxy_are_told_apart(own_server: Server) -> None:
+    """The log, the limit of wrong tokens and the cookie follow the headers of a trusted proxy, and of no other sender."""
+    token = {"REDIS_SESSIONS_DASHBOARD_TOKEN": TOKEN}
+
+    def guess(url: str, client: str, secret: str = "wrong") -> httpx.Response:
+        headers = {"X-Forwarded-For": client, "X-Forwarded-Proto": "https", "Authorization": f"Bearer {secret}"}
+        return httpx.get(url, headers=headers, timeout=30)
+
+    with process("--url", own_server.url, "--trusted-proxy", "127.0.0.0/8", **token) as running:
+        for _ in range(3):
+            assert guess(running.url, "203.0.113.5").status_code == 401
+        admitted = guess(running.url, "203.0.113.6", TOKEN)
+        assert admitted.status_code == 200
+        assert "; Secure" in admitted.headers["set-cookie"]
+    assert sum("wrong token or password from 203.0.113.5 for" in line for line in running.lines) == 3
+    with process("--url", own_server.url, "--trusted-proxy", "10.0.0.5", **token) as running:
+        guess(running.url, "203.0.113.5")
+        assert "; Secure" not in guess(running.url, "203.0.113.6", TOKEN).headers["set-cookie"]
+    assert any("wrong token or password from 127.0.0.1 for" in line for line in running.lines)
+
+
 def test_proxy_path_is_in_every_link(own_server: Server) -> None:
     """Behind a proxy the pages link to the path that the proxy shows."""
     with process("--url", own_server.url, "--root-path", "/fleet/") as running:
@@ -152,6 +173,8 @@ def test_proxy_path_is_in_every_link(own_server: Server) -> None:
         (("--token", "short"), "token: must be 16 or more printable ASCII characters"),
         (("--username", "ops"), "username: and password belong together"),
         (("--root-path", "fleet"), "--root-path: must be a path such as /sessions"),
+        (("--trusted-proxy", "proxy.example.com"), "--trusted-proxy: must be an IP address or a network"),
+        (("--trusted-proxy", "10.0.0.5/24"), "--trusted-proxy: must be an IP address or a network"),
         (("--stuck-after", "soon"), "stuck_after"),
         (("--max-sessions", "0"), "max_sessions: must be a whole number from 1 to 100000"),
         (("--url", "fake://"), "--url: must name a server or a path"),

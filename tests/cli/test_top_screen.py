@@ -98,6 +98,51 @@ def test_every_cause_is_on_the_printed_screen() -> None:
         assert any(line.startswith(kind) and f"…{number:08}" in line for line in text.split("\n")), text
 
 
+LONG_LABEL = "rebooking-of-group-" + "lisbon-" * 15
+
+
+@pytest.mark.parametrize("label", ["bags-of-lisbon-and-porto", LONG_LABEL])
+def test_no_label_is_lost_on_a_narrow_screen(label: str) -> None:
+    """A label that its column cuts stands whole below its session, on the screen and as printed."""
+    shown = fleet(8)
+    sessions = [one.model_copy(update={"label": label}) if at == 2 else one for at, one in enumerate(shown.sessions)]
+    screen = Screen(shown.model_copy(update={"sessions": sessions, "problems": []}))
+    screen.height = 40
+    assert screen.sight.fleet is not None
+    printed = [line.plain for line in printed_lines(screen.sight.fleet, TITLE, 80, 39)]
+    for lines in (screen.lines(), printed):
+        at = next(at for at, line in enumerate(lines) if line.startswith("…00000003"))
+        below = [line.strip() for line in lines[at + 1 : at + 4]]
+        assert "".join(below).startswith(f"label {label}"), lines
+    screen.press("tab", "down", "down")
+    assert screen.selected() == f"session {session_id(3)}"
+
+
+def test_empty_namespace_is_said() -> None:
+    """The screen and the printed page of an empty namespace say that nothing is stored, and name the namespace."""
+    shown = Fleet(namespace="acme", read_at=fleet().read_at, active=0, ended=0, is_complete=True)
+    text = "Nothing is stored in namespace acme: check --namespace and --url"
+    assert text in Screen(shown).lines()
+    assert text in [line.plain for line in printed_lines(shown, TITLE, 80, 23)]
+    assert not any(text in line for line in Screen(fleet(1)).lines())
+
+
+def test_large_fleet_lists_its_first_sessions_and_the_selected_one() -> None:
+    """Of 3,000 sessions 1,000 have rows. The selected one stays among them, and the filter finds the others."""
+    screen = Screen(fleet(3000))
+    screen.press("tab", "tab", "down")
+    chosen = screen.selected()
+    assert chosen == f"session {session_id(2)}"
+    whole = fleet(3000)
+    screen.sight = Sight(fleet(sessions=[*whole.sessions[2:], *whole.sessions[:2]]))
+    assert screen.selected() == chosen
+    keys = [row.key for row in screen.rows() if row.key.startswith("session ")]
+    assert keys[:1001] == [f"session {session_id(at)}" for at in range(3, 1003)] + [chosen]
+    assert any("SESSIONS 3,000, by updated, the first 1,000" in line for line in screen.lines())
+    screen.press("/", *f"{2999:012}")
+    assert any(row.key == f"session {session_id(2999)}" for row in screen.rows())
+
+
 def test_keys_move_and_scroll() -> None:
     """The selection stays on the screen, and the heading of its section above it."""
     screen = Screen(fleet(100))

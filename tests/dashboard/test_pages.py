@@ -414,13 +414,33 @@ def test_encrypted_session_without_key_is_explained(cache: SessionCache) -> None
         assert ">secret</div>" in page(client, "/session?id=everything")
 
 
-def test_damaged_message_does_not_hide_the_others(cache: SessionCache) -> None:
-    """A message that another program broke is left out, and the page says that messages are missing."""
-    one = cache.create("s1")
-    one.append({"role": "user", "content": "first"}, {"role": "user", "content": "second"})
+def test_damaged_message_is_shown_at_its_place(cache: SessionCache) -> None:
+    """A message that another program broke is marked at its place, and what an edit removed is not."""
+    one = cache.create("s1", max_messages=None)
+    one.append(*[{"role": "user", "content": f"text {number}"} for number in range(1, 6)])
+    one.replace(after_seq=4)
+    one.append({"role": "user", "content": "text 6"})
     keys = session_keys(cache.namespace, "s1")
-    cache._executor.run(Call(("LSET", keys.messages, 0, "broken"), keys, lambda reply: reply))
+    for at in (0, 2, 4):
+        cache._executor.run(Call(("LSET", keys.messages, at, "broken"), keys, lambda reply: reply))
     with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
         html = page(client, "/session?id=s1")
-    assert len(texts(html, "message")) == 1
-    assert "messages that cannot be read are left out, the first one because of: " in html
+    assert re.findall(r'data-testid="(message|damaged)" data-seq="(\d+)"', html) == [
+        ("damaged", "1"), ("message", "2"), ("damaged", "3"), ("message", "4"), ("damaged", "6"),
+    ]  # fmt: skip
+    assert "the stored message is damaged" in html
+    assert "doctor --repair" in html
+
+
+def test_many_damaged_messages_leave_the_way_to_older_ones(cache: SessionCache) -> None:
+    """The page of a long transcript with damage shows its newest messages, and links to the older ones."""
+    one = cache.create("s1", max_messages=None)
+    one.append(*[{"role": "user", "content": f"text {number}"} for number in range(1, 121)])
+    keys = session_keys(cache.namespace, "s1")
+    for at in range(110, 120):
+        cache._executor.run(Call(("LSET", keys.messages, at, "broken"), keys, lambda reply: reply))
+    with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
+        html = page(client, "/session?id=s1")
+        assert (len(texts(html, "message")), len(texts(html, "damaged"))) == (50, 10)
+        older = page(client, "/session?id=s1&before=61")
+        assert (len(texts(older, "message")), len(texts(older, "damaged"))) == (50, 0)

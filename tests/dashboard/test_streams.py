@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from redis_sessions import SessionCache, StoreUnavailable
+from redis_sessions._core.protocol.call import Call
+from redis_sessions._core.protocol.keys import session_keys
 from redis_sessions.dashboard import poller, session_streams, streams
 from tests.support.dashboard import FixedMonitor, Running, dashboard, events, fleet
 from tests.support.servers import await_true
@@ -132,6 +134,31 @@ def test_session_grows_live(cache: SessionCache) -> None:
         assert "third" not in html
         one.append({"role": "user", "content": "fifth"})
         until(stream, "fifth", name="messages")
+
+
+def test_damaged_message_does_not_end_the_live_transcript(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that cannot be read is shown as damaged, and what is appended behind it follows."""
+    one = cache.create("s1")
+    one.append({"role": "user", "content": "first"})
+    keys = session_keys(cache.namespace, "s1")
+    show_all, shown = session_streams._Follower._show_all, []
+
+    async def damage_afterwards(self: Any) -> None:
+        await show_all(self)
+        shown.append(self)
+        if len(shown) == 1:  # before the watch begins, so that it reads the damaged message
+            one.append({"role": "user", "content": "second"}, {"role": "user", "content": "third"})
+            cache._executor.run(Call(("LSET", keys.messages, 1, "broken"), keys, lambda reply: reply))
+
+    monkeypatch.setattr(session_streams._Follower, "_show_all", damage_afterwards)
+    with dashboard(cache, monitor=FixedMonitor()) as running, watching(running, "/live/session?id=s1") as stream:
+        until(stream, "first", part="transcript")
+        html = until(stream, 'data-testid="damaged" data-seq="2"', part="transcript")
+        assert "first" in html
+        assert "third" in html
+        one.append({"role": "user", "content": "fourth"})
+        until(stream, "fourth", name="messages")
+    assert len(shown) == 2
 
 
 def test_answer_in_progress_is_shown(cache: SessionCache) -> None:

@@ -171,6 +171,40 @@ def test_each_ended_run_counts_once(cache: SessionCache) -> None:
     assert any(one.handling_p50 is not None and one.wait_p50 is not None for one in fleet.samples)
 
 
+@pytest.mark.parametrize("engine", ["fake", *SLOW_TEST_ENGINES], indirect=True)
+@pytest.mark.parametrize("reads_between", [True, False])
+def test_each_end_of_a_retried_run_counts(cache: SessionCache, reads_between: bool) -> None:
+    """A run that failed, was retried and completed is one failure and one completion, whether or not it was read in between."""
+    root = cache.create("root")
+    early = root.spawn("a", task="early", max_attempts=1).raise_if_refused()
+    claimed = cache.claim("a", wait=10)
+    assert claimed is not None
+    claimed.fail(reason="before the monitor")
+    monitor = cache.monitor()
+    monitor.read()
+
+    def count() -> tuple[int, int]:
+        ended = monitor.read().ended_runs
+        return (ended[0].failed, ended[0].completed) if ended else (0, 0)
+
+    root.spawn("a", task="late", max_attempts=1).raise_if_refused()
+    run = cache.claim("a", wait=10)
+    assert run is not None
+    run.fail(reason="no")
+    if reads_between:
+        await_true(lambda: count() == (1, 0), 20)
+    cache.session(run.id).retry()
+    if reads_between:
+        count()
+    again = cache.claim("a", wait=10)
+    assert again is not None
+    assert again.id == run.id != early.session_key
+    again.complete("done")
+    await_true(lambda: count() == (1, 1), 20)
+    time.sleep(2.5)  # the index is read again behind what settled
+    assert count() == (1, 1)
+
+
 # -- parts -----------------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,22 @@ def test_alerts_have_severity_summary_and_runbook() -> None:
         assert anchor in anchors, rule["alert"]
         labels = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
         assert labels <= {"agent", "address"}
+
+
+def test_each_alert_is_planned_with_planted_metrics() -> None:
+    """The unit tests of the rules name each alert among those that fire, so that a new one needs a case."""
+    text = (DEPLOY / "prometheus/alerts_test.yml").read_text()
+    planned = set(re.findall(r'alertname="(\w+)"', text))
+    assert planned == {rule["alert"] for rule in alerts()}
+    assert yaml.safe_load(text)["rule_files"] == ["alerts.yml"]
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not on PATH: it is a part of Prometheus")
+def test_alerts_fire_as_planned() -> None:
+    """Each expression gives what the unit tests of the rules plan for planted metrics, by Prometheus itself."""
+    command = ["promtool", "test", "rules", str(DEPLOY / "prometheus/alerts_test.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_dashboard_shows_each_metric_in_panels_that_do_not_overlap() -> None:

@@ -113,6 +113,25 @@ def test_labels_of_many_agents_are_bounded() -> None:
     assert values(page, "redis_sessions_oldest_wait_seconds")[(OTHER,)] == 1000 - MAX_AGENTS - 1
 
 
+def test_agent_keeps_its_label_when_its_queue_shrinks() -> None:
+    """No counter of 300 agents ever falls, whichever agents have most waiting work."""
+    ended = [EndedRuns(agent_id=f"a{at}", completed=100 + at) for at in range(300)]
+    given = Given(fleet(agents=[AgentLoad(agent_id=f"a{at}", queued=at) for at in range(300)], ended_runs=ended))
+    collector = FleetCollector(given, interval=0.1)
+    before = values(page_of(collector), "redis_sessions_runs_ended_total")
+    given.fleet = fleet(agents=[AgentLoad(agent_id=f"a{at}", queued=300 - at) for at in range(300)], ended_runs=ended)
+    time.sleep(0.15)
+    assert values(page_of(collector), "redis_sessions_runs_ended_total") == before
+    assert given.reads == 2
+
+
+def test_counters_of_an_agent_begin_with_zero() -> None:
+    """An agent has its counters before its first run ends, because the increase of a new series is not known."""
+    page = page_of(FleetCollector(Given(fleet(agents=[AgentLoad(agent_id="a", queued=1)]))))
+    assert set(values(page, "redis_sessions_runs_ended_total").values()) == {0}
+    assert values(page, "redis_sessions_attempts_ended_total") == {("a", "died"): 0, ("a", "failed"): 0}
+
+
 def test_hostile_agent_does_not_break_the_page() -> None:
     """A name with quotes, newlines and markup is one label value."""
     name = 'a"} 1\nredis_sessions_up 7\n# <script>\\'

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, use_span
 
 from redis_sessions import AsyncRun, AsyncSessionCache, InvalidInput, LeaseLost, Run, SessionCache, SessionNotFound
 from redis_sessions._async.transport.executor import Executor as AsyncExecutor
@@ -287,6 +290,60 @@ def test_telemetry_without_calls_records_requests_alone(url: str, namespace: str
     assert {one.name for one in recorded.exporter.get_finished_spans()} == {"parent", "spawn a"}
     assert recorded.total("db.client.operation.duration") == 0
     assert recorded.total("redis_sessions.messages.stored") == 1
+
+
+def test_call_in_a_trace_that_is_not_sampled_makes_no_span(url: str, namespace: str) -> None:
+    """A call below a span that is not recorded asks the SDK for no span, and its duration is recorded."""
+    recorded, asked = Recorded(), []
+    telemetry = Telemetry(recorded.tracers, recorded.meters)
+    with SessionCache.from_url(url, namespace=namespace, telemetry=telemetry) as cache:
+        observer: Any = cache._context.telemetry
+        observer.tracer = SimpleNamespace(start_span=lambda *given, **named: asked.append(given))
+        with TracerProvider(sampler=ALWAYS_OFF).get_tracer("test").start_as_current_span("parent"):
+            cache.create("s").append({"role": "user", "content": "x"})
+    assert asked == []
+    assert recorded.total("db.client.operation.duration", db__stored_procedure__name="messages/append") == 1
+
+
+def test_call_below_a_sampled_span_of_another_process_has_a_span(traced: SessionCache, recorded: Recorded) -> None:
+    """A parent that another process records counts as recorded."""
+    flags = TraceFlags(TraceFlags.SAMPLED)
+    remote = NonRecordingSpan(SpanContext(1, 2, is_remote=True, trace_flags=flags))
+    with use_span(remote):
+        traced.create("s")
+    assert {one.context.trace_id for one in recorded.exporter.get_finished_spans() if one.context} == {1}
+
+
+def test_span_of_a_call_lasts_as_long_as_the_call(traced: SessionCache, recorded: Recorded) -> None:
+    """The span of a call begins when the call begins, though it is made at its end."""
+    with recorded.tracer.start_as_current_span("parent"):
+        before = time.time_ns()
+        traced.create("s")
+        after = time.time_ns()
+    for span in recorded.exporter.get_finished_spans():
+        if span.name.startswith("EVALSHA"):
+            assert span.start_time is not None
+            assert span.end_time is not None
+            assert before - 1_000_000 <= span.start_time < span.end_time <= after + 1_000_000
+
+
+def test_only_slow_and_failed_calls_have_spans_on_request(url: str, namespace: str, recorded: Recorded) -> None:
+    """With `call_spans_over` a fast call has no span, a failed one has, and each one is in the metric."""
+    telemetry = Telemetry(recorded.tracers, recorded.meters, call_spans_over="1h")
+    parent = recorded.tracer.start_as_current_span("parent")
+    with SessionCache.from_url(url, namespace=namespace, telemetry=telemetry) as cache, parent:
+        cache.create("s").append({"role": "user", "content": "x"})
+        with pytest.raises(SessionNotFound):
+            cache.session("none").append({"role": "user", "content": "x"})
+    assert attributes(recorded.one("EVALSHA messages/append"))["error.type"] == "SessionNotFound"
+    assert recorded.total("db.client.operation.duration", db__stored_procedure__name="messages/append") == 2
+
+
+@pytest.mark.parametrize("wrong", [-1, "2h", "fast"])
+def test_wrong_bound_of_call_spans_is_refused(wrong: Any) -> None:
+    """The bound is a duration of at most an hour."""
+    with pytest.raises(InvalidInput, match="call_spans_over"):
+        Telemetry(call_spans_over=wrong)
 
 
 def test_cache_without_telemetry_has_the_plain_executor(cache: SessionCache) -> None:

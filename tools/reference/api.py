@@ -8,6 +8,7 @@ import re
 from typing import Any, Literal, get_args, get_origin
 
 from redis_sessions import AsyncSessionCache, SessionsError, errors
+from redis_sessions._async.services.setup import make_context
 from redis_sessions._core.protocol.scripts import names, script
 from redis_sessions._url import Kind
 from redis_sessions._url_options import OPTIONS, valid_names
@@ -78,17 +79,13 @@ def cache_options() -> str:
     docs = {
         name: one_line(meaning) for name, meaning in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
     }
+    parameters = inspect.signature(make_context).parameters
+    of_sessions = SessionOptions.__annotations__.keys() | TreeOptions.__annotations__.keys()
     rows = []
-    for name, parameter in inspect.signature(AsyncSessionCache._set_up).parameters.items():
-        if name in CacheOptions.__annotations__:
-            rows.append(
-                [
-                    code(name),
-                    UNITS[name],
-                    default_of(parameter.default, UNITS[name]),
-                    docs[name][0].upper() + docs[name][1:],
-                ]
-            )
+    for name in CacheOptions.__annotations__:
+        if name not in of_sessions:
+            default = default_of(parameters[name].default, UNITS[name])
+            rows.append([code(name), UNITS[name], default, docs[name][0].upper() + docs[name][1:]])
     return table(["option", "unit", "default", "meaning"], rows)
 
 

@@ -52,7 +52,9 @@ def _all(found: Findings) -> Iterator[FleetProblem]:
     for session in found.sessions.values():
         if session.held_since is not None:
             yield from _holder_problems(session, dead, found)
-        yield from _session_problems(session)
+        has_budget = session.token_budget is not None or session.cost_budget is not None
+        if session.attempts or session.inbox_size or has_budget:
+            yield from _session_problems(session)
     yield from _paused_parents(found)
     yield from _agent_problems(found)
     for session in found.failed:
@@ -144,13 +146,16 @@ def _poison(session: FleetSession, died: int) -> FleetProblem:
 
 
 def _paused_parents(found: Findings) -> Iterator[FleetProblem]:
-    below: dict[str, list[str]] = {}
+    paused = {id: list[str]() for id, one in found.sessions.items() if one.status == "paused"}
+    if not paused:
+        return
     for session in found.sessions.values():
-        for ancestor in {session.parent_id, session.root_id} - {None, session.id}:
-            below.setdefault(str(ancestor), []).append(session.id)
-    for session in found.sessions.values():
-        if session.status == "paused" and (session.active_descendants or session.id in below):
-            children = below.get(session.id, [])
+        for ancestor in {session.parent_id, session.root_id} & paused.keys():
+            if ancestor is not None and ancestor != session.id:
+                paused[ancestor].append(session.id)
+    for id, children in paused.items():
+        session = found.sessions[id]
+        if session.active_descendants or children:
             number = max(session.active_descendants, len(children))
             example = f", such as {min(children)}" if children else ""
             reason = f" ({session.reason})" if session.reason else ""

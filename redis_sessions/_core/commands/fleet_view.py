@@ -6,12 +6,13 @@ import statistics
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
 from ...models.workers import WorkerInfo
 from .fleet_problems import Findings, find_problems
-from .fleet_rows import FleetRow
+from .fleet_rows import FleetRow, RunEnd
 from .run_queues import QueueLength
 
 HOUR = timedelta(hours=1)
@@ -20,7 +21,7 @@ MAX_SPENDERS = 100
 _SAMPLE_INTERVAL = timedelta(seconds=5)
 _MAX_SAMPLES = 720
 _MAX_COUNTED = 50_000
-"""Ended sessions that are remembered for an hour, so that each is counted once."""
+"""Sessions with runs that ended, which are remembered for an hour, so that each end is counted once."""
 _FAILED = ("failed", "timed_out")
 
 
@@ -55,19 +56,23 @@ class FleetView:
         self._is_complete = False
         self._is_full = False
         self._began: datetime | None = None
-        self._counted: dict[tuple[str, str], datetime] = {}
+        self._counted: dict[tuple[str, str], RunEnd] = {}
+        """The last end that was counted, by session and incarnation."""
         self._failed: dict[str, FleetSession] = {}
         self._ended_runs: dict[str, EndedRuns] = {}
         self._samples: deque[FleetSample] = deque(maxlen=_MAX_SAMPLES)
         self._ended_since_sample: list[FleetRow] = []
+        self._ends_since_sample = 0
         self._first_seen: dict[tuple[str | None, ...], datetime] = {}
 
     def note_active(self, rows: Iterable[tuple[str, FleetRow | None]], now: datetime) -> None:
         """Take rows of sessions that their index lists as active. None for one that is gone or damaged."""
+        self._begin(now)
         for id, row in rows:
             if row is None or row.session.status not in ("active", "paused"):
                 self._seen.pop(id, None)
                 continue
+            self._count_ends(row, now)  # of a run that was retried
             before = self._seen.get(id)
             if before is None and len(self._seen) >= self.max_sessions:
                 self._is_full = True
@@ -85,36 +90,51 @@ class FleetView:
         self._is_complete, self._is_full = is_whole and not self._is_full, False
 
     def note_ended(self, rows: Iterable[FleetRow], now: datetime) -> None:
-        """Take rows of sessions that ended, each of which counts once. In the first call they only tell what failed."""
-        is_first = self._began is None
-        self._began = self._began or now
+        """Take rows of sessions that ended. Each end of a run counts once, and not if it was before the first call."""
+        self._begin(now)
         for row in rows:
-            session, key = row.session, (row.session.id, row.incarnation)
+            session = row.session
             self._seen.pop(session.id, None)
-            ended_at = session.finished_at
-            if ended_at is None or ended_at < now - HOUR or key in self._counted:
+            if session.finished_at is None or session.finished_at < now - HOUR:
                 continue
-            self._counted[key] = ended_at
             if session.status in _FAILED:
                 self._failed[session.id] = session
-            if not is_first and session.kind == "subagent":
-                self._count(row)
+            if self._count_ends(row, now):
+                self._count_attempts(row)
                 self._ended_since_sample.append(row)
         self._forget_old(now)
 
-    def _count(self, row: FleetRow) -> None:
-        session, agent = row.session, row.work_agent or row.session.agent_id or ""
-        known = self._ended_runs.get(agent) or EndedRuns(agent_id=agent)
-        changes: dict[str, int] = {session.status: getattr(known, session.status) + 1}
+    def _begin(self, now: datetime) -> None:
+        """Take the time of the first call, in whole milliseconds as ends have it."""
+        self._began = self._began or now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _count_ends(self, row: FleetRow, now: datetime) -> bool:
+        """Count the ends of a run that were not counted yet. Return whether there are some."""
+        if not row.ends or self._began is None:
+            return False
+        key = (row.session.id, row.incarnation)
+        counted = self._counted.pop(key, None)
+        self._counted[key] = row.ends[-1]  # as the last one, because the oldest are forgotten first
+        number, oldest = 0 if counted is None else counted.number, max(self._began, now - HOUR)
+        new = [one for one in row.ends if one.number > number and one.at >= oldest]
+        for one in new:
+            self._add(row, one.status)
+        self._ends_since_sample += len(new)
+        return bool(new)
+
+    def _count_attempts(self, row: FleetRow) -> None:
         for outcome in ("failed", "died"):
-            name = f"{outcome}_attempts"
-            changes[name] = getattr(known, name) + sum(one.outcome == outcome for one in session.attempts)
-        self._ended_runs[agent] = known.model_copy(update=changes)
+            self._add(row, f"{outcome}_attempts", sum(one.outcome == outcome for one in row.session.attempts))
+
+    def _add(self, row: FleetRow, name: str, number: int = 1) -> None:
+        agent = row.work_agent or row.session.agent_id or ""
+        known = self._ended_runs.get(agent) or EndedRuns(agent_id=agent)
+        self._ended_runs[agent] = known.model_copy(update={name: getattr(known, name) + number})
 
     def _forget_old(self, now: datetime) -> None:
         while self._counted:
             oldest = next(iter(self._counted))
-            if self._counted[oldest] >= now - HOUR and len(self._counted) <= _MAX_COUNTED:
+            if self._counted[oldest].at >= now - HOUR and len(self._counted) <= _MAX_COUNTED:
                 break
             del self._counted[oldest]
         failed = sorted(self._failed.values(), key=_finished, reverse=True)[:MAX_FAILED]
@@ -125,15 +145,17 @@ class FleetView:
         statuses = {id: one.row.session.status for id, one in self._seen.items()}
         sessions = {}
         for id, one in self._seen.items():
-            parent = one.row.session.parent_id
+            session, parent = one.row.session, one.row.session.parent_id
             status = statuses.get(parent) if parent else None
-            session = one.row.session
-            sessions[id] = session.model_copy(update={"parent_status": status}) if status else session
+            if session.parent_status != status:  # kept, so that the next call copies only what changed
+                session = session.model_copy(update={"parent_status": status})
+                self._seen[id] = one._replace(row=one.row._replace(session=session))
+            sessions[id] = session
         failed = list(self._failed.values())
         agents = self._loads(counts, failed, now)
         found = Findings(now, sessions, failed, counts.workers, agents, counts.servers, self._stuck_after)
         self._sample(agents, now)
-        listed = sorted(sessions.values(), key=lambda one: one.updated_at, reverse=True)
+        listed = sorted(sessions.values(), key=attrgetter("updated_at"), reverse=True)
         spenders = [one for one in listed if one.root_id is None and (one.spent_tokens or one.spent_cost)]
         spenders.sort(key=lambda one: (one.spent_cost, one.spent_tokens), reverse=True)
         return Fleet(
@@ -207,6 +229,7 @@ class FleetView:
         if last is not None and now - last < _SAMPLE_INTERVAL:
             return
         ended, self._ended_since_sample = self._ended_since_sample, []
+        ends, self._ends_since_sample = self._ends_since_sample, 0
         claimed = [(one, one.claimed_at) for one in ended if one.claimed_at is not None]
         waits = [max((at - one.available_at).total_seconds(), 0) for one, at in claimed]
         handling = [max((_finished(one.session) - at).total_seconds(), 0) for one, at in claimed]
@@ -214,7 +237,7 @@ class FleetView:
             FleetSample(
                 at=now,
                 messages_per_second=None if last is None else self._messages_per_second(),
-                ended_per_second=None if last is None else len(ended) / (now - last).total_seconds(),
+                ended_per_second=None if last is None else ends / (now - last).total_seconds(),
                 queued=sum(one.queued for one in agents),
                 running=sum(one.running for one in agents),
                 wait_p50=_percentile(waits, 50),

@@ -302,7 +302,8 @@ class CacheQueries:
         """Store what is stored with the present codecs and the current key, session by session, then checkpoints and documents.
 
         Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not
-        name becomes plain. Call it again until nothing is replaced, then take the old key out of the ring.
+        name becomes plain. Deltas stay as they are, because the next message removes them. Call it again until nothing is
+        replaced, then take the old key out of the ring.
 
         Yields:
             The outcome for each session, thread and category: how many values were replaced, or the problem.

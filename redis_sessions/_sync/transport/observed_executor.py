@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any, TypeVar
 
 from ..._core.commands.stored_messages import count_stored
@@ -37,16 +38,16 @@ class ObservedExecutor(Executor):
         """Return the result of a call. See Executor."""
         telemetry, script = self._telemetry, call.script
         operation, procedure = (str(call.command[0]), "") if script is None else ("EVALSHA", script.name)
-        token = telemetry.begin_call(operation, procedure, _session_of(call))
+        session_id, start = _session_of(call), perf_counter()
         try:
             result = super().run(call, began)
         except BaseException as problem:
-            telemetry.end_call(token, problem)
+            telemetry.note_call(start, operation, procedure, session_id, error=problem)
             raise
         finally:
             if call.retries:
                 telemetry.count_retries(call.retries)
-        telemetry.end_call(token)
+        telemetry.note_call(start, operation, procedure, session_id)
         if number := count_stored(call, result):
             telemetry.count_messages(number)
         return result
@@ -55,27 +56,31 @@ class ObservedExecutor(Executor):
         """Return the results of calls, with errors as values. See Executor."""
         if not calls:
             return []
-        token = self._telemetry.begin_call(*_batch(calls))
+        start = perf_counter()
         try:
             results = super().try_many(calls, due)
         except BaseException as problem:
-            self._telemetry.end_call(token, problem)
+            self._telemetry.note_call(start, *_batch(calls), problem)
             raise
-        self._telemetry.end_call(token, next((one for one in results if isinstance(one, SessionsError)), None))
+        self._telemetry.note_call(start, *_batch(calls), _first_error(results))
         return results
 
     def send_once(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:
         """Return the results of calls for which nothing waits, with errors as values. See Executor."""
         if not calls:
             return []
-        token = self._telemetry.begin_call(*_batch(calls))
+        start = perf_counter()
         try:
             results = super().send_once(calls, due)
         except BaseException as problem:
-            self._telemetry.end_call(token, problem)
+            self._telemetry.note_call(start, *_batch(calls), problem)
             raise
-        self._telemetry.end_call(token, next((one for one in results if isinstance(one, SessionsError)), None))
+        self._telemetry.note_call(start, *_batch(calls), _first_error(results))
         return results
+
+
+def _first_error(results: Sequence[Any]) -> SessionsError | None:
+    return next((one for one in results if isinstance(one, SessionsError)), None)
 
 
 def _session_of(call: Call[Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from ...models.fleet import AgentLoad, Fleet, FleetProblem, FleetSession
@@ -28,6 +29,8 @@ _MAX_PROBLEMS = 200
 """Problems that a fleet names."""
 _SAMPLE = 200
 """Rows that are looked at for the widths of columns."""
+MAX_LISTED = 1000
+"""Sessions that a screen lists. To make rows of all sessions of a large fleet would take most of the time of a refresh."""
 _KINDS = {
     "server": "server", "dead_holder": "dead holder", "silent_holder": "silent holder", "poison_run": "poison run",
     "no_worker": "no worker", "inbox_full": "inbox full", "budget_spent": "budget spent", "paused_parent": "paused parent",
@@ -54,7 +57,9 @@ _SPEND_COLUMNS = (
 )
 
 
-def fleet_rows(fleet: Fleet, width: int | None, order: str, filter: str, problem_lines: int) -> list[Row]:
+def fleet_rows(
+    fleet: Fleet, width: int | None, order: str, filter: str, problem_lines: int, selected: str = ""
+) -> list[Row]:
     """Return the rows of the fleet.
 
     Args:
@@ -63,12 +68,19 @@ def fleet_rows(fleet: Fleet, width: int | None, order: str, filter: str, problem
         order: the order of the sessions, one of `state.SORTS`.
         filter: only sessions that contain this text.
         problem_lines: lines for the problems. Each has one, and the first ones have more if there is room.
+        selected: the key of the row that must be among the rows, however many sessions there are.
     """
     sessions = sorted_sessions(fleet, order, filter)
-    known = {one.id for one in (*fleet.sessions, *fleet.failed, *fleet.spenders)}
+    found = f"{len(sessions):,} of {len(fleet.sessions):,} that contain {escape_controls(filter)!r}" if filter else ""
+    head = f"SESSIONS {found or f'{len(sessions):,}'}, by {order}"
+    if width is not None and len(sessions) > MAX_LISTED:
+        rest = [one for one in sessions[MAX_LISTED:] if f"session {one.id}" == selected]
+        sessions, head = [*sessions[:MAX_LISTED], *rest], f"{head}, the first {MAX_LISTED:,} (/ finds others)"
+    known = {one.id for one in (*sessions, *fleet.failed, *fleet.spenders)}
     known |= {one.session_id for one in fleet.problems if one.session_id is not None}
-    ids = short_ids(known, 10_000 if width is None else _SHORT_ID_ROOM)
-    statuses = {one.id: one.status for one in fleet.sessions}
+    ids = short_ids(known, 10_000 if width is None else _SHORT_ID_ROOM, [one.id for one in fleet.sessions])
+    named = {one.session_id for one in fleet.problems}
+    statuses = {one.id: one.status for one in fleet.sessions if one.id in named}
     words = filter.lower().split()
     problems = [
         one for one in fleet.problems
@@ -76,8 +88,6 @@ def fleet_rows(fleet: Fleet, width: int | None, order: str, filter: str, problem
     ]  # fmt: skip
     rows = list(_problem_rows(fleet, problems, width, ids, statuses, problem_lines - len(problems)))
     rows += _agent_rows(fleet, width) if not filter else []
-    found = f"{len(sessions):,} of {len(fleet.sessions):,} that contain {escape_controls(filter)!r}" if filter else ""
-    head = f"SESSIONS {found or f'{len(sessions):,}'}, by {order}"
     rows += _session_rows(fleet, sessions, head, width, ids)
     failed = matching(fleet.failed, filter)
     if failed:
@@ -99,6 +109,9 @@ def _problem_rows(
         yield _heading(f"PROBLEMS {len(problems)}{'' if len(problems) < _MAX_PROBLEMS else ' or more'}")
     else:
         yield _heading("PROBLEMS none found" if fleet.is_complete else "PROBLEMS none found yet")
+        if not (fleet.active or fleet.ended or fleet.workers or fleet.agents):
+            text = f"Nothing is stored in namespace {escape_controls(fleet.namespace)}: check --namespace and --url"
+            yield Row(lambda: Text(text, "yellow"))
         return
     cells = [_problem_cells(one, fleet, ids) for one in problems]
     columns = (Column("kind"), Column("subject", least=9), Column("since", is_right=True))
@@ -197,7 +210,8 @@ def _session_rows(
     cells = _Lazy(sessions, partial(_session_cells, fleet, ids, has_wait))
     facts = _Lazy(sessions, _session_facts)
     columns = _SESSION_COLUMNS if has_wait else [one for one in _SESSION_COLUMNS if one.head != "wait"]
-    return _table(columns, cells, head, width, facts)
+    labels = _Lazy(sessions, lambda one: (who(one, is_narrow=not has_wait), one.label or ""))
+    return _table(columns, cells, head, width, facts, labels)
 
 
 def _session_cells(fleet: Fleet, ids: Mapping[str, str], has_wait: bool, one: FleetSession) -> list[Cell]:
@@ -264,9 +278,18 @@ def _spend_rows(fleet: Fleet, width: int | None, ids: Mapping[str, str]) -> list
 
 def _table(
     columns: Sequence[Column], cells: Sequence[list[Cell]], head: str, width: int | None,
-    facts: Sequence[_Facts],
+    facts: Sequence[_Facts], labels: Sequence[tuple[str, str]] = (),
 ) -> list[Row]:  # fmt: skip
-    """Return a heading and the rows of a section. Its columns are as wide as the first rows need them."""
+    """Return a heading and the rows of a section. Its columns are as wide as the first rows need them.
+
+    Args:
+        columns: the columns.
+        cells: the cells of each row.
+        head: the heading of the section.
+        width: columns of the screen, None for any number.
+        facts: the facts of each row.
+        labels: the cell in the column `agent` of each row, and the label in it. A label that is cut follows on its own line.
+    """
     sample = [cells[at] for at in range(min(len(cells), _SAMPLE if width is not None else len(cells)))]
     widths = fitted_widths(columns, sample, width)
     rows = [_heading(head)]
@@ -277,7 +300,18 @@ def _table(
     for at in range(len(cells)):
         key, opens, session_id, status, about = facts[at]
         rows.append(Row(partial(_draw, columns, widths, cells, at), key, opens, session_id, status, about))
+        if width is not None and labels and labels[at][1]:
+            rows += _label_rows(*labels[at], widths[[one.head for one in columns].index("agent")], width)
     return rows
+
+
+def _label_rows(cell: str, label: str, room: int, width: int) -> Iterator[Row]:
+    """Yield the lines of a label that its cell cuts."""
+    if cell_len(cell) <= room:
+        return
+    text = f"label {escape_controls(label)}"
+    for first in range(0, len(text), width - 2):
+        yield Row(partial(_indented, text[first : first + width - 2], 2))
 
 
 def _draw(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[list[Cell]], at: int) -> Text:

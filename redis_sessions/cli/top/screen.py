@@ -49,7 +49,7 @@ def rows_of(sight: Sight, state: State, width: int, height: int) -> list[Row]:
         return worker_rows(fleet, width)
     if view.kind == "worker":
         return one_worker_rows(fleet, view.id, width)
-    return fleet_rows(fleet, width, state.sort, state.filter, height // 2)
+    return fleet_rows(fleet, width, state.sort, state.filter, height // 2, state.place.key)
 
 
 def screen_lines(
