@@ -17,11 +17,11 @@ from tests.support.servers import await_true
 from tests.trees.children import X, spawn_child
 from tests.trees.runs import DEADLINE_SECONDS
 
-BRIEF = {"ttl": 0.2, "mode": "session"}
+BRIEF = {"ttl": 1, "mode": "session"}
 """Options of a child that expires before the test goes on."""
-BRIEF_RUN = {"max_lifetime": 0.2}
+BRIEF_RUN = {"max_lifetime": 1}
 """Options of a run that expires before the test goes on. What waits for a worker does not expire by its idle ttl."""
-EXPIRY_SECONDS = 0.35
+EXPIRY_SECONDS = 1.3
 
 
 def field_count(session: Session) -> int:

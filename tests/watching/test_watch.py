@@ -155,7 +155,7 @@ def test_deleted_session_ends_watch(cache: SessionCache) -> None:
 def test_expired_session_ends_watch(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch of an expired session ends with `deleted` at the next renewal."""
     monkeypatch.setattr("redis_sessions._sync.services.watcher.RENEW_SECONDS", 0.1)
-    watcher = Watcher(cache.create("a", ttl=0.2).watch())
+    watcher = Watcher(cache.create("a", ttl=1).watch())
     assert kinds(watcher.end()) == ["deleted 0"]
 
 
