@@ -209,20 +209,23 @@ def test_items_that_are_not_json_are_refused_and_nothing_is_stored() -> None:
 @ONE
 @repeat_if_dearer
 def test_each_operation_takes_one_round_trip(server: Server, namespace: str) -> None:
-    """Adding, reading up to 1,000 items, removing, replacing and clearing take one round trip each."""
+    """Adding, reading up to 1,000 items, removing, replacing and clearing take one round trip each, for a fresh object, too."""
 
     async def main() -> None:
-        session = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        cache = AsyncSessionCache.from_url(server.url, namespace=namespace)
+        session = RedisSessionsSession("a", cache=cache)
         calls: list[Callable[[], Awaitable[Any]]] = [
             lambda: session.add_items([user("a"), user("b")]), session.get_items, session.pop_item,
-            lambda: session._atomic_replace_items([user("c")]), session.pop_item, session.clear_session,
+            lambda: RedisSessionsSession("a", cache=cache).pop_item(), lambda: session._atomic_replace_items([user("c")]),
+            session.pop_item, session.pop_item, session.clear_session,
         ]  # fmt: skip
         for is_warm in (False, False, True):  # the first rounds load scripts
+            await session.add_items([user(str(number)) for number in range(990)])
             for call in calls:
                 count_round_trips(server)
                 await call()
                 assert not is_warm or count_round_trips(server) == 1, calls.index(call)
-        await session.close()
+        await cache.close()
 
     run(main)
     server.client.flushall()
