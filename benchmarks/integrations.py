@@ -1,8 +1,8 @@
 """Compare the adapters with the Redis classes of their frameworks: the same calls, in turns, on one server.
 
-Run with `.venv-integrations/bin/python -m benchmarks.integrations`. A framework's class that cannot be imported, or that the server
-lacks a module for, is named with the reason. The classes are in openai-agents[redis], agent-framework-redis and
-langgraph-checkpoint-redis.
+Run with `python -m benchmarks.integrations`, where the frameworks, openai-agents[redis], agent-framework-redis and
+langgraph-checkpoint-redis are installed. A class that cannot be imported, or that needs a module that the server lacks, is named
+with the reason.
 """
 
 from __future__ import annotations
