@@ -36,7 +36,7 @@ _Cache = TypeVar("_Cache", SessionCache, AsyncSessionCache)
 
 
 def borrowed(cache: _Cache, source: object) -> _Cache:
-    """Return a cache over a given one as a user of it: an embedded server ends with the given cache, whoever forgets an adapter."""
+    """Return a cache over a given one, which does not keep an embedded server alive after the given cache was closed."""
     if isinstance(source, SessionCache | AsyncSessionCache):
         cache._release()
     return cache
@@ -80,7 +80,9 @@ class Caches:
         source = cache if cache is not None else client
         self._given = source  # it stays alive as long as the adapter
         self.plain = (
-            SessionCache.from_url(url, **options) if url is not None else borrowed(SessionCache(source, **options), source)
+            SessionCache.from_url(url, **options)
+            if url is not None
+            else borrowed(SessionCache(source, **options), source)
         )
         """The cache for threads."""
         self._asynchronous: AsyncSessionCache | None = None

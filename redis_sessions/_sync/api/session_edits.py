@@ -75,7 +75,7 @@ class SessionEdits(SessionBase):
         Args:
             group: remove the newest tool call with its results, or the newest message if it belongs to no call.
             batch_id: makes the removal happen once. A repeated call removes nothing and returns the same messages, for a minute
-                and as long as no more than 64 messages were popped since.
+                and 64 operations of the session.
             expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
