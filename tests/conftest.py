@@ -42,6 +42,7 @@ ADVISORY_KEYS = {
     "running",
     "channel",
     "deltas",
+    "popped",
     "records",
     "all",
     "user",

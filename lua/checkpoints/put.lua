@@ -1,5 +1,6 @@
 -- Store a checkpoint with its new blobs. It replaces a checkpoint of the same namespace and ID.
--- Returns 1, or 0 if a blob that was stored before this call is gone. Then nothing was written.
+-- Returns 1, or 0 if a blob that was stored before this call is gone, or -1 if the thread is not there and the caller has not put it
+-- into the index of threads. Then nothing was written.
 -- Errors: BOUND_EXCEEDED
 -- Index: none
 --- include: count_label keep_thread release_blobs split_checkpoint tail
@@ -11,8 +12,10 @@ local record          = ARGV[3]           -- the checkpoint
 local stored          = ARGV[4]           -- names of blobs that were stored before: '<channel>\n<version>\n' each
 local max_checkpoints = tonumber(ARGV[5]) -- that the thread may have
 local ttl_ms          = tonumber(ARGV[6]) -- idle time after which the thread expires, 0 for never
-local blobs           = tail(ARGV, 7)     -- '<channel>\n<version>', the bytes, …
+local creates         = ARGV[7] == '1'    -- whether the thread is in the index, so that it may be created
+local blobs           = tail(ARGV, 8)     -- '<channel>\n<version>', the bytes, …
 
+if not creates and redis.call('EXISTS', values) == 0 then return -1 end
 local place = namespace .. '\n' .. id
 local before = redis.call('HGET', values, 'c\n' .. place)
 local count = tonumber(redis.call('HGET', values, 'n') or 0)

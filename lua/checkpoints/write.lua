@@ -1,5 +1,6 @@
 -- Store pending writes of a checkpoint, each once. The checkpoint may be stored later.
--- Returns how many were new.
+-- Returns how many were new, or -1 if the thread is not there and the caller has not put it into the index of threads. Then nothing was
+-- written.
 -- Errors: BOUND_EXCEEDED
 -- Index: none
 --- include: keep_thread tail write_range
@@ -8,8 +9,10 @@ local names      = KEYS[2]           -- zset
 local place      = ARGV[1]           -- '<namespace>\n<ID>' of the checkpoint
 local max_writes = tonumber(ARGV[2]) -- that the checkpoint may have
 local ttl_ms     = tonumber(ARGV[3]) -- idle time after which the thread expires, 0 for never
-local writes     = tail(ARGV, 4)     -- '<task>\n<number>', '1' to replace a present one or '0', the bytes, …
+local creates    = ARGV[4] == '1'    -- whether the thread is in the index, so that it may be created
+local writes     = tail(ARGV, 5)     -- '<task>\n<number>', '1' to replace a present one or '0', the bytes, …
 
+if not creates and redis.call('EXISTS', values) == 0 then return -1 end
 local low, high = write_range(place)
 local prefix, new = 'w\n' .. place .. '\n', 0
 for at = 1, #writes, 3 do new = new + 1 - redis.call('HEXISTS', values, prefix .. writes[at]) end

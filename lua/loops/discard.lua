@@ -1,4 +1,4 @@
--- Remove the ledger, the parts and the deltas of a session that is gone.
+-- Remove the ledger, the parts, the deltas and the popped messages of a session that is gone.
 -- Returns how many keys there were.
 -- Index: none
 local session    = KEYS[1] -- hash
@@ -6,5 +6,6 @@ local ledger     = KEYS[2] -- hash: what the loops of the session recorded
 local parts      = KEYS[3] -- hash: parts with their messages
 local part_names = KEYS[4] -- zset: names of the parts
 local deltas     = KEYS[5] -- list
+local popped     = KEYS[6] -- list
 
-return redis.call('EXISTS', session) == 0 and redis.call('UNLINK', ledger, parts, part_names, deltas) or 0
+return redis.call('EXISTS', session) == 0 and redis.call('UNLINK', ledger, parts, part_names, deltas, popped) or 0

@@ -8,7 +8,7 @@
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND MESSAGE_TOO_LARGE
 --   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail begin_edit check_state end_expired_lease parse_layout results_field extend_ancestors check_outbox
+--- include: tail begin_edit check_state end_expired_lease parse_layout results_field extend_ancestors check_outbox check_gaps
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -17,7 +17,7 @@ local operation_id  = ARGV[2]           -- the batch ID
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
 local expected_rev  = ARGV[4]           -- the revision that must be current, or ''
 local after_seq     = tonumber(ARGV[5]) -- messages above it are removed, or -1 to remove none
-local newest_seq    = ARGV[6]           -- the seq that the newest message must have, the highest seq of all if none is removed, or ''
+local last_seq      = ARGV[6]           -- the highest seq that the session must have, or ''
 local check_count   = tonumber(ARGV[7]) -- how many fields must have a value
 local set_count     = tonumber(ARGV[8]) -- how many fields are set
 local remove_count  = tonumber(ARGV[9]) -- how many fields are removed
@@ -25,22 +25,21 @@ local bounds        = ARGV[10]          -- '<metadata bytes> <state bytes> <vari
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
 local abandoned     = ARGV[12]          -- '<hash> …' of call IDs to abandon, '*' for all open calls, or ''
 local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces in its place, or 0
-local newest_batch  = ARGV[14]          -- the batch ID of the newest message, if `newest_seq` is given
-local elapsed_ms    = ARGV[15]          -- since the first attempt, or '' for the first attempt
-local seen          = tonumber(ARGV[16]) -- the highest seq that was acknowledged to the caller, or 0
-local plan          = ARGV[17]          -- what NEED_PLAN said, or ''
-local kind          = ARGV[18]          -- '<kind of edit> ', with which the result begins, or '' for an append
-local scope_writes  = ARGV[19]          -- of shared scopes, which the session keeps until they are applied, or ''
-local max_outbox    = tonumber(ARGV[20]) -- how many such writes may wait
-local rest          = tail(ARGV, 21)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local elapsed_ms    = ARGV[14]          -- since the first attempt, or '' for the first attempt
+local seen          = tonumber(ARGV[15]) -- the highest seq that was acknowledged to the caller, or 0
+local plan          = ARGV[16]          -- what NEED_PLAN said, or ''
+local kind          = ARGV[17]          -- '<kind of edit> ', with which the result begins, or '' for an append
+local scope_writes  = ARGV[18]          -- of shared scopes, which the session keeps until they are applied, or ''
+local max_outbox    = tonumber(ARGV[19]) -- how many such writes may wait
+local rest          = tail(ARGV, 20)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
 local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
 local counters = write.counters
-local is_moved = newest_seq ~= '' and after_seq < 0 and newest_seq + 0 ~= counters.last_seq
+local is_moved = last_seq ~= '' and last_seq + 0 ~= counters.last_seq
 if is_moved or after_seq > counters.last_seq then
   return redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f 0 0', is_moved and 'moved' or 'beyond_end',
-    is_moved and newest_seq or after_seq, counters.last_seq))
+    is_moved and last_seq or after_seq, counters.last_seq))
 end
 local set_from, refusal, value_bytes = check_state(session, rest, check_count, set_count, remove_count, bounds)
 if refusal then return refusal end
@@ -60,11 +59,6 @@ if replaced_seq > 0 then
   --- include: replace_message
   return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
 end
-if newest_seq ~= '' and after_seq >= 0 then
-  --- include: check_newest
-  refusal = check_newest(session, messages, counters, layout, newest_seq, newest_batch)
-  if refusal then return refusal end
-end
 if abandoned ~= '' and #layout.open > 0 then
   --- include: abandon_calls
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)
@@ -76,19 +70,12 @@ if after_seq >= 0 then
   if not staying then return going end
 end
 local is_cut = staying and (staying < length or #going > 0 or after_seq == 0)
-if is_cut and #layout.gaps > 12000 then
-  return redis.error_reply('LIMIT_EXCEEDED gap_bytes ' .. #layout.gaps .. ' 12000 error')
-end
+refusal = is_cut and check_gaps(layout)
+if refusal then return refusal end
 local function remove()
   if not is_cut then return end
-  --- include: record_recent apply_truncation log_change
-  write.results = record_recent(session, messages, results_field(operation_id), write.results)
-  apply_truncation(session, messages, layout, staying, going, unpinned)
-  if after_seq == 0 then
-    redis.call('HSET', session, 'cleared', string.format('%.0f', counters.last_seq))
-    redis.call('HDEL', session, 'pins')
-  end
-  log_change(session, write.now_ms, string.format('edited:%d', after_seq + 1))
+  --- include: remove_tail
+  remove_tail(session, messages, write, layout, operation_id, after_seq, staying, going, unpinned)
 end
 
 local result

@@ -11,7 +11,8 @@
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local deltas        = KEYS[3]       -- list
-local ancestor_keys = {unpack(KEYS, 4)} -- session and messages of each ancestor, the parent's first
+local popped        = KEYS[4]       -- list
+local ancestor_keys = {unpack(KEYS, 5)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays
@@ -21,7 +22,7 @@ local found, held, lease_waiters, lineage, children, subscribers, counters, tree
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
   'tree', 'finished', 'has_ledger', 'has_parts'))
 if not found then
-  redis.call('UNLINK', deltas)
+  redis.call('UNLINK', deltas, popped)
   local torn = redis.call('DEL', session, messages) > 0 -- what is left of a session whose hash is gone
   return {'missing', '', torn and '1' or nil}
 end
@@ -45,6 +46,6 @@ local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or 
 if #left > 0 then return {'parent', number, unpack(left)} end
 notify_holder(held or nil, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
-redis.call('UNLINK', session, messages, deltas)
+redis.call('UNLINK', session, messages, deltas, popped)
 notify_waiters(lease_waiters or '', 'ask', '0 0')
 return {'deleted', number, has_ledger or has_parts or nil}

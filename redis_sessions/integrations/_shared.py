@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import AsyncSessionCache, InvalidInput, SessionCache
 from .._durations import Duration
@@ -30,6 +30,16 @@ def check_source(url: object, cache: object, client: object) -> None:
     if len(named) != 1:
         detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
         raise InvalidInput(name="url", detail=detail)
+
+
+_Cache = TypeVar("_Cache", SessionCache, AsyncSessionCache)
+
+
+def borrowed(cache: _Cache, source: object) -> _Cache:
+    """Return a cache over a given one, which does not keep an embedded server alive after the given cache was closed."""
+    if isinstance(source, SessionCache | AsyncSessionCache):
+        cache._release()
+    return cache
 
 
 class Caches:
@@ -68,7 +78,12 @@ class Caches:
         if namespace is not None:
             options["namespace"] = namespace
         source = cache if cache is not None else client
-        self.plain = SessionCache.from_url(url, **options) if url is not None else SessionCache(source, **options)
+        self._given = source  # it stays alive as long as the adapter
+        self.plain = (
+            SessionCache.from_url(url, **options)
+            if url is not None
+            else borrowed(SessionCache(source, **options), source)
+        )
         """The cache for threads."""
         self._asynchronous: AsyncSessionCache | None = None
         self._making = threading.Lock()
@@ -78,7 +93,7 @@ class Caches:
         """The cache for asyncio. It serves any number of event loops."""
         with self._making:
             if self._asynchronous is None:
-                self._asynchronous = AsyncSessionCache(self.plain)
+                self._asynchronous = borrowed(AsyncSessionCache(self.plain), self.plain)
             return self._asynchronous
 
     def close(self) -> None:

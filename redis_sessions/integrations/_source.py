@@ -6,7 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .. import AsyncSessionCache, InvalidInput, SessionCache
-from ._shared import check_source
+from ._shared import borrowed, check_source
 
 MAX_BYTES = 64 * 1024 * 1024
 _BOUNDS = {"batch_messages": 100_000, "batch_bytes": MAX_BYTES}
@@ -27,6 +27,7 @@ class CacheSource:
         check_source(url, cache, client)
         self._owner = owner
         self._is_own = url is not None
+        self._given = client if cache is None else cache  # it stays alive as long as the adapter
         options: dict[str, Any] = {} if namespace is None else {"namespace": namespace}
         if url is not None:
             self._cache: AsyncSessionCache | None = AsyncSessionCache.from_url(url, **{"bounds": _BOUNDS, **options})
@@ -58,5 +59,5 @@ def _over(source: Any, namespace: str | None, options: dict[str, Any]) -> AsyncS
     try:
         return _made[source][namespace]
     except (KeyError, TypeError):
-        cache = AsyncSessionCache(source, **options)
+        cache = borrowed(AsyncSessionCache(source, **options), source)
         return _made.setdefault(source, {}).setdefault(namespace, cache)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
@@ -15,7 +14,6 @@ from .. import (
     InvalidState,
     LimitExceeded,
     Message,
-    OutcomeUnknown,
     RevisionConflict,
     SessionNotFound,
     SessionsError,
@@ -29,10 +27,6 @@ from ._source import MAX_BYTES, CacheSource
 with needs("openai-agents", "openai-agents"):
     from agents.memory.session import SessionABC
     from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
-
-_KNOWN = 10
-_READ_AHEAD = 5
-"""Messages that an object knows after it added them, so that it removes them without a read."""
 
 
 class RedisSessionsSession(SessionABC):
@@ -80,8 +74,6 @@ class RedisSessionsSession(SessionABC):
         }  # fmt: skip
         self._ensured: AsyncSession | None = None
         self._repeats = Repeats()
-        self._known: list[Message] = []
-        self._unsettled: dict[str, Message | None] = {}
 
     @classmethod
     def from_url(cls, session_id: str, *, url: str, **options: Any) -> Self:
@@ -112,14 +104,12 @@ class RedisSessionsSession(SessionABC):
         session = self._session
         if not items:
             return
-        result = await self._write("add", items, lambda batch_id: session.append(*items, batch_id=batch_id))
-        self._known = _known(items, result)
+        await self._write("add", items, lambda batch_id: session.append(*items, batch_id=batch_id))
 
     async def pop_item(self, *, wrapper: Any = None) -> Any | None:
         """Remove and return the newest item. None for a session without items. Of several callers each gets another item.
 
-        Cost: one round trip for an item that this object added last, else two. Two more for each time that another writer came
-        between.
+        Cost: one round trip. Two for an item that codecs encoded.
         """
         cache = self._cache
         return await settled(self._pop(cache.session(self._id)))
@@ -161,28 +151,13 @@ class RedisSessionsSession(SessionABC):
         return await settled(self._repeats.once((kind, list(items)), write))
 
     async def _pop(self, session: AsyncSession) -> Any | None:
-        async def pop(batch_id: str) -> Any | None:
-            known = self._known
-            newest = self._unsettled.get(batch_id) or (known.pop() if known else None)
-            if newest is None:  # a caller that removes one item often removes more
-                found = await session.history(_READ_AHEAD, skip_damaged=True)
-                newest = found.pop() if found else None
-                self._known = found
-            try:
-                removed = await session.pop(newest=newest, batch_id=batch_id)
-            except OutcomeUnknown:
-                self._unsettled = {batch_id: newest}
-                raise
-            if removed != [newest]:
-                self._known = []
-            return removed[0].payload if removed else None
-
         try:
-            return await self._repeats.once("pop", pop)
+            removed = await self._repeats.once("pop", lambda batch_id: session.pop(batch_id=batch_id))
         except SessionNotFound:
             return None
         except (InvalidState, LimitExceeded):  # the newest message is damaged, or there is no room for another gap
             return await _pop_by_rewriting(session)
+        return removed[0].payload if removed else None
 
     # What follows is called by OpenAIResponsesCompactionSession and EncryptedSession, by these names.
 
@@ -191,8 +166,7 @@ class RedisSessionsSession(SessionABC):
         if type(self) is not RedisSessionsSession:
             return False
         session = self._session
-        result = await self._write("replace", items, lambda batch_id: session.replace(*items, batch_id=batch_id))
-        self._known = _known(items, result)
+        await self._write("replace", items, lambda batch_id: session.replace(*items, batch_id=batch_id))
         return True
 
     async def _get_compaction_snapshot(self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None) -> Any:
@@ -223,21 +197,9 @@ class RedisSessionsSession(SessionABC):
                 await self._write("suffix", [rev, start, *output], replace)
             except (RevisionConflict, EditConflict):
                 return False
-            self._known = []
             return True
 
         return _CompactionSnapshot([one.payload for one in found], count <= len(found), replace_suffix)
-
-
-def _known(items: Sequence[Any], result: AppendResult) -> list[Message]:
-    """Return the last messages of a batch as they were stored, as far as they are plain JSON."""
-    known = list[Message]()
-    with suppress(TypeError, ValueError):
-        for seq, item in enumerate(items[-_KNOWN:], result.last_seq - len(items[-_KNOWN:]) + 1):
-            message = Message(payload=json.loads(json.dumps(item)))
-            message.seq, message.batch_id = seq, result.batch_id
-            known.append(message)
-    return known
 
 
 async def _pop_by_rewriting(session: AsyncSession) -> Any | None:

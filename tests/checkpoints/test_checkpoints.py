@@ -18,10 +18,14 @@ from redis_sessions import (
     SessionCache,
     SessionDamaged,
 )
+from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import checkpoint_keys
 from tests.conftest import fake_client
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
+
+LARGE = {"a": b"x" * 800_000, "b": b"x" * 800_000}
+"""Blobs of more than one call."""
 
 
 def put(thread: Checkpoints, id: str, versions: dict[str, str], **given: Any) -> None:
@@ -200,6 +204,61 @@ def test_death_between_parts_of_put_leaves_no_checkpoint(cache: SessionCache, mo
     assert (thread.get(), thread.page().items, cache.threads().items) == (None, [], ["t"])
     assert thread.delete()
     assert cache.threads().items == []
+
+
+def test_blobs_of_a_put_that_never_came_are_removed(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later large put removes the blobs of a process that died between the parts of its put, and no blob that is in use."""
+    thread, executor = cache.checkpoints("t"), cache._context.executor
+    run = executor.run
+
+    def run_until_put(call: Any, *rest: Any) -> Any:
+        if call.script is not None and call.script.name == "checkpoints/put":
+            raise Killed
+        return run(call, *rest)
+
+    def large(version: str) -> dict[str, Any]:
+        blobs = {f"c{number}": b"x" * 600_000 for number in range(3)}
+        return {"state": b"", "versions": dict.fromkeys(blobs, version), "blobs": blobs}
+
+    def stored() -> set[str]:
+        fields = run(Call(("HKEYS", thread._keys.values), thread._keys, list, writes=False))
+        return {field.decode().rpartition("\n")[2] for field in fields if field.startswith(b"b\n")}
+
+    thread.put("1", **large("used"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(executor, "run", run_until_put)
+        thread.put("2", **large("dead"))
+    thread.put("3", **large("early"))
+    assert stored() == {"used", "dead", "early"}
+    names = thread._keys.names
+    for mark in run(Call(("ZRANGEBYLEX", names, "[s", "(t"), thread._keys, list, writes=False)):  # the hour is over
+        run(Call(("ZREM", names, mark), thread._keys, int))
+        run(Call(("ZADD", names, 0, mark[:2] + b"0" * 16 + mark[18:]), thread._keys, int))
+    thread.put("4", **large("new"))
+    assert stored() == {"used", "early", "new"}
+    assert [one.id for one in thread.page().items] == ["4"]
+    assert thread.drop(keep=0) == 3
+    assert stored() == set()
+
+
+def test_thread_that_another_process_deleted_is_listed_when_it_is_written_again(url: str, namespace: str) -> None:
+    """A process that registered a thread registers it again when it creates it again: after a deletion and after an expiry."""
+    with SessionCache.from_url(url, namespace=namespace) as cache, SessionCache(cache) as other:
+        for write in (
+            lambda: put(cache.checkpoints("t"), "1", {"a": "1"}),
+            lambda: cache.checkpoints("t").write("1", [CheckpointWrite("t", 0, "c", b"x")]),
+            lambda: cache.checkpoints("t").put("1", state=b"", versions={"a": "1", "b": "1"}, blobs=LARGE),
+        ):
+            put(cache.checkpoints("t"), "1", {"a": "1"})
+            assert other.checkpoints("t").delete()
+            assert other.threads().items == []
+            write()
+            assert other.threads().items == ["t"]
+        put(cache.checkpoints("e", ttl=0.2), "1", {"a": "1"})
+        time.sleep(0.3)
+        assert other.threads().items == ["t"]
+        put(cache.checkpoints("e"), "1", {"a": "1"})
+        assert other.threads().items == ["e", "t"]
 
 
 def test_thread_expires_as_a_whole(cache: SessionCache) -> None:

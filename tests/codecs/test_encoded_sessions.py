@@ -8,9 +8,11 @@ import pytest
 
 from redis_sessions import (
     AsyncSessionCache,
+    CodecMissing,
+    DecryptionError,
     SessionCache,
 )
-from redis_sessions.codecs import Zstd
+from redis_sessions.codecs import AesGcm, KeyRing, Zstd
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.conftest import REAL_ENGINES
 
@@ -279,3 +281,17 @@ def test_list_decodes_the_state_that_it_names(open_cache: OpenCache) -> None:
     names = ["plan", "n"]
     assert open_cache().list(state=names).items[0].state == {"plan": {"step": SECRET}, "n": 3}
     assert open_cache(codecs=[]).list(state=names).items[0].state == {"n": 3}
+
+
+def test_message_that_cannot_be_read_is_not_popped(open_cache: OpenCache, cache: SessionCache) -> None:
+    """A pop without the codec or with the wrong key is refused and removes nothing, and a repeated pop is decoded, too."""
+    session = open_cache().create("a")
+    session.append(user("1"), user("2"))
+    with pytest.raises(CodecMissing):
+        cache.session("a").pop()
+    with pytest.raises(DecryptionError):
+        open_cache(codecs=[Zstd(), AesGcm(KeyRing({"k1": b"x" * 32}, current="k1"))]).session("a").pop()
+    assert contents(session) == ["1", "2"]
+    for _ in range(2):
+        assert [one.content for one in session.pop(batch_id="p")] == ["2"]
+    assert contents(session) == ["1"]

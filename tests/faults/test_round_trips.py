@@ -44,12 +44,13 @@ CALLS: dict[str, Callable[[Session], Any]] = {
     "abandon_calls": lambda session: session.abandon_calls(),
     "clear": lambda session: session.clear(),
     "pop": lambda session: session.pop(),
+    "pop group": lambda session: session.pop(group=True),
     "fork": lambda session: session.fork(10),
     "cancel": lambda session: session.cancel(),
 }
 INDEX_HINTS = {"spawn": 1, "fork": 1}
 """Scripts for the indexes that travel in front of an operation, in the same round trip."""
-READS_FIRST = {"pop": 1, "fork": 1, "compact": 0}
+READS_FIRST = {"pop group": 1, "fork": 1, "compact": 0}
 """Scripts of the read that precedes an operation, in a round trip of its own. `compact` reads with a plain command."""
 
 LEAVES_WORK = {"spawn", "complete", "cancel", "send"}
@@ -98,7 +99,7 @@ def without_background() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", list(CALLS))
 def test_operation_on_a_new_handle_is_one_command(server: Server, namespace: str, name: str) -> None:
-    """An operation of a new handle is one command in one round trip. `pop`, `fork` and `compact` read once before."""
+    """An operation of a new handle is one command in one round trip. `fork`, `compact` and a pop of a group read once before."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         for handle in (cache.create("warm", max_messages=None), cache.create("a", max_messages=None)):
             handle.append(*[X] * 60)

@@ -14,7 +14,15 @@ import redis
 from agents import SessionSettings  # type: ignore[attr-defined]
 from agents.memory.session import Session, _session_accepts_wrapper
 
-from redis_sessions import AsyncSession, AsyncSessionCache, InvalidInput, LimitExceeded, OutcomeUnknown, SessionCache
+from redis_sessions import (
+    AsyncSession,
+    AsyncSessionCache,
+    InvalidInput,
+    LimitExceeded,
+    OutcomeUnknown,
+    SessionCache,
+    StoreUnavailable,
+)
 from redis_sessions.integrations.openai_agents import RedisSessionsSession
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
@@ -209,20 +217,23 @@ def test_items_that_are_not_json_are_refused_and_nothing_is_stored() -> None:
 @ONE
 @repeat_if_dearer
 def test_each_operation_takes_one_round_trip(server: Server, namespace: str) -> None:
-    """Adding, reading up to 1,000 items, removing, replacing and clearing take one round trip each."""
+    """Adding, reading up to 1,000 items, removing, replacing and clearing take one round trip each, for a fresh object, too."""
 
     async def main() -> None:
-        session = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        cache = AsyncSessionCache.from_url(server.url, namespace=namespace)
+        session = RedisSessionsSession("a", cache=cache)
         calls: list[Callable[[], Awaitable[Any]]] = [
             lambda: session.add_items([user("a"), user("b")]), session.get_items, session.pop_item,
-            lambda: session._atomic_replace_items([user("c")]), session.pop_item, session.clear_session,
+            lambda: RedisSessionsSession("a", cache=cache).pop_item(), lambda: session._atomic_replace_items([user("c")]),
+            session.pop_item, session.pop_item, session.clear_session,
         ]  # fmt: skip
         for is_warm in (False, False, True):  # the first rounds load scripts
+            await session.add_items([user(str(number)) for number in range(990)])
             for call in calls:
                 count_round_trips(server)
                 await call()
                 assert not is_warm or count_round_trips(server) == 1, calls.index(call)
-        await session.close()
+        await cache.close()
 
     run(main)
     server.client.flushall()
@@ -287,6 +298,38 @@ def test_write_that_is_repeated_after_an_unknown_outcome_happens_once(server: Se
     losses = Losses(requests=0, replies=0)
     with proxy(server.port, losses) as port:
         asyncio.run(main(port, losses))
+    server.client.flushall()
+
+
+@ONE
+def test_items_are_popped_once_over_a_lossy_network(server: Server, namespace: str) -> None:
+    """Of four objects that pop over a network that loses requests and replies, each item reaches exactly one."""
+    popped: list[str] = []
+
+    async def pop_all(url: str) -> None:
+        session = RedisSessionsSession("a", url=url, namespace=namespace)
+        while True:
+            try:
+                item = await session.pop_item()
+            except (OutcomeUnknown, StoreUnavailable):
+                continue  # the next pop repeats it
+            if item is None:
+                break
+            popped.append(item["content"])
+        await session.close()
+
+    async def main(port: int) -> None:
+        session = RedisSessionsSession("a", url=server.url, namespace=namespace)
+        await session.add_items([user(str(number)) for number in range(50)])  # a batch ID is known for 64 operations
+        url = f"redis://127.0.0.1:{port}?timeout=0.3&retry_for=0.5"
+        await asyncio.gather(*[pop_all(url) for _ in range(4)])
+        await session.close()
+
+    losses = Losses(requests=0.02, replies=0.1)
+    with proxy(server.port, losses) as port:
+        asyncio.run(main(port))
+    assert losses.lost_replies > 0
+    assert sorted(map(int, popped)) == list(range(50))
     server.client.flushall()
 
 

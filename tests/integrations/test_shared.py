@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 
 from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache
 from redis_sessions.integrations._shared import Caches, needs
+from redis_sessions.integrations._source import CacheSource
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,45 @@ def test_caches_share_server_and_leave_given_cache_open() -> None:
     asyncio.run(main())
     with SessionCache.from_url("fake://", namespace="mine") as plain:
         assert Caches(url=None, cache=plain, client=None, namespace=None, ttl=5).plain.namespace == "mine"
+
+
+def test_embedded_server_ends_with_the_given_cache(tmp_path: Path) -> None:
+    """An adapter over a given cache does not keep an embedded server alive, whether it was closed, dropped or forgotten."""
+
+    def attached(cache: SessionCache) -> bool:
+        return cache.engine.release.__self__._users is not None  # type: ignore[attr-defined]
+
+    for number in range(3):
+        cache = SessionCache.from_url(f"embedded://{tmp_path}")
+        caches = Caches(url=None, cache=cache, client=None, namespace=None, ttl=None)
+        source = CacheSource("adapter", url=None, cache=cache, client=None, namespace=None)
+        asyncio.run(source.cache.ping())
+        caches.plain.ping()
+        asyncio.run(caches.asynchronous.ping())
+        if number == 0:
+            caches.close()
+        elif number == 1:
+            del caches, source
+        assert attached(cache)
+        cache.ping()
+        cache.close()
+        assert not attached(cache)
+
+
+def test_adapter_keeps_the_cache_that_it_was_given() -> None:
+    """A private server lives as long as an adapter over its cache, also when the user keeps the adapter only."""
+    caches = Caches(url=None, cache=SessionCache.from_url("embedded://"), client=None, namespace=None, ttl=None)
+    given = SessionCache.from_url("embedded://")
+    source = CacheSource("adapter", url=None, cache=given, client=None, namespace=None)
+    ended = ref(given)
+    del given
+    gc.collect()
+    caches.plain.create("a")
+    assert caches.plain.get("a") is not None
+    assert ended() is not None
+    del source
+    gc.collect()
+    assert ended() is None
 
 
 def test_missing_framework_error_says_what_to_install() -> None:

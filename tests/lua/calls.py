@@ -74,6 +74,7 @@ VALUES |= {
     "up_to": "-1",
     "replaced_seq": "0",
 }
+VALUES |= {"first_seq": "0", "newest_seq": "0", "keep_ms": "60000"}
 VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}
 VALUES |= {"began": "0", "part": "new.0", "copied": "0", "copied_rev": "0", "rev": "0", "behind": "0", "turn": "0"}
 

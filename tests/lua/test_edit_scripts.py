@@ -60,8 +60,7 @@ def test_edit_replaces_tail_and_state_in_one_step(scripts: Scripts) -> None:
     scripts.client.pexpire(KEYS[0], 1000)
     given = {
         "after_seq": "1",
-        "newest_seq": "3",
-        "newest_batch": "b",
+        "last_seq": "3",
         "check_count": "2",
         "set_count": "1",
         "remove_count": "1",
@@ -131,7 +130,7 @@ def test_edit_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
     scripts.create("limits", "- 6 - error", "state.a", "1", caps="0 tool_safe 40")
     scripts.append("u@1 b {}", CALLS, RESULTS[0])
     edit_refused(scripts, "EDIT_CONFLICT", after_seq="4")
-    edit_refused(scripts, "EDIT_CONFLICT", newest_seq="2")
+    edit_refused(scripts, "EDIT_CONFLICT", last_seq="2")
     edit_refused(scripts, "STATE_CONFLICT", "state.a", "2", check_count="1")
     edit_refused(scripts, "STATE_CONFLICT", "state.a", "", check_count="1")
     edit_refused(scripts, "STATE_CONFLICT", "state.b", "1", check_count="1")
@@ -179,7 +178,7 @@ def test_edit_conflict_names_reason_and_seqs(scripts: Scripts) -> None:
     """The refusal has the reason, the seq that was given, and the highest seq."""
     scripts.create(caps="0 tool_safe 100")
     scripts.append("u@1 b {}")
-    for given, facts in (({"after_seq": "4"}, "beyond_end 4 1 0 0"), ({"newest_seq": "7"}, "moved 7 1 0 0")):
+    for given, facts in (({"after_seq": "4"}, "beyond_end 4 1 0 0"), ({"last_seq": "7"}, "moved 7 1 0 0")):
         with pytest.raises(redis.ResponseError, match=f"^EDIT_CONFLICT {facts}$"):
             scripts("messages/edit", **values("messages/edit", **{"after_seq": "-1", **given}))
 

@@ -143,6 +143,9 @@ KEY_FACTS = {
     "<namespace>:{<tag>}:deltas:<id>": KeyFacts(
         "10 minutes from the last delta, at most as long as the session", "`messages/publish`"
     ),
+    "<namespace>:{<tag>}:popped:<id>": KeyFacts(
+        "1 minute from the last pop, at most as long as the session", "`messages/pop`"
+    ),
     "<namespace>:{<tag>}:channel:<id>": KeyFacts(
         "30 days more than the longest of inactivity, TTL and lifetime", "`conversations/get_or_create`"
     ),

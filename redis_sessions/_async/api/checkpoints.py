@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from ..._core.commands import checkpoint_records as records
 from ..._core.commands import checkpoints
 from ..._core.commands.checkpoints import Stored
+from ..._core.protocol.call import Call
 from ..._core.protocol.keys import CheckpointKeys, checkpoint_keys
 from ..._durations import whole
 from ..._pickling import NotPicklable
@@ -62,8 +63,8 @@ class AsyncCheckpoints(NotPicklable):
 
         Raises:
             InvalidInput: a name or a size is not valid.
-            BoundExceeded: the thread has `checkpoints` checkpoints already. Blobs of more than 1 MB were stored: `delete` of the
-                thread removes them.
+            BoundExceeded: the thread has `checkpoints` checkpoints already. Blobs of more than 1 MB were stored: a later put of
+                more than 1 MB removes them after an hour, as it does after the death of a process, and so does `delete`.
             ConcurrentModification: others dropped blobs of more than 1 MB again and again.
 
         Cost: one round trip, and one more for each 1 MB of blobs. Atomic: no reader sees a part.
@@ -82,15 +83,13 @@ class AsyncCheckpoints(NotPicklable):
             blobs.items(), max(1, checkpoints.MAX_CALL_BYTES - len(record)), checkpoints.MAX_CALL_VALUES
         )
         names = [name for part in before for name, _ in part]
-        executor, bounds = self._context.executor, self._context.bounds
+        bounds = self._context.bounds
         for _ in range(_TRIES):
             for part in before:
-                sent = checkpoints.store_blobs(self._keys, place.partition("\n")[0], part, self._ttl_ms)
-                sent.hints = self._context.threads.hints(self.thread)
-                await executor.run(sent)
-            call = checkpoints.put(self._keys, place, record, names, last, self._ttl_ms, bounds)
-            call.hints = self._context.threads.hints(self.thread)
-            if await executor.run(call):
+                await self._send(
+                    partial(checkpoints.store_blobs, self._keys, place.partition("\n")[0], part, self._ttl_ms)
+                )
+            if await self._send(partial(checkpoints.put, self._keys, place, record, names, last, self._ttl_ms, bounds)):
                 return
         raise ConcurrentModification(session_id=self.thread, tries=_TRIES)
 
@@ -120,9 +119,7 @@ class AsyncCheckpoints(NotPicklable):
         new = 0
         for part in parts if writes else ():
             given = [(*modes[name], data) for name, data in part]
-            call = checkpoints.write(self._keys, place, given, self._ttl_ms, bounds)
-            call.hints = self._context.threads.hints(self.thread)
-            new += await self._context.executor.run(call)
+            new += await self._send(partial(checkpoints.write, self._keys, place, given, self._ttl_ms, bounds))
         return new
 
     async def get(self, id: str | None = None, *, namespace: str = "") -> Checkpoint | None:
@@ -260,6 +257,17 @@ class AsyncCheckpoints(NotPicklable):
         await self._context.threads.remove(self._context.executor, [self.thread])
         return existed
 
+    async def _send(self, make: Callable[..., Call[int]]) -> int:
+        """Send a write. A thread that is to be created is put into the index first, also if this process did so before."""
+        while True:
+            hints = self._context.threads.hints(self.thread)
+            call = make(creates=bool(hints))
+            call.hints = hints
+            result = await self._context.executor.run(call)
+            if result != checkpoints.UNREGISTERED:
+                return result
+            self._context.threads.forget(self.thread)
+
     # -- parts -------------------------------------------------------------------------------------------------------
 
     async def _complete(self, items: Sequence[Stored]) -> bool:
@@ -292,7 +300,7 @@ class AsyncCheckpoints(NotPicklable):
             names = await self._context.executor.run(checkpoints.list_names(self._keys, after))
             for name in names:
                 kind, *parts = name.split("\n")
-                if kind != "i":
+                if kind in "cw":
                     place = "\n".join(parts[:2])
                     found[place] = found.get(place, False) or kind == "c"
             if len(names) < checkpoints.MAX_PAGE:

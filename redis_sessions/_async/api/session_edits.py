@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..._core.commands import edits, forks, outbox
+from ..._core.commands import edits, forks, outbox, pops
 from ..._core.commands import state as state_calls
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.outbox import Waiting
 from ..._core.commands.shared import ScopeChange
 from ..._core.protocol.ids import new_operation_id, operation_id_of
 from ..._durations import whole
-from ...errors import BoundExceeded, EditConflict, InvalidInput, OutcomeUnknown
+from ...errors import BoundExceeded, EditConflict, InvalidInput
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
@@ -65,12 +65,7 @@ class AsyncSessionEdits(AsyncSessionBase):
         return (await self._run(call))[0].rev
 
     async def pop(
-        self,
-        *,
-        group: bool = False,
-        newest: Message | None = None,
-        batch_id: str | None = None,
-        expected_rev: int | None = None,
+        self, *, group: bool = False, batch_id: str | None = None, expected_rev: int | None = None
     ) -> list[Message]:
         """Remove the newest message, or the newest group, and return what was removed.
 
@@ -78,10 +73,8 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Args:
             group: remove the newest tool call with its results, or the newest message if it belongs to no call.
-            newest: the newest message, if the caller knows its seq and its batch ID. If it is still the newest one, it is
-                removed without a read.
-            batch_id: makes the removal happen once. A repeated call removes nothing and returns [], or `newest` if the first
-                one removed that message.
+            batch_id: makes the removal happen once. A repeated call removes nothing and returns the same messages, for a minute
+                and 64 operations of the session.
             expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
@@ -89,55 +82,40 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Raises:
             EditConflict: other messages came, in each attempt of `retry_for` seconds.
+            OutcomeUnknown: the call is repeated, and what it may have removed is not kept any more.
 
-        Cost: two round trips, two more for each time that another writer came between. One with `newest`.
+        Cost: one round trip. Two for a group, and for a message that codecs encoded, because only a message that can be read is
+        removed. Each time that another writer comes between the two costs the same again.
         """
         if expected_rev is not None:
             whole(expected_rev, "expected_rev")
-        if newest is not None and (not isinstance(newest, Message) or newest.seq < 1):
-            raise InvalidInput(
-                name="newest", detail=f"must be a message of this session, with its seq, got {newest!r:.80}"
-            )
-        if group and newest is not None:
-            raise InvalidInput(name="newest", detail="and group exclude each other: a group is read first")
         batch = operation_id_of(batch_id)
         due = time.monotonic() + self._executor.retry_for
-        removed = await self._newest(group) if newest is None else [newest]
-        while removed:
-            call = edits.edit(
-                self._keys, *self._writer(), (), self._count, "pop", after_seq=removed[0].seq - 1,
-                newest_seq=removed[-1].seq, newest_batch=removed[-1].batch_id,
-                batch_id=batch, expected_rev=expected_rev,
-            )  # fmt: skip
-            try:
-                result = (await self._run(call)).result
-            except EditConflict as problem:
-                if call.arguments["elapsed_ms"] != "":  # a repeated attempt: the first one may have removed the message
-                    detail = "the reply was lost, and the newest message is another one now"
-                    raise OutcomeUnknown(
-                        session_id=self.id, waited=self._executor.retry_for, detail=detail, batch_id=batch,
-                        advice="Read the session",
-                    ) from problem  # fmt: skip
-                if time.monotonic() >= due:
-                    raise
-            else:
-                return removed if result.first_seq == removed[0].seq else []
-            await primitives.sleep(random.uniform(0, 0.005))
-            removed = await self._newest(group)
+        known = await self._newest_group() if group else []
+        while not group or known:
+            call = pops.pop(self._keys, *self._writer(), known, batch_id=batch, expected_rev=expected_rev)
+            popped = await self._run(call)
+            if popped.is_removed or not popped.messages:
+                return popped.messages
+            if time.monotonic() >= due:
+                raise EditConflict.from_reply(self.id, ["moved", *[str(popped.messages[0].seq)] * 2, "0", "0"])
+            if group or known:
+                await primitives.sleep(random.uniform(0, 0.005))
+            known = await self._newest_group() if group else popped.messages
         return []
 
-    async def _newest(self, group: bool) -> list[Message]:
-        """Return the newest message, or with `group` the messages of the newest group, oldest first."""
+    async def _newest_group(self) -> list[Message]:
+        """Return the newest tool call with its results, or the newest message."""
         page = await read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
         found = page.messages
-        while group and found and found[0].continues_group:
-            page = await read_page(
-                self._executor, self._keys, self._incarnation, limit=len(found) * 2 + 2, below=found[0].seq
+        while found and found[0].continues_group:
+            older = await read_page(
+                self._executor, self._keys, self._incarnation, limit=len(found) * 2 + 2, after=0, below=found[0].seq
             )
-            if not page.messages:
+            if not older.messages:
                 break
-            starts = [at for at, one in enumerate(page.messages) if not one.continues_group]
-            found = page.messages[starts[-1] if starts else 0 :] + found
+            start = next((at for at, one in enumerate(older.messages[::-1]) if not one.continues_group), None)
+            found = (older.messages if start is None else older.messages[-start - 1 :]) + found
         return found
 
     async def replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 from weakref import proxy
 
@@ -56,7 +55,7 @@ class CacheParts(NamedTuple):
         cls, engine: Engine, namespace: str, bounds: Bounds, chain: Chain | None, telemetry: Observer
     ) -> CacheParts:
         """Make the parts for one event loop. Nothing is sent yet. Raises InvalidInput for an option that is not valid."""
-        router = Router(replace(engine, release=lambda: None), bounds.timeout, bounds.max_connections)
+        router = Router(engine, bounds.timeout, bounds.max_connections)
         wait_ms = round(bounds.timeout * 500)
         given = (router, engine.where, namespace, bounds.retry_for, bounds.acks, wait_ms)
         executor = ObservedExecutor(*given, telemetry) if telemetry.is_on else Executor(*given)

@@ -1,4 +1,8 @@
-"""The index of threads that have checkpoints. An entry is a hint: it is written before the thread, and checked by lists."""
+"""The index of threads that have checkpoints. An entry is a hint: it is written before the thread, and checked by lists.
+
+A process relies on its registration of a thread as long as the thread exists. A thread that another process deleted, or that
+expired, is registered again before a write creates it.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +42,14 @@ class ThreadIndex:
 
         return (checkpoints.register_thread(self._index, thread, done),)
 
+    def forget(self, thread: str) -> None:
+        """Have the next write register a thread, because the thread is not there any more."""
+        self._registered.pop(thread, None)
+
     async def remove(self, executor: Executor, threads: Sequence[str]) -> None:
         """Take threads that do not exist out of the index. One that came to exist in the meantime is put back."""
         for thread in threads:
-            self._registered.pop(thread, None)
+            self.forget(thread)
         await executor.run(checkpoints.unregister_threads(self._index, threads))
         keys = [checkpoint_keys(self._namespace, thread) for thread in threads]
         present = await executor.get_many([checkpoints.exists(one) for one in keys])

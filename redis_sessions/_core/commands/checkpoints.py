@@ -17,6 +17,10 @@ MAX_CALL_BYTES = 1024 * 1024
 """Bytes that one call carries, in each direction. A single value may be larger."""
 MAX_CALL_VALUES = 500
 """Values that one call stores."""
+WAIT_MS = 3_600_000
+"""The time for which a blob of a large put waits for its checkpoint."""
+UNREGISTERED = -1
+"""The result of a call that would create a thread that is not in the index of threads. The call wrote nothing."""
 _MAX_READ_VALUES = 1000
 MAX_PAGE = 1000
 _MAX_STEPS = 1500
@@ -50,34 +54,44 @@ class StoredPage(NamedTuple):
 
 def put(
     keys: CheckpointKeys, place: str, record: bytes, stored: Sequence[str], blobs: Sequence[tuple[str, bytes]],
-    ttl_ms: int, bounds: StorageBounds,
-) -> Call[bool]:  # fmt: skip
-    """Store a checkpoint with its new blobs. The result is False if a blob that was stored before is gone.
+    ttl_ms: int, bounds: StorageBounds, *, creates: bool,
+) -> Call[int]:  # fmt: skip
+    """Store a checkpoint with its new blobs. The result is 0 if a blob that was stored before is gone, or UNREGISTERED.
 
     Args:
+        creates: the thread is in the index, so that it may be created.
         stored: names of blobs that `store_blobs` stored.
         blobs: names and bytes of the other new blobs.
     """
     namespace, _, id = place.partition("\n")
     return invoke(
-        script("checkpoints/put"), keys, lambda reply: reply == 1, namespace=namespace, id=id, record=record,
+        script("checkpoints/put"), keys, int, namespace=namespace, id=id, record=record,
         stored="".join(f"{name}\n" for name in stored), max_checkpoints=bounds.checkpoints, ttl_ms=ttl_ms,
+        creates=int(creates),
         rest=[part for blob in blobs for part in blob],
     )  # fmt: skip
 
 
-def store_blobs(keys: CheckpointKeys, namespace: str, blobs: Sequence[tuple[str, bytes]], ttl_ms: int) -> Call[None]:
-    """Store blobs before the checkpoint that names them."""
+def store_blobs(
+    keys: CheckpointKeys, namespace: str, blobs: Sequence[tuple[str, bytes]], ttl_ms: int, *, creates: bool
+) -> Call[int]:
+    """Store blobs before the checkpoint that names them. The result is 1 or UNREGISTERED."""
     return invoke(
-        script("checkpoints/store_blobs"), keys, lambda reply: None, namespace=namespace, ttl_ms=ttl_ms,
-        rest=[part for blob in blobs for part in blob],
+        script("checkpoints/store_blobs"), keys, int, namespace=namespace, ttl_ms=ttl_ms, creates=int(creates),
+        wait_ms=WAIT_MS, rest=[part for blob in blobs for part in blob],
     )  # fmt: skip
 
 
 def write(
-    keys: CheckpointKeys, place: str, writes: Sequence[tuple[str, bool, bytes]], ttl_ms: int, bounds: StorageBounds
+    keys: CheckpointKeys,
+    place: str,
+    writes: Sequence[tuple[str, bool, bytes]],
+    ttl_ms: int,
+    bounds: StorageBounds,
+    *,
+    creates: bool,
 ) -> Call[int]:
-    """Store pending writes. The result is how many were new."""
+    """Store pending writes. The result is how many were new, or UNREGISTERED."""
     rest: list[Argument] = [part for name, replaces, data in writes for part in (name, "1" if replaces else "0", data)]
     return invoke(
         script("checkpoints/write"),
@@ -86,6 +100,7 @@ def write(
         place=place,
         max_writes=bounds.checkpoint_writes,
         ttl_ms=ttl_ms,
+        creates=int(creates),
         rest=rest,
     )
 

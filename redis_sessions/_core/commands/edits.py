@@ -28,8 +28,8 @@ from .storage_bounds import bounds_argument, check_fields
 
 _EDIT_NAME = "messages/edit"
 _EDIT: dict[str, Argument] = {
-    "after_seq": -1, "newest_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
-    "format": "", "abandoned": "", "replaced_seq": 0, "newest_batch": "", "elapsed_ms": "", "seen": 0, "plan": "",
+    "after_seq": -1, "last_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
+    "format": "", "abandoned": "", "replaced_seq": 0, "elapsed_ms": "", "seen": 0, "plan": "",
     "scope_writes": "", "max_outbox": 0,
 }  # fmt: skip
 """The arguments of an edit that changes nothing."""
@@ -53,8 +53,7 @@ def edit(
     kind: str = APPEND,
     *,
     after_seq: int | None = None,
-    newest_seq: int | None = None,
-    newest_batch: str = "",
+    last_seq: int | None = None,
     state: Mapping[str, Any] | None = None,
     remove_state: Sequence[str] = (),
     if_state: Mapping[str, Any] | None = None,
@@ -73,7 +72,7 @@ def edit(
     Args:
         kind: what the caller does, as OperationConflict names it.
         after_seq: messages above it are removed. None removes none.
-        newest_seq: the seq of the newest message that must be current, or of the newest one ever if none is removed.
+        last_seq: the highest seq that the session must have.
         state: values to set by name.
         remove_state: names to remove.
         if_state: values that the state must have by name, None for a name that it must not have.
@@ -103,7 +102,7 @@ def edit(
     pairs = [part for named in (checks, sets) for pair in named.items() for part in pair]
     arguments = _EDIT | {
         "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
-        "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch, "seen": seen,
+        "last_seq": "" if last_seq is None else last_seq, "seen": seen,
         "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
         "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
         "bounds": bounds_argument(bounds), "scope_writes": writes, "max_outbox": bounds.outbox_writes,
@@ -283,7 +282,7 @@ def import_messages(
         listed[len(prompts) :],
         count,
         "import_messages",
-        newest_seq=0,
+        last_seq=0,
         fields=fields,
         batch_id=batch_id,
         bounds=bounds,

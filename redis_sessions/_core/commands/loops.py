@@ -269,7 +269,7 @@ def read_fields(keys: SessionKeys, names: Sequence[str]) -> Call[list[bytes | No
 
 
 def discard(keys: SessionKeys) -> Call[int]:
-    """Remove the ledger, the parts and the deltas of a session that is gone."""
+    """Remove the ledger, the parts, the deltas and the popped messages of a session that is gone."""
     return invoke(script("loops/discard"), keys, int)
 
 

@@ -70,7 +70,7 @@ def set_aside(
     places = aside or keys
     named = [getattr(one, part) for part in _PARTS for one in (keys, places)]
     if aside is None:
-        named += [keys.deltas, keys.deltas]
+        named += [keys.deltas, keys.deltas, keys.popped, keys.popped]
     return invoke(
         script("sessions/set_aside"), keys, lambda reply: reply == 1, rest_keys=named, incarnation=incarnation,
         keep_ms=keep_ms,

@@ -7,6 +7,7 @@
     <namespace>:{<tag>}:parts:<id>        hash     its parts: records, messages, IDs of messages
     <namespace>:{<tag>}:part_names:<id>   zset     the names of its parts
     <namespace>:{<tag>}:deltas:<id>       list     what was published of the answer that is being made, oldest first
+    <namespace>:{<tag>}:popped:<id>       list     messages that were popped lately, for a repeated call
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
@@ -88,6 +89,7 @@ class SessionKeys:
         "origins",
         "part_names",
         "parts",
+        "popped",
         "session",
         "tag",
     )
@@ -102,6 +104,7 @@ class SessionKeys:
         self.parts = f"{self._prefix}parts:{id}"
         self.part_names = f"{self._prefix}part_names:{id}"
         self.deltas = f"{self._prefix}deltas:{id}"
+        self.popped = f"{self._prefix}popped:{id}"
         self.chain: Chain | None = None
         """The codecs of the cache. Handles and the executor set it."""
         self.origins: tuple[Origin, ...] | None = None

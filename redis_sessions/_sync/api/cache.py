@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
+from weakref import finalize
 
 from ..._core.commands import conversations, sessions, trees
 from ..._core.commands.creation import Creation
@@ -103,12 +104,13 @@ class SessionCache(PicklableByUrl, CacheQueries):
 
     def _set_up(self, engine: Engine, options: Mapping[str, Any]) -> None:
         self._options = options
-        self._is_released = False
         self._context = context = make_context(engine, **options)
         self.namespace = context.namespace
         self.settings = context.settings
         """The defaults for new sessions."""
         self.engine = context.engine
+        self._release = finalize(self, context.engine.release)  # also of a cache that is dropped without being closed
+        self._release.atexit = False
         self.where = context.engine.where
         """The server, as errors name it: the URL without its password."""
         self._count = context.count
@@ -417,9 +419,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         Any task and any thread can close a cache, also after the event loops that used it have ended.
         """
         self._context.close()
-        if not self._is_released:
-            self._is_released = True
-            self.engine.release()
+        self._release()
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 from weakref import WeakMethod
 
@@ -68,7 +67,7 @@ class Router:
 
     def twin(self) -> Router:
         """Return a router with the same settings and one connection of its own to each node."""
-        return Router(replace(self._engine, release=lambda: None), self.timeout, 1)
+        return Router(self._engine, self.timeout, 1)
 
     @property
     def is_cluster(self) -> bool:
@@ -322,7 +321,6 @@ class Router:
         for client in [self._single, self._sentinel, *self._clients.values()]:
             if client is not None:
                 client.close()
-        self._engine.release()
 
     def _new_client(self, node: Address | None) -> connections.NodeClient:
         connect = connector(self._engine, self.timeout, node)
