@@ -18,9 +18,14 @@ import redis
 from benchmarks.rows import Row
 from redis_sessions import SessionCache
 from redis_sessions._core.commands import messages as message_commands
-from redis_sessions._core.protocol.keys import session_keys
-from redis_sessions._core.protocol.scripts import script
+from redis_sessions._core.commands.creation import Creation
+from redis_sessions._core.commands.new_messages import append_new
+from redis_sessions._core.protocol.ids import new_incarnation
+from redis_sessions._core.protocol.keys import SessionKeys, session_keys
+from redis_sessions._core.protocol.scripts import Script, creating, script
 from redis_sessions._core.protocol.token_estimate import estimate_tokens
+from redis_sessions.bounds import DEFAULT_BOUNDS
+from redis_sessions.settings import SessionSettings
 from tests.support.servers import Server, binaries
 
 # The least that an append must do: find the session, push, count, and extend two TTLs. The second one also holds a cap.
@@ -54,6 +59,7 @@ class Case(NamedTuple):
     minimal: str
     bar: float | None
     batch_id: Callable[[int], str | None] = lambda number: None
+    way: str = "append"
 
 
 def _call(number: int) -> dict[str, Any]:
@@ -76,6 +82,8 @@ CASES = (
     ),
     Case("call or result, server time", None, _call, MINIMAL, 2.0),
     Case("call or result at the cap, server time", 100, _call, MINIMAL_CAPPED, 2.0),
+    Case("append_new, server time", None, lambda number: MESSAGE, MINIMAL, None, way="append_new"),
+    Case("append or create, server time", None, lambda number: MESSAGE, MINIMAL, None, way="append or create"),
 )
 
 
@@ -99,6 +107,36 @@ def server_time_rows(server: Server, *, rounds: int = 60) -> list[Row]:
     return rows
 
 
+def _command(case: Case, keys: SessionKeys, incarnation: str, number: int) -> Sequence[Any]:
+    """Return the command that appends a message in the way of the case."""
+    messages = [case.messages(number)]
+    if case.way == "append_new":
+        return append_new(
+            keys, incarnation, "", messages, estimate_tokens, ids=[f"id{number}"], batch_id=None, expected_rev=None, seen=0,
+            knows_format=True, bounds=DEFAULT_BOUNDS,
+        ).command  # fmt: skip
+    is_creating = case.way == "append or create"
+    call = message_commands.append(
+        keys,
+        "" if is_creating else incarnation,
+        "",
+        messages,
+        estimate_tokens,
+        knows_format=True,
+        batch_id=case.batch_id(number),
+    )
+    if is_creating:
+        given = {"user_id": "mia", "agent_id": "support"}
+        Creation.of(given, SessionSettings(), estimate_tokens, DEFAULT_BOUNDS).precede(call, keys, new_incarnation())
+    return call.command
+
+
+def _script(case: Case) -> Script:
+    if case.way == "append_new":
+        return script("messages/append_new")
+    return creating("messages/append") if case.way == "append or create" else script("messages/append")
+
+
 def _server_time(client: redis.Redis, cache: SessionCache, case: Case, rounds: int) -> Row:
     session = cache.create(user_id="mia", agent_id="support", max_messages=case.cap)
     keys = session_keys(cache.namespace, session.id)
@@ -110,16 +148,7 @@ def _server_time(client: redis.Redis, cache: SessionCache, case: Case, rounds: i
         nonlocal number
         commands: list[Sequence[Any]] = []
         for _ in range(PIPELINE):
-            call = message_commands.append(
-                keys,
-                incarnation,
-                "",
-                [case.messages(number)],
-                estimate_tokens,
-                knows_format=True,
-                batch_id=case.batch_id(number),
-            )
-            commands.append(call.command)
+            commands.append(_command(case, keys, incarnation, number))
             number += 1
         return commands
 
@@ -127,7 +156,7 @@ def _server_time(client: redis.Redis, cache: SessionCache, case: Case, rounds: i
     raw_keys = [f"raw:{{{uuid.uuid4().hex[:8]}}}:{kind}:{session.id}" for kind in ("session", "messages")]
     client.hset(raw_keys[0], mapping={"incarnation": "0123456789ab", "counters": COUNTERS, "status": "active"})
     theirs = [["EVALSHA", sha, 2, *raw_keys, RAW, COUNTERS, "2763700000000"]] * PIPELINE
-    client.script_load(script("messages/append").source)
+    client.script_load(_script(case).source)
     pairs = []
     for turn in range(rounds + 4):
         pair = pipelined(client, ours()), pipelined(client, theirs)

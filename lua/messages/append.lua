@@ -1,10 +1,11 @@
 -- Append a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
--- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
+-- Returns {incarnation, seq, rev, count} for one message that was appended now, when there is no more to say; else
+-- '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail results_field recent_mark append_one
+--- include: tail results_field recent_mark find_marked append_one
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first; then the deltas, to be removed
@@ -25,49 +26,56 @@ layout, results, recent = layout ~= '' and layout, results or '', recent or ''
 local is_unlocked = not held or string.find(held, ' - 0 0 0 - -', 1, true)
 if lease ~= '' then is_unlocked = held and string.find(held, lease .. ' ', 1, true) == 1 end
 local is_known = found and (incarnation == '' or incarnation == found) and status == 'active' and not string.find(operation_id, '%s')
-local is_new = elapsed_ms == '' and not string.find(results, operation_id, 1, true) and not string.find(recent, mark, 1, true)
+local is_new = elapsed_ms == '' and not string.find(results, operation_id, 1, true)
+if is_new and string.find(recent, mark, 1, true) then is_new = not find_marked(messages, recent, mark, operation_id) end
 local is_single = is_unlocked and not (limits or entries[2]) and expected_rev == '' and string.byte(entries[1], 2) % 2 == 0
 local time, is_straight, seq, rev, count = redis.call('TIME'), is_known and is_new and is_single and not lineage, nil, nil, nil
 if is_straight then -- most appends need no more than this
   seq, rev, count = append_one(
     session, messages, counters, settings, layout, entries[1], operation_id, seen, time, recent, mark, field, results)
-  if rev and not seq then return rev end
-  if seq and format == '' and not (subscribers or ancestor_keys[1]) then return string.format('%s 0 %d %d %d %d %d ok', found, seq, seq, rev, count, seq - count) end
+  if seq and format == '' and not (subscribers or ancestor_keys[1]) then return {found, seq, rev, count} end
 end
 
---- include: check_incarnation check_operation find_before find_batch_in_transcript touch_for_wait check_ancestors
---- include: check_lease append_entries drain_inbox extend_ancestors notify_subscribers
+--- include: check_incarnation check_operation touch_for_wait check_lease
 local now_us, deltas = time[1] * 1000000 + time[2], #ancestor_keys % 2 > 0 and table.remove(ancestor_keys)
 local now_ms, result, refusal, expired_lease = math.floor(now_us / 1000), nil, nil, nil
 if not is_straight then
   refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
   if refusal then return refusal end
-  local before = not is_new and find_before(session, messages, results, operation_id)
+  local before
+  if not is_new then
+    --- include: find_before
+    before = find_before(session, messages, results, operation_id)
+  end
   if not before and elapsed_ms ~= '' then
+    --- include: find_batch_in_transcript
     before, refusal = find_batch_in_transcript(messages, counters, layout, operation_id, elapsed_ms, now_ms)
   end
   if before then touch_for_wait(session, found) end
   if before or refusal then return refusal or found .. ' 1 ' .. before end
   if status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. status) end
-  refusal = check_ancestors(ancestor_keys, lineage)
-  if refusal then return refusal end
+  if lineage then
+    --- include: check_ancestors
+    refusal = check_ancestors(ancestor_keys, lineage)
+    if refusal then return refusal end
+  end
   refusal, expired_lease = check_lease(held, lease, now_ms)
   if refusal then return refusal end
   if is_single then
     seq, rev, count = append_one(
       session, messages, counters, settings, layout, entries[1], operation_id, seen, time, recent, mark, field, results)
-    if rev and not seq then return rev end
   end
 end
 if seq then
-  if subscribers then entries[1] = redis.call('LINDEX', messages, -1) end
   result = string.format('%d %d %d %d %d ok', seq, seq, rev, count, seq - count)
 else
+  --- include: append_entries
   local loaded = {
     incarnation = found, counters = counters, settings = settings, limits = limits, layout = layout, results = results,
     expected_rev = tonumber(expected_rev), seen = seen,
   }
   if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
+    --- include: drain_inbox
     local inbox, answered_by, run = unpack(redis.call('HMGET', session, 'inbox', 'answered_by', 'run'))
     loaded.inbox, loaded.answered_by, loaded.run = inbox or nil, inbox and answered_by or nil, run
     loaded.ancestor_keys = ancestor_keys
@@ -79,9 +87,13 @@ else
   if not result then return refusal end
 end
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
-extend_ancestors(ancestor_keys, now_ms)
+if ancestor_keys[1] then
+  --- include: extend_ancestors
+  extend_ancestors(ancestor_keys, now_ms)
+end
 if deltas then redis.call('UNLINK', deltas) end
 if subscribers and not expired_lease then
+  --- include: notify_subscribers
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end

@@ -5,9 +5,8 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: tail load_session results_field check_operation find_before find_batch_in_transcript touch_for_wait check_ancestors read_clock
---- include: check_lease append_entries drain_inbox extend_ancestors notify_subscribers select_new open_parts parse_part_totals
---- include: format_part_totals extend_parts entry_batch parse_counters
+--- include: tail load_session results_field check_operation find_before touch_for_wait read_clock check_lease append_entries
+--- include: select_new open_parts parse_part_totals format_part_totals extend_parts entry_batch parse_counters
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local parts         = KEYS[3]           -- hash: parts with their messages, and the IDs
@@ -30,13 +29,17 @@ if refusal then return refusal end
 local now_ms, now_us = read_clock()
 local before = find_before(session, messages, loaded.results, operation_id)
 if not before and elapsed_ms ~= '' and entry_batch(entries[#entries]) == operation_id then
+  --- include: find_batch_in_transcript
   before, refusal = find_batch_in_transcript(messages, loaded.counters, loaded.layout, operation_id, elapsed_ms, now_ms)
 end
 if before then touch_for_wait(session, loaded.incarnation) end
 if before or refusal then return refusal or loaded.incarnation .. ' 1 0 ' .. before end
 if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
-refusal = check_ancestors(ancestor_keys, loaded.lineage)
-if refusal then return refusal end
+if loaded.lineage then
+  --- include: check_ancestors
+  refusal = check_ancestors(ancestor_keys, loaded.lineage)
+  if refusal then return refusal end
+end
 local expired_lease
 refusal, expired_lease = check_lease(loaded.lease, lease, now_ms)
 if refusal then return refusal end
@@ -69,6 +72,7 @@ end
 loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev), seen, ancestor_keys
 local result
 if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
+  --- include: drain_inbox
   if not loaded.inbox then loaded.answered_by = nil end
   result, refusal = drain_inbox(session, messages, loaded, new, field, operation_id, now_ms, now_us)
 end
@@ -80,9 +84,13 @@ open_parts(session, parts, part_names, has_parts)
 for first = 1, #ids, 1000 do redis.call('HSET', parts, unpack(ids, first, math.min(first + 999, #ids))) end
 redis.call('HSET', parts, 'totals', format_part_totals(totals))
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
-extend_ancestors(ancestor_keys, now_ms)
+if ancestor_keys[1] then
+  --- include: extend_ancestors
+  extend_ancestors(ancestor_keys, now_ms)
+end
 extend_parts(session, parts, part_names)
 if subscribers and not expired_lease then
+  --- include: notify_subscribers
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end

@@ -96,7 +96,7 @@ def test_edit_of_all_messages_clears_counts(scripts: Scripts) -> None:
     assert not scripts.client.exists(KEYS[1])
     assert (field(scripts, "pins"), field(scripts, "layout"), field(scripts, "cleared")) == (None, None, "2")
     assert counters_of(scripts)._replace(updated_us=0) == (2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2)
-    assert scripts.append("u@1 c {}", operation_id="c") == b"L1 0 3 3 3 1 2 ok"
+    assert scripts.append("u@1 c {}", operation_id="c") == [b"L1", 3, 3, 1]
 
 
 def test_edit_abandons_calls(scripts: Scripts) -> None:

@@ -25,6 +25,25 @@ def test_append_returns_place_and_state(scripts: Scripts) -> None:
     assert abs(read_time(element) - time.time() * 1000) < 60_000
 
 
+def test_append_of_one_message_returns_numbers_once(scripts: Scripts) -> None:
+    """An append of one message replies {incarnation, seq, rev, count}, and its repetition with the words of any append."""
+    scripts.create()
+    assert scripts.append("u@1 b {}") == [b"L1", 1, 1, 1]
+    assert scripts.append("u@1 b {}") == b"L1 1 1 1 1 1 0 ok"
+    assert scripts.append("u@1 c {}", operation_id="c", format="anthropic") == b"L1 0 2 2 2 2 0 ok"
+
+
+def test_batch_ids_with_one_mark_are_told_apart(scripts: Scripts) -> None:
+    """Batch IDs that end in the same two bytes have one mark. Each of them is appended once, and found when it is repeated."""
+    scripts.create(caps="0 tool_safe 100")
+    ids = [f"{number}-ab" for number in range(5)]
+    for seq, batch in enumerate(ids, 1):
+        assert scripts.append(f"u@1 {batch} {{}}", operation_id=batch) == [b"L1", seq, seq, seq]
+    for seq, batch in enumerate(ids, 1):
+        assert scripts.append(f"u@1 {batch} {{}}", operation_id=batch) == f"L1 1 {seq} {seq} {seq} {seq} 0 ok".encode()
+    assert scripts.client.llen(KEYS[1]) == 5
+
+
 @pytest.mark.parametrize("name", [name for name in names() if "SESSION_NOT_FOUND" in script(name).errors])
 def test_missing_session_is_refused_and_not_created(scripts: Scripts, name: str) -> None:
     """A script that needs a session refuses with SESSION_NOT_FOUND and creates no key."""

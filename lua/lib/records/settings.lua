@@ -1,7 +1,7 @@
 -- The session's settings that every write needs. The words are in the order of their record.
 -- Return the words as texts. All scripts but append_one use parse_settings.
 local function split_settings(text)
-  return string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%S+)$')
+  return string.match(text, '^([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)$')
 end
 
 -- Return the settings of a new session, as they are stored. `caps` is '<max_messages> <cap_policy> <max_message_bytes>'; a lifetime

@@ -98,6 +98,9 @@ def append(
         format = format or its_format
 
     def read(reply: Any) -> tuple[AppendResult, str]:
+        if isinstance(reply, list):
+            found, seq, rev, retained = reply
+            return AppendResult(seq, seq, rev, retained, seq - retained, _OK, False, batch), found.decode()
         found, duplicate, result = reply.split(b" ", 2)
         return read_result(result, batch, duplicate=duplicate == b"1"), found.decode()
 

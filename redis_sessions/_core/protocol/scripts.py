@@ -114,7 +114,7 @@ def creating(name: str) -> Script:
 
     It takes the arguments of the creation behind its own ones. See lua/lib/session/create_then_write.lua.
     """
-    source = minify(linked_creating(name))
+    source = minify(linked_creating(name), is_fast=name in _FAST_SCRIPTS)
     return replace(script(name), name=f"{name} or create", source=source, sha=_sha(source))
 
 
