@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..._core.commands import import_staging, sessions, stored_values, tree_room, trees
+from ..._core.commands import import_staging, sessions, stored_values, tree_room
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, SessionsError, StoreError
 from .context import CacheContext
+from .tree_members import list_members
 
 _MAX_ATTEMPTS = 50
 _BATCH = 100
@@ -26,8 +27,8 @@ async def end(context: CacheContext, top: SessionFacts) -> None:
         change = await context.executor.run(sessions.set_status(keys, top.incarnation, "", "cancelled", "deleted"))
     except SessionsError:
         return  # it ended, or is damaged: the deletion says so
-    if change.members:
-        await context.run_queues.finalize_members(keys, change.members)
+    if change.has_cancelled_members:
+        await context.run_queues.finalize_members(keys)
 
 
 async def erase_results(context: CacheContext, top: SessionFacts) -> int:
@@ -83,7 +84,7 @@ async def prune_members(context: CacheContext, top: SessionFacts) -> None:
     """Remove the records of a deleted session, and of those below it, from the root. Cost: a round trip for each level."""
     root = session_keys(context.namespace, top.ancestors[-1])
     try:
-        found = await context.executor.run(trees.list_members(root, "", recursive=True))
+        found = await list_members(context.executor, root, "", recursive=True)
     except (SessionNotFound, SessionDamaged):
         return  # the records say nothing any more
     left = _members_from(found.members, top)

@@ -115,6 +115,14 @@ def _words(facts: Facts) -> str:
     return "".join(words) + ("~" if binds_next else "")
 
 
+def count_calls(entry: bytes) -> int:
+    """Return how many tool calls an entry makes and answers."""
+    if not entry[1] & FACTS_FLAG:
+        return 0
+    words = entry.split(b" ", 3)[2]
+    return words.count(b"+") + words.count(b"-")
+
+
 def decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Message:
     """Return the message of a stored element. Raises InvalidState, which names the seq, when the element is damaged.
 
