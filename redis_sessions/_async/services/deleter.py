@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import loops, sessions, stored_values, tree_room
+from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
@@ -63,7 +63,7 @@ async def _delete(
             swept = deletion.incarnation
         else:
             if deletion.has_rest:
-                await context.executor.run(loops.discard(keys))
+                await context.executor.run(sessions.remove_rest(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
 
@@ -87,7 +87,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
         await executor.get_many([stored_values.set_aside(one, "") for one in some])
     await executor.run(stored_values.set_aside(keys, incarnation))
     ids = [keys.id, *[member.id for member in below]]
-    await executor.get_many([loops.discard(session_keys(context.namespace, id)) for id in ids])
+    await executor.get_many([sessions.remove_rest(session_keys(context.namespace, id)) for id in ids])
     context.indexer.repair_later(ids, is_settled=True)
     if identity.ancestors:
         gone = [member for member in members if member.id in ids and member.status == "active"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..._core.commands import import_staging, sessions, stored_values, tree_room
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
+from ..._core.commands.stored_values import Replacement
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, SessionsError, StoreError
@@ -59,9 +60,11 @@ async def _erase_from_parent(context: CacheContext, parent: SessionKeys, result:
         changes = result.in_fields(page.fields)
         while True:
             changes += result.in_list(page.elements, index)
-            if changes and not await context.executor.run(stored_values.replace_values(parent, changes)):
+            replaced = await _replace(context, parent, changes)
+            erased += replaced
+            if replaced < len(changes):
                 break  # messages moved since: look again
-            erased, changes, index = erased + len(changes), [], index + len(page.elements)
+            changes, index = [], index + len(page.elements)
             if page.last_seq >= last or not page.elements:
                 return erased
             call = import_staging.read(parent, page.incarnation, after=page.last_seq, last=last)
@@ -69,14 +72,27 @@ async def _erase_from_parent(context: CacheContext, parent: SessionKeys, result:
     raise ConcurrentModification(session_id=parent.id, tries=_MAX_ATTEMPTS)
 
 
+async def _replace(context: CacheContext, keys: SessionKeys, changes: Sequence[Replacement]) -> int:
+    """Replace stored values in slices. Return how many were replaced: fewer when the next ones changed since."""
+    replaced = 0
+    for some in stored_values.in_slices(changes):
+        if not await context.executor.run(stored_values.replace_values(keys, some)):
+            break
+        replaced += len(some)
+    return replaced
+
+
 async def _erase_records(context: CacheContext, root: SessionKeys, top: SessionFacts) -> int:
+    erased = 0
     for _ in range(_MAX_ATTEMPTS):
         fields = await context.executor.run(stored_values.read_fields(root))
         members = stored_values.members_of(fields)
         numbers = {member.number for member in _members_from(members, top)}
         changes = record_erasure(fields, numbers)
-        if not changes or await context.executor.run(stored_values.replace_values(root, changes)):
-            return sum(place.startswith(b".member_result.") for place, _, _ in changes)
+        replaced = await _replace(context, root, changes)
+        erased += sum(place.startswith(b".member_result.") for place, _, _ in changes[:replaced])
+        if replaced == len(changes):
+            return erased
     raise ConcurrentModification(session_id=root.id, tries=_MAX_ATTEMPTS)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from ..._core.commands import (
     forgetting,
     index_entries,
-    loops,
     sessions,
     stored_values,
 )
@@ -284,7 +283,7 @@ class Forgetting:
             self._counts["messages"] += one.messages
             if len(self._ids) < MAX_FORGOTTEN_IDS:
                 self._ids.append(one.id)
-        await run_all(self._executor, [loops.discard(self._keys(one)) for one in found])
+        await run_all(self._executor, [sessions.remove_rest(self._keys(one)) for one in found])
         await self._remove_entries_of(found, ())
         namespace = self._context.namespace
         working = [one for one in found if "run" in one.fields or "lease" in one.fields]

@@ -313,3 +313,8 @@ def delete(
     )
     call.idempotent = bool(incarnation)  # repeated by ID alone, it could delete a session that was created since
     return call
+
+
+def remove_rest(keys: SessionKeys) -> Call[int]:
+    """Remove what a session that is gone leaves: its ledger, its parts and its deltas."""
+    return invoke(script("sessions/remove_rest"), keys, int)

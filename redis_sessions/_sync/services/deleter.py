@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import loops, sessions, stored_values, tree_room
+from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
@@ -62,7 +62,7 @@ def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: s
             swept = deletion.incarnation
         else:
             if deletion.has_rest:
-                context.executor.run(loops.discard(keys))
+                context.executor.run(sessions.remove_rest(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
 
@@ -86,7 +86,7 @@ def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) 
         executor.get_many([stored_values.set_aside(one, "") for one in some])
     executor.run(stored_values.set_aside(keys, incarnation))
     ids = [keys.id, *[member.id for member in below]]
-    executor.get_many([loops.discard(session_keys(context.namespace, id)) for id in ids])
+    executor.get_many([sessions.remove_rest(session_keys(context.namespace, id)) for id in ids])
     context.indexer.repair_later(ids, is_settled=True)
     if identity.ancestors:
         gone = [member for member in members if member.id in ids and member.status == "active"]

@@ -10,7 +10,6 @@ from typing import Any
 from ..._core.commands import (
     forgetting,
     index_entries,
-    loops,
     sessions,
     stored_values,
 )
@@ -279,7 +278,7 @@ class Forgetting:
             self._counts["messages"] += one.messages
             if len(self._ids) < MAX_FORGOTTEN_IDS:
                 self._ids.append(one.id)
-        run_all(self._executor, [loops.discard(self._keys(one)) for one in found])
+        run_all(self._executor, [sessions.remove_rest(self._keys(one)) for one in found])
         self._remove_entries_of(found, ())
         namespace = self._context.namespace
         working = [one for one in found if "run" in one.fields or "lease" in one.fields]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..._core.commands import loops, run_queues, sessions, trees
+from ..._core.commands import run_queues, sessions, trees
 from ..._core.commands.run_queues import INBOX_QUEUE, ClaimReply, DequeueReply, Outcome, When, agent_of
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
@@ -331,7 +331,7 @@ class RunQueues(QueueHints):
                 self._indexer.learn(ids)
             step = self._executor.run(call)
             if top and ids:
-                self._executor.get_many([loops.discard(session_keys(self._namespace, id)) for id in ids])
+                self._executor.get_many([sessions.remove_rest(session_keys(self._namespace, id)) for id in ids])
             self._indexer.repair_later(ids, is_settled=True)
 
     def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:

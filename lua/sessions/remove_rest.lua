@@ -1,4 +1,4 @@
--- Remove the ledger, the parts and the deltas of a session that is gone.
+-- Remove what a session that is gone leaves: its ledger, its parts and its deltas.
 -- Returns how many keys there were.
 -- Index: none
 local session    = KEYS[1] -- hash
