@@ -11,11 +11,13 @@ import pytest
 
 from redis_sessions import LimitExceeded, Session, SessionCache
 from redis_sessions._core.commands import inbox, leases
+from redis_sessions._core.protocol.transport_errors import ConnectionLost
 from redis_sessions._sync.transport import executor
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import X, elsewhere
 from tests.support.servers import await_true
 from tests.trees.children import spawn_child
+from tests.worst_cases.test_parts import after_part
 
 SIZE = 450_000
 """Characters of a message, three of which fill a part."""
@@ -216,3 +218,29 @@ def test_result_of_child_comes_behind_a_long_inbox(cache: SessionCache) -> None:
     await_true(lambda: root.info().inbox_size == 0)
     assert numbers(root.history()) == [*range(COUNT), None]
     assert root.history()[-1].content == "[a completed] done"
+
+
+LOST: dict[str, Callable[[Session, Any], Any]] = {
+    "inbox/drain": lambda session, lease: elsewhere(lease.receive),
+    "leases/release": lambda session, lease: elsewhere(lease.release),
+    "sessions/set_status": lambda session, lease: session.cancel(),
+}
+
+
+@pytest.mark.parametrize("script", LOST)
+def test_lost_reply_of_a_part_moves_each_message_once(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """The call goes on behind the part whose reply was lost."""
+    session, lease = locked(cache)
+
+    def lose() -> None:
+        raise ConnectionLost("the reply is lost")
+
+    parts = after_part(monkeypatch, script, lose)
+    result = LOST[script](session, lease)
+    assert len(parts) >= 2
+    assert numbers(session.history()) == [*range(COUNT)]
+    assert session.info().inbox_size == 0
+    if script == "inbox/drain":
+        assert numbers(result) == [*range(COUNT)]
