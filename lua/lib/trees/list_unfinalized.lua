@@ -1,6 +1,6 @@
 -- List members of a tree that must still be finalized: '<number> <id>'. With a `top` they are those below that member whose
 -- sessions may be stored. Else they are the active ones that were cancelled, by themselves or with an ancestor. Look at 1,000 members
--- behind the number `after`, and list 100. Return the list, the number up to which it is complete, and whether no member is behind that.
+-- behind the number `after`, and list 50. Return the list, the number up to which it is complete, and whether no member is behind that.
 --- include: read_tree_members parse_member is_below
 local function list_unfinalized(root, top, after)
   local found, known, marks = {}, {}, top and string.format('%d', top) or redis.call('HGET', root, 'cancelled') or ''
@@ -13,7 +13,7 @@ local function list_unfinalized(root, top, after)
     if top then is_wanted = number ~= top and member.status ~= 'deleted' else is_wanted = member.status == 'active' end
     if is_wanted and known[number] then found[#found + 1] = string.format('%d ', number) .. member.id end
     after = number
-    if #found == 100 then return found, after, is_end and at == #numbers end
+    if #found == 50 then return found, after, is_end and at == #numbers end
   end
   return found, after, is_end
 end

@@ -22,7 +22,7 @@ async def delete_session(
     """Delete a session, if it has the expected revision. Return whether it existed.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
-    deleted, 100 a round trip, and the session last. The index entries are removed in the background. A damaged session is
+    deleted, 50 a round trip, and the session last. The index entries are removed in the background. A damaged session is
     deleted, too, unless a revision is expected.
     """
     await context.indexer.learn([keys.id])

@@ -58,7 +58,7 @@ class SessionStatus(SessionBase):
         Returns:
             The new revision.
 
-        Cost: one round trip. With sessions below it two more, and one for each 100 of them.
+        Cost: one round trip. With sessions below it two more, and one for each 50 of them.
         """
         return self._set_status("cancelled", reason, None, expected_rev)
 

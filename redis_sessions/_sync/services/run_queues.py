@@ -321,7 +321,7 @@ class RunQueues(QueueHints):
             )  # fmt: skip
 
     def finalize_members(self, keys: SessionKeys, top: str = "") -> None:
-        """Mark all cancelled members of a tree, or delete those below `top`. 100 members a round trip."""
+        """Mark all cancelled members of a tree, or delete those below `top`. 50 members a round trip."""
         root = session_keys(self._namespace, trees.root_id(keys))
         step = trees.BEGIN
         while not step.is_done:
