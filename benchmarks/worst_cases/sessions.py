@@ -179,7 +179,7 @@ def joiners(stage: Stage) -> None:
             trees.list_members(keys, "", nonce=f"{number:016x}", wait_ms=600_000, target=1, channel=CHANNEL)
         )
     with stage.measured():
-        with suppress(SessionsError):  # there may be so many, and no more
+        with suppress(SessionsError):  # the bound of waiters is reached
             context.executor.run(
                 trees.list_members(keys, "", nonce="f" * 16, wait_ms=600_000, target=1, channel=CHANNEL)
             )

@@ -138,7 +138,9 @@ def test_worker_completes_runs_until_sigterm(folder: Path, own_server: Server, n
             code, log = end(process, signal.SIGTERM)
         assert code == 0, log
         begin, working, claimed, *rest, ended = log.splitlines()
-        completed, stopping = sorted(rest, key=lambda line: "stopping" in line)  # join can return before the worker logs
+        completed, stopping = sorted(
+            rest, key=lambda line: "stopping" in line
+        )  # join can return before the worker logs
         assert f"INFO redis_sessions.cli.worker: worker worker-1 hands runs of researcher to my_agents:{name}" in begin
         assert "INFO redis_sessions.worker: working for researcher" in working
         assert (f"{child.id} is claimed" in claimed, f"{child.id} is completed" in completed) == (True, True)

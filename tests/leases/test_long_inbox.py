@@ -11,6 +11,7 @@ import pytest
 
 from redis_sessions import LimitExceeded, Session, SessionCache
 from redis_sessions._core.commands import inbox, leases
+from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.transport_errors import ConnectionLost
 from redis_sessions._sync.transport import executor
 from tests.leases.dead_holders import stop_renewing
@@ -244,3 +245,23 @@ def test_lost_reply_of_a_part_moves_each_message_once(
     assert session.info().inbox_size == 0
     if script == "inbox/drain":
         assert numbers(result) == [*range(COUNT)]
+
+
+@pytest.mark.parametrize("way", ["receive", "release"])
+def test_results_of_children_enter_in_parts(cache: SessionCache, way: str) -> None:
+    """An inbox of results alone takes parts, too, and the room of senders is theirs."""
+    root = cache.create()
+    children = [spawn_child(root) for _ in range(5)]
+    lease = root.lease(ttl=30)
+    elsewhere(lease.acquire)
+    for child in children:
+        child.complete("r" * 250_000)
+    elsewhere(partial(root.send, {"role": "user", "content": "last", "n": 0}))
+    assert root.info().inbox_size == 6
+    moved = elsewhere(getattr(lease, way))
+    assert (len(moved) if way == "receive" else moved) == 6
+    listed = root.history()
+    assert numbers(listed) == [*[None] * 5, 0]
+    assert len({message.batch_id for message in listed}) == 6
+    fields = root._executor.run(Call(("HKEYS", root._keys.session), root._keys, list, writes=False))
+    assert not [name for name in fields if name.startswith(b"inbox")]

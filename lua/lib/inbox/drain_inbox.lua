@@ -15,7 +15,7 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
   if left then
     --- include: format_inbox
     redis.call('HSET', session, 'inbox', format_inbox(left))
-    redis.call('HINCRBY', session, 'inbox_bytes', -left.taken_bytes)
+    if left.taken_bytes > 0 then redis.call('HINCRBY', session, 'inbox_bytes', -left.taken_bytes) end -- '-0' is refused
   elseif fields[1] then
     redis.call('HDEL', session, 'inbox', 'inbox_bytes')
   end

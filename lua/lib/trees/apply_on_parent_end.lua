@@ -7,9 +7,10 @@ local function apply_on_parent_end(root, number, is_cancel, reason, children, re
     cancelled[1] = number
   else
     if not children then children, records = read_tree_members(root) end
+    local active_child = '^%S+ ' .. number .. ' active ([cr])'
     for at, child in ipairs(children) do
-      local policy = string.match(records[at] or '', '^%S+ ' .. number .. ' active (%S)')
-      local numbers = policy == 'c' and cancelled or policy == 'r' and requested
+      local policy = records[at] and string.match(records[at], active_child)
+      local numbers = policy == 'c' and cancelled or policy and requested
       if numbers then numbers[#numbers + 1] = child end
     end
   end
