@@ -25,7 +25,7 @@ local agent         = ARGV[6]           -- whose queue the keys are, or in which
 local is_queued     = ARGV[7] == '1'    -- the queue is written, too
 local is_append     = ARGV[8] == '1'    -- the messages are appended, never queued, and open a turn whatever they are
 local expected_rev  = ARGV[9]           -- the revision that must be current, or ''
-local seen          = tonumber(ARGV[10]) -- the highest seq that the caller was told, or 0
+local seen          = tonumber(ARGV[10]) -- the highest seq that was acknowledged to the caller, or 0
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
 local max_bytes     = tonumber(ARGV[12]) -- of what waits in the inbox, with the message
 local trace         = ARGV[13]          -- the trace context of the request, as W3C traceparent, or ''

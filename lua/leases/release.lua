@@ -40,7 +40,7 @@ if loaded.status == 'active' and loaded.inbox and not cancelled then
   result, refusal, again = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
   if again then return again end
   loaded.counters = redis.call('HGET', session, 'counters')
-  if not loaded.counters then return refusal end --
+  if not loaded.counters then return refusal end -- the deadline came in this step: the new expiry removed the session
 end
 if not result then
   result = ''

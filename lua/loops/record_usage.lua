@@ -32,26 +32,24 @@ end
 if loop.steps >= max_records then
   return redis.error_reply(string.format('BOUND_EXCEEDED loop_records %d %d', loop.steps + 1, max_records))
 end
-local spent, sums = string.match(usage, '%d+ %d+$'), {} -- total and cost
-sums[field], sums.usage = add_numbers(loop.usage, usage), add_numbers(session_usage or '0 0 0 0 0 0 0', usage)
-local hashes, rows = {session}, {sums[field], sums.usage}
-for at = 1, #ancestor_keys, 2 do hashes[#hashes + 1] = ancestor_keys[at] end
-for at = #hashes, 1, -1 do
-  if redis.call('HEXISTS', hashes[at], 'incarnation') == 0 then
-    table.remove(hashes, at)
-  else
-    sums[hashes[at]] = add_numbers(redis.call('HGET', hashes[at], 'spent') or '0 0', spent)
-    rows[#rows + 1] = sums[hashes[at]]
-  end
+local total_and_cost = string.match(usage, '%d+ %d+$')
+loop.usage, loop.steps = add_numbers(loop.usage, usage), loop.steps + 1
+session_usage = add_numbers(session_usage or '0 0 0 0 0 0 0', usage)
+local payers, spent = {}, {} -- the session and its ancestors, as far as they exist, and what each has spent then
+local function add_payer(hash)
+  if redis.call('HEXISTS', hash, 'incarnation') == 0 then return end
+  payers[#payers + 1] = hash
+  spent[#payers] = add_numbers(redis.call('HGET', hash, 'spent') or '0 0', total_and_cost)
 end
-for number in string.gmatch(table.concat(rows, ' '), '%d+') do
+add_payer(session)
+for at = 1, #ancestor_keys, 2 do add_payer(ancestor_keys[at]) end
+for number in string.gmatch(loop.usage .. ' ' .. session_usage .. ' ' .. table.concat(spent, ' '), '%d+') do
   if tonumber(number) >= 5000000000000000 then return redis.error_reply('LIMIT_EXCEEDED usage ' .. number .. ' 4999999999999999 error') end
 end
-append_line(ledger, 'steps.' .. loop_id, loop.steps, step_id)
+append_line(ledger, 'steps.' .. loop_id, loop.steps - 1, step_id)
 redis.call('HSET', ledger, step_field, usage)
-loop.usage, loop.steps = sums[field], loop.steps + 1
-redis.call('HSET', session, field, format_loop(loop), 'usage', sums.usage)
-for _, hash in ipairs(hashes) do redis.call('HSET', hash, 'spent', sums[hash]) end
+redis.call('HSET', session, field, format_loop(loop), 'usage', session_usage)
+for at, payer in ipairs(payers) do redis.call('HSET', payer, 'spent', spent[at]) end
 reply = commit_write(session, messages, write, operation_id, '0 ' .. loop.usage)
 extend_ledger(session, ledger)
 return reply

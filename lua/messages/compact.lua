@@ -38,8 +38,18 @@ local message = at >= 0 and at < length and list_seq(at, dropped, gaps) == last 
 local is_boundary, before, after = false, 0, 0
 if length > 0 then is_boundary, before, after = check_boundary(messages, math.max(at, 0), length, layout, dropped) end
 local is_repeated = began == 0 and message and message_batch(redis.call('LINDEX', messages, 0)) == operation_id
-if not message or is_repeated or (first > 0 and began == 0 and first ~= start) or is_pinned(message) or not is_boundary then
-  return redis.error_reply(string.format('COMPACTION_CONFLICT %d %d %d %d %d %d',
+local reason
+if is_repeated or (first > 0 and began == 0 and first ~= start) then
+  reason = 'moved'
+elseif not message then
+  reason = last > counters.last_seq and 'beyond_end' or 'dropped'
+elseif is_pinned(message) then
+  reason = 'pinned'
+elseif not is_boundary then
+  reason = 'in_group'
+end
+if reason then
+  return redis.error_reply(string.format('COMPACTION_CONFLICT %s %d %d %d %d %d %d', reason,
     first > 0 and first or math.min(start, last), last, start, counters.last_seq, before or 0, after or 0))
 end
 local part_end, result = end_of_part(messages, at, page_size(counters)), string.format('compact %d', began > 0 and began or start)

@@ -3,7 +3,8 @@
 -- Returns {incarnation of the new session, its last seq}.
 -- Errors: NEED_COPY NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none
---- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters new_settings parse_settings expire_session
+--- include: tail merge_record check_incarnation read_clock list_index kept_seqs check_boundary copy_transcript parse_counters
+--- include: new_settings parse_settings expire_session parse_value_bytes format_value_bytes
 local session         = KEYS[1]           -- hash: the session to be copied
 local messages        = KEYS[2]           -- list
 local fork            = KEYS[3]           -- hash: the new session
@@ -52,13 +53,13 @@ end
 local text = new_settings(caps, ttl_ms, lifetime_ms, now_ms)
 redis.call('HSET', fork, 'incarnation', new_incarnation, 'status', 'active', 'counters', counters, 'settings', text,
   'created', string.format('%.0f', now_us), unpack(fields))
-local sizes, count = {['meta'] = 0, ['state'] = 0, ['var'] = 0}, 0
+local sizes, count = parse_value_bytes()
 for _, name in ipairs(redis.call('HKEYS', fork)) do
   local prefix, key = string.match(name, '^(%l+)%.(.*)$')
   if sizes[prefix or ''] then
     sizes[prefix], count = sizes[prefix] + #key + redis.call('HSTRLEN', fork, name), count + 1
   end
 end
-redis.call('HSET', fork, 'value_bytes', string.format('%d %d %d %d', sizes['meta'], sizes['state'], sizes['var'], count))
+redis.call('HSET', fork, 'value_bytes', format_value_bytes(sizes, count))
 expire_session(fork, fork_messages, now_ms, ttl_ms, parse_settings(text).deadline_ms)
 return {new_incarnation, parse_counters(counters).last_seq}

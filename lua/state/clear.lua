@@ -3,7 +3,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
 --   INVALID_INPUT
 -- Index: touches
---- include: begin_write commit_write
+--- include: begin_write parse_value_bytes format_value_bytes commit_write
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -22,8 +22,8 @@ for _, field in ipairs(redis.call('HKEYS', session)) do
   end
 end
 if value_bytes then
-  local metadata, state, variables, count = string.match(value_bytes, '^(%d+) (%d+) (%d+) (%d+)$')
-  if prefix == 'var.' then variables = 0 else state = 0 end
-  redis.call('HSET', session, 'value_bytes', string.format('%d %d %d %d', metadata, state, variables, math.max(count - removed, 0)))
+  local sizes, count = parse_value_bytes(value_bytes)
+  sizes[string.sub(prefix, 1, -2)] = 0
+  redis.call('HSET', session, 'value_bytes', format_value_bytes(sizes, math.max(count - removed, 0)))
 end
 return commit_write(session, messages, write, operation_id, string.format('%d', removed))

@@ -3,7 +3,7 @@
 -- Returns how many values were replaced.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
---- include: tail check_incarnation parse_counters format_counters parse_layout list_index
+--- include: tail check_incarnation parse_counters format_counters parse_layout list_index parse_value_bytes format_value_bytes
 local session     = KEYS[1]       -- hash
 local messages    = KEYS[2]       -- list
 local incarnation = ARGV[1]       -- the incarnation the caller knows
@@ -14,8 +14,7 @@ local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 local replaced, dropped, gaps = 0, nil, parse_layout(layout).gaps
 counters = parse_counters(counters)
-local sizes, count = {}, '0' -- by prefix
-sizes['meta'], sizes['state'], sizes['var'], count = string.match(value_bytes or '0 0 0 0', '^(%d+) (%d+) (%d+) (%d+)$')
+local sizes, count = parse_value_bytes(value_bytes)
 dropped = counters.dropped
 for at = 1, #values, 3 do
   local place, before, after = values[at], values[at + 1], values[at + 2]
@@ -32,6 +31,6 @@ for at = 1, #values, 3 do
 end
 if replaced > 0 then redis.call('HSET', session, 'counters', format_counters(counters)) end
 if value_bytes and replaced > 0 then
-  redis.call('HSET', session, 'value_bytes', string.format('%d %d %d %d', sizes['meta'], sizes['state'], sizes['var'], count))
+  redis.call('HSET', session, 'value_bytes', format_value_bytes(sizes, count))
 end
 return replaced

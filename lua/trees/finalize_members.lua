@@ -4,9 +4,8 @@
 -- Returns {1 if all are done, '<the number to go on behind>', marks, '<number> <id>' …}: 50 members at most.
 -- Errors: SESSION_DAMAGED
 -- Index: none (their entries are repaired after)
---- include: tail read_clock parse_spawn_counts parse_member drain_for_end set_status save_counters
---- include: parse_counters format_member notify_waiters format_spawn_counts list_unfinalized
---- include: keep_member_result notify_holder count_waiting
+--- include: tail read_clock parse_spawn_counts parse_member drain_for_end end_as_cancelled format_member notify_waiters
+--- include: format_spawn_counts list_unfinalized keep_member_result notify_holder count_waiting
 local root     = KEYS[1]           -- hash: the session at the root
 local root_messages = KEYS[2]      -- list
 local sessions = tail(KEYS, 3)     -- session and messages of each named member
@@ -23,8 +22,8 @@ local counts, left, work = parse_spawn_counts(tree), {}, 0
 for at, number in ipairs(numbers) do
   local session, messages, field = sessions[at * 2 - 1], sessions[at * 2], 'member.' .. number
   local member = parse_member(redis.call('HGET', root, field))
-  local status, settings, lease_waiters, join_waiters, cleanup, inbox, reason, result, lease = unpack(redis.call('HMGET',
-    session, 'status', 'settings', 'lease_waiters', 'join_waiters', 'cleanup', 'inbox', 'reason', 'result', 'lease'))
+  local status, lease_waiters, join_waiters, cleanup, inbox, reason, result, lease = unpack(redis.call('HMGET',
+    session, 'status', 'lease_waiters', 'join_waiters', 'cleanup', 'inbox', 'reason', 'result', 'lease'))
   local is_same = member.id and string.sub(session, -#member.id) == member.id -- else the tree is another one by now
   local is_working, again = is_same and (status == 'active' or status == 'paused'), false
   if is_working and inbox and not top then
@@ -43,12 +42,7 @@ for at, number in ipairs(numbers) do
     if is_working then
       notify_holder(lease or nil, 'lost', '0 0')
       count_waiting(session, messages, {root, root_messages}, now_ms, -1, number)
-      local counters = redis.call('HGET', session, 'counters')
-      if counters then
-        set_status(session, now_ms, 'cancelled', cancelled_why or '')
-        settings = redis.call('HGET', session, 'settings')
-        save_counters(session, messages, now_ms, now_us, settings, parse_counters(counters))
-      end
+      end_as_cancelled(session, messages, cancelled_why or '', now_ms, now_us)
     end
     local is_cleaned = not top and is_open and cleanup == 'delete'
     if is_cleaned then keep_member_result(root, number, reason or cancelled_why or '', result or '') end

@@ -37,9 +37,8 @@ from .connect import open_cache
 from .session_ids import Label, SessionId, find_session, shift_text
 from .show import format_message
 
-MessageText = Annotated[
-    str | None, typer.Argument(help="Text of the message, or - for standard input.", show_default="required")
-]
+_TEXT_HELP = "Text of the message, or - for standard input."
+MessageText = Annotated[str | None, typer.Argument(help=_TEXT_HELP, show_default="required")]
 BatchId = Annotated[
     str | None,
     typer.Option(
@@ -94,7 +93,7 @@ def send(
 @app.command()
 def append(
     id: SessionId = None,
-    text: MessageText = None,
+    text: Annotated[str | None, typer.Argument(help=_TEXT_HELP, show_default="none, with --payload")] = None,
     label: Label = None,
     role: Annotated[str, typer.Option("--role", help=_ROLE_HELP)] = "assistant",
     payload: Annotated[

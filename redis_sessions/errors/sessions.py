@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from .base import SessionsError
 
@@ -29,7 +29,7 @@ class SessionDamaged(SessionsError):
     """A stored record of the session cannot be read, or another program changed the keys. Nothing was removed."""
 
     reply = ("detail",)
-    template = "session {session_id!r} is damaged: {detail}"
+    template = "session {session_id!r} is damaged: {detail}. `redis-sessions doctor --repair` moves it out of the way"
     session_id: str
     detail: str
 
@@ -55,7 +55,7 @@ class SessionExists(SessionsError):
 
 
 class ConcurrentModification(SessionsError):
-    """Other writers changed the session, or its tree, faster than an export or import could read it."""
+    """Other writers changed the session, or its tree, faster than an export, an import or a read of many pages could follow."""
 
     template = (
         "session {session_id!r} or a session below it changed during each of {tries} attempts: pause it, then try again"
@@ -68,7 +68,7 @@ class SessionNotActive(SessionsError):
     """The session is paused or has ended, so it takes no messages."""
 
     reply = ("status",)
-    template = "session {session_id!r} is {status} and takes no messages"
+    template = "session {session_id!r} is {status} and takes no messages: resume() it if it is paused. An end is final"
     session_id: str
     status: str
 
@@ -195,7 +195,10 @@ class MessageTooLarge(SessionsError):
     """A message is larger than the session's `max_message_bytes`."""
 
     reply = ("size", "max")
-    template = "a message of {size} bytes exceeds max_message_bytes ({max}) of session {session_id!r}"
+    template = (
+        "a message of {size} bytes exceeds max_message_bytes ({max}) of session {session_id!r}:"
+        " store the large part as a document, or raise the option with patch()"
+    )
     session_id: str
     size: int
     max: int
@@ -205,7 +208,10 @@ class MessageNotFound(SessionsError):
     """The session retains no message with this seq."""
 
     reply = ("seq",)
-    template = "session {session_id!r} retains no message with seq {seq}"
+    template = (
+        "session {session_id!r} retains no message with seq {seq}:"
+        " the cap or an edit removed it, or no message ever had this seq"
+    )
     session_id: str
     seq: int
 
@@ -224,13 +230,14 @@ class NotAnInteger(SessionsError):
 class CompactionConflict(SessionsError):
     """The range of messages cannot be compacted: it moved, ends in a pinned message, or ends inside a group."""
 
-    reply = ("first", "last", "first_seq", "last_seq", "before", "after")
+    reply = ("reason", "first", "last", "first_seq", "last_seq", "before", "after")
     template = (
-        "seqs {first} to {last} of session {session_id!r} cannot be compacted. The range must begin at the first retained"
-        " message and end with a group, not in a pinned message. Seqs {first_seq} to {last_seq} are retained;"
-        " the nearest groups end with seq {before} and {after} (0 for none)"
+        "seqs {first} to {last} of session {session_id!r} cannot be compacted: {detail}. Seqs {first_seq} to {last_seq} are"
+        " retained; the nearest groups end with seq {before} and {after} (0 for none)"
     )
     session_id: str
+    reason: str
+    """moved, beyond_end, dropped, pinned or in_group."""
     first: int
     last: int
     first_seq: int
@@ -239,6 +246,20 @@ class CompactionConflict(SessionsError):
     """The nearest lower seq that a range may end with, or 0."""
     after: int
     """The nearest higher seq that a range may end with, or 0."""
+    detail: str
+
+    @classmethod
+    def from_reply(cls, session_id: str, words: list[str]) -> Self:
+        """Return the error with an explanation of its reason."""
+        detail = {
+            "moved": "the range does not begin at the first retained message",
+            "beyond_end": "the last message of the range was never appended",
+            "dropped": "the last message of the range is not retained any more",
+            "pinned": "the last message of the range is pinned",
+            "in_group": "the range ends between a tool call and its result",
+        }[words[0]]
+        facts: dict[str, Any] = dict(zip(cls.reply, [words[0], *map(int, words[1:])], strict=True))
+        return cls(session_id=session_id, detail=detail, **facts)
 
 
 class EditConflict(SessionsError):

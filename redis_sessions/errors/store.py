@@ -15,6 +15,7 @@ class OutcomeUnknown(SessionsError):
     session_id: str
     batch_id: str | None
     waited: float
+    """Seconds for which the call was tried."""
     detail: str
     advice: str
 
@@ -47,6 +48,7 @@ class StoreUnavailable(SessionsError):
     template = "{where} did not serve for {waited:.1f} s ({detail}). Check that it runs and that the URL is right"
     where: str
     waited: float
+    """Seconds for which the call was tried. 0 if it was not repeated."""
     detail: str
 
 

@@ -34,6 +34,7 @@ class ReplyTimeout(SessionsError, TimeoutError):
     seq: int
     """The highest seq then."""
     waited: float
+    """Seconds that the caller waited."""
 
 
 class LoopNotFound(SessionsError):

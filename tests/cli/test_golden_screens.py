@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
 from redis_sessions import Message, SessionCache
+from redis_sessions._core.commands import workers
 from tests.cli.screens import check_golden, same_every_time, screen
 from tests.cli.test_workers import add_worker
 from tests.support.servers import Server, await_true, binaries
@@ -66,7 +68,7 @@ def place() -> Iterator[Place]:
             await_true(lambda: len(cache.leases().items) == 1)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("platform.node", lambda: "ip-10-0-12-33")
-                patch.setattr("os.getpid", lambda: 48213)
+                patch.setattr(workers, "os", SimpleNamespace(getpid=lambda: 48213))  # connections ask `os`, too
                 add_worker(cache, "0123456789ab", OWNER, 0, run.id)
                 add_worker(cache, "ba9876543210", "worker-7", 180)
             known: dict[str, str] = {}

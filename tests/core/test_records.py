@@ -29,6 +29,7 @@ PYTHON: dict[str, Any] = {
     "part": records.PartRecord,
     "part_totals": records.PartTotals,
     "budget": records.Budget,
+    "spent": records.Spent,
     "status_log": records.StatusChange,
 }
 """The class that reads each record. Those without one are read by scripts only. The layout and the

@@ -104,7 +104,8 @@ def test_repair_during_a_deletion_does_not_hide_its_entries(
 ) -> None:
     """A repair that finds the session gone, before the deletion has returned, leaves its young entries to the deletion."""
     cache.create("a", user_id="mia", tags=["t"])
-    indexer, attempt, repaired = cache._context.indexer, cache._context.executor._attempt, []
+    indexer, attempt = cache._context.indexer, cache._context.executor._attempt
+    repaired: list[Any] = []
 
     def attempt_and_repair(call: Any) -> Any:
         reply = attempt(call)

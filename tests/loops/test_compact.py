@@ -45,17 +45,20 @@ def test_range_that_is_not_retained_is_refused(cache: SessionCache) -> None:
     """A range that moved, ends past the last message, splits a tool call, or ends in a pin is refused and changes nothing."""
     session = cache.create(max_messages=4)
     session.append(X, X, X, X, X)
-    for up_to, begin in ((1, None), (6, None), (3, 1), (4, 3)):
-        with pytest.raises(CompactionConflict, match="Seqs 2 to 5 are retained"):
+    cases = ((1, None, "dropped"), (6, None, "beyond_end"), (3, 1, "moved"), (4, 3, "moved"))
+    for up_to, begin, reason in cases:
+        with pytest.raises(CompactionConflict, match="Seqs 2 to 5 are retained") as refused:
             session.compact(up_to, "sum", from_seq=begin)
+        assert refused.value.reason == reason
     session.pin(3)
-    with pytest.raises(CompactionConflict):
+    with pytest.raises(CompactionConflict) as refused:
         session.compact(3, "sum")
+    assert refused.value.reason == "pinned"
     session.append({"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]})
     session.append({"role": "tool", "tool_call_id": "c", "content": "t"})
     with pytest.raises(CompactionConflict) as refused:
         session.compact(6, "sum")
-    assert (refused.value.before, refused.value.after) == (5, 7)
+    assert (refused.value.reason, refused.value.before, refused.value.after) == ("in_group", 5, 7)
     with pytest.raises(InvalidInput):
         session.compact(2, "sum", from_seq=3)
     with pytest.raises(InvalidInput):

@@ -15,6 +15,7 @@ from redis_sessions import (
     SessionReplaced,
 )
 from redis_sessions._core.commands import import_staging
+from redis_sessions._core.commands.export_format import VERSION
 from redis_sessions._core.protocol.keys import session_keys
 from tests.support.exports import X, create_full_session, stored_session
 from tests.support.lease_waiters import elsewhere
@@ -37,10 +38,10 @@ def test_imported_sessions_equal_exported_sessions(cache: SessionCache, other: S
 
 
 def test_header_names_format_version_and_root(cache: SessionCache) -> None:
-    """The first line of an export names its format, its version 7, the root and the server's time."""
+    """The first line of an export names its format, its version, the root and the server's time."""
     session = create_full_session(cache)
     header = json.loads(next(iter(session.export())))
-    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", 7, "root")
+    assert (header["format"], header["version"], header["root"]) == ("redis-sessions", VERSION, "root")
     assert abs(header["exported_at"] - session.history()[-1].timestamp_ms) < 60_000
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, Message, SessionCache
-from redis_sessions._core.commands.export_format import WAITER_FIELDS
+from redis_sessions._core.commands.export_format import VERSION, WAITER_FIELDS
 from redis_sessions._core.commands.import_schema import Damaged, check_field
 from tests.support.exports import X, create_full_session, stored_keys, with_checksum, with_fields
 
@@ -146,25 +146,25 @@ def test_line_out_of_place_is_refused_before_anything_is_sent(unreachable: Sessi
 
 def test_version_1_export_is_refused_at_its_header(unreachable: SessionCache) -> None:
     """An export of version 1 is refused at its first line, and the error names both versions."""
-    expected = "lines: line 1 has version 1, and this package reads version 7"
+    expected = f"lines: line 1 has version 1, and this package reads version {VERSION}"
     assert refusal(unreachable, VERSION_1) == expected
     assert refusal(unreachable, VERSION_1[:1]) == expected
 
 
-def test_version_1_session_under_version_5_header_is_refused(unreachable: SessionCache) -> None:
-    """The fields of version 1 are refused under a header of version 7, because their names and meaning differ."""
-    lines = with_checksum([VERSION_1[0].replace('"version":1', '"version":7'), *VERSION_1[1:]])
+def test_version_1_session_under_header_of_this_version_is_refused(unreachable: SessionCache) -> None:
+    """The fields of version 1 are refused under a header of this version, because their names and meaning differ."""
+    lines = with_checksum([VERSION_1[0].replace('"version":1', f'"version":{VERSION}'), *VERSION_1[1:]])
     expected = "lines: line 2 field 'incarnation' of session 'trip' is missing or damaged"
     assert refusal(unreachable, lines) == expected
 
 
-@pytest.mark.parametrize("version", [0, 6, 8, "7", None, [7]])
+@pytest.mark.parametrize("version", [0, VERSION - 1, VERSION + 1, str(VERSION), None, [VERSION]])
 def test_other_version_is_refused_at_its_header(unreachable: SessionCache, version: Any) -> None:
-    """A header without the version 7 is refused, and the error names the version that was found."""
+    """A header of another version is refused, and the error names the version that was found."""
     with SessionCache.from_url("fake://") as cache:
         lines = list(cache.create("root").export())
     header = {**json.loads(lines[0]), "version": version}
-    expected = f"lines: line 1 has version {version!r}, and this package reads version 7"
+    expected = f"lines: line 1 has version {version!r}, and this package reads version {VERSION}"
     assert refusal(unreachable, with_checksum([json.dumps(header), *lines[1:]])) == expected
 
 

@@ -1,7 +1,7 @@
 -- End a session for good: move its inbox into the transcript, unless a limit refuses it, then apply the effects of the end.
--- `told` stands for the reason in the parent's message, if given. Return {incarnation, '<rev>', whether the parent must be advanced}, or nil
--- and the refusal. The third value asks the caller to repeat the call, which then moves more of a long inbox. The parent records an
--- end that deletes the session.
+-- `told` stands for the reason in the parent's message, if given. Return {incarnation, '<rev>', whether the parent must be
+-- advanced}, or nil and the refusal. The third value asks the caller to repeat the call, which then moves more of a long inbox.
+-- The parent records an end that deletes the session.
 --- include: prepare_end results_field drain_for_end parse_counters apply_end_effects record_result commit_write
 local function end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, result, told)
   local plan, refusal = prepare_end(session, ancestor_keys, now_ms, status, reason, result, told)

@@ -1,7 +1,7 @@
 -- Work out what the end of a session does, before anything is written. Return the plan: {fields, number, root, entry, batch,
--- reason, result}; without an entry the tree knows of the end already. A session that ended before keeps its reason and result. `told` stands for
--- the reason in the parent's message, if given.
--- Or return nil and the refusal of a result that is too large for the parent.
+-- reason, result}; without an entry the tree knows of the end already. A session that ended before keeps its reason and result.
+-- `told` stands for the reason in the parent's message, if given. Or return nil and the refusal of a result that is too large
+-- for the parent.
 --- include: parse_run read_fields parse_lineage parse_member build_result_message parse_settings
 local function prepare_end(session, ancestor_keys, now_ms, status, reason, result, told)
   local fields = read_fields(session, {'incarnation', 'lineage', 'label', 'agent', 'created', 'usage', 'children', 'cleanup',

@@ -1,7 +1,7 @@
 -- Work out what a transcript becomes without the messages above a seq. Nothing is written; `counters` and `layout` are changed.
 -- Return how many messages stay in the list, the seqs outside of the list that go, and how many of all that go are pinned. With
 -- `plan`, the text of removed_sums or '', not more than about 1 MB is read: return nil and a refusal when more is to be read.
---- include: is_pinned message_kind message_tokens list_index list_seq gaps_with kept_seqs find_back
+--- include: is_pinned begins_turn message_kind message_tokens list_index list_seq gaps_with kept_seqs find_back
 --- include: reopen_calls page_size parse_removed_sums add_removed_messages
 local function plan_truncation(session, messages, counters, layout, after_seq, plan)
   local dropped, last_seq, gaps, length = counters.dropped, counters.last_seq, layout.gaps, counters.last_seq - counters.dropped
@@ -38,7 +38,7 @@ local function plan_truncation(session, messages, counters, layout, after_seq, p
       if needs_kind and (kind == 'u' or kind == 'a') then
         counters.pending_turn, needs_kind = kind == 'u' and 1 or 0, nil
       end
-      if needs_user and kind == 'u' and string.byte(message, 10) % 8 < 2 then
+      if needs_user and begins_turn(message) then
         counters.user_seq, needs_user = list_seq(index, dropped, gaps), false
       end
       return not needs_kind and not needs_user

@@ -1,6 +1,18 @@
--- The session's counters, as numbers by name.
---- include: split_counters
+-- The session's counters. The words are in the order of their record. The revision, the operations and the newest user message are
+-- stored relative to other numbers, because an append of one message then leaves these words as they are.
+-- Return the words as texts. All scripts but append_one use parse_counters.
+local function split_counters(text)
+  return string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d) (%d+) (%w+) (%S+) (%S+) (%d+)$')
+end
+
+-- Return the counters of a session that was just created, as they are stored.
+local function new_counters(now_us)
+  return string.format('0 0 0 0 0 0 0 0 0 %x 0 0 0', now_us)
+end
+
+-- Return the counters as numbers by name.
 local function parse_counters(text)
+  --- include: split_counters
   local last_seq, count, bytes, tokens, users, assistants, turns, pending_turn, user_back, updated_us, rev_ahead, operations_ahead,
     plain_after = split_counters(text)
   local rev = last_seq + rev_ahead

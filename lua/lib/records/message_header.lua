@@ -15,6 +15,11 @@ local function starts_group(message)
   return string.byte(message, 10) % 8 < 4
 end
 
+-- Return whether the message begins a turn: a user message that starts a group and has no results of calls.
+local function begins_turn(message)
+  return string.byte(message, 9) == 117 and string.byte(message, 10) % 8 < 2 -- u
+end
+
 -- Return whether the cap must keep the message: it is pinned, or a summary.
 local function is_kept(message)
   local flags = string.byte(message, 10)

@@ -1,11 +1,12 @@
--- Note that a session begins to wait (`delta` 1) for a worker, a time, children or its resume, or ends to wait (-1). What waits
--- does not expire by its idle ttl: it lives for 30 days from now, and so does the root of its tree. Each of both has a field
--- `waits.<number>` of the session, and the count of such fields. `idle_ttl` holds the ttl to which it returns. Noted twice, it
--- counts once. `number` is given for a session that is gone.
+-- Count a session that begins to wait (`delta` 1), or waits no longer (`delta` -1), for a worker, a time, children or its resume. A
+-- session that waits does not expire by its idle ttl: it, and the root of its tree, live for at least 30 days from now. Both
+-- hashes have a field `waits.<number>` for each session that waits, so that one counts once however often it is noted, and
+-- `waiting`, the number of these fields. `idle_ttl` holds the ttl to which a hash returns when nothing waits any more. `number` is
+-- that of the session in its tree, if the session is gone.
 --- include: parse_lineage parse_settings format_settings expire_session
 local function count_waiting(session, messages, ancestor_keys, now_ms, delta, number)
   local mark = 'waits.' .. (number or parse_lineage(redis.call('HGET', session, 'lineage')).number)
-  local keys = {session, messages, ancestor_keys[#ancestor_keys - 1], ancestor_keys[#ancestor_keys]}
+  local keys = {session, messages, ancestor_keys[#ancestor_keys - 1], ancestor_keys[#ancestor_keys]} -- the root's, if it has one
   for at = 1, #keys, 2 do
     local hash = keys[at]
     local text, idle_ttl = unpack(redis.call('HMGET', hash, 'settings', 'idle_ttl'))

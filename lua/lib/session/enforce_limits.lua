@@ -8,7 +8,9 @@ local function enforce_limits(session, messages, now_ms, now_us, loaded, last_se
   local created_us, cleared, budget, spent = unpack(redis.call('HMGET', session, 'created', 'cleared', 'budget', 'spent'))
   local entries, duration_ms = last_seq - (loaded.cleared or cleared or 0), now_ms - math.floor(created_us / 1000)
   local exceeded = evaluate_limits(limits, turns + pending_turn, entries, duration_ms)
-  exceeded = exceeded or find_exceeded_budget(budget, spent)
+  if not exceeded and budget and string.find(budget, ' append$') then -- another budget refuses spawns only
+    exceeded = find_exceeded_budget(budget, spent)
+  end
   if not exceeded or limits.action == 'ignore' then
     local _, state = evaluate_limits(limits, turns, entries, duration_ms)
     return state

@@ -1,12 +1,11 @@
 -- Check a change of the values that callers name: metadata, state, variables. `fields` has names and values to set from `first` on,
 -- then names to remove up to `last`. `bounds` is '<metadata bytes> <state bytes> <variable bytes> <number of values>'.
 -- Return the refusal; or nil and `value_bytes` after the change.
+--- include: parse_value_bytes format_value_bytes
 local function check_values(session, fields, first, set_count, last, bounds)
-  local count, max_values
-  local pattern, maxima, sizes, at = '^(%d+) (%d+) (%d+) (%d+)$', {}, {}, first -- by prefix
-  maxima['meta'], maxima['state'], maxima['var'], max_values = string.match(bounds, pattern)
-  sizes['meta'], sizes['state'], sizes['var'], count =
-    string.match(redis.call('HGET', session, 'value_bytes') or '0 0 0 0', pattern)
+  local maxima, max_values = parse_value_bytes(bounds)
+  local sizes, count = parse_value_bytes(redis.call('HGET', session, 'value_bytes'))
+  local at = first
   while at <= last do
     local is_set, name = at < first + set_count * 2, fields[at]
     local prefix, key = string.match(name, '^(%l+)%.(.*)$')
@@ -14,7 +13,7 @@ local function check_values(session, fields, first, set_count, last, bounds)
       local is_there = redis.call('HEXISTS', session, name) == 1
       local before = is_there and #key + redis.call('HSTRLEN', session, name) or 0
       local size = sizes[prefix] - before + (is_set and #key + #fields[at + 1] or 0)
-      if size > sizes[prefix] + 0 and size > maxima[prefix] + 0 then
+      if size > sizes[prefix] and size > maxima[prefix] then
         local bound = prefix == 'meta' and 'metadata' or prefix == 'var' and 'variables' or prefix
         return redis.error_reply(string.format('BOUND_EXCEEDED %s_bytes %d %d', bound, size, maxima[prefix]))
       end
@@ -23,8 +22,8 @@ local function check_values(session, fields, first, set_count, last, bounds)
     end
     at = at + (is_set and 2 or 1)
   end
-  if set_count > 0 and count + 0 > max_values + 0 then
+  if set_count > 0 and count > max_values then
     return redis.error_reply(string.format('BOUND_EXCEEDED values %d %d', count, max_values))
   end
-  return nil, string.format('%d %d %d %d', sizes['meta'], sizes['state'], sizes['var'], count)
+  return nil, format_value_bytes(sizes, count)
 end

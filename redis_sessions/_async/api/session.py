@@ -125,7 +125,7 @@ class AsyncSession(
             RevisionConflict: the session does not have the expected revision.
             StateConflict: the state has another value than `if_state` names.
             LimitExceeded, MessageTooLarge: a limit of the session refuses the batch.
-            SessionRegressed: a failover lost messages that this handle was told.
+            SessionRegressed: a failover lost messages that the server acknowledged to this handle.
             OutcomeUnknown: no answer came within `retry_for`. The error has the batch ID, with which the append can be repeated.
             BoundExceeded: the state, or a shared scope, would exceed a bound. For a scope the messages are stored, and the
                 values that the scope refused are dropped.

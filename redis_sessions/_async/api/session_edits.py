@@ -33,14 +33,14 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Raises MessageNotFound, LimitExceeded.
         """
-        return await self._run(edits.pin(self._keys, *self._writer(), seq, True, expected_rev=expected_rev))
+        return await self._run(edits.pin(self._keys, *self._writer(), seq, pinned=True, expected_rev=expected_rev))
 
     async def unpin(self, seq: int, *, expected_rev: int | None = None) -> int:
         """End the pin of a message and its group. Messages that only the pin kept are dropped. Return the new revision.
 
         Raises MessageNotFound.
         """
-        return await self._run(edits.pin(self._keys, *self._writer(), seq, False, expected_rev=expected_rev))
+        return await self._run(edits.pin(self._keys, *self._writer(), seq, pinned=False, expected_rev=expected_rev))
 
     async def clear(self, *, batch_id: str | None = None, expected_rev: int | None = None) -> int:
         """Remove all messages and reset their counts. Seqs go on. The system prompt and the state stay.
@@ -102,23 +102,8 @@ class AsyncSessionEdits(AsyncSessionBase):
             raise InvalidInput(name="newest", detail="and group exclude each other: a group is read first")
         batch = operation_id_of(batch_id)
         due = time.monotonic() + self._executor.retry_for
-        while True:
-            removed = [] if newest is None else [newest]
-            if newest is None:
-                page = await read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
-                removed = page.messages
-            newest = None
-            while group and removed and removed[0].continues_group:
-                older = await read_page(
-                    self._executor, self._keys, self._incarnation, limit=len(removed) * 2 + 2,
-                    after=0, below=removed[0].seq,
-                )  # fmt: skip
-                if not older.messages:
-                    break
-                start = next((at for at, one in enumerate(older.messages[::-1]) if not one.continues_group), None)
-                removed = (older.messages if start is None else older.messages[-start - 1 :]) + removed
-            if not removed:
-                return []
+        removed = await self._newest(group) if newest is None else [newest]
+        while removed:
             call = edits.edit(
                 self._keys, *self._writer(), (), self._count, "pop", after_seq=removed[0].seq - 1,
                 newest_seq=removed[-1].seq, newest_batch=removed[-1].batch_id,
@@ -128,22 +113,32 @@ class AsyncSessionEdits(AsyncSessionBase):
                 result = (await self._run(call)).result
             except EditConflict as problem:
                 if call.arguments["elapsed_ms"] != "":  # a repeated attempt: the first one may have removed the message
-                    waited, detail = (
-                        self._executor.retry_for,
-                        "the reply was lost, and the newest message is another one now",
-                    )
+                    detail = "the reply was lost, and the newest message is another one now"
                     raise OutcomeUnknown(
-                        session_id=self.id,
-                        waited=waited,
-                        detail=detail,
-                        batch_id=batch,
+                        session_id=self.id, waited=self._executor.retry_for, detail=detail, batch_id=batch,
                         advice="Read the session",
-                    ) from problem
+                    ) from problem  # fmt: skip
                 if time.monotonic() >= due:
                     raise
-                await primitives.sleep(random.uniform(0, 0.005))
-                continue
-            return removed if result.first_seq == removed[0].seq else []
+            else:
+                return removed if result.first_seq == removed[0].seq else []
+            await primitives.sleep(random.uniform(0, 0.005))
+            removed = await self._newest(group)
+        return []
+
+    async def _newest(self, group: bool) -> list[Message]:
+        """Return the newest message, or with `group` the messages of the newest group, oldest first."""
+        page = await read_page(self._executor, self._keys, self._incarnation, limit=1, seen=self._seen)
+        found = page.messages
+        while group and found and found[0].continues_group:
+            page = await read_page(
+                self._executor, self._keys, self._incarnation, limit=len(found) * 2 + 2, below=found[0].seq
+            )
+            if not page.messages:
+                break
+            starts = [at for at, one in enumerate(page.messages) if not one.continues_group]
+            found = page.messages[starts[-1] if starts else 0 :] + found
+        return found
 
     async def replace(
         self,

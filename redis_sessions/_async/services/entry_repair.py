@@ -111,7 +111,9 @@ class EntryRepair:
         known = self._known.get(keys.id)
         listed = known.record.entries(self._namespace, keys.tag) if known is not None else []
         if not state.incarnation:
-            if latest_us == now_us:  # else entries that are too young stay, and the repair after a deletion must know them
+            if (
+                latest_us == now_us
+            ):  # else entries that are too young stay, and the repair after a deletion must know them
                 self._known.pop(keys.id, None)
             removals = index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
             return [*removals, sessions.remove_rest(keys)]

@@ -98,36 +98,64 @@ async def _session_lines(
     """Yield the lines of one session. Begin again when messages that were not read yet have left or changed."""
     for _ in range(MAX_ATTEMPTS):
         page = await context.executor.run(import_staging.read(keys, incarnation))
-        first, incarnation = page, page.incarnation
+        incarnation, found = page.incarnation, _PagesRead(page)
         for line in writer.session(keys.id, page.now_ms, page.ttl_ms, page.fields):
             yield line
-        files = {ref.file: ref for ref in refs_of(page.fields.items())}
-        last, count = first.counters.last_seq, len(page.elements)
-        marks = import_staging.MessageMarks(first.fields)
         while True:
-            marks.add(page.elements)
-            files |= {ref.file: ref for ref in refs_of_elements(page.elements)}
+            found.add(page)
             for line in writer.messages(keys.id, page.elements):
                 yield line
-            if page.last_seq >= last or not page.elements:
+            if page.last_seq >= found.last_seq or not page.elements:
                 break
-            page = await context.executor.run(import_staging.read(keys, incarnation, after=page.last_seq, last=last))
-            count += len(page.elements)
-        is_same = page.counters.rev == first.counters.rev or marks.agree_with_fields()
-        if count == last - first.counters.dropped and page.change == first.change and is_same:
-            async for some in ledger_fields(context.executor, keys, incarnation, first.fields):
-                for line in writer.fields_of(keys.id, "ledger", some):
-                    yield line
+            call = import_staging.read(keys, incarnation, after=page.last_seq, last=found.last_seq)
+            page = await context.executor.run(call)
+        if found.are_of_one_moment():
             with suppress(PartsChanged):
-                async for some in part_fields(context.executor, keys, incarnation, first.fields):
-                    files |= {ref.file: ref for ref in refs_of((name.encode(), value) for name, value in some)}
-                    for line in writer.fields_of(keys.id, "parts", some):
-                        yield line
-                for ref in files.values():
-                    for line in writer.blob(keys.id, ref.file, await _read_file(context, keys, ref)):
-                        yield line
+                async for line in _other_lines(context, keys, found, writer):
+                    yield line
                 return
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
+
+
+class _PagesRead:
+    """The pages that were read of a session's messages, and the files of the blob store that these refer to."""
+
+    def __init__(self, first: import_staging.Page) -> None:
+        self.first = self._newest = first
+        self.last_seq = first.counters.last_seq
+        self.files = {ref.file: ref for ref in refs_of(first.fields.items())}
+        self._count = 0
+        self._marks = import_staging.MessageMarks(first.fields)
+
+    def add(self, page: import_staging.Page) -> None:
+        """Take note of a page."""
+        self._newest = page
+        self._count += len(page.elements)
+        self._marks.add(page.elements)
+        self.files |= {ref.file: ref for ref in refs_of_elements(page.elements)}
+
+    def are_of_one_moment(self) -> bool:
+        """Return whether all messages were read, and none of them left or changed in between."""
+        first, newest = self.first, self._newest
+        is_same = newest.counters.rev == first.counters.rev or self._marks.agree_with_fields()
+        return self._count == self.last_seq - first.counters.dropped and newest.change == first.change and is_same
+
+
+async def _other_lines(
+    context: CacheContext, keys: SessionKeys, found: _PagesRead, writer: Writer
+) -> AsyncIterator[str]:
+    """Yield the lines of the ledger, the parts and the files of a session. Raises PartsChanged."""
+    executor, first, files = context.executor, found.first, {**found.files}
+    async for some in ledger_fields(executor, keys, first.incarnation, first.fields):
+        for line in writer.fields_of(keys.id, "ledger", some):
+            yield line
+    async for some in part_fields(executor, keys, first.incarnation, first.fields):
+        files |= {ref.file: ref for ref in refs_of((name.encode(), value) for name, value in some)}
+        for line in writer.fields_of(keys.id, "parts", some):
+            yield line
+    for ref in files.values():
+        for line in writer.blob(keys.id, ref.file, await _read_file(context, keys, ref)):
+            yield line
 
 
 async def _read_file(context: CacheContext, keys: SessionKeys, ref: BlobRef) -> bytes:

@@ -42,7 +42,7 @@ async def read_page(
         below: only messages with a seq below it, or 0.
         kinds: kind letters to select, or '' for all kinds.
         extend: extend the session's idle life.
-        seen: the highest seq that this handle was told. SessionRegressed when the server knows less.
+        seen: the highest seq that the server acknowledged to this handle. SessionRegressed when the server knows less.
         skip_damaged: leave out damaged messages. Else they raise InvalidState.
     """
     call: Call[messages.Page]
@@ -78,43 +78,46 @@ async def read_history(
     """
     if limit == 0 or below == 1:
         return []
+    is_part = limit is not None or after > 0 or below > 0 or skip_damaged
     for _ in range(_MAX_ATTEMPTS):
         found: list[Message] = []
-        upper = below
+        upper, pages = below, 0
         while True:
             size = messages.PAGE if limit is None else min(limit - len(found), messages.PAGE)
             page = await read_page(
-                executor,
-                keys,
-                incarnation,
-                limit=size,
-                after=after,
-                below=upper,
-                extend=extend,
-                seen=seen,
+                executor, keys, incarnation, limit=size, after=after, below=upper, extend=extend, seen=seen,
                 skip_damaged=skip_damaged,
-            )
-            is_first = not found
-            found = page.messages + found
+            )  # fmt: skip
+            found, pages = page.messages + found, pages + 1
             if not page.below or len(found) == limit:
                 break
             upper = page.below
-        if is_first or limit is not None or after or below or skip_damaged:
+        if pages == 1 or is_part:
             return found
-        # Several pages of the whole history: what came or left since the first page is brought up to the last moment.
-        while page.last_seq > found[-1].seq:
-            newer = await read_page(executor, keys, incarnation, limit=messages.PAGE, after=found[-1].seq)
-            if newer.below:
-                newer = newer._replace(messages=await read_history(executor, keys, incarnation, after=found[-1].seq))
-            found, page = found + newer.messages, newer
-            if not newer.messages:
-                break
-        if len(found) != page.retained:  # the cap dropped messages between the pages
-            older = await read_page(executor, keys, incarnation, limit=messages.PAGE, below=page.head)
-            found = older.messages + [message for message in found if message.seq >= page.head]
-        if len(found) == page.retained:
-            return found
+        whole = await _as_of_one_moment(executor, keys, incarnation, found, page)
+        if whole is not None:
+            return whole
     raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)
+
+
+async def _as_of_one_moment(
+    executor: Executor, keys: SessionKeys, incarnation: str, found: list[Message], page: messages.Page
+) -> list[Message] | None:
+    """Bring a whole history that was read in several pages up to the moment of the last page.
+
+    Return None when messages were edited in between, so that it must be read again.
+    """
+    while page.last_seq > found[-1].seq:
+        newer = await read_page(executor, keys, incarnation, limit=messages.PAGE, after=found[-1].seq)
+        if newer.below:
+            newer = newer._replace(messages=await read_history(executor, keys, incarnation, after=found[-1].seq))
+        found, page = found + newer.messages, newer
+        if not newer.messages:
+            break
+    if len(found) != page.retained:  # the cap dropped messages between the pages
+        older = await read_page(executor, keys, incarnation, limit=messages.PAGE, below=page.head)
+        found = older.messages + [message for message in found if message.seq >= page.head]
+    return found if len(found) == page.retained else None
 
 
 async def read_text_history(
@@ -181,6 +184,10 @@ async def read_window(
     seen: int,
 ) -> Window:
     """Return the window for a model call. One round trip, and more while a needed call lies further back."""
+
+    def tokens_of(message: Message) -> int:
+        return message.tokens or 0 if counter is None else counted(counter, message.payload)
+
     newest_first: list[Message] = []
     below = 0
     user_message: Message | None = None
@@ -197,9 +204,7 @@ async def read_window(
             Arrangement(reversed(newest_first), system=system, abandoned=abandoned),
             limit,
             _prompt_tokens(first, counter),
-            (lambda message: counted(counter, message.payload))
-            if counter is not None
-            else (lambda message: message.tokens or 0),
+            tokens_of,
         )
         chosen = first.format or _format_of(newest_first)
         begins_with_user = (start or ("user" if chosen.starts_with_user else "any")) == "user"

@@ -47,10 +47,11 @@ class SessionLister:
     async def _page(self, query: Query, cursor: str | None) -> Page[Row]:
         """Return one page of rows, in the order of their own times.
 
-        Cost: two round trips, one for the index and one for the sessions. Two more when many entries are wrong.
+        Cost: two round trips, one for the index and one for the sessions. Two more for the repair of sessions that this process
+        wrote last, before a first page, and two for each further part when many entries are wrong.
         """
         position = query.position(cursor)
-        if query.limit == 0 or not query.kinds:
+        if not query.kinds:
             return Page([], None)
         if cursor is None:
             await self._context.indexer.repair_own()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from ..._core.commands import checkpoint_records, checkpoints, reencryption, shared, stored_parts
@@ -82,33 +82,41 @@ async def reencrypt_session(context: CacheContext, keys: SessionKeys, incarnatio
 
 
 async def _rewrite_parts(context: CacheContext, keys: SessionKeys, incarnation: str) -> int:
-    executor, replaced = context.executor, 0
-    async for part in part_export.stored_parts(executor, keys, incarnation):
+    replaced = 0
+    async for part in part_export.stored_parts(context.executor, keys, incarnation):
         first, size = part.record.first_seq, stored_parts.page_size(part.record)
         while first <= part.record.last_seq:
             seqs = range(first, min(first + size, part.record.last_seq + 1))
-            names = [f"message.{part.record.number} {seq}" for seq in seqs]
-            changes = []
-            values = await executor.run(stored_parts.read_part_fields(keys, names))
-            keys.chain = checked_codecs(context).renewing()
-            for seq, value in zip(seqs, values, strict=True):
-                if value is None:
-                    continue  # it was cleared since
-                try:
-                    read = partial(stored_parts.renewed_part_message, keys, part.name, seq, value)
-                    new = await executor.decode(read, value)
-                except ValueError as problem:
-                    place = f"message with seq {seq} of part {part.name!r}"
-                    raise InvalidState(name=place, detail=f"the stored value is damaged: {problem}") from None
-                if new != value:
-                    changes.append((seq, value, new))
-                if _is_much(keys.chain):
-                    for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
-                        replaced += await executor.run(call)
-                    changes = []
-            for call in stored_parts.rewrite_part(keys, incarnation, part.name, changes):
-                replaced += await executor.run(call)
+            replaced += await _rewrite_part_page(context, keys, incarnation, part.name, part.record.number, seqs)
             first = seqs[-1] + 1
+    return replaced
+
+
+async def _rewrite_part_page(
+    context: CacheContext, keys: SessionKeys, incarnation: str, name: str, number: int, seqs: range
+) -> int:
+    """Replace the messages of a part with these seqs, as far as they are there. Return how many were replaced."""
+    executor, replaced = context.executor, 0
+    changes: list[tuple[int, bytes, bytes]] = []
+    values = await executor.run(stored_parts.read_part_fields(keys, [f"message.{number} {seq}" for seq in seqs]))
+    keys.chain = checked_codecs(context).renewing()
+    for seq, value in zip(seqs, values, strict=True):
+        if value is None:
+            continue  # it was cleared since
+        try:
+            read = partial(stored_parts.renewed_part_message, keys, name, seq, value)
+            new = await executor.decode(read, value)
+        except ValueError as problem:
+            place = f"message with seq {seq} of part {name!r}"
+            raise InvalidState(name=place, detail=f"the stored value is damaged: {problem}") from None
+        if new != value:
+            changes.append((seq, value, new))
+        if _is_much(keys.chain):
+            for call in stored_parts.rewrite_part(keys, incarnation, name, changes):
+                replaced += await executor.run(call)
+            changes = []
+    for call in stored_parts.rewrite_part(keys, incarnation, name, changes):
+        replaced += await executor.run(call)
     return replaced
 
 
@@ -149,24 +157,38 @@ async def reencrypt_if_there(context: CacheContext, id: str) -> ReencryptResult 
         return ReencryptResult(id, 0, str(problem))
 
 
+async def _changes(
+    context: CacheContext,
+    stored: list[StoredValue],
+    renewed: Callable[[StoredValue], bytes],
+    what: str,
+    problems: list[str],
+) -> list[tuple[StoredValue, bytes]]:
+    """Return the values that differ when they are renewed, with what replaces them.
+
+    A value that cannot be decoded does not stop the others: `problems` gets its place and the reason.
+    """
+    changes = []
+    for one in stored:
+        try:
+            value = await context.executor.decode(partial(renewed, one), one.value)
+        except (DecryptionError, CodecMissing, ValueError) as problem:
+            problems.append(f"{what} {one.place!r}: {problem}")
+            continue
+        if value != one.value:
+            changes.append((one, value))
+    return changes
+
+
 async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> ReencryptResult:
-    """Return the outcome for a category of documents. A document that cannot be decoded does not stop the others."""
-    chain, name = checked_codecs(context).renewing(), f"documents/{keys.id}"
-    executor, replaced = context.executor, 0
+    """Return the outcome for a category of documents."""
+    renewed = partial(reencryption.renewed_document, checked_codecs(context).renewing(), keys.id)
+    executor, name, replaced = context.executor, f"documents/{keys.id}", 0
     problems: list[str] = []
     try:
         names = await executor.run(reencryption.read_names(keys))
         for call in reencryption.read_values(keys, names):
-            changes = []
-            for stored in await executor.run(call):
-                try:
-                    read = partial(reencryption.renewed_document, chain, keys.id, stored)
-                    value = await executor.decode(read, stored.value)
-                except (DecryptionError, CodecMissing, ValueError) as problem:
-                    problems.append(f"document {stored.place!r}: {problem}")
-                    continue
-                if value != stored.value:
-                    changes.append((stored, value))
+            changes = await _changes(context, await executor.run(call), renewed, "document", problems)
             for rewrite in reencryption.rewrite_documents(keys, changes):
                 replaced += await executor.run(rewrite)
     except _PROBLEMS as problem:
@@ -175,27 +197,20 @@ async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reen
 
 
 async def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptResult:
-    """Return the outcome for a shared scope. A value that cannot be decoded does not stop the others."""
-    chain, name = checked_codecs(context).renewing(), f"shared/{keys.id}"
-    replaced = 0
+    """Return the outcome for a shared scope."""
+    renewed = partial(reencryption.renewed_shared, checked_codecs(context).renewing(), keys.id)
+    name, replaced = f"shared/{keys.id}", 0
     problems: list[str] = []
-    changes: list[tuple[StoredValue, bytes]] = []
-    for place, before in (await context.executor.run(shared.stored_values(keys))).items():
-        stored = StoredValue(place.decode(), before)
-        try:
-            value = reencryption.renewed_shared(chain, keys.id, stored)
-        except (DecryptionError, CodecMissing, ValueError) as problem:
-            problems.append(f"value {stored.place!r}: {problem}")
-            continue
-        if value != before:
-            changes.append((stored, value))
+    found = (await context.executor.run(shared.stored_values(keys))).items()
+    stored = [StoredValue(place.decode(), value) for place, value in found]
+    changes = await _changes(context, stored, renewed, "value", problems)
     for rewrite in reencryption.rewrite_shared(keys, changes):
         replaced += await context.executor.run(rewrite)
     return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
 
 
 async def reencrypt_thread(context: CacheContext, keys: CheckpointKeys) -> ReencryptResult:
-    """Return the outcome for the checkpoints of a thread. A value that cannot be decoded does not stop the others."""
+    """Return the outcome for the checkpoints of a thread."""
     problems: list[str] = []
     replaced, after = 0, None
     blobs: set[str] = set()
@@ -220,18 +235,13 @@ async def _rewrite_thread(
 ) -> int:
     """Replace values of a thread, and return how many. `blobs` gets the fields of the blobs that its checkpoints name."""
     chain, replaced = checked_codecs(context).renewing(), 0
+
+    def renewed(stored: StoredValue) -> bytes:
+        blobs.update(checkpoint_records.blob_fields(*stored))
+        return checkpoint_records.renewed(chain, keys.id, *stored)
+
     for call in reencryption.read_values(keys, [field.encode() for field in fields]):
-        changes = []
-        for stored in await context.executor.run(call):
-            try:
-                blobs.update(checkpoint_records.blob_fields(*stored))
-                read = partial(checkpoint_records.renewed, chain, keys.id, *stored)
-                value = await context.executor.decode(read, stored.value)
-            except (DecryptionError, CodecMissing, ValueError) as problem:
-                problems.append(f"value {stored.place!r}: {problem}")
-                continue
-            if value != stored.value:
-                changes.append((stored, value))
+        changes = await _changes(context, await context.executor.run(call), renewed, "value", problems)
         for rewrite in reencryption.rewrite_documents(keys, changes):
             replaced += await context.executor.run(rewrite)
     return replaced

@@ -161,40 +161,50 @@ class Watcher:
                 for event in announced:
                     yield event
                 return
+        await self._open_subscription()
+        try:
+            await self._executor.run(self._subscribe_call(self._watched[keys.id], progress.incarnation))
+            async for event in self._catch_up(target):
+                yield event
+        except SessionNotFound:
+            if not progress.is_begun:
+                raise
+            yield progress.deleted()
+
+    async def _open_subscription(self) -> None:
+        """Let this process hear notifications. Raises StoreUnavailable when that failed for `retry_for` seconds."""
         due = time.monotonic() + self._executor.retry_for
         while not await self._hub.try_subscribe(self._executor.where):
             if time.monotonic() >= due:
                 waited, detail = self._executor.retry_for, "the subscription could not be opened"
                 raise StoreUnavailable(where=self._executor.where, waited=waited, detail=detail)
             await primitives.sleep(RETRY_SUBSCRIBE_SECONDS)
-        try:
-            await self._executor.run(self._subscribe_call(self._watched[keys.id], progress.incarnation))
-            last_seq, starts_now = progress.seq, progress.starts_now
-            while True:
-                calls: list[Call[Any]] = [watch_progress.snapshot(keys, progress.incarnation)]
-                if last_seq <= progress.seq + CHUNK_MESSAGES:  # else more messages come first
-                    calls.append(deltas.read_deltas(keys, progress.incarnation, progress.answer, progress.number))
-                snapshot, *kept = await self._executor.get_many(calls)
-                last_seq = snapshot.last_seq
-                progress.check(snapshot)
-                if starts_now and kept:
-                    progress.skip_deltas(kept[0])
-                upper = min(max(snapshot.dropped, progress.seq + CHUNK_MESSAGES), snapshot.last_seq)
-                found = []
-                if snapshot.last_seq > progress.seq:
-                    found = await read_history(
-                        self._executor, keys, progress.incarnation, after=progress.seq, below=upper + 1
-                    )
-                for event in progress.catch_up(snapshot, found, upper):
+
+    async def _catch_up(self, target: WatchTarget) -> AsyncIterator[SessionEvent]:
+        """Yield what the session has behind the progress: status changes and messages in chunks, then the deltas."""
+        keys, progress = target
+        last_seq, starts_now = progress.seq, progress.starts_now
+        while True:
+            calls: list[Call[Any]] = [watch_progress.snapshot(keys, progress.incarnation)]
+            if last_seq <= progress.seq + CHUNK_MESSAGES:  # else more messages come first
+                calls.append(deltas.read_deltas(keys, progress.incarnation, progress.answer, progress.number))
+            snapshot, *kept = await self._executor.get_many(calls)
+            last_seq = snapshot.last_seq
+            progress.check(snapshot)
+            if starts_now and kept:
+                progress.skip_deltas(kept[0])
+            upper = min(max(snapshot.dropped, progress.seq + CHUNK_MESSAGES), snapshot.last_seq)
+            found = []
+            if snapshot.last_seq > progress.seq:
+                found = await read_history(
+                    self._executor, keys, progress.incarnation, after=progress.seq, below=upper + 1
+                )
+            for event in progress.catch_up(snapshot, found, upper):
+                yield event
+            if last_seq <= upper and kept:
+                for event in progress.deltas(() if progress.is_over else kept[0], keys):
                     yield event
-                if last_seq <= upper and kept:
-                    for event in progress.deltas(() if progress.is_over else kept[0], keys):
-                        yield event
-                    return
-        except SessionNotFound:
-            if not progress.is_begun:
-                raise
-            yield progress.deleted()
+                return
 
     async def _read_announced(self, target: WatchTarget) -> list[SessionEvent] | None:
         """Return the next events as the session has them, or None if they need more than one page. One round trip."""

@@ -60,13 +60,15 @@ def edit(
     if_state: Mapping[str, Any] | None = None,
     stored_state: Mapping[str, bytes] | None = None,
     usage: Any = None,
+    fields: Mapping[str, Argument] | None = None,
+    abandoned: str = "",
     seen: int = 0,
     writes: bytes = b"",
     batch_id: str | None = None,
     expected_rev: int | None = None,
     bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> Call[Edited]:
-    """Remove the messages above a seq, append others, and change the state. Raises InvalidInput.
+    """Abandon calls, remove the messages above a seq, append others, and change the state. Raises InvalidInput.
 
     Args:
         kind: what the caller does, as OperationConflict names it.
@@ -76,6 +78,8 @@ def edit(
         remove_state: names to remove.
         if_state: values that the state must have by name, None for a name that it must not have.
         stored_state: the values of these names as they are stored, if they may be encoded.
+        fields: other fields of the session to set.
+        abandoned: '<hash> …' of the calls to abandon, '*' for all open calls, or ''.
         writes: of shared scopes, which the session keeps until they are applied.
     """
     checks = {}
@@ -84,49 +88,19 @@ def edit(
         checks[state_field("state.", name)] = (
             "" if value is None else state_check(keys, name, to_json(value, f"if_state.{name}"), stored)
         )
-    sets = state_fields(state)
     if isinstance(remove_state, str):
         raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
     removed = [state_field("state.", name) for name in dict.fromkeys(remove_state)]
-    sets = {name: value for name, value in sets.items() if name not in removed}
-    return _edit(
-        keys, incarnation, lease, messages, count, kind, after_seq=after_seq, newest_seq=newest_seq, newest_batch=newest_batch,
-        checks=checks, sets=sets,
-        removed=removed, usage=usage, seen=seen, writes=writes, batch_id=batch_id, expected_rev=expected_rev, bounds=bounds,
-    )  # fmt: skip
-
-
-def _edit(
-    keys: SessionKeys,
-    incarnation: str,
-    lease: str,
-    messages: Iterable[MessageLike],
-    count: TokenCounter,
-    kind: str,
-    *,
-    after_seq: int | None,
-    newest_seq: int | None,
-    newest_batch: str = "",
-    checks: Mapping[str, Argument] | None = None,
-    sets: Mapping[str, Argument] | None = None,
-    removed: Sequence[str] = (),
-    abandoned: str = "",
-    usage: Any = None,
-    seen: int = 0,
-    writes: bytes = b"",
-    batch_id: str | None = None,
-    expected_rev: int | None = None,
-    bounds: StorageBounds = DEFAULT_BOUNDS,
-) -> Call[Edited]:
-    check_fields(bounds, sets or {})
+    sets = {name: value for name, value in state_fields(state).items() if name not in removed} | dict(fields or {})
+    check_fields(bounds, sets)
     batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, minimum=0, usage=usage)
-    checks, sets = checks or {}, encoded_fields(keys, sets or {})
+    sets = encoded_fields(keys, sets)
 
     def read(reply: list[Any]) -> Edited:
         result = read_result(reply[1], batch, kind=kind, duplicate=reply[2:] == [1])
         return Edited(result, reply[0].decode(), reply[3].decode() if len(reply) > 3 else "")
 
-    pairs = [part for fields in (checks, sets) for pair in fields.items() for part in pair]
+    pairs = [part for named in (checks, sets) for pair in named.items() for part in pair]
     arguments = _EDIT | {
         "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
         "newest_seq": "" if newest_seq is None else newest_seq, "newest_batch": newest_batch, "seen": seen,
@@ -183,17 +157,15 @@ def abandon_calls(
 ) -> Call[Edited]:
     """Give up open calls, all of them for None. The result says how many there were."""
     if call_ids is not None and (isinstance(call_ids, str) or not all(isinstance(id, str) for id in call_ids)):
-        raise InvalidInput(name="call_ids", detail=f"must be a list of text, got {call_ids!r}")
+        raise InvalidInput(name="call_ids", detail=f"must be a list of strings, got {call_ids!r}")
     hashes = "*" if call_ids is None else " ".join(map(call_hash, call_ids))
-    return _edit(
+    return edit(
         keys,
         incarnation,
         lease,
         (),
         count,
         "abandon_calls",
-        after_seq=None,
-        newest_seq=None,
         abandoned=hashes,
         batch_id=batch_id,
         expected_rev=expected_rev,
@@ -201,7 +173,7 @@ def abandon_calls(
 
 
 def pin(
-    keys: SessionKeys, incarnation: str, lease: str, seq: int, pinned: bool, *, expected_rev: int | None = None
+    keys: SessionKeys, incarnation: str, lease: str, seq: int, *, pinned: bool, expected_rev: int | None = None
 ) -> Call[int]:
     """Pin or unpin a message. The result is the new revision."""
     return guarded_write(
@@ -300,16 +272,15 @@ def import_messages(
     fields: dict[str, Argument] = {"system": text, "system_tokens": counted(count, {"role": "system", "content": text})}
     if not prompts:
         fields = {}
-    return _edit(
+    return edit(
         keys,
         incarnation,
         lease,
         listed[len(prompts) :],
         count,
         "import_messages",
-        after_seq=None,
         newest_seq=0,
-        sets=fields,
+        fields=fields,
         batch_id=batch_id,
         bounds=bounds,
     )

@@ -82,8 +82,8 @@ def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int) -> dict[st
     if "max_inbox" in found:
         more["max_inbox"] = int(found["max_inbox"])
     if "spent" in found:
-        tokens, cost = map(int, found["spent"].split())
-        more |= {"spent_tokens": tokens, "spent_cost": cost / MICROS}
+        spent = records.Spent.parse(found["spent"])
+        more |= {"spent_tokens": spent.tokens, "spent_cost": spent.cost / MICROS}
     if "budget" in found:
         budget = records.Budget.parse(found["budget"])
         more["token_budget"] = budget.tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -168,34 +168,29 @@ class FleetView:
         return sum(rates) if rates else None
 
     def _loads(self, counts: FleetCounts, failed: Sequence[FleetSession], now: datetime) -> list[AgentLoad]:
-        loads: dict[str, dict[str, int]] = {agent: {} for agent in counts.queues}
+        """Return the load of each agent, the longest queue first. The counts have the names of the fields of AgentLoad."""
+        loads: defaultdict[str, Counter[str]] = defaultdict(Counter, {agent: Counter() for agent in counts.queues})
         waits: dict[str, datetime] = {}
-
-        def add(agent: str, name: str, number: int = 1) -> None:
-            load = loads.setdefault(agent, {})
-            load[name] = load.get(name, 0) + number
-
         for one in self._seen.values():
             session, agent = one.row.session, one.row.work_agent
             if agent is None or session.work is None:
                 continue
-            add(agent, session.work)
-            if session.attempts:
-                add(agent, "retried")
+            loads[agent][session.work] += 1
+            loads[agent]["retried"] += bool(session.attempts)
             if session.waiting_since is not None:
                 waits[agent] = min(session.waiting_since, waits.get(agent, now))
         for session in failed:
             if session.kind == "subagent" and session.agent_id:
-                add(session.agent_id, "failed")
+                loads[session.agent_id]["failed"] += 1
         for worker in counts.workers:
             for agent in worker.agents:
-                add(agent, "workers" if worker.is_alive else "dead_workers")
+                loads[agent]["workers" if worker.is_alive else "dead_workers"] += 1
                 if worker.is_alive:
-                    add(agent, "idle", max(worker.concurrency - len(worker.holding), 0))
-        for agent, queue in counts.queues.items():
-            if not self._is_complete:  # what was not read yet waits, too
+                    loads[agent]["idle"] += max(worker.concurrency - len(worker.holding), 0)
+        if not self._is_complete:  # what was not read yet waits, too
+            for agent, queue in counts.queues.items():
                 load = loads[agent]
-                load["queued"] = max(load.get("queued", 0), queue.waiting - load.get("delayed", 0))
+                load["queued"] = max(load["queued"], queue.waiting - load["delayed"])
         found = [
             AgentLoad(
                 agent_id=agent,

@@ -44,7 +44,7 @@ class IndexRecord(NamedTuple):
         kind, user, agent, label, tags = [fields.get(name) for name in RECORD_FIELDS]
         listed = from_json(tags) if isinstance(tags, str | bytes) and tags else []
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise ValueError("tags must be a list of text")
+            raise ValueError("tags must be a list of strings")
         return cls(_text(kind) or "main", _text(user), _text(agent), _text(label), tuple(dict.fromkeys(listed)))
 
     def changed(self, fields: Mapping[str, Argument | None]) -> IndexRecord:

@@ -155,7 +155,11 @@ class Query(NamedTuple):
         return Position(at, id)
 
     def _digest(self) -> str:
-        return sha256(repr(self[:-4]).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        """Return the mark of the filters and the order. The values that are shown and the size of a page may change."""
+        what = (
+            self.user_id, self.agent_id, self.label, self.tags, self.kinds, self.active_only, self.order, self.ascending,
+        )  # fmt: skip
+        return sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def query(
@@ -180,7 +184,7 @@ def query(
         check_id(label, "label")
     for name, values in (("tags", tags), ("kinds", kinds), ("state", state)):
         if isinstance(values, str) or not all(isinstance(one, str) for one in values or ()):
-            raise InvalidInput(name=name, detail=f"must be a list of text, got {values!r}")
+            raise InvalidInput(name=name, detail=f"must be a list of strings, got {values!r}")
     for kind in kinds or ():
         checked_choice(kind, "kinds", KINDS)
     checked_choice(order, "order", get_args(Order))
@@ -190,7 +194,7 @@ def query(
     for name in names:
         state_field("state.", name)
     chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
-    whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
+    whole(limit, "limit", minimum=1, maximum=MAX_PAGE_SESSIONS)
     labels = tuple(sorted(set(tags or ())))
     return Query(
         user_id, agent_id, label, labels, chosen, bool(active_only), order, bool(ascending), names, limit

@@ -1,4 +1,4 @@
-"""Calls that append, read, edit, pin and remove messages."""
+"""Calls that append and read messages, and that wait for the next one. `edits.py` has those that change a transcript."""
 
 from __future__ import annotations
 

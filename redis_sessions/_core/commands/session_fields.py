@@ -143,9 +143,9 @@ def checked_choice(value: str, name: str, allowed: Sequence[str]) -> str:
 
 
 def checked_tags(tags: Sequence[str]) -> list[str]:
-    """Return tags that are a list of text. Raises InvalidInput."""
+    """Return tags that are a list of strings. Raises InvalidInput."""
     if isinstance(tags, str) or not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
-        raise InvalidInput(name="tags", detail=f"must be a list of text, got {tags!r}")
+        raise InvalidInput(name="tags", detail=f"must be a list of strings, got {tags!r}")
     return list(tags)
 
 

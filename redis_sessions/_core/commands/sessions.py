@@ -123,8 +123,8 @@ def _read_info(keys: SessionKeys, found: Mapping[str, bytes]) -> SessionInfo:
     if "finished" in found:
         optional["finished_at"] = moment(found["finished"])
     if "spent" in found:
-        spent_tokens, spent_cost = map(int, found["spent"].split())
-        optional |= {"spent_tokens": spent_tokens, "spent_cost": spent_cost / MICROS}
+        spent = records.Spent.parse(found["spent"])
+        optional |= {"spent_tokens": spent.tokens, "spent_cost": spent.cost / MICROS}
     if "lineage" in found:
         optional["root_id"] = records.Lineage.parse(found["lineage"]).ancestors[-1]
     if "spawned_by" in found:

@@ -174,33 +174,15 @@ def spawn(
     traceparent: str = "",
 ) -> Call[SpawnResult]:
     """Spawn a child. `queue` are the keys of the agent's queue, or None where the queue has a slot of its own."""
-    child, run_id = session_keys(namespace, request.id), new_incarnation()
+    child = session_keys(namespace, request.id)
     child.chain = parent.chain
     if "answered_by" in fields and request.max_attempts != "-":
         raise InvalidInput(name="answered_by", detail="needs mode='session': a run ends with its result")
-    all_fields = settings.fields() | dict(fields) | request.fields
-    all_fields.pop("tree_limits", None)  # the root's hold
-    if traceparent and request.max_attempts != "-":
-        all_fields["trace"] = creation_trace(traceparent)
-    all_fields = encoded_fields(child, all_fields)
-    all_fields["value_bytes"] = value_bytes(all_fields)
-    if request.is_fork and child.chain is not None:
-        all_fields["origins"] = encoded_origins(child.chain, child.id, copy_origins(parent))
-    batch = request.batch
-
-    def read(reply: list[bytes]) -> SpawnResult:
-        if reply[1] == b"accepted":
-            _, id, run_id = (word.decode() for word in words_of(reply[2], "spawned", batch))
-            return SpawnResult("accepted", None, run_id, id, f"accepted: {id}")
-        reason, *facts = reply[2].decode().split()
-        text = _REFUSALS.get(reason, "the parent is " + reason.removeprefix("parent_"))
-        message = text.format(**dict(zip(("current", "max"), facts, strict=False)))
-        return SpawnResult("forbidden", reason, None, None, f"forbidden ({reason}): {message}")
-
+    all_fields = _stored_fields(parent, child, request, settings.fields() | dict(fields) | request.fields, traceparent)
     return invoke(
         script("trees/spawn"),
         parent,
-        read,
+        lambda reply: _read_spawn(reply, request.batch),
         other_keys={
             "child": child.session,
             "child_messages": child.messages,
@@ -208,13 +190,13 @@ def spawn(
             **queue_keys(queue, parent),
         },
         rest=[part for pair in all_fields.items() for part in pair],
-        operation=batch,
+        operation=request.batch,
         incarnation=incarnation,
-        operation_id=batch,
+        operation_id=request.batch,
         lease=lease,
         parent_id=parent.id,
         child_id=request.id,
-        run_id=run_id,
+        run_id=new_incarnation(),
         caps=settings.caps,
         ttl_ms=settings.ttl_ms,
         lifetime_ms=settings.max_lifetime_ms,
@@ -233,3 +215,28 @@ def spawn(
         is_queued=int(queue is not None),
         copied_rev=0,
     )
+
+
+def _stored_fields(
+    parent: SessionKeys, child: SessionKeys, request: SpawnRequest, fields: dict[str, Argument], traceparent: str
+) -> dict[str, Argument]:
+    """Return the fields of a child's hash, encoded. The bounds of the tree stand at the root alone."""
+    fields.pop("tree_limits", None)
+    if traceparent and request.max_attempts != "-":
+        fields["trace"] = creation_trace(traceparent)
+    stored = encoded_fields(child, fields)
+    stored["value_bytes"] = value_bytes(stored)
+    if request.is_fork and child.chain is not None:
+        stored["origins"] = encoded_origins(child.chain, child.id, copy_origins(parent))
+    return stored
+
+
+def _read_spawn(reply: list[bytes], batch: str) -> SpawnResult:
+    """Return the child, or the reason for which the tree has no room. Raises OperationConflict for another operation."""
+    if reply[1] == b"accepted":
+        _, id, run_id = (word.decode() for word in words_of(reply[2], "spawned", batch))
+        return SpawnResult("accepted", None, run_id, id, f"accepted: {id}")
+    reason, *facts = reply[2].decode().split()
+    text = _REFUSALS.get(reason, "the parent is " + reason.removeprefix("parent_"))
+    message = text.format(**dict(zip(("current", "max"), facts, strict=False)))
+    return SpawnResult("forbidden", reason, None, None, f"forbidden ({reason}): {message}")

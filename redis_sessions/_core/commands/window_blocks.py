@@ -77,31 +77,35 @@ class Arrangement:
 
     def _add(self, message: Message) -> None:
         facts = _FACT.findall(message.facts)
-        closes = {hash for sign, hash in facts if sign == "-" and hash in self._open}
-        opens = {hash for sign, hash in facts if sign in "+!"}
-        if any(sign == "-" and hash not in closes for sign, hash in facts):
+        results = [(sign, hash) for sign, hash in facts if sign in "-?"]
+        closes = {hash for sign, hash in results if sign == "-" and hash in self._open}
+        entry = Entry(message, {hash for sign, hash in facts if sign in "+!"}, closes)
+        if any(sign == "-" and hash not in closes for sign, hash in results):
             self.missing.append(message.seq)
-        has_lost_results = any(sign in "-?" for sign, _ in facts) and len(closes) < sum(s in "-?" for s, _ in facts)
-        entry = Entry(message, opens, closes)
         bound = None
         if message.kind not in "us":
             bound, self._bound = self._bound, None
+        lacks_calls = len(closes) < len(results)
         is_split = len({id(self._open[hash]) for hash in closes}) > 1
-        hashes = _result_hashes(message) if has_lost_results or is_split else {}
-        if has_lost_results and not self._without_results(entry, hashes):
+        hashes = _result_hashes(message) if lacks_calls or is_split else {}
+        if lacks_calls and not self._without_results(entry, hashes):
             return
         if is_split:
             self._split(entry, hashes)
-            return
-        block = self._home(entry, bound)
+        else:
+            self._put(entry, self._block_of(entry, bound))
+
+    def _put(self, entry: Entry, block: Block | None) -> None:
+        """Put a message into its block, or into a new one. Close the calls that it answers, and open those that it makes."""
+        message = entry.message
         if block is None:
             block = Block(message.seq)
             self.blocks.append(block)
         block.entries.append(entry)
-        for hash in closes:
+        for hash in entry.closes:
             self._open.pop(hash).waiting.discard(hash)
             block.has_results = True
-        for hash in opens:
+        for hash in entry.opens:
             older = self._open.pop(hash, None)
             if older is not None:  # the same ID again: the older call has no result any more
                 _forget(older, hash, entry)
@@ -121,7 +125,7 @@ class Arrangement:
         entry.message = entry.message.with_payload(kept)
         return True
 
-    def _home(self, entry: Entry, bound: Block | None) -> Block | None:
+    def _block_of(self, entry: Entry, bound: Block | None) -> Block | None:
         """Return the block that a message belongs to, or None if it begins a new one."""
         kind, message = entry.message.kind, entry.message
         if entry.closes:

@@ -1,4 +1,4 @@
-"""The only place that builds a key.
+"""All keys of a namespace. No other module than this one and `shared_keys.py` builds a key.
 
     <namespace>:meta                      string   schema version of the namespace
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
@@ -50,7 +50,7 @@
     <namespace>:documents:<category>      hash     documents by name and extension, with their times, no TTL
     <namespace>:wake:<process>            channel  on which a process hears notifications
 
-The type comes before the ID, so no ID can form the key of another session. `tag` is `hash_tag(id)`: both keys of a session, and
+The type comes before the ID, so no ID can form the key of another session. `tag` is `hash_tag(id)`: all keys of a session, and
 of a whole tree, share a slot. An agent's keys have the tag of the agent's ID. Each category of documents has its own slot.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 Bytes: TypeAlias = bytes
+"""The type, in a class that has a field `bytes`."""
 
 
 class Counters(NamedTuple):
@@ -284,6 +285,19 @@ class Budget(NamedTuple):
         """Read the record. No record means no budget. Raises ValueError when it is damaged."""
         tokens, cost, enforcement = (text or b"- - spawn").decode().split()
         return cls(optional_number(tokens), optional_number(cost), enforcement)
+
+
+class Spent(NamedTuple):
+    """The recorded usage of a session and of all its descendants, which a budget bounds."""
+
+    tokens: int
+    cost: int
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Spent:
+        """Read the record. No record means that nothing is recorded. Raises ValueError when it is damaged."""
+        tokens, cost = (text or b"0 0").split()
+        return cls(int(tokens), int(cost))
 
 
 def parse_gaps(text: str) -> list[tuple[int, int]]:

@@ -75,7 +75,7 @@ class CacheQueries:
         whether there are more.
 
         Args:
-            limit: sessions of the page, 0 to 1,000.
+            limit: sessions of the page, 1 to 1,000.
             cursor: the cursor of the page before, with the same filters and order.
             **filters: they combine.
                 user_id, agent_id (or user, agent), label: sessions with this value.
@@ -126,7 +126,7 @@ class CacheQueries:
         held = [lease for lease in found if isinstance(lease, LeaseInfo) and lease.expires_in > timedelta(0)]
         return Page(held, page.cursor)
 
-    def workers(self, agent_id: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[WorkerInfo]:
+    def workers(self, agent_id: str | None = None, limit: int = 50, cursor: str | None = None) -> Page[WorkerInfo]:
         """Return a page of the workers that run, those that are silent for longest before the others.
 
         A worker that stops leaves the list. A worker that died stays for an hour, with `is_alive` False. A worker that is heard

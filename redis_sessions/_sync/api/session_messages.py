@@ -50,7 +50,7 @@ class SessionMessages(SessionBase):
 
         Raises:
             SessionNotFound, SessionReplaced: the session is gone.
-            SessionRegressed: a failover lost messages that this handle was told.
+            SessionRegressed: a failover lost messages that the server acknowledged to this handle.
             InvalidInput: an argument is out of its bounds.
             InvalidState: a message is damaged. The error names its seq.
             ConcurrentModification: edits came between the pages of the history, again and again.
@@ -83,7 +83,7 @@ class SessionMessages(SessionBase):
 
         Raises:
             SessionNotFound, SessionReplaced: the session is gone.
-            SessionRegressed: a failover lost messages that this handle was told.
+            SessionRegressed: a failover lost messages that the server acknowledged to this handle.
             InvalidInput: an argument is out of its bounds.
             InvalidState: a message or a value is damaged. The error names its seq or its name.
             ConcurrentModification: edits came between the pages of the messages, again and again.
@@ -124,7 +124,7 @@ class SessionMessages(SessionBase):
 
         Raises:
             SessionNotFound, SessionReplaced: the session is gone.
-            SessionRegressed: a failover lost messages that this handle was told.
+            SessionRegressed: a failover lost messages that the server acknowledged to this handle.
             InvalidInput: an argument is not valid.
 
         Cost: one round trip, more for windows above 1 MiB, or if the call of the newest result lies outside of the budget.

@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
     limit: int | None = None
     after: int = 0
     seen: int = 0
-    """The highest seq that the handle was told. SessionRegressed when the server knows less."""
+    """The highest seq that the server acknowledged to the handle. SessionRegressed when the server knows less."""
 
 
 def load_sessions(
