@@ -13,6 +13,8 @@ from .stage import BATCH, LONG, Case, Stage, text
 
 WIDE = 100
 """Messages of a session with the default cap."""
+CALLS = 500
+"""The most calls and results of a batch."""
 TINY = {"role": "user", "content": "x"}
 
 
@@ -72,20 +74,22 @@ def append_many(stage: Stage) -> None:
 
 def append_calls(stage: Stage) -> None:
     """Calls and then their results: more than can be open."""
-    session = stage.session()
-    half = stage.scaled(BATCH) // 2
+    session, count = stage.session(), stage.scaled(CALLS)
     with stage.measured():
-        session.append(*[_call(number) for number in range(half)], *[_answer(number) for number in range(half)])
-        session.append(*[_call(number) for number in range(2 * half)])
-        session.append(*[_answer(number) for number in range(2 * half)])
+        for first in range(0, 6 * count, count):
+            session.append(*[_call(number) for number in range(first, first + count)])
+        for first in range(0, 6 * count, count):
+            session.append(*[_answer(number) for number in range(first, first + count)])
 
 
 def append_calls_at_cap(stage: Stage) -> None:
-    session = stage.session(max_messages=stage.scaled(BATCH))
-    half = stage.scaled(BATCH)
-    session.append(*[_call(number) for number in range(half)])
+    """Open calls hold the cap, and messages of the user come."""
+    count = stage.scaled(BATCH)
+    session, some = stage.session(max_messages=count), stage.scaled(CALLS)
+    for first in range(0, count, some):
+        session.append(*[_call(number) for number in range(first, first + some)])
     with stage.measured():
-        session.append(*[TINY] * half)
+        session.append(*[TINY] * count)
         session.append(TINY)
 
 
@@ -122,14 +126,21 @@ def pin_all(stage: Stage) -> None:
 
 
 def pin_group(stage: Stage) -> None:
-    """A group of the most messages is pinned as a whole."""
-    half = stage.scaled(BATCH) // 2
-    session = stage.session(max_messages=5 * half)
-    session.append(*[_call(number) for number in range(half)], *[_answer(number) for number in range(half)])
+    """A group of the most messages is pinned as a whole, and its calls are given up, in a session without a cap."""
+    session, count = stage.session(), stage.scaled(CALLS)
+    session.append(*[_call(number) for number in range(count)])
+    session.append(*[_answer(number) for number in range(count - 1)])
     with stage.measured():
         session.pin(2)
         session.unpin(2)
-    session.append(*[_call(number) for number in range(stage.scaled(1000))])
+    session = _long(stage, 2 * LONG)
+    session.append(_call(0))
+    session.append(*[TINY] * min(998, stage.scaled(BATCH)))
+    with stage.measured():
+        session.pin(stage.scaled(2 * LONG) + 2)
+        session.abandon_calls()
+    session.append(*[_call(number) for number in range(count)])
+    session.append(*[_call(number) for number in range(count, 2 * count)])
     with stage.measured():
         session.abandon_calls()
 
@@ -347,13 +358,13 @@ def answered(stage: Stage) -> None:
 CASES = [
     Case("1 MB, and a batch of 1 MB", append_huge),
     Case("a batch of 2,000 messages", append_many),
-    Case("1,024 open calls", append_calls),
+    Case("batches of 500 calls and of 500 results", append_calls),
     Case("open calls at the cap", append_calls_at_cap),
     Case("2,000 messages leave by the cap", trim_many),
     Case("1 MB leaves by the cap", trim_huge),
     Case("100 MB leave by a lower cap", lower_cap),
     Case("pin and unpin in 10,000", pin_all),
-    Case("pin and abandon a group of 2,000", pin_group),
+    Case("pin and abandon a group of 1,000", pin_group),
     Case("10,000 pinned at the cap", pinned_at_cap),
     Case("compact 10,000", compact_long),
     Case("compact 100 MB", compact_wide),

@@ -1,5 +1,5 @@
--- Move the messages of the inbox into the transcript, for the holder of the lease: once, in order, all or none.
--- Returns {incarnation, seq of the first, messages}; the same operation again returns the same, as far as it is retained.
+-- Move the oldest messages of the inbox into the transcript, for the holder of the lease: once, in order, all or none.
+-- Returns {incarnation, seq of the first, messages, 1 if more wait}; the same operation again returns the same, as far as it is retained.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches
@@ -22,16 +22,18 @@ if result then
   local dropped, gaps = parse_counters(loaded.counters).dropped, parse_layout(loaded.layout).gaps
   touch_for_wait(session, found)
   local low, high = math.max(list_index(first + 0, dropped, gaps), 0), list_index(last + 1, dropped, gaps) - 1
-  if high < low then return {found, 0, {}} end
-  return {found, list_seq(low, dropped, gaps), redis.call('LRANGE', messages, low, high)}
+  local is_left = loaded.inbox and 1 or 0
+  if high < low then return {found, 0, {}, is_left} end
+  return {found, list_seq(low, dropped, gaps), redis.call('LRANGE', messages, low, high), is_left}
 end
 local now_ms, now_us = read_clock()
 refusal = check_ancestors(ancestor_keys, loaded.lineage) or check_lease(loaded.lease, lease, now_ms)
 if refusal then return refusal end
 if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
-if not loaded.inbox then return {found, 0, {}} end
-loaded.answered_by = nil -- the holder answers
-result, entries = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
+if not loaded.inbox then return {found, 0, {}, 0} end
+loaded.answered_by, loaded.takes_part = nil, true -- the holder answers, and asks for the next part
+local again
+result, entries, again = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
 if not result then return entries end
 extend_ancestors(ancestor_keys, now_ms)
-return {found, string.match(result, '^%d+') + 0, entries}
+return {found, string.match(result, '^%d+') + 0, entries, again and 1 or 0}

@@ -3,7 +3,7 @@
 -- turn in its agent's queue. A batch ID among the session's last 64 operations returns its first result.
 -- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>', or '<incarnation> <is_duplicate>
 -- queued <messages that wait> <ms until the lease runs out>'.
--- Errors: NEED_ANCESTORS NEED_QUEUE SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
+-- Errors: NEED_ANCESTORS NEED_QUEUE NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
 --   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches
@@ -95,8 +95,8 @@ local run = lease ~= '' and parse_run(loaded.run or nil)
 local is_own_turn = run and run.turn and run.turn > 0 and run.fence == parse_lease(loaded.lease).fence
 if is_own_turn or is_append then loaded.answered_by = nil end -- a turn answers what is sent under its lease
 loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev), seen, ancestor_keys
-local result, reply = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
-if not result then return reply end
+local result, reply, again = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
+if again or not result then return again or reply end
 if is_append then
   --- include: open_turn
   open_turn(session, messages, loaded, entries, string.match(result, '^%d+ (%d+)') + 0, now_ms, true)

@@ -3,7 +3,7 @@
 -- Returns {incarnation, '<first> <last> <rev> <count> <dropped> <limit state>' of the messages that entered, or ''}. Released
 -- again, it returns the same. The third element is 1 if workers can claim the session, so that the caller must advance it. The session
 -- lives for its idle ttl from now.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST INVALID_INPUT
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST INVALID_INPUT
 -- Index: touches
 --- include: results_field load_session check_operation find_result read_clock check_lease record_result parse_lease
 --- include: extend_session
@@ -36,7 +36,9 @@ end
 if loaded.status == 'active' and loaded.inbox and not cancelled then
   --- include: drain_inbox
   loaded.never_ends, loaded.ancestor_keys = true, ancestor_keys
-  result, refusal = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
+  local again
+  result, refusal, again = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
+  if again then return again end
   loaded.counters = redis.call('HGET', session, 'counters')
   if not loaded.counters then return refusal end -- the deadline came in this step: the new expiry removed the session
 end

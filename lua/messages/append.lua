@@ -2,7 +2,7 @@
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
 -- Returns {incarnation, seq, rev, count} for one message that was appended now, when there is no more to say; else
 -- '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail results_field recent_mark find_marked append_one
@@ -79,7 +79,9 @@ else
     local inbox, answered_by, run = unpack(redis.call('HMGET', session, 'inbox', 'answered_by', 'run'))
     loaded.inbox, loaded.answered_by, loaded.run = inbox or nil, inbox and answered_by or nil, run
     loaded.ancestor_keys = ancestor_keys
-    result, refusal = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
+    local again
+    result, refusal, again = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
+    if again then return again end
   end
   if not result and not loaded.is_ended then
     result, refusal = append_entries(session, messages, loaded, entries, field, operation_id, now_ms, now_us, 0)

@@ -2,7 +2,7 @@
 -- or none. An ID stays known when its message leaves.
 -- Returns '<incarnation> <is_duplicate> <messages left out> <first> <last> <rev> <count> <dropped> <limit state>'. 0 0 when all are
 -- left out.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail load_session results_field check_operation find_before touch_for_wait read_clock check_lease append_entries
@@ -74,7 +74,9 @@ local result
 if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
   --- include: drain_inbox
   if not loaded.inbox then loaded.answered_by = nil end
-  result, refusal = drain_inbox(session, messages, loaded, new, field, operation_id, now_ms, now_us)
+  local again
+  result, refusal, again = drain_inbox(session, messages, loaded, new, field, operation_id, now_ms, now_us)
+  if again then return again end
 end
 if not result and not loaded.is_ended then
   result, refusal = append_entries(session, messages, loaded, new, field, operation_id, now_ms, now_us, 0)

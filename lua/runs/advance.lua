@@ -7,7 +7,7 @@
 -- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim it), 'idle' (no worker may claim it, 0 ms: it
 -- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for children), 'over', or 'cancelled'
 -- (over, and its tree has members to finalize).
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE
 --   OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
@@ -68,6 +68,11 @@ end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
 if is_finished_run(loaded, now_ms) then
   local verdict, wakes_parent = finish_run(session, messages, ancestor_keys, id, loaded, given.operation_id, now_ms, now_us, problem,
     told ~= '' and told or nil)
+  if redis.call('HEXISTS', session, 'inbox') == 1 then -- a long one
+    --- include: drain_for_end
+    local _, again = drain_for_end(session, messages, given.operation_id, now_ms, now_us)
+    if again then return again end
+  end
   loaded.inbox = nil
   return settle(verdict, 0, wakes_parent)
 end
@@ -77,7 +82,8 @@ if loaded.inbox and loaded.status == 'active' and loaded.is_free then
   local field = results_field(given.operation_id)
   local inbox = load_session(session, '', field)
   inbox.never_ends, inbox.ancestor_keys = true, ancestor_keys
-  local taken, why = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
+  local taken, why, again = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
+  if again then return again end
   if redis.call('EXISTS', session) == 0 then return why end
   if taken then loaded.inbox = nil end
   run = parse_run(redis.call('HGET', session, 'run') or nil)

@@ -2,12 +2,12 @@
 -- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
 -- be deleted first (trees/finalize_members).
 -- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', '', '1' if its messages were there}, {'kept',
--- ''} (it moved on or is in use), {'open', number} (it must end first), or {'parent', number, '<number> <id>' …} (up to 400
--- members that must be deleted first).
+-- ''} (it moved on or is in use), {'open', number} (it must end first), or {'parent', number, incarnation} (the sessions
+-- below it must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
 --- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
---- include: list_descendants notify_subscribers notify_waiters notify_holder
+--- include: notify_subscribers notify_waiters notify_holder
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local deltas        = KEYS[3]       -- list
@@ -17,6 +17,7 @@ local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local lease         = ARGV[2]       -- '<fence> <nonce>' of the lease it is made under, or ''
 local updated_us    = ARGV[3]       -- the time of its last update, or '': a session that moved on, or is in use, stays
 local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
+local swept         = ARGV[5]       -- the incarnation below which all sessions were deleted, or ''
 
 local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger, has_parts = unpack(
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
@@ -42,8 +43,7 @@ local rev = expected_rev ~= '' and parse_counters(counters).rev
 if rev and rev ~= expected_rev + 0 then return redis.error_reply(string.format('REVISION_CONFLICT %d', rev)) end
 local number = parse_lineage(lineage).number
 if (lineage or children) and not finished then return {'open', number} end
-local left = children and list_descendants(ancestor_keys[#ancestor_keys - 1] or session, number, 400) or {}
-if #left > 0 then return {'parent', number, unpack(left)} end
+if children and swept ~= found then return {'parent', number, found} end
 notify_holder(held or nil, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
 redis.call('UNLINK', session, messages, deltas, popped)

@@ -2,7 +2,7 @@
 -- aside for a time.
 -- Returns 1, or 0 when a value has changed.
 -- Index: none
---- include: tail rpush_chunked
+--- include: tail
 local session  = KEYS[1]          -- hash
 local messages = KEYS[2]          -- list
 local aside    = KEYS[3]          -- hash: each value that was replaced, by its place
@@ -21,15 +21,8 @@ for at = 1, #values, 3 do
   local name = string.sub(place, 2)
   if keep_ms > 0 then redis.call('HSET', aside, place, old) end
   if not is_field(place) then
-    if new == '' and name == '0' then
-      redis.call('LPOP', messages)
-    elseif new == '' then
-      local behind = redis.call('LRANGE', messages, name + 1, -1)
-      redis.call('LTRIM', messages, 0, name - 1)
-      rpush_chunked(messages, behind)
-    else
-      redis.call('LSET', messages, name, new)
-    end
+    redis.call('LSET', messages, name, new ~= '' and new or 'removed')
+    if new == '' then redis.call('LREM', messages, 1, 'removed') end -- no message is so short
   elseif new == '' then
     redis.call('HDEL', session, name)
   else

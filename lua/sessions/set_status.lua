@@ -1,14 +1,14 @@
 -- Change a session's status. An ended session stays as it ended; the same status again changes nothing. At an end the inbox
 -- enters the transcript, unless a limit refuses it; the end counts in the tree, the result goes to the parent as a message, and
 -- the children end by their policies. A cancellation is of all sessions below.
--- Returns {incarnation, '<rev>', {'<number> <id>' …}, 1 if the parent must be advanced}: up to 400 members that are cancelled and
--- not marked so yet.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
+-- Returns {incarnation, '<rev>', 1 if the tree has cancelled members (trees/finalize_members), 1 if the parent must be advanced}. A long inbox
+-- enters in parts, behind the end.
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   INVALID_TRANSITION SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
---- include: find_result results_field list_cancelled_members check_ancestors touch_for_wait read_clock prepare_end
+--- include: find_result results_field check_ancestors touch_for_wait read_clock prepare_end
 --- include: apply_end_effects parse_counters begin_write set_status commit_write end_session
---- include: count_waiting notify_holder
+--- include: count_waiting notify_holder drain_for_end
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -21,28 +21,32 @@ local status        = ARGV[6]        -- the new status
 local reason        = ARGV[7]        -- or ''
 local result        = ARGV[8]        -- JSON, or ''
 
-local found, current, counters, children, lineage, finished = unpack(redis.call('HMGET', session, 'incarnation', 'status',
-  'counters', 'children', 'lineage', 'finished'))
+local found, current, counters, children, lineage, finished, inbox = unpack(redis.call('HMGET', session, 'incarnation', 'status',
+  'counters', 'children', 'lineage', 'finished', 'inbox'))
 local root = ancestor_keys[#ancestor_keys - 1] or session
 if not found and ancestor_keys[1] then -- deleted with its end, which its parent recorded
   local before = find_result(redis.call('HGET', ancestor_keys[1], results_field(operation_id)) or '', operation_id)
-  if before then return {incarnation, before, {}, 1} end
+  if before then return {incarnation, before, 0, 1} end
 end
-local function unmarked_members()
-  return (children or lineage) and list_cancelled_members(root, 400) or {}
+local function has_cancelled_members()
+  return (children or lineage) and redis.call('HEXISTS', root, 'cancelled') or 0
 end
 local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
 if is_incomplete then return cancelled end
 local is_done = current == status or (cancelled and status == 'cancelled')
 if is_done and (incarnation == '' or incarnation == found) then
   touch_for_wait(session, found)
-  local plan = {}
+  local plan, now_ms, now_us = {}, read_clock()
+  if finished and inbox then
+    local _, again = drain_for_end(session, messages, operation_id, now_ms, now_us)
+    if again then return again end
+    counters = redis.call('HGET', session, 'counters')
+  end
   if finished and (children or lineage) then -- a limit may have ended it, which its tree does not know yet
-    local now_ms, now_us = read_clock()
     plan = prepare_end(session, ancestor_keys, now_ms, status, '', '')
     apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan)
   end
-  return {found, string.format('%d', parse_counters(counters).rev), unmarked_members(), plan.wakes_parent and 1 or 0}
+  return {found, string.format('%d', parse_counters(counters).rev), has_cancelled_members(), plan.wakes_parent and 1 or 0}
 end
 if finished then lease, is_order = '', true end -- an ended session refuses by its status, not by its lease
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id, is_order)
@@ -59,11 +63,12 @@ if status == 'active' or status == 'paused' then
   return commit_write(session, messages, write, operation_id, '')
 end
 if is_order and lease == '' then notify_holder(redis.call('HGET', session, 'lease') or nil, 'lost', '0 0') end
-local ended, refusal = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
+local ended, refusal, again = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
   result)
 if refusal then return refusal end
 if write.expired_lease and redis.call('EXISTS', session) == 1 then
   redis.call('HSET', session, 'lease', write.expired_lease)
 end
-ended[4], ended[3] = ended[3] and 1 or 0, unmarked_members()
+if again then return again end
+ended[4], ended[3] = ended[3] and 1 or 0, has_cancelled_members()
 return ended

@@ -12,7 +12,7 @@ COMMANDS = (
     "evalsha", "script|load", "script|exists", "publish", "subscribe", "ping", "time",
     "del", "exists", "get", "persist", "pexpire", "pexpireat", "pttl", "rename", "set", "unlink",
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hscan", "hset", "hsetnx", "hstrlen",
-    "lindex", "llen", "lpop", "lpush", "lrange", "lset", "ltrim", "rpop", "rpush",
+    "lindex", "llen", "lpop", "lpush", "lrange", "lrem", "lset", "ltrim", "rpop", "rpush",
     "zadd", "zcard", "zcount", "zincrby", "zlexcount", "zmscore", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem",
     "zremrangebyscore", "zrevrangebylex", "zrevrangebyscore", "zscore",
 )  # fmt: skip

@@ -170,7 +170,13 @@ class Repairer:
                     (f".{name}".encode(), value, damage.repaired(value, None, has_time=True)) for name, value in wrong
                 ]
                 return [
-                    Damage(f"element {wrong[0][0]} of part {part.name!r}", "it cannot be read", tuple(changes), True)
+                    Damage(
+                        f"element {some[0][0][1:].decode()} of part {part.name!r}",
+                        "it cannot be read",
+                        tuple(some),
+                        True,
+                    )
+                    for some in stored_values.in_slices(changes)
                 ]
             first = seqs[-1] + 1
         return []

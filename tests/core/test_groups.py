@@ -122,6 +122,20 @@ def short_way(text: str, seq: int, layout: str | None) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("group", [grouped, short_way])
+def test_group_ends_after_a_thousand_seqs(group: Callable[[str, int, str | None], tuple[str, str]]) -> None:
+    """A call that is never answered does not make the group longer without an end, and a later result is marked as late."""
+    layout = group(message("a", ["a"], []), 1, None)[1]
+    for seq in (2, 1000):
+        stored, layout = group(message("u", [], []), seq, layout)
+        assert ord(stored[9]) % 8 >= 4
+        assert layout.startswith(f"{call_hash('a')}:1 1 ")
+    stored, layout = group(message("u", [], []), 1001, layout)
+    assert (ord(stored[9]) % 8 >= 4, layout) == (False, "")
+    late = group(message("t", [], ["a"]), 1002, layout)[0]
+    assert f"?{call_hash('a')}" in late
+
+
+@pytest.mark.parametrize("group", [grouped, short_way])
 def test_open_calls_are_bounded(group: Callable[[str, int, str | None], tuple[str, str]]) -> None:
     """A transcript remembers its newest 1,024 open calls, so that calls without results do not make it slow."""
     layout = ""

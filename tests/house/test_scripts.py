@@ -26,7 +26,7 @@ MAX_TOTAL_BYTES = 480_000
 shared values, parts and checkpoints, and 470,000 until a pop was a script of its own."""
 MAX_CREATING_BYTES = 155_000
 """The variants of writes that create their session. A server holds those that were used."""
-PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_PLAN"}
+PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_PLAN", "NEED_REPEAT"}
 """Refusals that ask the client for more keys. No caller sees them."""
 WRITE_REFUSALS = {
     "SESSION_NOT_FOUND",
@@ -40,7 +40,7 @@ WRITE_REFUSALS = {
     "SESSION_REGRESSED",
 }
 UNREACHABLE = {
-    "inbox/drain": {"SESSION_LOCKED", "MESSAGE_TOO_LARGE", "REVISION_CONFLICT", "SESSION_REGRESSED"},
+    "inbox/drain": {"NEED_REPEAT", "SESSION_LOCKED", "MESSAGE_TOO_LARGE", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "inbox/send": {"SESSION_LOCKED", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "leases/release": {
         "SESSION_LOCKED",
@@ -56,7 +56,7 @@ UNREACHABLE = {
     "sessions/delete": WRITE_REFUSALS - {"SESSION_REPLACED", "LEASE_LOST", "REVISION_CONFLICT"},
     "sessions/set_status": {"LIMIT_EXCEEDED", "REVISION_CONFLICT", "SESSION_REGRESSED"},
     "sessions/touch": {"SESSION_NOT_ACTIVE"},
-    "trees/finalize_members": WRITE_REFUSALS,
+    "trees/finalize_members": {"NEED_REPEAT", *WRITE_REFUSALS},
     "trees/find_by_label": {"SESSION_REPLACED"},
     "trees/list_members": {"SESSION_NOT_ACTIVE"},
     "trees/read_cancel": {"SESSION_NOT_ACTIVE"},

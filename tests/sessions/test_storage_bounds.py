@@ -32,6 +32,12 @@ def text_json(size: int) -> str:
     return "é" + "x" * (size - 4)
 
 
+def tool_call(number: int) -> dict[str, Any]:
+    """Return a message that makes one tool call."""
+    calls = [{"id": f"call_{number}", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    return {"role": "assistant", "content": "", "tool_calls": calls}
+
+
 def open_session(cache: SessionCache) -> Any:
     """Return the session of a test."""
     return cache.get_or_create("s", agent_id="main")
@@ -66,6 +72,7 @@ SIZES: dict[str, tuple[str, Write]] = {
     ),
     "result_bytes": ("result", lambda cache, size: open_session(cache).complete(text_json(size))),
     "batch_messages": ("messages", lambda cache, size: open_session(cache).append(*[X] * size)),
+    "batch_calls": ("messages", lambda cache, size: open_session(cache).append(*map(tool_call, range(size)))),
     "loop_config_bytes": (
         "config",
         lambda cache, size: open_session(cache).start_loop(continuation="x" * (size - len('{"continuation":""}'))),

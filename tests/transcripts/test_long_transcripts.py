@@ -28,7 +28,8 @@ def long_group(cache: SessionCache) -> Session:
     """Return a session with a user message, one call that waits, and 300 answered calls in its group."""
     session = cache.create(max_messages=None)
     turns = [part for number in range(PIECES) for part in (call(f"c{number}"), result(f"c{number}"))]
-    session.append(user("go"), call("long"), *turns)
+    session.append(user("go"), call("long"), *turns[:PIECES])
+    session.append(*turns[PIECES:])
     return session
 
 
@@ -239,3 +240,17 @@ def test_window_begins_with_user_message_that_came_during_the_first_call(cache: 
     session.append(use, user("Hurry!"), answer)
     for budget in (1, 1000):
         assert session.context(budget).payloads == [user("Hurry!"), use, answer]
+
+
+def test_call_that_is_never_answered_ends_its_group_after_a_thousand_messages(cache: SessionCache) -> None:
+    """The call counts as abandoned, its group can be pinned, and its result is late then."""
+    session = cache.create(max_messages=None)
+    session.append(user("go"), call("long"))
+    assert session.append(*[user("more")] * 999).abandoned == 0
+    assert session.append(user("beyond")).abandoned == 1
+    session.append(result("long"))
+    newest = session.history(2)
+    assert [one.continues_group for one in newest] == [False, False]
+    assert newest[-1].is_late
+    session.pin(500)
+    assert {one.seq for one in session.history() if not one.pinned} == {1, 1002, 1003}

@@ -18,8 +18,8 @@ from tests.trees.children import X, create_tree, spawn_child
 def test_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None:
     """A cancellation stops all members before the members are marked, and a second cancel marks them with the reason."""
     root, descendants = create_tree(cache)
-    members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "enough")).members
-    assert len(members) == 4
+    assert root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "enough")).has_cancelled_members
+    assert len(root._executor.run(trees.finalize_members(root._keys, cache.namespace)).members) == 4
     for session in descendants:
         writes: list[Callable[[], Any]] = [
             partial(session.append, X), partial(session.send, "x"), partial(session.patch, name="n"),
@@ -104,7 +104,7 @@ def test_child_of_deleted_root_writes_nothing(cache: SessionCache) -> None:
     """A child of a deleted root is refused, also when a new session has the ID of the root."""
     root = cache.create("root")
     child = spawn_child(root)
-    root._executor.run(trees.finalize_members(root._keys, cache.namespace, [], ""))
+    assert root._executor.run(trees.finalize_members(root._keys, cache.namespace)).is_done
     assert root._executor.run(sessions.delete(root._keys, "", "")).outcome == "open"
     child.append(X)
     root._executor.run(sessions.set_status(root._keys, "", "", "cancelled", "deleted"))
@@ -118,11 +118,11 @@ def test_child_of_deleted_root_writes_nothing(cache: SessionCache) -> None:
 
 
 def test_large_tree_is_cancelled_in_few_round_trips(cache: SessionCache) -> None:
-    """A cancellation takes one round trip, and one for each 400 members."""
+    """A cancellation takes three round trips, and one for each 50 members."""
     root = cache.create(max_children=None, max_active=None, max_descendants=1000)
     for _ in range(3):
         child = spawn_child(root)
-        for _ in range(299):
+        for _ in range(99):
             child.spawn("a")
     round_trips = 0
     attempt = root._executor._attempt
@@ -134,7 +134,7 @@ def test_large_tree_is_cancelled_in_few_round_trips(cache: SessionCache) -> None
 
     root._executor._attempt = counted  # type: ignore[method-assign]
     root.cancel()
-    assert round_trips <= 1 + math.ceil(903 / 400)
+    assert round_trips <= 3 + math.ceil(303 / 50)
     assert {one.status for one in root.children(recursive=True)} == {"cancelled"}
 
 
@@ -156,11 +156,13 @@ def test_finalize_of_former_tree_changes_no_later_tree(cache: SessionCache) -> N
     """Members of a deleted tree do not match the members of a later tree with the same root ID."""
     root = cache.create("root")
     spawn_child(root)
-    members = root._executor.run(sessions.set_status(root._keys, "", "", "cancelled")).members
+    root._executor.run(sessions.set_status(root._keys, "", "", "cancelled"))
+    step = root._executor.run(trees.finalize_members(root._keys, cache.namespace))
+    assert len(step.members) == 1
     root.delete()
     again = cache.create("root")
     child = spawn_child(again)
-    root._context.run_queues.finalize_members(root._keys, members)
+    root._executor.run(trees.finalize_members(root._keys, cache.namespace, step))
     child.complete("kept")
     assert again.history()[0].content == "[a completed] kept"
 

@@ -1,5 +1,5 @@
 -- Deliver a child's result to its parent, the first of the ancestors: into the transcript, or into the inbox while another
--- worker holds the parent's lease, the parent is paused, or a limit of the parent refuses it. A parent that is gone, cancelled
+-- worker holds the parent's lease, the parent is paused, a limit of the parent refuses it, or a long inbox precedes it. A parent that is gone, cancelled
 -- or ended gets nothing.
 --- include: results_field load_session check_ancestors tail check_lease drain_inbox enqueue_inbox
 local function deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
@@ -10,9 +10,11 @@ local function deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now
   local is_locked, expired_lease = check_lease(loaded.lease, '', now_ms)
   loaded.never_ends, loaded.ancestor_keys = true, tail(ancestor_keys, 3)
   if not is_locked and loaded.status == 'active' then
-    local result = drain_inbox(parent, messages, loaded, {entry}, field, batch, now_ms, now_us)
-    if result and expired_lease then redis.call('HSET', parent, 'lease', expired_lease) end
-    if result then return end
+    local result, _, again = drain_inbox(parent, messages, loaded, {entry}, field, batch, now_ms, now_us)
+    if result and not again then
+      if expired_lease then redis.call('HSET', parent, 'lease', expired_lease) end
+      return
+    end
     loaded = load_session(parent, '', field)
     if not loaded.incarnation then return end
   end

@@ -1,18 +1,12 @@
 -- End a session for good: move its inbox into the transcript, unless a limit refuses it, then apply the effects of the end.
 -- `told` stands for the reason in the parent's message, if given. Return {incarnation, '<rev>', whether the parent must be
--- advanced}, or nil and the refusal. The parent records an end that deletes the session.
---- include: prepare_end results_field load_session drain_inbox parse_counters apply_end_effects record_result commit_write
+-- advanced}, or nil and the refusal. The third value asks the caller to repeat the call, which then moves more of a long inbox.
+-- The parent records an end that deletes the session.
+--- include: prepare_end results_field drain_for_end parse_counters apply_end_effects record_result commit_write
 local function end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, result, told)
   local plan, refusal = prepare_end(session, ancestor_keys, now_ms, status, reason, result, told)
   if refusal then return nil, refusal end
-  local drain_operation = operation .. '.inbox'
-  local drain_field = results_field(drain_operation)
-  local loaded = load_session(session, '', drain_field)
-  loaded.answered_by = nil
-  if loaded.inbox then
-    loaded.never_ends = true
-    drain_inbox(session, messages, loaded, {}, drain_field, drain_operation, now_ms, now_us)
-  end
+  local loaded, again = drain_for_end(session, messages, operation, now_ms, now_us)
   local field = results_field(operation)
   local counters, results = unpack(redis.call('HMGET', session, 'counters', field))
   if not counters then return nil, redis.error_reply('SESSION_NOT_FOUND -') end
@@ -29,5 +23,5 @@ local function end_session(session, messages, ancestor_keys, now_ms, now_us, ope
   }
   local ended = commit_write(session, messages, write, operation, '')
   ended[3] = plan.wakes_parent
-  return ended
+  return ended, nil, again
 end

@@ -1,14 +1,23 @@
 -- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
 -- load_session returns. With `loaded.answered_by` the messages open a turn. Return the result of append_entries and all messages, or
--- nil and the refusal.
+-- nil and the refusal. A long inbox takes several steps: then only its oldest messages move, and the third value asks the caller to
+-- repeat the call. That step is not recorded, unless `loaded.takes_part`: then it is the whole operation.
 --- include: read_inbox append_entries
 local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
-  local entries, fields = read_inbox(session, loaded.inbox)
+  local entries, fields, left = read_inbox(session, loaded.inbox)
+  loaded.is_step = left and not loaded.takes_part
+  if loaded.is_step then own = {} end
   for _, entry in ipairs(own) do entries[#entries + 1] = entry end
   local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields)
+  loaded.is_step = nil
   if refusal then return nil, refusal end
-  for first = 1, #fields, 1000 do
-    redis.call('HDEL', session, 'inbox', 'inbox_bytes', unpack(fields, first, math.min(first + 999, #fields)))
+  if fields[1] then redis.call('HDEL', session, unpack(fields)) end
+  if left then
+    --- include: format_inbox
+    redis.call('HSET', session, 'inbox', format_inbox(left))
+    if left.taken_bytes > 0 then redis.call('HINCRBY', session, 'inbox_bytes', -left.taken_bytes) end -- '-0' is refused
+  elseif fields[1] then
+    redis.call('HDEL', session, 'inbox', 'inbox_bytes')
   end
   local last_seq = string.match(result, '^%d+ (%d+)') + 0
   if loaded.answered_by then
@@ -20,5 +29,5 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
     --- include: notify_subscribers
     notify_subscribers(session, subscribers, now_ms, 'new', string.format('%d', last_seq))
   end
-  return result, entries
+  return result, entries, left and redis.error_reply(string.format('NEED_REPEAT %d', #fields))
 end

@@ -1,15 +1,17 @@
--- Return the messages in a session's inbox, in order, and the names of their fields.
---- include: parse_inbox
+-- Return the oldest messages in a session's inbox, in order, at most 500 and about 1 MB; the names of their fields; and the record of
+-- what is left behind them with its bytes of senders, or nil when nothing is left.
+--- include: parse_inbox is_child_result
 local function read_inbox(session, inbox_text)
   if not inbox_text then return {}, {} end
-  local inbox, fields, entries = parse_inbox(inbox_text), {}, {}
-  for number = inbox.first, inbox.last do
-    fields[#fields + 1] = string.format('inbox.%d', number)
+  local left, fields, entries, bytes, sent_bytes = parse_inbox(inbox_text), {}, {}, 0, 0
+  while left.first <= left.last and #entries < 500 and bytes < 1000000 do
+    local field = string.format('inbox.%d', left.first)
+    local entry = redis.call('HGET', session, field)
+    fields[#fields + 1], entries[#entries + 1] = field, entry
+    bytes, left.first = bytes + #entry, left.first + 1
+    if is_child_result(entry) then left.results = left.results - 1 else sent_bytes = sent_bytes + #entry end
   end
-  for first = 1, #fields, 1000 do
-    for _, entry in ipairs(redis.call('HMGET', session, unpack(fields, first, math.min(first + 999, #fields)))) do
-      entries[#entries + 1] = entry
-    end
-  end
-  return entries, fields
+  if left.first > left.last then return entries, fields end
+  left.taken_bytes = sent_bytes
+  return entries, fields, left
 end

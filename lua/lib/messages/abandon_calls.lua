@@ -3,10 +3,10 @@
 local function abandon_calls(messages, layout, counters, hashes)
   local chosen = {}
   for _, call in ipairs(layout.open) do
-    if hashes == '*' or string.find(hashes, call[1], 1, true) then chosen[call[1] .. call[2]] = true end
+    if hashes == '*' or string.find(hashes, call[1], 1, true) then chosen[call[1]] = call[2] end
   end
   if not next(chosen) then return 0 end
   local from = math.max(list_index(layout.group, counters.dropped, layout.gaps), 0)
   return regroup_messages(messages, layout, counters.dropped, from, counters.last_seq - counters.dropped - 1,
-    function(hash, seq) return chosen[hash .. seq] end)
+    function(hash, seq) return chosen[hash] == seq end)
 end

@@ -8,10 +8,10 @@ local function abandon_for_cap(messages, count, layout, dropped, max_messages)
   if from >= excess or (not force and message_kind(redis.call('LINDEX', messages, -1)) == 't') then return 0 end
   local function leaves(seq) return list_index(seq, dropped, layout.gaps) < excess end
   for _, call in ipairs(layout.open) do
-    if leaves(call[2]) then waiting[call[1] .. call[2]] = true end
+    if leaves(call[2]) then waiting[call[1]] = call[2] end
   end
   if not force and not next(waiting) then return 0 end
   return regroup_messages(messages, layout, dropped, math.max(from, 0), count - 1, function(hash, seq)
-    return waiting[hash .. seq] or force and leaves(seq)
+    return waiting[hash] == seq or force and leaves(seq)
   end)
 end

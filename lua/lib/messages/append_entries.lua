@@ -1,6 +1,7 @@
 -- Append a batch to the transcript: count, check limits and pins, group, push, trim, record the result, extend the session's life.
 -- `loaded` holds texts by name: counters, settings, limits, layout, results; and what the caller expects of the
--- session, if anything: `expected_rev`, and `seen`, the highest seq that the caller knows. The first `from_inbox` entries came
+-- session, if anything: `expected_rev`, and `seen`, the highest seq that the caller knows. With `is_step` the operation goes on, and has
+-- no result yet. The first `from_inbox` entries came
 -- from the inbox; their size was checked when they were sent. append_one does the same for one message without a pin of a session
 -- without limits.
 -- Return '<first> <last> <rev> <count> <dropped> <limit state>' of the other entries, or of all if there are none; or nil and
@@ -37,7 +38,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     entries[at] = time .. entry
   end
   last_seq = last_seq + #entries
-  counters.rev, counters.last_seq, counters.operations = counters.rev + 1, last_seq, counters.operations + 1
+  counters.rev, counters.last_seq, counters.operations = counters.rev + 1, last_seq, counters.operations + (loaded.is_step and 0 or 1)
   if added_pins > 0 then
     local _
     --- include: check_pin_limit
@@ -64,8 +65,8 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   counters.updated_us = now_us
   local result = (loaded.kind or '') .. string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
     last_seq, counters.rev, count + kept, counters.dropped - kept, state)
-  redis.call('HSET', session, 'counters', format_counters(counters),
-    field, append_result(results, batch, counters.operations, result))
+  if not loaded.is_step then results = append_result(results, batch, counters.operations, result) end
+  redis.call('HSET', session, 'counters', format_counters(counters), field, results)
   expire_session(session, messages, now_ms, settings.ttl_ms, settings.deadline_ms)
   return result
 end

@@ -36,9 +36,10 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
       trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq, #entries, bytes)
     bytes, tokens = bytes - gone_bytes, tokens - gone_tokens
     excess = count + layout.kept - max_messages
-    if abandoned > 0 then state = 'abandoned ' .. abandoned .. ' ' .. state end
-    if excess > 0 then state = 'over ' .. excess .. ' ' .. state end
   end
+  abandoned = abandoned + (layout.forgotten or 0)
+  if abandoned > 0 then state = 'abandoned ' .. abandoned .. ' ' .. state end
+  if max_messages > 0 and excess > 0 then state = 'over ' .. excess .. ' ' .. state end
   save_layout(session, layout)
   return count, dropped, layout.kept, bytes, tokens, state, user_seq
 end

@@ -9,7 +9,7 @@ local function group_call(entry, seq, text)
     if open == '-' then open = '' end
   end
   local flags, continues = string.byte(entry, 2), open ~= ''
-  if not continues then group = here end
+  if not continues then group = here elseif seq - group > 999 then return end -- the full rules begin another group
   if flags % 4 > 1 then
     local facts = string.match(entry, '^%d+ %S+ (%S+)', 3)
     if #facts % 9 ~= 0 or (flags % 8 > 3 and not continues) then return end -- it binds the next message, or has no call

@@ -1,13 +1,22 @@
 -- Groups of messages: a tool call, its results, and what came between; a reasoning item and the item that it binds. A message that
 -- comes while a call is open, or a reasoning item binds the next one, continues the newest group. So do parallel calls of one response.
+-- A group spans at most 1,000 seqs, so that a call that is never answered does not make each later edit of the group longer: then its
+-- open calls are forgotten.
 -- Take one message into the groups at the tail of a transcript. `layout` is changed. A call for which
 -- `is_abandoned(hash, seq)` is true is marked and counted. Return the message with its flags and facts as they must be stored, and
 -- whether the group's pin pinned the message. The caller settles the open calls behind the last message (settle_calls).
 --- include: message_kind message_flags message_facts set_facts set_flags index_calls
 local function group_message(message, seq, layout, is_abandoned)
   local kind, flags, binds, is_new_pin = message_kind(message), message_flags(message), layout.binds_next, false
+  local is_full = layout.group > 0 and seq - layout.group > 999
+  if is_full then
+    --- include: forget_calls
+    forget_calls(layout)
+    binds = false
+  end
   local calls = index_calls(layout)
-  local continues = calls.count > 0 or binds == 'b' or binds and kind == 'c' or kind == 't' and flags % 4 < 2 and flags % 8 > 3
+  local continues = calls.count > 0 or binds == 'b' or binds and kind == 'c' or
+    not is_full and kind == 't' and flags % 4 < 2 and flags % 8 > 3
   flags = flags - flags % 8 + flags % 4 + (continues and 4 or 0)
   if not continues then
     layout.group, layout.is_pinned = seq, flags % 2 == 1
@@ -27,7 +36,7 @@ local function group_message(message, seq, layout, is_abandoned)
       layout.abandoned = layout.abandoned + 1
       return '!' .. hash
     end
-    local call = calls.by_hash[hash] or sign == '-' and nearest_call(calls, hash)
+    local call = calls.by_hash[hash] or sign == '-' and nearest_call(layout, calls, hash)
     if call then close_call(calls, call) end
     if sign == '+' then
       open_call(layout, calls, hash, seq)

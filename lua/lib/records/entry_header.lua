@@ -9,3 +9,8 @@ end
 local function entry_batch(entry)
   return string.match(entry, '^%S+ (%S+)')
 end
+
+-- Return whether an entry is the result of a child, see build_result_message. No caller can give such a batch ID.
+local function is_child_result(entry)
+  return string.find(entry, '^%S+ ~%S+%.result') ~= nil
+end

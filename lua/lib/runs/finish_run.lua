@@ -18,7 +18,7 @@ local function finish_run(session, messages, ancestor_keys, id, loaded, operatio
         record_child_end(root, ancestor_keys[1], number, 'timed_out', now_ms)
         deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
         wakes_parent = is_parent_waiting(ancestor_keys[1])
-        apply_on_parent_end(root, number, false, 'its parent expired')
+        apply_on_parent_end(root, number, false, 'its parent expired', numbers, records)
       end
     end
   elseif not loaded.is_open and not loaded.is_cancelled then

@@ -25,6 +25,7 @@ from ...models.trees import ChildInfo, SpawnResult
 from ..services import lease_context
 from ..services.context import CacheContext
 from ..services.history import read_history
+from ..services.tree_members import list_members
 from ..transport import tasks
 from .lease import AsyncLease
 from .session import AsyncSession
@@ -186,7 +187,7 @@ class AsyncRun(AsyncSession):
         """
         timeout_ms = delay_milliseconds(timeout, "timeout")
         due = time.monotonic() + timeout_ms / 1000
-        found = await self._executor.run(trees.list_members(self._keys, self._incarnation))
+        found = await list_members(self._executor, self._keys, self._incarnation)
         members = trees.chosen_members(found.members, children, self.id)
         needed = len(members) if wanted is None else min(whole(wanted, "wanted", minimum=1), len(members))
         ended = [member for member in members if member.status not in _ACTIVE]
@@ -204,7 +205,7 @@ class AsyncRun(AsyncSession):
                 await self.join(before + 1, timeout=left)
             except JoinTimeout:
                 left = 0.0
-            found = await self._executor.run(trees.list_members(self._keys, self._incarnation))
+            found = await list_members(self._executor, self._keys, self._incarnation)
             members = trees.chosen_members(found.members, [member.id for member in members], self.id)
             ended = [member for member in members if member.status not in _ACTIVE]
         return await self._child_infos(ended)

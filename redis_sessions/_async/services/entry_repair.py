@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..._core.commands import index_entries, loops
+from ..._core.commands import index_entries, loops, sessions
 from ..._core.commands.index_entries import (
     CREATION_GRACE_MS,
     RAISE_INTERVAL_MS,
@@ -116,7 +116,7 @@ class EntryRepair:
             ):  # else entries that are too young stay, and the repair after a deletion must know them
                 self._known.pop(keys.id, None)
             removals = index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
-            return [*removals, loops.discard(keys)]
+            return [*removals, sessions.remove_rest(keys)]
         self._known.note(keys.id, state.record, now)
         current = state.record.entries(self._namespace, keys.tag)
         update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
@@ -147,7 +147,9 @@ class EntryRepair:
                     latest_us = now_us - CREATION_GRACE_MS * 1000
                     calls = index_entries.remove([index], wrong, latest_us, is_separate=self._is_separate)
                     first -= sum(await self._try(calls))
-                    await self._try([loops.discard(session_keys(self._namespace, id)) for id in wrong])  # of those gone
+                    await self._try(
+                        [sessions.remove_rest(session_keys(self._namespace, id)) for id in wrong]
+                    )  # of those gone
 
     async def _try(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Return the results of calls. Raise the first error among them."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..._core.commands import import_staging, sessions, stored_values, tree_room, trees
+from ..._core.commands import import_staging, sessions, stored_values, tree_room
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
+from ..._core.commands.stored_values import Replacement
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, SessionsError, StoreError
 from .context import CacheContext
+from .tree_members import list_members
 
 _MAX_ATTEMPTS = 50
 _BATCH = 100
@@ -26,8 +28,8 @@ async def end(context: CacheContext, top: SessionFacts) -> None:
         change = await context.executor.run(sessions.set_status(keys, top.incarnation, "", "cancelled", "deleted"))
     except SessionsError:
         return  # it ended, or is damaged: the deletion says so
-    if change.members:
-        await context.run_queues.finalize_members(keys, change.members)
+    if change.has_cancelled_members:
+        await context.run_queues.finalize_members(keys)
 
 
 async def erase_results(context: CacheContext, top: SessionFacts) -> int:
@@ -58,9 +60,11 @@ async def _erase_from_parent(context: CacheContext, parent: SessionKeys, result:
         changes = result.in_fields(page.fields)
         while True:
             changes += result.in_list(page.elements, index)
-            if changes and not await context.executor.run(stored_values.replace_values(parent, changes)):
+            replaced = await _replace(context, parent, changes)
+            erased += replaced
+            if replaced < len(changes):
                 break  # messages moved since: look again
-            erased, changes, index = erased + len(changes), [], index + len(page.elements)
+            changes, index = [], index + len(page.elements)
             if page.last_seq >= last or not page.elements:
                 return erased
             call = import_staging.read(parent, page.incarnation, after=page.last_seq, last=last)
@@ -68,14 +72,27 @@ async def _erase_from_parent(context: CacheContext, parent: SessionKeys, result:
     raise ConcurrentModification(session_id=parent.id, tries=_MAX_ATTEMPTS)
 
 
+async def _replace(context: CacheContext, keys: SessionKeys, changes: Sequence[Replacement]) -> int:
+    """Replace stored values in slices. Return how many were replaced: fewer when the next ones changed since."""
+    replaced = 0
+    for some in stored_values.in_slices(changes):
+        if not await context.executor.run(stored_values.replace_values(keys, some)):
+            break
+        replaced += len(some)
+    return replaced
+
+
 async def _erase_records(context: CacheContext, root: SessionKeys, top: SessionFacts) -> int:
+    erased = 0
     for _ in range(_MAX_ATTEMPTS):
         fields = await context.executor.run(stored_values.read_fields(root))
         members = stored_values.members_of(fields)
         numbers = {member.number for member in _members_from(members, top)}
         changes = record_erasure(fields, numbers)
-        if not changes or await context.executor.run(stored_values.replace_values(root, changes)):
-            return sum(place.startswith(b".member_result.") for place, _, _ in changes)
+        replaced = await _replace(context, root, changes)
+        erased += sum(place.startswith(b".member_result.") for place, _, _ in changes[:replaced])
+        if replaced == len(changes):
+            return erased
     raise ConcurrentModification(session_id=root.id, tries=_MAX_ATTEMPTS)
 
 
@@ -83,7 +100,7 @@ async def prune_members(context: CacheContext, top: SessionFacts) -> None:
     """Remove the records of a deleted session, and of those below it, from the root. Cost: a round trip for each level."""
     root = session_keys(context.namespace, top.ancestors[-1])
     try:
-        found = await context.executor.run(trees.list_members(root, "", recursive=True))
+        found = await list_members(context.executor, root, "", recursive=True)
     except (SessionNotFound, SessionDamaged):
         return  # the records say nothing any more
     left = _members_from(found.members, top)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from ..._core.commands import index_entries, loops
+from ..._core.commands import index_entries, sessions
 from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.keys import EntryKeys, session_keys
 from ..._fork import run_in_child
@@ -86,6 +86,6 @@ class ExpiredEntries:
         latest_us = sample.now_us - CREATION_GRACE_MS * 1000
         if gone:
             calls = index_entries.remove([index], gone, latest_us, is_separate=self._is_separate)
-            calls += [loops.discard(session_keys(self._namespace, id)) for id in gone]
+            calls += [sessions.remove_rest(session_keys(self._namespace, id)) for id in gone]
             await self._executor.get_many(calls)
         return len(gone) / max(1, len(sample.ids))

@@ -35,6 +35,7 @@ from ..transport.blob_files import fetch_files
 from .context import CacheContext
 from .ledger_export import ledger_fields
 from .part_export import PartsChanged, part_fields
+from .tree_members import list_members
 
 _MEMORY_BYTES = 8 * 1024 * 1024
 """The maximum size in bytes that an import keeps in memory. The rest is in a temporary file."""
@@ -63,7 +64,7 @@ async def _export(
             yield line
         return
     for _ in range(MAX_ATTEMPTS):
-        before = await context.executor.run(trees.list_members(keys, incarnation, recursive=True))
+        before = await list_members(context.executor, keys, incarnation, recursive=True)
         with suppress(_Vanished):
             async for line in _session_lines(context, keys, before.incarnation, writer):
                 yield line
@@ -296,7 +297,7 @@ async def _move(
 async def _present_tree(context: CacheContext, root: SessionKeys, archive: Archive) -> tuple[int, list[str]]:
     """Return how many sessions the tree to be replaced has spawned, and those that are deleted, not replaced."""
     try:
-        found = await context.executor.run(trees.list_members(root, "", recursive=True))
+        found = await list_members(context.executor, root, "", recursive=True)
     except SessionNotFound:
         return 0, []
     others = [member.id for member in found.members if member.id not in archive.entries]

@@ -9,10 +9,8 @@ from typing import Any
 from ..._core.commands import (
     forgetting,
     index_entries,
-    loops,
     sessions,
     stored_values,
-    trees,
 )
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.index_entries import CREATION_GRACE_MS
@@ -28,6 +26,7 @@ from .context import CacheContext
 from .deleter import delete_session
 from .forgotten_channels import forget_channel
 from .forgotten_values import forget_documents, forget_scopes
+from .tree_members import list_members
 from .typed_calls import checked, remove_all, run_all, run_typed
 from .user_quarantine import UserQuarantine
 from .worker_registry import leave_workers
@@ -246,7 +245,7 @@ class Forgetting:
 
     async def _read_below(self, top: SessionFacts) -> list[SessionFacts]:
         try:
-            members = await self._executor.run(trees.list_members(self._keys(top), "", recursive=True))
+            members = await list_members(self._executor, self._keys(top), "", recursive=True)
         except SessionsError:
             return []  # damaged: the deletion finds what is below it
         found = await self._read([member.id for member in members.members])
@@ -284,7 +283,7 @@ class Forgetting:
             self._counts["messages"] += one.messages
             if len(self._ids) < MAX_FORGOTTEN_IDS:
                 self._ids.append(one.id)
-        await run_all(self._executor, [loops.discard(self._keys(one)) for one in found])
+        await run_all(self._executor, [sessions.remove_rest(self._keys(one)) for one in found])
         await self._remove_entries_of(found, ())
         namespace = self._context.namespace
         working = [one for one in found if "run" in one.fields or "lease" in one.fields]

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..._core.commands import loops, run_queues, sessions, trees
+from ..._core.commands import run_queues, sessions, trees
 from ..._core.commands.run_queues import INBOX_QUEUE, ClaimReply, DequeueReply, Outcome, When, agent_of
-from ..._core.commands.sessions import Members
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..._core.protocol.notifications import Notification
@@ -20,6 +19,7 @@ from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
 from .indexer import Indexer
 from .queue_hints import FIRST_CHECK_MS, UPDATE_PAUSE_SECONDS, QueueHints
+from .tree_members import list_members
 
 _INBOX_PAUSE_SECONDS = 0.05
 """The time after the end of a lease at which a sender looks whether its message is in the transcript."""
@@ -214,7 +214,7 @@ class RunQueues(QueueHints):
     async def _recover_children(self, keys: SessionKeys) -> None:
         """Check the agents of the children that a parked run waits for, should they have no worker of their own."""
         with suppress(SessionsError):
-            members = (await self._executor.run(trees.list_members(keys, ""))).members
+            members = (await list_members(self._executor, keys, "")).members
             for agent in {agent_of(member.id) for member in members if member.status == "active"}:
                 if agent is not None:
                     await self.recover(agent)
@@ -319,18 +319,18 @@ class RunQueues(QueueHints):
                 running_ms=reply.check_ms + _RUNNING_MARGIN_MS if is_running and is_checked else 0,
             )  # fmt: skip
 
-    async def finalize_members(self, keys: SessionKeys, members: Members | None = None, top: str = "") -> None:
-        """Mark all cancelled members of a tree, or delete those below `top`. 400 members a round trip."""
+    async def finalize_members(self, keys: SessionKeys, top: str = "") -> None:
+        """Mark all cancelled members of a tree, or delete those below `top`. 50 members a round trip."""
         root = session_keys(self._namespace, trees.root_id(keys))
-        left: Members = members or []
-        while left or members is None:
-            call = trees.finalize_members(root, self._namespace, left, top)
-            ids = [id for _, id in left]
+        step = trees.BEGIN
+        while not step.is_done:
+            call = trees.finalize_members(root, self._namespace, step, top)
+            ids = [id for _, id in step.members]
             if top:
                 await self._indexer.learn(ids)
-            left = members = await self._executor.run(call)
+            step = await self._executor.run(call)
             if top and ids:
-                await self._executor.get_many([loops.discard(session_keys(self._namespace, id)) for id in ids])
+                await self._executor.get_many([sessions.remove_rest(session_keys(self._namespace, id)) for id in ids])
             self._indexer.repair_later(ids, is_settled=True)
 
     async def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
@@ -338,7 +338,7 @@ class RunQueues(QueueHints):
         if problem.action == "end_session":
             with suppress(SessionsError):
                 change = await self._executor.run(sessions.finish_limit_end(keys, incarnation))
-                if change.members:
-                    await self.finalize_members(keys, change.members)
+                if change.has_cancelled_members:
+                    await self.finalize_members(keys)
                 if change.wakes_parent:
                     self.spawn(self.advance_parent, keys)

@@ -11,6 +11,7 @@ from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...models.trees import SpawnResult
 from .context import CacheContext
+from .tree_members import list_members
 
 WAITED_FOR = ("max_children", "max_active", "max_descendants")
 """The refusals that end when sessions of the tree end or go."""
@@ -70,11 +71,9 @@ async def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, no
     """Let the ends of a session's children wake this process, and recover children whose worker died."""
     hub = context.hub
     await hub.try_subscribe(context.executor.where)
-    found = await context.executor.run(
-        trees.list_members(
-            keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1, counts_receivers=hub.counts_receivers,
-            channel=hub.channel, max_waiters=context.bounds.waiters,
-        )
+    found = await list_members(
+        context.executor, keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1,
+        counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=context.bounds.waiters,
     )  # fmt: skip
     for agent in {run_queues.agent_of(member.id) for member in found.members if member.status == "active"}:
         if agent is not None:
@@ -84,7 +83,7 @@ async def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, no
 async def _make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
     """Free the places that members whose sessions are gone take. Return whether there were any."""
     root = session_keys(context.namespace, trees.root_id(keys))
-    found = await context.executor.run(trees.list_members(root, "", recursive=True))
+    found = await list_members(context.executor, root, "", recursive=True)
     wanted = tree_room.who_may_be_gone(found.members, keys.id, reason)
     calls = [sessions.incarnation_of(session_keys(context.namespace, member.id)) for member in wanted]
     stored = await context.executor.get_many(calls)

@@ -29,10 +29,13 @@ def prepare_next_part(call: Call[Any], word: str, facts: str, timeout: float) ->
         raise QueueNeeded(facts)
     if word == "NEED_COPY":
         raise CopyNeeded
-    if word != "NEED_PLAN":
+    if word == "NEED_REPEAT":
+        call.moved += int(facts)
+    elif word == "NEED_PLAN":
+        call.plans += call.continue_plan(facts)
+        if call.plans > _MAX_PLANS:
+            raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
+    else:
         return False
-    call.plans += call.continue_plan(facts)
-    if call.plans > _MAX_PLANS:
-        raise ConcurrentModification(session_id=call.keys.id, tries=_MAX_PLANS)
     call.due = time.monotonic() + timeout
     return True

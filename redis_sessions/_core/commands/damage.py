@@ -15,7 +15,7 @@ from ..protocol.records import Counters, LeaseRecord, Waiter
 from .import_messages import MESSAGE
 from .import_schema import ENTRY, REQUIRED, Damaged, check_field
 from .import_values import is_payload
-from .stored_values import Replacement
+from .stored_values import Replacement, in_slices
 
 _WAITERS = ("lease_waiters", "join_waiters", "subscribers")
 _STANDS_ALONE = {
@@ -128,20 +128,29 @@ class MessageScan:
             ]
         if self._count != expected:
             return [Damage("messages", f"the list has {self._count} messages, and the counters say {expected}")]
-        return [self._repair()] if self._damaged else []
+        return self._repairs()
 
-    def _repair(self) -> Damage:
-        """Return the replacement of damaged messages, with counters that agree with them."""
-        changes, bytes, tokens = [], self._bytes, self._tokens
+    def _repairs(self) -> list[Damage]:
+        """Return the replacement of damaged messages in slices. The first one has the counters that agree with all."""
+        changes: list[Replacement] = []
+        bytes, tokens = self._bytes, self._tokens
         for at, element, before in self._damaged:
             new = repaired(element, before, has_time=True)
             changes.append((b"#%d" % at, element, new))
             bytes += len(new) - len(element)
         counters = self._counters._replace(bytes=bytes, tokens=tokens)
         if str(counters).encode() != self._stored:
-            changes.append((b".counters", self._stored, str(counters).encode()))
-        places = ", ".join(str(at) for at, _, _ in self._damaged[:10])
-        return Damage(f"elements {places}", "they cannot be read as messages", tuple(changes))
+            changes.insert(0, (b".counters", self._stored, str(counters).encode()))
+        return [
+            Damage(f"elements {named_places(some)}", "they cannot be read as messages", tuple(some))
+            for some in in_slices(changes)
+        ]
+
+
+def named_places(changes: Sequence[Replacement]) -> str:
+    """Return the indexes of the first ten elements of the list that are replaced."""
+    places = [place[1:].decode() for place, _, _ in changes if place.startswith(b"#")]
+    return ", ".join(places[:10])
 
 
 def is_message(stored: bytes, *, has_time: bool) -> bool:

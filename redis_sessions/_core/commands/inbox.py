@@ -105,12 +105,21 @@ def _send(
     )  # fmt: skip
 
 
-def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[list[Message]]:
-    """Move the inbox into the transcript. The result is the messages that entered."""
+class Drained(NamedTuple):
+    """A part of an inbox that entered the transcript."""
 
-    def read(reply: Any) -> list[Message]:
-        found, first, elements = reply
-        return [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
+    messages: list[Message]
+    has_more: bool
+    """True if more messages wait."""
+
+
+def drain(keys: SessionKeys, incarnation: str, lease: str) -> Call[Drained]:
+    """Move the oldest messages of the inbox into the transcript: at most 500, and about 1 MB."""
+
+    def read(reply: Any) -> Drained:
+        found, first, elements, has_more = reply
+        messages = [decode(element, first + at, found.decode(), keys) for at, element in enumerate(elements)]
+        return Drained(messages, has_more == 1)
 
     return invoke(
         script("inbox/drain"), keys, read, incarnation=incarnation, operation_id=new_operation_id(), lease=lease

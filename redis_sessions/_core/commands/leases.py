@@ -110,11 +110,12 @@ def release(keys: SessionKeys, incarnation: str, lease: str) -> Call[Released]:
     def read(reply: Any) -> Released:
         found = reply[1].split()
         taken = int(found[1]) - int(found[0]) + 1 if found else 0
-        return Released(taken, reply[2] == 1)
+        return Released(call.moved + taken, reply[2] == 1)
 
-    return invoke(
+    call = invoke(
         script("leases/release"), keys, read, incarnation=incarnation, operation_id=lease.split()[1], lease=lease
     )
+    return call
 
 
 def withdraw(keys: SessionKeys, incarnation: str, nonce: str) -> Call[str]:

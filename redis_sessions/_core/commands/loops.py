@@ -268,11 +268,6 @@ def read_fields(keys: SessionKeys, names: Sequence[str]) -> Call[list[bytes | No
     return Call(("HMGET", keys.ledger, *names), keys, list, writes=False)
 
 
-def discard(keys: SessionKeys) -> Call[int]:
-    """Remove the ledger, the parts, the deltas and the popped messages of a session that is gone."""
-    return invoke(script("loops/discard"), keys, int)
-
-
 def stored_turn(given: dict[str, Any]) -> dict[str, Any]:
     """Return a turn as it is stored. Raises InvalidInput."""
     values = ("inputs", "output", "tool_results", "request")

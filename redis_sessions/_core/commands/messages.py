@@ -14,7 +14,7 @@ from ...models.messages import KIND_OF_ROLE, KIND_OF_TYPE, KINDS, Message
 from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
-from ..protocol.codec import Encoded, decode, decode_all, encode
+from ..protocol.codec import Encoded, decode, decode_newest, encode
 from ..protocol.encoding import decoded_field
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
@@ -23,7 +23,7 @@ from ..protocol.scripts import script
 from .guarded_write import expected_argument
 from .model_usage import output_tokens
 from .recorded_results import APPEND, words_of
-from .storage_bounds import check_batch
+from .storage_bounds import check_batch, check_calls
 
 MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
@@ -58,7 +58,9 @@ def encode_batch(
         detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
         raise InvalidInput(name="messages", detail=detail)
     if len(encoded) > 1:
-        check_batch(bounds, [one.entry for one in encoded])
+        entries = [one.entry for one in encoded]
+        check_batch(bounds, entries)
+        check_calls(bounds, entries)
     return batch, encoded
 
 
@@ -193,9 +195,10 @@ def read_page(keys: SessionKeys, reply: Any, skip_damaged: bool) -> Page:
         seqs = seqs_from(low, len(listed), removed)
     if kept_seqs:
         seqs, listed = [*map(int, kept_seqs), *seqs], kept + listed
-    messages = decode_all(keys, seqs, listed, found.decode(), skip_damaged)
+    messages, left = decode_newest(keys, seqs, listed, found.decode(), skip_damaged)
+    is_full = is_full or left > 0
     head = dropped - sum(last_gap - first_gap + 1 for first_gap, last_gap in removed) + 1
-    return Page(messages, seqs[0] if is_full and seqs else 0, last, last - dropped + kept_count, head)
+    return Page(messages, seqs[left] if is_full and seqs else 0, last, last - dropped + kept_count, head)
 
 
 def read_filtered(
@@ -214,7 +217,9 @@ def read_filtered(
         found, last, next_below, seqs, elements = reply
         if len(seqs) == limit:
             next_below = seqs[-1]
-        return Page(decode_all(keys, seqs[::-1], elements[::-1], found.decode(), skip_damaged), next_below, last)
+        seqs, elements = seqs[::-1], elements[::-1]
+        messages, left = decode_newest(keys, seqs, elements, found.decode(), skip_damaged)
+        return Page(messages, seqs[left] if left else next_below, last)
 
     return invoke(
         script("messages/read_filtered"), keys, page, incarnation=incarnation, after=after, below=below, limit=limit,
@@ -231,9 +236,11 @@ def read_window(
     def page(reply: Any) -> WindowPage:
         found, last, system, prompt_tokens, stored, max_tokens, next_below, seqs, elements, user_seq, user = reply
         incarnation = found.decode()
+        seqs, elements = seqs[::-1], elements[::-1]
+        messages, left = decode_newest(keys, seqs, elements, incarnation, False)
         return WindowPage(
-            decode_all(keys, seqs, elements, incarnation, False),
-            next_below,
+            messages[::-1],
+            seqs[left] if left else next_below,
             last,
             decoded_field(keys, "system", system).decode() or None,
             int(prompt_tokens),

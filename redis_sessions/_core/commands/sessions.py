@@ -26,9 +26,6 @@ from .session_fields import reason_text
 from .storage_bounds import bounds_argument, check_size
 from .work_info import work_info
 
-Members = list[tuple[int, str]]
-"""Members of a tree that are not finalized yet: their numbers and IDs."""
-
 
 class Found(NamedTuple):
     """A session that exists already, or was just created."""
@@ -220,15 +217,15 @@ class StatusChange(NamedTuple):
     """The outcome of a change of the status."""
 
     rev: int
-    members: Members
-    """Members that are cancelled and not marked so yet."""
+    has_cancelled_members: bool
+    """True if sessions of the tree were cancelled that are not finalized yet."""
     wakes_parent: bool
     """True if the parent may go on, so that its work must be advanced."""
 
 
 def _read_status_change(reply: list[Any]) -> StatusChange:
     is_repeated = len(reply) < 4
-    return StatusChange(new_rev(reply), [] if is_repeated else read_members(reply[2]), is_repeated or reply[3] == 1)
+    return StatusChange(new_rev(reply), is_repeated or reply[2] == 1, is_repeated or reply[3] == 1)
 
 
 def set_status(
@@ -269,11 +266,6 @@ def finish_limit_end(keys: SessionKeys, incarnation: str) -> Call[StatusChange]:
     return call
 
 
-def read_members(reply: Sequence[bytes]) -> Members:
-    """Return numbers and IDs from '<number> <id>' …."""
-    return [(int(number), id) for number, id in (one.decode().split() for one in reply)]
-
-
 def touch(keys: SessionKeys, incarnation: str, ttl: Duration | None) -> Call[timedelta | None]:
     """Extend the life of a session. The result is the life left, or None for a persistent session."""
     return invoke(
@@ -286,23 +278,28 @@ class Deletion(NamedTuple):
     """The outcome of a deletion."""
 
     outcome: Literal["deleted", "missing", "kept", "open", "parent"]
-    """open: the session must end first. parent: `members` must be deleted first. kept: it moved on or is in use."""
+    """open: it must end first. parent: the sessions below it must be deleted first. kept: it moved on or is in use."""
     number: str
-    members: Members
+    incarnation: str = ""
+    """Of a parent."""
     has_rest: bool = False
     """True if the session leaves a ledger or parts, which must be removed."""
 
 
 def delete(
-    keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None, *, expected_rev: int | None = None
-) -> Call[Deletion]:
-    """Delete a session. With the time of its last update it is deleted only if nothing happened since."""
+    keys: SessionKeys, incarnation: str, lease: str, updated_us: int | None = None, *, expected_rev: int | None = None,
+    swept: str = "",
+) -> Call[Deletion]:  # fmt: skip
+    """Delete a session. With the time of its last update it is deleted only if nothing happened since.
+
+    `swept`: the incarnation below which all sessions were deleted (trees/finalize_members).
+    """
 
     def read(reply: list[bytes]) -> Deletion:
         outcome, number, *rest = reply
         if outcome in (b"deleted", b"missing"):
-            return Deletion(outcome.decode(), number.decode(), [], has_rest=bool(rest))  # type: ignore[arg-type]
-        return Deletion(outcome.decode(), number.decode(), read_members(rest))  # type: ignore[arg-type]
+            return Deletion(outcome.decode(), number.decode(), has_rest=bool(rest))  # type: ignore[arg-type]
+        return Deletion(outcome.decode(), number.decode(), *[one.decode() for one in rest])  # type: ignore[arg-type]
 
     call = invoke(
         script("sessions/delete"),
@@ -312,6 +309,12 @@ def delete(
         lease=lease,
         updated_us="" if updated_us is None else updated_us,
         expected_rev=expected_argument(expected_rev),
+        swept=swept,
     )
     call.idempotent = bool(incarnation)  # repeated by ID alone, it could delete a session that was created since
     return call
+
+
+def remove_rest(keys: SessionKeys) -> Call[int]:
+    """Remove what a session that is gone leaves: its ledger, its parts, its deltas and its popped messages."""
+    return invoke(script("sessions/remove_rest"), keys, int)

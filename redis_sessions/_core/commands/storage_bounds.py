@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ...bounds import StorageBounds
 from ...errors import InvalidInput
 from ..protocol.call import Argument
+from ..protocol.codec import count_calls
 
 _BOUND_OF_FIELD = {
     "name": "name_bytes",
@@ -67,6 +68,12 @@ def check_batch(bounds: StorageBounds, entries: Sequence[bytes]) -> None:
     check_number(bounds, "batch_messages", len(entries), "messages")
     if len(entries) > 1:
         check_number(bounds, "batch_bytes", sum(map(len, entries)), "messages")
+
+
+def check_calls(bounds: StorageBounds, entries: Sequence[bytes]) -> None:
+    """Refuse a batch of more than one message with too many tool calls and results. Raises InvalidInput."""
+    if len(entries) > 1:
+        check_number(bounds, "batch_calls", sum(map(count_calls, entries)), "messages")
 
 
 def value_sizes(fields: Mapping[str, Argument]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ NO_SESSION = "-"
 """Stands for the incarnation where there is none: no session has it."""
 _PARTS = ("session", "messages", "ledger", "parts", "part_names")
 """The keys of a session, which are moved together."""
+_SLICE_VALUES, _SLICE_BYTES = 200, 1_000_000
 Replacement = tuple[bytes, bytes, bytes]
 """The place ('.<field>' or '#<index in the list>'), the present value, and the new value (b'' to remove it)."""
 
@@ -47,6 +48,18 @@ def replace_values(
     """
     other_keys = {"aside": keys.session if aside is None else aside}
     return _replace(keys, {**other_keys, "session": keys.parts} if in_parts else other_keys, keep_ms, values)
+
+
+def in_slices(values: Sequence[Replacement]) -> Iterator[Sequence[Replacement]]:
+    """Divide replacements, which do not depend on each other, into slices of 200 values and about 1 MB."""
+    first = size = 0
+    for at, (_, old, new) in enumerate(values):
+        if at > first and (at - first == _SLICE_VALUES or size > _SLICE_BYTES):
+            yield values[first:at]
+            first, size = at, 0
+        size += len(old) + len(new)
+    if first < len(values):
+        yield values[first:]
 
 
 def _replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
@@ -17,7 +17,6 @@ from ..protocol.keys import SessionKeys, session_keys
 from ..protocol.records import MemberRecord, SpawnCounts
 from ..protocol.scripts import script
 from .session_fields import reason_text
-from .sessions import Members, read_members
 
 _POLICIES = {"c": "cancel", "d": "detach", "r": "request_cancel"}
 
@@ -43,6 +42,23 @@ class MemberList(NamedTuple):
     tree: SpawnCounts
     """Changes with each spawn and each end in the tree."""
     members: list[Member]
+    after: int | None
+    """The number behind which the next page begins. None for the last page."""
+
+
+class Unfinalized(NamedTuple):
+    """Members of a tree that are to be finalized next, and how far the tree was looked at."""
+
+    members: Sequence[tuple[int, str]] = ()
+    """Their numbers and IDs."""
+    after: int = 0
+    marks: bytes = b""
+    """The members that were cancelled when the first call was made."""
+    is_done: bool = False
+
+
+BEGIN = Unfinalized()
+"""The step before the first one."""
 
 
 def parse_member(number: str, text: str) -> Member:
@@ -58,18 +74,23 @@ def parse_member(number: str, text: str) -> Member:
 def list_members(
     keys: SessionKeys, incarnation: str, *, recursive: bool = False, nonce: str = "", wait_ms: int = 0,
     target: int = 0, counts_receivers: bool = False, channel: str = "", max_waiters: int = DEFAULT_BOUNDS.waiters,
+    after: int = 0,
 ) -> Call[MemberList]:  # fmt: skip
-    """Read the members below a session. With a nonce, also register a join waiter for `target` ended children (0: all)."""
+    """Read a page of the members below a session: those among the next 1,000 members of the tree.
+
+    With a nonce, also register a join waiter for `target` ended children (0: all).
+    """
 
     def read(reply: list[bytes]) -> MemberList:
         found, number, status = (part.decode() for part in reply[:3])
-        members = [parse_member(*part.decode().split(" ", 1)) for part in reply[6:]]
-        return MemberList(found, int(number), status, SpawnCounts.parse(reply[4]), members)
+        members = [parse_member(*part.decode().split(" ", 1)) for part in reply[7:]]
+        next_after = int(reply[6]) if reply[6] else None
+        return MemberList(found, int(number), status, SpawnCounts.parse(reply[4]), members, next_after)
 
     return invoke(
         script("trees/list_members"), keys, read, incarnation=incarnation, is_recursive=int(recursive), nonce=nonce,
         wait_ms=wait_ms, target=target, counts_receivers=int(counts_receivers), channel=channel, max_waiters=max_waiters,
-        writes=bool(nonce),
+        after=after, writes=bool(nonce),
     )  # fmt: skip
 
 
@@ -115,18 +136,26 @@ def join_timeout(session_id: str, members: Sequence[Member]) -> JoinTimeout:
 
 
 def finalize_members(
-    root: SessionKeys, namespace: str, members: Sequence[tuple[int, str]], top: int | str = ""
-) -> Call[Members]:
+    root: SessionKeys, namespace: str, step: Unfinalized = BEGIN, top: int | str = ""
+) -> Call[Unfinalized]:
     """Mark members as cancelled, or delete those below `top`. The result is the members that are next."""
-    keys = [session_keys(namespace, id) for _, id in members]
+    keys = [session_keys(namespace, id) for _, id in step.members]
+
+    def read(reply: list[Any]) -> Unfinalized:
+        is_done, after, marks, *members = reply
+        found = [(int(number), id) for number, id in (one.decode().split() for one in members)]
+        return Unfinalized(found, int(after), marks, is_done == 1)
+
     return invoke(
         script("trees/finalize_members"),
         root,
-        read_members,
+        read,
         other_keys={"root": root.session, "root_messages": root.messages},
         rest_keys=[key for one in keys for key in (one.session, one.messages)],
-        rest=[number for number, _ in members],
+        rest=[number for number, _ in step.members],
         top=top,
+        after=step.after,
+        marks=step.marks,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...models.messages import Message
 from ..protocol.call import Call, invoke
-from ..protocol.codec import decode_all
+from ..protocol.codec import decode_newest
 from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
 from ..protocol.scripts import script
@@ -41,8 +41,8 @@ def find_turn(keys: SessionKeys, incarnation: str, number: int, before: TurnPlac
             *([first] if low != first else []),
             *seqs_from(low, len(rest) - (low != first), parse_gaps(gaps.decode())),
         ]
-        messages = decode_all(keys, seqs, rest, found.decode(), False) if rest else []
-        return TurnPlace(number, first, behind, messages=messages)
+        messages, left = decode_newest(keys, seqs, rest, found.decode(), False)
+        return TurnPlace(number, first, behind, messages=[] if left else messages)
 
     below, behind, turn = (before.first, before.behind, before.turn) if before is not None else (0, 0, 0)
     return invoke(

@@ -18,7 +18,7 @@ class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
     __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
-                 "last_keys", "operation", "plans", "read", "rest", "rest_keys", "retries", "script", "stores",
+                 "last_keys", "moved", "operation", "plans", "read", "rest", "rest_keys", "retries", "script", "stores",
                  "writes")  # fmt: skip
 
     def __init__(
@@ -56,6 +56,8 @@ class Call(Generic[T]):
         """Of a hint: the ID of the session that the hint is about."""
         self.plans = 0
         """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
+        self.moved = 0
+        """Messages of a long inbox that parts of the call moved before the last one (NEED_REPEAT)."""
         self.retries = 0
         """The number of attempts after the first one."""
         self.fixed_keys: Sequence[str] = ()

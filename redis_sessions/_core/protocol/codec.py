@@ -31,6 +31,8 @@ FACTS_FLAG = 2
 CONTINUES_FLAG = 4
 MAX_MESSAGE_TOKENS = 2**31
 _DAMAGE = (ValueError, IndexError, RecursionError)
+MAX_DECODED_BYTES = 16 * 1024 * 1024
+"""Bytes after which no more messages of a page are decoded."""
 FLAGS_AT = 9
 """The index of the flags in an element. The kind stands before them."""
 
@@ -116,6 +118,14 @@ def _words(facts: Facts) -> str:
     return "".join(words) + ("~" if binds_next else "")
 
 
+def count_calls(entry: bytes) -> int:
+    """Return how many tool calls an entry makes and answers."""
+    if not entry[1] & FACTS_FLAG:
+        return 0
+    words = entry.split(b" ", 3)[2]
+    return words.count(b"+") + words.count(b"-")
+
+
 def decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Message:
     """Return the message of a stored element. Raises InvalidState, which names the seq, when the element is damaged.
 
@@ -131,7 +141,8 @@ def _damaged(seq: int, problem: Exception) -> InvalidState:
     return InvalidState(name=f"message with seq {seq}", detail=f"the stored message is damaged: {problem}")
 
 
-def _decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Message:
+def _decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys, sizes: list[int] | None = None) -> Message:
+    """Return a message. `sizes` gets the bytes of an encoded payload after its decoding."""
     head, batch_id, payload = element.split(b" ", 2)
     flags = head[FLAGS_AT]
     facts, batch = "", batch_id.decode()
@@ -139,7 +150,7 @@ def _decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Me
         words, payload = payload.split(b" ", 1)
         facts = words.decode()
     return stored_message(
-        from_json(payload) if payload[0] >= 32 else _unpacked(payload, batch, seq, keys),
+        from_json(payload) if payload[0] >= 32 else _unpacked(payload, batch, seq, keys, sizes),
         chr(head[FLAGS_AT - 1]),
         seq,
         read_time(head),
@@ -152,9 +163,11 @@ def _decode(element: bytes, seq: int, incarnation: str, keys: SessionKeys) -> Me
     )
 
 
-def _unpacked(payload: bytes, batch_id: str, seq: int, keys: SessionKeys) -> Any:
+def _unpacked(payload: bytes, batch_id: str, seq: int, keys: SessionKeys, sizes: list[int] | None) -> Any:
     """Return a payload that is encoded, or the record of a child's end."""
     payload = encoding.decoded(keys, payload, f"message {batch_id}", seq=seq)
+    if sizes is not None:
+        sizes.append(len(payload))
     if payload[:1] != result_records.MARK:
         return from_json(payload)
     record = result_records.ResultRecord.parse(payload)
@@ -180,6 +193,33 @@ def decode_all(
             if not skip_damaged:
                 raise _damaged(seq, problem) from None
     return messages
+
+
+def decode_newest(
+    keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes], incarnation: str, skip_damaged: bool
+) -> tuple[list[Message], int]:
+    """Return the newest messages of stored elements, oldest first, and how many older elements were left out.
+
+    Encoded messages are decoded from the newest back until they have 16 MiB, because a page of compressed messages can be
+    a thousand times as large as what the server sent. The caller reads the others with the next page.
+    """
+    if keys.chain is None:
+        return decode_all(keys, seqs, elements, incarnation, skip_damaged), 0
+    _check_places(keys, seqs, elements)
+    newest_first: list[Message] = []
+    sizes: list[int] = []
+    size = 0
+    for at in range(len(elements) - 1, -1, -1):
+        if size > MAX_DECODED_BYTES:
+            return newest_first[::-1], at + 1
+        sizes.clear()
+        try:
+            newest_first.append(_decode(elements[at], seqs[at], incarnation, keys, sizes))
+        except _DAMAGE as problem:
+            if not skip_damaged:
+                raise _damaged(seqs[at], problem) from None
+        size += sum(sizes)
+    return newest_first[::-1], 0
 
 
 def _check_places(keys: SessionKeys, seqs: Sequence[int], elements: Sequence[bytes]) -> None:

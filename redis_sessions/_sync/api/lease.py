@@ -222,7 +222,7 @@ class Lease(NotPicklable, Generic[S]):
             LeaseLost: the lease is not held.
             SessionNotFound, SessionReplaced: the session is gone.
 
-        Cost: one round trip, atomic. Two with `force` or `fence`.
+        Cost: one round trip, atomic. Two with `force` or `fence`. One more for each part of a long inbox, as with `receive`.
         """
         session = self._session
         if force or fence is not None:
@@ -285,24 +285,35 @@ class Lease(NotPicklable, Generic[S]):
     def receive(self) -> list[Message]:
         """Move the messages of the inbox into the transcript: once, in order, all or none.
 
+        An inbox of more than 500 messages, or of more than about 1 MB, enters in parts. Each part is complete in itself.
+
         Returns:
             The messages that entered the transcript.
 
         Raises:
             LeaseLost: the lease is not held.
             SessionNotActive: the session is paused or has ended.
-            LimitExceeded: a limit of the session refuses the messages. They stay in the inbox.
+            LimitExceeded: a limit of the session refuses the messages. They stay in the inbox. If parts entered before, those are
+                returned, and the next call raises.
 
-        Cost: one round trip, atomic.
+        Cost: one round trip for each part. Each is atomic.
         """
         session = self._session
         held = self._require()
+        received: list[Message] = []
         try:
-            return session._executor.run(inbox.drain(session._keys, session._incarnation, held.token))
+            has_more = True
+            while has_more:
+                part = session._executor.run(inbox.drain(session._keys, session._incarnation, held.token))
+                received += part.messages
+                has_more = part.has_more
+            return received
         except LeaseLost:
             held.apply(LeaseEvent.REFUSED)
             raise
         except LimitExceeded as problem:
+            if received:
+                return received
             session._context.run_queues.finish_limit_end(session._keys, session._incarnation, problem)
             raise
 

@@ -439,7 +439,7 @@ class Session(
         A repeated call whose first attempt deleted the session returns False, and deletes nothing else.
 
         Cost: one round trip for a session without a tree, three for a child without children. Otherwise at most six, and one for
-        each 400 sessions below it.
+        each 25 sessions below it.
         """
         try:
             existed = deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)

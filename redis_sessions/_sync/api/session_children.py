@@ -27,6 +27,7 @@ from ...models.trees import ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
 from ..services.copier import note_copy, run_copy
 from ..services.history import read_history
+from ..services.tree_members import list_members
 from ..services.tree_room import spawn_with_room
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
 from .session_base import SessionBase
@@ -213,8 +214,8 @@ class SessionChildren(SessionBase):
 
         Cost: two round trips.
         """
-        call = trees.list_members(self._keys, self._incarnation, recursive=recursive)
-        return self._child_infos((self._executor.run(call)).members)
+        found = list_members(self._executor, self._keys, self._incarnation, recursive=recursive)
+        return self._child_infos(found.members)
 
     def _child_infos(self, members: list[trees.Member]) -> list[ChildInfo]:
         if not members:
@@ -249,12 +250,9 @@ class SessionChildren(SessionBase):
             while True:
                 can_hear = hub.try_subscribe(self._executor.where)
                 left = max(due - time.monotonic(), 0)
-                found = self._executor.run(
-                    trees.list_members(
-                        self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
-                        counts_receivers=hub.counts_receivers, channel=hub.channel,
-                        max_waiters=self._context.bounds.waiters,
-                    )
+                found = list_members(
+                    self._executor, self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
+                    counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=self._context.bounds.waiters,
                 )  # fmt: skip
                 ended = [member for member in found.members if member.status not in _ACTIVE]
                 if len(ended) >= (target or len(found.members)):

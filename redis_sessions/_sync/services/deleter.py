@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..._core.commands import loops, sessions, stored_values, tree_room
+from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
@@ -23,7 +23,7 @@ def delete_session(
     """Delete a session, if it has the expected revision. Return whether it existed.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
-    deleted, 400 a round trip, and the session last. The index entries are removed in the background. A damaged session is
+    deleted, 50 a round trip, and the session last. The index entries are removed in the background. A damaged session is
     deleted, too, unless a revision is expected.
     """
     context.indexer.learn([keys.id])
@@ -40,9 +40,10 @@ def delete_session(
 
 
 def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None) -> bool:
-    existed = False
+    existed, swept = False, ""
     for _ in range(_MAX_ROUNDS):
-        deletion = context.executor.run(sessions.delete(keys, incarnation, lease, expected_rev=expected_rev))
+        call = sessions.delete(keys, incarnation, lease, expected_rev=expected_rev, swept=swept)
+        deletion = context.executor.run(call)
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
         if deletion.outcome == "open":
             try:
@@ -52,15 +53,16 @@ def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: s
                 expected_rev = None  # from here on the session is being deleted
             except InvalidTransition:
                 continue  # it ended in between, or its status is damaged
-            if change.members:
-                context.run_queues.finalize_members(keys, change.members)
+            if change.has_cancelled_members:
+                context.run_queues.finalize_members(keys)
             if change.wakes_parent:
                 context.run_queues.spawn(context.run_queues.advance_parent, keys)
         elif deletion.outcome == "parent":
-            context.run_queues.finalize_members(keys, deletion.members, deletion.number)
+            context.run_queues.finalize_members(keys, deletion.number)
+            swept = deletion.incarnation
         else:
             if deletion.has_rest:
-                context.executor.run(loops.discard(keys))
+                context.executor.run(sessions.remove_rest(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
 
@@ -84,7 +86,7 @@ def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation: str) 
         executor.get_many([stored_values.set_aside(one, "") for one in some])
     executor.run(stored_values.set_aside(keys, incarnation))
     ids = [keys.id, *[member.id for member in below]]
-    executor.get_many([loops.discard(session_keys(context.namespace, id)) for id in ids])
+    executor.get_many([sessions.remove_rest(session_keys(context.namespace, id)) for id in ids])
     context.indexer.repair_later(ids, is_settled=True)
     if identity.ancestors:
         gone = [member for member in members if member.id in ids and member.status == "active"]

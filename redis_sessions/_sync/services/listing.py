@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
-from ..._core.commands import index_entries, list_pages, loops
+from ..._core.commands import index_entries, list_pages, sessions
 from ..._core.commands.list_pages import AnyRow, IndexEntry
 from ..._core.commands.list_query import DamagedRow, Position, Query, Row
 from ..._core.protocol.call import Call
@@ -133,7 +133,7 @@ class SessionLister:
         latest_us = now_us - index_entries.CREATION_GRACE_MS * 1000
         is_separate = self._context.run_queues.is_separate
         calls: list[Call[Any]] = index_entries.remove(indexes, ids, latest_us, is_separate=is_separate)
-        calls += [loops.discard(session_keys(self._context.namespace, id)) for id in ids]
+        calls += [sessions.remove_rest(session_keys(self._context.namespace, id)) for id in ids]
         with suppress(SessionsError):  # the next list that meets them removes them
             self._context.executor.run_many(calls)
 

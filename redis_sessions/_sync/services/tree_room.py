@@ -12,6 +12,7 @@ from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...models.trees import SpawnResult
 from .context import CacheContext
+from .tree_members import list_members
 
 WAITED_FOR = ("max_children", "max_active", "max_descendants")
 """The refusals that end when sessions of the tree end or go."""
@@ -69,11 +70,9 @@ def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, nonce: s
     """Let the ends of a session's children wake this process, and recover children whose worker died."""
     hub = context.hub
     hub.try_subscribe(context.executor.where)
-    found = context.executor.run(
-        trees.list_members(
-            keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1, counts_receivers=hub.counts_receivers,
-            channel=hub.channel, max_waiters=context.bounds.waiters,
-        )
+    found = list_members(
+        context.executor, keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1,
+        counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=context.bounds.waiters,
     )  # fmt: skip
     for agent in {run_queues.agent_of(member.id) for member in found.members if member.status == "active"}:
         if agent is not None:
@@ -83,7 +82,7 @@ def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, nonce: s
 def _make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
     """Free the places that members whose sessions are gone take. Return whether there were any."""
     root = session_keys(context.namespace, trees.root_id(keys))
-    found = context.executor.run(trees.list_members(root, "", recursive=True))
+    found = list_members(context.executor, root, "", recursive=True)
     wanted = tree_room.who_may_be_gone(found.members, keys.id, reason)
     calls = [sessions.incarnation_of(session_keys(context.namespace, member.id)) for member in wanted]
     stored = context.executor.get_many(calls)

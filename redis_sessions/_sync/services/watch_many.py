@@ -17,6 +17,7 @@ from ...models.events import SessionEvent
 from ..transport import tasks
 from .context import CacheContext
 from .listing import SessionLister
+from .tree_members import list_members
 from .watch import Watch
 from .watcher import WatchNotice, WatchTarget
 
@@ -74,8 +75,7 @@ class TreeMembers(MemberSource):
         """Do nothing: a child's ID is not used twice, and a root that is created again has another tree."""
 
     def _members(self) -> list[trees.Member]:
-        call = trees.list_members(self._root, "", recursive=True)
-        return (self._context.executor.run(call)).members
+        return (list_members(self._context.executor, self._root, "", recursive=True)).members
 
 
 class ListedMembers(MemberSource):

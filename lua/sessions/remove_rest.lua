@@ -1,4 +1,4 @@
--- Remove the ledger, the parts, the deltas and the popped messages of a session that is gone.
+-- Remove what a session that is gone leaves: its ledger, its parts, its deltas and its popped messages.
 -- Returns how many keys there were.
 -- Index: none
 local session    = KEYS[1] -- hash
