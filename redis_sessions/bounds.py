@@ -58,7 +58,7 @@ class StorageBounds(BaseModel):
     """The reason of an end, a pause or a request. A longer reason is cut."""
     batch_messages: int = _count(2000, 100_000)
     """Messages of one append or edit."""
-    batch_calls: int = _count(1000, 100_000)
+    batch_calls: int = _count(800, 100_000)
     """Tool calls, and results of calls, in all messages of one append or edit. A single message is not bounded by this."""
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""

@@ -13,7 +13,7 @@ from .stage import BATCH, LONG, Case, Stage, text
 
 WIDE = 100
 """Messages of a session with the default cap."""
-CALLS = 500
+CALLS = 800
 """The most calls and results of a batch."""
 TINY = {"role": "user", "content": "x"}
 
@@ -358,7 +358,7 @@ def answered(stage: Stage) -> None:
 CASES = [
     Case("1 MB, and a batch of 1 MB", append_huge),
     Case("a batch of 2,000 messages", append_many),
-    Case("batches of 500 calls and of 500 results", append_calls),
+    Case("batches of 800 calls and of 800 results", append_calls),
     Case("open calls at the cap", append_calls_at_cap),
     Case("2,000 messages leave by the cap", trim_many),
     Case("1 MB leaves by the cap", trim_huge),
