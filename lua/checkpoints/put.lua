@@ -1,6 +1,6 @@
 -- Store a checkpoint with its new blobs. It replaces a checkpoint of the same namespace and ID.
--- Returns 1, or 0 if a blob that was stored before this call is gone, or -1 if the thread is not there and the caller has not put it
--- into the index of threads. Then nothing was written.
+-- Returns 1, or 0 if a blob that was stored before this call is gone, or -1 if the thread is not there and the caller has not put
+-- it into the index of threads. Then nothing was written.
 -- Errors: BOUND_EXCEEDED
 -- Index: none
 --- include: count_label keep_thread release_blobs split_checkpoint tail

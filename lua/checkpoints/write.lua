@@ -1,6 +1,6 @@
 -- Store pending writes of a checkpoint, each once. The checkpoint may be stored later.
--- Returns how many were new, or -1 if the thread is not there and the caller has not put it into the index of threads. Then nothing was
--- written.
+-- Returns how many were new, or -1 if the thread is not there and the caller has not put it into the index of threads. Then
+-- nothing was written.
 -- Errors: BOUND_EXCEEDED
 -- Index: none
 --- include: keep_thread tail write_range

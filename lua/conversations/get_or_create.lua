@@ -1,6 +1,6 @@
 -- Return the session that a channel talks in, or form the next one when the current one has ended, is gone, or was idle for too
--- long. A session at work is not idle: its lease is held, a turn is open, or a child is active. The first caller decides: a caller that
--- knows another current session gets the current one, and asks again.
+-- long. A session at work is not idle: its lease is held, a turn is open, or a child is active. The first caller decides: a
+-- caller that knows another current session gets the current one, and asks again.
 -- Returns {'current' or 'formed', incarnation}, {'other', ID of the current session}, or {'idle', its ID} when the next session
 -- must be formed.
 -- Index: none (the session is entered before)

@@ -1,5 +1,6 @@
 -- Move the oldest messages of the inbox into the transcript, for the holder of the lease: once, in order, all or none.
--- Returns {incarnation, seq of the first, messages, 1 if more wait}; the same operation again returns the same, as far as it is retained.
+-- Returns {incarnation, seq of the first, messages, 1 if more wait}; the same operation again returns the same, as far as it is
+-- retained.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST SESSION_NOT_ACTIVE LIMIT_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches

@@ -1,10 +1,10 @@
--- Send a message to a session, or append messages that ask for an answer. While another worker holds the lease, a sent message waits
--- in the inbox; else the messages are appended, behind those that still wait there. A session that an agent answers gets an open
--- turn in its agent's queue. A batch ID among the session's last 64 operations returns its first result.
+-- Send a message to a session, or append messages that ask for an answer. While another worker holds the lease, a sent message
+-- waits in the inbox; else the messages are appended, behind those that still wait there. A session that an agent answers gets an
+-- open turn in its agent's queue. A batch ID among the session's last 64 operations returns its first result.
 -- Returns '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>', or '<incarnation> <is_duplicate>
 -- queued <messages that wait> <ms until the lease runs out>'.
--- Errors: NEED_ANCESTORS NEED_QUEUE NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
---   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED
+-- Errors: NEED_ANCESTORS NEED_QUEUE NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE
+--   SESSION_LOCKED LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches
 --- include: tail results_field load_session check_operation parse_inbox find_before touch_for_wait read_clock read_inbox

@@ -1,5 +1,6 @@
 -- Read sessions as lists show them: some fields, the metadata, and the last message if it is not too long. A session that is
--- gone has no values. In a cluster it is called with one session. With about 1 MB the reply is full: it leaves out the other sessions.
+-- gone has no values. In a cluster it is called with one session. With about 1 MB the reply is full: it leaves out the other
+-- sessions.
 -- Returns {{{value, …}, {name, value, …}, message or ''}, …}.
 -- Index: none
 --- include: tail

@@ -1,8 +1,8 @@
 -- Release a lease: its inbox enters the transcript, and the next waiter holds the lease. An inbox that a limit or the session's
 -- end refuses stays as it is.
 -- Returns {incarnation, '<first> <last> <rev> <count> <dropped> <limit state>' of the messages that entered, or ''}. Released
--- again, it returns the same. The third element is 1 if workers can claim the session, so that the caller must advance it. The session
--- lives for its idle ttl from now.
+-- again, it returns the same. The third element is 1 if workers can claim the session, so that the caller must advance it. The
+-- session lives for its idle ttl from now.
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST INVALID_INPUT
 -- Index: touches
 --- include: results_field load_session check_operation find_result read_clock check_lease record_result parse_lease

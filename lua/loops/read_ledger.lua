@@ -1,5 +1,6 @@
 -- Read a session's ledger from one of its loops on, in the order of their starts, and the usage of all.
--- Returns {incarnation, usage, how many loops there are, loop ID, record, config, metadata, reason or '', group or '', loop ID, …}.
+-- Returns {incarnation, usage, how many loops there are, loop ID, record, config, metadata, reason or '', group or '', loop ID,
+-- …}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation

@@ -2,8 +2,8 @@
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
 -- Returns {incarnation, seq, rev, count} for one message that was appended now, when there is no more to say; else
 -- '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
--- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
---   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
+--   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail results_field recent_mark find_marked append_one
 local session       = KEYS[1]           -- hash

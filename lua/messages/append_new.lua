@@ -1,9 +1,9 @@
--- Append a batch of messages to a session like messages/append, but leave out those whose ID the session had before: all of the rest,
--- or none. An ID stays known when its message leaves.
--- Returns '<incarnation> <is_duplicate> <messages left out> <first> <last> <rev> <count> <dropped> <limit state>'. 0 0 when all are
--- left out.
--- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
---   REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
+-- Append a batch of messages to a session like messages/append, but leave out those whose ID the session had before: all of the
+-- rest, or none. An ID stays known when its message leaves.
+-- Returns '<incarnation> <is_duplicate> <messages left out> <first> <last> <rev> <count> <dropped> <limit state>'. 0 0 when all
+-- are left out.
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
+--   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail load_session results_field check_operation find_before touch_for_wait read_clock check_lease append_entries
 --- include: select_new open_parts parse_part_totals format_part_totals extend_parts entry_batch parse_counters

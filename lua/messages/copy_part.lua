@@ -1,5 +1,5 @@
--- Copy the next part of a long list of messages to where a new session is about to be made, whose script takes the copy if the session
--- still has the revision of the copy. A copy of another revision is begun again.
+-- Copy the next part of a long list of messages to where a new session is about to be made, whose script takes the copy if the
+-- session still has the revision of the copy. A copy of another revision is begun again.
 -- Returns {revision of the copy, how many messages are copied, how many there are}.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_EXISTS
 -- Index: none

@@ -1,12 +1,12 @@
--- Remove the newest message, or those from a seq on that the caller has read, and return them. Removed messages are kept for a while,
--- so that a repeated call returns them again. A newest message whose payload is not a plain JSON object, because it is encoded or damaged,
--- is returned, but stays until the caller names it: then the caller could read it. A pop leaves the highest seq as it is, and a summary has
--- an old seq, so the batch ID is compared, too.
--- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> abandoned 0 ok', 0, {seq, …}, {message, …}} of what was removed.
--- The same operation again returns its first result and 1, and no messages if they are not kept any more. When nothing was removed:
--- {incarnation, '', 2, {seq}, {message}} with the newest message, or without one if the session has none.
--- Errors: NEED_ANCESTORS NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
---   REVISION_CONFLICT OUTCOME_UNKNOWN LIMIT_EXCEEDED INVALID_INPUT
+-- Remove the newest message, or those from a seq on that the caller has read, and return them. Removed messages are kept for a
+-- while, so that a repeated call returns them again. A newest message whose payload is not a plain JSON object, because it is
+-- encoded or damaged, is returned, but stays until the caller names it: then the caller could read it. A pop leaves the highest
+-- seq as it is, and a summary has an old seq, so the batch ID is compared, too.
+-- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> abandoned 0 ok', 0, {seq, …}, {message, …}} of what was
+-- removed. The same operation again returns its first result and 1, and no messages if they are not kept any more. When nothing
+-- was removed: {incarnation, '', 2, {seq}, {message}} with the newest message, or without one if the session has none.
+-- Errors: NEED_ANCESTORS NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
+--   LEASE_LOST REVISION_CONFLICT OUTCOME_UNKNOWN LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: begin_edit parse_layout newest_message message_batch is_plain_object plan_truncation check_gaps
 --- include: keep_popped remove_tail commit_edit extend_ancestors end_expired_lease

@@ -1,7 +1,8 @@
--- Tell the watchers of a session a delta, a part of the answer that is being made, and keep the delta for watchers that come later.
--- All deltas since the session's last message are one answer. Its oldest deltas go when it has more bytes than it may have, but the
--- newest one stays. A delta of another incarnation or seq belongs to an answer that is over: readers pass over it, and the next
--- publish removes it. So appends end an answer whether they remove its deltas or not. All watchers together get 2 MB at most.
+-- Tell the watchers of a session a delta, a part of the answer that is being made, and keep the delta for watchers that come
+-- later. All deltas since the session's last message are one answer. Its oldest deltas go when it has more bytes than it may
+-- have, but the newest one stays. A delta of another incarnation or seq belongs to an answer that is over: readers pass over it,
+-- and the next publish removes it. So appends end an answer whether they remove its deltas or not. All watchers together get 2 MB
+-- at most.
 -- Returns the incarnation.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED LIMIT_EXCEEDED
 -- Index: none

@@ -1,8 +1,8 @@
--- Find one turn, a user message and the messages up to the next user message, as far as the cap retained them; and read it, if it has
--- less than about 1 MB. A call looks at a part of the transcript, from the newest message back.
--- Returns {incarnation, last seq, turn number or 0 when there is none, seq of its first message, seq behind its last, its messages or
--- nothing when they are too many, seq of the first one in the list, gaps}; or {incarnation, last seq, -1, seq to go on below, seq behind
--- the last message, number of the turn that begins below}.
+-- Find one turn, a user message and the messages up to the next user message, as far as the cap retained them; and read it, if it
+-- has less than about 1 MB. A call looks at a part of the transcript, from the newest message back.
+-- Returns {incarnation, last seq, turn number or 0 when there is none, seq of its first message, seq behind its last, its
+-- messages or nothing when they are too many, seq of the first one in the list, gaps}; or {incarnation, last seq, -1, seq to go
+-- on below, seq behind the last message, number of the turn that begins below}.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation check_list parse_counters parse_layout message_kind scan_messages_desc list_index list_seq page_size

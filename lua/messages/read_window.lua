@@ -1,7 +1,8 @@
 -- Read the newest messages for the window of a model call, until the budget or the page is full. The budget pays for the system
 -- prompt first. The message that does not fit is the last one read, because its group may have to be complete.
--- Returns {incarnation, last seq, system prompt, tokens of the prompt, format, max_tokens, seq to go on below or 0, seqs, messages,
--- seq of the newest user message, this message}, newest first. The user message is '' when it is among the messages, or gone.
+-- Returns {incarnation, last seq, system prompt, tokens of the prompt, format, max_tokens, seq to go on below or 0, seqs,
+-- messages, seq of the newest user message, this message}, newest first. The user message is '' when it is among the messages, or
+-- gone.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation check_list parse_counters parse_layout message_tokens scan_messages_desc list_index

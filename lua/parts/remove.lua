@@ -1,7 +1,8 @@
--- Clear or delete a part: at once for readers, and 1,000 messages of what was cleared or deleted are removed by each call. A deletion
--- spares a part that was made since its first attempt.
+-- Clear or delete a part: at once for readers, and 1,000 messages of what was cleared or deleted are removed by each call. A
+-- deletion spares a part that was made since its first attempt.
 -- Returns {incarnation, messages that were taken out, 1 if the part was there, 1 if messages are left to be removed}.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
+--   INVALID_INPUT
 -- Index: touches
 --- include: begin_part_write remove_messages record_part_batch format_part commit_part_write
 local session       = KEYS[1]           -- hash

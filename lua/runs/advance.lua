@@ -1,14 +1,14 @@
 -- Advance the work of a session: after its holder gave it back, after its holder died, or when its time may be over. What the
--- inbox holds enters the transcript. A run whose time is over, or whose attempts are used up, ends here. A run that is gone leaves
--- its tree. A nonce gives back once: again, it only looks.
+-- inbox holds enters the transcript. A run whose time is over, or whose attempts are used up, ends here. A run that is gone
+-- leaves its tree. A nonce gives back once: again, it only looks.
 -- The queue of the work hears in the same step, where it has the slot of the session. So it never hears an earlier state after a
 -- later one.
 -- Returns {incarnation, verdict, ms until the next check, queue, 1 if the parent must be advanced, too, 1 if messages wait in
 -- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim it), 'idle' (no worker may claim it, 0 ms: it
--- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for children), 'over', or 'cancelled'
--- (over, and its tree has members to finalize).
--- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED SESSION_NOT_ACTIVE
---   OPERATION_CONFLICT INVALID_INPUT
+-- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for
+-- children), 'over', or 'cancelled' (over, and its tree has members to finalize).
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED
+--   SESSION_NOT_ACTIVE OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
 --- include: load_session give_back_run end_claim tell_queue

@@ -1,10 +1,10 @@
 -- Claim the work of a session, a run or a turn: its lease, and one attempt. A nonce is one claim. A claim counts no attempt.
--- Returns {incarnation, 'claimed', ms until the next check, queue, fence, ms of the lease, attempt, max_attempts or '-', task or '',
--- first seq of the turn or '-', ms until its deadline or -1, 'done', 'timeout <children>' or '' (of a wait for children, as in
--- runs/advance), 1 if the worker of the last attempt died, retries, ms of the session's idle ttl, the trace context of the request or '',
--- ms since the work was requested and could be claimed, or -1 if that is not known}, or {incarnation or '', verdict,
--- ms until the next check, queue}. The verdicts: 'held' (another worker holds it), 'waiting' (it is paused, or its time has not
--- come), 'idle' (there is no work), or 'unsettled' (the caller then calls runs/advance).
+-- Returns {incarnation, 'claimed', ms until the next check, queue, fence, ms of the lease, attempt, max_attempts or '-', task or
+-- '', first seq of the turn or '-', ms until its deadline or -1, 'done', 'timeout <children>' or '' (of a wait for children, as
+-- in runs/advance), 1 if the worker of the last attempt died, retries, ms of the session's idle ttl, the trace context of the
+-- request or '', ms since the work was requested and could be claimed, or -1 if that is not known}, or {incarnation or '',
+-- verdict, ms until the next check, queue}. The verdicts: 'held' (another worker holds it), 'waiting' (it is paused, or its time
+-- has not come), 'idle' (there is no work), or 'unsettled' (the caller then calls runs/advance).
 -- Errors: NEED_ANCESTORS INVALID_INPUT
 -- Index: none
 --- include: read_clock load_run is_finished_run describe_queue grant_lease format_run extend_held_session extend_ancestors

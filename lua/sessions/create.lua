@@ -1,6 +1,6 @@
 -- Create a session. A session that lost its messages is replaced. The same incarnation twice is the same creation, repeated.
--- Returns {1, incarnation}, or {0, incarnation, settings, limits, tree_limits, budget, max_tokens, max_inbox, created} of the existing
--- one.
+-- Returns {1, incarnation}, or {0, incarnation, settings, limits, tree_limits, budget, max_tokens, max_inbox, created} of the
+-- existing one.
 -- Errors: SESSION_EXISTS
 -- Index: none (the session is entered before)
 --- include: tail find_intact_session touch_for_wait read_option_fields read_clock create_session

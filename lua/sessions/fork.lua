@@ -1,5 +1,6 @@
--- Copy a session up to a message into a new session of its own, in the same slot: its transcript, system prompt, state, variables,
--- description and options, but not its lease, inbox, children, loops or usage. The same call again returns its first result.
+-- Copy a session up to a message into a new session of its own, in the same slot: its transcript, system prompt, state,
+-- variables, description and options, but not its lease, inbox, children, loops or usage. The same call again returns its first
+-- result.
 -- Returns {incarnation of the new session, its last seq}.
 -- Errors: NEED_COPY NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED EDIT_CONFLICT LIMIT_EXCEEDED SESSION_EXISTS
 -- Index: none

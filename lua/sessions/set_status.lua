@@ -1,10 +1,10 @@
 -- Change a session's status. An ended session stays as it ended; the same status again changes nothing. At an end the inbox
 -- enters the transcript, unless a limit refuses it; the end counts in the tree, the result goes to the parent as a message, and
 -- the children end by their policies. A cancellation is of all sessions below.
--- Returns {incarnation, '<rev>', 1 if the tree has cancelled members (trees/finalize_members), 1 if the parent must be advanced}. A long inbox
--- enters in parts, behind the end.
--- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
---   INVALID_TRANSITION SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
+-- Returns {incarnation, '<rev>', 1 if the tree has cancelled members (trees/finalize_members), 1 if the parent must be advanced}.
+-- A long inbox enters in parts, behind the end.
+-- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST
+--   REVISION_CONFLICT INVALID_TRANSITION SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
 --- include: find_result results_field check_ancestors touch_for_wait read_clock prepare_end
 --- include: apply_end_effects parse_counters begin_write set_status commit_write end_session

@@ -1,5 +1,5 @@
--- Replace values of a shared scope by others that mean the same, for example with another key. A value that changed since it was read
--- stays.
+-- Replace values of a shared scope by others that mean the same, for example with another key. A value that changed since it was
+-- read stays.
 -- Returns how many values were replaced.
 -- Index: none
 --- include: tail

@@ -1,6 +1,6 @@
 -- Read a session as it is stored, page by page: messages above a seq, or from the first on with all fields of that moment.
--- Returns {incarnation, now in ms, counters, ms left or -1, messages, {name, value, …}, seq of the last message, number of the last
--- status change or edit}; no messages when those asked for have changed.
+-- Returns {incarnation, now in ms, counters, ms left or -1, messages, {name, value, …}, seq of the last message, number of the
+-- last status change or edit}; no messages when those asked for have changed.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none
 --- include: check_incarnation parse_counters parse_layout list_index list_seq read_clock

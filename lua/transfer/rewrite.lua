@@ -1,5 +1,5 @@
--- Replace stored values of a session by others that mean the same, for example with another key. A value that changed since it was
--- read stays.
+-- Replace stored values of a session by others that mean the same, for example with another key. A value that changed since it
+-- was read stays.
 -- Returns how many values were replaced.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none

@@ -1,6 +1,6 @@
--- Mark the named members of a tree as cancelled, or delete them, each once. Wake everything that waits for them. Then list the next
--- ones. A member whose inbox does not fit into the call is listed again. When all members were looked at, and no other member
--- was cancelled since the first call, the root forgets which ones were cancelled.
+-- Mark the named members of a tree as cancelled, or delete them, each once. Wake everything that waits for them. Then list the
+-- next ones. A member whose inbox does not fit into the call is listed again. When all members were looked at, and no other
+-- member was cancelled since the first call, the root forgets which ones were cancelled.
 -- Returns {1 if all are done, '<the number to go on behind>', marks, '<number> <id>' …}: 50 members at most.
 -- Errors: SESSION_DAMAGED
 -- Index: none (their entries are repaired after)

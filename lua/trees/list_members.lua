@@ -1,7 +1,7 @@
--- Read a tree's records of one session's children, or of all sessions below it: those among the next 1,000 members of the tree. With a
--- nonce, also register a process that must hear when enough of its children have ended.
--- Returns {incarnation, number, status, now in ms, '<total> <active>' of the tree, its limits or '', the number to go on behind or '',
--- '<number> <record>' …}.
+-- Read a tree's records of one session's children, or of all sessions below it: those among the next 1,000 members of the tree.
+-- With a nonce, also register a process that must hear when enough of its children have ended.
+-- Returns {incarnation, number, status, now in ms, '<total> <active>' of the tree, its limits or '', the number to go on behind
+-- or '', '<number> <record>' …}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS BOUND_EXCEEDED
 -- Index: none
 --- include: check_incarnation check_ancestors read_clock parse_lineage parse_spawn_counts without_waiter format_waiter

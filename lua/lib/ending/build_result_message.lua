@@ -1,7 +1,8 @@
 -- Build the message that tells a parent of a child's end. Its payload is a record, from which readers make the payload:
--- '\2<child ID> <incarnation> <label> <agent> <status> <runtime in s> <bytes of usage> <of reason> <of result> ', then usage, reason,
--- result, and the template of the child's report. The entry has the kind, flags and facts of the report '<kind><flags> <facts or ->
--- <template>', else those of a user message. An empty report builds nothing: ''. An encoded result names the size of its text.
+-- '\2<child ID> <incarnation> <label> <agent> <status> <runtime in s> <bytes of usage> <of reason> <of result> ', then usage,
+-- reason, result, and the template of the child's report. The entry has the kind, flags and facts of the report '<kind><flags>
+-- <facts or -> <template>', else those of a user message. An empty report builds nothing: ''. An encoded result names the size of
+-- its text.
 -- `child`: {incarnation, id, label, agent, created, usage, report}. Return the entry, its batch ID, and the size of its payload.
 local function build_result_message(child, status, reason, result, now_ms)
   if child.report == '' then return '', '', 0 end

@@ -1,6 +1,6 @@
 -- Deliver a child's result to its parent, the first of the ancestors: into the transcript, or into the inbox while another
--- worker holds the parent's lease, the parent is paused, a limit of the parent refuses it, or a long inbox precedes it. A parent that is gone, cancelled
--- or ended gets nothing.
+-- worker holds the parent's lease, the parent is paused, a limit of the parent refuses it, or a long inbox precedes it. A parent
+-- that is gone, cancelled or ended gets nothing.
 --- include: results_field load_session check_ancestors tail check_lease drain_inbox enqueue_inbox
 local function deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
   local parent, messages, field = ancestor_keys[1], ancestor_keys[2], results_field(batch)

@@ -1,5 +1,5 @@
--- Look in `recent` for an append that has this mark and, because marks can be the same, this batch ID. Return how many messages are
--- behind its message and the position of its mark; or nil.
+-- Look in `recent` for an append that has this mark and, because marks can be the same, this batch ID. Return how many messages
+-- are behind its message and the position of its mark; or nil.
 local function find_marked(messages, recent, mark, batch)
   local at, word = string.find(recent, mark, 1, true), ' ' .. batch .. ' '
   while at do

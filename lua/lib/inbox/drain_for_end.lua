@@ -1,5 +1,5 @@
--- Move the inbox of a session that ends, or has ended, into its transcript, unless a limit refuses it. Return the session as it was
--- loaded, the request to repeat the call when the inbox is long, and the messages that moved.
+-- Move the inbox of a session that ends, or has ended, into its transcript, unless a limit refuses it. Return the session as it
+-- was loaded, the request to repeat the call when the inbox is long, and the messages that moved.
 --- include: results_field load_session drain_inbox
 local function drain_for_end(session, messages, operation, now_ms, now_us)
   operation = operation .. '.inbox'

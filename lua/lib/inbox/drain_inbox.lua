@@ -1,7 +1,7 @@
 -- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
--- load_session returns. With `loaded.answered_by` the messages open a turn. Return the result of append_entries and all messages, or
--- nil and the refusal. A long inbox takes several steps: then only its oldest messages move, and the third value asks the caller to
--- repeat the call. That step is not recorded, unless `loaded.takes_part`: then it is the whole operation.
+-- load_session returns. With `loaded.answered_by` the messages open a turn. Return the result of append_entries and all messages,
+-- or nil and the refusal. A long inbox takes several steps: then only its oldest messages move, and the third value asks the
+-- caller to repeat the call. That step is not recorded, unless `loaded.takes_part`: then it is the whole operation.
 --- include: read_inbox append_entries
 local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
   local entries, fields, left = read_inbox(session, loaded.inbox)

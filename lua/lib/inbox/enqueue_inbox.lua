@@ -1,5 +1,5 @@
--- Put a message into a session's inbox, behind the messages that wait there. `loaded` is what load_session returns. `results` is 1
--- for the result of a child, which takes no room of senders, else 0. Return how many messages wait.
+-- Put a message into a session's inbox, behind the messages that wait there. `loaded` is what load_session returns. `results` is
+-- 1 for the result of a child, which takes no room of senders, else 0. Return how many messages wait.
 --- include: parse_inbox format_inbox record_result extend_session
 local function enqueue_inbox(session, messages, loaded, entry, field, batch, now_ms, results)
   local inbox = parse_inbox(loaded.inbox)

@@ -1,5 +1,5 @@
--- Return the oldest messages in a session's inbox, in order, at most 500 and about 1 MB; the names of their fields; and the record of
--- what is left behind them with its bytes of senders, or nil when nothing is left.
+-- Return the oldest messages in a session's inbox, in order, at most 500 and about 1 MB; the names of their fields; and the
+-- record of what is left behind them with its bytes of senders, or nil when nothing is left.
 --- include: parse_inbox is_child_result
 local function read_inbox(session, inbox_text)
   if not inbox_text then return {}, {} end

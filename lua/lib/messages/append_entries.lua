@@ -1,7 +1,8 @@
--- Append a batch to the transcript: count, check limits and pins, group, push, trim, record the result, extend the session's life.
+-- Append a batch to the transcript: count, check limits and pins, group, push, trim, record the result, extend the session's
+-- life.
 -- `loaded` holds texts by name: counters, settings, limits, layout, results; and what the caller expects of the
--- session, if anything: `expected_rev`, and `seen`, the highest seq that the caller knows. With `is_step` the operation goes on, and has
--- no result yet. The first `from_inbox` entries came
+-- session, if anything: `expected_rev`, and `seen`, the highest seq that the caller knows. With `is_step` the operation goes on,
+-- and has no result yet. The first `from_inbox` entries came
 -- from the inbox; their size was checked when they were sent. append_one does the same for one message without a pin of a session
 -- without limits.
 -- Return '<first> <last> <rev> <count> <dropped> <limit state>' of the other entries, or of all if there are none; or nil and

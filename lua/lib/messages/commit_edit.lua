@@ -1,5 +1,5 @@
--- Store what an edit without messages changed, and record its result under its operation ID. `first` is the seq of what was removed.
--- Return the result.
+-- Store what an edit without messages changed, and record its result under its operation ID. `first` is the seq of what was
+-- removed. Return the result.
 --- include: save_layout save_counters results_field append_result
 local function commit_edit(session, messages, write, layout, operation, kind, first, abandoned_count)
   local counters = write.counters

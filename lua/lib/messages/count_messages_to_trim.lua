@@ -1,6 +1,6 @@
--- Return how many messages must leave the head so that the cap holds: `excess`, or more so that the list begins with a group. When
--- the newest group alone is longer than the cap, it is fewer, so that this group stays whole. The policy `turn` looks for a user
--- message among the next 256.
+-- Return how many messages must leave the head so that the cap holds: `excess`, or more so that the list begins with a group.
+-- When the newest group alone is longer than the cap, it is fewer, so that this group stays whole. The policy `turn` looks for a
+-- user message among the next 256.
 --- include: starts_group message_kind list_index find_back
 local function count_messages_to_trim(messages, count, excess, cap_policy, layout, dropped)
   excess = math.max(math.min(excess, count - 1), 0)

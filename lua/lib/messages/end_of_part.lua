@@ -1,5 +1,5 @@
--- Return the index with which a part of the range up to an index ends, when the head of the list is replaced in parts: a group ends
--- there, with a message that is not pinned, and the part has about 1 MB or 2,000 messages. A longer group is not divided.
+-- Return the index with which a part of the range up to an index ends, when the head of the list is replaced in parts: a group
+-- ends there, with a message that is not pinned, and the part has about 1 MB or 2,000 messages. A longer group is not divided.
 --- include: starts_group is_pinned
 local function end_of_part(messages, till, size)
   local bytes, best, may_end = 0, nil, false

@@ -1,5 +1,5 @@
--- Visit the messages of the list from an index back, in pages, until `visit(message, index)` returns true. Return the index of that
--- message, or nil.
+-- Visit the messages of the list from an index back, in pages, until `visit(message, index)` returns true. Return the index of
+-- that message, or nil.
 local function find_back(messages, index, visit)
   local size = 4
   while index >= 0 do

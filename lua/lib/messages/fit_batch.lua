@@ -1,7 +1,7 @@
--- Push a batch that needs more than a push: the groups of its messages, a cap that must drop more than one message, calls that hold
--- the cap, a layout to be stored. Return the listed messages; the seqs not in the list; the messages
--- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep; and the
--- new `user_seq`.
+-- Push a batch that needs more than a push: the groups of its messages, a cap that must drop more than one message, calls that
+-- hold the cap, a layout to be stored. Return the listed messages; the seqs not in the list; the messages
+-- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep;
+-- and the new `user_seq`.
 --- include: parse_layout group_message settle_calls rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap
 --- include: list_index begins_turn is_pinned trim_transcript save_layout
 local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,

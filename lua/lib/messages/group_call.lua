@@ -1,6 +1,6 @@
--- Take one message into the groups of a transcript that has open calls and kept messages at most, because most calls and results are
--- such messages. Return the message, the text of the layout, '' for none, how many messages are kept, and the task; or nil when the
--- entry or the layout says more.
+-- Take one message into the groups of a transcript that has open calls and kept messages at most, because most calls and results
+-- are such messages. Return the message, the text of the layout, '' for none, how many messages are kept, and the task; or nil
+-- when the entry or the layout says more.
 local function group_call(entry, seq, text)
   local open, group, kept, task, here = '', nil, '0', '0', string.format('%d', seq)
   if text then

@@ -1,10 +1,10 @@
--- Groups of messages: a tool call, its results, and what came between; a reasoning item and the item that it binds. A message that
--- comes while a call is open, or a reasoning item binds the next one, continues the newest group. So do parallel calls of one response.
--- A group spans at most 1,000 seqs, so that a call that is never answered does not make each later edit of the group longer: then its
--- open calls are forgotten.
+-- Groups of messages: a tool call, its results, and what came between; a reasoning item and the item that it binds. A message
+-- that comes while a call is open, or a reasoning item binds the next one, continues the newest group. So do parallel calls of
+-- one response. A group spans at most 1,000 seqs, so that a call that is never answered does not make each later edit of the
+-- group longer: then its open calls are forgotten.
 -- Take one message into the groups at the tail of a transcript. `layout` is changed. A call for which
--- `is_abandoned(hash, seq)` is true is marked and counted. Return the message with its flags and facts as they must be stored, and
--- whether the group's pin pinned the message. The caller settles the open calls behind the last message (settle_calls).
+-- `is_abandoned(hash, seq)` is true is marked and counted. Return the message with its flags and facts as they must be stored,
+-- and whether the group's pin pinned the message. The caller settles the open calls behind the last message (settle_calls).
 --- include: message_kind message_flags message_facts set_facts set_flags index_calls
 local function group_message(message, seq, layout, is_abandoned)
   local kind, flags, binds, is_new_pin = message_kind(message), message_flags(message), layout.binds_next, false

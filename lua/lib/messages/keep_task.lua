@@ -1,4 +1,5 @@
--- Keep the newest user message when the cap drops it while its turn goes on. `user_seq` is the newest one that starts a group, and
+-- Keep the newest user message when the cap drops it while its turn goes on. `user_seq` is the newest one that starts a group,
+-- and
 -- `user` the newest one that left, with its seq: it becomes the task, because a transcript must begin with a user message.
 -- An older task leaves, and so does a task once the list begins with a user message. Return the bytes and tokens that were added,
 -- which may be negative.

@@ -1,5 +1,5 @@
--- Read up to `count` messages of the list that stand before an index, in steps of `size`, until they have `max_bytes`. Return the index
--- of the first one, the messages, and their bytes.
+-- Read up to `count` messages of the list that stand before an index, in steps of `size`, until they have `max_bytes`. Return the
+-- index of the first one, the messages, and their bytes.
 local function read_backwards(messages, index, count, max_bytes, size)
   local pages, listed, bytes, lowest = {}, {}, 0, index - count
   while index > lowest and bytes < max_bytes do

@@ -1,5 +1,5 @@
--- Return the seqs and the messages from a seq on, none if they are more than 64 messages or 1 MB, or not in the list: too much to be
--- kept for a repeated call.
+-- Return the seqs and the messages from a seq on, none if they are more than 64 messages or 1 MB, or not in the list: too much to
+-- be kept for a repeated call.
 --- include: list_index list_seq
 local function read_group(messages, counters, layout, first_seq)
   local at, length = list_index(first_seq, counters.dropped, layout.gaps), counters.last_seq - counters.dropped

@@ -1,6 +1,6 @@
--- Read the newest messages of a range, with those that the cap moved to the hash, in their places. `counters` is parsed, `text` is the
--- layout as it is stored. Return {last seq, dropped, seq of the first listed, listed messages, seqs of kept messages, kept messages,
--- gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
+-- Read the newest messages of a range, with those that the cap moved to the hash, in their places. `counters` is parsed, `text`
+-- is the layout as it is stored. Return {last seq, dropped, seq of the first listed, listed messages, seqs of kept messages, kept
+-- messages, gaps: '<first>-<last>,…' or '', number of all kept messages, 1 if older messages may follow}.
 --- include: list_index list_seq page_size
 local function read_page(session, messages, counters, text, after, below, limit, max_bytes)
   local last_seq, dropped, gaps, seqs, pinned, kept_count, layout = counters.last_seq, counters.dropped, '', {}, {}, 0, nil

@@ -1,5 +1,5 @@
--- Work out the groups of a list again, from the start of a group at index `from` up to index `till`. Store what changed in the list
--- and in `layout`. A call for which `is_abandoned(hash, seq)` is true is marked as abandoned. Return how many there were.
+-- Work out the groups of a list again, from the start of a group at index `from` up to index `till`. Store what changed in the
+-- list and in `layout`. A call for which `is_abandoned(hash, seq)` is true is marked as abandoned. Return how many there were.
 -- `layout.user_seq` becomes the seq of the newest user message that starts a group.
 --- include: list_seq begins_turn group_message settle_calls
 local function regroup_messages(messages, layout, dropped, from, till, is_abandoned)

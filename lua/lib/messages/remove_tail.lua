@@ -1,5 +1,5 @@
--- Remove the messages above a seq, which plan_truncation found, and tell the watchers. Without the messages above seq 0 the transcript
--- begins again.
+-- Remove the messages above a seq, which plan_truncation found, and tell the watchers. Without the messages above seq 0 the
+-- transcript begins again.
 --- include: record_recent results_field apply_truncation log_change
 local function remove_tail(session, messages, write, layout, operation, after_seq, staying, going, unpinned)
   write.results = record_recent(session, messages, results_field(operation), write.results)

@@ -1,5 +1,5 @@
--- Work out what is open when only the first `staying` messages of a list are left. `wanted` has the hashes of the calls that the removed
--- messages answer: these calls are open again. `layout` is changed.
+-- Work out what is open when only the first `staying` messages of a list are left. `wanted` has the hashes of the calls that the
+-- removed messages answer: these calls are open again. `layout` is changed.
 --- include: message_kind message_facts is_pinned starts_group list_seq find_back
 local function reopen_calls(messages, layout, dropped, staying, after_seq, wanted)
   local open, binds, is_bound, is_later_call, newest = {}, false, nil, false, nil

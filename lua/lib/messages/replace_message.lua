@@ -1,5 +1,5 @@
--- Replace one message in its place, for a guarded write. Its time, its seq, its pin, its kind, and the tool calls that it makes or
--- answers stay. Return the reply, or the refusal.
+-- Replace one message in its place, for a guarded write. Its time, its seq, its pin, its kind, and the tool calls that it makes
+-- or answers stay. Return the reply, or the refusal.
 --- include: parse_settings parse_entry message_kind message_batch message_tokens message_facts set_facts set_flags list_index list_seq
 --- include: log_change commit_write
 local function replace_message(session, messages, write, operation_id, layout, seq, entry)

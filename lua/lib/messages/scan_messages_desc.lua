@@ -1,5 +1,6 @@
 -- Visit messages from the newest with a seq of at most `high` to the oldest above `after`; the ones outside of the list come
--- last. Stop when `visit(seq, message)` returns true, after `max_scanned` messages, or after 1 MB. Return the seq to go on below, or 0.
+-- last. Stop when `visit(seq, message)` returns true, after `max_scanned` messages, or after 1 MB. Return the seq to go on below,
+-- or 0.
 --- include: list_index list_seq kept_seqs page_size
 local function scan_messages_desc(session, messages, counters, layout, high, after, max_scanned, visit)
   local dropped, gaps, size, largest, ranges, bytes = counters.dropped, layout.gaps, 1, page_size(counters), {}, 0

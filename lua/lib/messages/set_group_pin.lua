@@ -1,5 +1,5 @@
--- Pin or unpin the messages of a group, from an index up to the one before `behind`, because a pinned message without the rest of its
--- group is of no use. Return how many messages were changed.
+-- Pin or unpin the messages of a group, from an index up to the one before `behind`, because a pinned message without the rest of
+-- its group is of no use. Return how many messages were changed.
 --- include: is_pinned set_flags
 local function set_group_pin(messages, start, behind, pinned)
   local changed = 0

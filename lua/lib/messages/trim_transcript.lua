@@ -1,6 +1,6 @@
--- Drop messages from the head until the cap and its policy hold. `layout` is changed. Not more than about 1 MB or 1,000 messages leave
--- at once, apart from as many as were appended: after a cap was lowered, the rest leaves with the next appends. Return how many
--- messages are listed, how many seqs are not in the list, and the bytes and tokens that are gone.
+-- Drop messages from the head until the cap and its policy hold. `layout` is changed. Not more than about 1 MB or 1,000 messages
+-- leave at once, apart from as many as were appended: after a cap was lowered, the rest leaves with the next appends. Return how
+-- many messages are listed, how many seqs are not in the list, and the bytes and tokens that are gone.
 --- include: count_messages_to_trim pop_oldest_messages keep_task
 local function trim_transcript(session, messages, count, dropped, layout, max_messages, cap_policy, user_seq, added, total_bytes)
   local bytes, tokens, popped_bytes, first = 0, 0, 0, count

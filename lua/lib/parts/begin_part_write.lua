@@ -1,6 +1,6 @@
--- Check what every write to a part checks first, and read the part. Return the write: {incarnation, status, counters (text), settings,
--- has_parts, part (parsed, or nil), totals, batches, now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and the reply: the
--- result of the same operation before, or the refusal. `operation` is '' for a write that may be repeated.
+-- Check what every write to a part checks first, and read the part. Return the write: {incarnation, status, counters (text),
+-- settings, has_parts, part (parsed, or nil), totals, batches, now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and
+-- the reply: the result of the same operation before, or the refusal. `operation` is '' for a write that may be repeated.
 --- include: check_incarnation check_operation touch_for_wait read_clock check_ancestors check_lease parse_part parse_part_totals
 local function begin_part_write(session, parts, ancestor_keys, incarnation, lease, name, operation)
   local found, status, counters, settings, held, lineage, has_parts = unpack(redis.call('HMGET', session, 'incarnation', 'status',

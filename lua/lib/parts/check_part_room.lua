@@ -1,5 +1,5 @@
--- Return the refusal of entries that are too large, or that would exceed a bound of all parts; else nil. `write.totals` counts a new
--- part already.
+-- Return the refusal of entries that are too large, or that would exceed a bound of all parts; else nil. `write.totals` counts a
+-- new part already.
 --- include: split_settings parse_entry
 local function check_part_room(write, entries, bounds)
   local _, _, max_message_bytes = split_settings(write.settings)

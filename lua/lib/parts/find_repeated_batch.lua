@@ -1,5 +1,5 @@
--- Look for a batch of a part among the messages that came since its first attempt, because its result may have left the window. 2 s
--- are added for a clock that another server set. Return its result, or nil; or nil and the refusal when it cannot be known.
+-- Look for a batch of a part among the messages that came since its first attempt, because its result may have left the window. 2
+-- s are added for a clock that another server set. Return its result, or nil; or nil and the refusal when it cannot be known.
 --- include: encode_time
 local function find_repeated_batch(parts, part, operation, elapsed_ms, now_ms)
   local began, first, last, read = encode_time(now_ms - elapsed_ms - 2000), nil, nil, 0

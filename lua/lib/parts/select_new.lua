@@ -1,5 +1,6 @@
--- Return the entries whose IDs are new in part `number` (0: the session's own messages), and how many others there are. The ID of an
--- entry is its batch ID, unless that is the operation ID: such an entry has no ID and is always new. `parts` is nil without parts.
+-- Return the entries whose IDs are new in part `number` (0: the session's own messages), and how many others there are. The ID of
+-- an entry is its batch ID, unless that is the operation ID: such an entry has no ID and is always new. `parts` is nil without
+-- parts.
 --- include: entry_batch
 local function select_new(parts, number, entries, operation)
   local new, known, prefix = {}, {}, string.format('id.%d ', number)

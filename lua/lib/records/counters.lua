@@ -1,5 +1,5 @@
--- The session's counters. The words are in the order of their record. The revision, the operations and the newest user message are
--- stored relative to other numbers, because an append of one message then leaves these words as they are.
+-- The session's counters. The words are in the order of their record. The revision, the operations and the newest user message
+-- are stored relative to other numbers, because an append of one message then leaves these words as they are.
 -- Return the words as texts. All scripts but append_one use parse_counters. `[^ ]` is matched faster than `%d` and `%S`.
 local function split_counters(text)
   return string.match(text, '^([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)$')

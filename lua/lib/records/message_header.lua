@@ -2,8 +2,8 @@
 -- encode_time. `left` is one digit: the messages that left the list when append_one appended this one. The flags are 64 and
 -- 1: pinned, 2: has facts, 4: continues a group, 8: summary. The facts are '+<hash>' for a call that the message opens, '!' for
 -- one that was abandoned, '-' for one that it closes, '?' for a result without an open call; and '~' if it binds the next.
--- No function that reads raises for an element that is damaged, because one message must not stop the cap of its session: a damaged
--- message has no flags and no tokens.
+-- No function that reads raises for an element that is damaged, because one message must not stop the cap of its session: a
+-- damaged message has no flags and no tokens.
 local function message_kind(message)
   return string.sub(message, 9, 9)
 end

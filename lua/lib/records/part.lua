@@ -1,5 +1,5 @@
--- A part of a session: its number, the first and the last of its seqs, its bytes and its times. `totals` is the record of all parts:
--- the numbers given so far, the parts, their messages and bytes, and the IDs that the session's own messages have.
+-- A part of a session: its number, the first and the last of its seqs, its bytes and its times. `totals` is the record of all
+-- parts: the numbers given so far, the parts, their messages and bytes, and the IDs that the session's own messages have.
 local function parse_part(text)
   local number, first_seq, last_seq, bytes, created_ms, updated_ms = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   return {

@@ -1,6 +1,6 @@
--- Apply the outcome with which a claim is given back: it counts a failed attempt, finishes a turn, or parks. Messages that finish a
--- turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result}. Return the refusal of the
--- messages, or nil.
+-- Apply the outcome with which a claim is given back: it counts a failed attempt, finishes a turn, or parks. Messages that finish
+-- a turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result}. Return the
+-- refusal of the messages, or nil.
 --- include: results_field load_session check_operation find_before drain_inbox record_attempt record_result
 local function give_back_run(session, messages, loaded, given, now_ms, now_us)
   local run, outcome, field = loaded.run, given.outcome, results_field(given.operation_id)

@@ -1,6 +1,6 @@
 -- Write what was found about the work of a session into its queue, if the keys are those of the queue of its agent. `verdict` and
--- `check_ms` are as in runs/advance, and `given` is {is_given, outcome, delay_ms} of the claim that was given back. Return whether
--- the queue was written.
+-- `check_ms` are as in runs/advance, and `given` is {is_given, outcome, delay_ms} of the claim that was given back. Return
+-- whether the queue was written.
 --- include: update_queue format_work parse_lineage
 local function tell_queue(keys, agent, id, loaded, given, verdict, check_ms)
   local own_agent = loaded.answered_by or string.match(id, '^agent:([^:]+):subagent:') or ':inbox'

@@ -1,5 +1,6 @@
 -- Write work into its agent's queue, when it must be checked, and until when it counts as running. `keys` are those of the queue:
--- {queue, check_at, workers, ready, running}. With `reserved_until` the work is written only if it is in the queue with this time.
+-- {queue, check_at, workers, ready, running}. With `reserved_until` the work is written only if it is in the queue with this
+-- time.
 --- include: read_clock schedule_run offer_run
 local function update_queue(keys, work, when, delay_ms, check, check_ms, reserved_until, running_ms)
   local now_ms = read_clock()

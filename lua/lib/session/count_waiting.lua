@@ -1,8 +1,8 @@
--- Count a session that begins to wait (`delta` 1), or waits no longer (`delta` -1), for a worker, a time, children or its resume. A
--- session that waits does not expire by its idle ttl: it, and the root of its tree, live for at least 30 days from now. Both
+-- Count a session that begins to wait (`delta` 1), or waits no longer (`delta` -1), for a worker, a time, children or its resume.
+-- A session that waits does not expire by its idle ttl: it, and the root of its tree, live for at least 30 days from now. Both
 -- hashes have a field `waits.<number>` for each session that waits, so that one counts once however often it is noted, and
--- `waiting`, the number of these fields. `idle_ttl` holds the ttl to which a hash returns when nothing waits any more. `number` is
--- that of the session in its tree, if the session is gone.
+-- `waiting`, the number of these fields. `idle_ttl` holds the ttl to which a hash returns when nothing waits any more. `number`
+-- is that of the session in its tree, if the session is gone.
 --- include: parse_lineage parse_settings format_settings expire_session
 local function count_waiting(session, messages, ancestor_keys, now_ms, delta, number)
   local mark = 'waits.' .. (number or parse_lineage(redis.call('HGET', session, 'lineage')).number)

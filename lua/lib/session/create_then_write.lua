@@ -1,6 +1,6 @@
 -- Do the write of a script, and before that create its session if it does not exist. A session whose write is refused is removed
--- again. The creation stands behind the arguments of the script: incarnation, caps, idle life, whole life, the names and values of
--- fields, and how many arguments these are. The script's first two keys are the session and its messages.
+-- again. The creation stands behind the arguments of the script: incarnation, caps, idle life, whole life, the names and values
+-- of fields, and how many arguments these are. The script's first two keys are the session and its messages.
 --- include: tail find_intact_session
 local function create_then_write(write)
   local session, messages, length = KEYS[1], KEYS[2], #ARGV

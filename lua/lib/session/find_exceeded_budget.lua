@@ -1,5 +1,5 @@
--- Return the budget of a session that is used up as '<budget> <spent> <max>', or nil. `budget` is '<tokens> <cost> <enforcement>', '-' for
--- no limit. `spent` is '<tokens> <cost>'. A session without one of them has no budget that is used up.
+-- Return the budget of a session that is used up as '<budget> <spent> <max>', or nil. `budget` is '<tokens> <cost>
+-- <enforcement>', '-' for no limit. `spent` is '<tokens> <cost>'. A session without one of them has no budget that is used up.
 local function find_exceeded_budget(budget, spent)
   if not budget or not spent then return end
   local max_tokens, max_cost = string.match(budget, '^(%S+) (%S+)')

@@ -1,5 +1,5 @@
--- Record a change in the status log, and tell the watchers: a status, or 'edited:<seq>' when messages from a seq on were removed or
--- replaced.
+-- Record a change in the status log, and tell the watchers: a status, or 'edited:<seq>' when messages from a seq on were removed
+-- or replaced.
 --- include: notify_subscribers
 local function log_change(session, now_ms, change)
   local counters, log, subscribers = unpack(redis.call('HMGET', session, 'counters', 'status_log', 'subscribers'))

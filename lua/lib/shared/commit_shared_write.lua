@@ -1,5 +1,5 @@
--- Record the result of a write of a shared scope under its operation ID, and extend the life of the scope. The results of the last
--- 1,024 operations are kept. Without values only they stay, for a day.
+-- Record the result of a write of a shared scope under its operation ID, and extend the life of the scope. The results of the
+-- last 1,024 operations are kept. Without values only they stay, for a day.
 local function commit_shared_write(values, log, write, operation, result)
   local results = string.gsub(write.results, '\n%S+ (%d+)[^\n]*', function(other)
     if other + 1024 <= write.operations then return '' end

@@ -1,5 +1,6 @@
--- Check the part of an edit that concerns the state. `fields` are name, value ('' for none), … that must be there, then name, value, …
--- to set, then names to remove. Return the index of the first field to set; then the refusal, or nil and `value_bytes` after the change.
+-- Check the part of an edit that concerns the state. `fields` are name, value ('' for none), … that must be there, then name,
+-- value, … to set, then names to remove. Return the index of the first field to set; then the refusal, or nil and `value_bytes`
+-- after the change.
 --- include: check_values
 local function check_state(session, fields, check_count, set_count, remove_count, bounds)
   for at = 1, check_count * 2, 2 do

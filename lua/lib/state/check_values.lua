@@ -1,5 +1,5 @@
--- Check a change of the values that callers name: metadata, state, variables. `fields` has names and values to set from `first` on,
--- then names to remove up to `last`. `bounds` is '<metadata bytes> <state bytes> <variable bytes> <number of values>'.
+-- Check a change of the values that callers name: metadata, state, variables. `fields` has names and values to set from `first`
+-- on, then names to remove up to `last`. `bounds` is '<metadata bytes> <state bytes> <variable bytes> <number of values>'.
 -- Return the refusal; or nil and `value_bytes` after the change.
 --- include: parse_value_bytes format_value_bytes
 local function check_values(session, fields, first, set_count, last, bounds)

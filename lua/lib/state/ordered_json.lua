@@ -1,5 +1,5 @@
--- Return the JSON value that begins at a position of a text, with the keys of its objects in order, and the position behind it. The
--- text has no space between its parts, as the library writes it.
+-- Return the JSON value that begins at a position of a text, with the keys of its objects in order, and the position behind it.
+-- The text has no space between its parts, as the library writes it.
 local function ordered_json(text, at)
   local first, parts = string.sub(text, at, at), {}
   if first == '"' then

@@ -1,5 +1,6 @@
 -- Apply the end of a session to those below it. A cancellation is of all of them. At any other end each child's own policy
--- holds: c cancels it, r asks it to stop, d lets it go on. `children` and `records` are all members of the tree, if they were read.
+-- holds: c cancels it, r asks it to stop, d lets it go on. `children` and `records` are all members of the tree, if they were
+-- read.
 --- include: read_tree_members mark_members
 local function apply_on_parent_end(root, number, is_cancel, reason, children, records)
   local cancelled, requested = {}, {}

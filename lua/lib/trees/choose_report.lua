@@ -1,5 +1,5 @@
--- Return the template of a child's result for the format of its parent. `reports` are lines '<format> <template>', '-' for any other
--- format.
+-- Return the template of a child's result for the format of its parent. `reports` are lines '<format> <template>', '-' for any
+-- other format.
 local function choose_report(reports, format)
   local name = string.gsub(format or '-', '%W', '%%%0')
   reports = '\n' .. reports

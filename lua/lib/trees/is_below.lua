@@ -1,5 +1,5 @@
--- Return whether a member of a tree, or an ancestor of the member, is one of those for which `known` is true. `known` keeps what was
--- learned of other members, so that each record is read once. A damaged record is below none.
+-- Return whether a member of a tree, or an ancestor of the member, is one of those for which `known` is true. `known` keeps what
+-- was learned of other members, so that each record is read once. A damaged record is below none.
 --- include: parse_member
 local function is_below(root, number, known)
   local path = {}

@@ -1,6 +1,7 @@
 -- List members of a tree that must still be finalized: '<number> <id>'. With a `top` they are those below that member whose
--- sessions may be stored. Else they are the active ones that were cancelled, by themselves or with an ancestor. Look at 1,000 members
--- behind the number `after`, and list 50. Return the list, the number up to which it is complete, and whether no member is behind that.
+-- sessions may be stored. Else they are the active ones that were cancelled, by themselves or with an ancestor. Look at 1,000
+-- members behind the number `after`, and list 50. Return the list, the number up to which it is complete, and whether no member
+-- is behind that.
 --- include: read_tree_members parse_member is_below
 local function list_unfinalized(root, top, after)
   local found, known, marks = {}, {}, top and string.format('%d', top) or redis.call('HGET', root, 'cancelled') or ''

@@ -1,6 +1,6 @@
--- Return the numbers of a tree's members, ascending, and their stored records; all, or up to `limit` of those behind the number `after`.
--- The third value is true if there are no more. The root's `pruned` has the ranges of the numbers whose records were removed:
--- '<first>-<last>,…'.
+-- Return the numbers of a tree's members, ascending, and their stored records; all, or up to `limit` of those behind the number
+-- `after`. The third value is true if there are no more. The root's `pruned` has the ranges of the numbers whose records were
+-- removed: '<first>-<last>,…'.
 --- include: parse_spawn_counts
 local function read_tree_members(root, after, limit)
   local tree, pruned = unpack(redis.call('HMGET', root, 'tree', 'pruned'))
