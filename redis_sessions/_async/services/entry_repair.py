@@ -111,9 +111,7 @@ class EntryRepair:
         known = self._known.get(keys.id)
         listed = known.record.entries(self._namespace, keys.tag) if known is not None else []
         if not state.incarnation:
-            if (
-                latest_us == now_us
-            ):  # else entries that are too young stay, and the repair after a deletion must know them
+            if latest_us == now_us:  # else young entries stay, and the repair after a deletion must know them
                 self._known.pop(keys.id, None)
             removals = index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
             return [*removals, sessions.remove_rest(keys)]
@@ -147,9 +145,8 @@ class EntryRepair:
                     latest_us = now_us - CREATION_GRACE_MS * 1000
                     calls = index_entries.remove([index], wrong, latest_us, is_separate=self._is_separate)
                     first -= sum(await self._try(calls))
-                    await self._try(
-                        [sessions.remove_rest(session_keys(self._namespace, id)) for id in wrong]
-                    )  # of those gone
+                    rests = [sessions.remove_rest(session_keys(self._namespace, id)) for id in wrong]
+                    await self._try(rests)  # of those that are gone
 
     async def _try(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Return the results of calls. Raise the first error among them."""
