@@ -308,7 +308,8 @@ class SessionEdits(SessionBase):
         IDs and times stay in their payloads. `Message.timestamp` is the time of the import.
 
         Args:
-            batch: up to 2,000 messages in their order (bound `batch_messages`), with up to 800 tool calls and results (`batch_calls`).
+            batch: messages in their order: up to 2,000 (bound `batch_messages`) with up to 800 tool calls and results
+                (`batch_calls`).
             batch_id: makes the import happen once, however often it is repeated.
 
         Returns:
