@@ -31,6 +31,10 @@ local named, label = split_checkpoint(record)
 for name in string.gmatch(named, '([^\n]*\n[^\n]*)\n') do
   redis.call('HINCRBY', values, 'r\n' .. namespace .. '\n' .. name, 1)
 end
+for _, mark in ipairs(stored ~= '' and redis.call('ZRANGEBYLEX', names, '[s\n', '(s\11', 'LIMIT', 0, 100) or {}) do
+  local has_checkpoint = redis.call('HEXISTS', values, 'r\n' .. string.sub(mark, 20)) == 1
+  if has_checkpoint then redis.call('ZREM', names, mark) end -- it waits no longer, see store_blobs
+end
 count_label(values, label, 1)
 if before then
   local old_named, old_label = split_checkpoint(before)

@@ -63,7 +63,7 @@ def test_combined_filters_list_sessions_that_match_all(cache: SessionCache) -> N
     assert ids(cache.list(tags=["red", "blue"]).items) == ["a"]
     assert ids(cache.list(kinds=["cron"]).items) == ["b"]
     assert ids(cache.list(kinds=["main", "cron"], user="mia").items) == ["b", "a"]
-    for page in (cache.list(user="eve"), cache.list(tags=["green"]), cache.list(kinds=[])):
+    for page in (cache.list(user="eve"), cache.list(tags=["green"]), cache.list(kinds=[]), cache.list(0)):
         assert page == ([], None)
 
 

@@ -76,7 +76,7 @@ class AsyncCacheQueries:
         whether there are more.
 
         Args:
-            limit: sessions of the page, 1 to 1,000.
+            limit: sessions of the page, 0 to 1,000.
             cursor: the cursor of the page before, with the same filters and order.
             **filters: they combine.
                 user_id, agent_id (or user, agent), label: sessions with this value.

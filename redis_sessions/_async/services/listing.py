@@ -51,7 +51,7 @@ class SessionLister:
         wrote last, before a first page, and two for each further part when many entries are wrong.
         """
         position = query.position(cursor)
-        if not query.kinds:
+        if query.limit == 0 or not query.kinds:
             return Page([], None)
         if cursor is None:
             await self._context.indexer.repair_own()

@@ -194,7 +194,7 @@ def query(
     for name in names:
         state_field("state.", name)
     chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
-    whole(limit, "limit", minimum=1, maximum=MAX_PAGE_SESSIONS)
+    whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
     labels = tuple(sorted(set(tags or ())))
     return Query(
         user_id, agent_id, label, labels, chosen, bool(active_only), order, bool(ascending), names, limit
