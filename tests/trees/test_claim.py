@@ -19,6 +19,7 @@ from redis_sessions import (
 )
 from redis_sessions._core.commands import leases, run_queues
 from redis_sessions._core.commands.run_queues import POLL_INTERVAL_SECONDS
+from redis_sessions._core.protocol.call import Call
 from tests.support.servers import await_true
 from tests.trees.children import X, key_of
 from tests.trees.runs import DEADLINE_SECONDS, abandon, await_waiting_worker, claim_run, spawn_runs
@@ -48,6 +49,14 @@ def test_runs_of_many_trees_are_claimed_in_turn(cache: SessionCache) -> None:
     first = [spawn_runs(root, "t")[0] for root in roots]
     second = [spawn_runs(root, "t")[0] for root in roots[:3]]
     late = spawn_runs(cache.create(), "t")
+    queue = cache._context.run_queues.queue_of("a")
+
+    def count_due() -> int:
+        return cache._executor.run(
+            Call(("ZCOUNT", queue.queue, "-inf", int(time.time() * 1000)), queue, int, writes=False)
+        )
+
+    await_true(lambda: count_due() == 16)  # a cluster confirms their places in the background
     assert [claim_run(cache).id for _ in range(16)] == first + late + second
 
 
