@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -187,9 +189,10 @@ class Killed(Exception):
     """Stands for the end of a process."""
 
 
-def test_death_between_parts_of_put_leaves_no_checkpoint(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that dies between the parts of a large put leaves no checkpoint, and a thread that is listed and deleted."""
-    thread, executor = cache.checkpoints("t"), cache._context.executor
+@contextmanager
+def killed_before_put(cache: SessionCache) -> Iterator[None]:
+    """End the block as a process ends that dies before its put of a checkpoint, behind the blobs."""
+    executor = cache._context.executor
     run = executor.run
 
     def run_until_put(call: Any, *rest: Any) -> Any:
@@ -197,8 +200,15 @@ def test_death_between_parts_of_put_leaves_no_checkpoint(cache: SessionCache, mo
             raise Killed
         return run(call, *rest)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(executor, "run", run_until_put)
+        yield
+
+
+def test_death_between_parts_of_put_leaves_no_checkpoint(cache: SessionCache) -> None:
+    """A process that dies between the parts of a large put leaves no checkpoint, and a thread that is listed and deleted."""
+    thread = cache.checkpoints("t")
+    with killed_before_put(cache):
         blobs = {f"c{number}": b"x" * 600_000 for number in range(3)}
         thread.put("1", state=b"", versions=dict.fromkeys(blobs, "1"), blobs=blobs)
     assert (thread.get(), thread.page().items, cache.threads().items) == (None, [], ["t"])
@@ -206,15 +216,9 @@ def test_death_between_parts_of_put_leaves_no_checkpoint(cache: SessionCache, mo
     assert cache.threads().items == []
 
 
-def test_blobs_of_a_put_that_never_came_are_removed(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blobs_of_a_put_that_never_came_are_removed(cache: SessionCache) -> None:
     """A later large put removes the blobs of a process that died between the parts of its put, and no blob that is in use."""
-    thread, executor = cache.checkpoints("t"), cache._context.executor
-    run = executor.run
-
-    def run_until_put(call: Any, *rest: Any) -> Any:
-        if call.script is not None and call.script.name == "checkpoints/put":
-            raise Killed
-        return run(call, *rest)
+    thread, run = cache.checkpoints("t"), cache._context.executor.run
 
     def large(version: str) -> dict[str, Any]:
         blobs = {f"c{number}": b"x" * 600_000 for number in range(3)}
@@ -225,8 +229,7 @@ def test_blobs_of_a_put_that_never_came_are_removed(cache: SessionCache, monkeyp
         return {field.decode().rpartition("\n")[2] for field in fields if field.startswith(b"b\n")}
 
     thread.put("1", **large("used"))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(executor, "run", run_until_put)
+    with killed_before_put(cache):
         thread.put("2", **large("dead"))
     thread.put("3", **large("early"))
     assert stored() == {"used", "dead", "early"}
