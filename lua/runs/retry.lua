@@ -38,7 +38,15 @@ if not is_turn then
   if status ~= 'active' and status ~= 'paused' then
     return redis.error_reply('SESSION_NOT_ACTIVE ' .. (status or 'deleted'))
   end
-  local field = 'member.' .. parse_lineage(loaded.lineage).number
+  local number, label = parse_lineage(loaded.lineage).number, redis.call('HGET', session, 'label')
+  if label then
+    local holder = redis.call('HGET', root, 'label.' .. label)
+    if holder and holder ~= number and parse_member(redis.call('HGET', root, 'member.' .. holder)).status == 'active' then
+      return redis.error_reply('INVALID_INPUT retry needs the label of the run, which another active session of the tree has')
+    end
+    redis.call('HSET', root, 'label.' .. label, number)
+  end
+  local field = 'member.' .. number
   local tree, record = unpack(redis.call('HMGET', root, 'tree', field))
   local member, tree_counts, child_counts = parse_member(record), parse_spawn_counts(tree), parse_spawn_counts(children)
   if member.status ~= 'active' then

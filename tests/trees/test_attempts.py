@@ -372,6 +372,22 @@ def test_retry_of_what_did_not_fail_is_refused(cache: SessionCache) -> None:
         completed.retry()
 
 
+def test_retry_does_not_share_a_label(cache: SessionCache) -> None:
+    """A run whose label another active session has cannot be retried until that one has ended. Then the label is its own."""
+    parent = cache.create()
+    (id,) = spawn_runs(parent, "t", label="x")
+    failed = cache.session(id)
+    failed.fail()
+    (other,) = spawn_runs(parent, "t", label="x")
+    with pytest.raises(InvalidInput, match="label"):
+        failed.retry()
+    assert failed.info().status == "failed"
+    cache.session(other).complete()
+    failed.retry()
+    assert failed.info().status == "active"
+    assert parent.spawn("a", label="x").reason == "label_in_use"
+
+
 @pytest.mark.parametrize("engine", ["path"], indirect=True)
 def test_policy_that_raises_does_not_lose_attempts(cache: SessionCache, caplog: pytest.LogCaptureFixture) -> None:
     """A policy of the caller that raises is logged, and the attempt counts all the same."""

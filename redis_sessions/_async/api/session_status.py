@@ -95,7 +95,7 @@ class AsyncSessionStatus(AsyncSessionBase):
         Raises:
             InvalidTransition: the run is completed, cancelled, or has not ended.
             SessionNotActive: the parent has ended, or the tree was cancelled.
-            InvalidInput: the session has no run and no turn that failed.
+            InvalidInput: the session has no run and no turn that failed, or another active session of the tree has its label.
 
         Cost: two round trips. The change is atomic.
         """
