@@ -163,7 +163,7 @@ def test_first_write_of_ensured_handle_is_one_round_trip(server: Server, namespa
 
 
 def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -> None:
-    """A deletion in a tree is a refusal, a cancellation and the deletion. Sessions below cost three more, or four if active."""
+    """A deletion in a tree is a refusal, a cancellation and the deletion. Sessions below cost five more, or six if active."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
 
         def create_tree(root: str) -> str:
@@ -176,7 +176,7 @@ def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -
         create_tree("active-child")
         cache.session(create_tree("ended-child")).complete()
         child = create_tree("leaf")
-        for id, expected in (("active-child", 7), ("ended-child", 6), (child, 3)):
+        for id, expected in (("active-child", 9), ("ended-child", 8), (child, 3)):
             await_quiet(server)
             with without_background():
                 count_round_trips(server)
