@@ -437,8 +437,8 @@ class AsyncSession(
 
         A repeated call whose first attempt deleted the session returns False, and deletes nothing else.
 
-        Cost: one round trip for a session without a tree, three for a child without children. Otherwise at most six, and one for
-        each 25 sessions below it.
+        Cost: one round trip for a session without a tree, three for a child without children. Otherwise at most eight, and one
+        for each 25 sessions below it.
         """
         try:
             existed = await deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)
