@@ -1,5 +1,6 @@
 -- Store blobs before the checkpoint that names them, because they are too many bytes for one call. A mark in the zset says when
--- each was stored. Blobs that no checkpoint names after a while are removed, because the process that stored them died.
+-- each was stored, until the put of the checkpoint. Blobs that no checkpoint names after a while are removed, because the process
+-- that stored them died.
 -- Returns 1, or -1 if the thread is not there and the caller has not put it into the index of threads. Then nothing was written.
 -- Index: none
 --- include: keep_thread read_clock tail

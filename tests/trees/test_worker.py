@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, Run, SessionCache
+from tests.conftest import REAL_ENGINES
 from tests.support.servers import await_true
 from tests.trees.children import X
 from tests.trees.runs import DEADLINE_SECONDS, claim_run, spawn_runs
@@ -81,11 +82,10 @@ def test_quick_runs_leave_no_worker_slot_occupied(cache: SessionCache) -> None:
     assert not worker.is_alive()
 
 
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server ends with its cache
 @pytest.mark.parametrize("concurrency", [1, 2], ids=["all-slots-taken", "slot-free"])
 def test_closed_cache_stops_its_worker_at_once(cache: SessionCache, url: str, concurrency: int) -> None:
     """A cache that is closed in another thread tells handlers that their lease is lost, and ends its worker."""
-    if url.startswith("fake"):
-        pytest.skip("a fake server ends with its cache")
     spawn_runs(cache.create(), "t")
     began, told, raised = threading.Event(), [], []
 

@@ -23,7 +23,7 @@ from ..protocol.scripts import script
 from .guarded_write import expected_argument
 from .model_usage import output_tokens
 from .recorded_results import APPEND, words_of
-from .storage_bounds import check_batch, check_calls
+from .storage_bounds import check_transcript_batch
 
 MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
@@ -58,9 +58,7 @@ def encode_batch(
         detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
         raise InvalidInput(name="messages", detail=detail)
     if len(encoded) > 1:
-        entries = [one.entry for one in encoded]
-        check_batch(bounds, entries)
-        check_calls(bounds, entries)
+        check_transcript_batch(bounds, [one.entry for one in encoded])
     return batch, encoded
 
 

@@ -18,7 +18,7 @@ from ..protocol.scripts import script
 from .guarded_write import expected_argument
 from .messages import MessageLike, read_result
 from .parts import checked_ids
-from .storage_bounds import check_batch, check_calls
+from .storage_bounds import check_transcript_batch
 
 
 def append_new(
@@ -36,9 +36,7 @@ def append_new(
         encode(message, id, count, keys, place if id == batch else 0)
         for place, (message, id) in enumerate(zip(listed, names, strict=True))
     ]
-    entries = [one.entry for one in encoded]
-    check_batch(bounds, entries)
-    check_calls(bounds, entries)
+    check_transcript_batch(bounds, [one.entry for one in encoded])
     format = next((one.format for one in encoded if one.format), "")
 
     def read(reply: Any) -> tuple[AppendNewResult, str]:

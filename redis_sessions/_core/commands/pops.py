@@ -39,7 +39,7 @@ def pop(
     """Remove the newest message, or the newest messages if the caller has read them and they are the newest ones still.
 
     Args:
-        known: the messages to remove, oldest first. None for the newest one.
+        known: the messages to remove, oldest first, as the caller has read them. Empty for the newest one.
     """
     batch = operation_id_of(batch_id)
 

@@ -70,8 +70,9 @@ def check_batch(bounds: StorageBounds, entries: Sequence[bytes]) -> None:
         check_number(bounds, "batch_bytes", sum(map(len, entries)), "messages")
 
 
-def check_calls(bounds: StorageBounds, entries: Sequence[bytes]) -> None:
-    """Refuse a batch of more than one message with too many tool calls and results. Raises InvalidInput."""
+def check_transcript_batch(bounds: StorageBounds, entries: Sequence[bytes]) -> None:
+    """Refuse what `check_batch` refuses, and several messages with too many tool calls and results. Raises InvalidInput."""
+    check_batch(bounds, entries)
     if len(entries) > 1:
         check_number(bounds, "batch_calls", sum(map(count_calls, entries)), "messages")
 
