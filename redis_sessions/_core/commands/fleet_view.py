@@ -105,7 +105,10 @@ class FleetView:
         self._forget_old(now)
 
     def _begin(self, now: datetime) -> None:
-        """Take the time of the first call, in whole milliseconds as ends have it."""
+        """Take the time of the first call. Ends are stored in milliseconds: one in that millisecond is taken as earlier.
+
+        The call takes its time at its beginning and then makes a dozen round trips, so what ends after it has a later one.
+        """
         self._began = self._began or now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _count_ends(self, row: FleetRow, now: datetime) -> bool:
@@ -115,8 +118,8 @@ class FleetView:
         key = (row.session.id, row.incarnation)
         counted = self._counted.pop(key, None)
         self._counted[key] = row.ends[-1]  # as the last one, because the oldest are forgotten first
-        number, oldest = 0 if counted is None else counted.number, max(self._began, now - HOUR)
-        new = [one for one in row.ends if one.number > number and one.at >= oldest]
+        number, behind = 0 if counted is None else counted.number, max(self._began, now - HOUR)
+        new = [one for one in row.ends if one.number > number and one.at > behind]
         for one in new:
             self._add(row, one.status)
         self._ends_since_sample += len(new)
