@@ -100,7 +100,6 @@ class MessageFormat(ABC):
 
 
 _formats: list[MessageFormat] = []
-_PLAIN_KEYS = {"role", "content"}
 _own_formats: list[MessageFormat] = []
 _format_of_shape: dict[Hashable, MessageFormat] = {}
 """The format that was found for each shape of payload, so that it is asked first."""
@@ -152,7 +151,7 @@ def recognise(payload: Payload) -> tuple[MessageFormat | None, Facts | None]:
 
     The format is None for a message that many vendors share: a role and text. Both are None if no format knows the payload.
     """
-    if not _own_formats and payload.keys() == _PLAIN_KEYS and type(payload["content"]) is str:
+    if not _own_formats and len(payload) == 2 and "role" in payload and type(payload.get("content")) is str:
         facts = _formats[-1].facts(payload)  # the plain format, which takes what the others leave
         if facts is not None:
             return None, facts

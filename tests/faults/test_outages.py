@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from redis_sessions import SessionCache, SessionsError, StoreUnavailable
-from redis_sessions._sync.transport import script_sending
+from redis_sessions._sync.transport import router
 from tests.support.history import (
     await_begin,
     disable_idempotency,
@@ -111,7 +111,7 @@ def test_script_flush_without_reloading_raises(
     own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ablation shows that a flushed script is an error when the client does not load the script again."""
-    monkeypatch.setattr(script_sending, "NoScriptError", type("Nothing", (Exception,), {}))
+    monkeypatch.setattr(router, "NoScriptError", type("Nothing", (Exception,), {}))
     with SessionCache.from_url(own_server.url, namespace=namespace, retry_for=0.3) as cache:
         own_server.client.script_flush()
         with pytest.raises(StoreUnavailable, match="No matching script"):

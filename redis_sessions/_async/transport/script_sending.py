@@ -1,4 +1,4 @@
-"""Send a script by its SHA-1, and load it where the server does not know it."""
+"""Send a script that a server does not know."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from ..._core.protocol.scripts import Script, load_commands
 from . import connections
 
 
-async def send_script(
+async def load_and_send(
     client: connections.NodeClient,
     before: Sequence[Command],
     command: Command,
-    script: Script | None,
+    script: Script,
     wait: Command | None,
     due: float,
 ) -> list[Any]:
-    """Return the replies to the commands `before`, to the command, and to `wait`. Load the command's script if need be.
+    """Load a script. Return the replies to the commands `before`, to the command that calls the script, and to `wait`.
 
     A server that refuses SCRIPT LOAD is given the script's text with EVAL.
     """
     at = len(before)
-    replies = await client.send(*before, command, wait=wait, due=due)
-    if script is None or not isinstance(replies[at], NoScriptError):
-        return replies
     loads = load_commands(script)
     replies = await client.send(*loads, *before, command, wait=wait, due=due)
     refused = next((reply for reply in replies[: len(loads)] if isinstance(reply, Exception)), None)

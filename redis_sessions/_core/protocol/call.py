@@ -17,18 +17,34 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One command or script call, routed by the hash tag of its keys."""
 
-    __slots__ = ("_plain", "about", "arguments", "due", "fixed_keys", "hints", "idempotent", "index_effect", "keys",
-                 "last_keys", "moved", "operation", "plans", "read", "rest", "rest_keys", "retries", "script", "stores",
-                 "writes")  # fmt: skip
+    script: Script | None = None
+    due = 0.0
+    """The time by `time.monotonic` at which the present attempt must be over. The executor sets it."""
+    operation = ""
+    """The ID with which a caller can repeat the call after OutcomeUnknown, or ''."""
+    idempotent = True
+    """False if the call must not be retried after its outcome became unknown."""
+    index_effect: IndexEffect = "none"
+    """The effect that the script's header states, or a smaller one if the arguments exclude the rest."""
+    hints: Sequence[Call[Any]] = ()
+    """Calls that must precede this one, such as the index entry of a session to be created. Each result says if it worked."""
+    stores = True
+    """False if a write stores nothing new, so that it does not create a session that is missing."""
+    about = ""
+    """Of a hint: the ID of the session that the hint is about."""
+    plans = 0
+    """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
+    moved = 0
+    """Messages of a long inbox that parts of the call moved before the last one (NEED_REPEAT)."""
+    retries = 0
+    """The number of attempts after the first one."""
+    fixed_keys: Sequence[str] = ()
+    rest_keys: Sequence[str] | None = None
+    last_keys: Sequence[str] = ()
+    """Keys behind all others, which a script knows by their count."""
+    rest: Sequence[Argument] = ()
 
-    def __init__(
-        self,
-        command: Command,
-        keys: AnyKeys,
-        read: Callable[[Any], T],
-        *,
-        writes: bool = True,
-    ) -> None:
+    def __init__(self, command: Command, keys: AnyKeys, read: Callable[[Any], T], *, writes: bool = True) -> None:
         """A plain command. `invoke` makes the call of a script.
 
         Args:
@@ -39,33 +55,7 @@ class Call(Generic[T]):
         self.keys = keys
         self.read = read
         self.writes = writes
-        self.script: Script | None = None
-        self.due = 0.0
-        """The time by `time.monotonic` at which the present attempt must be over. The executor sets it."""
-        self.operation = ""
-        """The ID with which a caller can repeat the call after OutcomeUnknown, or ''."""
-        self.idempotent = True
-        """False if the call must not be retried after its outcome became unknown."""
-        self.index_effect: IndexEffect = "none"
-        """The effect that the script's header states, or a smaller one if the arguments exclude the rest."""
-        self.hints: Sequence[Call[Any]] = ()
-        """Calls that must precede this one, such as the index entry of a session to be created. Each result says if it worked."""
-        self.stores = True
-        """False if a write stores nothing new, so that it does not create a session that is missing."""
-        self.about = ""
-        """Of a hint: the ID of the session that the hint is about."""
-        self.plans = 0
-        """The number of revisions for which a part of the call read the transcript (NEED_PLAN)."""
-        self.moved = 0
-        """Messages of a long inbox that parts of the call moved before the last one (NEED_REPEAT)."""
-        self.retries = 0
-        """The number of attempts after the first one."""
-        self.fixed_keys: Sequence[str] = ()
-        self.rest_keys: Sequence[str] | None = None
-        self.last_keys: Sequence[str] = ()
-        """Keys behind all others, which a script knows by their count."""
         self.arguments: dict[str, Argument] = {}
-        self.rest: Sequence[Argument] = ()
 
     def result(self, reply: Any) -> T:
         """Return the result that a reply stands for. Raises SessionDamaged for a stored record that cannot be read."""
@@ -87,9 +77,7 @@ class Call(Generic[T]):
         if script.rest_keys:
             rest_keys = getattr(self.keys, "ancestor_keys", ()) if self.rest_keys is None else self.rest_keys
             keys = [*keys, *rest_keys, *self.last_keys]
-        arguments = self.arguments
-        given = [arguments[name] for name in script.fixed_arguments]
-        return ("EVALSHA", script.sha, len(keys), *keys, *given, *self.rest)
+        return ("EVALSHA", script.sha, len(keys), *keys, *script.pick_arguments(self.arguments), *self.rest)
 
     def create_first(self, creation: Sequence[Argument]) -> None:
         """Have the script create its session first if it does not exist. `creation` is what sessions/create takes."""
@@ -155,7 +143,7 @@ def invoke(
     call.rest = rest
     call.rest_keys = rest_keys
     if other_keys is None:
-        call.fixed_keys = [getattr(keys, name) for name in script.keys]
+        call.fixed_keys = script.pick_keys(keys)
     else:
         call.fixed_keys = [other_keys[name] if name in other_keys else getattr(keys, name) for name in script.keys]
     return call

@@ -75,9 +75,9 @@ def encode(message: Any, batch_id: str, count: TokenCounter, keys: SessionKeys, 
     else:
         whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
     flags = 64 + PINNED_FLAG if pinned else 64
-    words = "" if facts is None or (facts.opens == facts.closes == () and not facts.binds_next) else _words(facts)
-    if words:
-        flags, words = flags + FACTS_FLAG, words + " "
+    words = ""
+    if facts is not None and (facts.opens or facts.closes or facts.binds_next):
+        flags, words = flags + FACTS_FLAG, _words(facts) + " "
     if kind == "t":
         flags += CONTINUES_FLAG  # a result mostly continues the group of its call, and the scripts see to the others
     if keys.chain is None:
@@ -100,7 +100,8 @@ def counted(count: TokenCounter, payload: dict[str, Any]) -> int:
     except Exception as problem:
         detail = f"must return the tokens of a payload, but raised {type(problem).__name__}: {error_text(problem)}"
         raise InvalidInput(name="token_counter", detail=detail) from problem
-    return whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
+    is_checked = type(tokens) is int and 0 <= tokens <= MAX_MESSAGE_TOKENS
+    return tokens if is_checked else whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
 
 
 def _words(facts: Facts) -> str:

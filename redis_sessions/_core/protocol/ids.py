@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
+from binascii import b2a_base64
 from hashlib import sha256
+from os import urandom
 from uuid import UUID
 
 from ...errors import InvalidInput
@@ -13,6 +15,7 @@ from ...errors import InvalidInput
 GLOB_CHARACTERS = set("*?[]\\")
 _COUNTER_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _COUNTER_TEXTS = [high + low for high in _COUNTER_DIGITS for low in _COUNTER_DIGITS]
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _RESERVED_ID = re.compile(r"agent:[^:]+:(main$|subagent:)")
 _INCARNATION = re.compile(r"[0-9a-f]{12}")
 _MADE_ID = re.compile(r"~(?:[A-Za-z0-9_-]{10}|[0-9a-f]{31})")
@@ -107,7 +110,8 @@ def new_operation_id() -> str:
 
     The counter keeps the marks of one process apart, see `recent_mark.lua`.
     """
-    return f"~{secrets.token_urlsafe(6)}{_COUNTER_TEXTS[next(_count) % 4096]}"
+    random = b2a_base64(urandom(6), newline=False).translate(_URL_SAFE).decode()
+    return f"~{random}{_COUNTER_TEXTS[next(_count) % 4096]}"
 
 
 def operation_id_of(batch_id: str | None) -> str:

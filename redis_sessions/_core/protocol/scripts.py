@@ -11,11 +11,13 @@ need, keeps the function there, because a function that is not needed costs the 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha1
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .minify import minify
 
@@ -52,6 +54,10 @@ class Script:
     rest_keys: str
     """The name of the keys behind the fixed ones, or ''."""
     errors: tuple[str, ...]
+    pick_keys: Callable[[Any], tuple[str, ...]]
+    """Returns the fixed keys from an object that has them as attributes."""
+    pick_arguments: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    """Returns the fixed arguments from a mapping by their names."""
     index: IndexEffect
     """The effect of a call on the indexes of sessions.
 
@@ -92,15 +98,19 @@ def script(name: str) -> Script:
             arguments[int(argument or rest)] = local
             takes_rest = takes_rest or bool(rest)
     source = minify(_Linker(body).link(), is_fast=name in _FAST_SCRIPTS)
+    ordered_keys = tuple(keys[at] for at in sorted(keys))
     ordered = tuple(arguments[at] for at in sorted(arguments))
+    fixed = ordered[:-1] if takes_rest else ordered
     errors, index = _ERRORS.search(body), _INDEX.search(body)
     return Script(
         name=name,
         source=source,
         sha=_sha(source),
-        keys=tuple(keys[at] for at in sorted(keys)),
+        keys=ordered_keys,
         arguments=ordered,
-        fixed_arguments=ordered[:-1] if takes_rest else ordered,
+        fixed_arguments=fixed,
+        pick_keys=_picker(attrgetter, ordered_keys),
+        pick_arguments=_picker(itemgetter, fixed),
         takes_rest=takes_rest,
         rest_keys=rest_keys,
         errors=tuple(_WORD.findall(errors[1])) if errors else (),
@@ -132,6 +142,14 @@ def linked(name: str) -> str:
 def all_scripts() -> list[Script]:
     """Return each script that a server can be sent."""
     return [*map(script, names()), *map(creating, CREATING_SCRIPTS)]
+
+
+def _picker(getter: Callable[..., Any], names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns a tuple of the attributes or items with some names."""
+    if len(names) > 1:
+        picked: Callable[[Any], tuple[Any, ...]] = getter(*names)
+        return picked
+    return lambda source: tuple(getter(name)(source) for name in names)
 
 
 def _sha(source: str) -> str:

@@ -75,6 +75,8 @@ def estimate_tokens(payload: dict[str, Any], image_tokens: int = IMAGE_TOKENS) -
         image_tokens: the cost of each image, recording and file.
     """
     content = payload.get("content")
+    if len(payload) == 2 and "role" in payload and isinstance(content, str):
+        return _size(content) // 4 + 1
     if "tool_calls" in payload or "tool_call_id" in payload:
         chat_size = _chat_size(payload, content)
         if chat_size is not None:
@@ -82,11 +84,8 @@ def estimate_tokens(payload: dict[str, Any], image_tokens: int = IMAGE_TOKENS) -
     if not isinstance(content, str):
         size, flat = _cost(payload, image_tokens)
         return size // 4 + 1 + flat
-    size = len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
-    if len(payload) == 2 and "role" in payload:
-        return size // 4 + 1
     more, flat = _cost({key: part for key, part in payload.items() if key != "content"}, image_tokens)
-    return (size + more) // 4 + 1 + flat
+    return (_size(content) + more) // 4 + 1 + flat
 
 
 def _chat_size(payload: dict[str, Any], content: Any) -> int | None:

@@ -15,6 +15,7 @@ from redis.exceptions import (
     AuthenticationError,
     MovedError,
     NoPermissionError,
+    NoScriptError,
     RedisError,
 )
 
@@ -33,7 +34,7 @@ from ...engines import Engine
 from . import connections, primitives, tasks
 from .connect import connector
 from .refusals import is_of_replica
-from .script_sending import send_script
+from .script_sending import load_and_send
 from .sentinel import Address, SentinelResolver, keep_checking
 
 _MAX_REDIRECTIONS = 5
@@ -44,6 +45,8 @@ class Router:
 
     def __init__(self, engine: Engine, timeout: float, max_connections: int) -> None:
         self._engine = engine
+        self.is_cluster = bool(engine.nodes)
+        """True if there can be more than one node."""
         self.timeout = timeout
         """Bounds one attempt, in seconds."""
         self._max_connections = max_connections
@@ -68,11 +71,6 @@ class Router:
     def twin(self) -> Router:
         """Return a router with the same settings and one connection of its own to each node."""
         return Router(self._engine, self.timeout, 1)
-
-    @property
-    def is_cluster(self) -> bool:
-        """True if there can be more than one node."""
-        return bool(self._engine.nodes)
 
     def send(
         self,
@@ -101,14 +99,18 @@ class Router:
         client = self._single
         if client is None or self._must_find_master:
             client = self._master_client(due)
+        before: Sequence[Command] = ()
         try:
             if hints:
                 self._load_hints(client, due)
-            replies = send_script(client, [hint.command for hint in hints], command, script, wait, due)
+                before = [hint.command for hint in hints]
+            replies = client.send(*before, command, wait=wait, due=due)
+            if script is not None and isinstance(replies[len(before)], NoScriptError):
+                replies = load_and_send(client, before, command, script, wait, due)
         except (ConnectFailed, ConnectionLost):
             self._must_find_master = self._sentinel is not None
             raise
-        if is_of_replica(replies[len(hints)]):
+        if is_of_replica(replies[len(before)]):
             self._leave_replica(client)
         return replies
 
@@ -204,20 +206,23 @@ class Router:
         before: tuple[Command, ...] = ()
         for _ in range(_MAX_REDIRECTIONS):
             try:
-                replies = (send_script(self._client_of(node), before, command, script, wait, due))[len(before) :]
+                client = self._client_of(node)
+                replies = client.send(*before, command, wait=wait, due=due)
+                if script is not None and isinstance(replies[len(before)], NoScriptError):
+                    replies = load_and_send(client, before, command, script, wait, due)
             except (ConnectFailed, ConnectionLost):
                 self._failed_at[node] = time.monotonic()
                 if self._slots is slots:
                     self._slots = {}  # a node is gone: discover again who serves what
                 raise
-            reply = replies[0]
+            reply = replies[len(before)]
             if isinstance(reply, MovedError):  # first, because MovedError is a kind of AskError
                 self._slots[slot] = node = self._engine.reachable(reply.node_addr)
                 before = ()
             elif isinstance(reply, AskError):
                 node, before = self._engine.reachable(reply.node_addr), (("ASKING",),)
             else:
-                return replies
+                return replies[len(before) :]
         raise ServerNotReady("the cluster redirected too often")
 
     def _node_of(self, slot: int, due: float) -> Address:
