@@ -26,7 +26,8 @@ else:
 
     def _pack_safely(command: Command) -> bytes:
         """Give numbers to hiredis as texts: it crashes when a signal handler raises while it converts a number."""
-        packed: bytes = _pack_texts(tuple([part if type(part) is str or isinstance(part, bytes) else str(part) for part in command]))
+        texts = [part if type(part) is str or isinstance(part, bytes) else str(part) for part in command]
+        packed: bytes = _pack_texts(tuple(texts))
         return packed
 
     pack = _pack_safely
