@@ -12,16 +12,18 @@ local function count_waiting(session, messages, ancestor_keys, now_ms, delta, nu
     local text, idle_ttl = unpack(redis.call('HMGET', hash, 'settings', 'idle_ttl'))
     local changed = text and (delta > 0 and redis.call('HSETNX', hash, mark, '1') or delta < 0 and redis.call('HDEL', hash, mark))
     if changed == 1 then
-      local settings = parse_settings(text)
-      local count = redis.call('HINCRBY', hash, 'waiting', delta)
-      if count > 0 and not idle_ttl and settings.ttl_ms > 0 then
-        redis.call('HSET', hash, 'idle_ttl', string.format('%d', settings.ttl_ms))
-        settings.ttl_ms = math.max(settings.ttl_ms, 2592000000)
-      elseif count <= 0 then
+      local settings, count, ttl_ms = parse_settings(text), redis.call('HINCRBY', hash, 'waiting', delta), nil
+      if count <= 0 then
         redis.call('HDEL', hash, 'waiting', 'idle_ttl')
-        settings.ttl_ms = (idle_ttl or settings.ttl_ms) + 0
+        ttl_ms = idle_ttl
+      elseif not idle_ttl and settings.ttl_ms > 0 then
+        redis.call('HSET', hash, 'idle_ttl', string.format('%d', settings.ttl_ms))
+        ttl_ms = math.max(settings.ttl_ms, 2592000000)
       end
-      redis.call('HSET', hash, 'settings', format_settings(settings))
+      if ttl_ms then
+        settings.ttl_ms = ttl_ms + 0
+        redis.call('HSET', hash, 'settings', format_settings(settings))
+      end
       expire_session(hash, keys[at + 1], now_ms, settings.ttl_ms, settings.deadline_ms)
     end
   end
