@@ -14,6 +14,7 @@ from redis_sessions import BoundExceeded, Session, SessionCache, SessionDamaged
 from redis_sessions._core.commands.loops import LEDGER_EXTRA_TTL_MS
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import session_keys
+from tests.support.attempts import repeat_if_dearer
 from tests.support.servers import Server
 
 X = {"role": "user", "content": "x"}
@@ -52,6 +53,7 @@ def server_time(client: redis.Redis, call: Callable[[], object], times: int) -> 
 
 
 @pytest.mark.parametrize("server", ["valkey-9"], indirect=True)
+@repeat_if_dearer
 def test_many_events_change_the_cost_of_nothing_else(server: Server, namespace: str) -> None:
     """With a million events every other call takes the server as long as with a thousand, and so does the next event."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
