@@ -24,9 +24,9 @@ _TOKEN = re.compile(
 """A function of a library, such as `string.match`, is one token."""
 _DECLARATIONS = (
     re.compile(r"\blocal function (\w+)"),
-    re.compile(r"\blocal (?!function\b)(\w+(?:, *\w+)*)"),
+    re.compile(r"\blocal (?!function\b)(\w+(?:,\s*\w+)*)"),
     re.compile(r"\bfunction *\w*\(([^)]*)\)"),
-    re.compile(r"\bfor (\w+(?:, *\w+)*) (?:in|=)"),
+    re.compile(r"\bfor (\w+(?:,\s*\w+)*) (?:in|=)"),
 )
 
 
