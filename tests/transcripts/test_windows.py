@@ -208,6 +208,13 @@ class Play:
         child.complete(self.writer.mark())
         self.over += 1
 
+    def _reimport(self, step: Step) -> None:
+        before = self.session.history()
+        self.cache.import_sessions(list(self.session.export(tree=False)), on_conflict="replace")
+        self.session = self.cache.session(self.session.id)
+        if self.session.history() != before:
+            raise Violation("the history is another one after its import")
+
     def _abandon(self, step: Step) -> None:
         self.has_abandoned = True
         self.session.abandon_calls()
