@@ -34,7 +34,8 @@ local scope_writes  = ARGV[18]          -- of shared scopes, which the session k
 local max_outbox    = tonumber(ARGV[19]) -- how many such writes may wait
 local rest          = tail(ARGV, 20)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
-local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
+local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id,
+  replaced_seq > 0)
 if not write then return reply end
 local counters = write.counters
 local is_moved = last_seq ~= '' and last_seq + 0 ~= counters.last_seq

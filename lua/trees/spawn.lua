@@ -68,6 +68,13 @@ local tree, own_limits, root_incarnation, label_number =
   unpack(redis.call('HMGET', root, 'tree', 'tree_limits', 'incarnation', 'label.' .. label))
 local full = check_spawn_limits(session, ancestor_keys, root, tree, own_limits or tree_limits, children, label_number)
 if full then return {found, 'forbidden', full} end
+local report
+if reports ~= '' then
+  --- include: choose_report is_call_open
+  report = choose_report(reports, redis.call('HGET', session, 'format'))
+  local call = report and string.match(report, '^%S+ %-(%w+)')
+  if call and not is_call_open(redis.call('HGET', session, 'layout'), call) then return {found, 'forbidden', 'call_not_open'} end
+end
 local child_counters = new_counters(now_us)
 if is_fork then
   --- include: copy_transcript
@@ -94,11 +101,7 @@ redis.call('HSET', child, 'incarnation', run_id, 'parent', parent_id, 'lineage',
     attempts = 0, max_attempts = max_attempts, deadline_ms = limit_ms, limit_ms = limit_ms, timeout_ms = run_timeout_ms,
     available_ms = available_ms, fence = 0, turn = is_answered and 0 or nil, retries = 0, has_died = '0',
   }))
-if reports ~= '' then
-  --- include: choose_report
-  local report = choose_report(reports, redis.call('HGET', session, 'format'))
-  if report then redis.call('HSET', child, 'report', report) end
-end
+if report then redis.call('HSET', child, 'report', report) end
 if inherits_user and user then redis.call('HSET', child, 'user', user) end
 init_child_session(child, child_messages, now_ms, now_us, settings, idle_ttl, caps, ttl_ms, lifetime_ms, child_counters, fields)
 record_spawn(session, root, child_counts, tree_counts, number, {

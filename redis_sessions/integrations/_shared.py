@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, TypeVar
 
-from .. import AsyncSessionCache, InvalidInput, SessionCache
+from .. import AsyncSessionCache, InvalidInput, SessionCache, compose_id
 from .._durations import Duration
 
 
@@ -30,6 +32,19 @@ def check_source(url: object, cache: object, client: object) -> None:
     if len(named) != 1:
         detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
         raise InvalidInput(name="url", detail=detail)
+
+
+def id_of(*names: str) -> str:
+    """Return the session ID of some names of any characters and any length. Other names have another ID.
+
+    Names that are too long for an ID are hashed, in an ID of one part more. Raises InvalidInput for a name that is not text.
+    """
+    try:
+        return compose_id(*names)
+    except InvalidInput:
+        if not all(isinstance(name, str) for name in names):
+            raise
+        return compose_id(sha256(json.dumps(names).encode()).hexdigest(), *[""] * len(names))
 
 
 _Cache = TypeVar("_Cache", SessionCache, AsyncSessionCache)

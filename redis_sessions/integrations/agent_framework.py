@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from .. import AsyncSession, InvalidInput, RevisionConflict, SessionNotFound, compose_id
+from .. import AsyncSession, InvalidInput, RevisionConflict, SessionNotFound
 from .._durations import Duration
 from ._repeats import Repeats, settled
-from ._shared import needs
+from ._shared import id_of, needs
 from ._source import MAX_BYTES, CacheSource
 
 with needs("agent-framework-core", "agent-framework"):
@@ -140,7 +140,7 @@ class RedisSessionsHistoryProvider(HistoryProvider):
     def _id(self, session_id: str | None) -> str:
         if not session_id:
             raise InvalidInput(name="session_id", detail=f"must be text of at least one character, got {session_id!r}")
-        return compose_id(*self._scope, self.source_id, session_id)
+        return id_of(*self._scope, self.source_id, session_id)
 
 
 async def _save(session: AsyncSession, messages: Sequence[Message], batch_id: str) -> None:

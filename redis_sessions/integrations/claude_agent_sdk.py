@@ -20,11 +20,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
-from .. import AsyncSession, AsyncSessionCache, InvalidInput, SessionNotFound, SessionsError, compose_id
+from .. import AsyncSession, AsyncSessionCache, InvalidInput, SessionNotFound, SessionsError
 from .._durations import Duration
 from ..bounds import MAX_WIRE_BYTES
 from ..models.summaries import SessionSummary
-from ._shared import Caches, needs
+from ._shared import Caches, id_of, needs
 
 with needs("claude-agent-sdk", "claude-agent-sdk"):
     import anyio.to_thread
@@ -116,7 +116,7 @@ class RedisSessionsStore(SessionStore):
     async def _append(self, key: SessionKey, batch: Sequence[SessionStoreEntry], batch_id: str) -> None:
         project, id, subpath = _place(key)
         session = self._cache.ensure(
-            _session_id(project, id), tags=[_tag(project)], metadata={"project_key": project, "session_id": id}
+            id_of(project, id), tags=[_tag(project)], metadata={"project_key": project, "session_id": id}
         )
         ids = [_entry_id(entry) for entry in batch]
         if subpath is None:
@@ -219,7 +219,7 @@ class RedisSessionsStore(SessionStore):
 
     def _session(self, key: SessionKey) -> AsyncSession:
         project, id, _ = _place(key)
-        return self._cache.session(_session_id(project, id))
+        return self._cache.session(id_of(project, id))
 
     async def _listed(self, project: str) -> AsyncIterator[SessionSummary]:
         """Yield the sessions of a project that have main entries."""
@@ -241,16 +241,6 @@ def _place(key: SessionKey) -> tuple[str, str, str | None]:
 
 def _content(key: SessionKey, batch: Sequence[SessionStoreEntry]) -> str:
     return sha256(json.dumps([_place(key), batch], default=repr).encode()).hexdigest()
-
-
-def _session_id(project: str, id: str) -> str:
-    """Return the ID of the session. Long names are hashed, in IDs of three and four parts."""
-    try:
-        return compose_id(project, id)
-    except InvalidInput:
-        return (
-            compose_id(_digest(project), id, "") if len(id) < 150 else compose_id(_digest(project), _digest(id), "", "")
-        )
 
 
 def _part_name(subpath: str) -> str:

@@ -17,11 +17,10 @@ from .. import (
     RevisionConflict,
     SessionNotFound,
     SessionsError,
-    compose_id,
 )
 from .._durations import Duration
 from ._repeats import Repeats, settled
-from ._shared import needs
+from ._shared import id_of, needs
 from ._source import MAX_BYTES, CacheSource
 
 with needs("openai-agents", "openai-agents"):
@@ -51,7 +50,7 @@ class RedisSessionsSession(SessionABC):
         """Make a session. Nothing is sent yet. The first write creates the conversation.
 
         Args:
-            session_id: the conversation, of any characters.
+            session_id: the conversation, of any characters and any length.
             url: the server. See `SessionCache.from_url`. Give exactly one of `url`, `cache` and `client`.
             cache: a cache, which stays open at `close`.
             client: a client of redis-py, which stays open at `close`.
@@ -67,7 +66,7 @@ class RedisSessionsSession(SessionABC):
         self.session_settings = (
             SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
         )
-        self._id = compose_id(session_id)
+        self._id = id_of(session_id)
         self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
         self._given: dict[str, Any] = {
             "ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, **given

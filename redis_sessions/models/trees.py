@@ -34,7 +34,7 @@ class SpawnResult(NamedTuple):
     """True if a child was spawned."""
     reason: str | None
     """Why it was refused: max_depth, max_children, max_active, max_descendants, max_spawned, token_budget, cost_budget,
-    label_in_use, cancelled, or parent_<status>. None if it was accepted."""
+    label_in_use, cancelled, call_not_open, or parent_<status>. None if it was accepted."""
     run_id: str | None
     """The child's run ID, which is its incarnation. None if it was refused."""
     session_key: str | None

@@ -104,7 +104,9 @@ def test_page_is_newest_first(cache: SessionCache) -> None:
     assert ids(id="3", namespace="") == ["3"]
     assert ids(id="3", before="3") == []
     assert ids(namespace="x") == []
-    assert thread.namespaces() == ["", "x|y"]
+    assert thread.namespaces() == (["", "x|y"], None)
+    first = thread.namespaces(1)
+    assert (first.items, thread.namespaces(1, first.cursor)) == ([""], (["x|y"], None))
 
 
 def test_blob_is_removed_with_its_last_checkpoint(cache: SessionCache) -> None:
@@ -115,7 +117,7 @@ def test_blob_is_removed_with_its_last_checkpoint(cache: SessionCache) -> None:
         thread.write(str(number), [CheckpointWrite("t", 0, "c", b"x")])
     thread.write("05", [CheckpointWrite("t", 0, "c", b"of a checkpoint that was never stored")])
     put(thread, "9", {}, namespace="other")
-    assert thread.drop(keep=2, but=[("", "0")]) == 1
+    assert thread.drop(keep=2, exclude=[("", "0")]) == 1
     assert [(one.id, sorted(one.blobs), len(one.writes)) for one in thread.page(namespace="").items] == [
         ("3", ["new", "old"], 1), ("2", ["new", "old"], 1), ("0", ["new", "old"], 1),
     ]  # fmt: skip

@@ -140,13 +140,13 @@ def test_summaries_are_those_of_the_fold(url: str, namespace: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("text", ["", "a/b", "{x}", "ü \ud800", "x" * 300, "agent:a:main", "..", "a:b"])
+@pytest.mark.parametrize("text", ["", "a/b", "{x}", "ü \ud800", "x" * 300, "💥" * 80, "agent:a:main", "..", "a:b"])
 def test_keys_of_any_characters_are_apart(text: str) -> None:
     """Projects, sessions and subpaths have any characters, and none is taken for another."""
 
     async def main() -> None:
         store, memory = RedisSessionsStore(url="fake://"), InMemorySessionStore()
-        subpath = text or "empty"
+        subpath = (text if text.isascii() else text[:40]) or "empty"
         keys: list[Any] = [
             {"project_key": text, "session_id": "s"},
             {"project_key": "p", "session_id": text},

@@ -10,8 +10,8 @@ from weakref import ref
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache
-from redis_sessions.integrations._shared import Caches, needs
+from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache, compose_id
+from redis_sessions.integrations._shared import Caches, id_of, needs
 from redis_sessions.integrations._source import CacheSource
 
 
@@ -23,6 +23,19 @@ def test_caches_need_exactly_one_source(given: dict[str, Any], found: str) -> No
     arguments: dict[str, Any] = {"url": None, "cache": None, "client": None, "namespace": None, "ttl": None, **given}
     with pytest.raises(InvalidInput, match=f"exactly one of url, cache and client, got {found}"):
         Caches(**arguments)
+
+
+def test_names_of_any_length_make_ids_that_are_apart() -> None:
+    """Long names are hashed, all names together, and no other number of names makes the same ID."""
+    texts = ["", "a", "a/b", "\ud800", "x" * 300, "x" * 301, "💥" * 80, "会議" * 40]
+    names = [(one,) for one in texts] + [(one, other) for one in texts for other in texts]
+    ids = [id_of(*one) for one in names]
+    assert len(set(ids)) == len(names)
+    assert all(len(id) <= 256 and id_of(id) != id for id in ids if "/" in id)
+    assert id_of("a", "b") == compose_id("a", "b")
+    for wrong in (None, 5, b"a"):
+        with pytest.raises(InvalidInput, match="must be text"):
+            id_of("x" * 300, wrong)  # type: ignore[arg-type]
 
 
 def test_caches_share_server_and_leave_given_cache_open() -> None:

@@ -240,7 +240,7 @@ def test_kept_message_is_replaced_in_the_hash(scripts: Scripts) -> None:
 
 
 def test_replacement_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
-    """A replacement is refused for another kind, other calls, a message that is gone, a long one, and an inactive session."""
+    """A replacement is refused for another kind, other calls, a message that is gone, and a long one. A pause does not matter."""
     scripts.create(caps="3 tool_safe 40")
     scripts.append("u@1 b {}", "u@1 b {}", "u@1 b {}", CALLS)
 
@@ -261,7 +261,8 @@ def test_replacement_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
     with pytest.raises(redis.ResponseError, match=r"^EDIT_CONFLICT other_calls 3 4 0 0$"):
         replace(scripts, 3, "a@1 r {}")
     scripts("sessions/set_status", status="paused")
-    refused("SESSION_NOT_ACTIVE", 3, "u@1 r {}")
+    edit_refused(scripts, "SESSION_NOT_ACTIVE", "u@1 r {}")
+    replace(scripts, 3, "u@1 r {}")
 
 
 def test_pinned_group_is_pinned_and_kept_as_a_whole(scripts: Scripts) -> None:

@@ -16,6 +16,7 @@ from redis_sessions import (
     RevisionConflict,
     Session,
     SessionCache,
+    SessionNotActive,
     StateConflict,
 )
 from tests.support.servers import Server
@@ -107,6 +108,19 @@ def test_replace_of_suffix_changes_nothing_before_it(cache: SessionCache) -> Non
         cache.create(max_message_bytes=50).replace(user("x" * 50))
     session.replace(user("new"))
     assert [message.content for message in session.history()] == ["new"]
+
+
+@pytest.mark.parametrize("change", ["pause", "complete", "cancel"])
+def test_message_of_inactive_session_is_redacted(cache: SessionCache, change: str) -> None:
+    """A secret is removed from a session that is paused or has ended, and nothing else of the session can be edited."""
+    session = cache.create()
+    session.append(user("My card is 1234."), user("b"))
+    getattr(session, change)()
+    session.replace(1, user("[redacted]"))
+    assert [message.content for message in session.history()] == ["[redacted]", "b"]
+    for edit in (session.pop, session.clear, lambda: session.replace(user("c"), after_seq=1)):
+        with pytest.raises(SessionNotActive):
+            edit()
 
 
 def test_replace_of_one_message_keeps_its_place(cache: SessionCache) -> None:

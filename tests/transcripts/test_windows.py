@@ -191,24 +191,29 @@ class Play:
             return self.session.fork(up_to_seq=nearest) if nearest else None
 
     def _spawn_fork(self, step: Step) -> None:
-        child = self._spawned(context="fork", report=False)
+        result = self.session.spawn("helper", context="fork", report=False)
+        child = self.cache.open(result.raise_if_refused().session_key)
         self.judge(child)
         child.complete("done")
 
     def _child(self, step: Step) -> None:
-        calls = self.expected(self.session).open_calls
+        calls, result = self.expected(self.session).open_calls, None
         if calls and step.place < 0.7:
             id, tool = calls[-1]
-            child = self._spawned(spawned_by={"tool_call_id": id, "tool_name": tool}, report="tool_result")
-        else:
-            child = self._spawned(report="message")
+            by = {"tool_call_id": id, "tool_name": tool}
+            result = self.session.spawn("helper", spawned_by=by, report="tool_result")
+        if result is None or result.reason == "call_not_open":  # the call was given up
+            result = self.session.spawn("helper", report="message")
+        child = self.cache.open(result.raise_if_refused().session_key)
         child.complete(self.writer.mark())
         self.over += 1
 
-    def _spawned(self, **options: Any) -> Any:
-        result = self.session.spawn("helper", **options)
-        result.raise_if_refused()
-        return self.cache.open(result.session_key)
+    def _reimport(self, step: Step) -> None:
+        before = self.session.history()
+        self.cache.import_sessions(list(self.session.export(tree=False)), on_conflict="replace")
+        self.session = self.cache.session(self.session.id)
+        if self.session.history() != before:
+            raise Violation("the history is another one after its import")
 
     def _abandon(self, step: Step) -> None:
         self.has_abandoned = True

@@ -3,8 +3,9 @@
 -- one response. A group spans at most 1,000 seqs, so that a call that is never answered does not make each later edit of the
 -- group longer: then its open calls are forgotten.
 -- Take one message into the groups at the tail of a transcript. `layout` is changed. A call for which
--- `is_abandoned(hash, seq)` is true is marked and counted. Return the message with its flags and facts as they must be stored,
--- and whether the group's pin pinned the message. The caller settles the open calls behind the last message (settle_calls).
+-- `is_abandoned(hash, seq)` is true is marked and counted: with this function the message is in the list already, and its pin stays
+-- as it is. Return the message with its flags and facts as they must be stored, and whether the group's pin pinned the message.
+-- The caller settles the open calls behind the last message (settle_calls).
 --- include: message_kind message_flags message_facts set_facts set_flags index_calls
 local function group_message(message, seq, layout, is_abandoned)
   local kind, flags, binds, is_new_pin = message_kind(message), message_flags(message), layout.binds_next, false
@@ -18,8 +19,8 @@ local function group_message(message, seq, layout, is_abandoned)
   local continues = calls.count > 0 or binds == 'b' or binds and kind == 'c' or
     not is_full and kind == 't' and flags % 4 < 2 and flags % 8 > 3
   flags = flags - flags % 8 + flags % 4 + (continues and 4 or 0)
-  if not continues then
-    layout.group, layout.is_pinned = seq, flags % 2 == 1
+  if not continues or is_abandoned then
+    layout.group, layout.is_pinned = continues and layout.group or seq, flags % 2 == 1
   elseif layout.is_pinned and flags % 2 == 0 then
     flags, is_new_pin = flags + 1, true
   end

@@ -50,6 +50,10 @@ local function plan_truncation(session, messages, counters, layout, after_seq, p
       counters.user_seq = seqs[at]
     end
   end
+  if after_seq > 0 and staying == 0 and after_seq < list_seq(0, dropped, gaps) - 1 then
+    --- include: bound_counts
+    bound_counts(session, counters, after_seq, seqs)
+  end
   for _, name in ipairs({'user_messages', 'assistant_messages', 'turns', 'bytes', 'tokens'}) do
     counters[name] = after_seq > 0 and math.max(counters[name], 0) or 0 -- 0: those that the cap dropped are not counted, too
   end

@@ -181,7 +181,7 @@ class AsyncCheckpoints(NotPicklable):
         ids: Collection[tuple[str, str]] = (),
         keep: int | None = None,
         labels: Collection[str] = (),
-        but: Collection[tuple[str, str]] = (),
+        exclude: Collection[tuple[str, str]] = (),
     ) -> int:
         """Remove checkpoints with their pending writes, and the blobs that no other checkpoint names. Return how many.
 
@@ -189,7 +189,7 @@ class AsyncCheckpoints(NotPicklable):
             ids: namespaces and IDs of checkpoints to be removed.
             keep: remove all but the newest `keep` checkpoints of each namespace, 0 or more.
             labels: remove the checkpoints that have one of these labels.
-            but: namespaces and IDs of checkpoints that stay in any case.
+            exclude: namespaces and IDs of checkpoints that stay in any case.
 
         Raises:
             InvalidInput: an argument is not valid, or several of ids, keep and labels are given.
@@ -197,9 +197,9 @@ class AsyncCheckpoints(NotPicklable):
         Cost: one round trip for about 1,000 checkpoints of the thread that are looked at, and for about 100 that are removed.
         Each checkpoint is removed in one step. A call that broke off can be repeated.
         """
-        if isinstance(labels, str) or not all(isinstance(one, tuple) for one in (*ids, *but)):
+        if isinstance(labels, str) or not all(isinstance(one, tuple) for one in (*ids, *exclude)):
             raise InvalidInput(
-                name="drop", detail="takes labels as a list, and ids and but as lists of (namespace, ID)"
+                name="drop", detail="takes labels as a list, and ids and exclude as lists of (namespace, ID)"
             )
         if (bool(ids) + (keep is not None) + bool(labels)) > 1:
             raise InvalidInput(name="drop", detail="takes one of ids, keep and labels, got several")
@@ -209,7 +209,7 @@ class AsyncCheckpoints(NotPicklable):
             places = await self._labelled({records.line(label, "label") for label in labels})
         else:
             places = [records.place_of(*one) for one in ids]
-        stay = {records.place_of(*one) for one in but}
+        stay = {records.place_of(*one) for one in exclude}
         return await self._drop([place for place in places if place not in stay])
 
     async def copy(self, thread: str) -> int:
@@ -246,10 +246,25 @@ class AsyncCheckpoints(NotPicklable):
             copied += 1
         return copied
 
-    async def namespaces(self) -> list[str]:
-        """Return the checkpoint namespaces of the thread, ascending. One round trip for about 300 checkpoints."""
-        places = await self._places()
-        return list(dict.fromkeys(place.partition("\n")[0] for place, is_checkpoint in places.items() if is_checkpoint))
+    async def namespaces(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
+        """Return a page of the checkpoint namespaces of the thread, ascending.
+
+        Args:
+            limit: namespaces of the page, 1 to 1,000.
+            cursor: the cursor of the page before.
+
+        Cost: one round trip for each 1,000 checkpoints. A namespace with more costs one.
+        """
+        whole(limit, "limit", minimum=1, maximum=checkpoints.MAX_PAGE)
+        found: list[str] = []
+        after = cursor
+        while len(found) <= limit:
+            names, is_last = await self._context.executor.run(checkpoints.list_namespaces(self._keys, after))
+            found += names
+            if is_last:
+                break
+            after = names[-1]
+        return Page(found[:limit], found[limit - 1] if len(found) > limit else None)
 
     async def delete(self) -> bool:
         """Delete the thread with everything it has. Return whether it existed. Two or three round trips. Atomic."""

@@ -86,7 +86,8 @@ class AsyncSessionChildren(AsyncSessionBase):
             cost_budget: cost that the child and all sessions below it may spend.
             spawned_by: the tool call that spawns the child.
             report: what this session gets when the child ends, in its own message format. message: a user message.
-                tool_result: the result of the call in `spawned_by`. False: nothing, so that `join` and `children` alone tell.
+                tool_result: the result of the call in `spawned_by`, which must wait for its result. False: nothing, so that
+                `join` and `children` alone tell.
             batch_id: makes the spawn happen once, however often it is repeated. Inside a run the default follows from the
                 attempt, the agent, the task, the label, and the number among equal spawns. So a handler that begins again after
                 `wait_for` gets the same children.

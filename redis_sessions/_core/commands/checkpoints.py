@@ -170,6 +170,17 @@ def list_names(keys: CheckpointKeys, after: str | None) -> Call[list[str]]:
     return Call(command, keys, lambda reply: [name.decode() for name in reply], writes=False)
 
 
+def list_namespaces(keys: CheckpointKeys, after: str | None) -> Call[tuple[list[str], bool]]:
+    """Read the next checkpoint namespaces behind a namespace, ascending. Return them, and whether there are no more."""
+    low = "[c\n" if after is None else f"(c\n{after}{_AFTER_LINE}"
+    command = ("ZRANGEBYLEX", keys.names, low, f"(c{_AFTER_LINE}", "LIMIT", 0, MAX_PAGE)
+
+    def read(reply: list[bytes]) -> tuple[list[str], bool]:
+        return list(dict.fromkeys(name.decode().split("\n")[1] for name in reply)), len(reply) < MAX_PAGE
+
+    return Call(command, keys, read, writes=False)
+
+
 def delete(keys: CheckpointKeys) -> Call[bool]:
     """Delete a thread. The result is whether it existed."""
     return Call(("UNLINK", keys.values, keys.names), keys, lambda reply: reply > 0)

@@ -43,6 +43,7 @@ _REFUSALS = {
     "cost_budget": "the budget of the tree is spent",
     "label_in_use": "an active session of the tree has this label",
     "cancelled": "the tree was cancelled",
+    "call_not_open": "no tool call of the parent with this ID waits for its result",
 }
 
 

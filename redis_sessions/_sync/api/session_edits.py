@@ -75,7 +75,7 @@ class SessionEdits(SessionBase):
         Args:
             group: remove the newest tool call with its results, or the newest message if it belongs to no call.
             batch_id: makes the removal happen once. A repeated call removes nothing and returns the same messages, for a minute
-                and 64 operations of the session.
+                and 64 operations of the session. After 64 operations it removes other messages.
             expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
@@ -130,7 +130,8 @@ class SessionEdits(SessionBase):
 
         `replace(*messages)` replaces all messages. `replace(*messages, after_seq=7)` replaces those above seq 7, for
         example to regenerate an answer. `replace(7, message)` replaces the message with seq 7, which redacts
-        it: its time, its pin, its role, and the tool calls that it makes or answers stay.
+        it: its time, its pin, its role, and the tool calls that it makes or answers stay. A paused or ended session can be
+        redacted, too.
 
         Args:
             *batch: up to 10,000 messages, none to remove only. Or a seq and one message.

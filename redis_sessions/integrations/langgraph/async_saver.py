@@ -120,10 +120,16 @@ class AsyncMethods(BaseCheckpointSaver[str]):
             if strategy == "delete":
                 await checkpoints.delete()
                 continue
-            needed = [
-                place for one in await checkpoints.namespaces() for place in await self._async_needed(checkpoints, one)
-            ]
-            await checkpoints.drop(keep=1, but=needed)
+            needed: list[tuple[str, str]] = []
+            cursor = None
+            while True:
+                page = await checkpoints.namespaces(PAGE, cursor)
+                for one in page.items:
+                    needed += await self._async_needed(checkpoints, one)
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            await checkpoints.drop(keep=1, exclude=needed)
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

@@ -120,8 +120,16 @@ class SyncMethods(BaseCheckpointSaver[str]):
             if strategy == "delete":
                 checkpoints.delete()
                 continue
-            needed = [place for one in checkpoints.namespaces() for place in self._sync_needed(checkpoints, one)]
-            checkpoints.drop(keep=1, but=needed)
+            needed: list[tuple[str, str]] = []
+            cursor = None
+            while True:
+                page = checkpoints.namespaces(PAGE, cursor)
+                for one in page.items:
+                    needed += self._sync_needed(checkpoints, one)
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            checkpoints.drop(keep=1, exclude=needed)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

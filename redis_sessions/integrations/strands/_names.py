@@ -6,15 +6,13 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-from ... import InvalidInput, compose_id
+from ... import InvalidInput
+from .._shared import id_of
 
 
 def session_id_of(session_id: str) -> str:
-    """Return the ID of the session. One that is too long is hashed, in an ID of two parts."""
-    try:
-        return compose_id(text_of(session_id, "session_id"))
-    except InvalidInput:
-        return compose_id(digest(text_of(session_id, "session_id")), "")
+    """Return the ID of the session of a session ID of any characters and any length."""
+    return id_of(text_of(session_id, "session_id"))
 
 
 def quoted(key: str) -> str:

@@ -23,7 +23,7 @@ WRITERS: dict[str, type[Writer]] = {
 MIXED = 0.95
 OPERATIONS = {
     "pin": 3, "compact": 2, "pop": 2, "pop_group": 2, "replace": 2, "redact": 2, "fork": 2, "spawn_fork": 1, "child": 2,
-    "abandon": 1,
+    "abandon": 1, "reimport": 1,
 }  # fmt: skip
 """The operations between appends, each with its weight."""
 
