@@ -59,6 +59,8 @@ def test_server_that_closes_after_the_handshake_ends_every_task_within_the_bound
                 done, _ = await asyncio.wait(tasks, timeout=HANG_SECONDS)
                 assert [type(task.exception()) for task in done] == [StoreUnavailable] * callers
                 assert time.monotonic() - began < load.allow(BOUND_SECONDS)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # connections that were accepted last
+            await asyncio.wait(others, timeout=HANG_SECONDS)
 
     asyncio.run(main())
 

@@ -9,7 +9,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,7 @@ def squatting(path: str) -> Iterator[list[bytes]]:
                 connection, _ = server.accept()
             except OSError:
                 return
-            with connection:
+            with connection, suppress(OSError):  # the client may have closed it
                 heard.append(connection.recv(1000))
                 connection.sendall(b"+PONG\r\n")
 
