@@ -131,7 +131,7 @@ def test_close_in_another_thread_ends_calls_of_a_running_loop(server: Server, na
 
     async def wait() -> None:
         session = await cache.create("a", ttl=60)
-        server.client.execute_command("CLIENT", "PAUSE", 2000, "WRITE")
+        server.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         call = asyncio.create_task(session.append(X))
         asyncio.get_running_loop().call_later(0.05, is_waiting.set)
         with pytest.raises(InvalidInput, match="closed"):
@@ -143,7 +143,10 @@ def test_close_in_another_thread_ends_calls_of_a_running_loop(server: Server, na
         with pytest.raises(InvalidInput, match="closed"):
             await cache.get("a")
 
-    in_threads(2, lambda number: asyncio.run(close()) if number else asyncio.run(wait()))
+    try:
+        in_threads(2, lambda number: asyncio.run(close()) if number else asyncio.run(wait()))
+    finally:
+        server.client.execute_command("CLIENT", "UNPAUSE")
     server.client.flushall()
 
 

@@ -22,6 +22,8 @@ from tests.support.machine_load import measured_load
 from tests.support.servers import Server
 
 X = {"role": "user", "content": "x"}
+RENEWED_TTL = 2.0
+"""The seconds of a lease that is renewed three times in them: a machine that stalls for one second loses none."""
 
 
 @pytest.fixture
@@ -41,10 +43,10 @@ def test_blocked_event_loop_does_not_lose_lease(
     async def main() -> None:
         async with AsyncSessionCache.from_url(server.url, namespace=namespace) as cache:
             session = await cache.create("a", ttl=60)
-            async with session.lease(ttl=1) as lease:
+            async with session.lease(ttl=RENEWED_TTL) as lease:
+                other.start()
                 for _ in range(2):
-                    other.start() if not other.is_alive() else None
-                    time.sleep(2)  # noqa: ASYNC251 - the fault
+                    time.sleep(1.5 * RENEWED_TTL)  # noqa: ASYNC251 - the fault
                     await asyncio.sleep(0.05)
                     assert lease.is_held
                     assert not lease.lost.is_set()
@@ -56,7 +58,7 @@ def test_blocked_event_loop_does_not_lose_lease(
     def ask_for_lease() -> None:
         with SessionCache.from_url(server.url, namespace=namespace) as cache:
             began = time.monotonic()
-            while time.monotonic() - began < 3:
+            while time.monotonic() - began < 2 * RENEWED_TTL:
                 with pytest.raises(SessionLocked):
                     cache.session("a").lease(wait=0).acquire()
                 refused.append(time.monotonic() - began)
@@ -66,10 +68,10 @@ def test_blocked_event_loop_does_not_lose_lease(
     with caplog.at_level(logging.WARNING, "redis_sessions"):
         asyncio.run(main())
     other.join()
-    assert max(refused) > 2.5
+    assert max(refused) > 1.5 * RENEWED_TTL
     warnings = [record.message for record in caplog.records if "was blocked" in record.message]
     assert len(warnings) == 1
-    assert "leases of 1.0 s are renewed by a thread" in warnings[0]
+    assert "leases of 2.0 s are renewed by a thread" in warnings[0]
 
 
 def test_renewal_in_event_loop_loses_lease_of_blocked_loop(
@@ -100,8 +102,8 @@ def test_lease_is_renewed_by_thread_on_every_engine(url: str, namespace: str) ->
     async def main() -> None:
         async with AsyncSessionCache.from_url(url, namespace=namespace) as cache:
             session = await cache.create("a", ttl=60)
-            async with session.lease(ttl=1) as lease:
-                time.sleep(1.5)  # noqa: ASYNC251 - the fault
+            async with session.lease(ttl=RENEWED_TTL) as lease:
+                time.sleep(1.2 * RENEWED_TTL)  # noqa: ASYNC251 - the fault
                 assert (await session.append(X)).last_seq == 1
                 assert lease.is_held
                 info = await lease.info()
@@ -114,7 +116,7 @@ def test_lease_is_renewed_by_thread_on_every_engine(url: str, namespace: str) ->
 
 @pytest.mark.parametrize("order", ["take_over", "cancel", "delete"])
 def test_listening_holder_hears_of_loss_at_once(server: Server, namespace: str, order: str) -> None:
-    """A holder whose process listens finds `lost` set within a second, long before the next renewal."""
+    """A holder whose process listens finds `lost` set long before the next renewal."""
 
     async def main() -> None:
         async with AsyncSessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -122,7 +124,7 @@ def test_listening_holder_hears_of_loss_at_once(server: Server, namespace: str, 
             assert await cache.claim("nothing", wait=0.1) is None  # opens the subscription
             lease = await session.lease(ttl=30).acquire()
             await asyncio.create_task(give_order(cache), context=contextvars.Context())
-            assert await lease.lost.wait(1)
+            assert await lease.lost.wait(8)  # the next renewal is after 10 s
             assert not lease.is_held
             await asyncio.create_task(cache.delete("a"), context=contextvars.Context())
 
@@ -160,18 +162,19 @@ def test_connections_of_thread_close_with_cache(server: Server, namespace: str) 
     """The connection that renewed leases is closed when its cache is closed, and when its cache is dropped."""
 
     async def main() -> None:
-        before = len(server.client.client_list())
-        cache = AsyncSessionCache.from_url(server.url, namespace=namespace)
+        cache = AsyncSessionCache.from_url(f"{server.url}?client_name={namespace}", namespace=namespace)
         session = await cache.create("a", ttl=60)
-        async with session.lease(ttl=0.2):
-            await asyncio.sleep(0.3)
-            assert len(server.client.client_list()) == before + 2
+        async with session.lease(ttl=RENEWED_TTL):
+            await until_connections(2)
         await cache.delete("a")
         await cache.close()
-        while len(server.client.client_list()) > before:
+        await until_connections(0)
+
+    async def until_connections(wanted: int) -> None:
+        while [one["name"] for one in server.client.client_list()].count(namespace) != wanted:
             await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), 30))
 
 
 def test_handles_end_without_garbage_collector(url: str, namespace: str, no_collector: None) -> None:
@@ -180,22 +183,22 @@ def test_handles_end_without_garbage_collector(url: str, namespace: str, no_coll
     async def main() -> None:
         async with AsyncSessionCache.from_url(url, namespace=namespace) as cache:
             session = await cache.create("a", ttl=60)
-            lease = await session.lease(ttl=0.2).acquire()
+            lease = await session.lease(ttl=RENEWED_TTL).acquire()
             await session.append(X, state={"x": 1})
             await session.state.put("y", 2)
             await session.variables.put("z", "3")
-            await asyncio.sleep(0.3)
             await (await cache.create("p", ttl=60)).spawn("worker", task="t")
-            run = await cache.claim("worker", ttl=0.2, wait=10)
+            run = await cache.claim("worker", ttl=RENEWED_TTL, wait=10)
             assert run is not None
             await run.append(X)
             await run.state.put("y", 2)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5 * RENEWED_TTL)
             handles: list[ref[Any]] = [ref(run), ref(run.held), ref(lease), ref(session)]
             del run, lease, session
-            await asyncio.sleep(0.05)  # a renewal may be under way
-            assert [handle() for handle in handles] == [None] * 4
-            other = await cache.session("a").lease(wait=5).acquire()
+            async with asyncio.timeout(10):
+                while [handle() for handle in handles] != [None] * 4:  # a renewal may be under way
+                    await asyncio.sleep(0.01)
+            other = await cache.session("a").lease(wait=20).acquire()
             assert other.fence == 2
             await cache.delete("a")
             await cache.delete("p")
@@ -219,8 +222,8 @@ def test_run_of_dropped_handle_goes_to_next_worker(
             parent = await first.create("p", ttl=60, max_children=100, max_active=100, max_descendants=100)
             for number in range(100):
                 await parent.spawn("worker", task=str(number), max_attempts=5)
-            runs = [await first.claim("worker", ttl=1, wait=10) for _ in range(100)]
-            await asyncio.sleep(0.5)
+            runs = [await first.claim("worker", ttl=RENEWED_TTL, wait=10) for _ in range(100)]
+            await asyncio.sleep(0.5 * RENEWED_TTL)
             assert all(run is not None and run.held.is_held for run in runs)
             runs.clear()
             caplog.clear()
@@ -233,7 +236,7 @@ def test_run_of_dropped_handle_goes_to_next_worker(
                     if run is not None:
                         found.add(run.id)
                         kept.append(run)
-                assert time.monotonic() - began < load.allow(2, wakeups=100), len(found)
+                assert time.monotonic() - began < load.allow(RENEWED_TTL + 1, wakeups=100), len(found)
             assert [one for one in caplog.messages if "not renewed in time" in one] == []
             await first.delete("p")
 
@@ -247,13 +250,13 @@ def test_max_hold_ends_lease(server: Server, namespace: str, caplog: pytest.LogC
         async with AsyncSessionCache.from_url(server.url, namespace=namespace) as cache:
             session = await cache.create("a", ttl=60)
             began = time.monotonic()
-            lease = await session.lease(ttl=1, max_hold=2).acquire()
-            await asyncio.sleep(1.3)
+            lease = await session.lease(ttl=RENEWED_TTL, max_hold=4).acquire()
+            await asyncio.sleep(1.2 * RENEWED_TTL)
             assert lease.is_held
-            assert await lease.lost.wait(10)
-            assert time.monotonic() - began > 1.95
+            assert await lease.lost.wait(20)
+            assert time.monotonic() - began > 3.95
             other = await asyncio.create_task(
-                cache.session("a").lease(5, wait=1).acquire(), context=contextvars.Context()
+                cache.session("a").lease(5, wait=10).acquire(), context=contextvars.Context()
             )
             assert other.is_held
             with pytest.raises(LeaseLost, match="max_hold"):
@@ -263,7 +266,7 @@ def test_max_hold_ends_lease(server: Server, namespace: str, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING, "redis_sessions"):
         asyncio.run(main())
     assert [record.message for record in caplog.records if "max_hold" in record.message] == [
-        "the lease on session a ends, because it was held for max_hold, 2 s"
+        "the lease on session a ends, because it was held for max_hold, 4 s"
     ]
 
 
@@ -272,15 +275,15 @@ def test_lease_keeps_short_lived_session_alive(url: str, namespace: str) -> None
 
     async def main() -> None:
         async with AsyncSessionCache.from_url(url, namespace=namespace) as cache:
-            session = await cache.create("a", ttl=1)
+            session = await cache.create("a", ttl=2)
             async with session.lease(ttl=30):
                 await asyncio.sleep(0.5)
                 await session.append(X)
-                await asyncio.sleep(3)
+                await asyncio.sleep(4)
                 assert (await session.append(X)).last_seq == 2
             info = await session.info()
             assert info.expires_in is not None
-            assert info.expires_in.total_seconds() <= 1
+            assert info.expires_in.total_seconds() <= 2
 
     asyncio.run(main())
 
@@ -292,8 +295,8 @@ def test_borrowed_client_renews_leases(server: Server, namespace: str) -> None:
         client = redis.asyncio.Redis.from_url(server.url)
         async with AsyncSessionCache(client, namespace=namespace) as cache:
             session = await cache.create("a", ttl=60)
-            async with session.lease(ttl=1) as lease:
-                time.sleep(1.5)  # noqa: ASYNC251 - the fault
+            async with session.lease(ttl=RENEWED_TTL) as lease:
+                time.sleep(1.2 * RENEWED_TTL)  # noqa: ASYNC251 - the fault
                 assert (await session.append(X)).last_seq == 1
                 assert lease.is_held
             await cache.delete("a")
@@ -308,8 +311,8 @@ def test_forked_process_renews_leases_of_its_own(server: Server, namespace: str)
     async def hold(id: str, action: Any) -> bool:
         async with AsyncSessionCache.from_url(server.url, namespace=namespace) as cache:
             session = await cache.create(id, ttl=60)
-            async with session.lease(ttl=1) as lease:
-                await asyncio.sleep(1)
+            async with session.lease(ttl=RENEWED_TTL) as lease:
+                await asyncio.sleep(0.6 * RENEWED_TTL)
                 await action()
                 held = lease.is_held
                 await session.append(X)
@@ -321,7 +324,7 @@ def test_forked_process_renews_leases_of_its_own(server: Server, namespace: str)
             try:
                 asyncio.events._set_running_loop(None)
                 asyncio.set_event_loop(None)
-                os._exit(0 if asyncio.run(hold("child", lambda: asyncio.sleep(1))) else 3)
+                os._exit(0 if asyncio.run(hold("child", lambda: asyncio.sleep(0.6 * RENEWED_TTL))) else 3)
             finally:
                 os._exit(4)
         _, status = await asyncio.to_thread(os.waitpid, child, 0)

@@ -116,7 +116,8 @@ def test_forged_message_becomes_no_event(cache: SessionCache, client: redis.Redi
 def test_forged_message_becomes_no_event_of_many(cache: SessionCache, client: redis.Redis) -> None:
     """A watch of many sessions yields what the sessions have, and goes on, whatever is published on its channel."""
     sessions = [cache.create(f"m{number}", user_id="mia") for number in range(3)]
-    watcher = Watcher(cache.watch(user_id="mia", timeout=4))
+    stop = threading.Event()
+    watcher = Watcher(cache.watch(user_id="mia", stop=stop))
     until(lambda: len(cache._context.hub._listeners) == 3)
     with attacking(cache, client) as attacker:
         for session in sessions:
@@ -129,6 +130,8 @@ def test_forged_message_becomes_no_event_of_many(cache: SessionCache, client: re
         attacker.publish_all()
         sessions[2].append(X)
         watcher.until(lambda events: len(events) >= 6)
+        time.sleep(1)  # an event of a forgery would come now
+    stop.set()
     events = watcher.end(30)
     assert watcher.problem is None
     found = sorted((event.session_id, event.kind, event.seq) for event in events)

@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import pytest
 from redis_sessions import LeaseLost, Message, SessionCache
 from redis_sessions._core.protocol.keys import session_keys
 from tests.support.command_line import launch, run
-from tests.support.servers import Server, await_true, free_port
+from tests.support.servers import Server, await_true
+from tests.support.sockets import closed_port
 
 CONVERSATION: dict[str, Any] = {
     "id": "c1",
@@ -145,9 +147,15 @@ def test_doctor_reports_settings_that_lose_data(own_server: Server) -> None:
     assert "schema" in wrong.stdout
 
 
-def test_wrong_input_exits_with_2_and_server_failure_with_3(own_server: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def down() -> Iterator[str]:
+    """Return the URL of a server that does not run."""
+    with closed_port() as port:
+        yield f"redis://:secret@127.0.0.1:{port}"
+
+
+def test_wrong_input_exits_with_2_and_server_failure_with_3(own_server: Server, tmp_path: Path, down: str) -> None:
     """Every mistake is reported on standard error, without a traceback and without the password of the URL."""
-    down = f"redis://:secret@127.0.0.1:{free_port()}"
     for code, arguments in (
         (1, ("show", "missing", "--url", own_server.url)),
         (2, ("show", "a b", "--url", own_server.url)),

@@ -20,7 +20,8 @@ import pytest
 from redis_sessions import SessionCache
 from tests.support.command_line import ENVIRONMENT, run
 from tests.support.dashboard import confirm, events
-from tests.support.servers import Server, await_true, free_port
+from tests.support.servers import Server, await_true
+from tests.support.sockets import closed_port
 
 TOKEN = "a-token-of-32-characters-for-test"
 
@@ -191,9 +192,9 @@ def test_wrong_option_is_one_line(arguments: tuple[str, ...], text: str) -> None
 
 def test_port_in_use_is_named() -> None:
     """The line names the address, the reason, and what to do."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken, closed_port() as closed:
         port = taken.getsockname()[1]
-        done = run("dashboard", "--listen", f"127.0.0.1:{port}", "--url", f"redis://127.0.0.1:{free_port()}")
+        done = run("dashboard", "--listen", f"127.0.0.1:{port}", "--url", f"redis://127.0.0.1:{closed}")
     assert done.returncode == 2
     reason = os.strerror(98)
     assert f"--listen: cannot listen on 127.0.0.1:{port} ({reason}): stop what uses the port" in done.stderr

@@ -19,7 +19,8 @@ from redis_sessions.cli import plain
 from tests.cli.screens import screen
 from tests.cli.terminal import terminal
 from tests.support.command_line import run
-from tests.support.servers import Server, free_port
+from tests.support.servers import Server
+from tests.support.sockets import closed_port
 
 COMMAND = [sys.executable, "-m", "redis_sessions.cli.main"]
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
@@ -143,8 +144,8 @@ def test_help_version_and_completion() -> None:
 )
 def test_command_that_waits_says_why_within_a_second(host: str, reason: str) -> None:
     """The first line on standard error comes soon, and says what the command waits for."""
-    with silent_port() as silent:
-        place = {"closed": f"127.0.0.1:{free_port()}", "silent": f"127.0.0.1:{silent}"}.get(host, f"{host}:6379")
+    with silent_port() as silent, closed_port() as closed:
+        place = {"closed": f"127.0.0.1:{closed}", "silent": f"127.0.0.1:{silent}"}.get(host, f"{host}:6379")
         process = subprocess.Popen(
             [*COMMAND, "ls", "--url", f"redis://{place}"],
             env=ENVIRONMENT,
@@ -175,18 +176,19 @@ def test_wrong_kind_of_port_is_named(own_server: Server) -> None:
 
 def test_ctrl_c_while_waiting_exits_with_130() -> None:
     """The wait ends at once, without a traceback."""
-    process = subprocess.Popen(
-        [*COMMAND, "ls", "--url", f"redis://127.0.0.1:{free_port()}"],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
-    assert b"Traceback" not in process.stderr.read()
-    process.communicate()
+    with closed_port() as port:
+        process = subprocess.Popen(
+            [*COMMAND, "ls", "--url", f"redis://127.0.0.1:{port}"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert b"Traceback" not in process.stderr.read()
+        process.communicate()
 
 
 def test_empty_answers_name_namespace_and_server(own_server: Server) -> None:

@@ -12,7 +12,8 @@ from redis_sessions import SessionCache
 from redis_sessions.cli.reindex import reindex
 from tests.conftest import Engines, fake_client
 from tests.support.command_line import run
-from tests.support.servers import Server, await_true, free_port
+from tests.support.servers import Server, await_true
+from tests.support.sockets import closed_port
 
 
 def clients(cache: SessionCache, engine: str, engines: Engines) -> list[redis.Redis]:
@@ -76,8 +77,9 @@ def test_reindex_lists_no_deleted_session(own_server: Server) -> None:
 def test_reindex_without_rights_or_server_exits_with_3(own_server: Server, rights: str) -> None:
     """Standard error names the missing right, or says that the server did not serve, and why it waited for it."""
     own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", *rights.split())
-    port = own_server.port if "scan" in rights else free_port()
-    done = run("doctor", "--reindex", "--url", f"redis://few:pass@127.0.0.1:{port}")
+    with closed_port() as closed:
+        port = own_server.port if "scan" in rights else closed
+        done = run("doctor", "--reindex", "--url", f"redis://few:pass@127.0.0.1:{port}")
     assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (3, "", False)
     assert ("needs the right to SCAN" if "scan" in rights else "did not serve") in done.stderr
     lines = done.stderr.splitlines()

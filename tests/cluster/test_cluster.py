@@ -26,8 +26,9 @@ from redis_sessions._core.commands.run_queues import INBOX_QUEUE
 from redis_sessions._core.protocol.keys import agent_keys, session_keys
 from redis_sessions._sync.transport import router
 from tests.conftest import Engines
-from tests.support.servers import Server, await_true, binaries, cluster, free_port
+from tests.support.servers import Server, await_true, binaries, cluster
 from tests.support.slots import call, move_slot, move_slot_at_once, serves
+from tests.support.sockets import closed_port
 
 X = {"role": "user", "content": "x"}
 GRANT_SECONDS = 0.999
@@ -264,9 +265,10 @@ def test_cluster_node_with_redis_url_names_the_right_url(nodes: list[Server], na
 
 def test_cluster_without_a_reachable_node_raises_store_unavailable() -> None:
     """A cluster of which no node answers raises one StoreUnavailable."""
-    url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
     with (
-        SessionCache.from_url(url, retry_for=0.5) as cache,
+        closed_port() as first,
+        closed_port() as second,
+        SessionCache.from_url(f"redis+cluster://127.0.0.1:{first},127.0.0.1:{second}", retry_for=0.5) as cache,
         pytest.raises(StoreUnavailable, match=r"no node of the cluster answers"),
     ):
         cache.create()

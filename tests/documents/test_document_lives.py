@@ -9,6 +9,9 @@ import pytest
 
 from redis_sessions import BoundExceeded, InvalidInput, SessionCache
 
+LIFE_SECONDS = 1.5
+"""The life of a document that expires before a test goes on. It is long enough for the reads before, on a busy machine."""
+
 
 def test_bytes_are_a_third_form(cache: SessionCache) -> None:
     """Bytes come back unchanged, next to the text and the JSON of the same name, and are deleted last."""
@@ -31,12 +34,12 @@ def test_bytes_are_a_third_form(cache: SessionCache) -> None:
 def test_expired_document_is_missing_for_every_read(cache: SessionCache) -> None:
     """A document that has expired is missing for get, list, all, get_many, delete and categories, and a new one has new times."""
     documents, alone = cache.documents("a"), cache.documents("b")
-    documents.put("short", "x", ttl=0.2)
+    documents.put("short", "x", ttl=LIFE_SECONDS)
     documents.put_json("long", 1, ttl=60)
-    alone.put("short", "x", ttl=0.2)
+    alone.put("short", "x", ttl=LIFE_SECONDS)
     first = documents.get_many(["short"])["short"]
     assert cache.categories().items == ["a", "b"]
-    time.sleep(0.3)
+    time.sleep(LIFE_SECONDS + 0.1)
     assert (documents.get("short"), documents.delete("short"), documents.get_many(["short"])) == (None, False, {})
     assert ([one.name for one in documents.all()], documents.list().items) == (["long"], ["long"])
     assert ([*alone.all()], alone.list().items, cache.categories().items) == ([], [], ["a"])
@@ -63,11 +66,11 @@ def test_times_say_when_a_document_was_stored(cache: SessionCache) -> None:
 def test_touch_extends_a_life(cache: SessionCache) -> None:
     """A read with touch lets a document live for its ttl from then."""
     documents = cache.documents("a")
-    documents.put("n", "x", ttl=0.6)
-    documents.put("other", "x", ttl=0.6)
-    time.sleep(0.4)
+    documents.put("n", "x", ttl=2 * LIFE_SECONDS)
+    documents.put("other", "x", ttl=2 * LIFE_SECONDS)
+    time.sleep(LIFE_SECONDS)
     assert set(documents.get_many(["n"], touch=True)) == {"n"}
-    time.sleep(0.3)
+    time.sleep(LIFE_SECONDS + 0.1)
     assert (documents.get("n"), documents.get("other")) == ("x", None)
 
 
@@ -97,13 +100,13 @@ def test_expired_documents_hold_no_place(url: str, namespace: str) -> None:
     """The bound on documents counts those that exist, also when some of them have a ttl."""
     with SessionCache.from_url(url, namespace=namespace, bounds={"documents": 3}) as cache:
         documents = cache.documents("a")
-        documents.put_many({"1": "x", "2": "x", "3": "x"}, ttl=0.2)
+        documents.put_many({"1": "x", "2": "x", "3": "x"}, ttl=LIFE_SECONDS)
         documents.put("3", "y", ttl=60)
         with pytest.raises(BoundExceeded, match="would be 4"):
             documents.put("4", "x")
         with pytest.raises(BoundExceeded):
             documents.put_many({"4": b"x"})
-        time.sleep(0.3)
+        time.sleep(LIFE_SECONDS + 0.1)
         documents.put_many({"4": "x", "5": "x"}, ttl=60)
         with pytest.raises(BoundExceeded, match="would be 4"):
             documents.put("6", "x")

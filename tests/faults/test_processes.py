@@ -300,6 +300,12 @@ def test_interpreter_ends_without_errors_or_delay(server: Server, namespace: str
     server.client.flushall()
 
 
+def interrupt_worker(own: Callable[..., object]) -> None:
+    """Send SIGINT to this process as soon as a worker has taken the signal from the handler of a test."""
+    await_true(lambda: signal.getsignal(signal.SIGINT) is not own)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_worker_gives_back_the_signal_handlers_that_it_found(server: Server, namespace: str) -> None:
     """After a worker that a signal stopped, the handlers of the program are back. A worker with `stop` takes none."""
     heard: list[int] = []
@@ -331,10 +337,10 @@ def test_worker_gives_back_the_signal_handlers_that_it_found(server: Server, nam
         assert heard == []
         assert [signal.getsignal(number) for number in before] == [own, own]
         with SessionCache.from_url(server.url, namespace=namespace) as cache:
-            timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
+            killer = threading.Thread(target=interrupt_worker, args=(own,))
+            killer.start()
             cache.worker("a", print)
-            timer.join()
+            killer.join()
         assert heard == []
         assert [signal.getsignal(number) for number in before] == [own, own]
     finally:

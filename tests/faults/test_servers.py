@@ -22,23 +22,29 @@ from redis_sessions import (
 from redis_sessions._core.commands import leases
 from redis_sessions._core.protocol.records import LeaseRecord, Waiter
 from redis_sessions._core.protocol.scripts import HINT_SCRIPTS, script
+from tests.leases.dead_holders import let_run_out
 from tests.support.lease_waiters import FREE, elsewhere
+from tests.support.machine_load import measured_load
 from tests.support.proxy import Losses, proxy
-from tests.support.servers import Server, await_true, free_port
+from tests.support.servers import Server, await_true
+from tests.support.sockets import closed_port
 
 X = {"role": "user", "content": "x"}
+AT_ONCE_SECONDS = 10
+"""Far below the default `retry_for`."""
 
 
 def test_server_that_is_down_raises_within_retry_for() -> None:
     """A call to a server that is down raises StoreUnavailable within the bound, names the URL and hides the password."""
-    url = f"redis://:secret@127.0.0.1:{free_port()}"
-    began = time.monotonic()
-    with (
-        SessionCache.from_url(url, retry_for=0.5) as cache,
-        pytest.raises(StoreUnavailable, match="Check that it runs") as refused,
-    ):
-        cache.create()
-    assert 0.3 < time.monotonic() - began < 3
+    with closed_port() as port, measured_load() as load:
+        url = f"redis://:secret@127.0.0.1:{port}"
+        began = time.monotonic()
+        with (
+            SessionCache.from_url(url, retry_for=0.5) as cache,
+            pytest.raises(StoreUnavailable, match="Check that it runs") as refused,
+        ):
+            cache.create()
+        assert 0.3 < time.monotonic() - began < load.allow(3)
     assert "secret" not in str(refused.value)
 
 
@@ -136,7 +142,7 @@ def test_wrong_password_raises_access_denied(own_server: Server) -> None:
         began = time.monotonic()
         with SessionCache.from_url(url) as cache, pytest.raises(AccessDenied) as refused:
             cache.create()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < AT_ONCE_SECONDS
         assert "wrong" not in str(refused.value).replace("WRONGPASS", "")
     with SessionCache.from_url(f"redis://:right@127.0.0.1:{own_server.port}") as cache:
         cache.create().append(X)
@@ -217,13 +223,11 @@ def test_full_server_grants_no_lease(own_server: Server, namespace: str) -> None
     """A full server refuses the grant before the next waiter is notified, and the waiter gets the lease afterwards."""
     with SessionCache.from_url(own_server.url, namespace=namespace) as cache:
         session = cache.create("a")
-        holder = session.lease(0.3).acquire()
-        assert holder._renewer is not None
-        holder._renewer.stop()
+        holder = session.lease(60).acquire()
         waiter = leases.acquire(session._keys, "", "first", "first", 5000, 20_000, "channel", False)
         assert cache._executor.run(waiter).fence == 0
+        let_run_out(holder)
         own_server.client.config_set("maxmemory", 1)
-        time.sleep(0.35)
         with pytest.raises(StoreFull):
             elsewhere(lambda: cache.session("a").lease(5, 0).acquire())
         own_server.client.config_set("maxmemory", 0)

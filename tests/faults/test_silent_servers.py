@@ -198,14 +198,14 @@ def test_silent_subscription_is_noticed_and_renewed(own_server: Server, namespac
     """A subscription whose connection falls silent is given up after two `timeout`, and the next one hears."""
     with (
         forwarder(own_server.port) as port,
-        SessionCache.from_url(f"redis://127.0.0.1:{port.port}", namespace=namespace, timeout=0.3) as cache,
+        SessionCache.from_url(f"redis://127.0.0.1:{port.port}", namespace=namespace, timeout=1) as cache,
     ):
         hub: NotificationHub = cache._context.hub
         assert hub.try_subscribe(cache.where)
-        time.sleep(0.8)
+        time.sleep(2.6)
         assert hub.is_subscribed  # PINGs are answered
         port.silence()
-        await_true(lambda: not hub.is_subscribed, 5)
+        await_true(lambda: not hub.is_subscribed)
 
 
 def test_waiters_share_the_failure_to_connect(namespace: str) -> None:

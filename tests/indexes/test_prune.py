@@ -8,8 +8,10 @@ import time
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache
+from tests.acceptance.store import make_old
 
 X = {"role": "user", "content": "x"}
+COOLDOWN_SECONDS = 2.0
 
 
 def listed(cache: SessionCache) -> list[str]:
@@ -32,10 +34,11 @@ def test_prune_by_age_deletes_older_sessions_first(cache: SessionCache) -> None:
     """Sessions that were updated before the cutoff are deleted first, then the sessions beyond the count."""
     for name in ("old", "older"):
         cache.create(name)
-    time.sleep(0.3)
     for number in range(4):
         cache.create(f"s{number}")
-    assert cache.prune(max_age=0.25) == 2
+    for name in ("old", "older"):
+        make_old(cache, name, hours=2)
+    assert cache.prune(max_age=3600) == 2
     assert cache.prune(max_sessions=3, max_age=3600) == 1
     assert listed(cache) == ["s3", "s2", "s1"]
 
@@ -81,7 +84,7 @@ def test_concurrent_prunes_run_once_per_cooldown(cache: SessionCache) -> None:
     counts: list[int] = []
 
     def prune() -> None:
-        counts.append(cache.prune(max_sessions=1, cooldown=1.0))
+        counts.append(cache.prune(max_sessions=1, cooldown=COOLDOWN_SECONDS))
 
     for wanted in (3, 1):
         for number in range(4 if wanted == 3 else 1):
@@ -93,5 +96,5 @@ def test_concurrent_prunes_run_once_per_cooldown(cache: SessionCache) -> None:
         for thread in threads:
             thread.join()
         assert sorted(counts) == [0, 0, 0, 0, 0, wanted]
-        assert cache.prune(max_sessions=1, cooldown=1.0) == 0
-        time.sleep(1.05)
+        assert cache.prune(max_sessions=1, cooldown=COOLDOWN_SECONDS) == 0
+        time.sleep(COOLDOWN_SECONDS + 0.1)

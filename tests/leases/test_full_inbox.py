@@ -91,7 +91,7 @@ def test_full_inbox_enters_as_one_operation(cache: SessionCache) -> None:
 def test_run_with_full_inbox_ends(cache: SessionCache, end: str) -> None:
     """A run whose inbox is full ends, its inbox enters its transcript, and its parent gets a result."""
     parent = cache.create()
-    (id,) = spawn_runs(parent, "t", run_timeout=1 if end == "times_out" else 60)
+    (id,) = spawn_runs(parent, "t", run_timeout=4 if end == "times_out" else 60)
     run = claim_run(cache)
     fill(cache.session(id))
     if end == "gives_up":

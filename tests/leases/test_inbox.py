@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import pytest
@@ -17,7 +16,7 @@ from redis_sessions import (
     SessionNotActive,
 )
 from redis_sessions._core.commands import inbox
-from tests.leases.dead_holders import stop_renewing
+from tests.leases.dead_holders import let_run_out, stop_renewing
 from tests.support.lease_waiters import X, elsewhere
 
 
@@ -82,12 +81,11 @@ def test_repeated_send_returns_first_result(cache: SessionCache) -> None:
 def test_inbox_of_expired_lease_precedes_next_send(cache: SessionCache) -> None:
     """The inbox of an expired lease enters the transcript before the next sent message."""
     session, other = cache.create("a"), cache.session("a")
-    lease = session.lease(ttl=0.5)
+    lease = session.lease(ttl=60)
     elsewhere(lease.acquire)
-    stop_renewing(lease)
     other.send("1")
     other.send("2")
-    time.sleep(0.55)
+    let_run_out(lease)
     assert other.send("3").seq == 3
     assert texts(session.history()) == ["1", "2", "3"]
 
@@ -185,12 +183,11 @@ def test_append_after_expired_lease_follows_inbox(cache: SessionCache, monkeypat
     """An append after an expired lease lands behind its inbox, and a refused append leaves the inbox."""
     monkeypatch.setattr(cache._context.run_queues, "watch_inbox", lambda *_: None)  # else the sender brings it in
     session, other = cache.create("a", max_message_bytes=100), cache.session("a")
-    lease = session.lease(ttl=0.5)
+    lease = session.lease(ttl=60)
     elsewhere(lease.acquire)
-    stop_renewing(lease)
     other.send("1")
     other.send("2")
-    time.sleep(0.55)
+    let_run_out(lease)
     with pytest.raises(MessageTooLarge):
         other.append({"role": "user", "content": "x" * 200})
     assert session.info().inbox_size == 2
@@ -223,12 +220,11 @@ def test_repeated_drain_returns_no_other_messages(cache: SessionCache) -> None:
 def test_inbox_beyond_limit_does_not_block_appends(cache: SessionCache) -> None:
     """A limit that refuses the inbox of an expired lease is applied to each later append alone."""
     session, other = cache.create("a", max_entries=2), cache.session("a")
-    lease = session.lease(ttl=0.5)
+    lease = session.lease(ttl=60)
     elsewhere(lease.acquire)
-    stop_renewing(lease)
     for _ in range(3):
         other.send("x")
-    time.sleep(0.55)
+    let_run_out(lease)
     assert [other.append(X).last_seq for _ in range(2)] == [1, 2]
     with pytest.raises(LimitExceeded):
         other.append(X)

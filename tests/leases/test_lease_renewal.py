@@ -15,7 +15,12 @@ import pytest
 from redis_sessions import InvalidInput, LeaseLost, SessionCache, SessionNotActive
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import X, elsewhere
+from tests.support.machine_load import measured_load
+from tests.support.servers import await_true
 from tests.trees.runs import claim_run, spawn_runs
+
+RENEWED_TTL = 2.0
+"""The seconds of a lease that is renewed three times in them: a machine that stalls for one second loses none."""
 
 
 @pytest.fixture
@@ -30,20 +35,18 @@ def no_collector() -> Iterator[None]:
 def test_handles_end_without_garbage_collector(cache: SessionCache, no_collector: None) -> None:
     """A session, a lease and a run that nothing refers to are gone at once, though they were used and renewed."""
     session = cache.create("a")
-    lease = session.lease(ttl=0.2).acquire()
+    lease = session.lease(ttl=RENEWED_TTL).acquire()
     session.append(X, state={"x": 1})
     session.state["y"] = 2
     session.variables["z"] = "3"
-    time.sleep(0.3)
     spawn_runs(cache.create(), "t")
-    run = claim_run(cache, ttl=0.2)
+    run = claim_run(cache, ttl=RENEWED_TTL)
     run.append(X)
     run.state.put("y", 2)
-    time.sleep(0.3)
+    time.sleep(0.5 * RENEWED_TTL)
     handles: list[ref[Any]] = [ref(run), ref(run.held), ref(lease), ref(session)]
     del run, lease, session
-    time.sleep(0.1)  # a renewal may be under way
-    assert [handle() for handle in handles] == [None] * 4
+    await_true(lambda: [handle() for handle in handles] == [None] * 4)  # a renewal may be under way
 
 
 def test_lease_of_dropped_handle_runs_out(cache: SessionCache, no_collector: None) -> None:
@@ -55,13 +58,14 @@ def test_lease_of_dropped_handle_runs_out(cache: SessionCache, no_collector: Non
     time.sleep(0.5)
     assert lease.is_held
     assert run.held.is_held
-    del lease, run
-    began = time.monotonic()
-    with session.lease(wait=5) as other:
-        assert other.fence == 2
-        assert time.monotonic() - began < 2
-    while (taken := cache.claim("a", wait=0.2)) is None:
-        assert time.monotonic() - began < 2
+    with measured_load() as load:
+        del lease, run
+        began = time.monotonic()
+        with session.lease(wait=20) as other:
+            assert other.fence == 2
+            assert time.monotonic() - began < load.allow(2, wakeups=4)
+        taken = claim_run(cache)
+        assert time.monotonic() - began < load.allow(2, wakeups=8)
     assert taken.id == id
 
 
@@ -77,13 +81,13 @@ def test_lease_of_dropped_handle_lapses(cache: SessionCache) -> None:
 
 
 def test_listening_holder_hears_of_loss_at_once(cache: SessionCache) -> None:
-    """A holder whose process listens finds `lost` set within a second, long before the next renewal."""
+    """A holder whose process listens finds `lost` set long before the next renewal."""
     session = cache.create("a")
     assert cache.claim("nothing", wait=0.1) is None  # opens the subscription
     lease = session.lease(ttl=30)
     elsewhere(lease.acquire)
     cache.session("a").lease().release(force=True)
-    assert lease.lost.wait(1)
+    assert lease.lost.wait(8)  # the next renewal is after 10 s
     assert not lease.is_held
 
 
@@ -104,7 +108,7 @@ def test_lease_of_ended_session_is_not_renewed(cache: SessionCache) -> None:
     session = cache.create("a")
     with session.lease(ttl=0.6) as lease:
         elsewhere(cache.session("a").cancel)
-        assert lease.lost.wait(1)
+        assert lease.lost.wait(20)
         with pytest.raises(SessionNotActive):
             lease.renew()
 
@@ -112,9 +116,9 @@ def test_lease_of_ended_session_is_not_renewed(cache: SessionCache) -> None:
 def test_lease_of_paused_session_is_renewed(cache: SessionCache) -> None:
     """A holder keeps its lease while the session is paused."""
     session = cache.create("a")
-    with session.lease(ttl=1) as lease:
+    with session.lease(ttl=RENEWED_TTL) as lease:
         elsewhere(cache.session("a").pause)
-        time.sleep(1.5)
+        time.sleep(1.2 * RENEWED_TTL)
         assert lease.is_held
         elsewhere(cache.session("a").resume)
         session.append(X)
@@ -124,15 +128,15 @@ def test_max_hold_ends_lease(cache: SessionCache, caplog: pytest.LogCaptureFixtu
     """A lease is renewed until `max_hold` is over: `lost` is set, a warning is logged, and another worker gets the lease."""
     session = cache.create("a")
     began = time.monotonic()
-    lease = session.lease(ttl=1, max_hold=2)
+    lease = session.lease(ttl=RENEWED_TTL, max_hold=4)
     with caplog.at_level(logging.WARNING, "redis_sessions"):
         lease.acquire()
-        time.sleep(1.3)
+        time.sleep(1.2 * RENEWED_TTL)
         assert lease.is_held
-        assert lease.lost.wait(10)
-    assert time.monotonic() - began > 1.9
-    assert "the lease on session a ends, because it was held for max_hold, 2 s" in caplog.messages
-    assert elsewhere(cache.session("a").lease(5, wait=1).acquire).is_held
+        assert lease.lost.wait(20)
+    assert time.monotonic() - began > 3.9
+    assert "the lease on session a ends, because it was held for max_hold, 4 s" in caplog.messages
+    assert elsewhere(cache.session("a").lease(5, wait=10).acquire).is_held
     with pytest.raises(LeaseLost, match="max_hold"):
         lease.renew()
 
@@ -157,15 +161,15 @@ def test_invalid_max_hold_is_refused(max_hold: object) -> None:
 
 def test_lease_keeps_short_lived_session_alive(cache: SessionCache) -> None:
     """A lease of 30 s keeps a session of 1 s alive, though each append of its holder sets the short life again."""
-    session = cache.create("a", ttl=1)
+    session = cache.create("a", ttl=2)
     with session.lease(ttl=30):
         time.sleep(0.5)
         session.append(X)
-        time.sleep(2.5)
+        time.sleep(3.5)
         assert session.append(X).last_seq == 2
     life = session.info().expires_in
     assert life is not None
-    assert life.total_seconds() <= 1
+    assert life.total_seconds() <= 2
 
 
 def test_claim_keeps_short_lived_run_alive(cache: SessionCache) -> None:
@@ -183,7 +187,7 @@ def test_info_says_since_when_lease_is_held(cache: SessionCache) -> None:
     session = cache.create("a")
     times = []
     for _ in range(2):
-        with session.lease(ttl=1) as lease:
+        with session.lease(ttl=RENEWED_TTL) as lease:
             for pause in (0, 0.8):
                 time.sleep(pause)
                 info = lease.info()

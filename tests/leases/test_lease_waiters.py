@@ -16,7 +16,8 @@ from redis_sessions._core.protocol.keys import wake_channel
 from redis_sessions._sync.transport.executor import Executor
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import X, elsewhere, waiting
-from tests.support.servers import Server
+from tests.support.machine_load import measured_load
+from tests.support.servers import Server, await_true
 
 
 def test_each_grant_has_a_higher_fence(cache: SessionCache) -> None:
@@ -39,7 +40,7 @@ def test_released_lease_is_granted_to_first_waiter(cache: SessionCache) -> None:
         began = time.monotonic()
         lease.release()
     assert (first, second) == ([2], [3])
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9  # before the lease would have run out
     assert session.info().lease is None
 
 
@@ -49,10 +50,11 @@ def test_expired_lease_is_granted_to_next_waiter(cache: SessionCache) -> None:
     dead = session.lease(ttl=0.5)
     elsewhere(dead.acquire)
     stop_renewing(dead)
-    began = time.monotonic()
-    with session.lease(ttl=5, wait=5) as lease:
-        assert lease.fence == 2
-    assert time.monotonic() - began < 0.8
+    with measured_load() as load:
+        began = time.monotonic()
+        with session.lease(ttl=5, wait=30) as lease:
+            assert lease.fence == 2
+            assert time.monotonic() - began < load.allow(0.8, wakeups=4)
 
 
 def test_waiter_past_its_wait_leaves(cache: SessionCache) -> None:
@@ -60,10 +62,11 @@ def test_waiter_past_its_wait_leaves(cache: SessionCache) -> None:
     session = cache.create("a")
     with session.lease(ttl=10) as held:
         for wait in (0, 0.3):
-            began = time.monotonic()
-            with pytest.raises(SessionLocked):
-                elsewhere(cache.session("a").lease(5, wait).acquire)
-            assert wait <= time.monotonic() - began < wait + 1
+            with measured_load() as load:
+                began = time.monotonic()
+                with pytest.raises(SessionLocked):
+                    elsewhere(cache.session("a").lease(5, wait).acquire)
+                assert wait <= time.monotonic() - began < load.allow(wait + 1, wakeups=4)
         info = held.info()
         assert info is not None
         assert info.waiters == []
@@ -149,10 +152,7 @@ def test_held_leases_are_listed_once_in_pages(cache: SessionCache) -> None:
     for number in range(5):
         cache.create(f"s{number}")
         held.append(elsewhere(cache.session(f"s{number}").lease(ttl=10 + number, owner=f"w{number}").acquire))
-    due = time.monotonic() + 5
-    while len(cache.leases().items) < 5:
-        assert time.monotonic() < due
-        time.sleep(0.02)
+    await_true(lambda: len(cache.leases().items) == 5)
     first = cache.leases(limit=2)
     second = cache.leases(2, first.cursor)
     third = cache.leases(2, second.cursor)

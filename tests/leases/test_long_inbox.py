@@ -14,7 +14,7 @@ from redis_sessions._core.commands import inbox, leases
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.transport_errors import ConnectionLost
 from redis_sessions._sync.transport import executor
-from tests.leases.dead_holders import stop_renewing
+from tests.leases.dead_holders import let_run_out
 from tests.support.lease_waiters import X, elsewhere
 from tests.support.servers import await_true
 from tests.trees.children import spawn_child
@@ -69,14 +69,6 @@ def locked(cache: SessionCache, **options: Any) -> tuple[Session, Any]:
     """Return a session with a long inbox, and the lease that another thread holds."""
     session = cache.create(**options)
     return session, lock(session)
-
-
-def expire(lease: Any) -> None:
-    """Let the holder die, and wait until the lease is over."""
-    stop_renewing(lease)
-    session = lease._session
-    session._executor.run(leases.renew(session._keys, "", lease._held.token, 100))
-    await_true(lambda: lease.info() is None)
 
 
 def test_receive_returns_all_parts_in_order(cache: SessionCache) -> None:
@@ -137,7 +129,7 @@ def test_release_counts_messages_of_all_parts(cache: SessionCache) -> None:
 def test_write_after_dead_holder_comes_behind_all_parts(cache: SessionCache, write: str) -> None:
     """The messages that a dead holder did not receive come first, and the write is made once."""
     session, lease = locked(cache)
-    expire(lease)
+    let_run_out(lease)
     if write == "append_new":
         session.append_new(X, ids=["own"])
         session.append_new(X, ids=["own"])
@@ -154,7 +146,7 @@ def test_writer_that_dies_between_parts_leaves_the_rest_in_order(
 ) -> None:
     """The messages of the inbox are neither lost nor doubled, and the write that was not made can be repeated."""
     session, lease = locked(cache)
-    expire(lease)
+    let_run_out(lease)
     with dying_after_first_part(monkeypatch):
         session.append(X, batch_id="own")
     assert numbers(session.history()) == [*range(COUNT - LEFT)]
@@ -174,7 +166,7 @@ def test_end_moves_all_parts(cache: SessionCache, end: str) -> None:
     """The messages of the inbox are in the transcript of a session that has ended, and the revision is that of the end."""
     session, lease = locked(cache)
     if end == "complete":
-        expire(lease)
+        let_run_out(lease)
     rev = ENDS[end](session)
     info = session.info()
     assert (info.inbox_size, info.rev) == (0, rev)
@@ -214,7 +206,7 @@ def test_result_of_child_comes_behind_a_long_inbox(cache: SessionCache) -> None:
     root = cache.create()
     child = spawn_child(root)
     lease = lock(root)
-    expire(lease)
+    let_run_out(lease)
     child.complete("done")
     await_true(lambda: root.info().inbox_size == 0)
     assert numbers(root.history()) == [*range(COUNT), None]

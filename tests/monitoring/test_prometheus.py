@@ -26,7 +26,8 @@ from redis_sessions.prometheus import MAX_AGENTS, METRICS, OTHER, FleetCollector
 from tests.support.command_line import run
 from tests.support.fleet import Fleet as Processes
 from tests.support.fleet import work
-from tests.support.servers import Server, await_true, free_port
+from tests.support.servers import Server, await_true
+from tests.support.sockets import closed_port
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEADLINE_SECONDS = 60.0
@@ -247,7 +248,7 @@ def test_command_serves_until_a_signal_while_its_server_comes_and_goes(own_serve
 
 def test_command_begins_before_its_server() -> None:
     """A server that is not there yet makes `up` 0, and no exit."""
-    with serving(f"redis://127.0.0.1:{free_port()}") as (process, address):
+    with closed_port() as port, serving(f"redis://127.0.0.1:{port}") as (process, address):
         assert values(scrape(address), "redis_sessions_up") == {(): 0}
         assert process.poll() is None
 

@@ -291,9 +291,9 @@ def test_limit_check_returns_first_reached_limit(cache: SessionCache) -> None:
 
 def test_append_after_max_duration_is_refused(cache: SessionCache) -> None:
     """An append is refused only when max_duration has passed (S1 0-28)."""
-    session = cache.create(max_duration=0.5)
+    session = cache.create(max_duration=1.5)
     session.append(user())
-    time.sleep(0.55)
+    time.sleep(1.6)
     with pytest.raises(LimitExceeded) as refused:
         session.append(user())
     assert refused.value.limit == "duration"

@@ -12,7 +12,7 @@ from redis_sessions import InvalidInput, InvalidTransition, Session, SessionCach
 X = {"role": "user", "content": "x"}
 
 
-def wait_until_gone(session: Session, seconds: float = 5.0) -> None:
+def wait_until_gone(session: Session, seconds: float = 30.0) -> None:
     """Wait until a session has expired."""
     due = time.monotonic() + seconds
     while time.monotonic() < due:
@@ -70,7 +70,7 @@ def test_paused_session_takes_messages_only_after_resume(cache: SessionCache) ->
 
 def test_idle_session_expires_after_ttl(cache: SessionCache) -> None:
     """An idle session expires with its messages and state, without a call of any client."""
-    session = cache.create("a", ttl=0.15)
+    session = cache.create("a", ttl=1)
     session.append(X)
     session.state.put("s", 1)
     wait_until_gone(session)
@@ -117,14 +117,14 @@ def test_busy_session_is_gone_after_max_lifetime(cache: SessionCache) -> None:
     began = time.monotonic()
 
     def keep_busy() -> None:
-        while time.monotonic() - began < 5:
+        while time.monotonic() - began < 20:
             session.append(X)
             session.touch(60)
             time.sleep(0.01)
 
     with pytest.raises(SessionNotFound):
         keep_busy()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_session_without_ttl_and_lifetime_never_expires(cache: SessionCache) -> None:
@@ -138,7 +138,7 @@ def test_session_without_ttl_and_lifetime_never_expires(cache: SessionCache) -> 
 
 def test_session_without_ttl_expires_after_max_lifetime(cache: SessionCache) -> None:
     """A session with ttl=None expires after `max_lifetime`, and writing does not extend its life."""
-    session = cache.create(ttl=None, max_lifetime=0.3)
+    session = cache.create(ttl=None, max_lifetime=1)
     session.append(X)
     assert session.info().scope == "ephemeral"
     wait_until_gone(session)
@@ -162,7 +162,7 @@ def test_touch_extends_life_and_changes_nothing_else(cache: SessionCache) -> Non
 
 def test_get_or_create_replaces_expired_session(cache: SessionCache) -> None:
     """An expired session is replaced by a new and empty one with the same ID (S2 1-49)."""
-    session = cache.create("a", ttl=0.1)
+    session = cache.create("a", ttl=1)
     session.append(X)
     wait_until_gone(session)
     assert cache.get_or_create("a").info().count == 0

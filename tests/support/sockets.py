@@ -34,6 +34,14 @@ def silent_ports(count: int) -> Iterator[list[int]]:
             one.close()
 
 
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port that refuses connections, and that no other process can take until the end of the block."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
 class Forwarder:
     """A port that leads to another port. After a move, new connections lead to the new port and open ones stay."""
 

@@ -126,11 +126,11 @@ def test_imported_inbox_enters_transcript(cache: SessionCache, other: SessionCac
 def test_deadline_of_claim_ends_with_export(cache: SessionCache, other: SessionCache) -> None:
     """A run that a worker held is exported as if it was given back, so that its time runs from the next claim."""
     root = cache.create("root", ttl=60)
-    spawn_runs(root, "t", run_timeout=0.5)
+    spawn_runs(root, "t", run_timeout=2)
     run = claim_run(cache)
     assert run.info().run_deadline is not None
     lines = list(root.export())
-    time.sleep(0.6)
+    time.sleep(2.1)
     other.import_sessions(lines)
     assert other.session(run.id).info().run_deadline is None
     assert claim_run(other).task == "t"

@@ -36,12 +36,16 @@ def abandon(run: Run) -> None:
     run.held._renewer.stop()
 
 
+def waiting_workers(cache: SessionCache, agent: str = "a") -> list[Waiter]:
+    """Return the workers that wait in the queue of an agent."""
+    queue = cache._context.run_queues.queue_of(agent)
+    return cache._executor.run(Call(("GET", queue.workers), queue, Waiter.parse_all, writes=False))
+
+
 def await_waiting_worker(cache: SessionCache, agent: str = "a") -> None:
     """Return when a worker waits in the queue of an agent, for at least another second."""
-    queue = cache._context.run_queues.queue_of(agent)
-    call = Call(("GET", queue.workers), queue, Waiter.parse_all, writes=False)
 
     def is_waiting() -> bool:
-        return any(worker.until_ms > (time.time() + 1) * 1000 for worker in cache._executor.run(call))
+        return any(worker.until_ms > (time.time() + 1) * 1000 for worker in waiting_workers(cache, agent))
 
     await_true(is_waiting, DEADLINE_SECONDS)

@@ -16,6 +16,7 @@ import pytest
 from redis_sessions import AsyncRun, AsyncSession, AsyncSessionCache, GiveUp, InvalidInput, Retry
 from tests.conftest import Engines
 from tests.support.log_events import events_of
+from tests.support.machine_load import measured_load
 from tests.trees.children import X
 from tests.trees.runs import DEADLINE_SECONDS
 from tests.trees.workers import run_async
@@ -98,16 +99,15 @@ def test_end_by_others_cancels_handler(
         await spawn(other, "next")
         await until(lambda: bool(handler.told) and bool(handler.others))
         ((told_at, found, should_stop),) = handler.told
-        assert told_at - began < 2.5
+        assert told_at - began < load.allow(2.5, wakeups=4)
         assert should_stop
         assert found == reason.replace("run_timeout", "timed_out") or (reason, found) == ("deleted", "cancelled")
-        await asyncio.sleep(0.4)
-        assert handler.refused is not None
+        await until(lambda: handler.refused is not None)
         assert [one.status for one in await other.join(timeout=DEADLINE_SECONDS)] == ["completed"]
         if reason != "deleted":
             assert (await child.info()).result is None
 
-    with caplog.at_level(logging.INFO, "redis_sessions"):
+    with caplog.at_level(logging.INFO, "redis_sessions"), measured_load() as load:
         run_async(options, handler, main)
     lines = [record for record in events_of(caplog.records, ids[0]) if record.event != "run_claimed"]
     assert [(record.levelno, record.exc_info) for record in lines] == [(logging.INFO, None)]
@@ -152,18 +152,19 @@ def test_second_stop_ends_grace(options: dict[str, Any]) -> None:
             await handler.began.wait()
             began = time.monotonic()
             os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1)  # two signals within 0.3 s count as one
             assert handler.told == []
             os.kill(os.getpid(), signal.SIGTERM)
             await worker
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < load.allow(3.5, wakeups=8)
             assert handler.told[0][1] == "shutdown"
             run = await cache.claim("a", wait=DEADLINE_SECONDS)
             assert run is not None
             assert run.attempt == 1
             await run.complete()
 
-    asyncio.run(asyncio.wait_for(main(), DEADLINE_SECONDS))
+    with measured_load() as load:
+        asyncio.run(asyncio.wait_for(main(), DEADLINE_SECONDS))
 
 
 async def leak_cancellation(run: AsyncRun) -> None:

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache, SessionNotActive
+from tests.support.machine_load import measured_load
 from tests.trees.children import X, key_of, spawn_child
 from tests.trees.runs import DEADLINE_SECONDS
+
+SOON_SECONDS = 20
+"""Far below the waits of these tests."""
 
 
 def run_later(seconds: float, function: Callable[[], Any]) -> threading.Timer:
@@ -27,13 +31,19 @@ def test_waiting_spawn_is_woken_by_end_of_child(cache: SessionCache, limits: dic
     """A spawn that waits for room is accepted soon after a child ends, and spawns once."""
     root = cache.create(**limits)  # type: ignore[arg-type]
     child = spawn_child(root, cleanup="delete")
-    timer = run_later(0.3, child.complete)
-    began = time.monotonic()
-    result = root.spawn("a", wait=DEADLINE_SECONDS, batch_id="once")
-    waited = time.monotonic() - began
-    timer.join()
-    assert result.accepted
-    assert 0.2 < waited < 0.9
+    ended: list[float] = []
+
+    def complete() -> None:
+        child.complete()
+        ended.append(time.monotonic())
+
+    timer = run_later(0.3, complete)
+    with measured_load() as load:
+        result = root.spawn("a", wait=DEADLINE_SECONDS, batch_id="once")
+        accepted = time.monotonic()
+        timer.join()
+        assert result.accepted
+        assert accepted - ended[0] < load.allow(0.6, wakeups=4)  # a poll would come after up to a second
     assert root.spawn("a", batch_id="once") == result
     assert len([one for one in root.children() if one.is_active]) == 1
 
@@ -46,7 +56,7 @@ def test_waiting_spawn_sees_end_elsewhere_in_tree(cache: SessionCache) -> None:
     timer = run_later(0.2, grandchild.complete)
     began = time.monotonic()
     assert second.spawn("a", wait=DEADLINE_SECONDS).accepted
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_SECONDS
     timer.join()
 
 
@@ -56,7 +66,7 @@ def test_waiting_spawn_returns_refusal_at_its_deadline(cache: SessionCache) -> N
     child = spawn_child(root)
     began = time.monotonic()
     assert root.spawn("a", wait=0.4).reason == "max_active"
-    assert 0.4 <= time.monotonic() - began < 2
+    assert 0.4 <= time.monotonic() - began < SOON_SECONDS
     began = time.monotonic()
     assert child.spawn("a", wait=30).reason == "max_depth"
     root.pause()
@@ -92,7 +102,7 @@ def test_cancelled_root_ends_waiting_spawn(cache: SessionCache) -> None:
     timer = run_later(0.2, partial(root.cancel, reason="enough"))
     began = time.monotonic()
     assert root.spawn("a", wait=DEADLINE_SECONDS).reason == "parent_cancelled"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_SECONDS
     timer.join()
     with pytest.raises(SessionNotActive):
         root.append(X)

@@ -6,6 +6,9 @@ import threading
 import time
 
 from redis_sessions import Run, SessionCache
+from tests.support.machine_load import measured_load
+from tests.support.servers import await_true
+from tests.trees.runs import DEADLINE_SECONDS, await_waiting_worker, waiting_workers
 
 
 def test_busy_worker_of_two_agents_delays_no_other_worker(cache: SessionCache) -> None:
@@ -15,30 +18,32 @@ def test_busy_worker_of_two_agents_delays_no_other_worker(cache: SessionCache) -
 
     def handle(run: Run) -> None:
         started.set()
-        may_end.wait(20)
+        may_end.wait(2 * DEADLINE_SECONDS)
 
     worker = threading.Thread(target=cache.worker, args=(["first", "second"], handle), kwargs={"stop": stop})
     worker.start()
     try:
-        time.sleep(0.3)  # the worker waits at both queues
+        for agent in ("first", "second"):
+            await_waiting_worker(cache, agent)
         root.spawn("first").raise_if_refused()
-        assert started.wait(10)
-        time.sleep(0.3)
+        assert started.wait(DEADLINE_SECONDS)
+        await_true(lambda: not waiting_workers(cache, "second"), DEADLINE_SECONDS)
         found: list[float] = []
 
         def claim() -> None:
-            run = cache.claim("second", wait=10)
+            run = cache.claim("second", wait=DEADLINE_SECONDS)
             assert run is not None
             found.append(time.monotonic())
             run.complete()
 
         other = threading.Thread(target=claim)
         other.start()
-        time.sleep(0.3)
-        began = time.monotonic()
-        root.spawn("second").raise_if_refused()
-        other.join(10)
-        assert found[0] - began < 0.8  # a reservation lasts a second
+        await_waiting_worker(cache, "second")
+        with measured_load() as load:
+            began = time.monotonic()
+            root.spawn("second").raise_if_refused()
+            other.join(DEADLINE_SECONDS)
+            assert found[0] - began < load.allow(0.8, wakeups=4)  # a reservation lasts a second
     finally:
         may_end.set()
         stop.set()

@@ -20,6 +20,7 @@ from redis_sessions._core.commands import workers
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import worker_keys
 from redis_sessions._sync.services.worker_registry import WorkerRegistration
+from tests.support.machine_load import measured_load
 from tests.support.servers import Server, await_true
 from tests.trees.runs import DEADLINE_SECONDS, spawn_runs
 
@@ -193,17 +194,17 @@ def test_interval_is_half_of_the_ttl(ttl_ms: int, seconds: float) -> None:
 
 
 def test_changes_are_sent_at_most_once_a_second(server: Server, namespace: str) -> None:
-    """A worker that takes and ends 2,000 runs in 2.5 s sends four heartbeats at most, and an idle worker one in 15 s."""
+    """A worker that takes and ends 2,000 runs in 2.5 s sends about one heartbeat a second, and an idle worker one in 15 s."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
         shown = registration(cache)
         shown.start()
         await_true(lambda: len(cache.workers().items) == 1)
         server.client.config_resetstat()
-        due = time.monotonic() + 2.5
+        began = time.monotonic()
         for n in range(2000):
             shown.update([f"run-{n}"])
-            time.sleep(max(due - time.monotonic(), 0) / (2000 - n))
-        assert 2 <= _scripts(server) <= 4
+            time.sleep(max(began + 2.5 - time.monotonic(), 0) / (2000 - n))
+        assert 2 <= _scripts(server) <= (time.monotonic() - began) + 1.5
         await_true(lambda: cache.workers().items[0].holding == ("run-1999",))
         server.client.config_resetstat()
         for holding in (["other"], ["run-1999"]):
@@ -234,7 +235,7 @@ def test_worker_with_short_leases_stays_alive(server: Server, namespace: str) ->
 def test_outage_is_logged_at_debug_and_stops_no_worker(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """While the server is gone, `update` returns at once and `stop` in 2 s. When the server is back, a worker is heard again."""
     caplog.set_level(logging.DEBUG, "redis_sessions.worker")
-    with SessionCache.from_url(own_server.url, retry_for=0.2) as cache:
+    with SessionCache.from_url(own_server.url, retry_for=0.2) as cache, measured_load() as load:
         stopped, heard = registration(cache, ttl_ms=100), registration(cache, ttl_ms=100)
         stopped.start()
         await_true(lambda: len(cache.workers().items) == 1)
@@ -242,10 +243,11 @@ def test_outage_is_logged_at_debug_and_stops_no_worker(own_server: Server, caplo
         heard.start()
         began = time.monotonic()
         heard.update(["x"])
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < load.allow(0.5, wakeups=2)
         await_true(lambda: "a heartbeat of worker" in caplog.text)
+        began = time.monotonic()
         stopped.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < load.allow(2.5, wakeups=4)
         assert {record.levelno for record in caplog.records} == {logging.DEBUG}
         own_server.start()
         await_true(lambda: heard.id in [one.id for one in cache.workers().items])
@@ -293,7 +295,7 @@ def test_dropped_registration_ends_at_once(server: Server, namespace: str) -> No
             await_true(lambda: len(cache.workers().items) == 1)
             shown.update(["x"])
             del shown
-            await_true(lambda: dropped() is None, 2)
+            await_true(lambda: dropped() is None, 14)  # the next heartbeat comes after 15 s
         finally:
             gc.enable()
 

@@ -363,6 +363,6 @@ def test_events_of_blocking_watch_can_be_encoded() -> None:
     with fake_cache() as cache:
         session = cache.create("a")
         session.append(X)
-        blocks = [encode_event(event) for event in session.watch(heartbeat=0.1, timeout=0.15)]
+        blocks = [encode_event(event) for event in session.watch(heartbeat=0.1, timeout=0.5)]
     assert blocks[0].startswith(b'id: 1-0\nevent: message\ndata: {"kind":"message","session_id":"a","seq":1,')
     assert blocks[1] == b": heartbeat\n\n"

@@ -235,7 +235,7 @@ def test_status_change_precedes_later_message(cache: SessionCache, monkeypatch: 
 
 def test_new_incarnation_ends_watch_of_old_one(cache: SessionCache) -> None:
     """A watch ends with `deleted` when its session expired and another one was created with the ID."""
-    session = cache.create("a", ttl=0.5)
+    session = cache.create("a", ttl=2)
     session.append(X)
     watcher = Watcher(session.watch())
     watcher.until(lambda events: len(events) == 1)
