@@ -101,6 +101,27 @@ def test_loops_closed_with_pending_tasks_leave_no_error(server: Server, namespac
     server.client.flushall()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of asyncio, because the loop is closed with an open socket
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_loop_closed_while_a_connection_opens_leaves_no_error(server: Server, steps: int) -> None:
+    """A loop that is closed at any step of the opening of a connection by a background task is forgotten silently."""
+
+    async def begin_ping(cache: AsyncSessionCache) -> None:
+        client = cache._context.router._single
+        assert client is not None
+        tasks.spawn(client.send, ("PING",))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+    for _ in range(2):  # the second loop forgets the tasks of the first one
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin_ping(AsyncSessionCache.from_url(server.url)))
+        loop.close()
+    asyncio.run(begin_ping(AsyncSessionCache.from_url(server.url)))
+    del loop
+    gc.collect()
+
+
 def test_close_after_cancelled_tasks_is_immediate(server: Server, namespace: str) -> None:
     """A close at the end of `asyncio.run`, after all tasks were cancelled, does not wait for a reply."""
     cache, took = AsyncSessionCache.from_url(server.url, namespace=namespace, timeout=60, retry_for=60), []

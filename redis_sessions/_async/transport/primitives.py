@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from ..._core.protocol.transport_errors import ConnectFailed, TimeOver
 from ...errors import InvalidInput
+from . import tasks
 
 T = TypeVar("T")
 Lock = asyncio.Lock
@@ -70,7 +71,7 @@ class SharedAttempt(Generic[T]):
         """
         task, now = self._task, time.monotonic()
         if task is None or task.done():
-            task = self._task = asyncio.get_running_loop().create_task(function(max(due, now + self._timeout)))
+            task = self._task = tasks.spawn(function, max(due, now + self._timeout))
             task.add_done_callback(_take_note)
         await asyncio.wait([task], timeout=max(due - now, 0))
         if not task.done():

@@ -23,7 +23,8 @@ async def open_connection(
     connection = connect()
     cut_in_child(connection, _fileno)
     try:
-        await asyncio.wait_for(connection.connect(), due - time.monotonic())
+        async with asyncio.timeout(due - time.monotonic()):
+            await connection.connect()
     except BaseException as problem:
         abort(connection, asyncio.get_running_loop())
         if isinstance(problem, AuthenticationError | NoPermissionError):

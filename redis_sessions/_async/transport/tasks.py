@@ -18,7 +18,7 @@ T = TypeVar("T")
 Cancelled = asyncio.CancelledError
 """Raised in a task that was cancelled. Threads cannot be cancelled."""
 Job = Callable[[], Coroutine[Any, Any, None]]
-_tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = {}
+_tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 """Background tasks, because a loop holds its tasks only weakly."""
 
 
@@ -34,7 +34,7 @@ class Waitable(Protocol):
     async def wait(self) -> object: ...
 
 
-def spawn(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
+def spawn(function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> asyncio.Task[T]:
     """Run a function in the background."""
     loop = asyncio.get_running_loop()
     tasks = _tasks.get(loop)
@@ -62,7 +62,7 @@ def _forget(task: asyncio.Task[Any]) -> None:
     """End the coroutine of a task whose loop was closed, so that nothing is logged when the task is collected."""
     if not task.done():
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        with suppress(RuntimeError):  # the coroutine awaits something in a `finally`
+        with suppress(Exception):  # it awaits something in a `finally`, or a library makes an error of its end
             task.get_coro().close()
 
 
