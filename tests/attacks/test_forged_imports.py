@@ -370,7 +370,7 @@ def test_member_that_is_a_stranger_on_the_server_is_refused(target: Target) -> N
 def test_other_client_is_answered_during_a_hostile_import(target: Target) -> None:
     """While an import of many large values and messages runs, a PING of another client is answered within 50 ms."""
     bounds = {"state_bytes": 64 * 1024 * 1024, "batch_bytes": 8 * 1024 * 1024, "batch_messages": 3000}
-    with SessionCache.from_url("fake://", bounds=bounds) as source:
+    with SessionCache.from_url("fake://", bounds=bounds, timeout=60) as source:
         session = source.create("big", max_messages=None, max_message_bytes=8 * 1024 * 1024)
         for n in range(40):
             session.state.put(f"v{n}", "x" * 700_000)

@@ -344,7 +344,7 @@ def test_put_over_lossy_network_is_stored_once(server: Server, namespace: str) -
     losses = Losses(requests=0.05, replies=0.1)
     with (
         proxy(server.port, losses) as port,
-        SessionCache.from_url(f"redis://127.0.0.1:{port}", namespace=namespace, timeout=0.2, retry_for=30) as lossy,
+        SessionCache.from_url(f"redis://127.0.0.1:{port}", namespace=namespace, timeout=0.2, retry_for=120) as lossy,
     ):
         for number in range(100):
             put(lossy.checkpoints("t"), f"{number:03}", {"old": "000", "new": f"{number:03}"})

@@ -22,7 +22,7 @@ PROCESSES, APPENDS = 4, 500
 def _write(url: str, namespace: str, worker: int, careful: bool, pipe: Any) -> None:
     if not careful:
         disable_idempotency()
-    with SessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=30) as cache:
+    with SessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=120) as cache:
         session = cache.session("shared")
         pipe.send(
             [
@@ -78,7 +78,7 @@ def test_tasks_on_a_broken_connection_write_once(server: Server, namespace: str,
 
     async def main(port: int) -> None:
         url = f"redis://127.0.0.1:{port}"
-        async with AsyncSessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=30) as cache:
+        async with AsyncSessionCache.from_url(url, namespace=namespace, timeout=0.3, retry_for=120) as cache:
             sessions = [await cache.create(max_messages=None) for _ in range(8)]
 
             async def write(number: int) -> None:
@@ -108,7 +108,7 @@ def test_change_with_a_lost_reply_happens_once(own_server: Server, namespace: st
     popped: list[list[Message]] = []
     with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
         url = f"redis://127.0.0.1:{port}"
-        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
+        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=60) as cache:
             session, other = cache.create("a"), direct.session("a")
             rev = session.append(message).rev
             changes: list[Callable[[], Any]] = [
@@ -136,7 +136,7 @@ def test_fork_with_a_lost_reply_copies_once(own_server: Server, namespace: str) 
     losses = Losses(0, 0)
     with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
         url = f"redis://127.0.0.1:{port}"
-        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
+        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=60) as cache:
             session = cache.create("a")
             session.append({"role": "user", "content": "x"})
             forks = []
@@ -155,7 +155,7 @@ def test_delete_with_a_lost_reply_raises_outcome_unknown(own_server: Server, nam
     with SessionCache.from_url(own_server.url, namespace=namespace) as direct, proxy(own_server.port, losses) as port:
         direct.create("a")
         url = f"redis://127.0.0.1:{port}"
-        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=10) as cache:
+        with SessionCache.from_url(url, namespace=namespace, timeout=0.5, retry_for=60) as cache:
             cache.delete("another")
             cache._context.indexer.learn(["a"])  # else the reply of this read, which precedes the deletion, is lost
             cache.session("a").touch()

@@ -13,6 +13,7 @@ import pytest
 
 from redis_sessions import Lease, LeaseLost, Session, SessionCache
 from redis_sessions._sync.transport import tasks
+from tests.support.attempts import repeat_if_dearer
 from tests.support.lease_waiters import FREE, elsewhere
 from tests.support.servers import Server, await_true
 
@@ -98,6 +99,7 @@ def without_background() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", list(CALLS))
+@repeat_if_dearer
 def test_operation_on_a_new_handle_is_one_command(server: Server, namespace: str, name: str) -> None:
     """An operation of a new handle is one command in one round trip. `fork`, `compact` and a pop of a group read once before."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -126,6 +128,7 @@ def test_operation_on_a_new_handle_is_one_command(server: Server, namespace: str
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_create_and_delete_outside_a_tree_are_one_round_trip_each(server: Server, namespace: str) -> None:
     """After the cache has checked the schema version once, a creation or a deletion is one round trip with its index entries."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -139,6 +142,7 @@ def test_create_and_delete_outside_a_tree_are_one_round_trip_each(server: Server
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_first_write_of_ensured_handle_is_one_round_trip(server: Server, namespace: str) -> None:
     """A write that creates its session is one round trip, and so is one of a session that exists."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -162,6 +166,7 @@ def test_first_write_of_ensured_handle_is_one_round_trip(server: Server, namespa
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -> None:
     """A deletion in a tree is a refusal, a cancellation and the deletion. Sessions below cost five more, or six if active."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -188,6 +193,7 @@ def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_forced_release_is_two_round_trips(server: Server, namespace: str) -> None:
     """A forced release takes the lease over and then releases it: two round trips, against one for the holder's release."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -204,6 +210,7 @@ def test_forced_release_is_two_round_trips(server: Server, namespace: str) -> No
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_first_hint_on_a_new_connection_is_one_more_round_trip(server: Server, namespace: str) -> None:
     """The script of a hint is loaded before its first use on a connection, so that no hint arrives behind its write."""
     with SessionCache.from_url(server.url, namespace=namespace) as first:
@@ -222,6 +229,7 @@ def test_first_hint_on_a_new_connection_is_one_more_round_trip(server: Server, n
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_turn_under_a_lease_is_two_more_commands(server: Server, namespace: str) -> None:
     """A lease costs one round trip to acquire and one to release, and an append under the lease is one as without."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:
@@ -276,6 +284,7 @@ def test_lease_waiters_send_nothing(server: Server, namespace: str, monkeypatch:
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_write_of_a_child_is_one_command(server: Server, namespace: str) -> None:
     """A child's write or end is one command, and one more with a process that does not know the child's ancestors yet."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache, \
@@ -304,6 +313,7 @@ def test_write_of_a_child_is_one_command(server: Server, namespace: str) -> None
     server.client.flushall()
 
 
+@repeat_if_dearer
 def test_document_operation_is_one_command(server: Server, namespace: str) -> None:
     """A document operation is one round trip, the first write of a category two, and a page of categories two."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:

@@ -198,7 +198,8 @@ def test_empty_batch_is_refused(cache: SessionCache) -> None:
 
 def test_large_batch_is_appended_whole(url: str, namespace: str) -> None:
     """A batch of 9,000 messages is appended whole, although Lua's stack cannot hold them at once."""
-    with SessionCache.from_url(url, namespace=namespace, bounds={"batch_messages": 9000}) as cache:
+    # a fake server takes a second or two, and more on a busy machine
+    with SessionCache.from_url(url, namespace=namespace, bounds={"batch_messages": 9000}, timeout=60) as cache:
         session = cache.create(max_messages=None)
         result = session.append(*[user(str(number)) for number in range(9000)])
         assert (result.first_seq, result.last_seq, result.count) == (1, 9000, 9000)
