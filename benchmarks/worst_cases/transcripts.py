@@ -7,7 +7,7 @@ from typing import Any
 
 from redis_sessions import Message, OutcomeUnknown, Session
 from redis_sessions._core.commands import deltas, forks, messages
-from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.protocol.keys import session_keys, staged_keys
 
 from .stage import BATCH, LONG, Case, Stage, text
 
@@ -190,7 +190,8 @@ def fork_long(stage: Stage) -> None:
         session.fork(up_to_seq=stage.scaled(2 * LONG) // 2)
         session.spawn("a", context="fork").raise_if_refused()
         keys, new = (session_keys(stage.cache.namespace, one.id) for one in (session, stage.cache.session("new")))
-        stage.cache._context.executor.run(forks.copy_part(keys, "", new, new.messages, None))
+        copy = staged_keys(stage.cache.namespace, "new", "fork")
+        stage.cache._context.executor.run(forks.copy_part(keys, "", new, copy, None))
 
 
 def fork_wide(stage: Stage) -> None:
