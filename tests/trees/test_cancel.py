@@ -96,6 +96,7 @@ def test_child_of_retried_parent_is_not_of_its_first_end(cache: SessionCache) ->
     root._context.run_queues.finalize_members(root._keys)
     assert [one.info().status for one in (first, asked, later)] == ["cancelled", "active", "active"]
 
+
 def test_cancelled_parent_cancels_detached_child(cache: SessionCache) -> None:
     """A cancellation reaches every session below the parent, whatever its policy."""
     root = cache.create()

@@ -1,6 +1,6 @@
 -- Return whether marks of a root (apply_on_parent_end) are of a session, or of an ancestor, by its path. A path is short, and there
 -- can be thousands of marks.
---- include: parse_member ends_with_parent
+--- include: ends_with_parent
 local function has_mark(root, marks, path)
   if not marks then return false end
   marks = marks .. ' '
@@ -11,8 +11,8 @@ local function has_mark(root, marks, path)
     local at = sign and string.find(marks, sign, 1, true)
     if at then
       local policy, last = string.match(marks, '^(%l)(%d+)', at + #sign)
-      local member = parse_member(redis.call('HGET', root, 'member.' .. number) or nil)
-      if ends_with_parent(member, number, policy, last) then return true end
+      local status, own = string.match(redis.call('HGET', root, 'member.' .. number) or '', '^%S+ %d+ (%S+) (%S)')
+      if own == policy and ends_with_parent(number, status, last) then return true end
     end
     parent = number
   end

@@ -10,7 +10,7 @@ local function list_unfinalized(root, top, after)
   end
   local function is_of(number, member)
     local last = ended[member.parent]
-    return last and ends_with_parent(member, number, 'c', last)
+    return last and member.on_parent_end == 'c' and ends_with_parent(number, member.status, last)
   end
   known[0] = known[0] or false
   local numbers, records, is_end = read_tree_members(root, after, 1000)
