@@ -271,7 +271,7 @@ def transfer(stage: Stage) -> None:
     from .transcripts import _long, _wide
 
     wide, long = _wide(stage), _long(stage)
-    root, _ = _tree(stage, 900)
+    root, _ = _tree(stage, 390)
     for session in (wide, long, root):
         with stage.measured():
             lines = list(session.export())

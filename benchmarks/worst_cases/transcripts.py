@@ -7,7 +7,7 @@ from typing import Any
 
 from redis_sessions import Message, OutcomeUnknown, Session
 from redis_sessions._core.commands import deltas, forks, messages
-from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.protocol.keys import session_keys, staged_keys
 
 from .stage import BATCH, LONG, Case, Stage, text
 
@@ -171,6 +171,22 @@ def pinned_at_cap(stage: Stage) -> None:
         session.clear()
 
 
+def kept_wide(stage: Stage) -> None:
+    """The cap moved 50 pinned messages of 1 MB to the hash."""
+    cap = stage.scaled(WIDE)
+    session = stage.session(max_messages=cap)
+    for _ in range(cap // 2):
+        session.append(Message("user", "x" * (stage.message_bytes - 100), pinned=True))
+    for _ in range(2 * cap):
+        session.append(TINY)
+    with stage.measured():
+        session.fork()
+        session.fork(up_to_seq=2)
+        session.append(TINY)
+    with stage.measured():
+        session.replace(TINY, after_seq=1)
+
+
 def compact_long(stage: Stage) -> None:
     session = _long(stage, max_messages=None)
     with stage.measured():
@@ -190,7 +206,8 @@ def fork_long(stage: Stage) -> None:
         session.fork(up_to_seq=stage.scaled(2 * LONG) // 2)
         session.spawn("a", context="fork").raise_if_refused()
         keys, new = (session_keys(stage.cache.namespace, one.id) for one in (session, stage.cache.session("new")))
-        stage.cache._context.executor.run(forks.copy_part(keys, "", new, new.messages, None))
+        copy = staged_keys(stage.cache.namespace, "new", "fork")
+        stage.cache._context.executor.run(forks.copy_part(keys, "", new, copy, None))
 
 
 def fork_wide(stage: Stage) -> None:
@@ -366,6 +383,7 @@ CASES = [
     Case("pin and unpin in 10,000", pin_all),
     Case("pin and abandon a group of 1,000", pin_group),
     Case("10,000 pinned at the cap", pinned_at_cap),
+    Case("50 pinned messages of 1 MB left the list", kept_wide),
     Case("compact 10,000", compact_long),
     Case("compact 100 MB", compact_wide),
     Case("fork of 20,000 messages", fork_long),

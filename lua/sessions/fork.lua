@@ -11,6 +11,7 @@ local messages        = KEYS[2]           -- list
 local fork            = KEYS[3]           -- hash: the new session
 local fork_messages   = KEYS[4]           -- list
 local copy            = KEYS[5]           -- list: what messages/copy_part has copied; the list of the new session if nothing is
+local kept_copy       = KEYS[6]           -- hash: the same of the messages of the hash; the new session if nothing is
 local incarnation     = ARGV[1]           -- the incarnation the caller knows, or ''
 local new_incarnation = ARGV[2]           -- of the new session
 local up_to           = tonumber(ARGV[3]) -- the last seq that is copied, or -1 for all but a call that waits for its result
@@ -42,8 +43,8 @@ local function boundary(list, source, layout)
   return nil, redis.error_reply(string.format('EDIT_CONFLICT %s %.0f %.0f %.0f %.0f',
     up_to > source.last_seq and 'beyond_end' or is_gone and 'dropped' or 'in_group', up_to, source.last_seq, before_seq or 0, after_seq or 0))
 end
-counters, refusal = copy_transcript(session, messages, fork, fork_messages, caps, now_us, copy, copied_rev, up_to >= 0 and boundary or nil,
-  up_to >= 0 and up_to or nil, plan)
+counters, refusal = copy_transcript(session, messages, fork, fork_messages, caps, now_us, copy, kept_copy, copied_rev,
+  up_to >= 0 and boundary or nil, up_to >= 0 and up_to or nil, plan)
 if refusal then return refusal end
 for _, name in ipairs(redis.call('HKEYS', session)) do
   local prefix = string.match(name, '^(%l+)%.')

@@ -3,37 +3,43 @@
 -- takes a later member for one of them.
 -- Returns how many records were removed.
 -- Index: none
---- include: tail read_tree_members parse_member parse_spawn_counts
-local root        = KEYS[1]       -- hash: the session at the root
-local sessions    = tail(KEYS, 2) -- hash of each named member
-local incarnation = ARGV[1]       -- of the root
-local named       = tail(ARGV, 2) -- numbers of members
+--- include: tail parse_member parse_spawn_counts
+local root        = KEYS[1]           -- hash: the session at the root
+local sessions    = tail(KEYS, 2)     -- hash of each named member
+local incarnation = ARGV[1]           -- of the root
+local seen        = tonumber(ARGV[2]) -- how many sessions the tree had spawned before the caller read its members
+local named       = tail(ARGV, 3)     -- numbers of members that had none below them then
 
-local found, tree = unpack(redis.call('HMGET', root, 'incarnation', 'tree'))
+local found, tree, pruned = unpack(redis.call('HMGET', root, 'incarnation', 'tree', 'pruned'))
 if found ~= incarnation then return 0 end
-local numbers, records = read_tree_members(root)
-local ended_as, has_below, removed, fields, ranges, first = {}, {}, {}, {}, {}, 1
-for at, number in ipairs(numbers) do
-  local member = parse_member(records[at])
-  ended_as[number] = member.status ~= 'active' and member.incarnation
-  has_below[member.parent + 0] = true
+local has_below, removed, is_removed, fields, labels, ranges, at = {}, {}, {}, {}, {}, {}, 1
+for number = seen + 1, parse_spawn_counts(tree).total do
+  local parent = parse_member(redis.call('HGET', root, string.format('member.%d', number))).parent
+  if parent then has_below[parent + 0] = true end
 end
-for at, number in ipairs(named) do
+for position, number in ipairs(named) do
   number = number + 0
-  local run_id = ended_as[number]
-  if run_id and not has_below[number] and redis.call('HGET', sessions[at], 'incarnation') ~= run_id then
-    removed[number] = true
-    fields[#fields + 1], fields[#fields + 2] = string.format('member.%d', number), string.format('member_result.%d', number)
+  local field = string.format('member.%d', number)
+  local member = parse_member(redis.call('HGET', root, field))
+  local has_ended = member.id and member.status ~= 'active' and not has_below[number]
+  if has_ended and redis.call('HGET', sessions[position], 'incarnation') ~= member.incarnation then
+    removed[#removed + 1], is_removed[number] = number, true
+    fields[#fields + 1], fields[#fields + 2] = field, string.format('member_result.%d', number)
   end
 end
-local count = #fields / 2
-if count == 0 then return 0 end
+if not removed[1] then return 0 end
 for _, field in ipairs(redis.call('HKEYS', root)) do
-  if string.find(field, '^label%.') and removed[redis.call('HGET', root, field) + 0] then fields[#fields + 1] = field end
+  if string.find(field, '^label%.') then labels[#labels + 1] = field end
+end
+for first = 1, #labels, 500 do
+  local last = math.min(first + 499, #labels)
+  for position, number in ipairs(redis.call('HMGET', root, unpack(labels, first, last))) do
+    if is_removed[number + 0] then fields[#fields + 1] = labels[first + position - 1] end
+  end
 end
 for _, field in ipairs({'cancelled', 'requested'}) do
-  local marks = string.gsub(redis.call('HGET', root, field) or '', ' (%d+)', function(number)
-    if removed[number + 0] then return '' end
+  local marks = string.gsub(redis.call('HGET', root, field) or '', ' (%d+)[^ ]*', function(number)
+    if is_removed[number + 0] then return '' end
   end)
   if marks ~= '' then
     redis.call('HSET', root, field, marks)
@@ -41,13 +47,20 @@ for _, field in ipairs({'cancelled', 'requested'}) do
     fields[#fields + 1], fields[#fields + 2] = field, field .. '_why'
   end
 end
-for at = 1, #fields, 1000 do redis.call('HDEL', root, unpack(fields, at, math.min(at + 999, #fields))) end
-numbers[#numbers + 1] = parse_spawn_counts(tree).total + 1
-for _, number in ipairs(numbers) do
-  if not removed[number] then
-    if number > first then ranges[#ranges + 1] = string.format('%d-%d', first, number - 1) end
-    first = number + 1
-  end
+for first = 1, #fields, 1000 do redis.call('HDEL', root, unpack(fields, first, math.min(first + 999, #fields))) end
+table.sort(removed)
+local function add_range(first, last)
+  local newest = ranges[#ranges]
+  if newest and newest[2] + 1 >= first then newest[2] = last else ranges[#ranges + 1] = {first, last} end
 end
+for first, last in string.gmatch(pruned or '', '(%d+)-(%d+)') do
+  while removed[at] and removed[at] < first + 0 do
+    add_range(removed[at], removed[at])
+    at = at + 1
+  end
+  add_range(first + 0, last + 0)
+end
+for position = at, #removed do add_range(removed[position], removed[position]) end
+for position, range in ipairs(ranges) do ranges[position] = string.format('%d-%d', range[1], range[2]) end
 redis.call('HSET', root, 'pruned', table.concat(ranges, ','))
-return count
+return #removed

@@ -2,7 +2,7 @@
 -- Returns {incarnation, 'requested' or 'cancelled', reason}: the state after the request.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
 -- Index: none
---- include: check_incarnation check_ancestors parse_lineage mark_members read_cancel_state
+--- include: check_incarnation check_ancestors parse_lineage mark_member read_cancel_state
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -15,5 +15,5 @@ if refusal then return refusal end
 local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
 if is_incomplete then return cancelled end
 local root = ancestor_keys[#ancestor_keys - 1] or session
-mark_members(root, 'requested', {parse_lineage(lineage).number}, reason)
+mark_member(root, 'requested', parse_lineage(lineage).number, reason)
 return {found, read_cancel_state(root, lineage, status, ended_why)}

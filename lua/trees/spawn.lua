@@ -16,7 +16,8 @@ local queue           = KEYS[5]       -- zset, as in runs/schedule; the parent a
 local check_at        = KEYS[6]       -- zset, as in runs/schedule
 local workers         = KEYS[7]       -- string, as in runs/schedule
 local copy            = KEYS[8]       -- list: what messages/copy_part has copied; the child's list if nothing is
-local ancestor_keys   = {unpack(KEYS, 9)} -- session and messages of each ancestor of the parent, its parent's first
+local kept_copy       = KEYS[9]       -- hash: the same of the messages of the hash; the child if nothing is
+local ancestor_keys   = {unpack(KEYS, 10)} -- session and messages of each ancestor of the parent, its parent's first
 local incarnation     = ARGV[1]       -- the incarnation of the parent that the caller knows, or ''
 local operation_id    = ARGV[2]
 local lease           = ARGV[3]       -- '<fence> <nonce>' of the lease on the parent it is made under, or ''
@@ -78,7 +79,7 @@ end
 local child_counters = new_counters(now_us)
 if is_fork then
   --- include: copy_transcript
-  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us, copy, copied_rev)
+  child_counters, refusal = copy_transcript(session, messages, child, child_messages, caps, now_us, copy, kept_copy, copied_rev)
   if refusal then return refusal end
 end
 local parent, parent_run = parse_lineage(lineage_text), parse_run(run_text)

@@ -35,7 +35,7 @@ def prune(root: Session) -> int:
     removed = 0
     while True:
         found = root._executor.run(trees.list_members(root._keys, "", recursive=True))
-        call = tree_room.prune_members(root._keys, found.incarnation, root._context.namespace, found.members)
+        call = tree_room.prune_members(root._keys, root._context.namespace, found, found.members)
         count = root._executor.run(call)
         if not count:
             return removed
@@ -193,7 +193,7 @@ def test_prune_of_former_tree_changes_no_later_tree(cache: SessionCache) -> None
     root.delete()
     again = cache.create("root")
     spawn_child(again, cleanup="delete").complete()
-    call = tree_room.prune_members(root._keys, found.incarnation, cache.namespace, found.members)
+    call = tree_room.prune_members(root._keys, cache.namespace, found, found.members)
     assert root._executor.run(call) == 0
     assert len(again.children()) == 1
 

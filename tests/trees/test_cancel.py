@@ -65,6 +65,38 @@ def test_end_of_parent_applies_policy_of_child(cache: SessionCache, policy: Any)
         child.complete()
 
 
+def test_child_that_ended_before_its_parent_covers_none_below(cache: SessionCache) -> None:
+    """A detached session goes on when its parent ended before the parent of that one, and stops when its parent was active."""
+    root = cache.create()
+    ended, active = spawn_child(root), spawn_child(root)
+    detached, below = spawn_child(ended, on_parent_end="detach"), spawn_child(active, on_parent_end="detach")
+    ended.complete()
+    root._executor.run(sessions.set_status(root._keys, "", "", "completed"))  # and the members are not finalized yet
+    detached.append(X)
+    for child in (active, below):
+        with pytest.raises(SessionNotActive):
+            child.append(X)
+    root._context.run_queues.finalize_members(root._keys)
+    assert {one.status for one in (active.info(), below.info())} == {"cancelled"}
+    assert detached.info().status == "active"
+
+
+def test_child_of_retried_parent_is_not_of_its_first_end(cache: SessionCache) -> None:
+    """A parent that failed stops its children. Those that it spawns after a retry go on, before the first ones are finalized."""
+    root = cache.create()
+    parent = spawn_child(root)
+    first, asked = spawn_child(parent), spawn_child(parent, on_parent_end="request_cancel")
+    root._executor.run(sessions.set_status(parent._keys, "", "", "failed"))
+    parent.retry()
+    later, also = spawn_child(parent), spawn_child(parent, on_parent_end="request_cancel")
+    later.append(X)
+    with pytest.raises(SessionNotActive):
+        first.append(X)
+    assert [one.is_cancel_requested() for one in (asked, also)] == [True, False]
+    root._context.run_queues.finalize_members(root._keys)
+    assert [one.info().status for one in (first, asked, later)] == ["cancelled", "active", "active"]
+
+
 def test_cancelled_parent_cancels_detached_child(cache: SessionCache) -> None:
     """A cancellation reaches every session below the parent, whatever its policy."""
     root = cache.create()

@@ -47,6 +47,7 @@ def test_each_script_is_called_by_a_worst_case(server: Server) -> None:
         transcripts.fork_wide,
         transcripts.edit_wide,
         transcripts.pinned_at_cap,
+        transcripts.kept_wide,
     ],
 )
 def test_call_with_long_messages_is_bounded(server: Server, act: Act) -> None:

@@ -2,11 +2,12 @@
 -- the system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to
 -- the seq `up_to`, or nil and a refusal.
 -- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session. A
--- long list was copied to the list `copy` before, by messages/copy_part, when the session had `copied_rev`.
+-- long transcript was copied to `copy` and `kept_copy` before, by messages/copy_part, when the session had `copied_rev`.
 -- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
-local function copy_transcript(session, messages, child, child_messages, caps, now_us, copy, copied_rev, boundary, up_to, plan)
+local function copy_transcript(session, messages, child, child_messages, caps, now_us, copy, kept_copy, copied_rev, boundary, up_to,
+    plan)
   local fields = read_fields(session, {'counters', 'layout', 'system', 'system_tokens', 'cleared', 'format',
     'settings', 'pins', 'summary'})
   local max_messages, cap_policy = string.match(caps, '^(%d+) (%S+)')
@@ -21,7 +22,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   local dropped, last_seq = counters.dropped, counters.last_seq
   local staying = last_seq - dropped
   local is_copied = copied_rev == counters.rev and redis.call('LLEN', copy) == staying
-  local is_long = counters.bytes > 2000000 or staying > 2000
+    and redis.call('HLEN', kept_copy) == layout.kept
+  local is_long, going = counters.bytes > 2000000 or staying + layout.kept > 2000, {}
   if boundary then
     staying, refusal = boundary(messages, counters, layout)
     if not staying then return nil, refusal end
@@ -39,8 +41,9 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
   if staying < last_seq - dropped then
     local new_last = list_seq(math.max(staying - 1, 0), dropped, layout.gaps) - (staying > 0 and 0 or 1)
     if staying == 0 and up_to then new_last = math.min(new_last, up_to) end
-    local is_planned, why, unpinned = plan_truncation(session, messages, counters, layout, new_last, plan)
-    if not is_planned then return nil, why end
+    local is_planned, gone, unpinned = plan_truncation(session, messages, counters, layout, new_last, plan)
+    if not is_planned then return nil, gone end
+    going = gone
     layout.gaps = string.gsub(layout.gaps, ',?%d+%-' .. string.format('%.0f', last_seq) .. '$', '')
     counters.last_seq, counters.dropped = new_last, new_last - staying
     pins = new_last > 0 and pins - unpinned or 0
@@ -56,11 +59,16 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     redis.call('RPUSH', child_messages, unpack(redis.call('LRANGE', messages, first, math.min(first + 99, staying - 1))))
   end
   local seqs = kept_seqs(session, layout)
-  if #seqs > 0 then set_kept_seqs(child, layout, seqs) end
-  for _, seq in ipairs(seqs) do
+  if is_copied and #seqs > 0 then
+    for _, seq in ipairs(going) do redis.call('HDEL', kept_copy, 'kept.' .. seq) end
+    redis.call('PERSIST', kept_copy)
+    redis.call('RENAME', kept_copy, child)
+  end
+  for _, seq in ipairs(is_copied and {} or seqs) do
     local field = 'kept.' .. seq
     redis.call('HSET', child, field, redis.call('HGET', session, field))
   end
+  if #seqs > 0 then set_kept_seqs(child, layout, seqs) end
   for _, name in ipairs({'system', 'system_tokens', 'cleared', 'format', 'summary'}) do
     if fields[name] then redis.call('HSET', child, name, fields[name]) end
   end

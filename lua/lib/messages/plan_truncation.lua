@@ -1,27 +1,21 @@
 -- Work out what a transcript becomes without the messages above a seq. Nothing is written; `counters` and `layout` are changed.
 -- Return how many messages stay in the list, the seqs outside of the list that go, and how many of all that go are pinned. With
 -- `plan`, the text of removed_sums or '', not more than about 1 MB is read: return nil and a refusal when more is to be read.
---- include: is_pinned begins_turn message_kind message_tokens list_index list_seq gaps_with kept_seqs find_back
---- include: reopen_calls page_size parse_removed_sums add_removed_messages
+--- include: begins_turn message_kind list_index list_seq gaps_with kept_seqs find_back
+--- include: reopen_calls page_size parse_removed_sums add_removed_messages add_removed_kept
 local function plan_truncation(session, messages, counters, layout, after_seq, plan)
   local dropped, last_seq, gaps, length = counters.dropped, counters.last_seq, layout.gaps, counters.last_seq - counters.dropped
   local staying, going, seqs = math.max(list_index(after_seq + 1, dropped, gaps), 0), {}, {}
   local sums = parse_removed_sums(plan or '', counters.rev, staying)
   add_removed_messages(messages, sums, after_seq > 0 and length or 0, page_size(counters), plan)
-  if after_seq > 0 and sums.next < length then
-    --- include: format_removed_sums
-    return nil, redis.error_reply('NEED_PLAN ' .. format_removed_sums(sums, counters.rev))
-  end
   for _, seq in ipairs(kept_seqs(session, layout)) do
-    if seq <= after_seq then
-      seqs[#seqs + 1] = seq
-    else
-      going[#going + 1] = seq
-      local message = after_seq > 0 and redis.call('HGET', session, 'kept.' .. seq)
-      if message then
-        sums.bytes, sums.tokens = sums.bytes + #message, sums.tokens + message_tokens(message)
-        sums.pinned = sums.pinned + (is_pinned(message) and 1 or 0)
-      end
+    if seq <= after_seq then seqs[#seqs + 1] = seq else going[#going + 1] = seq end
+  end
+  if after_seq > 0 then
+    if sums.next >= length then add_removed_kept(session, sums, going, length, plan) end
+    if sums.next < length + #going then
+      --- include: format_removed_sums
+      return nil, redis.error_reply('NEED_PLAN ' .. format_removed_sums(sums, counters.rev))
     end
   end
   counters.bytes, counters.tokens = counters.bytes - sums.bytes, counters.tokens - sums.tokens

@@ -48,3 +48,16 @@ local function add_removed_messages(messages, sums, length, size, is_bounded)
     end
   end
 end
+
+-- Add the next messages of the hash, by their seqs, behind those of the list, which has `length`: about 1 MB with `is_bounded`.
+local function add_removed_kept(session, sums, seqs, length, is_bounded)
+  --- include: message_tokens is_pinned
+  local bytes = 0
+  for at = sums.next - length + 1, #seqs do
+    if is_bounded and bytes > 1000000 then break end
+    local message = redis.call('HGET', session, 'kept.' .. seqs[at])
+    bytes, sums.next = bytes + #message, sums.next + 1
+    sums.bytes, sums.tokens = sums.bytes + #message, sums.tokens + message_tokens(message)
+    sums.pinned = sums.pinned + (is_pinned(message) and 1 or 0)
+  end
+end

@@ -1,25 +1,26 @@
 -- Finish a run whose time is over, whose attempts are used up, that ended unseen by its tree, or that is gone. Whichever
 -- process calls it, each of that happens once. Return 'cancelled' when its tree has members to finalize, else 'over', and
 -- whether its parent must be advanced.
---- include: read_tree_members parse_member build_result_message record_child_end deliver_result_to_parent apply_on_parent_end
+--- include: visit_tree_members parse_member build_result_message record_child_end deliver_result_to_parent apply_on_parent_end
 --- include: prepare_end apply_end_effects end_session notify_holder count_waiting is_parent_waiting
 local function finish_run(session, messages, ancestor_keys, id, loaded, operation, now_ms, now_us, problem, told)
   local root, run, wakes_parent = ancestor_keys[#ancestor_keys - 1], loaded.run, false
   local is_timed_out = run.deadline_ms and run.deadline_ms <= now_ms
   if not loaded.incarnation then
-    local numbers, records = read_tree_members(root or session)
-    for at, number in ipairs(numbers) do
-      local member = string.find(records[at], id, 1, true) == 1 and parse_member(records[at])
-      if member and member.id == id and member.status == 'active' then
-        local child = {incarnation = member.incarnation, id = id, created = now_ms * 1000}
-        local entry, batch = build_result_message(child, 'timed_out', 'it expired', '', now_ms)
-        number = string.format('%d', number)
-        count_waiting(session, messages, ancestor_keys, now_ms, -1, number)
-        record_child_end(root, ancestor_keys[1], number, 'timed_out', now_ms)
-        deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
-        wakes_parent = is_parent_waiting(ancestor_keys[1])
-        apply_on_parent_end(root, number, false, 'its parent expired', numbers, records)
-      end
+    local number, member
+    visit_tree_members(root or session, function(other, record)
+      local found = string.find(record, id .. ' ', 1, true) == 1 and parse_member(record)
+      if found and found.status == 'active' then number, member = string.format('%d', other), found end
+      return number
+    end)
+    if number then
+      local child = {incarnation = member.incarnation, id = id, created = now_ms * 1000}
+      local entry, batch = build_result_message(child, 'timed_out', 'it expired', '', now_ms)
+      count_waiting(session, messages, ancestor_keys, now_ms, -1, number)
+      record_child_end(root, ancestor_keys[1], number, 'timed_out', now_ms)
+      deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
+      wakes_parent = is_parent_waiting(ancestor_keys[1])
+      apply_on_parent_end(root, number, false, 'its parent expired')
     end
   elseif not loaded.is_open and not loaded.is_cancelled then
     local plan = prepare_end(session, ancestor_keys, now_ms, loaded.status, '', '')

@@ -94,6 +94,5 @@ async def _make_room(context: CacheContext, keys: SessionKeys, reason: str) -> b
         return bool(expired)
     pruned = tree_room.members_to_prune(found.members, gone)
     return (
-        bool(pruned)
-        and await context.executor.run(tree_room.prune_members(root, found.incarnation, context.namespace, pruned)) > 0
+        bool(pruned) and await context.executor.run(tree_room.prune_members(root, context.namespace, found, pruned)) > 0
     )

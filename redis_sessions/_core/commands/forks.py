@@ -17,7 +17,7 @@ from ..protocol.call import Argument, Call, invoke
 from ..protocol.codec import call_hash
 from ..protocol.encoding import decoded_origins, encoded_fields
 from ..protocol.json_values import to_json
-from ..protocol.keys import Origin, SessionKeys
+from ..protocol.keys import Origin, SessionKeys, StagedKeys
 from ..protocol.result_records import FACTS_PLACE as _FACTS
 from ..protocol.result_records import TEXT_PLACE as _TEXT
 from ..protocol.scripts import script
@@ -60,7 +60,7 @@ def fork(
         script("sessions/fork"),
         keys,
         lambda reply: Fork(reply[0].decode(), reply[1]),
-        other_keys={"fork": new.session, "fork_messages": new.messages, "copy": new.messages},
+        other_keys={"fork": new.session, "fork_messages": new.messages, "copy": new.messages, "kept_copy": new.session},
         incarnation=incarnation,
         new_incarnation=new_incarnation,
         up_to=-1 if up_to_seq is None else whole(up_to_seq, "up_to_seq"),
@@ -83,14 +83,14 @@ class CopyProgress(NamedTuple):
 
 
 def copy_part(
-    keys: SessionKeys, incarnation: str, new: SessionKeys, copy: str, before: CopyProgress | None
+    keys: SessionKeys, incarnation: str, new: SessionKeys, copy: StagedKeys, before: CopyProgress | None
 ) -> Call[CopyProgress]:
-    """Copy the next part of a session's messages to a key. `before` is what the last call returned."""
+    """Copy the next part of a session's messages to the keys of a copy. `before` is what the last call returned."""
     rev, copied, _ = before or (0, 0, 0)
     return invoke(
         script("messages/copy_part"), keys, lambda reply: CopyProgress(*map(int, reply)),
-        other_keys={"new_session": new.session, "copy": copy}, incarnation=incarnation, rev=rev, copied=copied,
-        ttl_ms=COPY_TTL_MS,
+        other_keys={"new_session": new.session, "copy": copy.elements, "kept_copy": copy.fields},
+        incarnation=incarnation, rev=rev, copied=copied, ttl_ms=COPY_TTL_MS,
     )  # fmt: skip
 
 

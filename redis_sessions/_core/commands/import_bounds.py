@@ -28,7 +28,7 @@ class Bounds:
     """The latest time that a record of what happened may have."""
     max_value_bytes: int = 8 * 1024 * 1024
     """The most bytes of one field or message, which one command of the server stores."""
-    max_sessions: int = 1001
+    max_sessions: int = 401
     """The most sessions, which one script moves into place."""
     storage: StorageBounds = DEFAULT_BOUNDS
     """The bounds of the importing cache."""

@@ -243,7 +243,10 @@ _FORMS: dict[str, Form] = {
     "origins": Form("an encoded value", lambda value: False),
     "label": _ID_128,
     "retried": _ID_128,
-    **{name: _matching(rb"(?: %b)*" % COUNT, "numbers of members") for name in ("cancelled", "requested")},
+    **{
+        name: _matching(rb"(?: %b(?:/%b%b)?)*" % (COUNT, policy, COUNT), "numbers of members")
+        for name, policy in (("cancelled", b"c"), ("requested", b"r"))
+    },
     **{name: Form(f"an ID as {name}_id", _passes(check_id)) for name in ("user", "agent", "parent")},
     **dict.fromkeys(("type", "tags", "result", "spawned_by"), _JSON),
     **dict.fromkeys(("name", "system", "reason", "task", "model", "cancelled_why", "requested_why"), _TEXT),

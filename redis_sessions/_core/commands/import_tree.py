@@ -21,6 +21,7 @@ _SPAWNED = re.compile(
 )
 """The ID of a spawned session. It ends in random digits, so no session with a chosen name has one."""
 
+_MARKED_NUMBER = re.compile(rb"\d+")
 _SPAWN_RESULT = re.compile(r"\n\S+ \d+ spawned (\d{1,13}) (\S+) (\S+)")
 
 
@@ -215,13 +216,15 @@ def _read_members(root: str, fields: Mapping[bytes, bytes]) -> Iterator[tuple[in
 def _check_marks(root: str, fields: Mapping[bytes, bytes], total: int) -> None:
     """Check that what the root says of members names numbers that members have, or had."""
     for name, value in fields.items():
-        if name in (b"cancelled", b"requested") or name.startswith(b"label."):
-            numbers = [int(number) for number in value.split()]
+        if name in (b"cancelled", b"requested"):
+            numbers = [int(number) for number in _MARKED_NUMBER.findall(value)]
+        elif name.startswith(b"label."):
+            numbers = [int(value)]
         elif name.startswith(b"member_result."):
             numbers = [int(name.partition(b".")[2])]
         else:
             continue
-        if any(number > total for number in numbers) or len(numbers) > total + 1:
+        if any(number > total for number in numbers) or len(numbers) > 3 * (total + 1):
             raise damaged(root, name.decode(), f"numbers of members, up to {total}", value)
 
 

@@ -188,6 +188,7 @@ def spawn(
             "child": child.session,
             "child_messages": child.messages,
             "copy": child.messages,
+            "kept_copy": child.session,
             **queue_keys(queue, parent),
         },
         rest=[part for pair in all_fields.items() for part in pair],

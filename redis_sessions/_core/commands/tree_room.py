@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ..protocol.call import Call, invoke
 from ..protocol.keys import SessionKeys, session_keys
 from ..protocol.scripts import script
-from .trees import Member
+from .trees import Member, MemberList
 
-MAX_PRUNED = 1000
+MAX_PRUNED = 500
 """Members that one call removes from the records of their tree."""
 
 
@@ -46,13 +46,22 @@ def members_below(members: Sequence[Member], number: int) -> list[Member]:
 
 def members_to_prune(members: Sequence[Member], gone: Sequence[Member]) -> list[Member]:
     """Return which of the members that are gone lose their records: the older half of those with no member below them."""
-    parents = {member.parent for member in members}
-    leaves = [member for member in gone if member.number not in parents]
+    leaves = leaves_of(members, gone)
     return leaves[: min((len(leaves) + 1) // 2, MAX_PRUNED)]
 
 
-def prune_members(root: SessionKeys, incarnation: str, namespace: str, members: Sequence[Member]) -> Call[int]:
-    """Remove the records of members that ended and are gone. The result is how many were removed."""
+def leaves_of(members: Sequence[Member], some: Sequence[Member]) -> list[Member]:
+    """Return which of some members have no member below them. `members` are all that can be below them."""
+    parents = {member.parent for member in members}
+    return [member for member in some if member.number not in parents]
+
+
+def prune_members(root: SessionKeys, namespace: str, found: MemberList, members: Sequence[Member]) -> Call[int]:
+    """Remove the records of members that ended and are gone. The result is how many were removed.
+
+    `found` are all members that can be below them, as they were read. A member with others below it keeps its record.
+    """
+    members = leaves_of(found.members, members)
     return invoke(
         script("trees/prune_members"),
         root,
@@ -60,5 +69,6 @@ def prune_members(root: SessionKeys, incarnation: str, namespace: str, members: 
         other_keys={"root": root.session},
         rest_keys=[session_keys(namespace, member.id).session for member in members],
         rest=[member.number for member in members],
-        incarnation=incarnation,
+        incarnation=found.incarnation,
+        seen=found.tree.total,
     )

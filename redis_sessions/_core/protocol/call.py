@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ...errors import SessionDamaged, SessionsError
-from .keys import AnyKeys, SessionKeys
+from .keys import AnyKeys, SessionKeys, StagedKeys
 from .scripts import IndexEffect, Script, creating
 
 Argument: TypeAlias = str | bytes | int
@@ -96,11 +96,12 @@ class Call(Generic[T]):
         assert isinstance(self.keys, SessionKeys)
         self.keys.set_ancestors(ancestors)
 
-    def take_copy(self, key: str, rev: int) -> None:
-        """Name the key to which messages were copied, and the revision of the copy."""
+    def take_copy(self, copy: StagedKeys, rev: int) -> None:
+        """Name the keys to which messages were copied, and the revision of the copy."""
         assert self.script is not None
         named = zip(self.script.keys, self.fixed_keys, strict=True)
-        self.fixed_keys = [key if name == "copy" else before for name, before in named]
+        keys = {"copy": copy.elements, "kept_copy": copy.fields}
+        self.fixed_keys = [keys.get(name, before) for name, before in named]
         self.arguments["copied_rev"] = rev
 
     def continue_plan(self, plan: str) -> bool:

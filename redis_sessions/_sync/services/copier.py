@@ -9,7 +9,7 @@ from typing import TypeVar
 from ..._core.commands import forks
 from ..._core.protocol.call import Call
 from ..._core.protocol.encoding import copy_origins
-from ..._core.protocol.keys import SessionKeys, staged_keys
+from ..._core.protocol.keys import SessionKeys, StagedKeys, staged_keys
 from ..._core.protocol.transport_errors import CopyNeeded
 from ...errors import ConcurrentModification, SessionExists
 from ..transport.blob_files import ask
@@ -33,10 +33,10 @@ def run_copy(
 ) -> T:
     """Return the result of a call that copies a transcript, which the script refuses when the transcript is long.
 
-    The messages are copied first then, about 1 MB a call, to a key that expires if this process dies. The
+    The messages are copied first then, about 1 MB a call, to keys that expire if this process dies. The
     call makes the session if it still has the revision of the copy.
     """
-    copy = staged_keys(namespace, new.id, _NONCE).elements
+    copy = staged_keys(namespace, new.id, _NONCE)
     for _ in range(_MAX_ATTEMPTS):
         try:
             return run(call)
@@ -63,7 +63,7 @@ def note_copy(context: CacheContext, keys: SessionKeys) -> None:
 
 
 def _copy(
-    executor: Executor, keys: SessionKeys, incarnation: str, new: SessionKeys, copy: str
+    executor: Executor, keys: SessionKeys, incarnation: str, new: SessionKeys, copy: StagedKeys
 ) -> forks.CopyProgress | None:
     """Copy all messages. Return None when the session was written again and again."""
     progress: forks.CopyProgress | None = None

@@ -106,12 +106,12 @@ def prune_members(context: CacheContext, top: SessionFacts) -> None:
         return  # the records say nothing any more
     left = _members_from(found.members, top)
     while left:
-        parents = {member.parent for member in left}
-        leaves = [member for member in left if member.number not in parents]
+        leaves, known = tree_room.leaves_of(left, left), found._replace(members=left)
         for first in range(0, len(leaves), tree_room.MAX_PRUNED):
             some = leaves[first : first + tree_room.MAX_PRUNED]
-            context.executor.run(tree_room.prune_members(root, found.incarnation, context.namespace, some))
-        left = [member for member in left if member.number in parents]
+            context.executor.run(tree_room.prune_members(root, context.namespace, known, some))
+        removed = {member.number for member in leaves}
+        left = [member for member in left if member.number not in removed]
 
 
 def _members_from(members: Sequence[Member], top: SessionFacts) -> list[Member]:

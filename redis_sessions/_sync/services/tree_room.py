@@ -92,7 +92,4 @@ def _make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
     if reason != "max_descendants":
         return bool(expired)
     pruned = tree_room.members_to_prune(found.members, gone)
-    return (
-        bool(pruned)
-        and context.executor.run(tree_room.prune_members(root, found.incarnation, context.namespace, pruned)) > 0
-    )
+    return bool(pruned) and context.executor.run(tree_room.prune_members(root, context.namespace, found, pruned)) > 0
