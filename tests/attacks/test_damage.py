@@ -212,6 +212,21 @@ def test_foreign_element_is_reported_and_removes_nothing(cache: SessionCache, ow
     assert session.append(X).count == 3
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_removed_inbox_message_is_replaced(cache: SessionCache, own: Server, number: int) -> None:
+    """A message that another program removed from an inbox has a placeholder, and the others come in, each in its place."""
+    session, sent = cache.create("a"), ["1", "2", "3"]
+    lease = session.lease(30).acquire()
+    for text in sent:
+        cache.session("a").send(text)
+    own.client.hdel(session_keys(cache.namespace, "a").session, f"inbox.{number}")
+    expected = ["[damaged message]" if text == str(number) else text for text in sent]
+    assert [message.content for message in lease.receive()] == expected
+    lease.release()
+    assert [message.content for message in session.history()] == expected
+    assert session.append(X).count == 4
+
+
 def test_evicted_messages_are_told_by_each_call(cache: SessionCache, own: Server) -> None:
     """A session whose messages the server evicted does not exist any more: for reads, for writes, and for `create`."""
     session = cache.create("a")
