@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from redis_sessions import (
     SessionsError,
 )
 from redis_sessions._core.protocol.keys import agent_keys, entry_keys, session_keys, shard_of
+from tests.support.lease_waiters import elsewhere
 from tests.support.servers import Server, binaries
 
 X = {"role": "user", "content": "x"}
@@ -218,7 +220,7 @@ def test_removed_inbox_message_is_replaced(cache: SessionCache, own: Server, num
     session, sent = cache.create("a"), ["1", "2", "3"]
     lease = session.lease(30).acquire()
     for text in sent:
-        cache.session("a").send(text)
+        elsewhere(partial(cache.session("a").send, text))  # this thread writes under the lease
     own.client.hdel(session_keys(cache.namespace, "a").session, f"inbox.{number}")
     expected = ["[damaged message]" if text == str(number) else text for text in sent]
     assert [message.content for message in lease.receive()] == expected
