@@ -1,4 +1,4 @@
-"""Durations and whole numbers: the only place that checks and converts them.
+"""Durations, whole numbers and flags: the only place that checks and converts them.
 
 A public duration is a number of seconds, a timedelta, or text such as "90", "1.5s", "30m", "12h" or "7d". Inside the
 package a duration is a whole number of milliseconds, and its name ends in `_ms`.
@@ -71,6 +71,13 @@ def whole(value: int, name: str, *, minimum: int = 0, maximum: int = 2**53) -> i
     """Return a whole number within its bounds. Raises InvalidInput that names it."""
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
         raise InvalidInput(name=name, detail=f"must be a whole number from {minimum} to {maximum}, got {value!r}")
+    return value
+
+
+def flag(value: bool, name: str) -> bool:
+    """Return True or False. Raises InvalidInput for any other value, such as the text "no", which Python takes for true."""
+    if not isinstance(value, bool):
+        raise InvalidInput(name=name, detail=f"must be True or False, got {value!r:.80}")
     return value
 
 

@@ -1,7 +1,7 @@
 -- Make a run that failed or timed out available again, or a turn that failed, with new attempts. A run becomes active again in
--- its tree, and its next result is a message of its own to its parent.
+-- its tree, if that has room, and its next result is a message of its own to its parent.
 -- Returns {incarnation, 'free', 0, queue, 0, 0, 0}, as runs/advance does.
--- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT
+-- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT LIMIT_EXCEEDED
 -- Index: may_relist
 --- include: read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
 --- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease
@@ -10,7 +10,13 @@ local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
 local incarnation   = ARGV[1]       -- the incarnation the caller knows, or ''
 local operation_id  = ARGV[2]       -- the same retry again changes nothing
+local tree_limits   = ARGV[3]       -- of a tree that has none of its own, as in trees/spawn
 
+local function find_full(name, counts, max)
+  if max ~= '-' and counts.active >= max + 0 then
+    return redis.error_reply(string.format('LIMIT_EXCEEDED %s %d %s error', name, counts.active + 1, max))
+  end
+end
 local now_ms, now_us = read_clock()
 local loaded, refusal = load_run(session, ancestor_keys, now_ms)
 if not loaded then return refusal end
@@ -39,6 +45,14 @@ if not is_turn then
     return redis.error_reply('SESSION_NOT_ACTIVE ' .. (status or 'deleted'))
   end
   local number, label = parse_lineage(loaded.lineage).number, redis.call('HGET', session, 'label')
+  local field = 'member.' .. number
+  local tree, record, own_limits = unpack(redis.call('HMGET', root, 'tree', field, 'tree_limits'))
+  local member, tree_counts, child_counts = parse_member(record), parse_spawn_counts(tree), parse_spawn_counts(children)
+  if member.status ~= 'active' then
+    local max_children, max_active = string.match(own_limits or tree_limits, '^%S+ (%S+) (%S+)')
+    refusal = find_full('max_children', child_counts, max_children) or find_full('max_active', tree_counts, max_active)
+    if refusal then return refusal end
+  end
   if label then
     local holder = redis.call('HGET', root, 'label.' .. label)
     if holder and holder ~= number and parse_member(redis.call('HGET', root, 'member.' .. holder)).status == 'active' then
@@ -46,16 +60,13 @@ if not is_turn then
     end
     redis.call('HSET', root, 'label.' .. label, number)
   end
-  local field = 'member.' .. number
-  local tree, record = unpack(redis.call('HMGET', root, 'tree', field))
-  local member, tree_counts, child_counts = parse_member(record), parse_spawn_counts(tree), parse_spawn_counts(children)
   if member.status ~= 'active' then
     member.status = 'active'
     tree_counts.active, child_counts.active = tree_counts.active + 1, child_counts.active + 1
     redis.call('HSET', root, 'tree', format_spawn_counts(tree_counts), field, format_member(member))
     redis.call('HSET', parent, 'children', format_spawn_counts(child_counts))
   end
-  redis.call('HDEL', session, 'finished', 'result', 'resumed', 'attempt_log', 'lease_waiters')
+  redis.call('HDEL', session, 'finished', 'result', 'resumed', 'lease_waiters')
   redis.call('HSET', session, 'lease', free_lease(loaded.lease.fence)) -- no earlier holder goes on
   set_status(session, now_ms, 'active', '')
 end

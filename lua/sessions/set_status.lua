@@ -2,7 +2,7 @@
 -- enters the transcript, unless a limit refuses it; the end counts in the tree, the result goes to the parent as a message, and
 -- the children end by their policies. A cancellation is of all sessions below.
 -- Returns {incarnation, '<rev>', 1 if the tree has cancelled members (trees/finalize_members), 1 if the parent must be advanced}.
--- A long inbox enters in parts, behind the end.
+-- A long inbox enters in parts, the last one with the end: watchers hear of the end behind the last message.
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT INVALID_TRANSITION SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
@@ -62,13 +62,16 @@ if status == 'active' or status == 'paused' then
   end
   return commit_write(session, messages, write, operation_id, '')
 end
+if inbox then
+  local _, again = drain_for_end(session, messages, operation_id, write.now_ms, write.now_us)
+  if again then return again end
+end
 if is_order and lease == '' then notify_holder(redis.call('HGET', session, 'lease') or nil, 'lost', '0 0') end
-local ended, refusal, again = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
+local ended, refusal = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
   result)
 if refusal then return refusal end
 if write.expired_lease and redis.call('EXISTS', session) == 1 then
   redis.call('HSET', session, 'lease', write.expired_lease)
 end
-if again then return again end
 ended[4], ended[3] = ended[3] and 1 or 0, has_cancelled_members()
 return ended

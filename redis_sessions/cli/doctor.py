@@ -225,7 +225,7 @@ def _check_scripts(cache: SessionCache) -> Finding:
 
 def _check_waiting(cache: SessionCache) -> Finding:
     try:
-        cache._context.hub.try_subscribe(cache.where)
+        cache._context.hub.try_subscribe()
     except SessionsError as problem:
         return check_waiting(str(problem))
     return check_waiting(None if cache._context.hub.is_subscribed else "SUBSCRIBE is refused")

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from .._async.api.cache import AsyncSessionCache
-from .._durations import Duration
+from .._durations import Duration, flag
 from .._sync.api.cache import SessionCache
 from ..errors import SessionNotFound, SessionsError
 from .actions import Actions, audited
@@ -77,6 +77,7 @@ def dashboard_app(
 
     Cost: one read of the fleet each 2 s for all viewers together, each 15 s while no page is open.
     """
+    flag(allow_actions, "allow_actions")
     own = AsyncSessionCache(cache, retry_for=RETRY_FOR, timeout=RETRY_FOR, audit=audited(cache))
     seed = f"{own.where} {own.namespace} {own.engine.options.get('password')} {platform.node()}"
     credentials = Credentials(token, username, password, seed)

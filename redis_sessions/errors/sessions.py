@@ -167,8 +167,8 @@ class LimitExceeded(SessionsError):
     template = "session {session_id!r} would exceed its limit of {limit}: {current}, at most {max}"
     session_id: str
     limit: str
-    """turns, entries, duration (ms), pinned, inbox, token_budget, cost_budget, published_bytes, usage, gap_bytes (edits), or a
-    bound of the cache."""
+    """turns, entries, duration (ms), pinned, inbox, token_budget, cost_budget, published_bytes, usage, gap_bytes (edits),
+    max_active or max_children (retry), or a bound of the cache."""
     current: int
     max: int
     action: str

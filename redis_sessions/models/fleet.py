@@ -170,8 +170,7 @@ class FleetSample(BaseModel):
 class EndedRuns(BaseModel):
     """Runs of one agent that ended, and attempts that did not end well, since the monitor began.
 
-    A run that failed, was retried and ended again counts twice. The attempts before a retry are in it if the monitor read the
-    session between the failure and the retry.
+    A run that failed, was retried and ended again counts twice, with the attempts before each end.
     """
 
     model_config = ConfigDict(frozen=True)

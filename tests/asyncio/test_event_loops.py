@@ -36,7 +36,7 @@ async def use(cache: AsyncSessionCache, id: str = "a") -> int:
     session = await cache.get_or_create(id, ttl=60)
     async with session.lease(ttl=30, wait=30):
         result = await session.append(X)
-    assert await cache._context.hub.try_subscribe(cache.where)
+    assert await cache._context.hub.try_subscribe()
     return result.last_seq or 0
 
 
@@ -217,7 +217,7 @@ def test_caches_of_threads_leave_nothing(server: Server, namespace: str, is_clos
         session = cache.get_or_create("a", ttl=60)
         with session.lease(ttl=30, wait=30):
             session.append(X)
-        assert cache._context.hub.try_subscribe(cache.where)
+        assert cache._context.hub.try_subscribe()
         if is_closed:
             cache.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from redis_sessions import (
     SessionsError,
 )
 from redis_sessions._core.protocol.keys import agent_keys, entry_keys, session_keys, shard_of
+from tests.support.lease_waiters import elsewhere
 from tests.support.servers import Server, binaries
 
 X = {"role": "user", "content": "x"}
@@ -210,6 +212,21 @@ def test_foreign_element_is_reported_and_removes_nothing(cache: SessionCache, ow
     assert cache.get_or_create("a").state.all() == {}
     own.client.rpop(keys.messages)
     assert session.append(X).count == 3
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_removed_inbox_message_is_replaced(cache: SessionCache, own: Server, number: int) -> None:
+    """A message that another program removed from an inbox has a placeholder, and the others come in, each in its place."""
+    session, sent = cache.create("a"), ["1", "2", "3"]
+    lease = session.lease(30).acquire()
+    for text in sent:
+        elsewhere(partial(cache.session("a").send, text))  # this thread writes under the lease
+    own.client.hdel(session_keys(cache.namespace, "a").session, f"inbox.{number}")
+    expected = ["[damaged message]" if text == str(number) else text for text in sent]
+    assert [message.content for message in lease.receive()] == expected
+    lease.release()
+    assert [message.content for message in session.history()] == expected
+    assert session.append(X).count == 4
 
 
 def test_evicted_messages_are_told_by_each_call(cache: SessionCache, own: Server) -> None:

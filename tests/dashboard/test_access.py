@@ -244,3 +244,10 @@ def test_weak_secret_is_refused(cache: SessionCache, options: dict[str, str], te
     """A secret that can be guessed is refused before anything is served."""
     with pytest.raises(InvalidInput, match=text):
         dashboard_app(cache, monitor=FixedMonitor(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["no", "false", 0, None])
+def test_actions_need_a_plain_true(cache: SessionCache, value: Any) -> None:
+    """A text such as "no" does not allow actions: it is refused, and so is any other value."""
+    with pytest.raises(InvalidInput, match="allow_actions: must be True or False"):
+        dashboard_app(cache, monitor=FixedMonitor(), allow_actions=value)

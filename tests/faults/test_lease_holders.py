@@ -227,7 +227,7 @@ def test_forked_process_is_notified_of_its_grant(server: Server, namespace: str,
     """A forked process that waits with its parent's cache is notified, although the parent had subscribed before the fork."""
     with create(server, namespace) as cache, measured_load() as load:
         session = cache.session("shared")
-        assert cache._context.hub.try_subscribe(cache._executor.where)
+        assert cache._context.hub.try_subscribe()
         with session.lease(30) as lease:
             child = multiprocessing.get_context("fork").Process(target=_wait_in_child, args=(cache, str(tmp_path)))
             child.start()

@@ -99,10 +99,10 @@ def test_forked_process_holds_no_socket_of_its_parent(server: Server, namespace:
     cache = SessionCache.from_url(server.url, namespace=namespace)
     other = AsyncSessionCache.from_url(server.url, namespace=namespace)
     cache.get("a")
-    assert cache._context.hub.try_subscribe(cache.where)
+    assert cache._context.hub.try_subscribe()
     loop = asyncio.new_event_loop()
     loop.run_until_complete(other.get("a"))
-    loop.run_until_complete(other._context.hub.try_subscribe(other.where))
+    loop.run_until_complete(other._context.hub.try_subscribe())
     own = {
         str(Path(f"/proc/self/fd/{number}").readlink())
         for connection, fileno in _connections()
@@ -195,14 +195,14 @@ def test_thread_that_cannot_start_ends_nothing_for_good(
             patch.setattr(threading.Thread, "start", refuse)
             session = cache.create("a", ttl=60)
             assert session.append(X).last_seq == 1
-            assert not cache._context.hub.try_subscribe(cache.where)
+            assert not cache._context.hub.try_subscribe()
             with session.lease(ttl=5, wait=5):
                 session.append(X)
         with session.lease(ttl=2) as lease:
             time.sleep(2.6)
             assert lease.is_held
             session.append(X)
-        await_true(lambda: cache._context.hub.try_subscribe(cache.where))
+        await_true(lambda: cache._context.hub.try_subscribe())
     server.client.flushall()
 
 
@@ -242,7 +242,7 @@ cache = SessionCache.from_url(url, namespace=namespace)
 session = cache.get_or_create("a", ttl=60)
 session.append(X)
 lease = session.lease(ttl=0.3).acquire()
-cache._context.hub.try_subscribe(cache.where)
+cache._context.hub.try_subscribe()
 threading.Thread(target=lambda: cache.worker("a", print, signals=False), daemon=True).start()
 time.sleep(0.5)
 atexit.register(session.append, X)
@@ -254,7 +254,7 @@ async def main():
     session = await cache.get_or_create("a", ttl=60)
     await session.append(X)
     lease = await session.lease(ttl=0.3).acquire()
-    await cache._context.hub.try_subscribe(cache.where)
+    await cache._context.hub.try_subscribe()
     await asyncio.sleep(0.5)
 asyncio.run(main())
 """,

@@ -201,7 +201,7 @@ def test_silent_subscription_is_noticed_and_renewed(own_server: Server, namespac
         SessionCache.from_url(f"redis://127.0.0.1:{port.port}", namespace=namespace, timeout=1) as cache,
     ):
         hub: NotificationHub = cache._context.hub
-        assert hub.try_subscribe(cache.where)
+        assert hub.try_subscribe()
         time.sleep(2.6)
         assert hub.is_subscribed  # PINGs are answered
         port.silence()

@@ -286,3 +286,38 @@ def test_asyncio_viewers_share_one_monitor() -> None:
 
     found = asyncio.run(main())
     assert [len(one.sessions) for one in found] == [1] * 5
+
+
+@pytest.mark.parametrize("engine", ["fake", *SLOW_TEST_ENGINES], indirect=True)
+@pytest.mark.parametrize("reads_between", [True, False])
+def test_attempts_before_a_retry_count(cache: SessionCache, reads_between: bool) -> None:
+    """The attempts of each round of a retried run count once, whether or not the run was read before its retry."""
+    root = cache.create("root")
+    child = cache.session(str(root.spawn("a", task="bad", max_attempts=2).raise_if_refused().session_key))
+    monitor = cache.monitor()
+    monitor.read()
+
+    def fail_all_attempts() -> None:
+        def handle(run: Any) -> None:
+            raise ValueError("always")
+
+        def has_failed() -> bool:
+            cache.worker("a", handle, backoff=0, until_idle=True)
+            return child.info().status == "failed"
+
+        await_true(has_failed, 60)
+
+    def count() -> tuple[int, int, int]:
+        ended = monitor.read().ended_runs
+        return (ended[0].failed, ended[0].failed_attempts, ended[0].died_attempts) if ended else (0, 0, 0)
+
+    fail_all_attempts()
+    if reads_between:
+        await_true(lambda: count() == (1, 2, 0), 20)
+    child.retry()
+    assert child.info().attempts == []
+    if reads_between:
+        assert count() == (1, 2, 0)
+    fail_all_attempts()
+    assert [one.outcome for one in child.info().attempts] == ["failed", "failed"]
+    await_true(lambda: count() == (2, 4, 0), 20)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytest
 
-from redis_sessions import LimitExceeded, Session, SessionCache
+from redis_sessions import LimitExceeded, Session, SessionCache, SessionEvent
 from redis_sessions._core.commands import inbox, leases
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.transport_errors import ConnectionLost
@@ -173,18 +174,38 @@ def test_end_moves_all_parts(cache: SessionCache, end: str) -> None:
     assert numbers(session.history()) == [*range(COUNT)]
 
 
-def test_end_that_stops_between_parts_is_an_end_and_can_be_repeated(
+def test_end_that_stops_between_parts_is_no_end_and_can_be_repeated(
     cache: SessionCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session has ended with the first part, and the same end moves the rest."""
+    """The session ends with the last part, so the end can be made again."""
     session, _ = locked(cache)
     with dying_after_first_part(monkeypatch):
         session.cancel()
     info = session.info()
-    assert (info.status, info.inbox_size) == ("cancelled", LEFT)
+    assert (info.status, info.inbox_size) == ("active", LEFT)
     session.cancel()
-    assert session.info().inbox_size == 0
+    info = session.info()
+    assert (info.status, info.inbox_size) == ("cancelled", 0)
     assert numbers(session.history()) == [*range(COUNT)]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_watcher_hears_of_the_end_behind_all_parts(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A watcher that is as quick as the parts gets every message of the inbox, and then the end."""
+    session, lease = locked(cache)
+    if end == "complete":
+        expire(lease)
+    heard: list[SessionEvent] = []
+    watch = session.watch(after_seq=0, timeout=60)
+    parts = after_part(monkeypatch, "sessions/set_status", lambda: heard.extend(islice(watch, COUNT - LEFT)))
+    ENDS[end](session)
+    assert len(parts) >= 2
+    heard.extend(watch)
+    assert numbers(event.message for event in heard if event.message) == [*range(COUNT)]
+    assert [event.kind for event in heard][-1] == "status"
+    assert watch.end_reason == "ended"
 
 
 def test_cancelled_tree_moves_long_inboxes_of_members(cache: SessionCache) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -122,3 +123,18 @@ def test_cache_options_accept_text_durations(name: str) -> None:
         cache.create()
     with pytest.raises(InvalidInput, match=name):
         SessionCache.from_url("fake://", **{name: "fast"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["no", "false", 1, None])
+def test_flag_of_a_destructive_call_is_checked(value: Any) -> None:
+    """A call that removes something refuses a flag that is neither True nor False, before anything is sent."""
+    with SessionCache.from_url("redis://127.0.0.1:1", retry_for=0.1) as cache:
+        calls: dict[str, Callable[[], Any]] = {
+            "dry_run": lambda: cache.prune(1, dry_run=value),
+            "find_unlisted": lambda: cache.forget("mia", find_unlisted=value),
+            "documents": lambda: cache.forget("mia", documents=value),
+            "force": lambda: cache.session("a").lease().release(force=value),
+        }
+        for name, call in calls.items():
+            with pytest.raises(InvalidInput, match=f"{name}: must be True or False"):
+                call()

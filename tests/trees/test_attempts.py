@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from redis_sessions import GiveUp, InvalidInput, InvalidTransition, Retry, Run, SessionCache, SessionNotActive
+from redis_sessions import (
+    GiveUp,
+    InvalidInput,
+    InvalidTransition,
+    LimitExceeded,
+    Retry,
+    Run,
+    SessionCache,
+    SessionNotActive,
+)
+from redis_sessions._core.protocol.call import Call
 from tests.support.servers import await_true
 from tests.trees.children import X, key_of
 from tests.trees.runs import DEADLINE_SECONDS, abandon, claim_run, spawn_runs
@@ -372,6 +382,29 @@ def test_retry_of_what_did_not_fail_is_refused(cache: SessionCache) -> None:
         completed.retry()
 
 
+@pytest.mark.parametrize("limit", ["max_active", "max_children"])
+def test_retry_needs_a_place_in_the_tree(cache: SessionCache, limit: str) -> None:
+    """A run whose place another run took cannot be retried until that one has ended, or its session is gone."""
+    options: Any = {limit: 1}
+    parent = cache.create(**options)
+    failed = cache.session(spawn_runs(parent, "t", label="x")[0])
+    failed.fail()
+    for leave in ("complete", "expire"):
+        other = cache.session(spawn_runs(parent, "t")[0])
+        with pytest.raises(LimitExceeded, match=f"{limit}: 2, at most 1") as refused:
+            failed.retry()
+        assert (refused.value.limit, refused.value.action) == (limit, "error")
+        assert failed.info().status == "failed"
+        if leave == "complete":
+            other.complete()
+        else:
+            cache._executor.run(Call(("UNLINK", other._keys.session, other._keys.messages), other._keys, int))
+        failed.retry()
+        assert failed.info().status == "active"
+        assert parent.spawn("a").reason == limit
+        failed.fail()
+
+
 def test_retry_does_not_share_a_label(cache: SessionCache) -> None:
     """A run whose label another active session has cannot be retried until that one has ended. Then the label is its own."""
     parent = cache.create()
@@ -415,10 +448,15 @@ def test_policy_that_raises_does_not_lose_attempts(cache: SessionCache, caplog: 
         {"stop": asyncio.Event()},
         {"handler": None},
         {"agent_id": 5},
+        {"signals": "x"},
+        {"signals": 1},
+        {"resumable": "no"},
+        {"report_errors": None},
+        {"until_idle": "false"},
     ],
 )
 def test_invalid_option_of_worker_is_refused(given: dict[str, Any]) -> None:
-    """A worker does not begin with an invalid agent, handler, backoff, choice of errors, grace, or event."""
+    """A worker does not begin with an invalid agent, handler, backoff, choice of errors, grace, event, or flag."""
     with SessionCache.from_url("redis://127.0.0.1:1", retry_for=0.1) as cache:
         with pytest.raises(InvalidInput, match=next(iter(given))):
             cache.worker(**{"agent_id": "a", "handler": lambda run: None, **given})

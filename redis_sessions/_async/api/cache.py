@@ -13,7 +13,7 @@ from ..._core.commands.retry_policy import Backoff, RetryOn
 from ..._core.commands.session_fields import check_agent
 from ..._core.protocol.ids import is_incarnation, new_id, new_incarnation, new_or_given_id
 from ..._core.protocol.keys import channel_keys, session_keys
-from ..._durations import Duration, milliseconds, whole
+from ..._durations import Duration, flag, milliseconds, whole
 from ..._log_events import OPTIONS_DIFFER
 from ..._pickling import PicklableByUrl
 from ...engines import Engine, for_kind, from_client, from_url
@@ -356,11 +356,12 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
             report_errors=report_errors, until_idle=until_idle,
         )  # fmt: skip
+        takes_signals = flag(stop is None if signals is None else signals, "signals")
         if stop is not None:
             tasks.check_event(stop, "stop")
         waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
         try:
-            await worker.work(signals=stop is None if signals is None else signals)
+            await worker.work(signals=takes_signals)
         finally:
             if waiting is not None:
                 tasks.cancel(waiting)

@@ -13,7 +13,7 @@ from ..._core.commands.watch_pace import Stoppable, WatchPace
 from ..._core.protocol.found_keys import every_session, every_thread, session_id_of, thread_of
 from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import checkpoint_keys, document_keys, index_keys, session_keys
-from ..._durations import Duration, milliseconds, whole
+from ..._durations import Duration, flag, milliseconds, whole
 from ...errors import InvalidInput
 from ...models.documents import Document
 from ...models.forgetting import ForgetResult
@@ -372,7 +372,7 @@ class AsyncCacheQueries:
         Cost: reads all sessions, documents and checkpoints of the namespace, 50 values or 2 MB a round trip. Once for each
         200,000 files that are older than the grace.
         """
-        return await BlobSweeper(self._context, grace, dry_run, progress).run()
+        return await BlobSweeper(self._context, grace, flag(dry_run, "dry_run"), progress).run()
 
     async def recover(self, agent_id: str | None = None) -> int:
         """Check the runs and turns whose worker died or whose time is over. Without an agent check all inboxes, too.
@@ -468,6 +468,7 @@ class AsyncCacheQueries:
             milliseconds(value, name, minimum=0, bounds="0 or more")
             for value, name in ((max_age, "max_age"), (cooldown, "cooldown"))
         )
+        flag(dry_run, "dry_run")
         pruner = Pruner(self._context, self._lister)
         if (most == 0 and age_ms == 0) or (not dry_run and not await pruner.may_begin(cooldown_ms)):
             return 0
@@ -506,6 +507,8 @@ class AsyncCacheQueries:
         under creation.
         """
         forgetting = Forgetting(self._context, check_id(user_id, "user_id"))
+        flag(find_unlisted, "find_unlisted")
+        flag(documents, "documents")
         is_complete = False
         try:
             result = await forgetting.run(find_unlisted=find_unlisted, documents=documents)

@@ -250,7 +250,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         queue = hub.register(nonce)
         try:
             while True:
-                can_hear = await hub.try_subscribe(self._executor.where)
+                can_hear = await hub.try_subscribe()
                 left = max(due - time.monotonic(), 0)
                 found = await list_members(
                     self._executor, self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
@@ -298,7 +298,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         queue = hub.register(nonce)
         try:
             while True:
-                can_hear = await hub.try_subscribe(self._executor.where)
+                can_hear = await hub.try_subscribe()
                 left = max(due - time.monotonic(), 0)
                 call = messages.subscribe(
                     self._keys, self._incarnation, nonce, round(left * 1000), hub.channel, hub.counts_receivers,

@@ -265,12 +265,12 @@ class RunQueues(QueueHints):
         if keys.ancestors:
             await self.advance(self.keys_of(Work(keys.ancestors[0], keys.ancestors[1:])))
 
-    async def retry(self, keys: SessionKeys, incarnation: str) -> None:
-        """Make work that failed available again."""
+    async def retry(self, keys: SessionKeys, incarnation: str, tree_limits: str) -> None:
+        """Make work that failed available again. `tree_limits` are those of a tree that has none of its own."""
         agent = agent_of(keys.id)
         if agent is not None:  # else the next message lets the queue hear of the turn
             await self.update(agent, Work(keys.id, keys.ancestors), "keep", 0, "after", FIRST_CHECK_MS)
-        call = run_queues.retry(keys, incarnation)
+        call = run_queues.retry(keys, incarnation, tree_limits)
         call.hints = await self._indexer.relisting(keys, {})
         reply = await self._executor.run(call)
         await self._apply_verdict(keys, reply, None)

@@ -61,7 +61,7 @@ async def _attempt_with_room(
     result = await attempt()
     for _ in range(_MAX_ROUNDS):
         reason = result.reason or ""
-        if reason not in _REPEATED or not await _make_room(context, keys, reason):
+        if reason not in _REPEATED or not await make_room(context, keys, reason):
             break
         result = await attempt()
     return result
@@ -70,7 +70,7 @@ async def _attempt_with_room(
 async def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, nonce: str, left: float) -> None:
     """Let the ends of a session's children wake this process, and recover children whose worker died."""
     hub = context.hub
-    await hub.try_subscribe(context.executor.where)
+    await hub.try_subscribe()
     found = await list_members(
         context.executor, keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1,
         counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=context.bounds.waiters,
@@ -80,8 +80,8 @@ async def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, no
             await context.run_queues.recover(agent)
 
 
-async def _make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
-    """Free the places that members whose sessions are gone take. Return whether there were any."""
+async def make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
+    """Free the places below a session that members take whose sessions are gone. Return whether there were any."""
     root = session_keys(context.namespace, trees.root_id(keys))
     found = await list_members(context.executor, root, "", recursive=True)
     wanted = tree_room.who_may_be_gone(found.members, keys.id, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from ..._durations import flag
 from ...bounds import StorageBounds
 from ...errors import InvalidInput
 from ...settings import Encodable
@@ -48,12 +49,10 @@ def publish(keys: SessionKeys, incarnation: str, data: Any, restart: bool, bound
         raise InvalidInput(name="data", detail=f"must have at most {MAX_DELTA_BYTES} bytes of JSON, got {size}")
     is_named = keys.chain is not None and "deltas" in keys.chain.kinds
     kind: Encodable = "deltas" if is_named else "messages"  # a delta is a part of a message, and is stored as one is
-    if not isinstance(restart, bool):
-        raise InvalidInput(name="restart", detail=f"must be True or False, got {restart!r}")
     return invoke(
         script("messages/publish"), keys, lambda reply: None, writes=False, incarnation=incarnation,
         data=encoded(keys, kind, text.encode(), "delta"), nonce=new_operation_id(), elapsed_ms="",
-        restarts=int(restart), max_bytes=bounds.deltas_bytes, keep_ms=KEEP_MS,
+        restarts=int(flag(restart, "restart")), max_bytes=bounds.deltas_bytes, keep_ms=KEEP_MS,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from ..protocol.keys import SessionKeys
 from .list_pages import FIELDS, read_row
 from .list_query import DamagedRow
 from .run_queues import agent_of
-from .work_info import work_info
+from .work_info import AttemptEnd, attempt_ends, work_info
 
 _MORE_FIELDS = (
     "run",
@@ -60,6 +60,8 @@ class FleetRow(NamedTuple):
     """When its work became available the last time (UTC). For a turn, its last change."""
     ends: tuple[RunEnd, ...] = ()
     """The ends of its run, oldest first, as far as the status log holds them."""
+    attempt_ends: tuple[AttemptEnd, ...] = ()
+    """The ends of its last ten attempts that did not end well, also of those before a retry, oldest first."""
 
 
 def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
@@ -133,7 +135,7 @@ def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str,
     if session.work == "queued":
         session = session.model_copy(update={"waiting_since": available_at})
     ends = _ends(found.get("status_log", b"")) if session.kind == "subagent" else ()
-    return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at, ends)
+    return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at, ends, attempt_ends(found))
 
 
 def _ends(log: bytes) -> tuple[RunEnd, ...]:

@@ -100,7 +100,6 @@ class FleetView:
             if session.status in _FAILED:
                 self._failed[session.id] = session
             if self._count_ends(row, now):
-                self._count_attempts(row)
                 self._ended_since_sample.append(row)
         self._forget_old(now)
 
@@ -112,7 +111,7 @@ class FleetView:
         self._began = self._began or now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _count_ends(self, row: FleetRow, now: datetime) -> bool:
-        """Count the ends of a run that were not counted yet. Return whether there are some."""
+        """Count the ends of a run that were not counted yet, and the attempts before them. Return whether there are some."""
         if not row.ends or self._began is None:
             return False
         key = (row.session.id, row.incarnation)
@@ -122,12 +121,16 @@ class FleetView:
         new = [one for one in row.ends if one.number > number and one.at > behind]
         for one in new:
             self._add(row, one.status)
+            self._count_attempts(row, None if counted is None else counted.at, one.at)
+            counted = one
         self._ends_since_sample += len(new)
         return bool(new)
 
-    def _count_attempts(self, row: FleetRow) -> None:
-        for outcome in ("failed", "died"):
-            self._add(row, f"{outcome}_attempts", sum(one.outcome == outcome for one in row.session.attempts))
+    def _count_attempts(self, row: FleetRow, after: datetime | None, until: datetime) -> None:
+        """Count the attempts between two ends of a run. An attempt with which a run ended has the time of that end."""
+        for at, outcome in row.attempt_ends:
+            if (after is None or at > after) and at <= until:
+                self._add(row, f"{outcome}_attempts")
 
     def _add(self, row: FleetRow, name: str, number: int = 1) -> None:
         agent = row.work_agent or row.session.agent_id or ""

@@ -222,11 +222,12 @@ def advance(
     )  # fmt: skip
 
 
-def retry(keys: SessionKeys, incarnation: str) -> Call[ClaimReply]:
+def retry(keys: SessionKeys, incarnation: str, tree_limits: str) -> Call[ClaimReply]:
     """Make a run that failed, or a turn that failed, available again."""
     return invoke(
-        script("runs/retry"), keys, partial(_read_claim, keys), incarnation=incarnation, operation_id=new_operation_id()
-    )
+        script("runs/retry"), keys, partial(_read_claim, keys), incarnation=incarnation, operation_id=new_operation_id(),
+        tree_limits=tree_limits,
+    )  # fmt: skip
 
 
 def register_agent(agents: IndexKeys, agent: str, max_agents: int) -> Call[None]:

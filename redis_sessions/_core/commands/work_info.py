@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from ..._durations import moment
 from ...models.runs import Attempt, WorkState
@@ -13,6 +14,14 @@ from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 
 _OPEN = (b"active", b"paused")
+
+
+class AttemptEnd(NamedTuple):
+    """The end of an attempt that failed, or whose worker died."""
+
+    at: datetime
+    outcome: str
+    """failed or died."""
 
 
 def work_info(found: Mapping[str, bytes], now_ms: int, keys: SessionKeys) -> dict[str, Any]:
@@ -27,10 +36,21 @@ def work_info(found: Mapping[str, bytes], now_ms: int, keys: SessionKeys) -> dic
         "priority": int(found.get("priority", 0)),
         "attempt": run.attempts + (is_claimed or has_ended_claimed),
         "max_attempts": run.max_attempts,
-        "attempts": [_attempt(line, keys) for line in found.get("attempt_log", b"").decode().splitlines()],
+        "attempts": [_attempt(line, keys) for line in _lines(found)[-run.attempts :] if run.attempts],
         "available_at": moment(run.available_ms) if run.available_ms > now_ms else None,
         "run_deadline": None if run.deadline_ms is None else moment(run.deadline_ms),
     }
+
+
+def attempt_ends(found: Mapping[str, bytes]) -> tuple[AttemptEnd, ...]:
+    """Return the ends of the last ten attempts that did not end well, also of those before a retry, oldest first."""
+    words = [line.split(" ", 3) for line in _lines(found)]
+    return tuple(AttemptEnd(moment(ended_ms), outcome) for _, ended_ms, outcome, _ in words)
+
+
+def _lines(found: Mapping[str, bytes]) -> list[str]:
+    """Return the lines of the log of attempts. Those before a retry come first."""
+    return found.get("attempt_log", b"").decode().splitlines()
 
 
 def _state(run: records.RunRecord, found: Mapping[str, bytes], now_ms: int, *, is_claimed: bool) -> WorkState | None:

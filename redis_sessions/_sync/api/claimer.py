@@ -68,7 +68,7 @@ class Claimer:
         while not is_stopped():
             if on_poll is not None:
                 on_poll()
-            can_hear = wait_ms == 0 or hub.try_subscribe(self._context.executor.where)
+            can_hear = wait_ms == 0 or hub.try_subscribe()
             left = max(due - time.monotonic(), 0)
             reserved, next_ms, agent = self._ask(left)
             if reserved:

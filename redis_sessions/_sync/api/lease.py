@@ -14,7 +14,7 @@ from ..._core.commands import inbox, leases
 from ..._core.commands.lease_states import LeaseEvent, LeaseState
 from ..._core.commands.leases import Grant
 from ..._core.commands.run_queues import agent_of
-from ..._durations import Duration, whole
+from ..._durations import Duration, flag, whole
 from ..._pickling import NotPicklable
 from ...errors import (
     InvalidInput,
@@ -154,7 +154,7 @@ class Lease(NotPicklable, Generic[S]):
         notifications = hub.register(nonce)
         try:
             while True:
-                can_hear = hub.try_subscribe(self._session._executor.where)
+                can_hear = hub.try_subscribe()
                 left_ms = max(round((due - time.monotonic()) * 1000), 0)
                 grant = self._request(nonce, left_ms)  # with 0 ms left the script grants or refuses
                 if grant.fence:
@@ -221,11 +221,12 @@ class Lease(NotPicklable, Generic[S]):
         Raises:
             LeaseLost: the lease is not held.
             SessionNotFound, SessionReplaced: the session is gone.
+            InvalidInput: `force` or `fence` is not valid.
 
         Cost: one round trip, atomic. Two with `force` or `fence`. One more for each part of a long inbox, as with `receive`.
         """
         session = self._session
-        if force or fence is not None:
+        if flag(force, "force") or fence is not None:
             return self._force_release(0 if fence is None else whole(fence, "fence", minimum=1))
         held = self._require()
         assert self._renewer is not None

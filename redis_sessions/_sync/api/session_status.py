@@ -6,7 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..._core.commands import sessions
+from ..._core.protocol.work import Work
+from ...errors import LimitExceeded
 from ...models.sessions import Status
+from ..services.tree_room import make_room
 from .session_base import SessionBase
 
 
@@ -97,7 +100,15 @@ class SessionStatus(SessionBase):
             InvalidTransition: the run is completed, cancelled, or has not ended.
             SessionNotActive: the parent has ended, or the tree was cancelled.
             InvalidInput: the session has no run and no turn that failed, or another active session of the tree has its label.
+            LimitExceeded: the tree has `max_active` active sessions, or the parent has `max_children`.
 
-        Cost: two round trips. The change is atomic.
+        Cost: two round trips. The change is atomic. A refusal for room costs two more to find sessions that are gone.
         """
-        self._context.run_queues.retry(self._keys, self._incarnation)
+        context, limits = self._context, self._context.settings.tree_limits
+        try:
+            context.run_queues.retry(self._keys, self._incarnation, limits)
+        except LimitExceeded as problem:
+            parent, *ancestors = context.executor.ancestors(self.id)
+            if not make_room(context, context.run_queues.keys_of(Work(parent, tuple(ancestors))), problem.limit):
+                raise
+            context.run_queues.retry(self._keys, self._incarnation, limits)

@@ -22,7 +22,7 @@ from ..._core.commands.run_outcomes import (
     result_problem,
 )
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
-from ..._durations import Duration, milliseconds, whole
+from ..._durations import Duration, flag, milliseconds, whole
 from ..._log_events import CLAIM_FAILED, WORKER_STARTED, WORKER_STOPPING, error_facts
 from ...errors import InvalidInput, SessionsError
 from ...models.run_control import GiveUp, Retry, RunParked
@@ -62,17 +62,16 @@ class Worker:
         self._concurrency = whole(concurrency, "concurrency", minimum=1, maximum=1000)
         self._grace = milliseconds(grace, "grace", minimum=0, bounds="0 or more") / 1000
         self._policy = RetryPolicy(backoff, retry_on)
-        self._is_resumable = resumable
-        self._reports_errors = report_errors
+        self._is_resumable = flag(resumable, "resumable")
+        self._reports_errors = flag(report_errors, "report_errors")
         self._idle_check = IdleCheck(self._queues, self._claimer.agents)
-        self._until_idle, self._wait_ms = until_idle, 0 if until_idle else _CLAIM_WAIT_MS
+        self._until_idle, self._wait_ms = flag(until_idle, "until_idle"), 0 if until_idle else _CLAIM_WAIT_MS
         self.handled = 0
         """The number of runs and turns that were given to the handler."""
         self._registration = WorkerRegistration(
             context, self._claimer.agents, self._concurrency, self._claimer.ttl_ms, self._claimer.owner
         )
-        self._is_stopped = False
-        self._is_grace_over = False
+        self._is_stopped = self._is_grace_over = False
         self._stopped_at = 0.0
         self._done = tasks.Queue[str]()
         self._check_inboxes = InboxCheck(self._queues).run
@@ -266,6 +265,7 @@ class Worker:
         """Listen for the end of the run by another process: the loss of the lease, and the deadline."""
         run.can_park = self._is_resumable
         run._grant.is_watched = True
+        self._context.hub.keep_open()
         run._grant.on_lost = lambda: tasks.spawn(self._tell, run)
         if run._deadline is not None:
             left = max(run._deadline - time.monotonic(), 0) + _DEADLINE_MARGIN_SECONDS

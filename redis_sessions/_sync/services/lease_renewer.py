@@ -28,6 +28,8 @@ _INDEX_AFTER_SECONDS = 0.1
 """A lease that is held for less is not written to the index of leases, so short turns cost the index nothing."""
 _MIN_PAUSE_SECONDS = 0.03
 """The least pause between two renewals."""
+_ASK_SECONDS = 0.5
+"""The least pause between two renewals that are made because a notification may have been missed."""
 _REFUSALS = (LeaseLost, SessionNotFound, SessionNotActive)
 
 
@@ -62,6 +64,8 @@ class LeaseRenewer:
         self._is_stopped = False
         self._has_lapsed = False
         self._expires_at = 0.0
+        self._began_at, self._due, self._check_at = 0.0, 0.0, math.inf
+        """The times of the last renewal, of the next one (in the past while it is under way), and until which it is wanted."""
         self._ends_at = math.inf if max_hold_ms is None else grant.granted_at + max_hold_ms / 1000
         self._max_hold_ms = max_hold_ms
 
@@ -83,6 +87,17 @@ class LeaseRenewer:
     def check(self) -> None:
         """Ask the server, in the background, whether the lease is still held."""
         self._renew_after(0)
+
+    def check_soon(self) -> None:
+        """Ask the server within 0.5 s, because a notification of the loss may have been missed. At most every 0.5 s.
+
+        Only for the runs of workers. Any other holder learns of a missed loss from its next renewal.
+        """
+        if self._lease.is_watched:
+            now = time.monotonic()
+            self._check_at = min(self._check_at, max(self._began_at + _ASK_SECONDS, now))
+            if self._due > now:  # else a renewal is under way, which plans the check as the next one
+                self._renew_after(self._due - now)
 
     def remove_from_index(self) -> None:
         """Take the lease out of the index of leases, in the background, if it was written there."""
@@ -123,12 +138,15 @@ class LeaseRenewer:
                 return
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = renewal_thread.later(seconds, tasks.while_used(self._renew_in_background))
+            now = time.monotonic()
+            self._due = min(now + seconds, self._check_at)
+            self._timer = renewal_thread.later(max(self._due - now, 0), tasks.while_used(self._renew_in_background))
 
     def _renew_in_background(self) -> None:
         if self._is_stopped or self._lease.state not in RENEWABLE or self._home.is_closed:
             return
         now, tell = time.monotonic(), self._tell
+        self._began_at, self._check_at = now, math.inf
         if self._ends_at <= now:
             self._end_by_max_hold(tell)
             return
@@ -198,6 +216,8 @@ class _LossListener:
         renewer = self._renewer()
         if renewer is not None and item.word == "lost":
             renewer.check()
+        elif renewer is not None and item.word == "ask":
+            renewer.check_soon()
 
 
 def _listen(hub: NotificationHub, lease: HeldLease, home: Home, renewer: LeaseRenewer) -> None:

@@ -266,12 +266,12 @@ class RunQueues(QueueHints):
         if keys.ancestors:
             self.advance(self.keys_of(Work(keys.ancestors[0], keys.ancestors[1:])))
 
-    def retry(self, keys: SessionKeys, incarnation: str) -> None:
-        """Make work that failed available again."""
+    def retry(self, keys: SessionKeys, incarnation: str, tree_limits: str) -> None:
+        """Make work that failed available again. `tree_limits` are those of a tree that has none of its own."""
         agent = agent_of(keys.id)
         if agent is not None:  # else the next message lets the queue hear of the turn
             self.update(agent, Work(keys.id, keys.ancestors), "keep", 0, "after", FIRST_CHECK_MS)
-        call = run_queues.retry(keys, incarnation)
+        call = run_queues.retry(keys, incarnation, tree_limits)
         call.hints = self._indexer.relisting(keys, {})
         reply = self._executor.run(call)
         self._apply_verdict(keys, reply, None)

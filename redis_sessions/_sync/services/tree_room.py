@@ -60,7 +60,7 @@ def _attempt_with_room(context: CacheContext, keys: SessionKeys, attempt: Callab
     result = attempt()
     for _ in range(_MAX_ROUNDS):
         reason = result.reason or ""
-        if reason not in _REPEATED or not _make_room(context, keys, reason):
+        if reason not in _REPEATED or not make_room(context, keys, reason):
             break
         result = attempt()
     return result
@@ -69,7 +69,7 @@ def _attempt_with_room(context: CacheContext, keys: SessionKeys, attempt: Callab
 def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, nonce: str, left: float) -> None:
     """Let the ends of a session's children wake this process, and recover children whose worker died."""
     hub = context.hub
-    hub.try_subscribe(context.executor.where)
+    hub.try_subscribe()
     found = list_members(
         context.executor, keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1,
         counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=context.bounds.waiters,
@@ -79,8 +79,8 @@ def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, nonce: s
             context.run_queues.recover(agent)
 
 
-def _make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
-    """Free the places that members whose sessions are gone take. Return whether there were any."""
+def make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:
+    """Free the places below a session that members take whose sessions are gone. Return whether there were any."""
     root = session_keys(context.namespace, trees.root_id(keys))
     found = list_members(context.executor, root, "", recursive=True)
     wanted = tree_room.who_may_be_gone(found.members, keys.id, reason)

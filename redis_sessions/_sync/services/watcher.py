@@ -175,7 +175,7 @@ class Watcher:
     def _open_subscription(self) -> None:
         """Let this process hear notifications. Raises StoreUnavailable when that failed for `retry_for` seconds."""
         due = time.monotonic() + self._executor.retry_for
-        while not self._hub.try_subscribe(self._executor.where):
+        while not self._hub.try_subscribe():
             if time.monotonic() >= due:
                 waited, detail = self._executor.retry_for, "the subscription could not be opened"
                 raise StoreUnavailable(where=self._executor.where, waited=waited, detail=detail)

@@ -15,7 +15,7 @@ from ..._core.protocol.notifications import ASK, Notification, parse_notificatio
 from ..._core.protocol.transport_errors import ConnectFailed, ConnectImpossible, ConnectionRejected, TransportError
 from ..._fork import run_in_child
 from ..._log_events import SUBSCRIBE_REFUSED, error_facts
-from ...errors import AccessDenied, InvalidInput, StoreError, StoreUnavailable
+from ...errors import AccessDenied, InvalidInput, SessionsError, StoreError, StoreUnavailable
 from . import connections, primitives, tasks
 from .router import Router
 
@@ -24,6 +24,8 @@ RETRY_SUBSCRIBE_SECONDS = 0.25
 
 _POLL_SECONDS = 10.0
 """The time for which waiters poll before SUBSCRIBE is tried again on a server that refused it."""
+_REFUSED_PAUSE_SECONDS = 1.0
+"""The pause before the subscription is opened again for listeners that do not wait, after the server refused the connection."""
 _LOST = Notification("lost")
 
 
@@ -36,8 +38,8 @@ class Listener(Protocol):
 class NotificationHub:
     """The subscription of this process, and the listeners by nonce. The subscription opens when it is first needed."""
 
-    def __init__(self, router: Router, namespace: str) -> None:
-        self._router = router
+    def __init__(self, router: Router, where: str, namespace: str) -> None:
+        self._router, self._where = router, where
         self.namespace = namespace
         self._is_closed = False
         self._reset()
@@ -49,7 +51,7 @@ class NotificationHub:
         self._subscription: connections.Subscription | None = None
         self._receiver: Any = None
         self._opening = primitives.SharedAttempt[None](self._router.timeout)
-        self._is_polling = False
+        self._is_polling = self._is_kept_open = False
         self._retry_at = 0.0
 
     @property
@@ -93,7 +95,7 @@ class NotificationHub:
             subscription.close()
             raise ConnectFailed("the process can start no more threads")
 
-    def try_subscribe(self, where: str) -> bool:
+    def try_subscribe(self) -> bool:
         """Return whether every later notification will be heard, or waiters are woken at intervals instead.
 
         Waiters poll if the server refuses SUBSCRIBE. Raises AccessDenied, StoreError and StoreUnavailable for what waiting
@@ -101,6 +103,7 @@ class NotificationHub:
         """
         if self._subscription is not None or self._is_polling:
             return True
+        where = self._where
         try:
             self._opening.join(self._subscribe, time.monotonic() + self._router.timeout)
         except AuthenticationError as problem:
@@ -119,6 +122,29 @@ class NotificationHub:
             return False
         return True
 
+    def keep_open(self) -> None:
+        """Open the subscription in the background. Open it again whenever it is lost, as long as anything listens.
+
+        A waiter opens the subscription itself. The holder of a lease waits for nothing, and must hear of its loss, too.
+        """
+        if not (self._is_kept_open or self.is_subscribed or self._is_polling):
+            self._is_kept_open = True
+            tasks.spawn(self._reopen)
+
+    def _reopen(self) -> None:
+        try:
+            while self._listeners and not self._is_closed:
+                pause = RETRY_SUBSCRIBE_SECONDS
+                try:
+                    if self.try_subscribe():
+                        self.wake_all()  # a notification may have been missed before
+                        return
+                except SessionsError:  # the calls of the listeners report it
+                    pause = _REFUSED_PAUSE_SECONDS
+                primitives.sleep(pause)
+        finally:
+            self._is_kept_open = False
+
     def _poll(self) -> None:
         """Let all waiters ask the server again and again, because it refused SUBSCRIBE."""
         due, is_over = time.monotonic() + _POLL_SECONDS, False
@@ -127,6 +153,7 @@ class NotificationHub:
             is_over = self._is_closed or not self._listeners or time.monotonic() >= due
             self._is_polling = not is_over
             self.wake_all()
+        self.keep_open()
 
     def _hand_over(self, message: bytes) -> None:
         found = parse_notification(message)
@@ -134,11 +161,13 @@ class NotificationHub:
         if found and listener is not None:
             listener.put(found[1])
 
-    def _note_end(self, subscription: connections.Subscription) -> None:
+    def _note_end(self, subscription: connections.Subscription, *, is_lost: bool) -> None:
         """Let all waiters ask the server, because a notification may have been missed."""
         if self._subscription is subscription:
             self._subscription = None
         self.wake_all()
+        if is_lost:  # else the event loop or the cache ends
+            self.keep_open()
 
     def register(self, nonce: str) -> tasks.Queue[Notification]:
         """Return a queue that receives the notifications for a nonce, until `unregister`."""
@@ -186,6 +215,7 @@ class NotificationHub:
 
 def _receive(found: ref[NotificationHub], subscription: connections.Subscription) -> None:
     """Hand over what a subscription hears. It holds the hub weakly: a hub that was dropped closes its subscription."""
+    is_lost = False
     try:
         while (hub := found()) is not None:
             del hub
@@ -195,9 +225,9 @@ def _receive(found: ref[NotificationHub], subscription: connections.Subscription
                 hub._hand_over(message)
                 del hub
     except TransportError:
-        pass
+        is_lost = True
     finally:
         subscription.close()
         hub = found()
         if hub is not None:
-            hub._note_end(subscription)
+            hub._note_end(subscription, is_lost=is_lost)
