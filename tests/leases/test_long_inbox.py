@@ -196,7 +196,7 @@ def test_watcher_hears_of_the_end_behind_all_parts(
     """A watcher that is as quick as the parts gets every message of the inbox, and then the end."""
     session, lease = locked(cache)
     if end == "complete":
-        expire(lease)
+        let_run_out(lease)
     heard: list[SessionEvent] = []
     watch = session.watch(after_seq=0, timeout=60)
     parts = after_part(monkeypatch, "sessions/set_status", lambda: heard.extend(islice(watch, COUNT - LEFT)))
