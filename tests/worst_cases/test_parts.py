@@ -148,6 +148,19 @@ def test_compaction_in_parts_leaves_the_summary_and_the_rest(
     assert session.compact(8, "summary", batch_id="c") == 1
 
 
+def test_compaction_in_parts_ends_before_a_long_group(cache: SessionCache) -> None:
+    """The summary that a part left is no part by itself, also when the next group is longer than a part."""
+    session = cache.create(max_messages=None)
+    session.append(big(1))
+    calls = [{"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(5)]
+    session.append({"role": "assistant", "content": None, "tool_calls": calls})
+    for call in calls:
+        session.append({"role": "tool", "tool_call_id": call["id"], "content": "y" * SIZE})
+    session.append({"role": "assistant", "content": "8 done"})
+    assert session.compact(7, "summary") == 1
+    assert numbers(session) == ["summary", "8"]
+
+
 def test_compaction_of_dead_caller_is_finished_by_the_next(
     cache: SessionCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ local function add_removed_kept(session, sums, seqs, length, is_bounded)
   local bytes = 0
   for at = sums.next - length + 1, #seqs do
     if is_bounded and bytes > 1000000 then break end
-    local message = redis.call('HGET', session, 'kept.' .. seqs[at])
+    local message = redis.call('HGET', session, 'kept.' .. seqs[at]) or '' -- '' if it is damaged
     bytes, sums.next = bytes + #message, sums.next + 1
     sums.bytes, sums.tokens = sums.bytes + #message, sums.tokens + message_tokens(message)
     sums.pinned = sums.pinned + (is_pinned(message) and 1 or 0)
