@@ -149,7 +149,7 @@ def test_compaction_in_parts_leaves_the_summary_and_the_rest(
 
 
 def test_compaction_in_parts_ends_before_a_long_group(cache: SessionCache) -> None:
-    """The summary that a part left is no part by itself, also when the next group is longer than a part."""
+    """A compaction goes on behind the summary that a part left, also when the next group is longer than a part."""
     session = cache.create(max_messages=None)
     session.append(big(1))
     calls = [{"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(5)]
