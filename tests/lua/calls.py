@@ -15,7 +15,10 @@ FORK = ["ns:{t}:session:b", "ns:{t}:messages:b"]
 MORE = [
     *KEYS,
     *FORK,
-    *[f"ns:{{t}}:{kind}" for kind in ("queue:x", "check_at:x", "workers:x", "import-messages:fork:b")],
+    *[
+        f"ns:{{t}}:{kind}"
+        for kind in ("queue:x", "check_at:x", "workers:x", "import-messages:fork:b", "import-session:fork:b")
+    ],
 ]
 CREATE = {"incarnation": "L1", "on_existing": "error", "caps": "3 tool_safe 100", "ttl_ms": "60000", "lifetime_ms": "0"}
 
