@@ -10,7 +10,8 @@ import claude_agent_sdk
 from claude_agent_sdk._internal import session_store
 
 from redis_sessions import SessionCache
-from redis_sessions.integrations.claude_agent_sdk import RedisSessionsStore, _part_name, _session_id
+from redis_sessions.integrations._shared import id_of
+from redis_sessions.integrations.claude_agent_sdk import RedisSessionsStore, _part_name
 
 _numbers = itertools.count()
 
@@ -36,7 +37,7 @@ class StoreUnderTest(RedisSessionsStore):
 
     def get_entries(self, key: Any) -> list[dict[str, Any]]:
         """Return the entries of a transcript."""
-        session = self._plain.get(_session_id(key["project_key"], key["session_id"]))
+        session = self._plain.get(id_of(key["project_key"], key["session_id"]))
         if session is None:
             return []
         subpath = key.get("subpath")
