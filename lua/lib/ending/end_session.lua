@@ -1,12 +1,12 @@
 -- End a session for good: move its inbox into the transcript, unless a limit refuses it, then apply the effects of the end.
 -- `told` stands for the reason in the parent's message, if given. Return {incarnation, '<rev>', whether the parent must be
--- advanced}, or nil and the refusal. The third value asks the caller to repeat the call, which then moves more of a long inbox.
--- The parent records an end that deletes the session.
+-- advanced}, or nil and the refusal. Of a long inbox one part moves here: set_status moves the others before, and after the end of
+-- a run they follow with the calls that drain an ended session. The parent records an end that deletes the session.
 --- include: prepare_end results_field drain_for_end parse_counters apply_end_effects record_result commit_write
 local function end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, result, told)
   local plan, refusal = prepare_end(session, ancestor_keys, now_ms, status, reason, result, told)
   if refusal then return nil, refusal end
-  local loaded, again = drain_for_end(session, messages, operation, now_ms, now_us)
+  local loaded = drain_for_end(session, messages, operation, now_ms, now_us)
   local field = results_field(operation)
   local counters, results = unpack(redis.call('HMGET', session, 'counters', field))
   if not counters then return nil, redis.error_reply('SESSION_NOT_FOUND -') end
@@ -23,5 +23,5 @@ local function end_session(session, messages, ancestor_keys, now_ms, now_us, ope
   }
   local ended = commit_write(session, messages, write, operation, '')
   ended[3] = plan.wakes_parent
-  return ended, nil, again
+  return ended
 end

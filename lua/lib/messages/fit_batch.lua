@@ -3,22 +3,16 @@
 -- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep;
 -- and the new `user_seq`.
 --- include: parse_layout group_message settle_calls rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap
---- include: list_index begins_turn trim_transcript save_layout
+--- include: list_index begins_turn is_pinned trim_transcript save_layout
 local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,
     tokens, state)
   local layout, new_pins, pins_from, abandoned = parse_layout(loaded.layout), 0, {}, 0
   for at, entry in ipairs(entries) do
-    local kind, flags = string.byte(entry, 9, 10)
-    if flags == 64 and not (layout.open[1] or layout.binds_next) then -- a group of its own, as most messages are
-      layout.group, layout.is_pinned = first + at - 1, false
-      if kind == 117 then user_seq = first + at - 1 end -- u
-    else
-      local is_new_pin
-      entries[at], is_new_pin = group_message(entry, first + at - 1, layout)
-      if is_new_pin then new_pins = new_pins + 1 end
-      if begins_turn(entries[at]) then user_seq = first + at - 1 end
-    end
-    if flags % 2 == 1 and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
+    local is_new_pin
+    entries[at], is_new_pin = group_message(entry, first + at - 1, layout)
+    if is_new_pin then new_pins = new_pins + 1 end
+    if begins_turn(entries[at]) then user_seq = first + at - 1 end
+    if is_pinned(entry) and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
   end
   settle_calls(layout)
   rpush_chunked(messages, entries)

@@ -8,6 +8,10 @@
 -- The caller settles the open calls behind the last message (settle_calls).
 --- include: message_kind message_flags message_facts set_facts set_flags index_calls
 local function group_message(message, seq, layout, is_abandoned)
+  if string.byte(message, 10) == 64 and not (layout.open[1] or layout.binds_next) then -- as most messages are
+    layout.group, layout.is_pinned = seq, false
+    return message, false
+  end
   local kind, flags, binds, is_new_pin = message_kind(message), message_flags(message), layout.binds_next, false
   local is_full = layout.group > 0 and seq - layout.group > 999
   if is_full then

@@ -7,7 +7,7 @@ local function pop_oldest_messages(session, messages, count, dropped, layout)
   for at, message in ipairs(redis.call('LPOP', messages, count)) do
     local kind, flags = string.byte(message, 9, 10)
     if kind == 117 and (flags or 0) % 4 < 2 then user, user_seq = message, at end -- u
-    if flags ~= 64 and is_kept(message) then
+    if is_kept(message) then
       local seq = list_seq(at - 1, dropped, layout.gaps)
       seqs[#seqs + 1] = string.format('%d', seq)
       moved_bytes = moved_bytes + #message

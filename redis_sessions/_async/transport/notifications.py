@@ -126,9 +126,12 @@ class NotificationHub:
 
         A waiter opens the subscription itself. The holder of a lease waits for nothing, and must hear of its loss, too.
         """
-        if not (self._is_kept_open or self.is_subscribed or self._is_polling):
-            self._is_kept_open = True
-            tasks.spawn(self._reopen)
+        is_open = self.is_subscribed or self._is_polling
+        if is_open or self._is_kept_open or self._is_closed or not self._listeners:
+            return
+        self._is_kept_open = True
+        if tasks.try_spawn(self._reopen) is None:  # the next call tries again
+            self._is_kept_open = False
 
     async def _reopen(self) -> None:
         try:
