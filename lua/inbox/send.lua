@@ -39,7 +39,7 @@ if trace ~= '' and not (#trace == 55 and string.find(trace, '^%x%x%-%x+%-%x+%-%x
 end
 if refusal then return refusal end
 local found, inbox = loaded.incarnation, parse_inbox(loaded.inbox)
-local before = find_before(session, messages, loaded.results, operation_id)
+local before = find_before(session, messages, loaded.results, loaded.recent, operation_id)
 if before then
   touch_for_wait(session, found)
   return found .. ' 1 ' .. before

@@ -17,17 +17,19 @@ for first = 1, #indexes, 4 do
     local group, created, updated, id = unpack(entries, entry, entry + 3)
     local to, from = first, first + 2
     if group == 'ended' then to, from = from, to end
-    local known = redis.call('ZSCORE', indexes[to + 1], id) or redis.call('ZSCORE', indexes[from + 1], id)
     if group == 'announced' then
-      if known then known_count = known_count + 1 end
-      local known_created = redis.call('ZSCORE', indexes[to], id) or redis.call('ZSCORE', indexes[from], id)
-      redis.call('ZADD', indexes[to], known_created or (created ~= '0' and created) or now, id)
-      redis.call('ZADD', indexes[to + 1], now, id)
-      redis.call('ZADD', indexes[from + 1], 'XX', now, id) -- if it is among the ended, it stays there until the repair
-    elseif tonumber(known or 0) <= math.max(as_of_us, tonumber(updated)) then
-      if redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
-      redis.call('ZADD', indexes[to], created, id)
-      redis.call('ZADD', indexes[to + 1], updated, id)
+      local is_active = redis.call('ZADD', indexes[to + 1], now, id) == 0
+      local has_ended = redis.call('ZADD', indexes[from + 1], 'XX', 'CH', now, id) == 1 -- it stays there until the repair
+      if is_active or has_ended then known_count = known_count + 1 end
+      if has_ended then created = redis.call('ZSCORE', indexes[from], id) or created end
+      redis.call('ZADD', indexes[to], 'NX', created ~= '0' and created or now, id)
+    else
+      local known = redis.call('ZSCORE', indexes[to + 1], id) or redis.call('ZSCORE', indexes[from + 1], id)
+      if tonumber(known or 0) <= math.max(as_of_us, tonumber(updated)) then
+        if redis.call('ZREM', indexes[from], id) == 1 then redis.call('ZREM', indexes[from + 1], id) end
+        redis.call('ZADD', indexes[to], created, id)
+        redis.call('ZADD', indexes[to + 1], updated, id)
+      end
     end
     ensure_min_ttl(indexes[to], ttl_ms)
     ensure_min_ttl(indexes[to + 1], ttl_ms)

@@ -5,6 +5,7 @@
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST BOUND_EXCEEDED INVALID_INPUT
 -- Index: none
 --- include: results_field check_incarnation parse_lease find_result read_clock grant_lease extend_held_session
+--- include: parse_settings
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
 local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -33,10 +34,10 @@ waiters = waiters or ''
 if holder.nonce == nonce or (is_free and waiters == '') then
   local fence = holder.fence + (holder.nonce == nonce and 0 or 1)
   grant_lease(session, fence, nonce, owner, channel, counts_receivers, now_ms, ttl_ms)
-  return {found, fence, ttl_ms, extend_held_session(session, messages, now_ms, settings, ttl_ms)}
+  return {found, fence, ttl_ms, extend_held_session(session, messages, now_ms, parse_settings(settings), ttl_ms)}
 end
 
---- include: parse_settings without_waiter format_waiter grant_next_waiter remove_lease_waiter save_lease_waiters
+--- include: without_waiter format_waiter grant_next_waiter remove_lease_waiter save_lease_waiters
 if not string.find('\n' .. waiters, '\n' .. nonce .. ' ', 1, true) then
   if #waiters > max_waiters * 20 then -- no record is that short
     waiters = without_waiter(waiters, '', now_ms)
@@ -52,7 +53,7 @@ if not string.find('\n' .. waiters, '\n' .. nonce .. ' ', 1, true) then
 end
 if is_free then
   if grant_next_waiter(session, holder.fence, waiters, now_ms, nonce) == nonce then
-    return {found, holder.fence + 1, ttl_ms, extend_held_session(session, messages, now_ms, settings, ttl_ms)}
+    return {found, holder.fence + 1, ttl_ms, extend_held_session(session, messages, now_ms, parse_settings(settings), ttl_ms)}
   end
   held, waiters = unpack(redis.call('HMGET', session, 'lease', 'lease_waiters'))
   holder, waiters = parse_lease(held), waiters or ''

@@ -4,7 +4,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE LEASE_LOST
 -- Index: none
 --- include: check_incarnation read_clock check_ancestors check_lease parse_lease format_lease
---- include: extend_held_session extend_ancestors notify_waiters
+--- include: parse_settings extend_held_session extend_ancestors notify_waiters
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local ancestor_keys = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -27,7 +27,7 @@ if refusal then return refusal end
 local holder = parse_lease(held)
 holder.deadline_ms = now_ms + ttl_ms
 redis.call('HSET', session, 'lease', format_lease(holder))
-local session_ttl_ms = extend_held_session(session, messages, now_ms, settings, ttl_ms)
+local session_ttl_ms = extend_held_session(session, messages, now_ms, parse_settings(settings), ttl_ms)
 extend_ancestors(ancestor_keys, now_ms)
 notify_waiters(waiters or '', 'held', string.format('%d %d', holder.fence, ttl_ms))
 return {found, ttl_ms, session_ttl_ms}

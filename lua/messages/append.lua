@@ -45,7 +45,7 @@ if not is_straight then
   local before
   if not is_new then
     --- include: find_before
-    before = find_before(session, messages, results, operation_id)
+    before = find_before(session, messages, results, recent, operation_id)
   end
   if not before and elapsed_ms ~= '' then
     --- include: find_batch_in_transcript
@@ -72,7 +72,7 @@ else
   --- include: append_entries
   local loaded = {
     incarnation = found, counters = counters, settings = settings, limits = limits, layout = layout, results = results,
-    expected_rev = tonumber(expected_rev), seen = seen,
+    recent = recent ~= '' and recent, expected_rev = tonumber(expected_rev), seen = seen,
   }
   if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
     --- include: drain_inbox

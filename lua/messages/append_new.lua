@@ -27,7 +27,7 @@ local loaded, refusal = load_session(session, incarnation, field)
 refusal = refusal or check_operation(operation_id)
 if refusal then return refusal end
 local now_ms, now_us = read_clock()
-local before = find_before(session, messages, loaded.results, operation_id)
+local before = find_before(session, messages, loaded.results, loaded.recent, operation_id)
 if not before and elapsed_ms ~= '' and entry_batch(entries[#entries]) == operation_id then
   --- include: find_batch_in_transcript
   before, refusal = find_batch_in_transcript(messages, loaded.counters, loaded.layout, operation_id, elapsed_ms, now_ms)

@@ -58,7 +58,7 @@ if part_end < at then
   write.results = redis.call('HGET', session, results_field(part)) or ''
   counters.operations = counters.operations - 1 -- only the last part is an operation
 end
-write.results = record_recent(session, messages, results_field(operation_id), write.results)
+write.results = record_recent(session, messages, write.recent, results_field(operation_id), write.results)
 local bytes, tokens = pop_oldest_messages(session, messages, at + 1, dropped, layout)
 local summary, removed, seqs = redis.call('HGET', session, 'summary'), {}, {}
 for _, seq in ipairs({layout.task, tonumber(summary)}) do -- an older summary and the task are part of what the new summary says

@@ -85,7 +85,7 @@ if #entries > 0 then
   --- include: append_entries notify_subscribers format_counters format_layout
   local loaded = {
     counters = format_counters(counters), settings = write.settings, limits = limits, layout = format_layout(layout),
-    results = write.results, seen = seen, kind = kind, never_ends = true, before_push = remove,
+    results = write.results, recent = write.recent, seen = seen, kind = kind, never_ends = true, before_push = remove,
     unpinned = after_seq == 0 and pins or unpinned,
     cleared = after_seq == 0 and counters.last_seq,
   }

@@ -64,7 +64,7 @@ else -- the group of a message that only its pin kept is unpinned with it
       end
     end
   end
-  write.results = record_recent(session, messages, results_field(operation_id), write.results)
+  write.results = record_recent(session, messages, write.recent, results_field(operation_id), write.results)
   set_kept_seqs(session, layout, seqs)
 end
 redis.call('HINCRBY', session, 'pins', pinned and changed or -changed)

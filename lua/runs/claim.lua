@@ -8,7 +8,7 @@
 -- Errors: NEED_ANCESTORS INVALID_INPUT
 -- Index: none
 --- include: read_clock load_run is_finished_run describe_queue grant_lease format_run extend_held_session extend_ancestors
---- include: count_waiting parse_settings
+--- include: mark_waiting parse_lineage parse_settings
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
 local ancestor_keys    = {unpack(KEYS, 3)}     -- session and messages of each ancestor, the parent's first
@@ -27,6 +27,7 @@ local loaded, refusal = load_run(session, ancestor_keys, now_ms)
 if not loaded then return refusal end
 local found, run, lease, queue = loaded.incarnation, loaded.run, loaded.lease, describe_queue(loaded)
 if loaded.is_cancelled or is_finished_run(loaded, now_ms) then return {found or '', 'unsettled', 0, queue} end
+local settings = parse_settings(loaded.settings)
 if lease.nonce ~= nonce then
   if not loaded.is_free or loaded.status == 'paused' then
     local wait_ms = loaded.status == 'active' and lease.deadline_ms - now_ms or 5000
@@ -46,22 +47,22 @@ if lease.nonce ~= nonce then
   if run.timeout_ms > 0 then run.deadline_ms = math.min(now_ms + run.timeout_ms, run.limit_ms or math.huge) end
   grant_lease(session, run.fence, nonce, owner, channel, counts_receivers, now_ms, ttl_ms)
   redis.call('HSET', session, 'run', format_run(run))
-  count_waiting(session, messages, ancestor_keys, now_ms, -1)
-  loaded.settings = redis.call('HGET', session, 'settings')
-  extend_held_session(session, messages, now_ms, loaded.settings, ttl_ms)
+  local number, root = parse_lineage(loaded.lineage).number, ancestor_keys[#ancestor_keys - 1]
+  settings = mark_waiting(session, number, -1) or settings
+  if root then mark_waiting(root, number, -1) end
+  extend_held_session(session, messages, now_ms, settings, ttl_ms)
   extend_ancestors(ancestor_keys, now_ms)
 end
 local left_ms = run.deadline_ms and run.deadline_ms - now_ms or -1
 local check_ms = left_ms >= 0 and math.min(left_ms, ttl_ms) or ttl_ms
-local trace, created = unpack(redis.call('HMGET', session, 'trace', 'created'))
-local requested_ms = run.turn and string.match(trace or '', ' (%d+)$') or not run.turn and created / 1000
+local trace, session_ttl_ms = loaded.trace or '', loaded.idle_ttl and loaded.idle_ttl + 0 or settings.ttl_ms
+local requested_ms = run.turn and string.match(trace, ' (%d+)$') or not run.turn and loaded.created / 1000
 local waited_ms = -1
 if requested_ms and run.attempts == 0 and run.retries == 0 and not loaded.resumed then
   waited_ms = math.max(math.floor(now_ms - math.max(requested_ms + 0, run.available_ms)), 0)
 end
-local session_ttl_ms = loaded.idle_ttl and loaded.idle_ttl + 0 or parse_settings(loaded.settings).ttl_ms
 return {
   found, 'claimed', check_ms, queue, run.fence, ttl_ms, run.attempts + 1, run.max_attempts, loaded.task or '',
   run.turn and string.format('%d', run.turn) or '-', left_ms, loaded.resumed or '', run.has_died + 0, run.retries,
-  session_ttl_ms, string.match(trace or '', '^%S+') or '', waited_ms,
+  session_ttl_ms, string.match(trace, '^%S+') or '', waited_ms,
 }

@@ -18,7 +18,7 @@ local kind          = ARGV[8]       -- with which the result begins: 'add:<hash 
 
 local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
-local appended = find_recent(session, messages, operation_id)
+local appended = find_recent(session, messages, write.recent, operation_id)
 if appended then return {write.incarnation, appended, 1} end -- the ID is of an append
 local value, largest = redis.call('HGET', session, field) or '0', 9007199254740991
 if not string.match(value, '^%-?%d+$') or math.abs(value) > largest or math.abs(value + amount) > largest then

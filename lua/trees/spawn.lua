@@ -7,7 +7,7 @@
 -- Index: touches
 --- include: tail results_field check_incarnation check_operation find_before parse_lineage touch_for_wait read_clock
 --- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
---- include: init_child_session record_spawn record_result extend_session extend_ancestors
+--- include: child_settings parse_settings format_settings note_waiting expire_session record_spawn record_result extend_ancestors
 local session         = KEYS[1]       -- hash: the parent
 local messages        = KEYS[2]       -- list
 local child           = KEYS[3]       -- hash
@@ -43,12 +43,12 @@ local reports         = ARGV[22]      -- templates of the child's result: '<form
 local copied_rev      = tonumber(ARGV[23]) -- of a fork: when messages/copy_part has copied the messages, the revision of the copy; or 0
 local fields          = tail(ARGV, 24) -- of the child: name, value, … as the storage reference lists them
 local field = results_field(operation_id)
-local found, status, settings, lineage_text, children, run_text, results, held, counters, user, idle_ttl = unpack(redis.call(
-  'HMGET', session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'lease', 'counters', 'user',
-  'idle_ttl'))
+local found, status, settings, lineage_text, children, run_text, results, recent, held, counters, user, idle_ttl, format = unpack(
+  redis.call('HMGET', session, 'incarnation', 'status', 'settings', 'lineage', 'children', 'run', field, 'recent', 'lease',
+  'counters', 'user', 'idle_ttl', 'format'))
 local refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
 if refusal then return refusal end
-local spawned = find_before(session, messages, results, operation_id)
+local spawned = find_before(session, messages, results, recent, operation_id)
 local made, made_lineage = unpack(redis.call('HMGET', child, 'incarnation', 'lineage'))
 if made_lineage and not spawned then
   spawned = string.format('spawned %s %s %s', parse_lineage(made_lineage).number, child_id, made)
@@ -65,14 +65,14 @@ if status ~= 'active' then return {found, 'forbidden', 'parent_' .. status} end
 local locked, expired_lease = check_lease(held, lease, now_ms)
 if locked then return locked end
 local root = ancestor_keys[#ancestor_keys - 1] or session
-local tree, own_limits, root_incarnation, label_number =
-  unpack(redis.call('HMGET', root, 'tree', 'tree_limits', 'incarnation', 'label.' .. label))
+local tree, own_limits, root_incarnation, label_number, waiting, root_settings, root_idle_ttl = unpack(redis.call('HMGET', root,
+  'tree', 'tree_limits', 'incarnation', 'label.' .. label, 'waiting', 'settings', 'idle_ttl'))
 local full = check_spawn_limits(session, ancestor_keys, root, tree, own_limits or tree_limits, children, label_number)
 if full then return {found, 'forbidden', full} end
 local report
 if reports ~= '' then
   --- include: choose_report is_call_open
-  report = choose_report(reports, redis.call('HGET', session, 'format'))
+  report = choose_report(reports, format)
   local call = report and string.match(report, '^%S+ %-(%w+)')
   if call and not is_call_open(redis.call('HGET', session, 'layout'), call) then return {found, 'forbidden', 'call_not_open'} end
 end
@@ -97,30 +97,34 @@ local lineage = {
   number = number, root_incarnation = root_incarnation, path = parent.path .. number .. '/', id = child_id,
   ancestors = ancestors,
 }
-redis.call('HSET', child, 'incarnation', run_id, 'parent', parent_id, 'lineage', format_lineage(lineage),
+local its_settings, tree_settings = child_settings(settings, idle_ttl, caps, ttl_ms, lifetime_ms, now_ms), parse_settings(root_settings)
+local waits, tree_waits = {}, {}
+if is_claimable then
+  waits = note_waiting(number, 0, its_settings, nil)
+  tree_waits = note_waiting(number, waiting or 0, tree_settings, root_idle_ttl)
+end
+redis.call('HSET', child, 'incarnation', run_id, 'status', 'active', 'parent', parent_id, 'lineage', format_lineage(lineage),
   'run', format_run({
     attempts = 0, max_attempts = max_attempts, deadline_ms = limit_ms, limit_ms = limit_ms, timeout_ms = run_timeout_ms,
     available_ms = available_ms, fence = 0, turn = is_answered and 0 or nil, retries = 0, has_died = '0',
-  }))
-if report then redis.call('HSET', child, 'report', report) end
-if inherits_user and user then redis.call('HSET', child, 'user', user) end
-init_child_session(child, child_messages, now_ms, now_us, settings, idle_ttl, caps, ttl_ms, lifetime_ms, child_counters, fields)
+  }), 'settings', format_settings(its_settings), 'created', string.format('%.0f', now_us), unpack(waits))
+if report then fields[#fields + 1], fields[#fields + 2] = 'report', report end
+if inherits_user and user then fields[#fields + 1], fields[#fields + 2] = 'user', user end
+redis.call('HSET', child, 'counters', child_counters, unpack(fields))
+local expires_ms = expire_session(child, child_messages, now_ms, its_settings.ttl_ms, its_settings.deadline_ms)
 record_spawn(session, root, child_counts, tree_counts, number, {
   id = child_id, parent = parent.number, status = 'active', on_parent_end = on_parent_end, incarnation = run_id,
   reference = reference,
-}, label)
+}, label, tree_waits)
 spawned = string.format('spawned %s %s %s', number, child_id, run_id)
 record_result(session, counters, field, results or '', operation_id, spawned)
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
-extend_session(session, messages, now_ms, settings)
+local own_settings = root == session and tree_settings or parse_settings(settings)
+expire_session(session, messages, now_ms, own_settings.ttl_ms, own_settings.deadline_ms)
 extend_ancestors(ancestor_keys, now_ms)
-if is_claimable then
-  --- include: count_waiting
-  count_waiting(child, child_messages, {session, messages, unpack(ancestor_keys)}, now_ms, 1)
-end
 if is_queued then
   --- include: schedule_run
-  local check_ms = math.min(redis.call('PTTL', child) % 2^53, limit_ms and limit_ms - now_ms or 86400000) -- -1 is much
+  local check_ms = math.min(expires_ms or math.huge, limit_ms or now_ms + 86400000) - now_ms
   local when = is_claimable and 'after' or 'keep'
   local wait_ms = math.max(available_ms - now_ms, 0)
   schedule_run(queue, check_at, workers, queue_prefix .. child_id .. ' ' .. ancestors, when, wait_ms, 'after', check_ms)

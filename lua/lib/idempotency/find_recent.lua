@@ -2,11 +2,11 @@
 -- nothing but such appends changed the list since. The field `recent` has one byte for each of the newest revisions, up to 64:
 -- the mark of such an append, or 0 for another change. Return its result, or nil.
 --- include: recent_mark find_marked parse_counters parse_layout
-local function find_recent(session, messages, batch)
-  local recent, counters, layout = unpack(redis.call('HMGET', session, 'recent', 'counters', 'layout'))
+local function find_recent(session, messages, recent, batch)
   if not recent then return end
   local behind, at = find_marked(messages, recent, recent_mark(batch), batch)
   if not behind then return end
+  local counters, layout = unpack(redis.call('HMGET', session, 'counters', 'layout'))
   counters = parse_counters(counters)
   local seq, dropped = counters.last_seq - behind, counters.dropped - parse_layout(layout).kept
   for _, later in ipairs(behind > 0 and redis.call('LRANGE', messages, -behind, -1) or {}) do

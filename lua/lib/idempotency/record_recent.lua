@@ -1,8 +1,11 @@
 -- Record the results of the appends that find_recent finds, before a change that takes their messages away or adds others behind
--- them. `field` is the one of the operation that changes them, `results` what it had. Return what it has then.
+-- them. `recent` is nil if the session had no such field. `field` is the one of the operation that changes them, `results` what it
+-- had. Return what it has then.
 --- include: results_field message_batch parse_counters parse_layout
-local function record_recent(session, messages, field, results)
-  local recent, text, layout = unpack(redis.call('HMGET', session, 'recent', 'counters', 'layout'))
+local function record_recent(session, messages, recent, field, results)
+  if not recent then return results end
+  local text, layout
+  recent, text, layout = unpack(redis.call('HMGET', session, 'recent', 'counters', 'layout'))
   if not recent then return results end
   local _, marks = string.gsub(recent, '[^%z]', '')
   local counters, listed, found = parse_counters(text), redis.call('LRANGE', messages, -marks, -1), {}

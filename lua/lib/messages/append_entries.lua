@@ -1,6 +1,6 @@
 -- Append a batch to the transcript: count, check limits and pins, group, push, trim, record the result, extend the session's
 -- life.
--- `loaded` holds texts by name: counters, settings, limits, layout, results; and what the caller expects of the
+-- `loaded` holds texts by name: counters, settings, limits, layout, results, recent; and what the caller expects of the
 -- session, if anything: `expected_rev`, and `seen`, the highest seq that the caller knows. With `is_step` the operation goes on,
 -- and has no result yet. The first `from_inbox` entries came
 -- from the inbox; their size was checked when they were sent. append_one does the same for one message without a pin of a session
@@ -50,7 +50,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     state, refusal = enforce_limits(session, messages, now_ms, now_us, loaded, last_seq, counters.turns, counters.pending_turn)
   end
   if refusal then return nil, refusal end
-  local results = record_recent(session, messages, field, loaded.results)
+  local results = record_recent(session, messages, loaded.recent, field, loaded.results)
   if loaded.before_push then loaded.before_push() end
   if added_pins > 0 then redis.call('HINCRBY', session, 'pins', added_pins) end
   local dropped = counters.dropped

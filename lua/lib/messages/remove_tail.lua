@@ -2,7 +2,7 @@
 -- transcript begins again.
 --- include: record_recent results_field apply_truncation log_change
 local function remove_tail(session, messages, write, layout, operation, after_seq, staying, going, unpinned)
-  write.results = record_recent(session, messages, results_field(operation), write.results)
+  write.results = record_recent(session, messages, write.recent, results_field(operation), write.results)
   apply_truncation(session, messages, layout, staying, going, unpinned)
   if after_seq == 0 then
     redis.call('HSET', session, 'cleared', string.format('%.0f', write.counters.last_seq))

@@ -9,7 +9,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
     own.inbox, own.answered_by, own.never_ends = nil, nil, true
     if loaded.status ~= 'active' then refusal = redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
     if refusal then return refusal end
-    local result = find_before(session, messages, own.results, given.operation_id) -- an attempt before appended them already
+    local result = find_before(session, messages, own.results, own.recent, given.operation_id) -- an attempt before appended them already
     if result and not string.find(result, '^%d+ %d') then
       return redis.error_reply('OPERATION_CONFLICT ' .. given.operation_id .. ' finish ' .. string.match(result, '%a%S*'))
     end

@@ -1,11 +1,11 @@
 -- Check what every guarded write checks first. Return the write: {incarnation, status, counters (parsed), settings, results,
--- now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and the reply: the result of the same operation before, with
+-- recent, now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and the reply: the result of the same operation before, with
 -- a third element that says so, or the refusal. An order (`is_order`) needs no lease, but a lease that it names must be held.
 --- include: results_field check_incarnation check_operation find_result touch_for_wait read_clock check_ancestors check_lease
 --- include: parse_counters
 local function begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation, is_order)
-  local found, status, counters, settings, results, held, lineage = unpack(redis.call('HMGET', session, 'incarnation',
-    'status', 'counters', 'settings', results_field(operation), 'lease', 'lineage'))
+  local found, status, counters, settings, results, held, lineage, recent = unpack(redis.call('HMGET', session, 'incarnation',
+    'status', 'counters', 'settings', results_field(operation), 'lease', 'lineage', 'recent'))
   local refusal = check_incarnation(found, incarnation) or check_operation(operation)
   if refusal then return nil, refusal end
   local before = find_result(results or '', operation)
@@ -27,6 +27,6 @@ local function begin_write(session, ancestor_keys, incarnation, lease, expected_
   end
   return {
     incarnation = found, status = status, counters = counters, settings = settings, results = results or '',
-    now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys, expired_lease = expired_lease,
+    recent = recent or nil, now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys, expired_lease = expired_lease,
   }
 end

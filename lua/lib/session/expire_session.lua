@@ -1,10 +1,11 @@
 -- Give both keys of a session one absolute expiry: `ttl_ms` from now, never past the deadline. A session with neither keeps
--- no expiry.
+-- no expiry. Return that time in ms, or nil.
 local function expire_session(session, messages, now_ms, ttl_ms, deadline_ms)
   local at = ttl_ms > 0 and now_ms + ttl_ms or deadline_ms
   if not at then return end
   if deadline_ms and deadline_ms < at then at = deadline_ms end
-  at = string.format('%d', at)
-  redis.call('PEXPIREAT', session, at)
-  redis.call('PEXPIREAT', messages, at)
+  local text = string.format('%d', at)
+  redis.call('PEXPIREAT', session, text)
+  redis.call('PEXPIREAT', messages, text)
+  return at
 end
