@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, Self, TypeAlias, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -203,27 +204,29 @@ class SessionSettings(BaseModel):
 
     def for_child(self, options: Mapping[str, Any]) -> SessionSettings:
         """Return the settings of a child: the same defaults, without a budget and bounds of a tree of its own."""
-        own = SessionSettings(
-            **self.model_dump(exclude_unset=True, exclude={"token_budget", "cost_budget", "budget_enforcement"})
-        )
-        return SessionSettings.of(options, own)
+        return SessionSettings.of(options, self._child_defaults) if options else self._child_defaults
 
-    @property
+    @cached_property
+    def _child_defaults(self) -> SessionSettings:
+        budget = {"token_budget", "cost_budget", "budget_enforcement"}
+        return SessionSettings(**self.model_dump(exclude_unset=True, exclude=budget))
+
+    @cached_property
     def caps(self) -> str:
         """'<max_messages> <cap_policy> <max_message_bytes>', the first words of the settings record."""
         return f"{self.max_messages or 0} {self.cap_policy} {self.max_message_bytes}"
 
-    @property
+    @cached_property
     def tree_limits(self) -> str:
         """'<max_depth> <max_children> <max_active> <max_descendants> <max_spawned>', '-' for None."""
         return _words(self.max_depth, self.max_children, self.max_active, self.max_descendants, self.max_spawned)
 
-    @property
+    @cached_property
     def ttl_ms(self) -> int:
         """The idle life in ms, 0 for none."""
         return _ms(self.ttl) or 0
 
-    @property
+    @cached_property
     def max_lifetime_ms(self) -> int:
         """The whole life in ms, 0 for none."""
         return _ms(self.max_lifetime) or 0

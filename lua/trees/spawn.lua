@@ -5,9 +5,10 @@
 -- Errors: NEED_COPY SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED
 --   INVALID_INPUT
 -- Index: touches
---- include: tail results_field check_incarnation check_operation find_before parse_lineage touch_for_wait read_clock
+--- include: tail results_field check_incarnation check_operation find_spawned parse_lineage touch_for_wait read_clock
 --- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
---- include: child_settings parse_settings format_settings note_waiting expire_session record_spawn record_result extend_ancestors
+--- include: child_settings parse_settings format_settings note_waiting expire_session record_spawn record_result
+--- include: extend_ancestors choose_report is_call_open
 local session         = KEYS[1]       -- hash: the parent
 local messages        = KEYS[2]       -- list
 local child           = KEYS[3]       -- hash
@@ -48,11 +49,7 @@ local found, status, settings, lineage_text, children, run_text, results, recent
   'counters', 'user', 'idle_ttl', 'format'))
 local refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
 if refusal then return refusal end
-local spawned = find_before(session, messages, results, recent, operation_id)
-local made, made_lineage = unpack(redis.call('HMGET', child, 'incarnation', 'lineage'))
-if made_lineage and not spawned then
-  spawned = string.format('spawned %s %s %s', parse_lineage(made_lineage).number, child_id, made)
-end
+local spawned = find_spawned(session, messages, child, child_id, results, recent, operation_id)
 if spawned then
   touch_for_wait(session, found)
   return {found, 'accepted', spawned}
@@ -69,13 +66,9 @@ local tree, own_limits, root_incarnation, label_number, waiting, root_settings, 
   'tree', 'tree_limits', 'incarnation', 'label.' .. label, 'waiting', 'settings', 'idle_ttl'))
 local full = check_spawn_limits(session, ancestor_keys, root, tree, own_limits or tree_limits, children, label_number)
 if full then return {found, 'forbidden', full} end
-local report
-if reports ~= '' then
-  --- include: choose_report is_call_open
-  report = choose_report(reports, format)
-  local call = report and string.match(report, '^%S+ %-(%w+)')
-  if call and not is_call_open(redis.call('HGET', session, 'layout'), call) then return {found, 'forbidden', 'call_not_open'} end
-end
+local report = choose_report(reports, format)
+local call = report and string.match(report, '^%S+ %-(%w+)')
+if call and not is_call_open(redis.call('HGET', session, 'layout'), call) then return {found, 'forbidden', 'call_not_open'} end
 local child_counters = new_counters(now_us)
 if is_fork then
   --- include: copy_transcript
@@ -119,8 +112,8 @@ record_spawn(session, root, child_counts, tree_counts, number, {
 spawned = string.format('spawned %s %s %s', number, child_id, run_id)
 record_result(session, counters, field, results or '', operation_id, spawned)
 if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
-local own_settings = root == session and tree_settings or parse_settings(settings)
-expire_session(session, messages, now_ms, own_settings.ttl_ms, own_settings.deadline_ms)
+local own = root == session and tree_settings or parse_settings(settings)
+expire_session(session, messages, now_ms, own.ttl_ms, own.deadline_ms)
 extend_ancestors(ancestor_keys, now_ms)
 if is_queued then
   --- include: schedule_run

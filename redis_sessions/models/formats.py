@@ -101,6 +101,8 @@ class MessageFormat(ABC):
 
 _formats: list[MessageFormat] = []
 _own_formats: list[MessageFormat] = []
+_by_name: dict[str, MessageFormat] = {}
+"""All formats, in the order of their names."""
 _format_of_shape: dict[Hashable, MessageFormat] = {}
 """The format that was found for each shape of payload, so that it is asked first."""
 _MAX_SHAPES = 1000
@@ -118,12 +120,20 @@ def register_format(format: MessageFormat) -> None:
         InvalidInput: the name is empty or has other characters than letters, digits, '_' and '-'.
     """
     _own_formats[:] = [_checked(format), *(one for one in _own_formats if one.name != format.name)]
+    _name_formats()
 
 
 def register_built_in(*formats: MessageFormat) -> None:
     """Set the formats of the package, in the order in which they are asked."""
     _formats[:] = [_checked(one) for one in formats]
+    _name_formats()
     _format_of_shape.clear()
+
+
+def _name_formats() -> None:
+    global _by_name
+    found = {one.name: one for one in [*_formats, *reversed(_own_formats)]}
+    _by_name = dict(sorted(found.items()))
 
 
 def _checked(format: MessageFormat) -> MessageFormat:
@@ -135,15 +145,15 @@ def _checked(format: MessageFormat) -> MessageFormat:
 
 def format_names() -> list[str]:
     """Return the names of all formats."""
-    return sorted({one.name for one in [*_own_formats, *_formats]})
+    return [*_by_name]
 
 
 def format_named(name: str) -> MessageFormat:
     """Return a format by its name. Raises InvalidInput."""
-    for one in [*_own_formats, *_formats]:
-        if one.name == name:
-            return one
-    raise InvalidInput(name="format", detail=f"must be one of {', '.join(format_names())}, got {name!r}")
+    found = _by_name.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise InvalidInput(name="format", detail=f"must be one of {', '.join(format_names())}, got {name!r}")
+    return found
 
 
 def recognise(payload: Payload) -> tuple[MessageFormat | None, Facts | None]:

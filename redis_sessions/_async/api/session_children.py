@@ -127,7 +127,8 @@ class AsyncSessionChildren(AsyncSessionBase):
             bounds=shared.bounds,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
-        settings = shared.settings.for_child({**options, **budgets})
+        given = {name: value for name, value in budgets.items() if value is not None}
+        settings = shared.settings.for_child({**options, **given})
         fields = self._child_fields(description)
         if "answered_by" in fields:
             await shared.run_queues.register_agent(fields["answered_by"])
@@ -173,11 +174,11 @@ class AsyncSessionChildren(AsyncSessionBase):
         if request.is_fork and shared.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
             await note_copy(shared, self._keys)
+        child = session_keys(shared.namespace, request.id)
         call = spawns.spawn(
-            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user,
+            self._keys, child, *self._writer(), request, settings, fields, queue, inherits_user=inherits_user,
             traceparent=span.traceparent,
         )  # fmt: skip
-        child = session_keys(shared.namespace, request.id)
         listed = {**fields, **request.fields}
         if inherits_user:
             listed["user"] = (await shared.indexer.record_of(self._keys)).user

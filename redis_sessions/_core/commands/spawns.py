@@ -18,7 +18,7 @@ from ..protocol.call import Argument, Call, invoke
 from ..protocol.encoding import copy_origins, encoded_fields, encoded_origins
 from ..protocol.ids import check_id, new_id, new_incarnation, new_operation_id
 from ..protocol.json_values import from_json
-from ..protocol.keys import AgentKeys, SessionKeys, session_keys
+from ..protocol.keys import AgentKeys, SessionKeys
 from ..protocol.scripts import script
 from ..protocol.trace_context import creation_trace
 from ..protocol.work import queue_prefix
@@ -32,7 +32,11 @@ Context = Literal["isolated", "fork"]
 Mode = Literal["run", "session"]
 Cleanup = Literal["keep", "delete"]
 OnParentEnd = Literal["cancel", "detach", "request_cancel"]
+_MODES: tuple[str, ...] = get_args(Mode)
+_CLEANUPS: tuple[str, ...] = get_args(Cleanup)
+_CONTEXTS: tuple[str, ...] = get_args(Context)
 _LETTERS = {"cancel": "c", "detach": "d", "request_cancel": "r"}
+_ON_PARENT_END = tuple(_LETTERS)
 _REFUSALS = {
     "max_depth": "the tree has {max} levels already",
     "max_children": "{max} children are active already",
@@ -95,10 +99,10 @@ def spawn_request(
     bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> SpawnRequest:
     """Check the arguments of `spawn`, and give the child an ID in the slot of its parent. Raises InvalidInput."""
-    checked_choice(mode, "mode", get_args(Mode))
-    checked_choice(cleanup, "cleanup", get_args(Cleanup))
-    checked_choice(context, "context", get_args(Context))
-    checked_choice(on_parent_end, "on_parent_end", tuple(_LETTERS))
+    checked_choice(mode, "mode", _MODES)
+    checked_choice(cleanup, "cleanup", _CLEANUPS)
+    checked_choice(context, "context", _CONTEXTS)
+    checked_choice(on_parent_end, "on_parent_end", _ON_PARENT_END)
     fields: dict[str, Argument] = {"agent": check_agent(agent_id), "kind": "subagent"}
     for name, text in (("task", task), ("model", model)):
         if text is not None:
@@ -163,9 +167,9 @@ def _reference(given: SpawnRef | Mapping[str, Any] | None) -> str:
 
 def spawn(
     parent: SessionKeys,
+    child: SessionKeys,
     incarnation: str,
     lease: str,
-    namespace: str,
     request: SpawnRequest,
     settings: SessionSettings,
     fields: Mapping[str, Argument],
@@ -175,7 +179,6 @@ def spawn(
     traceparent: str = "",
 ) -> Call[SpawnResult]:
     """Spawn a child. `queue` are the keys of the agent's queue, or None where the queue has a slot of its own."""
-    child = session_keys(namespace, request.id)
     child.chain = parent.chain
     if "answered_by" in fields and request.max_attempts != "-":
         raise InvalidInput(name="answered_by", detail="needs mode='session': a run ends with its result")

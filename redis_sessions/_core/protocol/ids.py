@@ -8,7 +8,6 @@ import secrets
 from binascii import b2a_base64
 from hashlib import sha256
 from os import urandom
-from uuid import UUID
 
 from ...errors import InvalidInput
 
@@ -76,7 +75,7 @@ def new_id(tag: str | None = None, seed: str | None = None) -> str:
     """
     random = secrets.token_hex(16) if seed is None else sha256(seed.encode()).hexdigest()[:32]
     text = (tag or random[:8]) + random[8:]
-    return str(UUID(f"{text[:12]}8{text[13:16]}{'89ab'[int(text[16], 16) % 4]}{text[17:]}"))
+    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{'89ab'[int(text[16], 16) % 4]}{text[17:20]}-{text[20:]}"
 
 
 def new_or_given_id(id: str | None) -> str:

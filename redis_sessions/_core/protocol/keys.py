@@ -58,6 +58,7 @@ of a whole tree, share a slot. An agent's keys have the tag of the agent's ID. E
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -242,6 +243,7 @@ def session_keys(namespace: str, id: str) -> SessionKeys:
     return SessionKeys(namespace, id)
 
 
+@lru_cache(maxsize=1024)
 def agent_keys(namespace: str, agent: str) -> AgentKeys:
     """Return the keys of an agent's queue."""
     tag = hash_tag(agent)
@@ -302,6 +304,7 @@ def shard_of(tag: str) -> int:
     return int(tag, 16) % SHARDS
 
 
+@lru_cache(maxsize=1024)
 def entry_keys(namespace: str, index: str, kind: str, value: str, tag: str = "") -> EntryKeys:
     """Return the zsets of an index value. Without a tag they have a slot of their own."""
     tag = tag or f"{crc32(f'{index}:{value}'.encode()):08x}"
