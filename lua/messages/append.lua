@@ -77,8 +77,8 @@ else
   if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
     --- include: drain_inbox
     local inbox, answered_by, run = unpack(redis.call('HMGET', session, 'inbox', 'answered_by', 'run'))
-    loaded.inbox, loaded.answered_by, loaded.run = inbox or nil, inbox and answered_by or nil, run
-    loaded.ancestor_keys = ancestor_keys
+    loaded.inbox, loaded.answered_by, loaded.run, loaded.ancestor_keys = inbox or nil, answered_by, run, ancestor_keys
+    if not inbox then loaded.opens_no_turn = true end
     local again
     result, refusal, again = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
     if again then return again end

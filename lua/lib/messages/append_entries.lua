@@ -1,10 +1,12 @@
 -- Append a batch to the transcript: count, check limits and pins, group, push, trim, record the result, extend the session's
--- life.
--- `loaded` holds texts by name: counters, settings, limits, layout, results, recent; and what the caller expects of the
--- session, if anything: `expected_rev`, and `seen`, the highest seq that the caller knows. With `is_step` the operation goes on,
--- and has no result yet. The first `from_inbox` entries came
--- from the inbox; their size was checked when they were sent. append_one does the same for one message without a pin of a session
--- without limits.
+-- life. append_one does the same for one message without a pin of a session without limits.
+-- `loaded` holds texts by name: counters, settings, limits, layout, results, recent. A caller may add demands:
+-- `expected_rev` and `seen`: the revision, and the least highest seq, that the session must have.
+-- `never_ends`: a limit refuses the batch and does not end the session. `is_step`: the operation goes on, and has no result yet.
+-- For an edit: `before_push` removes messages once nothing refuses; `unpinned` and `cleared`: how many pins that takes away, and
+-- the seq up to which entries do not count; `kind`: the word with which the result begins.
+-- `loaded.is_ended` is true when a limit ended the session. The first `from_inbox` entries came from the inbox, so their size was
+-- checked when they were sent.
 -- Return '<first> <last> <rev> <count> <dropped> <limit state>' of the other entries, or of all if there are none; or nil and
 -- the refusal. 'over <messages>' and 'abandoned <calls>' precede the limit state when the cap could not hold, or gave up calls.
 --- include: parse_counters check_list parse_settings parse_entry encode_time record_recent rpush_chunked format_counters

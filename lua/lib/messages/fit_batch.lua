@@ -2,8 +2,8 @@
 -- hold the cap, a layout to be stored. Return the listed messages; the seqs not in the list; the messages
 -- outside of the list; the bytes and tokens that are retained; `state` behind the words that tell what the cap could not keep;
 -- and the new `user_seq`.
---- include: parse_layout group_message settle_calls rpush_chunked starts_group find_back find_next_group set_group_pin abandon_for_cap
---- include: list_index begins_turn is_pinned trim_transcript save_layout
+--- include: parse_layout group_message drop_closed_calls rpush_chunked starts_group find_back find_next_group set_group_pin
+--- include: abandon_for_cap list_index begins_turn is_pinned trim_transcript save_layout
 local function fit_batch(session, messages, loaded, entries, first, count, dropped, max_messages, cap_policy, user_seq, bytes,
     tokens, state)
   local layout, new_pins, pins_from, abandoned = parse_layout(loaded.layout), 0, {}, 0
@@ -14,7 +14,7 @@ local function fit_batch(session, messages, loaded, entries, first, count, dropp
     if begins_turn(entries[at]) then user_seq = first + at - 1 end
     if is_pinned(entry) and not layout.is_pinned then pins_from[#pins_from + 1] = first + at - 1 end
   end
-  settle_calls(layout)
+  drop_closed_calls(layout)
   rpush_chunked(messages, entries)
   for _, seq in ipairs(pins_from) do -- a pinned message pins its whole group
     local at = list_index(seq, dropped, layout.gaps)

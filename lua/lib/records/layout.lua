@@ -2,7 +2,7 @@
 -- A session whose calls all have results, whose messages are all in the list, and whose seqs have no gaps stores none, or ''.
 -- Parsed: {open = {{hash, seq}, …}, group, binds_next ('b', 'r' or false), is_pinned, kept, task, gaps = '<first>-<last>,…' or
 -- ''}. While a script works on it, a parsed layout may also have fields that are not stored: `seqs`, the seqs of the kept
--- messages, once kept_seqs has read them; `calls`, the open calls by hash, between index_calls and settle_calls; and what
+-- messages, once kept_seqs has read them; `calls`, the open calls by hash, between index_calls and drop_closed_calls; and what
 -- regroup_messages found:
 -- `abandoned`, how many calls it marked, and `user_seq`, the newest message that begins a turn.
 local function parse_layout(text)

@@ -200,7 +200,7 @@ def advance(
     *,
     delay_ms: int = 0,
     problem: str = "",
-    told: str = "",
+    parent_reason: str = "",
     parked: str = "",
     entries: Sequence[bytes] = (),
     operation_id: str | None = None,
@@ -210,14 +210,14 @@ def advance(
     """Give work back under the nonce of its claim, or check work whose worker may have died, or whose time may be over.
 
     Args:
-        told: what the message to the parent says of the problem, if the run fails.
+        parent_reason: the reason in the message to the parent if the run fails. Default: the problem.
         agent: the agent in whose queue the work is, if the queue has the slot of the session.
         queue: the queue of `agent`.
     """
     return invoke(
         script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
         operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms,
-        problem=encoded_reason(keys, problem), told=encoded_reason(keys, told),
+        problem=encoded_reason(keys, problem), parent_reason=encoded_reason(keys, parent_reason),
         parked=parked, agent=agent if queue is not None else "",
     )  # fmt: skip
 
