@@ -73,10 +73,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     if fields[name] then redis.call('HSET', child, name, fields[name]) end
   end
   if pins > 0 then redis.call('HSET', child, 'pins', pins) end
-  local _, new_dropped, gone_bytes, gone_tokens = trim_transcript(child, child_messages, staying, counters.dropped, layout,
-    max_messages + 0, cap_policy, counters.user_seq, 0, counters.bytes)
+  trim_transcript(child, child_messages, counters, layout, max_messages + 0, cap_policy, 0)
   save_layout(child, layout)
-  counters.rev, counters.operations, counters.updated_us, counters.dropped = 0, 0, now_us, new_dropped
-  counters.bytes, counters.tokens = counters.bytes - gone_bytes, counters.tokens - gone_tokens
+  counters.rev, counters.operations, counters.updated_us = 0, 0, now_us
   return format_counters(counters)
 end
