@@ -6,11 +6,10 @@ import re
 
 import pytest
 
+from redis_sessions._core.protocol.linker import folder, library
 from redis_sessions._core.protocol.scripts import (
     CREATING_SCRIPTS,
     creating,
-    folder,
-    library,
     linked,
     linked_creating,
     names,
