@@ -64,10 +64,10 @@ class AsyncSession(
         keys: SessionKeys,
         incarnation: str,
         *,
-        under: HeldLease | None = None,
+        lease: HeldLease | None = None,
         unapplied: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(context, keys, incarnation, under=under)
+        super().__init__(context, keys, incarnation, lease=lease)
         self.unapplied_options: dict[str, Any] = dict(unapplied or {})
         """Options that `get_or_create` or `main_session` asked for and the existing session does not have.
 
@@ -75,7 +75,7 @@ class AsyncSession(
         """
 
     def _under_lease(self, lease: HeldLease) -> AsyncSession:
-        return AsyncSession(self._context, self._keys, self._incarnation, under=lease)
+        return AsyncSession(self._context, self._keys, self._incarnation, lease=lease)
 
     # -- messages ------------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class AsyncSession(
             )  # fmt: skip
         call = messages.append(
             self._keys,
-            *self._writer(),
+            *self._guard(),
             batch,
             self._count,
             batch_id=batch_id,
@@ -174,7 +174,7 @@ class AsyncSession(
         self, batch: tuple[MessageLike, ...], batch_id: str | None, expected_rev: int | None, usage: Any
     ) -> AppendResult:
         append = messages.append(
-            self._keys, *self._writer(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
+            self._keys, *self._guard(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
             knows_format=self._knows_format, usage=usage, bounds=self._context.bounds,
         )  # fmt: skip
         queues = self._context.run_queues
@@ -222,7 +222,7 @@ class AsyncSession(
         async def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
             request.name_agent(agent)
             call = inbox.send(
-                self._keys, *self._writer(), one, self._count, batch, agent, queue, self._context.bounds,
+                self._keys, *self._guard(), one, self._count, batch, agent, queue, self._context.bounds,
                 knows_format=self._knows_format, traceparent=request.traceparent,
             )  # fmt: skip
             return await self._run(call)
@@ -396,7 +396,7 @@ class AsyncSession(
         )
         unset = unset_fields(described)
         call = sessions.patch(
-            self._keys, *self._writer(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
+            self._keys, *self._guard(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
         )  # fmt: skip
         if call.index_effect == "may_relist":
             call.hints = await self._context.indexer.relisting(self._keys, {**sets, **dict.fromkeys(unset)})
@@ -441,7 +441,7 @@ class AsyncSession(
         for each 25 sessions below it.
         """
         try:
-            existed = await deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)
+            existed = await deleter.delete_session(self._context, self._keys, *self._guard(), expected_rev)
         except LeaseLost:
             self._mark_lease_lost()
             raise

@@ -174,7 +174,7 @@ class AsyncSessionChildren(AsyncSessionBase):
             self._keys.origins = await self._run(forks.origins_of(self._keys))
             await note_copy(shared, self._keys)
         call = spawns.spawn(
-            self._keys, *self._writer(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user,
+            self._keys, *self._guard(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user,
             traceparent=span.traceparent,
         )  # fmt: skip
         child = session_keys(shared.namespace, request.id)

@@ -63,7 +63,7 @@ class AsyncSessionParts(AsyncSessionBase):
 
         Cost: one round trip, atomic. It does not grow with the length of the session.
         """
-        incarnation, lease = self._writer()
+        incarnation, lease = self._guard()
         call = new_messages.append_new(
             self._keys, incarnation, lease, batch, self._count, ids=ids, batch_id=batch_id, expected_rev=expected_rev,
             seen=self._seen, knows_format=self._knows_format, bounds=self._context.bounds,

@@ -65,10 +65,10 @@ class Session(
         keys: SessionKeys,
         incarnation: str,
         *,
-        under: HeldLease | None = None,
+        lease: HeldLease | None = None,
         unapplied: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(context, keys, incarnation, under=under)
+        super().__init__(context, keys, incarnation, lease=lease)
         self.unapplied_options: dict[str, Any] = dict(unapplied or {})
         """Options that `get_or_create` or `main_session` asked for and the existing session does not have.
 
@@ -76,7 +76,7 @@ class Session(
         """
 
     def _under_lease(self, lease: HeldLease) -> Session:
-        return Session(self._context, self._keys, self._incarnation, under=lease)
+        return Session(self._context, self._keys, self._incarnation, lease=lease)
 
     # -- messages ------------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Session(
             )  # fmt: skip
         call = messages.append(
             self._keys,
-            *self._writer(),
+            *self._guard(),
             batch,
             self._count,
             batch_id=batch_id,
@@ -175,7 +175,7 @@ class Session(
         self, batch: tuple[MessageLike, ...], batch_id: str | None, expected_rev: int | None, usage: Any
     ) -> AppendResult:
         append = messages.append(
-            self._keys, *self._writer(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
+            self._keys, *self._guard(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
             knows_format=self._knows_format, usage=usage, bounds=self._context.bounds,
         )  # fmt: skip
         queues = self._context.run_queues
@@ -223,7 +223,7 @@ class Session(
         def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
             request.name_agent(agent)
             call = inbox.send(
-                self._keys, *self._writer(), one, self._count, batch, agent, queue, self._context.bounds,
+                self._keys, *self._guard(), one, self._count, batch, agent, queue, self._context.bounds,
                 knows_format=self._knows_format, traceparent=request.traceparent,
             )  # fmt: skip
             return self._run(call)
@@ -397,7 +397,7 @@ class Session(
         )
         unset = unset_fields(described)
         call = sessions.patch(
-            self._keys, *self._writer(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
+            self._keys, *self._guard(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
         )  # fmt: skip
         if call.index_effect == "may_relist":
             call.hints = self._context.indexer.relisting(self._keys, {**sets, **dict.fromkeys(unset)})
@@ -442,7 +442,7 @@ class Session(
         for each 25 sessions below it.
         """
         try:
-            existed = deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)
+            existed = deleter.delete_session(self._context, self._keys, *self._guard(), expected_rev)
         except LeaseLost:
             self._mark_lease_lost()
             raise
