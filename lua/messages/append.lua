@@ -1,7 +1,7 @@
 -- Append a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
--- Returns {incarnation, seq, rev, count} for one message that is not a duplicate and reaches no limit; or, in any case, '<incarnation>
--- <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
+-- Returns {incarnation, seq, rev, count} for one message that is not a duplicate and reaches no limit; or, in any case,
+-- '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
 --   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches

@@ -18,7 +18,7 @@ from ..protocol.work import is_work
 MAX_CHECKS = 20
 """Runs and turns that one call hands out to be checked."""
 POLL_INTERVAL_SECONDS = 5.0
-"""A waiting worker asks the server after this time, even if it heard nothing."""
+"""A waiter for children or for room, and a busy worker, look again after this time, even if no notification came."""
 INBOX_QUEUE = ":inbox"
 """The queue of sessions without an agent that must be checked, because messages wait in the inbox. No agent has this name."""
 When = Literal["keep", "now", "after", "confirm", "reserve", "remove"]
@@ -42,8 +42,8 @@ def queue_keys(queue: AgentKeys | None, keys: SessionKeys) -> dict[str, str]:
 class DequeueReply(NamedTuple):
     """Reply to a worker that asks for work."""
 
-    run: str
-    """'<time> <work>', reserved for the worker until then, or ''."""
+    reserved: str
+    """'<time> <work>': work that is reserved for the worker until a time, or ''."""
     next_ms: int
     """When there may be something to do; -1 for never."""
     due: list[str]
@@ -54,14 +54,12 @@ class DequeueReply(NamedTuple):
 
 def _read_dequeue(reply: Any) -> DequeueReply:
     reserved, next_ms, due = reply
-    member = reserved.partition(b" ")[2]
+    work = reserved.partition(b" ")[2]
     damaged = [one for one in due if not is_work(one)]
-    run = ""
-    if reserved and not is_work(member):
-        damaged.append(member)
-    elif reserved:
-        run = reserved.decode()
-    return DequeueReply(run, next_ms, [one.decode() for one in due if one not in damaged], damaged)
+    if reserved and not is_work(work):
+        damaged.append(work)
+        reserved = b""
+    return DequeueReply(reserved.decode(), next_ms, [one.decode() for one in due if one not in damaged], damaged)
 
 
 def dequeue(
