@@ -75,7 +75,6 @@ VALUES |= {
     "max_bytes": "9999",
     "new_incarnation": "F1",
     "up_to": "-1",
-    "replaced_seq": "0",
 }
 VALUES |= {"first_seq": "0", "newest_seq": "0", "keep_ms": "60000"}
 VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}

@@ -208,7 +208,7 @@ class AsyncSessionEdits(AsyncSessionBase):
     async def _replace_one(
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
     ) -> AppendResult:
-        call = edits.replace(
+        call = edits.replace_message(
             self._keys, *self._guard(), seq, message, self._count, batch_id=batch_id, expected_rev=expected_rev
         )
         return await self._run(call)

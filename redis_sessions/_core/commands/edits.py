@@ -26,14 +26,6 @@ from .session_fields import state_field, state_fields
 from .state import state_check
 from .storage_bounds import bounds_argument, check_fields
 
-_EDIT_NAME = "messages/edit"
-_EDIT: dict[str, Argument] = {
-    "after_seq": -1, "last_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
-    "format": "", "abandoned": "", "replaced_seq": 0, "elapsed_ms": "", "seen": 0, "plan": "",
-    "scope_writes": "", "max_outbox": 0,
-}  # fmt: skip
-"""The arguments of an edit that changes nothing."""
-
 
 class Edited(NamedTuple):
     """The outcome of an edit."""
@@ -100,23 +92,21 @@ def edit(
         return Edited(result, reply[0].decode(), reply[3].decode() if len(reply) > 3 else "")
 
     pairs = [part for named in (checks, sets) for pair in named.items() for part in pair]
-    arguments = _EDIT | {
-        "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
-        "last_seq": "" if last_seq is None else last_seq, "seen": seen,
-        "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
-        "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
-        "bounds": bounds_argument(bounds), "scope_writes": writes, "max_outbox": bounds.outbox_writes,
-    }  # fmt: skip
     call = guarded_write(
-        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
-        batch=batch, operation=batch, kind="" if kind == APPEND else f"{kind} ", **arguments,
+        script("messages/edit"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
+        after_seq=-1 if after_seq is None else whole(after_seq, "after_seq"),
+        last_seq="" if last_seq is None else last_seq, seen=seen,
+        check_count=len(checks), set_count=len(sets), remove_count=len(removed),
+        abandoned=abandoned, format=next((one.format for one in encoded if one.format), ""),
+        bounds=bounds_argument(bounds), scope_writes=writes, max_outbox=bounds.outbox_writes,
+        elapsed_ms="", plan="", kind="" if kind == APPEND else f"{kind} ",
         rest=[*pairs, *removed, *[one.entry for one in encoded]],
     )  # fmt: skip
     call.stores = bool(encoded or sets or kind == APPEND)
     return call
 
 
-def replace(
+def replace_message(
     keys: SessionKeys,
     incarnation: str,
     lease: str,
@@ -128,17 +118,16 @@ def replace(
     expected_rev: int | None = None,
 ) -> Call[AppendResult]:
     """Replace one message in its place. The result is its place, which is the old one."""
-    replaced_seq = whole(seq, "seq", minimum=1)
-    batch, (encoded,) = encode_batch([message], batch_id, count, keys, replaced_seq=replaced_seq)
+    seq = whole(seq, "seq", minimum=1)
+    batch, (encoded,) = encode_batch([message], batch_id, count, keys, replaced_seq=seq)
 
     def read(reply: list[bytes]) -> AppendResult:
         rev, retained, dropped = map(int, words_of(reply[1], "replace_message", batch))
         return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
 
-    arguments = _EDIT | {"replaced_seq": replaced_seq, "bounds": bounds_argument(DEFAULT_BOUNDS)}
     call = guarded_write(
-        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
-        kind="replace_message ", **arguments,
+        script("messages/replace_message"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
+        seq=seq, entry=encoded.entry,
     )  # fmt: skip
     call.stores = False
     return call

@@ -209,7 +209,7 @@ class SessionEdits(SessionBase):
     def _replace_one(
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
     ) -> AppendResult:
-        call = edits.replace(
+        call = edits.replace_message(
             self._keys, *self._guard(), seq, message, self._count, batch_id=batch_id, expected_rev=expected_rev
         )
         return self._run(call)
