@@ -284,30 +284,30 @@ class Session(
         Cost: two round trips. A session of more than 2 MB or 2,000 messages takes one more for each part of half as much.
         """
         checked_names(given, SessionPatch)
-        shared = self._context
+        context = self._context
         described: dict[str, Any] = {
             name: value for name, value in given.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in given.items() if name not in described}
         info = self.info()
-        settings = SessionSettings.of(forks.with_limits_of(info, options), shared.settings)
+        settings = SessionSettings.of(forks.with_limits_of(info, options), context.settings)
         seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
-        new = shared.keys(new_id(self._keys.tag, seed))
+        new = context.keys(new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
-        fields = dict(description_fields(self._count, shared.bounds, **described))
-        check_fields(shared.bounds, forks.copied_metadata(info) | fields)
-        if shared.chain is not None:
+        fields = dict(description_fields(self._count, context.bounds, **described))
+        check_fields(context.bounds, forks.copied_metadata(info) | fields)
+        if context.chain is not None:
             self._keys.origins = self._run(forks.origins_of(self._keys))
-            note_copy(shared, self._keys)
-            fields["origins"] = encoded_origins(shared.chain, new.id, copy_origins(self._keys))
+            note_copy(context, self._keys)
+            fields["origins"] = encoded_origins(context.chain, new.id, copy_origins(self._keys))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
-        with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
+        with context.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = run_copy(
-                self._executor, shared.namespace, self._keys, self._incarnation, new, call, self._executor.run
+                self._executor, context.namespace, self._keys, self._incarnation, new, call, self._executor.run
             )
-        shared.indexer.repair_later([new.id], is_settled=True)
-        return Session(shared, new, found.incarnation)
+        context.indexer.repair_later([new.id], is_settled=True)
+        return Session(context, new, found.incarnation)
 
     def reencrypt(self) -> int:
         """Store the values of this session with the present codecs and the current key. See `reencrypt` of the cache.
