@@ -56,7 +56,7 @@ class AsyncPart(NotPicklable):
         session = self._session
         return await session._run(
             parts.append(
-                session._keys, *session._guard(), self.name, batch, session._count, batch_id=batch_id, ids=ids,
+                session._keys, *session._guard(), self.name, batch, session._counter, batch_id=batch_id, ids=ids,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip
@@ -89,7 +89,7 @@ class AsyncPart(NotPicklable):
         session = self._session
         return await session._run(
             parts.put(
-                session._keys, *session._guard(), self.name, message, session._count, id=id, seq=seq, may_add=may_add,
+                session._keys, *session._guard(), self.name, message, session._counter, id=id, seq=seq, may_add=may_add,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip

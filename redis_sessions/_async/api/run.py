@@ -138,7 +138,7 @@ class AsyncRun(AsyncSession):
         Cost: one round trip, atomic. Two in a cluster, where queues have slots of their own.
         """
         self._require_turn("finish")
-        batch, encoded = encode_batch(answer, batch_id, self._count, self._keys, self._context.bounds, minimum=0)
+        batch, encoded = encode_batch(answer, batch_id, self._counter, self._keys, self._context.bounds, minimum=0)
         await self._give_back("finished", entries=[entry for entry, _ in encoded], operation_id=batch)
 
     async def release(self, *, delay: Duration = 0.0) -> None:

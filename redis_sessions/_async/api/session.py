@@ -148,7 +148,7 @@ class AsyncSession(
             self._keys,
             *self._guard(),
             batch,
-            self._count,
+            self._counter,
             batch_id=batch_id,
             expected_rev=expected_rev,
             seen=self._seen,
@@ -174,7 +174,7 @@ class AsyncSession(
         self, batch: tuple[MessageLike, ...], batch_id: str | None, expected_rev: int | None, usage: Any
     ) -> AppendResult:
         append = messages.append(
-            self._keys, *self._guard(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
+            self._keys, *self._guard(), batch, self._counter, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
             knows_format=self._knows_format, usage=usage, bounds=self._context.bounds,
         )  # fmt: skip
         queues = self._context.run_queues
@@ -222,7 +222,7 @@ class AsyncSession(
         async def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
             request.name_agent(agent)
             call = inbox.send(
-                self._keys, *self._guard(), one, self._count, batch, agent, queue, self._context.bounds,
+                self._keys, *self._guard(), one, self._counter, batch, agent, queue, self._context.bounds,
                 knows_format=self._knows_format, traceparent=request.traceparent,
             )  # fmt: skip
             return await self._run(call)
@@ -293,7 +293,7 @@ class AsyncSession(
         seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
         new = context.keys(new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
-        fields = dict(description_fields(self._count, context.bounds, **described))
+        fields = dict(description_fields(self._counter, context.bounds, **described))
         check_fields(context.bounds, forks.copied_metadata(info) | fields)
         if context.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
@@ -392,7 +392,9 @@ class AsyncSession(
         options = {name: value for name, value in changes.items() if name not in described}
         removed = [f"meta.{checked_text(key, 'remove_metadata')}" for key in dict.fromkeys(remove_metadata)]
         sets = description_fields(
-            self._count, self._context.bounds, **{name: value for name, value in described.items() if value is not None}
+            self._counter,
+            self._context.bounds,
+            **{name: value for name, value in described.items() if value is not None},
         )
         unset = unset_fields(described)
         call = sessions.patch(

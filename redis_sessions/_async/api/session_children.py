@@ -203,7 +203,7 @@ class AsyncSessionChildren(AsyncSessionBase):
     def _child_fields(self, description: Description | None) -> dict[str, Any]:
         given: dict[str, Any] = dict(description or {})
         checked_names(given, Description)
-        return dict(description_fields(self._count, self._context.bounds, **given))
+        return dict(description_fields(self._counter, self._context.bounds, **given))
 
     async def children(self, *, recursive: bool = False) -> list[ChildInfo]:
         """Return the state of each child: status, tokens, last activity, lease holder, attempt.

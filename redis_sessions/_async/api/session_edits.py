@@ -56,7 +56,7 @@ class AsyncSessionEdits(AsyncSessionBase):
             self._keys,
             *self._guard(),
             (),
-            self._count,
+            self._counter,
             "clear",
             after_seq=0,
             batch_id=batch_id,
@@ -155,7 +155,7 @@ class AsyncSessionEdits(AsyncSessionBase):
                 raise InvalidInput(name="batch", detail=f"must be a seq and one message, got {len(batch) - 1} messages")
             return await self._replace_one(batch[0], batch[1], batch_id, expected_rev)
         call = edits.edit(
-            self._keys, *self._guard(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
+            self._keys, *self._guard(), batch, self._counter, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
         return self._noted(await self._run(call))
@@ -179,7 +179,7 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         async def attempt() -> edits.Edited:
             call = edits.edit(
-                self._keys, *self._guard(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+                self._keys, *self._guard(), batch, self._counter, state=state, remove_state=remove_state, if_state=if_state,
                 stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
                 writes=outbox.pack(changed, operation) if changed else b"", bounds=self._context.bounds,
             )  # fmt: skip
@@ -209,7 +209,7 @@ class AsyncSessionEdits(AsyncSessionBase):
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
     ) -> AppendResult:
         call = edits.replace_message(
-            self._keys, *self._guard(), seq, message, self._count, batch_id=batch_id, expected_rev=expected_rev
+            self._keys, *self._guard(), seq, message, self._counter, batch_id=batch_id, expected_rev=expected_rev
         )
         return await self._run(call)
 
@@ -232,7 +232,7 @@ class AsyncSessionEdits(AsyncSessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.abandon_calls(
-            self._keys, *self._guard(), call_ids, self._count, batch_id=batch_id, expected_rev=expected_rev
+            self._keys, *self._guard(), call_ids, self._counter, batch_id=batch_id, expected_rev=expected_rev
         )
         return (await self._run(call))[0].abandoned
 
@@ -288,7 +288,7 @@ class AsyncSessionEdits(AsyncSessionBase):
                 summary = await primitives.resolve(summary(listed))
         format = await self._executor.run(edits.message_format(self._keys, self._incarnation))
         batch, entry = edits.summary_entry(
-            self._keys, summary, first or summed_from, last, self._count, format, batch_id
+            self._keys, summary, first or summed_from, last, self._counter, format, batch_id
         )
         began = part = 0
         while True:
@@ -322,6 +322,6 @@ class AsyncSessionEdits(AsyncSessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.import_messages(
-            self._keys, *self._guard(), batch, self._count, self._context.bounds, batch_id=batch_id
+            self._keys, *self._guard(), batch, self._counter, self._context.bounds, batch_id=batch_id
         )
         return self._noted(await self._run(call))

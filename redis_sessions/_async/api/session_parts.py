@@ -65,7 +65,7 @@ class AsyncSessionParts(AsyncSessionBase):
         """
         incarnation, lease = self._guard()
         call = new_messages.append_new(
-            self._keys, incarnation, lease, batch, self._count, ids=ids, batch_id=batch_id, expected_rev=expected_rev,
+            self._keys, incarnation, lease, batch, self._counter, ids=ids, batch_id=batch_id, expected_rev=expected_rev,
             seen=self._seen, knows_format=self._knows_format, bounds=self._context.bounds,
         )  # fmt: skip
         try:

@@ -41,7 +41,7 @@ def edit(
     incarnation: str,
     lease: str,
     messages: Iterable[MessageLike],
-    count: TokenCounter,
+    counter: TokenCounter,
     kind: str = APPEND,
     *,
     after_seq: int | None = None,
@@ -84,7 +84,7 @@ def edit(
     removed = [state_field("state.", name) for name in dict.fromkeys(remove_state)]
     sets = {name: value for name, value in state_fields(state).items() if name not in removed} | dict(fields or {})
     check_fields(bounds, sets)
-    batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, minimum=0, usage=usage)
+    batch, encoded = encode_batch(messages, batch_id, counter, keys, bounds, minimum=0, usage=usage)
     sets = encoded_fields(keys, sets)
 
     def read(reply: list[Any]) -> Edited:
@@ -112,14 +112,14 @@ def replace_message(
     lease: str,
     seq: int,
     message: MessageLike,
-    count: TokenCounter,
+    counter: TokenCounter,
     *,
     batch_id: str | None = None,
     expected_rev: int | None = None,
 ) -> Call[AppendResult]:
     """Replace one message in its place. The result is its place, which is the old one."""
     seq = whole(seq, "seq", minimum=1)
-    batch, (encoded,) = encode_batch([message], batch_id, count, keys, replaced_seq=seq)
+    batch, (encoded,) = encode_batch([message], batch_id, counter, keys, replaced_seq=seq)
 
     def read(reply: list[bytes]) -> AppendResult:
         rev, retained, dropped = map(int, words_of(reply[1], "replace_message", batch))
@@ -138,7 +138,7 @@ def abandon_calls(
     incarnation: str,
     lease: str,
     call_ids: Sequence[str] | None,
-    count: TokenCounter,
+    counter: TokenCounter,
     *,
     batch_id: str | None = None,
     expected_rev: int | None,
@@ -154,7 +154,7 @@ def abandon_calls(
         incarnation,
         lease,
         (),
-        count,
+        counter,
         "abandon_calls",
         abandoned=hashes,
         batch_id=batch_id,
@@ -186,7 +186,7 @@ def summary_entry(
     summary: Any,
     first: int,
     last: int,
-    count: TokenCounter,
+    counter: TokenCounter,
     format: str | None,
     batch_id: str | None,
 ) -> tuple[str, bytes]:
@@ -195,7 +195,7 @@ def summary_entry(
         raise InvalidInput(name="summary", detail=f"must be text of at least one character, got {summary!r}")
     facts = {"to_seq": last, **({"from_seq": first} if first else {})}
     payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
-    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count, keys)
+    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, counter, keys)
     return batch, encoded.entry
 
 
@@ -248,7 +248,7 @@ def import_messages(
     incarnation: str,
     lease: str,
     messages: Iterable[MessageLike],
-    count: TokenCounter,
+    counter: TokenCounter,
     bounds: StorageBounds,
     *,
     batch_id: str | None = None,
@@ -261,7 +261,10 @@ def import_messages(
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
         prompts.append(listed[len(prompts)].text)
     text = "\n\n".join(prompts)
-    fields: dict[str, Argument] = {"system": text, "system_tokens": counted(count, {"role": "system", "content": text})}
+    fields: dict[str, Argument] = {
+        "system": text,
+        "system_tokens": counted(counter, {"role": "system", "content": text}),
+    }
     if not prompts:
         fields = {}
     return edit(
@@ -269,7 +272,7 @@ def import_messages(
         incarnation,
         lease,
         listed[len(prompts) :],
-        count,
+        counter,
         "import_messages",
         last_seq=0,
         fields=fields,

@@ -57,7 +57,7 @@ class Part(NotPicklable):
         session = self._session
         return session._run(
             parts.append(
-                session._keys, *session._guard(), self.name, batch, session._count, batch_id=batch_id, ids=ids,
+                session._keys, *session._guard(), self.name, batch, session._counter, batch_id=batch_id, ids=ids,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip
@@ -90,7 +90,7 @@ class Part(NotPicklable):
         session = self._session
         return session._run(
             parts.put(
-                session._keys, *session._guard(), self.name, message, session._count, id=id, seq=seq, may_add=may_add,
+                session._keys, *session._guard(), self.name, message, session._counter, id=id, seq=seq, may_add=may_add,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip

@@ -30,7 +30,7 @@ class SessionBase(NotPicklable):
         self._keys = keys
         keys.chain = context.chain
         self._incarnation = incarnation
-        self._count = context.count
+        self._counter = context.counter
         self._seen = 0
         self._knows_format = False
         self._address = (id(context), keys.session)

@@ -57,7 +57,7 @@ class SessionEdits(SessionBase):
             self._keys,
             *self._guard(),
             (),
-            self._count,
+            self._counter,
             "clear",
             after_seq=0,
             batch_id=batch_id,
@@ -156,7 +156,7 @@ class SessionEdits(SessionBase):
                 raise InvalidInput(name="batch", detail=f"must be a seq and one message, got {len(batch) - 1} messages")
             return self._replace_one(batch[0], batch[1], batch_id, expected_rev)
         call = edits.edit(
-            self._keys, *self._guard(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
+            self._keys, *self._guard(), batch, self._counter, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
         return self._noted(self._run(call))
@@ -180,7 +180,7 @@ class SessionEdits(SessionBase):
 
         def attempt() -> edits.Edited:
             call = edits.edit(
-                self._keys, *self._guard(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+                self._keys, *self._guard(), batch, self._counter, state=state, remove_state=remove_state, if_state=if_state,
                 stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
                 writes=outbox.pack(changed, operation) if changed else b"", bounds=self._context.bounds,
             )  # fmt: skip
@@ -210,7 +210,7 @@ class SessionEdits(SessionBase):
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
     ) -> AppendResult:
         call = edits.replace_message(
-            self._keys, *self._guard(), seq, message, self._count, batch_id=batch_id, expected_rev=expected_rev
+            self._keys, *self._guard(), seq, message, self._counter, batch_id=batch_id, expected_rev=expected_rev
         )
         return self._run(call)
 
@@ -233,7 +233,7 @@ class SessionEdits(SessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.abandon_calls(
-            self._keys, *self._guard(), call_ids, self._count, batch_id=batch_id, expected_rev=expected_rev
+            self._keys, *self._guard(), call_ids, self._counter, batch_id=batch_id, expected_rev=expected_rev
         )
         return (self._run(call))[0].abandoned
 
@@ -289,7 +289,7 @@ class SessionEdits(SessionBase):
                 summary = primitives.resolve(summary(listed))
         format = self._executor.run(edits.message_format(self._keys, self._incarnation))
         batch, entry = edits.summary_entry(
-            self._keys, summary, first or summed_from, last, self._count, format, batch_id
+            self._keys, summary, first or summed_from, last, self._counter, format, batch_id
         )
         began = part = 0
         while True:
@@ -323,6 +323,6 @@ class SessionEdits(SessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.import_messages(
-            self._keys, *self._guard(), batch, self._count, self._context.bounds, batch_id=batch_id
+            self._keys, *self._guard(), batch, self._counter, self._context.bounds, batch_id=batch_id
         )
         return self._noted(self._run(call))
