@@ -77,6 +77,13 @@ class AsyncSessionBase(NotPicklable):
             raise LeaseLost(session_id=self.id, fence=fence, holder="-", detail="it was released")
         return self._incarnation, self._lease.token
 
+    def _learn(self, incarnation: str, last_seq: int = 0, *, knows_format: bool = False) -> None:
+        """Take note of a write: the incarnation that it met, the highest seq then, and whether a message format is stored."""
+        self._incarnation = incarnation
+        if last_seq > self._seen:
+            self._seen = last_seq
+        self._knows_format = self._knows_format or knows_format
+
     async def _run(self, call: Call[T]) -> T:
         """Run a call. A refusal for the lease marks that lease as lost."""
         try:

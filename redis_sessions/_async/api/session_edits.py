@@ -201,8 +201,7 @@ class AsyncSessionEdits(AsyncSessionBase):
 
     def _noted(self, edited: edits.Edited) -> AppendResult:
         """Return the result of an edit. The handle takes note of its incarnation and its place."""
-        self._incarnation = edited.incarnation
-        self._seen = max(self._seen, edited.result.last_seq)
+        self._learn(edited.incarnation, edited.result.last_seq)
         return edited.result
 
     async def _replace_one(

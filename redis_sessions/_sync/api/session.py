@@ -160,15 +160,13 @@ class Session(
         if self._keys.session in self._context.with_deltas:
             call.last_keys = (self._keys.deltas,)
         try:
-            result, self._incarnation = self._run(call)
+            result, incarnation = self._run(call)
         except LimitExceeded as problem:
             self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
         if call.last_keys:
             self._context.with_deltas.discard(self._keys.session)
-        if result.last_seq > self._seen:
-            self._seen = result.last_seq
-        self._knows_format = self._knows_format or call.arguments["format"] != ""
+        self._learn(incarnation, result.last_seq, knows_format=call.arguments["format"] != "")
         return result
 
     def _append_and_request_turn(
@@ -186,8 +184,8 @@ class Session(
                 request.name_agent(agent)
                 return self._run(inbox.append_and_request_turn(append, agent, queue, request.traceparent))
 
-            result, self._incarnation = queues.send(self._keys, attempt)
-        self._seen = max(self._seen, result.last_seq)
+            result, incarnation = queues.send(self._keys, attempt)
+        self._learn(incarnation, result.last_seq)
         return result
 
     def send(self, message: str | MessageLike, *, batch_id: str | None = None) -> SendResult:
@@ -230,13 +228,13 @@ class Session(
 
         try:
             with request:
-                result, self._incarnation, left_ms = queues.send(self._keys, attempt)
+                result, incarnation, left_ms = queues.send(self._keys, attempt)
         except LimitExceeded as problem:
             queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
+        self._learn(incarnation, result.seq or 0)
         if left_ms > 0:
             queues.watch_inbox(self._keys, left_ms)
-        self._seen = max(self._seen, result.seq or 0)
         return result
 
     def lease(

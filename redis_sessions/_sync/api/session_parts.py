@@ -70,10 +70,9 @@ class SessionParts(SessionBase):
             seen=self._seen, knows_format=self._knows_format, bounds=self._context.bounds,
         )  # fmt: skip
         try:
-            result, self._incarnation = self._run(call)
+            result, incarnation = self._run(call)
         except LimitExceeded as problem:
             self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
-        self._seen = max(self._seen, result.last_seq)
-        self._knows_format = self._knows_format or call.arguments["format"] != ""
+        self._learn(incarnation, result.last_seq, knows_format=call.arguments["format"] != "")
         return result
