@@ -61,7 +61,7 @@ VALUES = {
     "set_count": "0",
     "merge_count": "0",
     "bounds": "99 99 99 9",
-    "max_readers": "9",
+    "max_subscribers": "9",
     "max_agents": "9",
     "max_categories": "9",
     "max_documents": "9",

@@ -1,9 +1,9 @@
 -- Copy what a session retains into a new session, as far as the new one's cap allows: messages with their seqs, kept ones, and
--- the system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to
--- the seq `up_to`, or nil and a refusal.
--- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session. A
--- long transcript was copied to `copy` and `kept_copy` before, by messages/copy_part, when the session had `copied_rev`.
--- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
+-- the system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to the seq
+-- `up_to`, or nil and a refusal. Without `boundary` all is copied but a call that waits for its result. `caps` is '<max_messages>
+-- <cap_policy> …' of the new session. A long transcript was copied to `copy` and `kept_copy` before, by messages/copy_part, when
+-- the session had `copied_rev`. Return the new session's counters, or nil and a refusal, also when more than half of another cap
+-- would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
 local function copy_transcript(session, messages, child, child_messages, caps, now_us, copy, kept_copy, copied_rev, boundary, up_to,

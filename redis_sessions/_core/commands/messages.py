@@ -275,7 +275,7 @@ def subscribe(
     channel: str,
     counts_receivers: bool,
     purpose: Literal["message", "watch"],
-    max_readers: int,
+    max_subscribers: int,
 ) -> Call[SessionPosition]:
     """Register this process for the session's next message, or for everything that happens, for `wait_ms`. 0 ends that."""
     return invoke(
@@ -288,7 +288,7 @@ def subscribe(
         counts_receivers=int(counts_receivers),
         channel=channel,
         purpose=purpose,
-        max_readers=max_readers,
+        max_subscribers=max_subscribers,
     )
 
 
