@@ -192,7 +192,7 @@ class Repairer:
             if not self._run(stored_values.set_aside(keys, incarnation, aside, quarantine.QUARANTINE_MS)):
                 return
             self._enter([aside.session, aside.messages, aside.ledger, aside.parts, aside.part_names])
-            self._context.indexer.repair_all([keys.id], is_settled=True)
+            self._context.indexer.repair_all([keys.id], may_be_new=False)
         key = aside.messages if found.place == "list" else aside.session
         yield Repair("session", keys.id, f"{found.place}: {found.problem}", key, not self._dry_run)
 

@@ -303,7 +303,7 @@ class AsyncSession(
             found = await run_copy(
                 self._executor, context.namespace, self._keys, self._incarnation, new, call, self._executor.run
             )
-        context.indexer.repair_later([new.id], is_settled=True)
+        context.indexer.repair_later([new.id], may_be_new=False)
         return AsyncSession(context, new, found.incarnation)
 
     async def reencrypt(self) -> int:

@@ -114,7 +114,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         a child, and repeats the spawn once a second.
         """
         wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
-        cache = self._context
+        shared = self._context
         check_child_options(options)
         if batch_id is None:
             batch_id = self._spawn_batch_id(agent_id, task, label)
@@ -124,22 +124,22 @@ class AsyncSessionChildren(AsyncSessionBase):
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
             batch_id=batch_id, report=report, delay=delay, run_at=run_at, priority=priority, fairness_key=fairness_key,
-            bounds=cache.bounds,
+            bounds=shared.bounds,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
-        settings = cache.settings.for_child({**options, **budgets})
+        settings = shared.settings.for_child({**options, **budgets})
         fields = self._child_fields(description)
         if "answered_by" in fields:
-            await cache.run_queues.register_agent(fields["answered_by"])
+            await shared.run_queues.register_agent(fields["answered_by"])
         inherits_user = "user_id" not in (description or {})
-        request_span = cache.telemetry.requesting("spawn", self.id, agent_id)
+        request_span = shared.telemetry.requesting("spawn", self.id, agent_id)
         attempt = partial(
             self._spawn, agent_id, request, settings, fields, claimable=mode == "run", may_exist=batch_id is not None,
             inherits_user=inherits_user, span=request_span,
         )  # fmt: skip
         try:
             with request_span:
-                result = await spawn_with_room(cache, self._keys, self._incarnation, attempt, wait_ms / 1000)
+                result = await spawn_with_room(shared, self._keys, self._incarnation, attempt, wait_ms / 1000)
         except BaseException:
             self._take_back_spawn(agent_id, task, label)
             raise
@@ -147,11 +147,11 @@ class AsyncSessionChildren(AsyncSessionBase):
             self._take_back_spawn(agent_id, task, label)
         lineage = (self.id, *self._keys.ancestors)
         if result.session_key is not None:
-            cache.executor.remember_ancestors(result.session_key, lineage)
-        if cache.run_queues.is_separate:
+            shared.executor.remember_ancestors(result.session_key, lineage)
+        if shared.run_queues.is_separate:
             work = Work(request.id, lineage, request.queue_prefix)
             is_created = result.session_key == request.id
-            cache.run_queues.confirm_spawn(
+            shared.run_queues.confirm_spawn(
                 agent_id, work, request.wait_ms, is_created=is_created, claimable=mode == "run"
             )
         return result
@@ -168,29 +168,29 @@ class AsyncSessionChildren(AsyncSessionBase):
         inherits_user: bool,
         span: Request,
     ) -> SpawnResult:
-        cache = self._context
-        queue = None if cache.run_queues.is_separate else cache.run_queues.queue_of(agent_id)
-        if request.is_fork and cache.chain is not None:
+        shared = self._context
+        queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
+        if request.is_fork and shared.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
-            await note_copy(cache, self._keys)
+            await note_copy(shared, self._keys)
         call = spawns.spawn(
-            self._keys, *self._guard(), cache.namespace, request, settings, fields, queue, inherits_user=inherits_user,
+            self._keys, *self._guard(), shared.namespace, request, settings, fields, queue, inherits_user=inherits_user,
             traceparent=span.traceparent,
         )  # fmt: skip
-        child = session_keys(cache.namespace, request.id)
+        child = session_keys(shared.namespace, request.id)
         listed = {**fields, **request.fields}
         if inherits_user:
-            listed["user"] = (await cache.indexer.record_of(self._keys)).user
-        with cache.indexer.creation(child, listed, settings.ttl_ms) as hints:
+            listed["user"] = (await shared.indexer.record_of(self._keys)).user
+        with shared.indexer.creation(child, listed, settings.ttl_ms) as hints:
             if queue is not None:
                 call.hints = hints
             work = Work(request.id, (), request.queue_prefix)
-            await cache.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
+            await shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
             result = await run_copy(
-                self._executor, cache.namespace, self._keys, self._incarnation, child, call, self._run
+                self._executor, shared.namespace, self._keys, self._incarnation, child, call, self._run
             )
         if result.session_key is None or may_exist or inherits_user:
-            cache.indexer.repair_later([request.id], is_settled=True)
+            shared.indexer.repair_later([request.id], may_be_new=False)
         return result
 
     def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:

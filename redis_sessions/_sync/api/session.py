@@ -304,7 +304,7 @@ class Session(
             found = run_copy(
                 self._executor, context.namespace, self._keys, self._incarnation, new, call, self._executor.run
             )
-        context.indexer.repair_later([new.id], is_settled=True)
+        context.indexer.repair_later([new.id], may_be_new=False)
         return Session(context, new, found.incarnation)
 
     def reencrypt(self) -> int:

@@ -279,7 +279,7 @@ def _move(
             verdict, number = context.executor.run(move)
         finally:
             context.indexer.repair_later(staging.records)  # also what a refused import raised
-        context.indexer.repair_later(others, is_settled=True)
+        context.indexer.repair_later(others, may_be_new=False)
         if verdict == "lost":
             raise _staging_lost(context)
         if verdict == "expired":

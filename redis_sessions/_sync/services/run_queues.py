@@ -332,7 +332,7 @@ class RunQueues(QueueHints):
             step = self._executor.run(call)
             if top and ids:
                 self._executor.get_many([sessions.remove_rest(session_keys(self._namespace, id)) for id in ids])
-            self._indexer.repair_later(ids, is_settled=True)
+            self._indexer.repair_later(ids, may_be_new=False)
 
     def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
         """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""
