@@ -321,7 +321,7 @@ def repeat_batches(stage: Stage) -> None:
         for one in (session, wide):
             for batch in ([TINY], [TINY] * 2):
                 call = messages.append(
-                    session_keys(context.namespace, one.id), "", "", batch, context.count, batch_id="gone"
+                    session_keys(context.namespace, one.id), "", "", batch, context.counter, batch_id="gone"
                 )
                 call.mark_retry(60_000)
                 with suppress(OutcomeUnknown):

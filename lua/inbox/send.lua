@@ -93,7 +93,7 @@ end
 if lease ~= '' then loaded.inbox = nil end
 local run = lease ~= '' and parse_run(loaded.run or nil)
 local is_own_turn = run and run.turn and run.turn > 0 and run.fence == parse_lease(loaded.lease).fence
-if is_own_turn or is_append then loaded.answered_by = nil end -- a turn answers what is sent under its lease
+if is_own_turn or is_append then loaded.opens_no_turn = true end -- a turn answers what is sent under its lease
 loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev), seen, ancestor_keys
 local result, reply, again = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
 if again or not result then return again or reply end

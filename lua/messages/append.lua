@@ -1,6 +1,6 @@
 -- Append a batch of messages to a session: all of it or none, capped, counted, its life extended.
 -- A batch ID among the session's last 64 operations returns its first result and changes nothing, whatever became of the lease.
--- Returns {incarnation, seq, rev, count} for one message that was appended now, when there is no more to say; else
+-- Returns {incarnation, seq, rev, count} for one message that is not a duplicate and reaches no limit; or, in any case,
 -- '<incarnation> <is_duplicate> <first> <last> <rev> <count> <dropped> <limit state>'.
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
 --   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN MESSAGE_TOO_LARGE LIMIT_EXCEEDED INVALID_INPUT
@@ -13,7 +13,7 @@ local incarnation   = ARGV[1]           -- the incarnation the caller knows, or 
 local operation_id  = ARGV[2]           -- the batch ID
 local lease         = ARGV[3]           -- '<fence> <nonce>' of the lease it is made under, or ''
 local expected_rev  = ARGV[4]           -- the revision that must be current, or ''
-local seen          = tonumber(ARGV[5]) -- the highest seq that the caller was told, or 0
+local seen          = tonumber(ARGV[5]) -- the highest seq that was acknowledged to the caller, or 0
 local elapsed_ms    = ARGV[6]           -- since the first attempt, or '' for the first attempt
 local format        = ARGV[7]           -- the message format, if the session has none that is known, or ''
 local entries       = #ARGV > 8 and tail(ARGV, 8) or {ARGV[8]} -- messages: '<kind><flags><tokens> <batch ID> [<facts> ]<payload>'
@@ -23,14 +23,15 @@ local found, status, counters, settings, layout, held, recent, results, limits, 
   'HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'layout', 'lease', 'recent', field, 'limits', 'lineage',
   'subscribers'))
 layout, results, recent = layout ~= '' and layout, results or '', recent or ''
-local is_unlocked = not held or string.find(held, ' - 0 0 0 - -', 1, true)
+-- Most appends take the short way. Its conditions are the checks of the long way, as far as a few instructions can tell.
+local is_unlocked = not held or string.find(held, ' - 0 0 0 - -', 1, true) -- see free_lease
 if lease ~= '' then is_unlocked = held and string.find(held, lease .. ' ', 1, true) == 1 end
-local is_known = found and (incarnation == '' or incarnation == found) and status == 'active' and not string.find(operation_id, '%s')
+local is_open = found and (incarnation == '' or incarnation == found) and status == 'active' and not string.find(operation_id, '%s')
 local is_new = elapsed_ms == '' and not string.find(results, operation_id, 1, true)
 if is_new and string.find(recent, mark, 1, true) then is_new = not find_marked(messages, recent, mark, operation_id) end
-local is_single = is_unlocked and not (limits or entries[2]) and expected_rev == '' and string.byte(entries[1], 2) % 2 == 0
-local time, is_straight, seq, rev, count = redis.call('TIME'), is_known and is_new and is_single and not lineage, nil, nil, nil
-if is_straight then -- most appends need no more than this
+local is_simple = is_unlocked and not (limits or entries[2]) and expected_rev == '' and string.byte(entries[1], 2) % 2 == 0
+local time, is_short_way, seq, rev, count = redis.call('TIME'), is_open and is_new and is_simple and not lineage, nil, nil, nil
+if is_short_way then
   seq, rev, count = append_one(
     session, messages, counters, settings, layout, entries[1], operation_id, seen, time, recent, mark, field, results)
   if seq and format == '' and not (subscribers or ancestor_keys[1]) then return {found, seq, rev, count} end
@@ -39,7 +40,7 @@ end
 --- include: check_incarnation check_operation touch_for_wait check_lease
 local now_us, deltas = time[1] * 1000000 + time[2], #ancestor_keys % 2 > 0 and table.remove(ancestor_keys)
 local now_ms, result, refusal, expired_lease = math.floor(now_us / 1000), nil, nil, nil
-if not is_straight then
+if not is_short_way then
   refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
   if refusal then return refusal end
   local before
@@ -61,7 +62,7 @@ if not is_straight then
   end
   refusal, expired_lease = check_lease(held, lease, now_ms)
   if refusal then return refusal end
-  if is_single then
+  if is_simple then
     seq, rev, count = append_one(
       session, messages, counters, settings, layout, entries[1], operation_id, seen, time, recent, mark, field, results)
   end
@@ -77,8 +78,8 @@ else
   if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
     --- include: drain_inbox
     local inbox, answered_by, run = unpack(redis.call('HMGET', session, 'inbox', 'answered_by', 'run'))
-    loaded.inbox, loaded.answered_by, loaded.run = inbox or nil, inbox and answered_by or nil, run
-    loaded.ancestor_keys = ancestor_keys
+    loaded.inbox, loaded.answered_by, loaded.run, loaded.ancestor_keys = inbox or nil, answered_by, run, ancestor_keys
+    if not inbox then loaded.opens_no_turn = true end
     local again
     result, refusal, again = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
     if again then return again end

@@ -73,7 +73,7 @@ loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev),
 local result
 if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
   --- include: drain_inbox
-  if not loaded.inbox then loaded.answered_by = nil end
+  if not loaded.inbox then loaded.opens_no_turn = true end
   local again
   result, refusal, again = drain_inbox(session, messages, loaded, new, field, operation_id, now_ms, now_us)
   if again then return again end

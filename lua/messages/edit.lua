@@ -1,13 +1,12 @@
 -- Edit the tail of a transcript and the state in one step: abandon calls, remove the messages above a seq, append others, set and
--- remove state. Or replace one message in its place. Without the messages above seq 0 the counts of messages and turns begin
--- again.
+-- remove state. Without the messages above seq 0 the counts of messages and turns begin again.
 -- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages
--- the first seq is that of what was removed. Of a message that is replaced in its place: {incarnation, '<rev> <count>
--- <dropped>'}. The same operation again returns its first result, then 1. A limit of the session refuses the edit and ends
--- nothing. With writes of shared scopes a new edit returns 0, then the revisions of the writes that waited before.
+-- the first seq is that of what was removed. The same operation again returns its first result, then 1. A limit of the session
+-- refuses the edit and ends nothing. With writes of shared scopes a new edit returns 0, then the revisions of the writes that
+-- waited before.
 -- Errors: NEED_ANCESTORS NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
---   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_NOT_FOUND
---   MESSAGE_TOO_LARGE LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
+--   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_TOO_LARGE
+--   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
 --- include: tail begin_edit check_state end_expired_lease parse_layout results_field extend_ancestors check_outbox check_gaps
 local session       = KEYS[1]           -- hash
@@ -25,17 +24,15 @@ local remove_count  = tonumber(ARGV[9]) -- how many fields are removed
 local bounds        = ARGV[10]          -- '<metadata bytes> <state bytes> <variable bytes> <number of values>'
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
 local abandoned     = ARGV[12]          -- '<hash> …' of call IDs to abandon, '*' for all open calls, or ''
-local replaced_seq  = tonumber(ARGV[13]) -- the message that the entry replaces in its place, or 0
-local elapsed_ms    = ARGV[14]          -- since the first attempt, or '' for the first attempt
-local seen          = tonumber(ARGV[15]) -- the highest seq that was acknowledged to the caller, or 0
-local plan          = ARGV[16]          -- what NEED_PLAN said, or ''
-local kind          = ARGV[17]          -- '<kind of edit> ', with which the result begins, or '' for an append
-local scope_writes  = ARGV[18]          -- of shared scopes, which the session keeps until they are applied, or ''
-local max_outbox    = tonumber(ARGV[19]) -- how many such writes may wait
-local rest          = tail(ARGV, 20)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
+local elapsed_ms    = ARGV[13]          -- since the first attempt, or '' for the first attempt
+local seen          = tonumber(ARGV[14]) -- the highest seq that was acknowledged to the caller, or 0
+local plan          = ARGV[15]          -- what NEED_PLAN said, or ''
+local kind          = ARGV[16]          -- '<kind of edit> ', with which the result begins, or '' for an append
+local scope_writes  = ARGV[17]          -- of shared scopes, which the session keeps until they are applied, or ''
+local max_outbox    = tonumber(ARGV[18]) -- how many such writes may wait
+local rest          = tail(ARGV, 19)    -- name, value ('' for none), … to check; name, value, … to set; names to remove; entries
 
-local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id,
-  replaced_seq > 0)
+local write, reply = begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation_id)
 if not write then return reply end
 local counters = write.counters
 local is_moved = last_seq ~= '' and last_seq + 0 ~= counters.last_seq
@@ -50,17 +47,13 @@ local entries = tail(rest, remove_from + remove_count)
 local limits, text, pins, outbox = unpack(redis.call('HMGET', session, 'limits', 'layout', 'pins', 'outbox'))
 local layout, staying, going, unpinned = parse_layout(text), nil, nil, 0
 local length, abandoned_count = counters.last_seq - counters.dropped, 0
-if elapsed_ms ~= '' and #entries > 0 and replaced_seq == 0 then
+if elapsed_ms ~= '' and #entries > 0 then
   --- include: find_edit_in_transcript
   reply = find_edit_in_transcript(session, messages, write, operation_id, elapsed_ms, text, kind)
   if reply then return reply end
 end
 refusal = scope_writes ~= '' and check_outbox(outbox, max_outbox)
 if refusal then return refusal end
-if replaced_seq > 0 then
-  --- include: replace_message
-  return replace_message(session, messages, write, operation_id, layout, replaced_seq, entries[1])
-end
 if abandoned ~= '' and #layout.open > 0 then
   --- include: abandon_calls
   abandoned_count = abandon_calls(messages, layout, counters, abandoned)

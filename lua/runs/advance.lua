@@ -27,7 +27,7 @@ local outcome       = ARGV[4]           -- 'released', 'failed', 'given_up' (fai
 local delay_ms      = tonumber(ARGV[5]) -- after which it may be claimed again
 local problem       = ARGV[6]           -- the error of an attempt that failed, or ''
 local parked        = ARGV[7]           -- '<how many must end> <number>:<incarnation> …' of the children that it waits for, or ''
-local told          = ARGV[8]           -- what the parent's message says of that error
+local parent_reason = ARGV[8]           -- the reason in the message to the parent if the run fails, or '' for the error
 local agent         = ARGV[9]           -- whose queue the keys are, or '' if the queue has a slot of its own
 local entries       = tail(ARGV, 10)    -- messages that finish a turn, as in messages/append
 
@@ -53,12 +53,12 @@ local given = {
   nonce = nonce, outcome = outcome, delay_ms = delay_ms, problem = problem, parked = parked, entries = entries,
   operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id,
 }
-local function settle(verdict, check_ms, wakes_parent)
+local function reply(verdict, check_ms, wakes_parent)
   local keys = {queue = queue, check_at = check_at, workers = workers, ready = ready, running = running}
   local is_written = tell_queue(keys, agent, id, loaded, given, verdict, check_ms)
-  local reply = {found or '', verdict, check_ms, describe_queue(loaded), wakes_parent and 1 or 0, loaded.inbox and 1 or 0}
-  reply[7] = is_written and 1 or 0
-  return reply
+  return {
+    found or '', verdict, check_ms, describe_queue(loaded), wakes_parent and 1 or 0, loaded.inbox and 1 or 0, is_written and 1 or 0,
+  }
 end
 if is_given and loaded.is_open and not loaded.is_cancelled then
   refusal = give_back_run(session, messages, loaded, given, now_ms, now_us)
@@ -67,16 +67,16 @@ end
 end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
 if is_finished_run(loaded, now_ms) then
   local verdict, wakes_parent = finish_run(session, messages, ancestor_keys, id, loaded, given.operation_id, now_ms, now_us, problem,
-    told ~= '' and told or nil)
+    parent_reason ~= '' and parent_reason or nil)
   if redis.call('HEXISTS', session, 'inbox') == 1 then -- a long one
     --- include: drain_for_end
     local _, again = drain_for_end(session, messages, given.operation_id, now_ms, now_us)
     if again then return again end
   end
   loaded.inbox = nil
-  return settle(verdict, 0, wakes_parent)
+  return reply(verdict, 0, wakes_parent)
 end
-if loaded.is_cancelled then return settle('cancelled', 0) end
+if loaded.is_cancelled then return reply('cancelled', 0) end
 if loaded.inbox and loaded.status == 'active' and loaded.is_free then
   --- include: drain_inbox
   local field = results_field(given.operation_id)
@@ -97,20 +97,20 @@ if not loaded.is_free or loaded.status == 'paused' then
   local wait_ms = loaded.status == 'active' and lease.deadline_ms - now_ms or 60000
   count_waiting(session, messages, ancestor_keys, now_ms, loaded.status == 'active' and -1 or 1)
   local verdict = loaded.is_free and 'waiting' or 'held'
-  return settle(verdict, math.max(math.min(loaded.left_ms, wait_ms), 100))
+  return reply(verdict, math.max(math.min(loaded.left_ms, wait_ms), 100))
 end
 local has_turn = run.turn and loaded.answered_by and run.turn > 0
 if run.max_attempts == '-' or (run.turn and not (has_turn and run.attempts < run.max_attempts + 0)) then
   count_waiting(session, messages, ancestor_keys, now_ms, -1)
-  return settle('idle', loaded.lineage and loaded.left_ms or 0)
+  return reply('idle', loaded.lineage and loaded.left_ms or 0)
 end
 count_waiting(session, messages, ancestor_keys, now_ms, 1)
 if loaded.parked then
   --- include: check_parked
   local state, left_ms = check_parked(root, loaded.parked, now_ms)
-  if not state then return settle('parked', math.min(left_ms, 10000)) end
+  if not state then return reply('parked', math.min(left_ms, 10000)) end
   redis.call('HDEL', session, 'parked')
   redis.call('HSET', session, 'resumed', state)
 end
-if run.available_ms > now_ms then return settle('waiting', run.available_ms - now_ms) end
-return settle('free', loaded.left_ms)
+if run.available_ms > now_ms then return reply('waiting', run.available_ms - now_ms) end
+return reply('free', loaded.left_ms)

@@ -34,7 +34,7 @@ local on_parent_end   = ARGV[12]      -- 'c', 'd' or 'r'
 local reference       = ARGV[13]      -- JSON: the tool call that spawned it, or '-'
 local is_fork         = ARGV[14] == '1' -- it starts with the parent's messages
 local inherits_user   = ARGV[15] == '1' -- it belongs to the parent's user
-local max_attempts    = ARGV[16]      -- how often it may be claimed, '-' when no worker may claim it
+local max_attempts    = ARGV[16]      -- attempts that may fail, '-' when no worker may claim it
 local run_timeout_ms  = tonumber(ARGV[17]) -- or 0
 local delay_ms        = tonumber(ARGV[18]) -- after which it may be claimed, or 0
 local run_at_ms       = tonumber(ARGV[19]) -- before which it must not be claimed, in ms since the epoch, or 0

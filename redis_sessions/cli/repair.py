@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from .._core.commands import conversations, damage, forgetting, index_entries, quarantine, stored_parts, stored_values
-from .._core.commands.damage import Damage
+from .._core.commands import conversations, forgetting, index_entries, quarantine, stored_parts, stored_values
 from .._core.commands.stored_parts import StoredPart
 from .._core.commands.stored_values import NO_SESSION
 from .._core.protocol.call import Call
@@ -30,6 +29,8 @@ from .._core.protocol.keys import (
     session_keys,
 )
 from .._core.protocol.work import is_work
+from .._core.transfer import damage
+from .._core.transfer.damage import Damage
 from .._log_events import DATA_REPAIRED
 from .._sync.api.cache import SessionCache
 from .._sync.services import part_export, unlisted
@@ -191,7 +192,7 @@ class Repairer:
             if not self._run(stored_values.set_aside(keys, incarnation, aside, quarantine.QUARANTINE_MS)):
                 return
             self._enter([aside.session, aside.messages, aside.ledger, aside.parts, aside.part_names])
-            self._context.indexer.repair_all([keys.id], is_settled=True)
+            self._context.indexer.repair_all([keys.id], may_be_new=False)
         key = aside.messages if found.place == "list" else aside.session
         yield Repair("session", keys.id, f"{found.place}: {found.problem}", key, not self._dry_run)
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import AuditRecord, SessionCache, SessionsError
-from redis_sessions._core.commands import damage, stored_values
-from redis_sessions._core.commands.import_schema import REQUIRED
+from redis_sessions._core.commands import stored_values
 from redis_sessions._core.protocol.keys import (
     agent_keys,
     channel_keys,
@@ -19,6 +18,8 @@ from redis_sessions._core.protocol.keys import (
     quarantine_keys,
     session_keys,
 )
+from redis_sessions._core.transfer import damage
+from redis_sessions._core.transfer.import_schema import REQUIRED
 from redis_sessions.cli.repair import Repair, Repairer
 from tests.attacks import test_damage
 from tests.support.command_line import run

@@ -6,7 +6,7 @@ from typing import Any
 
 import lupa.lua51
 
-from redis_sessions._core.protocol.scripts import library
+from redis_sessions._core.protocol.linker import library
 
 _RUNTIME = lupa.lua51.LuaRuntime()
 

@@ -12,7 +12,7 @@ from redis_sessions._core.protocol.codec import call_hash
 from tests.core.lua_functions import lua_function
 
 GROUP_MESSAGE, GROUP_CALL = lua_function("group_message"), lua_function("group_call")
-SETTLE_CALLS = lua_function("settle_calls")
+SETTLE_CALLS = lua_function("drop_closed_calls")
 PARSE, FORMAT = lua_function("parse_layout"), lua_function("format_layout")
 TIME = "8V`R-!!0"
 CALLS = st.lists(st.sampled_from(["a", "b", "c", "d", "a/2", "a/3"]), max_size=3, unique=True)

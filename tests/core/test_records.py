@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from redis_sessions import SessionInfo
-from redis_sessions._core.commands.export_format import VERSION
 from redis_sessions._core.protocol import records
 from redis_sessions._core.protocol.keys import SCHEMA_VERSION
+from redis_sessions._core.protocol.linker import library
 from redis_sessions._core.protocol.record_schema import SCHEMA, Word
-from redis_sessions._core.protocol.scripts import library
+from redis_sessions._core.transfer.export_format import VERSION
 from tests.core.lua_functions import lua_function
 from tests.support.prose import ROOT
 

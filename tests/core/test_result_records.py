@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidState
-from redis_sessions._core.commands.import_values import is_payload
 from redis_sessions._core.protocol.codec import decode
 from redis_sessions._core.protocol.keys import session_keys
 from redis_sessions._core.protocol.result_records import ResultRecord
+from redis_sessions._core.transfer.import_values import is_payload
 
 RECORD = ResultRecord("c-1", "0123456789ab", "bags", "worker", "completed", "1.500", b"", b"", b'"belt 4"')
 TEMPLATE = b'{"type":"function_call_output","call_id":"c","output":"@text@","metadata":"@facts@"}'

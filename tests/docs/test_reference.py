@@ -14,8 +14,8 @@ import redis_sessions
 from redis_sessions._core.commands.lease_states import TRANSITIONS
 from redis_sessions._core.protocol.hash_tag import hash_tag
 from redis_sessions._core.protocol.keys import entry_keys, shard_of
+from redis_sessions._core.protocol.linker import folder
 from redis_sessions._core.protocol.record_schema import SCHEMA
-from redis_sessions._core.protocol.scripts import folder
 from redis_sessions.models.sessions import Status
 
 ROOT = Path(__file__).parent.parent.parent

@@ -45,7 +45,7 @@ def test_run_of_a_killed_worker_ends_once(name: str, engines: Engines, namespace
         assert sum(child.status == "failed" for child in children) < total / 20
         due = time.monotonic() + 20
         ask = dequeue(agent_keys(namespace, "worker"), "claim", "nonce")
-        while cache._executor.run(ask).run or cache.recover():
+        while cache._executor.run(ask).reserved or cache.recover():
             assert cache.claim("worker") is None
             assert time.monotonic() < due
         for node in engines.nodes[name]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, LeaseLost, SessionCache, SessionLocked, SessionsError
-from redis_sessions._core.protocol import scripts
+from redis_sessions._core.protocol import linker, scripts
 from tests.support.history import Journal, find_violations, read_journals, release_quietly, workers, write_turns
 from tests.support.lease_waiters import FREE
 from tests.support.machine_load import measured_load
@@ -111,8 +111,8 @@ def _write_stopped_turn(url: str, namespace: str, folder: str, worker: str, fenc
 
 def _replace_lua(name: str, text: str) -> None:
     """Replace a library function in all scripts of this process."""
-    assert name in scripts.library()
-    scripts.library()[name] = text
+    assert name in linker.library()
+    linker.library()[name] = text
     scripts.script.cache_clear()
 
 

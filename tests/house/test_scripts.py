@@ -6,11 +6,10 @@ import re
 
 import pytest
 
+from redis_sessions._core.protocol.linker import folder, library
 from redis_sessions._core.protocol.scripts import (
     CREATING_SCRIPTS,
     creating,
-    folder,
-    library,
     linked,
     linked_creating,
     names,
@@ -159,8 +158,9 @@ def test_every_library_function_is_used() -> None:
 
 
 def test_every_script_has_one_builder() -> None:
-    """One function of `_core/commands` makes the calls of a script."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (PACKAGE / "_core" / "commands").rglob("*.py"))
+    """One function of `_core/commands`, or of `_core/transfer`, makes the calls of a script."""
+    paths = [path for folder in ("commands", "transfer") for path in (PACKAGE / "_core" / folder).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     for name in names():
         assert len(re.findall(rf'"{name}"', text)) == 1, name
 

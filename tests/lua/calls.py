@@ -61,7 +61,7 @@ VALUES = {
     "set_count": "0",
     "merge_count": "0",
     "bounds": "99 99 99 9",
-    "max_readers": "9",
+    "max_subscribers": "9",
     "max_agents": "9",
     "max_categories": "9",
     "max_documents": "9",
@@ -75,7 +75,6 @@ VALUES |= {
     "max_bytes": "9999",
     "new_incarnation": "F1",
     "up_to": "-1",
-    "replaced_seq": "0",
 }
 VALUES |= {"first_seq": "0", "newest_seq": "0", "keep_ms": "60000"}
 VALUES |= {"lifetime_ms": "0", "outcome": "finished", "delay_ms": "0"}

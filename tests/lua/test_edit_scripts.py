@@ -198,7 +198,9 @@ def test_gaps_of_a_session_are_bounded(scripts: Scripts) -> None:
 
 def replace(scripts: Scripts, seq: int, entry: str, **changed: str) -> Any:
     """Replace one message."""
-    return edit(scripts, entry, replaced_seq=str(seq), **changed)
+    return scripts(
+        "messages/replace_message", **values("messages/replace_message", seq=str(seq), entry=entry, **changed)
+    )
 
 
 def test_replaced_message_keeps_place_time_flags_and_calls(scripts: Scripts) -> None:
@@ -245,7 +247,8 @@ def test_replacement_that_cannot_be_made_is_refused(scripts: Scripts) -> None:
     scripts.append("u@1 b {}", "u@1 b {}", "u@1 b {}", CALLS)
 
     def refused(refusal: str, seq: int, entry: str, **changed: str) -> None:
-        edit_refused(scripts, refusal, entry, replaced_seq=str(seq), **changed)
+        given = values("messages/replace_message", **{"seq": str(seq), "entry": entry, **changed})
+        scripts.refused(refusal, "messages/replace_message", **given)
 
     refused("EDIT_CONFLICT", 3, "a@1 r {}")
     refused("EDIT_CONFLICT", 4, "a@1 r {}")

@@ -106,7 +106,7 @@ def test_retry_finds_its_batch_whose_result_left_the_window(cache: SessionCache)
     """The retry of a call finds its messages, although 64 other appends came since its first attempt."""
     session = cache.create("s")
     call = parts.append(
-        session._keys, "", "", "p", [user("a"), user("b")], session._count, batch_id="job", ids=None,
+        session._keys, "", "", "p", [user("a"), user("b")], session._counter, batch_id="job", ids=None,
         bounds=cache._context.bounds,
     )  # fmt: skip
     executor = cache._context.executor
@@ -251,7 +251,7 @@ def test_part_obeys_lease_and_status(cache: SessionCache) -> None:
         with pytest.raises(SessionLocked):
             cache.session("s").part("p")._session._executor.run(
                 parts.append(
-                    session._keys, "", "", "p", [user("b")], session._count, batch_id=None, ids=None,
+                    session._keys, "", "", "p", [user("b")], session._counter, batch_id=None, ids=None,
                     bounds=cache._context.bounds,
                 )
             )  # fmt: skip

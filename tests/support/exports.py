@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Any
 
 from redis_sessions import Session, SessionCache
-from redis_sessions._core.commands.export_format import WAITER_FIELDS
 from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.transfer.export_format import WAITER_FIELDS
 
 X = {"role": "user", "content": "x"}
 

@@ -16,6 +16,7 @@ LAYERS = (
     ("_url", "_url_options", "engines"),
     ("_core.protocol",),
     ("_core.commands",),
+    ("_core.transfer",),
     ("_async.transport", "_sync.transport"),
     ("_async.services", "_sync.services"),
     ("_async.api", "_sync.api"),

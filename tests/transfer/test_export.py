@@ -14,9 +14,9 @@ from redis_sessions import (
     SessionNotFound,
     SessionReplaced,
 )
-from redis_sessions._core.commands import import_staging
-from redis_sessions._core.commands.export_format import VERSION
 from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.transfer import import_staging
+from redis_sessions._core.transfer.export_format import VERSION
 from tests.support.exports import X, create_full_session, stored_session
 from tests.support.lease_waiters import elsewhere
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache
-from redis_sessions._core.commands import import_reader, import_source
+from redis_sessions._core.transfer import import_reader, import_source
 from tests.support.command_line import run
 from tests.support.exports import X, staged_keys, stored_keys, with_checksum
 from tests.support.servers import Server

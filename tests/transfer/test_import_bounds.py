@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from redis_sessions import SessionCache
-from redis_sessions._core.commands.import_bounds import Bounds
-from redis_sessions._core.commands.import_ledger import LedgerCheck
-from redis_sessions._core.commands.import_schema import Damaged
+from redis_sessions._core.transfer.import_bounds import Bounds
+from redis_sessions._core.transfer.import_ledger import LedgerCheck
+from redis_sessions._core.transfer.import_schema import Damaged
 from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing
 from redis_sessions.settings import SessionSettings
 

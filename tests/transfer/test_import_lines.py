@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, Message, SessionCache
-from redis_sessions._core.commands.export_format import VERSION, WAITER_FIELDS
-from redis_sessions._core.commands.import_schema import Damaged, check_field
+from redis_sessions._core.transfer.export_format import VERSION, WAITER_FIELDS
+from redis_sessions._core.transfer.import_schema import Damaged, check_field
 from tests.support.exports import X, create_full_session, stored_keys, with_checksum, with_fields
 
 VERSION_1 = [

@@ -17,7 +17,7 @@ from redis_sessions import (
     SessionDamaged,
     SessionNotFound,
 )
-from redis_sessions._core.commands import export_format
+from redis_sessions._core.transfer import export_format
 from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing, Zstd
 from tests.support.blob_store import Store, broken, large, offload
 

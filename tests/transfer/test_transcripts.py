@@ -115,7 +115,7 @@ def test_transcript_of_many_pages_is_exported_with_its_seqs(
     cache: SessionCache, other: SessionCache, monkeypatch: pytest.MonkeyPatch, shape: Any
 ) -> None:
     """An export in pages of one or two messages has all messages in order, over every gap."""
-    from redis_sessions._core.commands import import_staging
+    from redis_sessions._core.transfer import import_staging
 
     source = cache.create("root", max_messages=8)
     shape(source)

@@ -358,7 +358,7 @@ def test_claim_costs_the_same_in_long_queue(cache: SessionCache) -> None:
     def cost(claims: int) -> float:
         began = time.perf_counter()
         for _ in range(claims):
-            assert cache._executor.run(run_queues.dequeue(queue, "claim")).run
+            assert cache._executor.run(run_queues.dequeue(queue, "claim")).reserved
         return (time.perf_counter() - began) / claims
 
     fill(0, 300)

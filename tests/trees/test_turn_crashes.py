@@ -51,7 +51,7 @@ def test_sent_message_is_answered_after_crash(cache: SessionCache, crash: str, m
         queues.update("a", Work(session.id, ()), "reserve", 500, "after", 500)
     session.send("1")
     if crash == "ask":
-        await_true(lambda: queues.dequeue("a", "dead", 0).run != "", DEADLINE_SECONDS)
+        await_true(lambda: queues.dequeue("a", "dead", 0).reserved != "", DEADLINE_SECONDS)
     if crash in ("claim", "finish"):
         run = claim_run(cache, ttl=0.5)
         abandon(run)

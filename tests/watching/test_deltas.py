@@ -249,7 +249,7 @@ def test_repeated_publish_is_stored_once(cache: SessionCache) -> None:
 def test_deltas_cost_no_other_call_anything(cache: SessionCache) -> None:
     """An append names one key more behind a publish of its process, and else none."""
     session = cache.create("a")
-    call = messages.append(session._keys, "", "", [X], cache._context.count)
+    call = messages.append(session._keys, "", "", [X], cache._context.counter)
     assert call.command[2] == 2
     call.last_keys = (session._keys.deltas,)
     assert call.command[2] == 3

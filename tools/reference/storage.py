@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from redis_sessions._core.protocol import keys, record_schema
-from redis_sessions._core.protocol.scripts import folder, names
+from redis_sessions._core.protocol.linker import folder
+from redis_sessions._core.protocol.scripts import names
 
 from .facts import KEY_FACTS, SCRIPT_FOLDERS
 from .text import code, prose, table, wrapped

@@ -1,10 +1,10 @@
 -- End a session for good: move its inbox into the transcript, unless a limit refuses it, then apply the effects of the end.
--- `told` stands for the reason in the parent's message, if given. Return {incarnation, '<rev>', whether the parent must be
--- advanced}, or nil and the refusal. Of a long inbox one part moves here: set_status moves the others before, and after the end of
--- a run they follow with the calls that drain an ended session. The parent records an end that deletes the session.
+-- `parent_reason`, if given, is the reason in the message to the parent. Return {incarnation, '<rev>', whether the parent must be
+-- advanced}, or nil and the refusal. One part of a long inbox moves here: sessions/set_status has moved the parts before, and
+-- runs/advance moves the parts behind. An end that deletes the session is recorded in the parent.
 --- include: prepare_end results_field drain_for_end parse_counters apply_end_effects record_result commit_write
-local function end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, result, told)
-  local plan, refusal = prepare_end(session, ancestor_keys, now_ms, status, reason, result, told)
+local function end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, result, parent_reason)
+  local plan, refusal = prepare_end(session, ancestor_keys, now_ms, status, reason, result, parent_reason)
   if refusal then return nil, refusal end
   local loaded = drain_for_end(session, messages, operation, now_ms, now_us)
   local field = results_field(operation)

@@ -5,7 +5,7 @@ local function drain_for_end(session, messages, operation, now_ms, now_us)
   operation = operation .. '.inbox'
   local field = results_field(operation)
   local loaded = load_session(session, '', field)
-  loaded.answered_by, loaded.never_ends = nil, true
+  loaded.opens_no_turn, loaded.never_ends = true, true
   if not loaded.inbox then return loaded, nil, {} end
   local result, entries, again = drain_inbox(session, messages, loaded, {}, field, operation, now_ms, now_us)
   return loaded, again, result and entries or {}

@@ -1,12 +1,14 @@
 -- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
--- load_session returns. With `loaded.answered_by` the messages open a turn. Return the result of append_entries and all messages,
--- or nil and the refusal. A long inbox takes several steps: then only its oldest messages move, and the third value asks the
--- caller to repeat the call. That step is not recorded, unless `loaded.takes_part`: then it is the whole operation.
+-- load_session returns, with what append_entries takes. The messages open a turn if an agent answers the session, unless
+-- `loaded.opens_no_turn`. Return the result of append_entries and all messages, or nil and the refusal. A long inbox takes several
+-- steps: then only its oldest messages move, and the third value asks the caller to repeat the call. That step is not recorded,
+-- unless `loaded.takes_part`: then it is the whole operation.
 --- include: read_inbox append_entries
 local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
   local entries, fields, left = read_inbox(session, loaded.inbox)
-  loaded.is_step = left and not loaded.takes_part
-  if loaded.is_step then own = {} end
+  local is_step = left and not loaded.takes_part
+  if is_step then own = {} end
+  loaded.is_step = is_step
   for _, entry in ipairs(own) do entries[#entries + 1] = entry end
   local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields)
   loaded.is_step = nil
@@ -20,7 +22,7 @@ local function drain_inbox(session, messages, loaded, own, field, batch, now_ms,
     redis.call('HDEL', session, 'inbox', 'inbox_bytes')
   end
   local last_seq = string.match(result, '^%d+ (%d+)') + 0
-  if loaded.answered_by then
+  if loaded.answered_by and not loaded.opens_no_turn then
     --- include: open_turn
     open_turn(session, messages, loaded, entries, last_seq, now_ms)
   end

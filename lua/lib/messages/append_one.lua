@@ -1,8 +1,8 @@
 -- Append one message to a session on the short way that most appends take. It calls few functions and defines none, because this
--- is the server's time of most calls. The message may make or answer calls, and the cap may keep a task outside of the list. The
--- time is the reply of TIME. The result is recorded by the message and by `mark` in `recent`, see find_recent; or under `field`,
--- behind `results`. Return the seq, the revision, and how many messages are retained; or nil when append_entries must append or
--- refuse it.
+-- is the server's time of most calls: so it compares bytes and flags as numbers, which message_header.lua explains. The message
+-- may make or answer calls, and the cap may keep a task outside of the list. `time` is the reply of TIME. The result is recorded
+-- by the message and by `mark` in `recent`, see find_recent; or under `field`, behind `results`. Return the seq, the revision, and
+-- how many messages are retained; or nil when append_entries must append or refuse the message.
 --- include: split_counters split_settings encode_time
 local function append_one(session, messages, counters, settings, layout, entry, batch, seen, time, recent, mark, field, results)
   local max_messages, cap_policy, max_bytes, ttl_ms, deadline_ms = split_settings(settings)
@@ -25,7 +25,7 @@ local function append_one(session, messages, counters, settings, layout, entry, 
   end
   if kind == 117 and flags % 8 < 2 then user_back = '0' else user_back = user_back + 1 end -- u
   local dropped, excess, popped, heads = seq - count, count + kept - max_messages, 0, nil
-  if excess > 0 and max_messages > 0 then
+  if excess > 0 and max_messages > 0 then -- trim_transcript has all rules: here few messages leave, all of them plain
     if excess > 2 or max_messages == 1 or cap_policy == 'turn' then return end
     local user_index = seq - user_back - dropped -- from 1
     if excess == 1 and task == 0 and plain_after + 0 <= dropped and user_index ~= 1 then
@@ -34,11 +34,11 @@ local function append_one(session, messages, counters, settings, layout, entry, 
       heads = redis.call('LRANGE', messages, 0, excess + 1)
       for at, head in ipairs(heads) do
         local head_kind, head_flags = string.byte(head, 9), string.byte(head, 10) or 0
-        if at > excess and (head_flags % 8 < 4 or cap_policy == 'oldest') then
+        if at > excess and (head_flags % 8 < 4 or cap_policy == 'oldest') then -- the list may begin with this one
           if task == 0 or head_kind ~= 117 then popped = at - 1 end
           break
         end
-        if head_flags % 2 > 0 or head_flags % 16 > 7 or (head_kind == 117 and user_index <= at) then break end
+        if head_flags % 2 > 0 or head_flags % 16 > 7 or (head_kind == 117 and user_index <= at) then break end -- it is kept
       end
       if popped == 0 then return end
     end

@@ -1,5 +1,5 @@
--- Begin a guarded write that edits the transcript of a session, which must be active unless `is_redaction`. Return what begin_write
--- returns, or nil and the reply.
+-- Begin a guarded write that edits the transcript of a session, which must be active unless one message is replaced in its place
+-- (`is_redaction`). Return what begin_write returns, or nil and the reply.
 --- include: begin_write check_list find_recent
 local function begin_edit(session, messages, ancestor_keys, incarnation, lease, expected_rev, operation, is_redaction)
   local write, reply = begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation)

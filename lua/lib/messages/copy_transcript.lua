@@ -1,9 +1,9 @@
 -- Copy what a session retains into a new session, as far as the new one's cap allows: messages with their seqs, kept ones, and
--- the system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to
--- the seq `up_to`, or nil and a refusal.
--- Without it all but a call that waits for its result is copied. `caps` is '<max_messages> <cap_policy> …' of the new session. A
--- long transcript was copied to `copy` and `kept_copy` before, by messages/copy_part, when the session had `copied_rev`.
--- Return the new session's counters, or nil and a refusal, also when more than half of another cap would be pinned.
+-- the system prompt. `boundary(messages, counters, layout)` returns how many messages of the list are copied, those up to the seq
+-- `up_to`, or nil and a refusal. Without `boundary` all is copied but a call that waits for its result. `caps` is '<max_messages>
+-- <cap_policy> …' of the new session. A long transcript was copied to `copy` and `kept_copy` before, by messages/copy_part, when
+-- the session had `copied_rev`. Return the new session's counters, or nil and a refusal, also when more than half of another cap
+-- would be pinned.
 --- include: read_fields check_pin_limit parse_counters parse_layout list_index list_seq message_kind message_facts plan_truncation
 --- include: kept_seqs set_kept_seqs check_list trim_transcript save_layout format_counters
 local function copy_transcript(session, messages, child, child_messages, caps, now_us, copy, kept_copy, copied_rev, boundary, up_to,
@@ -73,10 +73,8 @@ local function copy_transcript(session, messages, child, child_messages, caps, n
     if fields[name] then redis.call('HSET', child, name, fields[name]) end
   end
   if pins > 0 then redis.call('HSET', child, 'pins', pins) end
-  local _, new_dropped, gone_bytes, gone_tokens = trim_transcript(child, child_messages, staying, counters.dropped, layout,
-    max_messages + 0, cap_policy, counters.user_seq, 0, counters.bytes)
+  trim_transcript(child, child_messages, counters, layout, max_messages + 0, cap_policy, 0)
   save_layout(child, layout)
-  counters.rev, counters.operations, counters.updated_us, counters.dropped = 0, 0, now_us, new_dropped
-  counters.bytes, counters.tokens = counters.bytes - gone_bytes, counters.tokens - gone_tokens
+  counters.rev, counters.operations, counters.updated_us = 0, 0, now_us
   return format_counters(counters)
 end

@@ -2,10 +2,10 @@
 -- that comes while a call is open, or a reasoning item binds the next one, continues the newest group. So do parallel calls of
 -- one response. A group spans at most 1,000 seqs, so that a call that is never answered does not make each later edit of the
 -- group longer: then its open calls are forgotten.
--- Take one message into the groups at the tail of a transcript. `layout` is changed. A call for which
--- `is_abandoned(hash, seq)` is true is marked and counted: with this function the message is in the list already, and its pin stays
--- as it is. Return the message with its flags and facts as they must be stored, and whether the group's pin pinned the message.
--- The caller settles the open calls behind the last message (settle_calls).
+-- Take one message into the groups at the tail of a transcript. `layout` is changed. With `is_abandoned` the message is in the
+-- list already: its pin stays as it is, and a call for which `is_abandoned(hash, seq)` is true is marked and counted. Return the
+-- message with its flags and facts as they must be stored, and whether the group's pin pinned the message.
+-- Behind the last message the caller calls drop_closed_calls.
 --- include: message_kind message_flags message_facts set_facts set_flags index_calls
 local function group_message(message, seq, layout, is_abandoned)
   if string.byte(message, 10) == 64 and not (layout.open[1] or layout.binds_next) then -- as most messages are

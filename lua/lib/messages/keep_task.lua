@@ -1,8 +1,7 @@
--- Keep the newest user message when the cap drops it while its turn goes on. `user_seq` is the newest one that starts a group,
--- and
--- `user` the newest one that left, with its seq: it becomes the task, because a transcript must begin with a user message.
--- An older task leaves, and so does a task once the list begins with a user message. Return the bytes and tokens that were added,
--- which may be negative.
+-- Keep the newest user message as the task when the cap drops it while its turn goes on, because a transcript must begin with a
+-- user message. `user_seq` is the seq of the newest user message that starts a group. `user` is the newest user message that left
+-- the list, and `popped_seq` its seq. An older task leaves, and so does a task once the list begins with a user message. Return
+-- the bytes and tokens that were added, which may be negative.
 --- include: is_kept message_kind message_tokens list_seq kept_seqs set_kept_seqs
 local function keep_task(session, messages, layout, dropped, user_seq, user, popped_seq)
   local head, task = redis.call('LINDEX', messages, 0), layout.task

@@ -1,5 +1,5 @@
 -- While the messages of a batch enter their groups, the open calls of a layout are found by hash, because there can be 1,024.
--- `layout.calls` holds them until settle_calls. Return it.
+-- `layout.calls` holds them until drop_closed_calls. Return it.
 local function index_calls(layout)
   if layout.calls then return layout.calls end
   local calls = {by_hash = {}, count = #layout.open, oldest = 1}
@@ -62,8 +62,8 @@ local function nearest_call(layout, calls, hash)
   return found
 end
 
--- Make the list of open calls plain again.
-local function settle_calls(layout)
+-- Leave the closed calls out of the layout, and end what index_calls began.
+local function drop_closed_calls(layout)
   if not layout.calls then return end
   local open = {}
   for _, call in ipairs(layout.open) do

@@ -1,7 +1,7 @@
 -- Work out the groups of a list again, from the start of a group at index `from` up to index `till`. Store what changed in the
 -- list and in `layout`. A call for which `is_abandoned(hash, seq)` is true is marked as abandoned. Return how many there were.
 -- `layout.user_seq` becomes the seq of the newest user message that starts a group.
---- include: list_seq begins_turn group_message settle_calls
+--- include: list_seq begins_turn group_message drop_closed_calls
 local function regroup_messages(messages, layout, dropped, from, till, is_abandoned)
   layout.open, layout.calls, layout.binds_next, layout.abandoned = {}, nil, false, 0
   for first = from, till, 64 do
@@ -14,6 +14,6 @@ local function regroup_messages(messages, layout, dropped, from, till, is_abando
       if changed ~= message then redis.call('LSET', messages, index, changed) end
     end
   end
-  settle_calls(layout)
+  drop_closed_calls(layout)
   return layout.abandoned
 end

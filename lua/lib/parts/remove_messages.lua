@@ -1,5 +1,6 @@
 -- Remove messages of parts that were cleared or deleted, and their IDs: up to `limit`, or 2 MB. The field `gone` names them:
 -- '<number>:<first>-<last> …'. Return whether some are left.
+--- include: message_batch
 local function remove_messages(parts, limit)
   local gone, bytes, step = redis.call('HGET', parts, 'gone') or '', 0, 1
   while gone ~= '' and limit > 0 and bytes < 2000000 do
@@ -10,7 +11,7 @@ local function remove_messages(parts, limit)
     for _, message in ipairs(redis.call('HMGET', parts, unpack(fields))) do
       if message then
         bytes = bytes + #message
-        fields[#fields + 1] = 'id.' .. number .. ' ' .. (string.match(message, '^%d+ (%S+)', 11) or '')
+        fields[#fields + 1] = 'id.' .. number .. ' ' .. (message_batch(message) or '')
       end
     end
     redis.call('HDEL', parts, unpack(fields))

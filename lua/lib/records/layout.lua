@@ -1,10 +1,10 @@
 -- The layout of a transcript that is more than a plain list of complete messages: '<open> <group> <marks> <kept> <task> <gaps>'.
 -- A session whose calls all have results, whose messages are all in the list, and whose seqs have no gaps stores none, or ''.
 -- Parsed: {open = {{hash, seq}, …}, group, binds_next ('b', 'r' or false), is_pinned, kept, task, gaps = '<first>-<last>,…' or
--- ''}. While a script works on it, a parsed layout may also have fields that are not stored: `seqs`, the seqs of the kept
--- messages, once kept_seqs has read them; `calls`, the open calls by hash, between index_calls and settle_calls; and what
--- regroup_messages found:
--- `abandoned`, how many calls it marked, and `user_seq`, the newest message that begins a turn.
+-- ''}. A parsed layout may also have fields that are not stored: `seqs`, the seqs of the kept messages, once kept_seqs has read
+-- them; `calls`, the open calls by hash, between index_calls and drop_closed_calls; `forgotten`, how many calls forget_calls gave
+-- up; and what regroup_messages found: `abandoned`, how many calls it marked, and `user_seq`, the newest message that begins a
+-- turn.
 local function parse_layout(text)
   local layout = {
     open = {}, group = 0, binds_next = false, is_pinned = false, kept = 0, task = 0, gaps = '',

@@ -3,7 +3,7 @@
 -- whether its parent must be advanced.
 --- include: visit_tree_members parse_member build_result_message record_child_end deliver_result_to_parent apply_on_parent_end
 --- include: prepare_end apply_end_effects end_session notify_holder count_waiting is_parent_waiting
-local function finish_run(session, messages, ancestor_keys, id, loaded, operation, now_ms, now_us, problem, told)
+local function finish_run(session, messages, ancestor_keys, id, loaded, operation, now_ms, now_us, problem, parent_reason)
   local root, run, wakes_parent = ancestor_keys[#ancestor_keys - 1], loaded.run, false
   local is_timed_out = run.deadline_ms and run.deadline_ms <= now_ms
   if not loaded.incarnation then
@@ -29,13 +29,12 @@ local function finish_run(session, messages, ancestor_keys, id, loaded, operatio
   elseif loaded.is_open then
     local status, reason = 'failed', problem
     if is_timed_out then
-      status, reason, told = 'timed_out', 'run timeout', nil
+      status, reason, parent_reason = 'timed_out', 'run timeout', nil
     elseif problem == '' then
-      reason, told = string.format('%d of %s attempts ended without a result', run.attempts, run.max_attempts), nil
+      reason, parent_reason = string.format('%d of %s attempts ended without a result', run.attempts, run.max_attempts), nil
     end
     notify_holder(loaded.lease_text, 'lost', '0 0')
-    local ended = end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, '',
-      told)
+    local ended = end_session(session, messages, ancestor_keys, now_ms, now_us, operation, status, reason, '', parent_reason)
     wakes_parent = ended and ended[3]
   end
   return root and redis.call('HEXISTS', root, 'cancelled') == 1 and 'cancelled' or 'over', wakes_parent

@@ -6,7 +6,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
   local run, outcome, field = loaded.run, given.outcome, results_field(given.operation_id)
   if #given.entries > 0 then
     local own, refusal = load_session(session, '', field), check_operation(given.operation_id)
-    own.inbox, own.answered_by, own.never_ends = nil, nil, true
+    own.inbox, own.opens_no_turn, own.never_ends = nil, true, true
     if loaded.status ~= 'active' then refusal = redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
     if refusal then return refusal end
     local result = find_before(session, messages, own.results, own.recent, given.operation_id) -- an attempt before appended them already

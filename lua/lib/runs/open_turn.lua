@@ -1,7 +1,7 @@
 -- Open a turn of a session that an agent answers, for the messages that entered its transcript, unless a turn is open that can
--- still be claimed. User messages and tool results ask for an answer. `loaded` is what load_session returns, with
--- `ancestor_keys` for a child. `loaded.is_turn_opened` is true then, and `loaded.has_turn` if a
--- turn is open in any case.
+-- still be claimed. User messages and tool results ask for an answer; with `asks_always` every message does. `loaded` is what
+-- load_session returns, with `ancestor_keys` for a child. Set `loaded.is_turn_opened` if the turn was opened, and
+-- `loaded.has_turn` if a turn is open in any case.
 --- include: parse_run format_run count_waiting
 local function open_turn(session, messages, loaded, entries, last_seq, now_ms, asks_always)
   local first_seq

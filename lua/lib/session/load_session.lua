@@ -1,5 +1,6 @@
 -- Read the stored fields that a script needs before it takes messages in. Return a table of texts by name, and the refusal
--- when the session does not exist or has another incarnation. `results` is the field of the operation's results.
+-- when the session does not exist or has another incarnation. `results` is the field of the operation's results. The script adds
+-- its demands to the table: append_entries and drain_inbox list them.
 --- include: check_incarnation
 local function load_session(session, incarnation, results)
   local found = redis.call('HMGET', session, 'incarnation', 'status', 'counters', 'settings', 'limits', 'layout',

@@ -2,13 +2,13 @@
 -- can be thousands of marks.
 --- include: ends_with_parent
 local function has_mark(root, marks, path)
-  if not marks then return false end
+  if not marks then return end
   marks = marks .. ' '
-  local parent
+  local parent = '-' -- the root has none
   for number in string.gmatch(path, '%d+') do
     if string.find(marks, ' ' .. number .. ' ', 1, true) then return true end
-    local sign = parent and ' ' .. parent .. '/'
-    local at = sign and string.find(marks, sign, 1, true)
+    local sign = ' ' .. parent .. '/'
+    local at = string.find(marks, sign, 1, true)
     if at then
       local policy, last = string.match(marks, '^(%l)(%d+)', at + #sign)
       local status, own = string.match(redis.call('HGET', root, 'member.' .. number) or '', '^%S+ %d+ (%S+) (%S)')
@@ -16,5 +16,4 @@ local function has_mark(root, marks, path)
     end
     parent = number
   end
-  return false
 end

@@ -112,7 +112,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         self._release.atexit = False
         self.where = context.engine.where
         """The server, as errors name it: the URL without its password."""
-        self._count = context.count
+        self._counter = context.counter
 
     async def ping(self) -> None:
         """Return when the server, or every master of a cluster, has answered. For checks of health.
@@ -468,7 +468,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             await self._context.run_queues.register_agent(fields["answered_by"])
 
     def _creation(self, given: NewSession) -> Creation:
-        return Creation.of(given, self.settings, self._count, self._context.bounds)
+        return Creation.of(given, self.settings, self._counter, self._context.bounds)
 
     def _handle(self, id: str, incarnation: str, unapplied: Mapping[str, Any] | None = None) -> AsyncSession:
         keys = session_keys(self.namespace, id)

@@ -56,7 +56,7 @@ class AsyncPart(NotPicklable):
         session = self._session
         return await session._run(
             parts.append(
-                session._keys, *session._writer(), self.name, batch, session._count, batch_id=batch_id, ids=ids,
+                session._keys, *session._guard(), self.name, batch, session._counter, batch_id=batch_id, ids=ids,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip
@@ -89,7 +89,7 @@ class AsyncPart(NotPicklable):
         session = self._session
         return await session._run(
             parts.put(
-                session._keys, *session._writer(), self.name, message, session._count, id=id, seq=seq, may_add=may_add,
+                session._keys, *session._guard(), self.name, message, session._counter, id=id, seq=seq, may_add=may_add,
                 bounds=session._context.bounds,
             )
         )  # fmt: skip
@@ -156,9 +156,9 @@ class AsyncPart(NotPicklable):
 
     async def _remove(self, mode: Literal["clear", "delete"]) -> parts.Removal:
         session = self._session
-        removal = found = await session._run(parts.remove(session._keys, *session._writer(), self.name, mode))
+        removal = found = await session._run(parts.remove(session._keys, *session._guard(), self.name, mode))
         while removal.is_left:
-            removal = await session._run(parts.remove(session._keys, *session._writer(), self.name, "rest"))
+            removal = await session._run(parts.remove(session._keys, *session._guard(), self.name, "rest"))
         return found
 
     def __repr__(self) -> str:

@@ -92,7 +92,7 @@ class AsyncRun(AsyncSession):
         self._timer: tasks.Cancellable | None = None
         grant = Grant(claim.fence, claim.ttl_ms, claim.incarnation, claim.session_ttl_ms, granted_at=time.monotonic())
         self._grant = self.held._hold(grant, nonce)
-        super().__init__(context, keys, claim.incarnation, under=self._grant)
+        super().__init__(context, keys, claim.incarnation, lease=self._grant)
 
     async def extend(self, ttl: Duration) -> None:
         """Renew the lease for a ttl of 0.1 s to a day, now and with each renewal.
@@ -138,7 +138,7 @@ class AsyncRun(AsyncSession):
         Cost: one round trip, atomic. Two in a cluster, where queues have slots of their own.
         """
         self._require_turn("finish")
-        batch, encoded = encode_batch(answer, batch_id, self._count, self._keys, self._context.bounds, minimum=0)
+        batch, encoded = encode_batch(answer, batch_id, self._counter, self._keys, self._context.bounds, minimum=0)
         await self._give_back("finished", entries=[entry for entry, _ in encoded], operation_id=batch)
 
     async def release(self, *, delay: Duration = 0.0) -> None:
@@ -288,8 +288,8 @@ class AsyncRun(AsyncSession):
     def _end_of_work(self) -> None:
         self._context.run_queues.remove(self.agent_id, self._work)
 
-    def _writer(self) -> tuple[str, str]:
-        return (self._incarnation, "") if self._is_ended else super()._writer()
+    def _guard(self) -> tuple[str, str]:
+        return (self._incarnation, "") if self._is_ended else super()._guard()
 
     async def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         rev = await super()._set_status(status, reason, result, expected_rev)

@@ -33,11 +33,11 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
     _instead = "send what `all()` returns"
 
     def __init__(
-        self, keys: SessionKeys, run: Run, writer: Callable[[], tuple[str, str]], bounds: StorageBounds
+        self, keys: SessionKeys, run: Run, guard: Callable[[], tuple[str, str]], bounds: StorageBounds
     ) -> None:
         self._keys = keys
         self._run = run
-        self._writer = writer
+        self._guard = guard
         self._bounds = bounds
 
     @overload
@@ -60,7 +60,7 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
         Raises:
             InvalidState: the value does not fit the type, or is damaged.
         """
-        found = await self._run(state.get(self._keys, self._writer()[0], self._prefix, name))
+        found = await self._run(state.get(self._keys, self._guard()[0], self._prefix, name))
         return default if found is None else validated(self._read(name, found), type, name)
 
     async def put(self, name: str, value: Any, *, expected_rev: int | None = None) -> int:
@@ -70,20 +70,20 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
     async def patch(self, values: Mapping[str, Any], *, expected_rev: int | None = None) -> int:
         """Replace several values at once, and leave the others. Return the session's new revision."""
         sets = {state_field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
-        call = state.patch(self._keys, *self._writer(), sets, (), self._bounds, expected_rev=expected_rev)
+        call = state.patch(self._keys, *self._guard(), sets, (), self._bounds, expected_rev=expected_rev)
         rev, _ = await self._run(call)
         return int(rev)
 
     async def delete(self, name: str, *, expected_rev: int | None = None) -> bool:
         """Remove a value. Return whether there was one."""
         removed = [state_field(self._prefix, name)]
-        call = state.patch(self._keys, *self._writer(), {}, removed, self._bounds, expected_rev=expected_rev)
+        call = state.patch(self._keys, *self._guard(), {}, removed, self._bounds, expected_rev=expected_rev)
         _, count = await self._run(call)
         return bool(count)
 
     async def all(self) -> dict[str, Any]:
         """Return all values by name, sorted by name. Raises InvalidState that names a damaged value."""
-        found = await self._run(state.get_all(self._keys, self._writer()[0], self._prefix))
+        found = await self._run(state.get_all(self._keys, self._guard()[0], self._prefix))
         return {name: self._read(name, found[name]) for name in sorted(found)}
 
     def _read(self, name: str, stored: bytes) -> Any:
@@ -95,7 +95,7 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
 
     async def clear(self, *, expected_rev: int | None = None) -> int:  # type: ignore[override, unused-ignore]
         """Remove all values. Return how many there were."""
-        return int(await self._run(state.clear(self._keys, *self._writer(), self._prefix, expected_rev)))
+        return int(await self._run(state.clear(self._keys, *self._guard(), self._prefix, expected_rev)))
 
     @abstractmethod
     def _dump(self, name: str, value: Any) -> str: ...
@@ -136,7 +136,7 @@ class AsyncState(_NamedValues):
         Raises:
             NotAnInteger: the value is not a whole number within ±(2^53 - 1), or the sum would leave that range.
         """
-        call = state.add(self._keys, *self._writer(), name, amount, batch_id, expected_rev, self._bounds)
+        call = state.add(self._keys, *self._guard(), name, amount, batch_id, expected_rev, self._bounds)
         return int(await self._run(call))
 
     def _dump(self, name: str, value: Any) -> str:

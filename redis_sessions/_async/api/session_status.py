@@ -70,7 +70,7 @@ class AsyncSessionStatus(AsyncSessionBase):
 
     async def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         call = sessions.set_status(
-            self._keys, *self._writer(), status, reason, result, self._context.bounds, expected_rev=expected_rev
+            self._keys, *self._guard(), status, reason, result, self._context.bounds, expected_rev=expected_rev
         )
         change = await self._run(call)
         queues = self._context.run_queues

@@ -88,7 +88,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
     await executor.run(stored_values.set_aside(keys, incarnation))
     ids = [keys.id, *[member.id for member in below]]
     await executor.get_many([sessions.remove_rest(session_keys(context.namespace, id)) for id in ids])
-    context.indexer.repair_later(ids, is_settled=True)
+    context.indexer.repair_later(ids, may_be_new=False)
     if identity.ancestors:
         gone = [member for member in members if member.id in ids and member.status == "active"]
         await context.run_queues.advance_all(_runs(gone, members, root.id))

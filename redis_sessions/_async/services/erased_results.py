@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..._core.commands import import_staging, sessions, stored_values, tree_room
+from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.result_erasure import ResultOf, record_erasure
 from ..._core.commands.stored_values import Replacement
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
+from ..._core.transfer import import_staging
 from ...errors import ConcurrentModification, SessionDamaged, SessionNotFound, SessionsError, StoreError
 from .context import CacheContext
 from .tree_members import list_members

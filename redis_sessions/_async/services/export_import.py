@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 
-from ..._core.commands import import_staging, sessions, trees
-from ..._core.commands.export_format import Writer, checked_key
-from ..._core.commands.import_archive import Archive
-from ..._core.commands.import_bounds import Bounds
-from ..._core.commands.import_reader import Reader
-from ..._core.commands.import_source import file_lines, is_file
-from ..._core.commands.import_staging import MAX_ATTEMPTS, Staging
-from ..._core.commands.import_tree import is_recorded
-from ..._core.commands.transferred_blobs import refs_of, refs_of_elements
+from ..._core.commands import sessions, trees
 from ..._core.protocol.blobs import BlobFailure, BlobRef, Fetched
 from ..._core.protocol.keys import SessionKeys, session_keys
+from ..._core.transfer import import_staging
+from ..._core.transfer.export_format import Writer, checked_key
+from ..._core.transfer.import_archive import Archive
+from ..._core.transfer.import_bounds import Bounds
+from ..._core.transfer.import_reader import Reader
+from ..._core.transfer.import_source import file_lines, is_file
+from ..._core.transfer.import_staging import MAX_ATTEMPTS, Staging
+from ..._core.transfer.import_tree import is_recorded
+from ..._core.transfer.transferred_blobs import refs_of, refs_of_elements
 from ...errors import (
     BlobStoreUnavailable,
     CodecMissing,
@@ -283,7 +284,7 @@ async def _move(
             verdict, number = await context.executor.run(move)
         finally:
             context.indexer.repair_later(staging.records)  # also what a refused import raised
-        context.indexer.repair_later(others, is_settled=True)
+        context.indexer.repair_later(others, may_be_new=False)
         if verdict == "lost":
             raise _staging_lost(context)
         if verdict == "expired":

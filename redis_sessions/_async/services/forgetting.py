@@ -230,7 +230,7 @@ class Forgetting:
         try:
             await delete_session(self._context, self._keys(one), one.incarnation, "")
         except SessionReplaced:
-            self._context.indexer.repair_later([one.id], is_settled=True)
+            self._context.indexer.repair_later([one.id], may_be_new=False)
             return False
         return True
 

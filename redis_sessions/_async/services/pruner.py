@@ -98,4 +98,4 @@ class Pruner:
                 continue  # replaced since, or out of reach: the next pass meets it
             elif result.outcome in ("open", "parent"):
                 self.removed += await delete_session(context, one, row.incarnation, "")
-        await context.indexer.repair_all([one.id for one in keys], is_settled=True)
+        await context.indexer.repair_all([one.id for one in keys], may_be_new=False)

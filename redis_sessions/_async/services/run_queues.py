@@ -100,7 +100,7 @@ class RunQueues(QueueHints):
         call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
         reply = await self._executor.run(call)
         await self.remove_damaged(agent, reply.damaged)
-        if reply.damaged and not reply.run:
+        if reply.damaged and not reply.reserved:
             reply = (await self._executor.run(call))._replace(due=reply.due)
         if reply.due:
             self.spawn(self._check_due, agent, reply.due, nonce)
@@ -163,8 +163,8 @@ class RunQueues(QueueHints):
             with suppress(SessionsError):
                 await self._executor.run(run_queues.dequeue(self.queue_of(agent), "leave", nonce))
         while (notification := await queue.get(_OFFER_SECONDS)) is not None:
-            if notification.run:
-                await self.hand_on(notification.run, agents)
+            if notification.reserved:
+                await self.hand_on(notification.reserved, agents)
 
     async def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
         """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
@@ -331,7 +331,7 @@ class RunQueues(QueueHints):
             step = await self._executor.run(call)
             if top and ids:
                 await self._executor.get_many([sessions.remove_rest(session_keys(self._namespace, id)) for id in ids])
-            self._indexer.repair_later(ids, is_settled=True)
+            self._indexer.repair_later(ids, may_be_new=False)
 
     async def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
         """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from redis.exceptions import RedisError
 
-from ..._core.commands import conversations, forgetting, import_staging, index_entries, stored_values
+from ..._core.commands import conversations, forgetting, index_entries, stored_values
 from ..._core.commands.index_entries import all_indexes, entry_keys_of
 from ..._core.protocol.found_keys import (
     channel_of,
@@ -18,6 +18,7 @@ from ..._core.protocol.found_keys import (
 )
 from ..._core.protocol.keys import session_keys
 from ..._core.protocol.transport_errors import TransportError
+from ..._core.transfer import import_staging
 from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from ..transport.executor import Executor
 from .context import CacheContext

@@ -13,7 +13,8 @@ from .run_queues import RunQueues
 
 _INBOX_CHECK_SECONDS = 30.0
 """The pause between two checks of inboxes whose lease ran out, of sessions that no agent answers."""
-_SETTLE_SECONDS = 0.005
+_CHECK_PAUSE_SECONDS = 0.005
+"""The pause before the checks in the background are looked at again."""
 
 
 class InboxCheck:
@@ -55,8 +56,8 @@ class IdleCheck:
         if running > 0:
             await ended.get(POLL_INTERVAL_SECONDS)
             return False
-        if not self._queues.is_settled:
-            await primitives.sleep(_SETTLE_SECONDS)
+        if self._queues.is_checking:
+            await primitives.sleep(_CHECK_PAUSE_SECONDS)
             return False
         if not self._is_checked:
             self._is_checked = True

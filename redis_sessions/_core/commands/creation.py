@@ -24,13 +24,13 @@ class Creation(NamedTuple):
 
     @classmethod
     def of(
-        cls, given: Mapping[str, Any], defaults: SessionSettings, count: TokenCounter, bounds: StorageBounds
+        cls, given: Mapping[str, Any], defaults: SessionSettings, counter: TokenCounter, bounds: StorageBounds
     ) -> Creation:
         """Return the creation of a session from the arguments of `create`. Raises InvalidInput."""
         checked_names(given, NewSession)
         described = {name: value for name, value in given.items() if name in Description.__annotations__}
         options = {name: value for name, value in given.items() if name not in described and name != "state"}
-        fields = description_fields(count, bounds, **described)
+        fields = description_fields(counter, bounds, **described)
         if given.get("state"):
             fields |= state_fields(given["state"])
             check_fields(bounds, fields)

@@ -26,14 +26,6 @@ from .session_fields import state_field, state_fields
 from .state import state_check
 from .storage_bounds import bounds_argument, check_fields
 
-_EDIT_NAME = "messages/edit"
-_EDIT: dict[str, Argument] = {
-    "after_seq": -1, "last_seq": "", "check_count": 0, "set_count": 0, "remove_count": 0,
-    "format": "", "abandoned": "", "replaced_seq": 0, "elapsed_ms": "", "seen": 0, "plan": "",
-    "scope_writes": "", "max_outbox": 0,
-}  # fmt: skip
-"""The arguments of an edit that changes nothing."""
-
 
 class Edited(NamedTuple):
     """The outcome of an edit."""
@@ -49,7 +41,7 @@ def edit(
     incarnation: str,
     lease: str,
     messages: Iterable[MessageLike],
-    count: TokenCounter,
+    counter: TokenCounter,
     kind: str = APPEND,
     *,
     after_seq: int | None = None,
@@ -92,7 +84,7 @@ def edit(
     removed = [state_field("state.", name) for name in dict.fromkeys(remove_state)]
     sets = {name: value for name, value in state_fields(state).items() if name not in removed} | dict(fields or {})
     check_fields(bounds, sets)
-    batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, minimum=0, usage=usage)
+    batch, encoded = encode_batch(messages, batch_id, counter, keys, bounds, minimum=0, usage=usage)
     sets = encoded_fields(keys, sets)
 
     def read(reply: list[Any]) -> Edited:
@@ -100,45 +92,42 @@ def edit(
         return Edited(result, reply[0].decode(), reply[3].decode() if len(reply) > 3 else "")
 
     pairs = [part for named in (checks, sets) for pair in named.items() for part in pair]
-    arguments = _EDIT | {
-        "after_seq": -1 if after_seq is None else whole(after_seq, "after_seq"),
-        "last_seq": "" if last_seq is None else last_seq, "seen": seen,
-        "check_count": len(checks), "set_count": len(sets), "remove_count": len(removed),
-        "abandoned": abandoned, "format": next((one.format for one in encoded if one.format), ""),
-        "bounds": bounds_argument(bounds), "scope_writes": writes, "max_outbox": bounds.outbox_writes,
-    }  # fmt: skip
     call = guarded_write(
-        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read,
-        batch=batch, operation=batch, kind="" if kind == APPEND else f"{kind} ", **arguments,
+        script("messages/edit"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
+        after_seq=-1 if after_seq is None else whole(after_seq, "after_seq"),
+        last_seq="" if last_seq is None else last_seq, seen=seen,
+        check_count=len(checks), set_count=len(sets), remove_count=len(removed),
+        abandoned=abandoned, format=next((one.format for one in encoded if one.format), ""),
+        bounds=bounds_argument(bounds), scope_writes=writes, max_outbox=bounds.outbox_writes,
+        elapsed_ms="", plan="", kind="" if kind == APPEND else f"{kind} ",
         rest=[*pairs, *removed, *[one.entry for one in encoded]],
     )  # fmt: skip
     call.stores = bool(encoded or sets or kind == APPEND)
     return call
 
 
-def replace(
+def replace_message(
     keys: SessionKeys,
     incarnation: str,
     lease: str,
     seq: int,
     message: MessageLike,
-    count: TokenCounter,
+    counter: TokenCounter,
     *,
     batch_id: str | None = None,
     expected_rev: int | None = None,
 ) -> Call[AppendResult]:
     """Replace one message in its place. The result is its place, which is the old one."""
-    replaced_seq = whole(seq, "seq", minimum=1)
-    batch, (encoded,) = encode_batch([message], batch_id, count, keys, replaced_seq=replaced_seq)
+    seq = whole(seq, "seq", minimum=1)
+    batch, (encoded,) = encode_batch([message], batch_id, counter, keys, replaced_seq=seq)
 
     def read(reply: list[bytes]) -> AppendResult:
         rev, retained, dropped = map(int, words_of(reply[1], "replace_message", batch))
         return AppendResult(seq, seq, rev, retained, dropped, LimitCheck("ok"), len(reply) > 2, batch)
 
-    arguments = _EDIT | {"replaced_seq": replaced_seq, "bounds": bounds_argument(DEFAULT_BOUNDS)}
     call = guarded_write(
-        script(_EDIT_NAME), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch, rest=[encoded.entry],
-        kind="replace_message ", **arguments,
+        script("messages/replace_message"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
+        seq=seq, entry=encoded.entry,
     )  # fmt: skip
     call.stores = False
     return call
@@ -149,7 +138,7 @@ def abandon_calls(
     incarnation: str,
     lease: str,
     call_ids: Sequence[str] | None,
-    count: TokenCounter,
+    counter: TokenCounter,
     *,
     batch_id: str | None = None,
     expected_rev: int | None,
@@ -165,7 +154,7 @@ def abandon_calls(
         incarnation,
         lease,
         (),
-        count,
+        counter,
         "abandon_calls",
         abandoned=hashes,
         batch_id=batch_id,
@@ -197,7 +186,7 @@ def summary_entry(
     summary: Any,
     first: int,
     last: int,
-    count: TokenCounter,
+    counter: TokenCounter,
     format: str | None,
     batch_id: str | None,
 ) -> tuple[str, bytes]:
@@ -206,7 +195,7 @@ def summary_entry(
         raise InvalidInput(name="summary", detail=f"must be text of at least one character, got {summary!r}")
     facts = {"to_seq": last, **({"from_seq": first} if first else {})}
     payload = format_named(format or "plain").user_message(summary) | {"metadata": {"compaction": facts}}
-    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, count, keys)
+    batch, (encoded,) = encode_batch([Message("user", payload=payload)], batch_id, counter, keys)
     return batch, encoded.entry
 
 
@@ -259,7 +248,7 @@ def import_messages(
     incarnation: str,
     lease: str,
     messages: Iterable[MessageLike],
-    count: TokenCounter,
+    counter: TokenCounter,
     bounds: StorageBounds,
     *,
     batch_id: str | None = None,
@@ -272,7 +261,10 @@ def import_messages(
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
         prompts.append(listed[len(prompts)].text)
     text = "\n\n".join(prompts)
-    fields: dict[str, Argument] = {"system": text, "system_tokens": counted(count, {"role": "system", "content": text})}
+    fields: dict[str, Argument] = {
+        "system": text,
+        "system_tokens": counted(counter, {"role": "system", "content": text}),
+    }
     if not prompts:
         fields = {}
     return edit(
@@ -280,7 +272,7 @@ def import_messages(
         incarnation,
         lease,
         listed[len(prompts) :],
-        count,
+        counter,
         "import_messages",
         last_seq=0,
         fields=fields,

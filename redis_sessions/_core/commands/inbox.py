@@ -36,7 +36,7 @@ def send(
     incarnation: str,
     lease: str,
     message: MessageLike,
-    count: TokenCounter,
+    counter: TokenCounter,
     batch: str,
     agent: str,
     queue: AgentKeys | None,
@@ -63,7 +63,7 @@ def send(
         left_ms = int(words[2]) if is_queued and len(words) > 2 else 0
         return Sent(SendResult(seq, waiting, duplicate == b"1", batch), found.decode(), left_ms)
 
-    entry, format = encode(message, batch, count, keys)
+    entry, format = encode(message, batch, counter, keys)
     arguments: dict[str, Argument] = {
         "incarnation": incarnation,
         "operation_id": batch,

@@ -1,12 +1,4 @@
-"""The life of one granted lease, as a state machine that needs no server.
-
-HELD ──TTL_ELAPSED──▶ LAPSED ──RENEWED──▶ HELD
-HELD, LAPSED ──REFUSED──▶ LOST
-HELD, LAPSED ──MAX_HOLD_ELAPSED, CACHE_CLOSED──▶ LOST
-HELD, LAPSED, LOST ──RELEASE_REQUESTED──▶ RELEASING ──RELEASED──▶ RELEASED
-RELEASING ──REFUSED──▶ LOST
-any ──SESSION_ENDED──▶ ENDED
-"""
+"""The life of one granted lease, as a state machine that needs no server. docs/explanation/leases.md draws it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _OK = LimitCheck("ok")
 
 
 def encode_batch(
-    messages: Iterable[MessageLike], batch_id: str | None, count: TokenCounter, keys: SessionKeys,
+    messages: Iterable[MessageLike], batch_id: str | None, counter: TokenCounter, keys: SessionKeys,
     bounds: StorageBounds = DEFAULT_BOUNDS, *, minimum: int = 1, usage: Any = None, replaced_seq: int | None = None,
 ) -> tuple[str, list[Encoded]]:  # fmt: skip
     """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
@@ -51,9 +51,9 @@ def encode_batch(
     if usage is not None:
         messages = _with_usage(messages, usage)
     if replaced_seq is not None:
-        encoded = [encode(message, batch, count, keys, f"={replaced_seq}") for message in messages]
+        encoded = [encode(message, batch, counter, keys, f"={replaced_seq}") for message in messages]
     else:
-        encoded = [encode(message, batch, count, keys, place) for place, message in enumerate(messages)]
+        encoded = [encode(message, batch, counter, keys, place) for place, message in enumerate(messages)]
     if len(encoded) < minimum:
         detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
         raise InvalidInput(name="messages", detail=detail)
@@ -77,7 +77,7 @@ def append(
     incarnation: str,
     lease: str,
     messages: Iterable[MessageLike],
-    count: TokenCounter,
+    counter: TokenCounter,
     *,
     batch_id: str | None = None,
     expected_rev: int | None = None,
@@ -91,7 +91,7 @@ def append(
     Args:
         knows_format: the session's message format is stored already.
     """
-    batch, encoded = encode_batch(messages, batch_id, count, keys, bounds, usage=usage)
+    batch, encoded = encode_batch(messages, batch_id, counter, keys, bounds, usage=usage)
     entries, format = [], ""
     for entry, its_format in encoded:
         entries.append(entry)
@@ -275,7 +275,7 @@ def subscribe(
     channel: str,
     counts_receivers: bool,
     purpose: Literal["message", "watch"],
-    max_readers: int,
+    max_subscribers: int,
 ) -> Call[SessionPosition]:
     """Register this process for the session's next message, or for everything that happens, for `wait_ms`. 0 ends that."""
     return invoke(
@@ -288,7 +288,7 @@ def subscribe(
         counts_receivers=int(counts_receivers),
         channel=channel,
         purpose=purpose,
-        max_readers=max_readers,
+        max_subscribers=max_subscribers,
     )
 
 

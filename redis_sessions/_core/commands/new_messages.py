@@ -22,7 +22,7 @@ from .storage_bounds import check_transcript_batch
 
 
 def append_new(
-    keys: SessionKeys, incarnation: str, lease: str, messages: Iterable[MessageLike], count: TokenCounter, *,
+    keys: SessionKeys, incarnation: str, lease: str, messages: Iterable[MessageLike], counter: TokenCounter, *,
     ids: Sequence[str | None], batch_id: str | None, expected_rev: int | None, seen: int, knows_format: bool,
     bounds: StorageBounds,
 ) -> Call[tuple[AppendNewResult, str]]:  # fmt: skip
@@ -33,7 +33,7 @@ def append_new(
         raise InvalidInput(name="messages", detail=detail)
     names = checked_ids(ids, len(listed), batch)
     encoded = [
-        encode(message, id, count, keys, place if id == batch else 0)
+        encode(message, id, counter, keys, place if id == batch else 0)
         for place, (message, id) in enumerate(zip(listed, names, strict=True))
     ]
     check_transcript_batch(bounds, [one.entry for one in encoded])

@@ -61,7 +61,7 @@ def _bounds_argument(bounds: StorageBounds) -> str:
 
 
 def append(
-    keys: SessionKeys, incarnation: str, lease: str, name: str, messages: Iterable[MessageLike], count: TokenCounter, *,
+    keys: SessionKeys, incarnation: str, lease: str, name: str, messages: Iterable[MessageLike], counter: TokenCounter, *,
     batch_id: str | None, ids: Sequence[str | None] | None, bounds: StorageBounds,
 ) -> Call[PartAppend]:  # fmt: skip
     """Append one batch to a part. Raises InvalidInput."""
@@ -70,7 +70,7 @@ def append(
         raise InvalidInput(name="messages", detail=f"a batch must have 1 to {bounds.batch_messages} messages, got 0")
     names = checked_ids(ids, len(listed), batch)
     entries = [
-        encode_part_message(message, name, id, count, keys, place if id == batch else 0)
+        encode_part_message(message, name, id, counter, keys, place if id == batch else 0)
         for place, (message, id) in enumerate(zip(listed, names, strict=True))
     ]
     check_batch(bounds, entries)
@@ -86,12 +86,12 @@ def append(
 
 
 def put(
-    keys: SessionKeys, incarnation: str, lease: str, name: str, message: MessageLike, count: TokenCounter, *,
+    keys: SessionKeys, incarnation: str, lease: str, name: str, message: MessageLike, counter: TokenCounter, *,
     id: str | None, seq: int = 0, may_add: bool, bounds: StorageBounds,
 ) -> Call[int]:  # fmt: skip
     """Replace the message with a seq, or put one under an ID. The result is the seq, 0 when there is no such message."""
     place: int | str = f"={seq}" if seq else 0
-    entry = encode_part_message(message, name, "-" if id is None else checked_message_id(id), count, keys, place)
+    entry = encode_part_message(message, name, "-" if id is None else checked_message_id(id), counter, keys, place)
     call = invoke(
         script("parts/put"), keys, lambda reply: int(reply[1]), incarnation=incarnation, lease=lease, name=name,
         seq=seq, may_add=int(may_add), bounds=_bounds_argument(bounds), entry=entry,

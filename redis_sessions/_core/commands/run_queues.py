@@ -18,7 +18,7 @@ from ..protocol.work import is_work
 MAX_CHECKS = 20
 """Runs and turns that one call hands out to be checked."""
 POLL_INTERVAL_SECONDS = 5.0
-"""A waiting worker asks the server after this time, even if it heard nothing."""
+"""A waiter for children or for room, and a busy worker, look again after this time, even if no notification came."""
 INBOX_QUEUE = ":inbox"
 """The queue of sessions without an agent that must be checked, because messages wait in the inbox. No agent has this name."""
 When = Literal["keep", "now", "after", "confirm", "reserve", "remove"]
@@ -42,8 +42,8 @@ def queue_keys(queue: AgentKeys | None, keys: SessionKeys) -> dict[str, str]:
 class DequeueReply(NamedTuple):
     """Reply to a worker that asks for work."""
 
-    run: str
-    """'<time> <work>', reserved for the worker until then, or ''."""
+    reserved: str
+    """'<time> <work>': work that is reserved for the worker until a time, or ''."""
     next_ms: int
     """When there may be something to do; -1 for never."""
     due: list[str]
@@ -54,14 +54,12 @@ class DequeueReply(NamedTuple):
 
 def _read_dequeue(reply: Any) -> DequeueReply:
     reserved, next_ms, due = reply
-    member = reserved.partition(b" ")[2]
+    work = reserved.partition(b" ")[2]
     damaged = [one for one in due if not is_work(one)]
-    run = ""
-    if reserved and not is_work(member):
-        damaged.append(member)
-    elif reserved:
-        run = reserved.decode()
-    return DequeueReply(run, next_ms, [one.decode() for one in due if one not in damaged], damaged)
+    if reserved and not is_work(work):
+        damaged.append(work)
+        reserved = b""
+    return DequeueReply(reserved.decode(), next_ms, [one.decode() for one in due if one not in damaged], damaged)
 
 
 def dequeue(
@@ -200,7 +198,7 @@ def advance(
     *,
     delay_ms: int = 0,
     problem: str = "",
-    told: str = "",
+    parent_reason: str = "",
     parked: str = "",
     entries: Sequence[bytes] = (),
     operation_id: str | None = None,
@@ -210,14 +208,14 @@ def advance(
     """Give work back under the nonce of its claim, or check work whose worker may have died, or whose time may be over.
 
     Args:
-        told: what the message to the parent says of the problem, if the run fails.
+        parent_reason: the reason in the message to the parent if the run fails. Default: the problem.
         agent: the agent in whose queue the work is, if the queue has the slot of the session.
         queue: the queue of `agent`.
     """
     return invoke(
         script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
         operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms,
-        problem=encoded_reason(keys, problem), told=encoded_reason(keys, told),
+        problem=encoded_reason(keys, problem), parent_reason=encoded_reason(keys, parent_reason),
         parked=parked, agent=agent if queue is not None else "",
     )  # fmt: skip
 

@@ -42,7 +42,7 @@ _FIELD_OF = {
 
 
 def description_fields(
-    count: TokenCounter,
+    counter: TokenCounter,
     bounds: StorageBounds,
     *,
     user_id: str | None = None,
@@ -83,7 +83,7 @@ def description_fields(
         check_tags(bounds, tags)
     if system_prompt is not None:
         fields["system"] = checked_text(system_prompt, "system_prompt")
-        fields["system_tokens"] = counted(count, {"role": "system", "content": system_prompt})
+        fields["system_tokens"] = counted(counter, {"role": "system", "content": system_prompt})
     if metadata:
         if len(metadata) > MAX_METADATA_KEYS:
             raise InvalidInput(

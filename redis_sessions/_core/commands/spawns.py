@@ -65,7 +65,7 @@ class SpawnRequest(NamedTuple):
     run_timeout_ms: int
     delay_ms: int
     run_at_ms: int
-    queue_as: str
+    queue_prefix: str
     fields: dict[str, Argument]
     batch: str
     """The operation ID of all attempts."""
@@ -216,7 +216,7 @@ def spawn(
         run_timeout_ms=request.run_timeout_ms,
         delay_ms=request.delay_ms,
         run_at_ms=request.run_at_ms,
-        queue_prefix=f"{request.queue_as} " if request.queue_as else "",
+        queue_prefix=f"{request.queue_prefix} " if request.queue_prefix else "",
         is_queued=int(queue is not None),
         copied_rev=0,
     )

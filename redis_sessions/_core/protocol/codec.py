@@ -56,7 +56,7 @@ def call_hash(call_id: str) -> str:
     return sha1(call_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
 
 
-def encode(message: Any, batch_id: str, count: TokenCounter, keys: SessionKeys, place: int | str = 0) -> Encoded:
+def encode(message: Any, batch_id: str, counter: TokenCounter, keys: SessionKeys, place: int | str = 0) -> Encoded:
     """Return a message as the append script takes it: all of the stored form but the time. Raises InvalidInput.
 
     Args:
@@ -71,7 +71,7 @@ def encode(message: Any, batch_id: str, count: TokenCounter, keys: SessionKeys, 
     kind = explicit or kind_of_facts(facts)
     text = to_json(payload, "message", is_plain=True)
     if tokens is None:
-        tokens = counted(count, payload)
+        tokens = counted(counter, payload)
     else:
         whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
     flags = 64 + PINNED_FLAG if pinned else 64
@@ -91,10 +91,10 @@ def encode(message: Any, batch_id: str, count: TokenCounter, keys: SessionKeys, 
     return Encoded(data, "" if format is None else format.name)
 
 
-def counted(count: TokenCounter, payload: dict[str, Any]) -> int:
+def counted(counter: TokenCounter, payload: dict[str, Any]) -> int:
     """Return the tokens of a payload by a counter. Raises InvalidInput when the counter fails or returns something else."""
     try:
-        tokens = count(payload)
+        tokens = counter(payload)
     except InvalidInput:
         raise
     except Exception as problem:

@@ -11,7 +11,7 @@
     <namespace>:{<tag>}:channel:<id>      string   ID of the session that a channel talks in
     <namespace>:{<tag>}:queue:<agent>     zset     runs and turns that arrive or are reserved, by the time of availability
     <namespace>:{<tag>}:check_at:<agent>  zset     runs and turns of the agent, by the time at which they must be checked
-    <namespace>:{<tag>}:workers:<agent>   string   workers that wait for a run
+    <namespace>:{<tag>}:workers:<agent>   string   workers that wait for work
     <namespace>:{<tag>}:ready:<agent>     zset     runs and turns that wait for a worker, by rank
     <namespace>:{<tag>}:ranks:<agent>     zset     the last rank of each fairness key, and of each priority
     <namespace>:{<tag>}:running:<agent>   zset     with a bound, what runs, by the end of its lease

@@ -29,7 +29,7 @@ class Notification(NamedTuple):
         granted: the lease is the waiter's for `ms` unless it is renewed, with this `fence`.
         held: another worker holds the lease for `ms`, with this `fence`.
         lost: the lease that this process held may be gone, so that its holder must ask the server.
-        run: `run` is reserved for this worker to claim.
+        run: work is reserved for this worker to claim: `reserved` is '<time> <work>'.
         ask: the waiter must ask the server again.
 
     For a watcher, with `data`:
@@ -43,7 +43,7 @@ class Notification(NamedTuple):
     word: Word
     fence: int = 0
     ms: int = 0
-    run: str = ""
+    reserved: str = ""
     data: bytes = b""
 
 
@@ -69,6 +69,6 @@ def _parse(word: bytes, facts: bytes) -> Notification | None:
         return Notification(word.decode(), data=facts)  # type: ignore[arg-type]
     if word == b"run":
         until, _, member = facts.partition(b" ")
-        return Notification("run", run=facts.decode()) if _TIME.fullmatch(until) and is_work(member) else None
+        return Notification("run", reserved=facts.decode()) if _TIME.fullmatch(until) and is_work(member) else None
     found = _NUMBERS.fullmatch(facts) if word in _WITH_NUMBERS else None
     return found and Notification(word.decode(), int(found[1]), int(found[2]))  # type: ignore[arg-type]

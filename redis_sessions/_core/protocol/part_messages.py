@@ -18,7 +18,7 @@ from .keys import SessionKeys
 
 
 def encode_part_message(
-    message: Any, name: str, batch: str, count: TokenCounter, keys: SessionKeys, place: int | str
+    message: Any, name: str, batch: str, counter: TokenCounter, keys: SessionKeys, place: int | str
 ) -> bytes:
     """Return a message as the scripts of parts take it. Raises InvalidInput.
 
@@ -29,7 +29,7 @@ def encode_part_message(
     """
     chain, keys.chain = keys.chain, None
     try:
-        entry = encode(message, batch, count, keys).entry
+        entry = encode(message, batch, counter, keys).entry
     finally:
         keys.chain = chain
     if chain is None:

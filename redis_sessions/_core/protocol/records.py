@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 Bytes: TypeAlias = bytes
-"""The type, in a class that has a field `bytes`."""
+"""The type, for classes that have a field `bytes`."""
 
 
 class Counters(NamedTuple):
@@ -222,9 +222,6 @@ class LoopRecord(NamedTuple):
         return cls(status, created, started, finished, int(events), int(turns), int(steps), usage)
 
 
-Data: TypeAlias = bytes
-
-
 class PartRecord(NamedTuple):
     """A part of a session."""
 
@@ -236,7 +233,7 @@ class PartRecord(NamedTuple):
     updated_ms: int
 
     @classmethod
-    def parse(cls, text: Data) -> PartRecord:
+    def parse(cls, text: Bytes) -> PartRecord:
         """Read the record. Raises ValueError when it is damaged."""
         number, first_seq, last_seq, size, created_ms, updated_ms = map(int, text.split())
         return cls(number, first_seq, last_seq, size, created_ms, updated_ms)
@@ -252,7 +249,7 @@ class PartTotals(NamedTuple):
     ids: int
 
     @classmethod
-    def parse(cls, text: Data) -> PartTotals:
+    def parse(cls, text: Bytes) -> PartTotals:
         """Read the record. Raises ValueError when it is damaged."""
         numbers, parts, messages, size, ids = map(int, text.split())
         return cls(numbers, parts, messages, size, ids)

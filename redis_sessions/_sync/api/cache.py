@@ -113,7 +113,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         self._release.atexit = False
         self.where = context.engine.where
         """The server, as errors name it: the URL without its password."""
-        self._count = context.count
+        self._counter = context.counter
 
     def ping(self) -> None:
         """Return when the server, or every master of a cluster, has answered. For checks of health.
@@ -467,7 +467,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
             self._context.run_queues.register_agent(fields["answered_by"])
 
     def _creation(self, given: NewSession) -> Creation:
-        return Creation.of(given, self.settings, self._count, self._context.bounds)
+        return Creation.of(given, self.settings, self._counter, self._context.bounds)
 
     def _handle(self, id: str, incarnation: str, unapplied: Mapping[str, Any] | None = None) -> Session:
         keys = session_keys(self.namespace, id)

@@ -93,10 +93,10 @@ class Claimer:
         next_ms = -1
         for agent in [*self.agents[start:], *self.agents[:start]]:
             reply = self._context.run_queues.dequeue(agent, self._nonce, place_ms)
-            if reply.run:
+            if reply.reserved:
                 self._has_left = self._has_left or agent in self._places
                 self._places.discard(agent)
-                return reply.run, 0, agent
+                return reply.reserved, 0, agent
             if left > 0:
                 self._places.add(agent)
             if reply.next_ms >= 0:
@@ -110,7 +110,7 @@ class Claimer:
             if heard.word == "run":
                 if len(self.agents) == 1:
                     self._places.clear()
-                return self._take(heard.run, None)
+                return self._take(heard.reserved, None)
             if heard.word != "held":
                 return None
             until = min(until, time.monotonic() + heard.ms / 1000)

@@ -23,18 +23,16 @@ class EnsuredSession(Session):
     def __init__(self, context: CacheContext, keys: SessionKeys, creation: Creation) -> None:
         super().__init__(context, keys, "")
         self._creation = creation
+        self._met: str | None = None
 
     @property
     def met_incarnation(self) -> str | None:
         """The incarnation that the last append of this handle met. None before. The next write may meet another one."""
-        found: str | None = self.__dict__.get("_met")
-        return found
+        return self._met
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_incarnation":
-            self.__dict__["_met"] = value or None
-        if name not in ("_incarnation", "_seen", "_knows_format") or name not in self.__dict__:
-            super().__setattr__(name, value)
+    def _learn(self, incarnation: str, last_seq: int = 0, *, knows_format: bool = False) -> None:
+        """Keep nothing but the incarnation that the write met."""
+        self._met = incarnation or None
 
     def _run(self, call: Call[T]) -> T:
         """Run a call. A write that this process did not see the session take creates the session if need be."""

@@ -131,7 +131,7 @@ class Lease(NotPicklable, Generic[S]):
     def _hold(self, grant: Grant, nonce: str) -> HeldLease:
         grant = grant if grant.granted_at else grant._replace(granted_at=time.monotonic())
         session, token = self._session, f"{grant.fence} {nonce}"
-        session._incarnation = grant.incarnation
+        session._learn(grant.incarnation)
         self.fence = grant.fence
         self._held = HeldLease(session._address, token, session.id, self.owner)
         self._held.telemetry = session._context.telemetry

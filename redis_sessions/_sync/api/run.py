@@ -93,7 +93,7 @@ class Run(Session):
         self._timer: tasks.Cancellable | None = None
         grant = Grant(claim.fence, claim.ttl_ms, claim.incarnation, claim.session_ttl_ms, granted_at=time.monotonic())
         self._grant = self.held._hold(grant, nonce)
-        super().__init__(context, keys, claim.incarnation, under=self._grant)
+        super().__init__(context, keys, claim.incarnation, lease=self._grant)
 
     def extend(self, ttl: Duration) -> None:
         """Renew the lease for a ttl of 0.1 s to a day, now and with each renewal.
@@ -139,7 +139,7 @@ class Run(Session):
         Cost: one round trip, atomic. Two in a cluster, where queues have slots of their own.
         """
         self._require_turn("finish")
-        batch, encoded = encode_batch(answer, batch_id, self._count, self._keys, self._context.bounds, minimum=0)
+        batch, encoded = encode_batch(answer, batch_id, self._counter, self._keys, self._context.bounds, minimum=0)
         self._give_back("finished", entries=[entry for entry, _ in encoded], operation_id=batch)
 
     def release(self, *, delay: Duration = 0.0) -> None:
@@ -287,8 +287,8 @@ class Run(Session):
     def _end_of_work(self) -> None:
         self._context.run_queues.remove(self.agent_id, self._work)
 
-    def _writer(self) -> tuple[str, str]:
-        return (self._incarnation, "") if self._is_ended else super()._writer()
+    def _guard(self) -> tuple[str, str]:
+        return (self._incarnation, "") if self._is_ended else super()._guard()
 
     def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         rev = super()._set_status(status, reason, result, expected_rev)

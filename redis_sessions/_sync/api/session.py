@@ -65,10 +65,10 @@ class Session(
         keys: SessionKeys,
         incarnation: str,
         *,
-        under: HeldLease | None = None,
+        lease: HeldLease | None = None,
         unapplied: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(context, keys, incarnation, under=under)
+        super().__init__(context, keys, incarnation, lease=lease)
         self.unapplied_options: dict[str, Any] = dict(unapplied or {})
         """Options that `get_or_create` or `main_session` asked for and the existing session does not have.
 
@@ -76,7 +76,7 @@ class Session(
         """
 
     def _under_lease(self, lease: HeldLease) -> Session:
-        return Session(self._context, self._keys, self._incarnation, under=lease)
+        return Session(self._context, self._keys, self._incarnation, lease=lease)
 
     # -- messages ------------------------------------------------------------------------------------------------
 
@@ -147,9 +147,9 @@ class Session(
             )  # fmt: skip
         call = messages.append(
             self._keys,
-            *self._writer(),
+            *self._guard(),
             batch,
-            self._count,
+            self._counter,
             batch_id=batch_id,
             expected_rev=expected_rev,
             seen=self._seen,
@@ -160,22 +160,20 @@ class Session(
         if self._keys.session in self._context.with_deltas:
             call.last_keys = (self._keys.deltas,)
         try:
-            result, self._incarnation = self._run(call)
+            result, incarnation = self._run(call)
         except LimitExceeded as problem:
             self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
         if call.last_keys:
             self._context.with_deltas.discard(self._keys.session)
-        if result.last_seq > self._seen:
-            self._seen = result.last_seq
-        self._knows_format = self._knows_format or call.arguments["format"] != ""
+        self._learn(incarnation, result.last_seq, knows_format=call.arguments["format"] != "")
         return result
 
     def _append_and_request_turn(
         self, batch: tuple[MessageLike, ...], batch_id: str | None, expected_rev: int | None, usage: Any
     ) -> AppendResult:
         append = messages.append(
-            self._keys, *self._writer(), batch, self._count, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
+            self._keys, *self._guard(), batch, self._counter, batch_id=batch_id, expected_rev=expected_rev, seen=self._seen,
             knows_format=self._knows_format, usage=usage, bounds=self._context.bounds,
         )  # fmt: skip
         queues = self._context.run_queues
@@ -186,8 +184,8 @@ class Session(
                 request.name_agent(agent)
                 return self._run(inbox.append_and_request_turn(append, agent, queue, request.traceparent))
 
-            result, self._incarnation = queues.send(self._keys, attempt)
-        self._seen = max(self._seen, result.last_seq)
+            result, incarnation = queues.send(self._keys, attempt)
+        self._learn(incarnation, result.last_seq)
         return result
 
     def send(self, message: str | MessageLike, *, batch_id: str | None = None) -> SendResult:
@@ -223,20 +221,20 @@ class Session(
         def attempt(agent: str, queue: AgentKeys | None) -> inbox.Sent:
             request.name_agent(agent)
             call = inbox.send(
-                self._keys, *self._writer(), one, self._count, batch, agent, queue, self._context.bounds,
+                self._keys, *self._guard(), one, self._counter, batch, agent, queue, self._context.bounds,
                 knows_format=self._knows_format, traceparent=request.traceparent,
             )  # fmt: skip
             return self._run(call)
 
         try:
             with request:
-                result, self._incarnation, left_ms = queues.send(self._keys, attempt)
+                result, incarnation, left_ms = queues.send(self._keys, attempt)
         except LimitExceeded as problem:
             queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
+        self._learn(incarnation, result.seq or 0)
         if left_ms > 0:
             queues.watch_inbox(self._keys, left_ms)
-        self._seen = max(self._seen, result.seq or 0)
         return result
 
     def lease(
@@ -284,30 +282,30 @@ class Session(
         Cost: two round trips. A session of more than 2 MB or 2,000 messages takes one more for each part of half as much.
         """
         checked_names(given, SessionPatch)
-        shared = self._context
+        context = self._context
         described: dict[str, Any] = {
             name: value for name, value in given.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in given.items() if name not in described}
         info = self.info()
-        settings = SessionSettings.of(forks.with_limits_of(info, options), shared.settings)
+        settings = SessionSettings.of(forks.with_limits_of(info, options), context.settings)
         seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
-        new = shared.keys(new_id(self._keys.tag, seed))
+        new = context.keys(new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
-        fields = dict(description_fields(self._count, shared.bounds, **described))
-        check_fields(shared.bounds, forks.copied_metadata(info) | fields)
-        if shared.chain is not None:
+        fields = dict(description_fields(self._counter, context.bounds, **described))
+        check_fields(context.bounds, forks.copied_metadata(info) | fields)
+        if context.chain is not None:
             self._keys.origins = self._run(forks.origins_of(self._keys))
-            note_copy(shared, self._keys)
-            fields["origins"] = encoded_origins(shared.chain, new.id, copy_origins(self._keys))
+            note_copy(context, self._keys)
+            fields["origins"] = encoded_origins(context.chain, new.id, copy_origins(self._keys))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields
-        with shared.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
+        with context.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = run_copy(
-                self._executor, shared.namespace, self._keys, self._incarnation, new, call, self._executor.run
+                self._executor, context.namespace, self._keys, self._incarnation, new, call, self._executor.run
             )
-        shared.indexer.repair_later([new.id], is_settled=True)
-        return Session(shared, new, found.incarnation)
+        context.indexer.repair_later([new.id], may_be_new=False)
+        return Session(context, new, found.incarnation)
 
     def reencrypt(self) -> int:
         """Store the values of this session with the present codecs and the current key. See `reencrypt` of the cache.
@@ -393,11 +391,13 @@ class Session(
         options = {name: value for name, value in changes.items() if name not in described}
         removed = [f"meta.{checked_text(key, 'remove_metadata')}" for key in dict.fromkeys(remove_metadata)]
         sets = description_fields(
-            self._count, self._context.bounds, **{name: value for name, value in described.items() if value is not None}
+            self._counter,
+            self._context.bounds,
+            **{name: value for name, value in described.items() if value is not None},
         )
         unset = unset_fields(described)
         call = sessions.patch(
-            self._keys, *self._writer(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
+            self._keys, *self._guard(), sets, [*unset, *removed], options, self._context.bounds, expected_rev=expected_rev
         )  # fmt: skip
         if call.index_effect == "may_relist":
             call.hints = self._context.indexer.relisting(self._keys, {**sets, **dict.fromkeys(unset)})
@@ -442,7 +442,7 @@ class Session(
         for each 25 sessions below it.
         """
         try:
-            existed = deleter.delete_session(self._context, self._keys, *self._writer(), expected_rev)
+            existed = deleter.delete_session(self._context, self._keys, *self._guard(), expected_rev)
         except LeaseLost:
             self._mark_lease_lost()
             raise

@@ -24,17 +24,17 @@ class SessionBase(NotPicklable):
     _instead = "send its `id`, and call `session(id)` of a cache there"
 
     def __init__(
-        self, context: CacheContext, keys: SessionKeys, incarnation: str, *, under: HeldLease | None = None
+        self, context: CacheContext, keys: SessionKeys, incarnation: str, *, lease: HeldLease | None = None
     ) -> None:
         self._context = context
         self._keys = keys
         keys.chain = context.chain
         self._incarnation = incarnation
-        self._count = context.count
+        self._counter = context.counter
         self._seen = 0
         self._knows_format = False
         self._address = (id(context), keys.session)
-        self._under = under
+        self._lease = lease
 
     @property
     def _executor(self) -> Executor:
@@ -59,24 +59,31 @@ class SessionBase(NotPicklable):
     def state(self) -> State:
         """Named JSON values and pydantic models."""
         # A handle that kept this object would be in a circle of references.
-        return State(self._keys, self._run, self._writer, self._context.bounds)
+        return State(self._keys, self._run, self._guard, self._context.bounds)
 
     @property
     def variables(self) -> Variables:
         """Named text."""
-        return Variables(self._keys, self._run, self._writer, self._context.bounds)
+        return Variables(self._keys, self._run, self._guard, self._context.bounds)
 
-    def _writer(self) -> tuple[str, str]:
-        """Return the incarnation that this handle knows, and '<fence> <nonce>' of the lease it writes under or ''.
+    def _guard(self) -> tuple[str, str]:
+        """Return what guards a write: the incarnation that this handle knows, and '<fence> <nonce>' of its lease or ''.
 
         Raises LeaseLost when this handle belongs to a lease that was released.
         """
-        if self._under is None:
+        if self._lease is None:
             return self._incarnation, lease_context.write_token(self._address)
-        if not self._under.is_open:
-            fence = int(self._under.token.split()[0])
+        if not self._lease.is_open:
+            fence = int(self._lease.token.split()[0])
             raise LeaseLost(session_id=self.id, fence=fence, holder="-", detail="it was released")
-        return self._incarnation, self._under.token
+        return self._incarnation, self._lease.token
+
+    def _learn(self, incarnation: str, last_seq: int = 0, *, knows_format: bool = False) -> None:
+        """Take note of a write: the incarnation that it met, the highest seq then, and whether a message format is stored."""
+        self._incarnation = incarnation
+        if last_seq > self._seen:
+            self._seen = last_seq
+        self._knows_format = self._knows_format or knows_format
 
     def _run(self, call: Call[T]) -> T:
         """Run a call. A refusal for the lease marks that lease as lost."""
@@ -87,4 +94,4 @@ class SessionBase(NotPicklable):
             raise
 
     def _mark_lease_lost(self) -> None:
-        lease_context.mark_lost(self._under or lease_context.current_lease(self._address))
+        lease_context.mark_lost(self._lease or lease_context.current_lease(self._address))

@@ -151,7 +151,7 @@ class SessionChildren(SessionBase):
         if result.session_key is not None:
             shared.executor.remember_ancestors(result.session_key, lineage)
         if shared.run_queues.is_separate:
-            work = Work(request.id, lineage, request.queue_as)
+            work = Work(request.id, lineage, request.queue_prefix)
             is_created = result.session_key == request.id
             shared.run_queues.confirm_spawn(
                 agent_id, work, request.wait_ms, is_created=is_created, claimable=mode == "run"
@@ -177,7 +177,7 @@ class SessionChildren(SessionBase):
             note_copy(shared, self._keys)
         child = session_keys(shared.namespace, request.id)
         call = spawns.spawn(
-            self._keys, child, *self._writer(), request, settings, fields, queue, inherits_user=inherits_user,
+            self._keys, child, *self._guard(), request, settings, fields, queue, inherits_user=inherits_user,
             traceparent=span.traceparent,
         )  # fmt: skip
         listed = {**fields, **request.fields}
@@ -186,11 +186,11 @@ class SessionChildren(SessionBase):
         with shared.indexer.creation(child, listed, settings.ttl_ms) as hints:
             if queue is not None:
                 call.hints = hints
-            work = Work(request.id, (), request.queue_as)
+            work = Work(request.id, (), request.queue_prefix)
             shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
             result = run_copy(self._executor, shared.namespace, self._keys, self._incarnation, child, call, self._run)
         if result.session_key is None or may_exist or inherits_user:
-            shared.indexer.repair_later([request.id], is_settled=True)
+            shared.indexer.repair_later([request.id], may_be_new=False)
         return result
 
     def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
@@ -203,7 +203,7 @@ class SessionChildren(SessionBase):
     def _child_fields(self, description: Description | None) -> dict[str, Any]:
         given: dict[str, Any] = dict(description or {})
         checked_names(given, Description)
-        return dict(description_fields(self._count, self._context.bounds, **given))
+        return dict(description_fields(self._counter, self._context.bounds, **given))
 
     def children(self, *, recursive: bool = False) -> list[ChildInfo]:
         """Return the state of each child: status, tokens, last activity, lease holder, attempt.

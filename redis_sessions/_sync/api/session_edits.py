@@ -34,14 +34,14 @@ class SessionEdits(SessionBase):
 
         Raises MessageNotFound, LimitExceeded.
         """
-        return self._run(edits.pin(self._keys, *self._writer(), seq, pinned=True, expected_rev=expected_rev))
+        return self._run(edits.pin(self._keys, *self._guard(), seq, pinned=True, expected_rev=expected_rev))
 
     def unpin(self, seq: int, *, expected_rev: int | None = None) -> int:
         """End the pin of a message and its group. Messages that only the pin kept are dropped. Return the new revision.
 
         Raises MessageNotFound.
         """
-        return self._run(edits.pin(self._keys, *self._writer(), seq, pinned=False, expected_rev=expected_rev))
+        return self._run(edits.pin(self._keys, *self._guard(), seq, pinned=False, expected_rev=expected_rev))
 
     def clear(self, *, batch_id: str | None = None, expected_rev: int | None = None) -> int:
         """Remove all messages and reset their counts. Seqs go on. The system prompt and the state stay.
@@ -55,9 +55,9 @@ class SessionEdits(SessionBase):
         """
         call = edits.edit(
             self._keys,
-            *self._writer(),
+            *self._guard(),
             (),
-            self._count,
+            self._counter,
             "clear",
             after_seq=0,
             batch_id=batch_id,
@@ -94,7 +94,7 @@ class SessionEdits(SessionBase):
         due = time.monotonic() + self._executor.retry_for
         known = self._newest_group() if group else []
         while not group or known:
-            call = pops.pop(self._keys, *self._writer(), known, batch_id=batch, expected_rev=expected_rev)
+            call = pops.pop(self._keys, *self._guard(), known, batch_id=batch, expected_rev=expected_rev)
             popped = self._run(call)
             if popped.is_removed or not popped.messages:
                 return popped.messages
@@ -156,7 +156,7 @@ class SessionEdits(SessionBase):
                 raise InvalidInput(name="batch", detail=f"must be a seq and one message, got {len(batch) - 1} messages")
             return self._replace_one(batch[0], batch[1], batch_id, expected_rev)
         call = edits.edit(
-            self._keys, *self._writer(), batch, self._count, "replace", after_seq=after_seq or 0, batch_id=batch_id,
+            self._keys, *self._guard(), batch, self._counter, "replace", after_seq=after_seq or 0, batch_id=batch_id,
             expected_rev=expected_rev, bounds=self._context.bounds,
         )  # fmt: skip
         return self._noted(self._run(call))
@@ -180,7 +180,7 @@ class SessionEdits(SessionBase):
 
         def attempt() -> edits.Edited:
             call = edits.edit(
-                self._keys, *self._writer(), batch, self._count, state=state, remove_state=remove_state, if_state=if_state,
+                self._keys, *self._guard(), batch, self._counter, state=state, remove_state=remove_state, if_state=if_state,
                 stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
                 writes=outbox.pack(changed, operation) if changed else b"", bounds=self._context.bounds,
             )  # fmt: skip
@@ -202,15 +202,14 @@ class SessionEdits(SessionBase):
 
     def _noted(self, edited: edits.Edited) -> AppendResult:
         """Return the result of an edit. The handle takes note of its incarnation and its place."""
-        self._incarnation = edited.incarnation
-        self._seen = max(self._seen, edited.result.last_seq)
+        self._learn(edited.incarnation, edited.result.last_seq)
         return edited.result
 
     def _replace_one(
         self, seq: int, message: MessageLike, batch_id: str | None, expected_rev: int | None
     ) -> AppendResult:
-        call = edits.replace(
-            self._keys, *self._writer(), seq, message, self._count, batch_id=batch_id, expected_rev=expected_rev
+        call = edits.replace_message(
+            self._keys, *self._guard(), seq, message, self._counter, batch_id=batch_id, expected_rev=expected_rev
         )
         return self._run(call)
 
@@ -233,7 +232,7 @@ class SessionEdits(SessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.abandon_calls(
-            self._keys, *self._writer(), call_ids, self._count, batch_id=batch_id, expected_rev=expected_rev
+            self._keys, *self._guard(), call_ids, self._counter, batch_id=batch_id, expected_rev=expected_rev
         )
         return (self._run(call))[0].abandoned
 
@@ -289,12 +288,12 @@ class SessionEdits(SessionBase):
                 summary = primitives.resolve(summary(listed))
         format = self._executor.run(edits.message_format(self._keys, self._incarnation))
         batch, entry = edits.summary_entry(
-            self._keys, summary, first or summed_from, last, self._count, format, batch_id
+            self._keys, summary, first or summed_from, last, self._counter, format, batch_id
         )
         began = part = 0
         while True:
             call = edits.compact(
-                self._keys, *self._writer(), first, last, batch, entry, began=began, part=part,
+                self._keys, *self._guard(), first, last, batch, entry, began=began, part=part,
                 expected_rev=expected_rev if part == 0 else None,
             )  # fmt: skip
             compacted = self._run(call)
@@ -323,6 +322,6 @@ class SessionEdits(SessionBase):
         Cost: one round trip, atomic.
         """
         call = edits.import_messages(
-            self._keys, *self._writer(), batch, self._count, self._context.bounds, batch_id=batch_id
+            self._keys, *self._guard(), batch, self._counter, self._context.bounds, batch_id=batch_id
         )
         return self._noted(self._run(call))

@@ -53,7 +53,7 @@ class SessionLoops(SessionBase):
         loop = self.loop(new_id() if loop_id is None else loop_id)
         self._run(
             loops.start(
-                self._keys, *self._writer(), loop.id, status=status, config=config, parent=parent, group=group,
+                self._keys, *self._guard(), loop.id, status=status, config=config, parent=parent, group=group,
                 continuation=continuation, metadata=metadata, bounds=self._context.bounds,
             )
         )  # fmt: skip
@@ -108,7 +108,7 @@ class Loop(NotPicklable):
     def _set_status(self, status: str, reason: str | None) -> int:
         session = self._session
         return session._run(
-            loops.set_status(session._keys, *session._writer(), self.id, status, reason, session._context.bounds)
+            loops.set_status(session._keys, *session._guard(), self.id, status, reason, session._context.bounds)
         )
 
     def record_usage(self, step_id: str, usage: Usage | Mapping[str, Any]) -> Usage:
@@ -123,7 +123,7 @@ class Loop(NotPicklable):
         """
         session = self._session
         return session._run(
-            loops.record_usage(session._keys, *session._writer(), self.id, step_id, usage, session._context.bounds)
+            loops.record_usage(session._keys, *session._guard(), self.id, step_id, usage, session._context.bounds)
         )
 
     def add_turn(
@@ -175,12 +175,12 @@ class Loop(NotPicklable):
     def _append(self, kind: Literal["event", "turn"], value: Any) -> int:
         session = self._session
         return session._run(
-            loops.append_record(session._keys, *session._writer(), self.id, kind, value, session._context.bounds)
+            loops.append_record(session._keys, *session._guard(), self.id, kind, value, session._context.bounds)
         )
 
     def _put(self, field: Literal["metadata", "group"], value: Any) -> None:
         session = self._session
-        session._run(loops.put_field(session._keys, *session._writer(), self.id, field, value, session._context.bounds))
+        session._run(loops.put_field(session._keys, *session._guard(), self.id, field, value, session._context.bounds))
 
     def turns(self, limit: int = 50, cursor: str | None = None) -> Page[LoopTurn]:
         """Return a page of the loop's turns, oldest first. `limit`: 1 to 1,000. A page ends at a megabyte."""

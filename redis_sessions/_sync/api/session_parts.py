@@ -64,16 +64,15 @@ class SessionParts(SessionBase):
 
         Cost: one round trip, atomic. It does not grow with the length of the session.
         """
-        incarnation, lease = self._writer()
+        incarnation, lease = self._guard()
         call = new_messages.append_new(
-            self._keys, incarnation, lease, batch, self._count, ids=ids, batch_id=batch_id, expected_rev=expected_rev,
+            self._keys, incarnation, lease, batch, self._counter, ids=ids, batch_id=batch_id, expected_rev=expected_rev,
             seen=self._seen, knows_format=self._knows_format, bounds=self._context.bounds,
         )  # fmt: skip
         try:
-            result, self._incarnation = self._run(call)
+            result, incarnation = self._run(call)
         except LimitExceeded as problem:
             self._context.run_queues.finish_limit_end(self._keys, self._incarnation, problem)
             raise
-        self._seen = max(self._seen, result.last_seq)
-        self._knows_format = self._knows_format or call.arguments["format"] != ""
+        self._learn(incarnation, result.last_seq, knows_format=call.arguments["format"] != "")
         return result

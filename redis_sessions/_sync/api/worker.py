@@ -21,7 +21,7 @@ from ..._core.commands.run_outcomes import (
     reason_of_giving_up,
     result_problem,
 )
-from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
+from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS, Outcome
 from ..._durations import Duration, flag, milliseconds, whole
 from ..._log_events import CLAIM_FAILED, WORKER_STARTED, WORKER_STOPPING, error_facts
 from ...errors import InvalidInput, SessionsError
@@ -40,7 +40,7 @@ _ALONE_SECONDS = 60.0
 _FIRST_ALONE_SECONDS = 2.0
 """The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
 _PASSED_ON_SECONDS = 0.5
-_TOLD_SECONDS = 3.0
+_STOP_SECONDS = 3.0
 """The time that handlers have to end after the grace, once `should_stop` is set. 20 s and 3 s fit into 30 s of Kubernetes."""
 _DEADLINE_MARGIN_SECONDS = 0.02
 _SAME_SIGNAL_SECONDS = 0.3
@@ -124,10 +124,8 @@ class Worker:
             return
         try:
             run = self._claimer.claim(self._wait_ms, lambda: self._is_stopped, self._check_inboxes)
-        except InvalidInput:
-            raise  # the cache is closed
         except SessionsError as problem:
-            if self._until_idle:
+            if self._until_idle or isinstance(problem, InvalidInput):  # InvalidInput: the cache is closed
                 raise
             CLAIM_FAILED.log("a claim failed, going on: %s", problem, **self._facts, **error_facts(problem))
             primitives.sleep(random.uniform(0.1, 1))
@@ -197,15 +195,15 @@ class Worker:
                 try:
                     self._end_well(run, tasks.result_of(self._handler(run)))
                 except BaseException as problem:
-                    self._left(run, control_of(problem))
+                    self._apply_error(run, control_of(problem))
         except SessionsError as problem:
             run._log.left(problem)
         finally:
             run._grant.on_lost = None
             self._forget(run)
 
-    def _left(self, run: Run, problem: BaseException) -> None:
-        """Do what an error means that left the handler."""
+    def _apply_error(self, run: Run, problem: BaseException) -> None:
+        """Park, give back, end or fail a run by the error that left its handler."""
         if run.is_over and isinstance(problem, RunParked | Retry | GiveUp):
             return
         if isinstance(problem, RunParked):
@@ -221,7 +219,7 @@ class Worker:
         elif tasks.is_stop(problem, self._task):
             raise problem  # the worker itself was stopped: the run is given back
         else:
-            self._raised(run, problem)
+            self._apply_failure(run, problem)
 
     def _end_well(self, run: Run, result: Any) -> None:
         run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")
@@ -238,26 +236,27 @@ class Worker:
         else:
             run.complete(result)
 
-    def _raised(self, run: Run, problem: BaseException) -> None:
+    def _apply_failure(self, run: Run, problem: BaseException) -> None:
         if run.stop_reason not in (None, "shutdown"):
             run.is_over = True  # the log says so already
         elif run.is_over:
             run._log.late_error(problem)
         elif is_run_over(problem, run.id):
-            self._tell(run)  # a paused session is not over: the run is given back
+            self._stop_if_over(run)  # a paused session is not over: the run is given back
             run.is_over = run.stop_reason is not None
         else:
             reason = describe_error(problem)
-            told = reason if self._reports_errors else name_error(problem)
-            self._fail(run, reason, told, is_final=not self._policy.is_retried(problem), trace=problem)
+            parent_reason = reason if self._reports_errors else name_error(problem)
+            self._fail(run, reason, parent_reason, is_final=not self._policy.is_retried(problem), trace=problem)
 
-    def _fail(self, run: Run, reason: str, told: str, *, is_final: bool, trace: Any = None) -> None:
+    def _fail(self, run: Run, reason: str, parent_reason: str, *, is_final: bool, trace: Any = None) -> None:
         if run.is_over:
             return
         is_last = is_final or run.max_attempts is None or run.attempt >= run.max_attempts
         delay_ms = 0 if is_last else self._policy.pause_ms(run.attempt)
         run._log.attempt_failed(reason, run.max_attempts, None if is_last else delay_ms, trace)
-        run._give_back("given_up" if is_final else "failed", delay_ms=delay_ms, problem=reason, told=told)
+        outcome: Outcome = "given_up" if is_final else "failed"
+        run._give_back(outcome, delay_ms=delay_ms, problem=reason, parent_reason=parent_reason)
 
     # -- stops -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +265,7 @@ class Worker:
         run.can_park = self._is_resumable
         run._grant.is_watched = True
         self._context.hub.keep_open()
-        run._grant.on_lost = lambda: tasks.spawn(self._tell, run)
+        run._grant.on_lost = lambda: tasks.spawn(self._stop_if_over, run)
         if run._deadline is not None:
             left = max(run._deadline - time.monotonic(), 0) + _DEADLINE_MARGIN_SECONDS
             run._timer = tasks.later(left, self._end_by_deadline, run)
@@ -274,9 +273,9 @@ class Worker:
     def _end_by_deadline(self, run: Run) -> None:
         if run in self._running and not run.is_over:
             self._queues.advance(run._keys)  # ends the run
-            self._tell(run)
+            self._stop_if_over(run)
 
-    def _tell(self, run: Run) -> None:
+    def _stop_if_over(self, run: Run) -> None:
         """Stop the handler if its run is over or lost, free its slot, and log the reason. The handler can still be at work."""
         if run.stop_reason is not None or run.is_over:
             return
@@ -312,7 +311,7 @@ class Worker:
             self._done.get(max(due - time.monotonic(), 0))
         for run in list(self._running):
             self._stop_run(run, "shutdown")
-        due = time.monotonic() + _TOLD_SECONDS
+        due = time.monotonic() + _STOP_SECONDS
         while self._running and time.monotonic() < due:
             self._done.get(max(due - time.monotonic(), 0))
         for run in list(self._running):

@@ -87,7 +87,7 @@ class CacheContext:
         renewals: RenewalConnections,
         namespace: str,
         settings: SessionSettings,
-        count: TokenCounter,
+        counter: TokenCounter,
         touch_on_read: bool,
         bounds: StorageBounds,
         max_document_bytes: int,
@@ -101,7 +101,7 @@ class CacheContext:
         self.namespace = namespace
         self.settings = settings
         """The defaults for new sessions."""
-        self.count = count
+        self.counter = counter
         self.touch_on_read = touch_on_read
         self.bounds = bounds
         self.max_document_bytes = max_document_bytes

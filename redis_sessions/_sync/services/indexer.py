@@ -75,7 +75,7 @@ class Indexer:
         try:
             yield index_entries.announce(entries, keys.id, ttl_ms or -1, is_separate=self._is_separate)
         except SessionsError as problem:
-            self.repair_later([keys.id], is_settled=not isinstance(problem, StoreUnavailable | OutcomeUnknown))
+            self.repair_later([keys.id], may_be_new=isinstance(problem, StoreUnavailable | OutcomeUnknown))
             raise
         except BaseException:
             self.repair_later([keys.id])
@@ -166,20 +166,20 @@ class Indexer:
         now = time.monotonic()
         known = self._known.get(keys.id)
         if call.index_effect in ("may_end", "may_relist"):
-            self.repair_later([keys.id, *keys.ancestors[:1]], is_settled=True)
+            self.repair_later([keys.id, *keys.ancestors[:1]], may_be_new=False)
         elif known is None or now >= known.read_at or (self._is_separate and now >= known.raise_at):
             self.repair_later([keys.id, *keys.ancestors])  # a write extends the lives of the ancestors, too
         return len(self._pending) > _MAX_PENDING
 
-    def repair_later(self, ids: Iterable[str], *, is_settled: bool = False) -> None:
+    def repair_later(self, ids: Iterable[str], *, may_be_new: bool = True) -> None:
         """Repair the entries of sessions in a moment, in the background, together with others.
 
         Args:
-            is_settled: no creation of the sessions can be under way, so the entries of one that is gone are removed at once.
+            may_be_new: a creation of the sessions may be under way, so young entries of one that is gone stay.
         """
         for id in ids:
             if len(self._pending) < 2 * _MAX_PENDING or id in self._pending:  # else lists repair it when they meet it
-                self._pending[id] = 0 if is_settled else self._pending.get(id, CREATION_GRACE_MS)
+                self._pending[id] = self._pending.get(id, CREATION_GRACE_MS) if may_be_new else 0
         self._schedule()
 
     # -- repair ----------------------------------------------------------------------------------------------------
@@ -224,12 +224,12 @@ class Indexer:
             with suppress(SessionsError):  # a server that takes no writes can be read
                 self.flush()
 
-    def repair_all(self, ids: Sequence[str], *, is_settled: bool = False) -> None:
+    def repair_all(self, ids: Sequence[str], *, may_be_new: bool = True) -> None:
         """Repair the entries of sessions now, as far as the servers answer. See `repair_later`."""
         with suppress(SessionsError):
             for first in range(0, len(ids), _BATCH):
                 batch = ids[first : first + _BATCH]
-                again = self.repairs.repair(batch, dict.fromkeys(batch, 0) if is_settled else None)
+                again = self.repairs.repair(batch, None if may_be_new else dict.fromkeys(batch, 0))
                 self.repair_later(again)
 
     def close(self) -> None:

@@ -97,4 +97,4 @@ class Pruner:
                 continue  # replaced since, or out of reach: the next pass meets it
             elif result.outcome in ("open", "parent"):
                 self.removed += delete_session(context, one, row.incarnation, "")
-        context.indexer.repair_all([one.id for one in keys], is_settled=True)
+        context.indexer.repair_all([one.id for one in keys], may_be_new=False)

@@ -49,9 +49,9 @@ class QueueHints:
         return agent_keys(self._namespace, agent)
 
     @property
-    def is_settled(self) -> bool:
-        """True if nothing is checked in the background, so that all work that this process made available is in its queue."""
-        return not self._background
+    def is_checking(self) -> bool:
+        """True if work is checked in the background, so that a queue may not have all work that this process made available."""
+        return bool(self._background)
 
     def spawn(self, check: Callable[..., None], *arguments: Any) -> None:
         """Check work in the background."""

@@ -101,7 +101,7 @@ class RunQueues(QueueHints):
         call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
         reply = self._executor.run(call)
         self.remove_damaged(agent, reply.damaged)
-        if reply.damaged and not reply.run:
+        if reply.damaged and not reply.reserved:
             reply = (self._executor.run(call))._replace(due=reply.due)
         if reply.due:
             self.spawn(self._check_due, agent, reply.due, nonce)
@@ -164,8 +164,8 @@ class RunQueues(QueueHints):
             with suppress(SessionsError):
                 self._executor.run(run_queues.dequeue(self.queue_of(agent), "leave", nonce))
         while (notification := queue.get(_OFFER_SECONDS)) is not None:
-            if notification.run:
-                self.hand_on(notification.run, agents)
+            if notification.reserved:
+                self.hand_on(notification.reserved, agents)
 
     def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
         """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
@@ -332,7 +332,7 @@ class RunQueues(QueueHints):
             step = self._executor.run(call)
             if top and ids:
                 self._executor.get_many([sessions.remove_rest(session_keys(self._namespace, id)) for id in ids])
-            self._indexer.repair_later(ids, is_settled=True)
+            self._indexer.repair_later(ids, may_be_new=False)
 
     def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
         """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""

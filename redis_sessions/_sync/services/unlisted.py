@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from redis.exceptions import RedisError
 
-from ..._core.commands import conversations, forgetting, import_staging, index_entries, stored_values
+from ..._core.commands import conversations, forgetting, index_entries, stored_values
 from ..._core.commands.index_entries import all_indexes, entry_keys_of
 from ..._core.protocol.found_keys import (
     channel_of,
@@ -19,6 +19,7 @@ from ..._core.protocol.found_keys import (
 )
 from ..._core.protocol.keys import session_keys
 from ..._core.protocol.transport_errors import TransportError
+from ..._core.transfer import import_staging
 from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from ..transport.executor import Executor
 from .context import CacheContext

@@ -44,7 +44,13 @@ _RETRYABLE = (ConnectFailed, ConnectionLost, ServerNotReady)
 
 
 class Executor:
-    """Runs calls on the nodes of one engine, for one namespace."""
+    """Runs calls on the nodes of one engine, for one namespace.
+
+    run: one call, retried. The methods for many calls send them in one round trip to each node:
+        run_many: retried, errors are values. get_many: the same, and the first error is raised.
+        try_many: a node that does not answer is not tried again. A call that a server refused is run once more alone.
+        send_once: nothing is tried again, for the background.
+    """
 
     def __init__(
         self, router: Router, where: str, namespace: str, retry_for: float, acks: int = 0, wait_ms: int = 0

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..._durations import MAX_DURATION_MS
 from ...bounds import MAX_WIRE_BYTES
 from ...errors import InvalidInput
+from ..commands.session_fields import MAX_PRIORITY, check_agent
 from ..protocol.chain import is_encoded
 from ..protocol.encoding import field_kind
 from ..protocol.ids import check_id
@@ -19,7 +20,6 @@ from ..protocol.record_schema import SCHEMA
 from ..protocol.result_records import MARK as RECORD_MARK
 from ..protocol.trace_context import TRACEPARENT
 from .import_values import is_json, is_json_object, is_template, is_text
-from .session_fields import MAX_PRIORITY, check_agent
 
 COUNT = rb"(?:0|[1-9][0-9]{0,12})"
 """A number that scripts count with. They write numbers of more than 14 digits in another form."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...models.loops import ParallelGroup
+from ..commands.loops import PAGE_LINES, loop_info, read_turn
+from ..commands.storage_bounds import check_number, check_size
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.records import LoopRecord
@@ -14,8 +16,6 @@ from .import_bounds import Bounds
 from .import_fields import check_past, stored_value
 from .import_schema import COUNT, Damaged, check_ledger_field, damaged
 from .import_values import is_json
-from .loops import PAGE_LINES, loop_info, read_turn
-from .storage_bounds import check_number, check_size
 
 _SIZE_BOUNDS = {
     "config": "loop_config_bytes",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InvalidInput
+from ..commands.parts import check_part_name, checked_message_id
+from ..commands.storage_bounds import check_number
 from ..protocol.codec import split_payload
 from ..protocol.records import PartRecord, PartTotals
 from .import_bounds import Bounds
@@ -14,8 +16,6 @@ from .import_fields import check_past, stored_value
 from .import_messages import MESSAGE
 from .import_schema import COUNT, Damaged, damaged
 from .import_values import is_payload
-from .parts import check_part_name, checked_message_id
-from .storage_bounds import check_number
 
 _MESSAGE_FIELD = re.compile(rf"message\.({COUNT.decode()}) ({COUNT.decode()})")
 _ID_FIELD = re.compile(rf"id\.({COUNT.decode()}) (\S+)")

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
+from ..commands.run_queues import INBOX_QUEUE, agent_of
 from ..protocol.records import MemberRecord
 from ..protocol.work import Work
 from .import_fields import Entry, with_waits
 from .import_spool import read_parts
 from .import_tree import Tree
-from .run_queues import INBOX_QUEUE, agent_of
 
 Pairs = list[tuple[bytes, bytes]]
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..commands.stored_values import Replacement, in_slices
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT
 from ..protocol.records import Counters, LeaseRecord, Waiter
 from .import_messages import MESSAGE
 from .import_schema import ENTRY, REQUIRED, Damaged, check_field
 from .import_values import is_payload
-from .stored_values import Replacement, in_slices
 
 _WAITERS = ("lease_waiters", "join_waiters", "subscribers")
 _STANDS_ALONE = {

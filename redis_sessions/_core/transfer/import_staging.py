@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from ...errors import CodecMissing
 from ...models.transfer import OnConflict
+from ..commands.index_entries import IndexRecord
+from ..commands.session_fields import checked_choice
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.chain import Chain
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT, PINNED_FLAG, split_payload
@@ -20,8 +22,6 @@ from .import_archive import Archive, Pairs
 from .import_blobs import read_blob
 from .import_fields import Entry
 from .import_tree import OutsideSession
-from .index_entries import IndexRecord
-from .session_fields import checked_choice
 from .transferred_blobs import referring, refs_of
 
 MAX_ATTEMPTS = 5

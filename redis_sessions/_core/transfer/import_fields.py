@@ -11,6 +11,9 @@ from typing import Any
 from ..._durations import MAX_DURATION_MS
 from ...bounds import StorageBounds
 from ...errors import InvalidInput
+from ..commands.session_fields import KINDS, checked_choice, checked_tags
+from ..commands.sessions import read_info
+from ..commands.storage_bounds import check_fields, check_number, check_tags, value_bytes
 from ..protocol.chain import MAX_OVERHEAD_BYTES, is_encoded
 from ..protocol.encoding import is_reason
 from ..protocol.ids import check_id
@@ -25,9 +28,6 @@ from .import_messages import check_inbox
 from .import_schema import REQUIRED, Damaged, check_field, damaged
 from .import_tree import Place
 from .import_values import check_member_result
-from .session_fields import KINDS, checked_choice, checked_tags
-from .sessions import read_info
-from .storage_bounds import check_fields, check_number, check_tags, value_bytes
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""

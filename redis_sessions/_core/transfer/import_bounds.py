@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...settings import SessionSettings
+from ..commands.loops import PAGE_LINES
 from ..protocol.chain import MAX_OVERHEAD_BYTES
-from .loops import PAGE_LINES
 
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """The time by which the clocks of the exporting and of the importing machine may differ."""
