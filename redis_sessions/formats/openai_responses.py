@@ -129,6 +129,8 @@ class OpenAIResponsesFormat(MessageFormat):
             kind = type_of(payload)
             if not programs.issuperset(self.programs(payload)):
                 gone |= {_call_of(payload)} if kind in _CALLS else set()
+                while joined and type_of(joined[-1]) == "reasoning":
+                    joined.pop()
             elif kind == "configuration_update" and joined and type_of(joined[-1]) == kind:
                 joined[-1] = {**joined[-1], **payload}
             elif not (kind in _OUTPUTS and _answered(payload, kind) in gone):

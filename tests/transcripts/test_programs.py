@@ -126,6 +126,26 @@ def test_parts_of_a_program_that_the_cap_cut_are_in_no_window(cache: SessionCach
         check_windows(session, format)
 
 
+@pytest.mark.parametrize("format", CONVERSATIONS)
+def test_windows_are_valid_whatever_is_lost(cache: SessionCache, format: str) -> None:
+    """Any message of a program's run may be lost: a synthetic result stands behind its call, and before what came next."""
+    conversation = CONVERSATIONS[format]
+    for at in range(1, len(conversation)):
+        session = cache.create(format=format)
+        for payload in conversation[:at] + conversation[at + 1 :]:
+            if payload.get("type") != "reasoning":
+                session.append(payload)
+                check_windows(session, format)
+
+
+def test_reasoning_leaves_with_a_call_whose_program_is_gone(cache: SessionCache) -> None:
+    """A reasoning item is not left behind in front of a call that leaves because its program is not in the window."""
+    session = cache.create()
+    thought = {"type": "reasoning", "id": "rs", "summary": []}
+    session.append(user("go"), thought, call("a", **BY_PROGRAM), output("a"), says("Done."))
+    assert window(session) == [user("go"), says("Done.")]
+
+
 def test_async_call_waits_in_the_window_over_turns(cache: SessionCache) -> None:
     """A window keeps an async call without an output, so that the model does not make the call again."""
     session = cache.create()

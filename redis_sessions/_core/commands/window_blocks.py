@@ -251,12 +251,18 @@ def _going_on(block: Block, is_last: bool) -> set[str]:
 
 
 def _answer(block: Block) -> set[str]:
-    """Put a synthetic result behind each message with unanswered calls, and behind the results that are there.
+    """Put a synthetic result behind each message with unanswered calls, and behind the results of the message that are there.
 
     Return the hashes of the calls that only the vendor can answer.
     """
-    answered, left = [*block.entries], set()
+    answered: list[Entry] = []
+    results: list[Entry] = []
+    calls, left = set[str](), set()
     for entry in block.entries:
+        if entry.message.kind in "acr" or not entry.closes or not entry.closes <= calls:
+            answered += results
+            calls, results = entry.opens, []
+        answered.append(entry)
         if not entry.opens & block.waiting:
             continue
         format = format_of(entry.message.payload)
@@ -269,6 +275,6 @@ def _answer(block: Block) -> set[str]:
                     continue
                 message = Message("tool", payload=result)
                 message.seq = entry.message.seq
-                answered.append(Entry(message, set(), {call_hash(id)}))
-    block.entries = answered
+                results.append(Entry(message, set(), {call_hash(id)}))
+    block.entries = answered + results
     return left
