@@ -11,7 +11,9 @@ from ._blocks import distinct, id_of, text_of_blocks, type_of
 _SERVER_USES = frozenset({"server_tool_use", "mcp_tool_use"})
 _USES = _SERVER_USES | {"tool_use"}
 _THINKING = frozenset({"thinking", "redacted_thinking"})
-_MARKS = _USES | {"tool_result", "redacted_thinking", "search_result", "container_upload"}
+_MARKS = _USES | {
+    "tool_result", "redacted_thinking", "search_result", "container_upload", "compaction", "fallback", "mcp_tool_listing",
+}  # fmt: skip
 
 
 class AnthropicFormat(MessageFormat):
@@ -58,6 +60,11 @@ class AnthropicFormat(MessageFormat):
         """Return a user message with a synthetic result. None for a call that the API itself runs."""
         return None if call_id in _of_server(payload) else self.call_result(call_id, "", text)
 
+    def programs(self, payload: Payload) -> tuple[str, ...]:
+        """Return the IDs of the code executions by which blocks were made."""
+        content = payload.get("content")
+        return distinct(map(_program_of, content)) if isinstance(content, list) else ()
+
     def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
         """Return True for a call that the API itself runs: it goes on with the call in the next request."""
         return call_id in _of_server(payload)
@@ -70,26 +77,43 @@ class AnthropicFormat(MessageFormat):
         The API refuses a message that ends with thinking or a blank text, so these blocks leave, too.
         """
         facts = self.facts(payload) or Facts("")
-        calls = {id for id in facts.opens if not keeps_call(id)}
+        calls = {id for id in (*facts.opens, *self.programs(payload)) if not keeps_call(id)}
         results = {id for id in facts.closes if not keeps_result(id)}
         if not calls and not results:
             return payload
-        left = [block for block in payload["content"] if not _is_dropped(block, calls, results)]
+        calls |= {id_of(block.get("id")) for block in payload["content"] if calls and _program_of(block) in calls}
+        left = [block for block in payload["content"] if not _is_dropped(block, calls, results | calls)]
         while left and _is_no_ending(left[-1]):
             left.pop()
         return {**payload, "content": left} if left else None
 
     def join(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Return the payloads with a user message of results merged with the user messages directly behind it."""
+        """Return the payloads with a user message of results merged with the user messages directly behind it.
+
+        What a code execution made that is not among the payloads leaves.
+        """
         found: list[Payload] = []
         run: list[Payload] = []
-        for payload in payloads:
+        for payload in self._with_programs(payloads):
             if self._continues(payload) if run else self._has_results(payload):
                 run.append(payload)
                 continue
             found += [*_merged(run), payload]
             run = []
         return [*found, *_merged(run)]
+
+    def _with_programs(self, payloads: Sequence[Payload]) -> Iterable[Payload]:
+        """Yield the payloads without blocks whose code execution is not among the payloads, and without their results."""
+        missing = {id for payload in payloads for id in self.programs(payload)}
+        for payload in payloads:
+            missing.difference_update(_of_server(payload))
+        for payload in payloads:
+            kept: Payload | None = payload
+            if missing and self.facts(payload) is not None:
+                missing.update(id_of(block.get("id")) for block in payload["content"] if _program_of(block) in missing)
+                kept = self.keep(payload, lambda id: id not in missing, lambda id: id not in missing)
+            if kept is not None:
+                yield kept
 
     def _has_results(self, payload: Payload) -> bool:
         facts = self.facts(payload) if payload.get("role") == "user" else None
@@ -109,6 +133,12 @@ def _of_server(payload: Payload) -> set[str]:
     blocks = payload.get("content")
     own = [block for block in blocks if type_of(block) in _SERVER_USES] if isinstance(blocks, list) else []
     return {id_of(block.get("id")) for block in own}
+
+
+def _program_of(block: Any) -> str:
+    """Return the ID of the code execution by which a block was made. '' if the model made it."""
+    caller = block.get("caller") if isinstance(block, dict) else None
+    return id_of(caller.get("tool_id")) if isinstance(caller, dict) else ""
 
 
 def _is_mark(kind: str, block: Any) -> bool:

@@ -73,6 +73,10 @@ class ClaudeCodeFormat(MessageFormat):
         message = self._inner.answer(_message_in(payload) or {}, call_id, text)
         return None if message is None else {"type": "user", "message": message}
 
+    def programs(self, payload: Payload) -> tuple[str, ...]:
+        """Return the IDs of the code executions by which blocks were made."""
+        return self._inner.programs(_message_in(payload) or {})
+
     def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
         """Return True for a call that the API itself runs."""
         return self._inner.is_going_on(_message_in(payload) or {}, call_id, behind)

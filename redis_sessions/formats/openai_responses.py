@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..models.formats import Facts, MessageFormat, Payload
 from ._blocks import id_of, text_of_blocks, type_of
@@ -29,6 +29,8 @@ _WITHOUT_IDS = {
     "reasoning": Facts("reasoning", binds_next=True),
     "compaction": Facts("reasoning"),
     "item_reference": Facts("reasoning"),
+    "configuration_update": Facts("reasoning"),
+    "additional_tools": Facts("tool_call"),
     # The API itself runs these tools. Their items hold both the call and the result.
     "mcp_call": Facts("tool_call"),
     "mcp_list_tools": Facts("tool_call"),
@@ -51,6 +53,7 @@ class OpenAIResponsesFormat(MessageFormat):
     """Responses items. An output may stand anywhere behind its call. A reasoning item binds the item that follows it."""
 
     name = "openai_responses"
+    goes_on_anywhere = True
 
     def facts(self, payload: Payload) -> Facts | None:
         """Return the facts by the type of the item. None for a message that other formats share."""
@@ -62,7 +65,7 @@ class OpenAIResponsesFormat(MessageFormat):
         if kind in _OUTPUTS and (id := _answered(payload, kind)):
             return Facts("tool_message", closes=(id,))
         role = payload.get("role")
-        if role is None:
+        if role is None or kind == "additional_tools":
             return _WITHOUT_IDS.get(kind)
         if not isinstance(role, str) or role not in _MESSAGE_ROLES:
             return None
@@ -81,9 +84,25 @@ class OpenAIResponsesFormat(MessageFormat):
         """Return the output item of a function call."""
         return {"type": "function_call_output", "call_id": call_id, "output": text}
 
-    def answer(self, payload: Payload, call_id: str, text: str) -> Payload:
-        """Return the output item that the kind of the call wants, with the text where the item can hold one."""
+    def programs(self, payload: Payload) -> tuple[str, ...]:
+        """Return the ID of the program that made a call, or a result of the vendor's own tools."""
+        owner = _program_of(payload)
+        return (owner,) if owner else ()
+
+    def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
+        """Return True for an async call, whose output comes in a later turn, and for a program that has the output of a tool."""
+        if type_of(payload) != "program":
+            return payload.get("async") is True
+        own = [one for one in behind if _program_of(one) == call_id]
+        calls = {_call_of(one) for one in own if type_of(one) in _CALLS}
+        outputs = {_answered(one, type_of(one)) for one in behind if type_of(one) in _OUTPUTS}
+        return not calls.isdisjoint(outputs) or any(type_of(one) not in _CALLS for one in own)
+
+    def answer(self, payload: Payload, call_id: str, text: str) -> Payload | None:
+        """Return the output item that the kind of the call wants, with the text if the item can hold one. None for a program."""
         kind = type_of(payload)
+        if kind == "program":
+            return None
         if kind == "mcp_approval_request":
             return {"type": "mcp_approval_response", "approval_request_id": call_id, "approve": False, "reason": text}
         if kind == "local_shell_call":
@@ -98,8 +117,37 @@ class OpenAIResponsesFormat(MessageFormat):
     ) -> Payload | None:
         """Return the item, or None if it is a call or an output that is not kept."""
         facts = self.facts(payload) or Facts("")
-        is_kept = all(map(keeps_call, facts.opens)) and all(map(keeps_result, facts.closes))
-        return payload if is_kept else None
+        calls = (*facts.opens, *self.programs(payload))
+        return payload if all(map(keeps_call, calls)) and all(map(keeps_result, facts.closes)) else None
+
+    def join(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Merge neighbouring updates of the configuration. What a program made that is not among the payloads leaves."""
+        programs = {_call_of(payload) for payload in payloads if type_of(payload) == "program"}
+        gone: set[str] = set()
+        joined: list[Payload] = []
+        for payload in payloads:
+            kind = type_of(payload)
+            if not programs.issuperset(self.programs(payload)):
+                gone |= {_call_of(payload)} if kind in _CALLS else set()
+                while joined and type_of(joined[-1]) == "reasoning":
+                    joined.pop()
+            elif kind == "configuration_update" and joined and type_of(joined[-1]) == kind:
+                joined[-1] = {**joined[-1], **payload}
+            elif not (kind in _OUTPUTS and _answered(payload, kind) in gone):
+                joined.append(payload)
+        return joined
+
+
+def _program_of(payload: Payload) -> str:
+    """Return the ID of the program that made an item. '' if the model made it."""
+    caller = payload.get("caller")
+    if not isinstance(caller, dict) or caller.get("type") != "program":
+        return ""
+    return id_of(caller.get("caller_id"))
+
+
+def _call_of(payload: Payload) -> str:
+    return id_of(payload.get(_CALLS[type_of(payload)]))
 
 
 def _output(kind: str, call_id: str, text: str) -> Payload:
@@ -113,8 +161,6 @@ def _output(kind: str, call_id: str, text: str) -> Payload:
         return {**item, "status": "failed", "output": text}
     if kind == "tool_search_call":
         return {**item, "type": "tool_search_output", "execution": "client", "tools": [], "status": "completed"}
-    if kind == "program":
-        return {**item, "id": f"{call_id}_output", "result": text, "status": "incomplete"}
     return {**item, "output": text}
 
 

@@ -30,9 +30,9 @@ class PydanticAIFormat(MessageFormat):
         return facts_of("assistant_message" if side == "response" else _kind(payload, parts, uses), uses)
 
     def text(self, payload: Payload) -> str:
-        """Return the text of user prompts and of text parts, else the system prompt."""
+        """Return the text of user prompts, of text parts and of speech, else the system prompt."""
         parts = dicts_in(payload.get("parts"))
-        return _text_in(parts, "user-prompt", "text") or _text_in(parts, "system-prompt")
+        return _text_in(parts, "user-prompt", "text", "speech") or _text_in(parts, "system-prompt")
 
     def user_message(self, text: str) -> Payload:
         """Return a request with one user prompt."""
@@ -94,7 +94,7 @@ def _kind(payload: Payload, parts: Sequence[Payload], uses: Sequence[Use]) -> st
     """Return the kind of a request."""
     words = [part.get("part_kind") for part in parts]
     if any(use.result for use in uses):
-        return "user_message" if "user-prompt" in words else "tool_message"
+        return "user_message" if "user-prompt" in words or "speech" in words else "tool_message"
     if any(word in _OF_USER for word in words):
         return "user_message"
     is_of_system = any(word in _OF_SYSTEM for word in words) or bool(payload.get("instructions"))
@@ -133,7 +133,8 @@ def _has_content(part: Any) -> bool:
 
 
 def _text_in(parts: Sequence[Payload], *kinds: str) -> str:
-    return "\n".join(text for part in parts if _is_of(part, *kinds) for text in _texts(part.get("content")))
+    found = (part.get("content", part.get("transcript")) for part in parts if _is_of(part, *kinds))
+    return "\n".join(text for content in found for text in _texts(content))
 
 
 def _texts(content: Any) -> list[str]:

@@ -41,6 +41,8 @@ class MessageFormat(ABC):
     """True if the vendor refuses a transcript that begins with another message than a user message."""
     has_system_messages: bool = True
     """False if the vendor takes the system prompt as a parameter of its own, not as a message."""
+    goes_on_anywhere: bool = False
+    """True if messages of later turns may stand behind a call with which the vendor goes on."""
 
     @abstractmethod
     def facts(self, payload: Payload) -> Facts | None:
@@ -66,8 +68,17 @@ class MessageFormat(ABC):
         """Return a message with a synthetic result of one call that a payload makes. None if only the vendor can answer it."""
         return self.call_result(call_id, "", text)
 
+    def programs(self, payload: Payload) -> tuple[str, ...]:
+        """Return the IDs of the calls that run the programs by which parts of a payload were made.
+
+        A window has such a part together with its program, and not without the program. Then `keep` takes the part out.
+        """
+        return ()
+
     def is_going_on(self, payload: Payload, call_id: str, behind: Sequence[Payload]) -> bool:
-        """Return whether the vendor goes on with a call that has no result yet, when a transcript ends with it.
+        """Return whether the vendor goes on with a call that has no result yet.
+
+        Asked for the calls at the end of a transcript, and for all calls if `goes_on_anywhere`.
 
         Args:
             payload: the payload that makes the call.
@@ -84,7 +95,7 @@ class MessageFormat(ABC):
 
         Args:
             payload: a payload for which `facts` returned facts.
-            keeps_call: answers for each ID of `Facts.opens`.
+            keeps_call: answers for each ID of `Facts.opens` and of `programs`.
             keeps_result: answers for each ID of `Facts.closes`.
 
         Returns:

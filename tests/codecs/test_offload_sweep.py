@@ -120,6 +120,19 @@ def test_referenced_files_stay(offloading: SessionCache, store: Store) -> None:
     assert offloading.sweep_blobs().removed == 0
 
 
+@pytest.mark.parametrize("group", [False, True])
+def test_files_of_popped_messages_stay_for_a_repeated_pop(offloading: SessionCache, store: Store, group: bool) -> None:
+    """A pop whose reply was lost returns the message again, also when a sweep came between."""
+    session = offloading.create()
+    with named_at():
+        session.append(user(large()), user(large()))
+    popped = session.pop(group=group, batch_id="b")
+    assert offloading.sweep_blobs().removed == 0
+    assert [one.payload for one in session.pop(group=group, batch_id="b")] == [one.payload for one in popped]
+    client_of(offloading, session)("DEL", session._keys.popped)
+    assert offloading.sweep_blobs().removed == 1
+
+
 def _folder(cache: SessionCache, kind: str, id: str) -> str:
     step: Any = cache._context.chain
     folder: str = step.blobs._folder(kind, id)

@@ -10,6 +10,7 @@ from redis_sessions import (
     InvalidInput,
     SessionCache,
 )
+from redis_sessions._core.commands import import_staging
 from redis_sessions.codecs import Binding, Zstd, train_dictionary
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.codecs.test_codecs import samples
@@ -186,3 +187,23 @@ def test_session_that_no_index_lists_is_stored_again(open_cache: OpenCache, cach
         run("DEL", index)
     rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
     assert [(one.name, one.replaced) for one in rotated.reencrypt()] == [("a", 1)]
+
+
+@pytest.mark.parametrize("appends", [False, True])
+def test_export_of_a_session_that_is_stored_again_in_between_is_imported(
+    open_cache: OpenCache, monkeypatch: pytest.MonkeyPatch, appends: bool
+) -> None:
+    """An export begins again when messages got another size between its pages, so its counts are right."""
+    monkeypatch.setattr(import_staging, "PAGE", 20)
+    session = open_cache(codecs=[]).create("a", max_messages=None)
+    session.append(*[user(f"{number} {SECRET}") for number in range(100)])
+    opened = open_cache(codecs=[Zstd(), cipher()])
+    lines = []
+    for number, line in enumerate(opened.session("a").export()):
+        if number == 2:
+            assert sum(one.replaced for one in opened.reencrypt()) >= 100
+            if appends:
+                session.append(user("later"))
+        lines.append(line)
+    opened.import_sessions(lines, on_conflict="replace")
+    assert contents(opened.session("a"))[:100] == [f"{number} {SECRET}" for number in range(100)]

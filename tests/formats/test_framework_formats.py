@@ -195,6 +195,15 @@ def test_pydantic_ai_message_gives_facts_of_its_parts() -> None:
     assert PYDANTIC_AI.text(pa("request", pa_part("user-prompt", content=media))) == "and\nmore"
 
 
+def test_pydantic_ai_speech_is_text_of_its_speaker() -> None:
+    """The transcript of speech is text, and speech next to a result is a message of the user."""
+    speech = {"part_kind": "speech", "speaker": "user", "transcript": "Where?"}
+    assert PYDANTIC_AI.text(pa("request", speech)) == PYDANTIC_AI.text(pa("response", speech)) == "Where?"
+    assert PYDANTIC_AI.text(pa("request", {**speech, "transcript": None})) == ""
+    mixed = pa("request", pa_part("tool-return", "0", content="1"), speech)
+    assert facts_of(PYDANTIC_AI, mixed) == Facts("user_message", closes=("0",))
+
+
 def test_pydantic_ai_thinking_leaves_with_its_call() -> None:
     """A response without text, calls or files is gone."""
     called, said = pa_part("tool-call", "1"), pa_part("text", content="Hi")

@@ -243,7 +243,6 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("shell_call", answer("shell_call_output", output=SHELL_OUTPUT)),
     ("apply_patch_call", answer("apply_patch_call_output", status="failed", output="none")),
     ("tool_search_call", answer("tool_search_output", execution="client", tools=[], status="completed")),
-    ("program", answer("program_output", id="a_output", result="none", status="incomplete")),
     (
         "mcp_approval_request",
         {"type": "mcp_approval_response", "approval_request_id": "a", "approve": False, "reason": "none"},
@@ -259,9 +258,15 @@ def test_responses_answer_has_the_type_that_its_call_wants(type: str, output: di
     assert recognised(output) == ("openai_responses", Facts("tool_message", closes=("a",)))
 
 
+def test_responses_program_has_no_synthetic_output() -> None:
+    """Only the vendor can answer a program, because it runs the program."""
+    assert RESPONSES.answer({"type": "program", "id": "i", "call_id": "a"}, "a", "none") is None
+
+
 def test_responses_answer_of_computer_call_is_a_screenshot() -> None:
     """An output of a computer call takes only an image, so a blank one stands in."""
     output = RESPONSES.answer({"type": "computer_call", "id": "i", "call_id": "a"}, "a", "none")
+    assert output is not None
     image = output["output"].pop("image_url")
     assert output == answer("computer_call_output", output={"type": "computer_screenshot"})
     assert base64.b64decode(image.removeprefix("data:image/png;base64,"), validate=True).startswith(b"\x89PNG")

@@ -148,6 +148,7 @@ def test_too_large_message_refuses_whole_batch(cache: SessionCache) -> None:
         ["x"],
         {1: "x"},
         {"role": "user", "x": {1}},
+        {"role": "tool", "tool_call_id": 10**5000, "content": "more digits than Python writes"},
         Message(payload={"role": "user", "x": float("nan")}),
     ],
 )

@@ -136,7 +136,7 @@ class BlobSweeper:
                 yield some.values
                 cursor = some.cursor
             return
-        if isinstance(place.keys, SessionKeys):
+        if isinstance(place.keys, SessionKeys) and place.key == place.keys.messages:
             is_whole = True
             try:
                 async for values in self._messages(place.keys):
@@ -147,10 +147,10 @@ class BlobSweeper:
                 is_whole = False
             if is_whole:
                 return
-        first = 0
-        while values := await run_typed(self._context.executor, blob_marks.read_list(place, first), []):
+        read = 0
+        while values := await run_typed(self._context.executor, blob_marks.read_list(place, read), []):
             yield values
-            first += len(values)
+            read += len(values)
 
     async def _messages(self, keys: SessionKeys) -> AsyncIterator[list[bytes]]:
         """Yield the listed messages, the newest first by their seqs, so that none is passed over when others leave."""

@@ -38,22 +38,31 @@ def scan_hash(place: Place, cursor: int) -> Call[Slice]:
     return Call(("HSCAN", place.key, cursor, "COUNT", _FIELDS_AT_ONCE), place.keys, read, writes=False)
 
 
-def read_list(place: Place, first: int) -> Call[list[bytes]]:
-    """Read some elements of a list, none behind its end."""
-    return Call(("LRANGE", place.key, first, first + _ELEMENTS_AT_ONCE - 1), place.keys, list, writes=False)
+def read_list(place: Place, read: int) -> Call[list[bytes]]:
+    """Read some elements of a list from its end, before the newest ones that were read. None when all were read.
+
+    None is passed over when others are pushed at the end or leave at the head.
+    """
+    return Call(("LRANGE", place.key, -read - _ELEMENTS_AT_ONCE, -read - 1), place.keys, list, writes=False)
 
 
 def places_of(namespace: str, key: bytes) -> Iterator[Place]:
     """Yield what must be read for a key that a pattern found, in order. Nothing for a key that is not of the library.
 
     Messages of a session move from its inbox (hash) to its list, and from there to the kept ones (hash). So the hash is read
-    before the list, and again behind it.
+    before the list, and again behind it. A pop moves a message from both to the popped ones, which are read last.
     """
     id = session_id_of(namespace, key)
     if id is not None:
         keys = session_keys(namespace, id)
         hash = Place(keys.session, keys)
-        yield from (hash, Place(keys.messages, keys, True), hash, Place(keys.parts, keys))
+        yield from (
+            hash,
+            Place(keys.messages, keys, True),
+            hash,
+            Place(keys.parts, keys),
+            Place(keys.popped, keys, True),
+        )
         return
     staged = staged_keys_of(namespace, key) or staged_keys_of(namespace, staged_session_of(key))
     if staged is not None:

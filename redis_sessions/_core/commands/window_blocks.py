@@ -73,7 +73,7 @@ class Arrangement:
                 self._add(message)
         for block in self.blocks:
             _finish(block, abandoned, is_last=block is self.blocks[-1])
-        self.blocks = [block for block in self.blocks if block.entries]
+        self.blocks = sorted((block for block in self.blocks if block.entries), key=lambda block: block.first_seq)
 
     def _add(self, message: Message) -> None:
         facts = _FACT.findall(message.facts)
@@ -111,8 +111,8 @@ class Arrangement:
                 _forget(older, hash, entry)
             block.waiting.add(hash)
             self._open[hash] = block
-        if message.kind in "cr":
-            self._latest = block
+        if message.kind in "acr":
+            self._latest = None if message.kind == "a" else block
         if message.facts.endswith("~"):
             self._bound = block
 
@@ -132,6 +132,10 @@ class Arrangement:
             return self._open[next(iter(entry.closes))]
         if bound is not None and kind in "acr":
             return bound
+        if self._open and kind in "ac":
+            for id in format_of(message.payload).programs(message.payload):
+                if call_hash(id) in self._open:
+                    return self._open[call_hash(id)]
         if kind == "c" and entry.opens:  # parallel calls, each an item of its own
             last = self._latest
             if last is not None and last.waiting and not last.has_results and last.entries[-1].message.kind in "cr":
@@ -196,35 +200,49 @@ def _forget(block: Block, hash: str, later: Entry) -> None:
 def _finish(block: Block, abandoned: AbandonedCalls, *, is_last: bool) -> None:
     """Leave out or answer the calls of a block that have no result, and the reasoning items that nothing follows.
 
-    A call with which the vendor goes on stays at the end of the window.
+    A call with which the vendor goes on stays, for most vendors only at the end of the window.
     """
-    if block.waiting and is_last:
-        block.waiting -= _going_on(block)
+    if block.waiting:
+        block.waiting -= _going_on(block, is_last)
     if block.waiting and abandoned == "answer":
         block.waiting = _answer(block)
     if block.waiting:
-        kept = []
-        for entry in block.entries:
-            if entry.opens & block.waiting:
-                payload = entry.message.payload
-                left = format_of(payload).keep(payload, lambda id: call_hash(id) not in block.waiting, lambda id: True)
-                if left is None:
-                    continue
-                entry.message = entry.message.with_payload(left)
-            kept.append(entry)
-        block.entries = kept
+        gone = set(block.waiting)
+        block.entries = [entry for entry in block.entries if _stays(entry, gone)]
     entries = block.entries
     while entries and entries[-1].message.facts.endswith("~"):
         entries.pop()
 
 
-def _going_on(block: Block) -> set[str]:
+def _stays(entry: Entry, gone: set[str]) -> bool:
+    """Take out of an entry the calls that are gone, their results, and what their programs made. Return whether anything is left.
+
+    Calls that leave with their program are added to `gone`.
+    """
+    payload = entry.message.payload
+    format = format_of(payload)
+    if gone.isdisjoint({*entry.opens, *entry.closes, *map(call_hash, format.programs(payload))}):
+        return True
+    results = _result_hashes(entry.message) if entry.closes & gone else {}
+    left = format.keep(
+        payload, lambda id: call_hash(id) not in gone, lambda id: results.get(id, call_hash(id)) not in gone
+    )
+    facts = None if left is None else format.facts(left)
+    gone |= entry.opens - set(map(call_hash, facts.opens if facts else ()))
+    if left is None:
+        return False
+    entry.message = entry.message.with_payload(left)
+    return True
+
+
+def _going_on(block: Block, is_last: bool) -> set[str]:
     """Return the hashes of the calls without a result with which the vendor goes on."""
     found = set()
     payloads = [entry.message.payload for entry in block.entries]
     for at, entry in enumerate(block.entries):
         format = format_of(payloads[at])
-        facts = format.facts(payloads[at]) if entry.opens & block.waiting else None
+        is_asked = bool(entry.opens & block.waiting) and (is_last or format.goes_on_anywhere)
+        facts = format.facts(payloads[at]) if is_asked else None
         for id in facts.opens if facts else ():
             hash = call_hash(id)
             if hash in block.waiting and f"+{hash}" in entry.message.facts:  # not abandoned
@@ -233,12 +251,18 @@ def _going_on(block: Block) -> set[str]:
 
 
 def _answer(block: Block) -> set[str]:
-    """Put a synthetic result behind each message with unanswered calls, and behind the results that are there.
+    """Put a synthetic result behind each message with unanswered calls, and behind the results of the message that are there.
 
     Return the hashes of the calls that only the vendor can answer.
     """
-    answered, left = [*block.entries], set()
+    answered: list[Entry] = []
+    results: list[Entry] = []
+    calls, left = set[str](), set()
     for entry in block.entries:
+        if entry.message.kind in "acr" or not entry.closes or not entry.closes <= calls:
+            answered += results
+            calls, results = entry.opens, []
+        answered.append(entry)
         if not entry.opens & block.waiting:
             continue
         format = format_of(entry.message.payload)
@@ -251,6 +275,6 @@ def _answer(block: Block) -> set[str]:
                     continue
                 message = Message("tool", payload=result)
                 message.seq = entry.message.seq
-                answered.append(Entry(message, set(), {call_hash(id)}))
-    block.entries = answered
+                results.append(Entry(message, set(), {call_hash(id)}))
+    block.entries = answered + results
     return left

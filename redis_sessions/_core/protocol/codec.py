@@ -67,9 +67,11 @@ def encode(message: Any, batch_id: str, counter: TokenCounter, keys: SessionKeys
         payload, pinned, tokens, explicit = to_payload(message.payload), message.pinned, message.tokens, message.kind
     else:
         payload = to_payload(message)
+    text = to_json(
+        payload, "message", is_plain=True
+    )  # it refuses values that no format may meet, such as endless digits
     format, facts = recognise(payload)
     kind = explicit or kind_of_facts(facts)
-    text = to_json(payload, "message", is_plain=True)
     if tokens is None:
         tokens = counted(counter, payload)
     else:

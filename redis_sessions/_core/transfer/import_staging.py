@@ -73,17 +73,18 @@ def read(keys: SessionKeys, incarnation: str, *, after: int = -1, last: int = 0)
 
 
 class MessageMarks:
-    """The pins and calls of the messages that were read, which a writer may have changed since the fields were read."""
+    """The bytes, pins and calls of the messages that were read, which a writer may have changed since the fields were read."""
 
     def __init__(self, fields: Mapping[bytes, bytes]) -> None:
         self._fields = fields
-        self._pins = 0
+        self._pins = self._bytes = 0
         self._signs: dict[bytes, bytes] = {}
         self.add(value for name, value in fields.items() if name.startswith(b"kept."))
 
     def add(self, elements: Iterable[bytes]) -> None:
         """Take the next messages, in order."""
         for element in elements:
+            self._bytes += len(element)
             words = element.split(b" ", 3)
             if len(words[0]) <= FLAGS_AT:
                 continue  # damaged: an import refuses it by its line
@@ -93,10 +94,11 @@ class MessageMarks:
                 self._signs |= {hash: sign for sign, hash in _FACT.findall(words[2])}
 
     def agree_with_fields(self) -> bool:
-        """Return whether the fields count the same pins, and no open call of the fields was abandoned or answered."""
+        """Return whether the fields count the same bytes and pins, and no open call of the fields was abandoned or answered."""
         calls = [call.partition(":")[0].encode() for call in Layout.parse(self._fields.get(b"layout")).open.split(",")]
         is_open = all(self._signs.get(call, b"+") == b"+" for call in calls)
-        return is_open and self._pins == int(self._fields.get(b"pins", b"0"))
+        counts = Counters.parse(self._fields[b"counters"]).bytes, int(self._fields.get(b"pins", b"0"))
+        return is_open and (self._bytes, self._pins) == counts
 
 
 def read_outside_session(keys: SessionKeys) -> Call[OutsideSession | None]:

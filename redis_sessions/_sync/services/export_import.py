@@ -135,7 +135,8 @@ class _PagesRead:
     def are_of_one_moment(self) -> bool:
         """Return whether all messages were read, and none of them left or changed in between."""
         first, newest = self.first, self._newest
-        is_same = newest.counters.rev == first.counters.rev or self._marks.agree_with_fields()
+        marks = [(page.counters.rev, page.counters.bytes) for page in (first, newest)]  # reencrypt leaves the revision
+        is_same = marks[0] == marks[1] or self._marks.agree_with_fields()
         return self._count == self.last_seq - first.counters.dropped and newest.change == first.change and is_same
 
 

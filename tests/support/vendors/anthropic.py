@@ -4,6 +4,7 @@
 - The user message directly behind an assistant message has one tool_result block for each of its tool_use blocks.
   These blocks come first in its content.
 - The result of a server tool's call comes before the next words of the user.
+- A block that a code execution made stands behind the call of the code execution, and before its result.
 - Content is not empty, text blocks have text, and a thinking block is not the last block of an assistant message.
 """
 
@@ -78,6 +79,8 @@ def _unfinished_server_tools(payloads: list[dict[str, Any]]) -> list[str]:
                 made = set()
             continue
         for block in blocks:
+            program = (block.get("caller") or {}).get("tool_id")
+            found += [program] if program and program not in made else []
             if block.get("type") in ("server_tool_use", "mcp_tool_use"):
                 made.add(str(block.get("id")))
             elif str(block.get("type")).endswith("tool_result"):
