@@ -10,7 +10,7 @@ from redis_sessions import (
     InvalidInput,
     SessionCache,
 )
-from redis_sessions._core.commands import import_staging
+from redis_sessions._core.transfer import import_staging
 from redis_sessions.codecs import Binding, Zstd, train_dictionary
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.codecs.test_codecs import samples
