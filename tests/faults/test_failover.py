@@ -296,6 +296,16 @@ def test_wrong_sentinel_url_raises_one_clear_error() -> None:
     cache.close()
     with sentinels("valkey-9", 0) as service:
         with (
+            SessionCache.from_url(f"redis+sentinel://127.0.0.1:{service.nodes[0].port}/name") as cache,
+            pytest.raises(StoreError, match="must name sentinels"),
+        ):
+            cache.create()
+        with (
+            SessionCache.from_url(f"redis+cluster://127.0.0.1:{service.sentinels[0].port}") as cache,
+            pytest.raises(StoreError, match="For a single server use redis://"),
+        ):
+            cache.create()
+        with (
             SessionCache.from_url(service.url + "s") as cache,
             pytest.raises(StoreError, match="no service 'sessionss'"),
         ):
