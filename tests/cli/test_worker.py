@@ -35,15 +35,15 @@ def slow(run):
 async def slow_async(run):
     await asyncio.sleep(60)
 
+def broken(run):
+    raise ValueError("no\\x1b[2J network")
+
 async def stubborn_async(run):
     while True:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             pass
-
-def broken(run):
-    raise ValueError("no\\x1b[2J network")
 
 def nothing(): ...
 def two(run, other): ...
