@@ -93,7 +93,7 @@ def test_parked_parent_finds_run_that_its_queue_lost(cache: SessionCache, losses
     parent = cache.session(key_of(cache.create().spawn("a", task="x")))
     with working(cache, wait, "a"):
         await_work_state(parent, "parked")
-        await_true(lambda: cache._context.run_queues.is_settled)
+        await_true(lambda: not cache._context.run_queues.is_checking)
         losses.lose("b")
         with working(cache, answer, "b"):
             await_true(lambda: parent.info().status == "completed", DEADLINE_SECONDS)
