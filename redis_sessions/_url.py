@@ -69,6 +69,8 @@ def split_url(url: str) -> Url:
     """Return the parts of a URL. Raises InvalidInput."""
     if not isinstance(url, str):
         raise wrong_url(f"must be text, one of {SCHEMES}, got a {type(url).__name__}")
+    if re.search(r"[\x00\ud800-\udfff]", url):
+        raise wrong_url("must be valid Unicode text without NUL")
     scheme, found, rest = url.partition("://")
     scheme = scheme.lower()
     server = _SERVER_SCHEME.fullmatch(scheme)
@@ -84,9 +86,12 @@ def split_url(url: str) -> Url:
         if re.search(r":.*@", rest, re.DOTALL):
             raise wrong_url("must be embedded://PATH without a user and a password")
         folder, query = _split_query(rest)
-        return Url(
-            _show(scheme, "", folder, query), kind, False, None, None, (), "", None, _decode(folder, "path"), query
-        )
+        path = _decode(folder, "path")
+        if path.startswith("~") or "\0" in path:
+            raise wrong_url(
+                "must have the whole path of a folder, without NUL: '~' is not expanded, write ./~ for that name"
+            )
+        return Url(_show(scheme, "", folder, query), kind, False, None, None, (), "", None, path, query)
     if re.search(r"[\s\x00-\x1f\x7f]", rest):
         raise wrong_url("must contain no white space and no control characters: write %20 for a space")
     if "#" in rest:
@@ -207,9 +212,13 @@ def _addresses(hosts: str, kind: Kind) -> tuple[Address, ...]:
 
 def _host(text: str) -> str:
     if not text.startswith("["):
+        try:
+            text.encode("idna")  # as each connection would
+        except UnicodeError:
+            raise wrong_url("must have hosts whose labels have 1 to 63 characters each") from None
         return text
     try:
-        return str(ipaddress.IPv6Address(text[1:-1]))
+        return str(ipaddress.IPv6Address(text[1:-1].replace("%25", "%", 1)))
     except ValueError:
         raise wrong_url("must have an IPv6 address in the brackets") from None
 

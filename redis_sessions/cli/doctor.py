@@ -63,7 +63,8 @@ def doctor(
     rebuild: Annotated[
         bool,
         typer.Option(
-            "--reindex", help="Rebuild the indexes instead. The fleet can go on working. Default: check the server."
+            "--reindex",
+            help="Rebuild the indexes and queues instead. The fleet can go on working. Default: check the server.",
         ),
     ] = False,
     mend: Annotated[

@@ -1,4 +1,4 @@
-"""`doctor --reindex`: rebuild the indexes from the sessions themselves, while the fleet runs."""
+"""`doctor --reindex`: rebuild the indexes and the queues from the sessions themselves, while the fleet runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .._core.commands import index_entries
 from .._core.protocol.found_keys import every_document, every_session, session_id_of
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
+from .._sync.services.lost_work import requeue
 from ..errors import AccessDenied, StoreUnavailable
 
 _BATCH = 200
@@ -19,6 +20,8 @@ _BATCH = 200
 def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
     """Put every session and every category of documents into the indexes, and remove the entries of sessions that are gone.
 
+    Runs and turns that their queues lost are put into the queues again.
+
     Returns:
         How many sessions were checked.
 
@@ -26,14 +29,16 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
         AccessDenied: the user may not SCAN.
         StoreUnavailable: a server did not answer. The command can be repeated.
 
-    Cost: reads the names of all keys three times, and two round trips for each 200 sessions and each 200 index entries.
+    Cost: reads the names of all keys three times, three round trips for each 200 sessions, two for each 200 index entries, and
+    one or two for each session with work.
     """
-    repairs = cache._context.indexer.repairs
+    context = cache._context
     checked = 0
     try:
         ids = _session_ids(cache)
         while batch := list(itertools.islice(ids, _BATCH)):
-            repairs.repair(batch)
+            context.indexer.repairs.repair(batch)
+            requeue(context.executor, context.run_queues, batch)
             checked += len(batch)
             progress(checked)
         _remove_wrong_entries(cache)

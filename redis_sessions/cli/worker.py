@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -21,6 +23,8 @@ from .connect import WaitNotice
 from .handlers import Handler, import_handler, is_async
 
 _log = logging.getLogger("redis_sessions.cli.worker")
+_CANCEL_SECONDS = 1.0
+"""The time in which a handler that is left must end after its cancellation."""
 
 
 @app.command()
@@ -100,6 +104,19 @@ async def _work_async(url: str, namespace: str, agents: list[str], handler: Hand
     async with AsyncSessionCache.from_url(url, namespace=namespace, **codec_options()) as cache:
         cache._executor.on_failure = WaitNotice(cache.where, cache._executor.retry_for, _log.warning).add
         await cache.worker(agents, handler, **options)
+    await _end_handlers()
+
+
+async def _end_handlers() -> None:
+    """Cancel the handlers that are left. End the process without those that ignore that, because `asyncio.run` would wait."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=_CANCEL_SECONDS))[1]:
+        _log.warning("handlers that ignore their cancellation are left, and the process ends without them")
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 class _Json(logging.Formatter):

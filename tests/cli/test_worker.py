@@ -38,6 +38,13 @@ async def slow_async(run):
 def broken(run):
     raise ValueError("no\\x1b[2J network")
 
+async def stubborn_async(run):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
 def nothing(): ...
 def two(run, other): ...
 def yields(run): yield 1
@@ -167,6 +174,19 @@ def test_second_signal_gives_runs_back_at_once(folder: Path, own_server: Server,
         assert (root.children()[0].lease, root.children()[0].status) == (None, "active")
         assert cache.claim("researcher") is not None
         assert {json.loads(line)["level"] for line in log.splitlines()} == {"INFO"}
+
+
+def test_handler_that_ignores_its_cancellation_does_not_keep_the_process(folder: Path, own_server: Server) -> None:
+    """The process ends after the grace although an asyncio handler goes on, and its run was given back before."""
+    with SessionCache.from_url(own_server.url) as cache:
+        root = cache.create("trip-7")
+        root.spawn("researcher")
+        arguments = ("my_agents:stubborn_async", "--agent", "researcher", "--grace", "0")
+        with worker(folder, own_server, *arguments) as process:
+            await_true(lambda: any(one.holding for one in cache.workers().items))  # its handler is at work
+            code, log = end(process, signal.SIGTERM)
+        assert (code, "ignore their cancellation" in log) == (0, True), log
+        assert (root.children()[0].lease, root.children()[0].attempts) == (None, [])
 
 
 def test_failed_attempt_is_logged_without_control_characters(folder: Path, own_server: Server) -> None:

@@ -203,6 +203,23 @@ def test_server_that_lost_messages_raises_session_regressed(namespace: str) -> N
         server.stop()
 
 
+def test_wait_for_the_reply_to_a_lost_message_raises_session_regressed(namespace: str) -> None:
+    """A caller that waits for the reply to a message learns at once that the server lost the message."""
+    server = Server(BINARIES["valkey-9"])
+    try:
+        with SessionCache.from_url(server.url, namespace=namespace, retry_for=10) as cache:
+            session = cache.create("a")
+            server.client.save()
+            sent = session.send(X)
+            server.kill()
+            server.start()
+            with pytest.raises(SessionRegressed) as regressed:
+                cache.session("a").wait_for_reply(sent, timeout=60)
+            assert (regressed.value.known, regressed.value.seen) == (0, 1)
+    finally:
+        server.stop()
+
+
 def test_lease_that_a_failover_lost_is_refused(namespace: str) -> None:
     """A holder is refused after a failover lost its grant, even if the next holder got the same fence."""
     server = Server(BINARIES["valkey-9"])
@@ -278,6 +295,16 @@ def test_wrong_sentinel_url_raises_one_clear_error() -> None:
         cache.create()
     cache.close()
     with sentinels("valkey-9", 0) as service:
+        with (
+            SessionCache.from_url(f"redis+sentinel://127.0.0.1:{service.nodes[0].port}/name") as cache,
+            pytest.raises(StoreError, match="must name sentinels"),
+        ):
+            cache.create()
+        with (
+            SessionCache.from_url(f"redis+cluster://127.0.0.1:{service.sentinels[0].port}") as cache,
+            pytest.raises(StoreError, match="For a single server use redis://"),
+        ):
+            cache.create()
         with (
             SessionCache.from_url(service.url + "s") as cache,
             pytest.raises(StoreError, match="no service 'sessionss'"),

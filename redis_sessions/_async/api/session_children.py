@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Unpack
 
-from ..._core.commands import child_infos, forks, messages, run_queues, sessions, spawns, trees
+from ..._core.commands import child_infos, forks, messages, sessions, spawns, trees
 from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import description_fields
@@ -18,7 +18,7 @@ from ..._core.protocol.ids import operation_id_of
 from ..._core.protocol.keys import session_keys
 from ..._core.protocol.work import Work
 from ..._durations import Duration, milliseconds, whole
-from ...errors import JoinTimeout, ReplyTimeout, SessionsError
+from ...errors import JoinTimeout, ReplyTimeout, SessionRegressed, SessionsError
 from ...models.messages import Message
 from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
@@ -269,14 +269,9 @@ class AsyncSessionChildren(AsyncSessionBase):
                 is_waking = can_hear and found.status == "active"  # the children of an ended parent end now
                 pause = POLL_INTERVAL_SECONDS if is_waking else RETRY_SUBSCRIBE_SECONDS
                 if await queue.get(min(left, pause)) is None:
-                    await self._recover_runs(found.members)
+                    await self._context.run_queues.recover_children(self._keys, found.members)
         finally:
             hub.unregister(nonce)
-
-    async def _recover_runs(self, members: list[trees.Member]) -> None:
-        for agent in {run_queues.agent_of(member.id) for member in members if member.status in _ACTIVE}:
-            if agent is not None:
-                await self._context.run_queues.recover(agent)
 
     async def wait_for_reply(self, sent: SendResult | AppendResult | int, *, timeout: Duration = 60.0) -> Message:
         """Wait for the first assistant message without tool calls after a message.
@@ -287,6 +282,7 @@ class AsyncSessionChildren(AsyncSessionBase):
 
         Raises:
             ReplyTimeout: no reply came in time. The sent message stays sent.
+            SessionRegressed: a failover lost the message.
 
         Cost: two round trips, and two for each message that comes before the reply.
         """
@@ -306,6 +302,8 @@ class AsyncSessionChildren(AsyncSessionBase):
                     "message", self._context.bounds.readers,
                 )  # fmt: skip
                 newest = (await self._executor.run(call)).last_seq
+                if last is not None and newest < last and not isinstance(sent, int):
+                    raise SessionRegressed(session_id=self.id, known=newest, seen=last)
                 if last is None or newest > last:
                     limit = None if last is not None else 1000
                     new = await read_history(
@@ -316,7 +314,9 @@ class AsyncSessionChildren(AsyncSessionBase):
                         return reply
                 if left == 0:
                     raise ReplyTimeout(session_id=self.id, seq=last or newest, waited=ms / 1000)
-                await queue.get(min(left, POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS))
+                pause = POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS
+                if await queue.get(min(left, pause)) is None and self._context.run_queues.is_separate:
+                    await self._context.run_queues.advance(self._keys)  # the queue of the turn may have lost it
         finally:
             hub.unregister(nonce)
 

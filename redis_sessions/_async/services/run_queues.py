@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..._core.commands import run_queues, sessions, trees
 from ..._core.commands.run_queues import INBOX_QUEUE, ClaimReply, DequeueReply, Outcome, When, agent_of
+from ..._core.commands.trees import Member
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
 from ..._core.protocol.notifications import Notification
@@ -34,6 +36,8 @@ _RETRY_CHECK_SECONDS = 0.5
 _MAX_QUEUE_CHANGES = 5
 """The number of times that a send follows a session whose answering agent changes at the same time."""
 _MAX_KNOWN_AGENTS = 10_000
+_MAX_CHECKED_CHILDREN = 5
+"""Children that a round checks by themselves."""
 T = TypeVar("T")
 
 
@@ -209,15 +213,21 @@ class RunQueues(QueueHints):
             keys = self.keys_of(work)
             reply = await self.advance(keys, (agent, work))
             if reply is not None and reply.verdict == "parked":
-                await self._recover_children(keys)
+                with suppress(SessionsError):
+                    await self.recover_children(keys, (await list_members(self._executor, keys, "")).members)
 
-    async def _recover_children(self, keys: SessionKeys) -> None:
-        """Check the agents of the children that a parked run waits for, should they have no worker of their own."""
-        with suppress(SessionsError):
-            members = (await list_members(self._executor, keys, "")).members
-            for agent in {agent_of(member.id) for member in members if member.status == "active"}:
-                if agent is not None:
-                    await self.recover(agent)
+    async def recover_children(self, keys: SessionKeys, members: Sequence[Member]) -> None:
+        """Check the work of the agents of a session's children, should they have no worker of their own.
+
+        In a cluster the node of a queue can lose what the session's node kept. So some children are checked by themselves, too.
+        """
+        active = [member for member in members if member.status in ("active", "paused")]
+        for agent in dict.fromkeys(agent_of(member.id) for member in active):
+            if agent is not None:
+                await self.recover(agent)
+        if self.is_separate:
+            for member in random.sample(active, min(len(active), _MAX_CHECKED_CHILDREN)):
+                await self.advance(self.keys_of(Work(member.id, (keys.id, *keys.ancestors))))
 
     async def advance_all(self, works: Sequence[str]) -> None:
         """Check sessions, and end those that are gone or whose time is over."""

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
-from ..._core.commands import run_queues, sessions, tree_room, trees
+from ..._core.commands import sessions, tree_room, trees
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...models.trees import SpawnResult
@@ -75,9 +75,7 @@ async def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, no
         context.executor, keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1,
         counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=context.bounds.waiters,
     )  # fmt: skip
-    for agent in {run_queues.agent_of(member.id) for member in found.members if member.status == "active"}:
-        if agent is not None:
-            await context.run_queues.recover(agent)
+    await context.run_queues.recover_children(keys, found.members)
 
 
 async def make_room(context: CacheContext, keys: SessionKeys, reason: str) -> bool:

@@ -264,6 +264,12 @@ def queue_length(replies: Sequence[Any]) -> QueueLength:
     return QueueLength(arrived + ready, max_running)
 
 
+def has_work(keys: SessionKeys) -> Call[bool]:
+    """Return whether a session that has not ended has, or had, a run or a turn, or has messages in its inbox."""
+    command = ("HMGET", keys.session, "status", "run", "inbox")
+    return Call(command, keys, lambda found: found[0] in (b"active", b"paused") and any(found[1:]), writes=False)
+
+
 def list_agents(agents: IndexKeys, limit: int) -> Call[list[str]]:
     """Read the agents that have runs."""
     return Call(

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Unpack
 
-from ..._core.commands import child_infos, forks, messages, run_queues, sessions, spawns, trees
+from ..._core.commands import child_infos, forks, messages, sessions, spawns, trees
 from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import description_fields
@@ -19,7 +19,7 @@ from ..._core.protocol.ids import operation_id_of
 from ..._core.protocol.keys import session_keys
 from ..._core.protocol.work import Work
 from ..._durations import Duration, milliseconds, whole
-from ...errors import JoinTimeout, ReplyTimeout, SessionsError
+from ...errors import JoinTimeout, ReplyTimeout, SessionRegressed, SessionsError
 from ...models.messages import Message
 from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
@@ -268,14 +268,9 @@ class SessionChildren(SessionBase):
                 is_waking = can_hear and found.status == "active"  # the children of an ended parent end now
                 pause = POLL_INTERVAL_SECONDS if is_waking else RETRY_SUBSCRIBE_SECONDS
                 if queue.get(min(left, pause)) is None:
-                    self._recover_runs(found.members)
+                    self._context.run_queues.recover_children(self._keys, found.members)
         finally:
             hub.unregister(nonce)
-
-    def _recover_runs(self, members: list[trees.Member]) -> None:
-        for agent in {run_queues.agent_of(member.id) for member in members if member.status in _ACTIVE}:
-            if agent is not None:
-                self._context.run_queues.recover(agent)
 
     def wait_for_reply(self, sent: SendResult | AppendResult | int, *, timeout: Duration = 60.0) -> Message:
         """Wait for the first assistant message without tool calls after a message.
@@ -286,6 +281,7 @@ class SessionChildren(SessionBase):
 
         Raises:
             ReplyTimeout: no reply came in time. The sent message stays sent.
+            SessionRegressed: a failover lost the message.
 
         Cost: two round trips, and two for each message that comes before the reply.
         """
@@ -305,6 +301,8 @@ class SessionChildren(SessionBase):
                     "message", self._context.bounds.readers,
                 )  # fmt: skip
                 newest = (self._executor.run(call)).last_seq
+                if last is not None and newest < last and not isinstance(sent, int):
+                    raise SessionRegressed(session_id=self.id, known=newest, seen=last)
                 if last is None or newest > last:
                     limit = None if last is not None else 1000
                     new = read_history(
@@ -315,7 +313,9 @@ class SessionChildren(SessionBase):
                         return reply
                 if left == 0:
                     raise ReplyTimeout(session_id=self.id, seq=last or newest, waited=ms / 1000)
-                queue.get(min(left, POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS))
+                pause = POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS
+                if queue.get(min(left, pause)) is None and self._context.run_queues.is_separate:
+                    self._context.run_queues.advance(self._keys)  # the queue of the turn may have lost it
         finally:
             hub.unregister(nonce)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -249,7 +250,7 @@ class Router:
             if isinstance(reply, AuthenticationError | NoPermissionError):
                 raise reply
             if isinstance(reply, Exception):
-                if "cluster support disabled" in str(reply):
+                if re.search("cluster support disabled|unknown command", str(reply)):
                     raise ConnectionRejected(f"{reply}. For a single server use redis://")
                 problem = reply
                 continue

@@ -95,6 +95,8 @@ class SentinelResolver:
             raise ConnectionRejected(
                 f"the sentinels know no service {self._service!r}; the URL ends in the service's name"
             )
+        if "unknown command" in str(address).lower():
+            raise ConnectionRejected(f"{address}. The URL must name sentinels; for a single server use redis://")
         if isinstance(address, Exception) or isinstance(facts, Exception):
             raise ConnectFailed(str(address if isinstance(address, Exception) else facts))
         by_name: dict[Any, Any] = dict(zip(facts[::2], facts[1::2], strict=True))

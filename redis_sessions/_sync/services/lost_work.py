@@ -1,0 +1,25 @@
+# Generated from _async/services/lost_work.py by tools/mirror.py; edit that file.
+"""Put work into the queues of its agents again, which may have lost it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..._core.commands import run_queues
+from ..._core.commands.run_queues import INBOX_QUEUE
+from ..transport.executor import Executor
+from .run_queues import RunQueues
+
+
+def requeue(executor: Executor, queues: RunQueues, ids: Sequence[str]) -> None:
+    """Check the sessions that have work or an inbox, so that the queues of their agents have what the sessions say.
+
+    Cost: one round trip, and one for each session with work or an inbox, two in a cluster.
+    """
+    all_keys = [queues.keys_of(id) for id in ids]
+    found = executor.run_many([run_queues.has_work(keys) for keys in all_keys])
+    for keys, has_work in zip(all_keys, found, strict=True):
+        reply = queues.advance(keys) if has_work is True else None
+        agent = INBOX_QUEUE if reply is None else queues.agent_of(keys, reply)
+        if agent != INBOX_QUEUE:
+            queues.register_agent(agent)
