@@ -1,4 +1,4 @@
-"""What frameworks write at once: whole transcripts with many calls, large states, many channels and pending writes."""
+"""Whole transcripts with many calls, large states, and many channels and pending writes, as frameworks write them."""
 
 from __future__ import annotations
 
