@@ -4,45 +4,86 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from hashlib import sha1
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
+from weakref import ReferenceType, ref
 
 T = TypeVar("T")
-_MAX_FAILED = 100
+_MAX_FAILED = 1000
 """Writes of one object that are remembered."""
+
+
+class _Caller(NamedTuple):
+    """The task of a write, or its thread after that task ended, because each call may have a task of its own."""
+
+    task: ReferenceType[asyncio.Task[Any]]
+    thread: int
+
+    @classmethod
+    def current(cls) -> _Caller:
+        """Return the caller of this function."""
+        task = asyncio.current_task()
+        assert task is not None
+        return cls(ref(task), threading.get_ident())
+
+    def is_same(self, later: _Caller) -> bool:
+        """Return whether a later write is by this caller."""
+        task = self.task()
+        return self.thread == later.thread and (task is None or task.done() or task is later.task())
+
+
+class _Failure(NamedTuple):
+    place: str
+    digest: str
+    batch_id: str
+    caller: _Caller
 
 
 class Repeats:
     """The writes of one object whose outcome is not known.
 
     A caller that repeats such a write means the same write, so it gets the same batch ID. A caller that has made another write
-    since has moved on.
+    at the same place since has moved on. Writes of other callers change nothing.
     """
 
     def __init__(self) -> None:
-        self._begun = 0
-        self._failed: dict[str, tuple[int, str]] = {}
+        self._failed: list[_Failure] = []
+        self._lock = threading.Lock()
 
-    async def once(self, content: Any, write: Callable[[str], Awaitable[T]]) -> T:
-        """Make a write with a batch ID: that of the write before, if a write with this content failed."""
-        self._begun += 1
-        number = self._begun
-        batch_id = uuid4().hex
-        if self._failed:
-            batch_id = self._failed.get(_digest(content), (0, batch_id))[1]
+    async def once(self, content: Any, write: Callable[[str], Awaitable[T]], *, place: str = "") -> T:
+        """Make a write with a batch ID: that of a write before, if one with this content failed at this place.
+
+        A cancelled caller gets CancelledError when the outcome is known.
+        """
+        caller = _Caller.current()
+        return await settled(self._attempt(place, content, write, caller))
+
+    async def _attempt(self, place: str, content: Any, write: Callable[[str], Awaitable[T]], caller: _Caller) -> T:
+        earlier = tuple(self._failed)
+        batch_id = self._take(place, _digest(content), caller) if earlier else None
+        batch_id = batch_id or uuid4().hex
         try:
             result = await write(batch_id)
         except BaseException:
-            self._failed[_digest(content)] = self._begun, batch_id
-            while len(self._failed) > _MAX_FAILED:
-                del self._failed[next(iter(self._failed))]
+            with self._lock:
+                self._failed = [*self._failed, _Failure(place, _digest(content), batch_id, caller)][-_MAX_FAILED:]
             raise
-        if self._failed:
-            failed = self._failed.items()
-            self._failed = {key: one for key, one in failed if one[0] >= number and one[1] != batch_id}
+        if earlier:
+            left = {one.batch_id for one in earlier if one.place == place and one.caller.is_same(caller)}
+            with self._lock:
+                self._failed = [one for one in self._failed if one.batch_id not in left]
         return result
+
+    def _take(self, place: str, digest: str, caller: _Caller) -> str | None:
+        """Return the batch ID of a failed write with this content, the caller's own first. Each is returned once."""
+        with self._lock:
+            found = [one for one in self._failed if (one.place, one.digest) == (place, digest)]
+            found.sort(key=lambda one: not one.caller.is_same(caller))
+            self._failed = [one for one in self._failed if one not in found[:1]]
+        return found[0].batch_id if found else None
 
 
 def _digest(content: Any) -> str:

@@ -9,7 +9,9 @@ from .. import AsyncSessionCache, InvalidInput, SessionCache
 from ._shared import borrowed, check_source
 
 MAX_BYTES = 64 * 1024 * 1024
-_BOUNDS = {"batch_messages": 100_000, "batch_bytes": MAX_BYTES}
+_BOUNDS = {
+    "batch_messages": 100_000, "batch_calls": 100_000, "batch_bytes": MAX_BYTES, "state_bytes": 16 * 1024 * 1024
+}  # fmt: skip
 """The bounds of a cache that an adapter makes: frameworks write whole transcripts at once."""
 _made: WeakKeyDictionary[Any, dict[str | None, AsyncSessionCache]] = WeakKeyDictionary()
 """The caches for clients and caches that were given, so that all adapters over one of them share their connections."""

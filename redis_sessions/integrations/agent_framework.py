@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,9 +17,6 @@ from ._source import MAX_BYTES, CacheSource
 with needs("agent-framework-core", "agent-framework"):
     from agent_framework import HistoryProvider, Message
     from agent_framework._sessions import filter_new_messages
-
-_MAX_UNSETTLED = 1000
-"""Sessions of which an object remembers writes whose outcome is not known."""
 
 
 class RedisSessionsHistoryProvider(HistoryProvider):
@@ -91,7 +87,7 @@ class RedisSessionsHistoryProvider(HistoryProvider):
         self._given: dict[str, Any] = {
             "ttl": ttl, "max_messages": max_messages or None, "cap_policy": "oldest", "max_message_bytes": MAX_BYTES, **given
         }  # fmt: skip
-        self._repeats: OrderedDict[str, Repeats] = OrderedDict()
+        self._repeats = Repeats()
 
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
@@ -118,15 +114,8 @@ class RedisSessionsHistoryProvider(HistoryProvider):
         if not messages or self.max_messages == 0:
             return
         listed = list(messages)
-        repeats = self._repeats.pop(id, None) or Repeats()
         session = cache.ensure(id, **self._given)
-        try:
-            await settled(repeats.once(listed, lambda batch_id: _save(session, listed, batch_id)))
-        except BaseException:
-            self._repeats[id] = repeats
-            while len(self._repeats) > _MAX_UNSETTLED:
-                self._repeats.popitem(last=False)
-            raise
+        await self._repeats.once(listed, lambda batch_id: _save(session, listed, batch_id), place=id)
 
     async def clear(self, session_id: str | None) -> None:
         """Remove all messages of a session. Cost: one round trip."""

@@ -41,6 +41,8 @@ with needs("claude-agent-sdk", "claude-agent-sdk"):
 
 _BATCH_ENTRIES, _BATCH_BYTES, _ENTRY_EXTRA_BYTES = 500, 768 * 1024, 512
 """The entries and bytes of one append, and what is stored with each entry."""
+_BATCH_CALLS = 100_000
+"""More tool calls and results than an append of `_BATCH_BYTES` can have."""
 _MAX_FAILED = 1000
 """Batches that failed, and whose repetition this process recognises."""
 _MAX_SUMMARY_BYTES = 48 * 1024
@@ -88,9 +90,10 @@ class RedisSessionsStore(SessionStore):
         Raises:
             InvalidInput: not exactly one source is given, or an argument is not valid.
         """
+        options: dict[str, Any] = {} if cache is not None else {"bounds": {"batch_calls": _BATCH_CALLS}}
         self._caches = Caches(
-            url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_message_bytes=MAX_WIRE_BYTES
-        )
+            url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_message_bytes=MAX_WIRE_BYTES, **options
+        )  # fmt: skip
         self._failed: OrderedDict[str, str] = OrderedDict()
         """The batch IDs of appends that failed, by their content."""
 

@@ -110,8 +110,14 @@ class RedisSessionsSession(SessionABC):
 
         Cost: one round trip. Two for an item that codecs encoded.
         """
-        cache = self._cache
-        return await settled(self._pop(cache.session(self._id)))
+        session = self._cache.session(self._id)
+        try:
+            removed = await self._repeats.once("pop", lambda batch_id: session.pop(batch_id=batch_id))
+        except SessionNotFound:
+            return None
+        except (InvalidState, LimitExceeded):  # the newest message is damaged, or there is no room for another gap
+            return await settled(_pop_by_rewriting(session))
+        return removed[0].payload if removed else None
 
     async def clear_session(self, *, wrapper: Any = None) -> None:
         """Remove all items. Cost: one round trip."""
@@ -147,16 +153,7 @@ class RedisSessionsSession(SessionABC):
     async def _write(
         self, kind: str, items: Sequence[Any], write: Callable[[str], Awaitable[AppendResult]]
     ) -> AppendResult:
-        return await settled(self._repeats.once((kind, list(items)), write))
-
-    async def _pop(self, session: AsyncSession) -> Any | None:
-        try:
-            removed = await self._repeats.once("pop", lambda batch_id: session.pop(batch_id=batch_id))
-        except SessionNotFound:
-            return None
-        except (InvalidState, LimitExceeded):  # the newest message is damaged, or there is no room for another gap
-            return await _pop_by_rewriting(session)
-        return removed[0].payload if removed else None
+        return await self._repeats.once((kind, list(items)), write)
 
     # What follows is called by OpenAIResponsesCompactionSession and EncryptedSession, by these names.
 

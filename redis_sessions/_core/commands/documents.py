@@ -282,8 +282,9 @@ def registered_categories(index: IndexKeys, cursor: str | None, prefix: str = ""
     after = "" if cursor is None else check_category(cursor, "cursor")
 
     def read(reply: list[bytes]) -> list[str]:
-        names = (one.decode() for one in reply)
-        return sorted(name for name in names if name > after and name.startswith(prefix))
+        start = prefix.encode()
+        names = (one.decode() for one in reply if one.startswith(start))
+        return sorted(name for name in names if name > after)
 
     return Call(("ZRANGE", index.ids, 0, -1), index, read, writes=False)
 

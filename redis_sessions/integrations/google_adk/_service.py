@@ -34,6 +34,12 @@ from ._names import app_prefix, app_scope, by_key, id_of, part_of, session_id_of
 from ._sessions import events_of, last_update, marker_of, merged_state, payload_of, to_session
 
 _LIST_PAGE = 1000
+_MAX_STATE_BYTES = 16 * 1024 * 1024
+_BOUNDS = {
+    "state_bytes": _MAX_STATE_BYTES, "values": 20_000,
+    "shared_bytes": _MAX_STATE_BYTES, "shared_values": 20_000, "scopes": 10_000_000,
+}  # fmt: skip
+"""The bounds of the state of sessions, applications and users, unless the user gives others. ADK has none."""
 _STALE = "the session was changed since it was read: read it again with get_session before the next append_event"
 
 
@@ -70,7 +76,7 @@ class RedisSessionsSessionService(BaseSessionService):
             InvalidInput: not exactly one of url, cache and client is given, or an option is not valid. It is a ValueError.
         """
         if cache is None:
-            options.setdefault("max_message_bytes", MAX_WIRE_BYTES)  # events may hold images
+            options = {"max_message_bytes": MAX_WIRE_BYTES, "bounds": _BOUNDS, **options}  # events may hold images
         self._caches = Caches(
             url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_messages=max_messages, **options
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -66,9 +67,16 @@ class Batch:
                 self._puts[category_of(op.namespace), name_of(op.key)] = op
 
     @property
-    def lists_categories(self) -> bool:
-        """True if an operation must know the categories."""
-        return any(isinstance(op, SearchOp | ListNamespacesOp) for op in self.ops)
+    def listed(self) -> list[str]:
+        """The beginnings of the categories that the operations must know. None of them begins with another one."""
+        found: list[str] = []
+        for category in sorted(
+            {category_of(namespace) for op in self.ops if (namespace := _listed_below(op)) is not None}
+        ):
+            prefix = f"{ROOT}/" if category == ROOT else category
+            if not found or not prefix.startswith(found[-1]):
+                found.append(prefix)
+        return found
 
     def gets(self, *, refresh: bool) -> dict[str, list[str]]:
         """Return the names that are read, by category: those whose life is refreshed, or the others."""
@@ -160,6 +168,16 @@ def _fields(category: str, document: Document) -> dict[str, Any]:
         "created_at": document.created_at,
         "updated_at": document.updated_at,
     }
+
+
+def _listed_below(op: Op) -> tuple[str, ...] | None:
+    """Return the namespace below which an operation looks for namespaces. None for one that looks for none."""
+    if isinstance(op, SearchOp):
+        return op.namespace_prefix
+    if not isinstance(op, ListNamespacesOp):
+        return None
+    paths = [one.path for one in op.match_conditions or () if one.match_type == "prefix"]
+    return tuple(takewhile(lambda label: label != "*", paths[0])) if paths else ()
 
 
 def _is_below(category: str, prefix: str) -> bool:

@@ -13,8 +13,11 @@ from .._shared import Caches
 from .async_saver import AsyncMethods
 from .sync_saver import SyncMethods
 
-BOUNDS = {"checkpoint_bytes": 16 * 1024 * 1024, "blob_bytes": 16 * 1024 * 1024}
-"""The bounds of a state and of a channel's value, unless the user gives others. LangGraph has none."""
+BOUNDS = {
+    "checkpoint_bytes": 16 * 1024 * 1024, "blob_bytes": 16 * 1024 * 1024,
+    "checkpoint_blobs": 10_000, "checkpoint_writes": 100_000,
+}  # fmt: skip
+"""The bounds of a state, a channel's value, channels and pending writes, unless the user gives others. LangGraph has none."""
 
 
 class RedisSessionsSaver(SyncMethods, AsyncMethods):

@@ -10,10 +10,12 @@ from langgraph.store.base import BaseStore, Op, Result, TTLConfig
 
 from ..._durations import Duration, milliseconds
 from .._shared import Caches
-from .items import ROOT, Batch, Found
+from .items import Batch, Found
 
 _PAGE = 1000
 _MAX_ITEM_BYTES = 16 * 1024 * 1024
+_BOUNDS = {"categories": 100_000, "documents": 100_000}
+"""The bounds of the namespaces and of the items of one namespace, because each user may have a namespace."""
 
 
 class RedisSessionsStore(BaseStore):
@@ -51,7 +53,7 @@ class RedisSessionsStore(BaseStore):
             InvalidInput: an argument is not valid.
         """
         if cache is None:
-            options = {"max_document_bytes": _MAX_ITEM_BYTES, **options}
+            options = {"max_document_bytes": _MAX_ITEM_BYTES, "bounds": _BOUNDS, **options}
         self._caches = Caches(url=url, cache=cache, client=client, namespace=namespace, ttl=None, **options)
         minutes = None if ttl is None else milliseconds(ttl, "ttl") / 60_000
         self.ttl_config = TTLConfig(default_ttl=minutes, refresh_on_read=refresh_on_read)
@@ -60,12 +62,13 @@ class RedisSessionsStore(BaseStore):
         """Do operations: all reads, then all writes. Return their results in order."""
         batch, cache = Batch(ops), self._caches.plain
         categories: list[str] = []
-        cursor, is_listing = None, batch.lists_categories
-        while is_listing:
-            page = cache.categories(_PAGE, cursor, prefix=f"{ROOT}/")
-            categories += page.items
-            cursor = page.cursor
-            is_listing = cursor is not None
+        for prefix in batch.listed:
+            cursor, is_listing = None, True
+            while is_listing:
+                page = cache.categories(_PAGE, cursor, prefix=prefix)
+                categories += page.items
+                cursor = page.cursor
+                is_listing = cursor is not None
         gets = {
             refresh: cache.get_documents(names, touch=refresh)
             for refresh in (True, False)
@@ -86,12 +89,13 @@ class RedisSessionsStore(BaseStore):
         """Do operations: all reads, then all writes. Return their results in order."""
         batch, cache = Batch(ops), self._caches.asynchronous
         categories: list[str] = []
-        cursor, is_listing = None, batch.lists_categories
-        while is_listing:
-            page = await cache.categories(_PAGE, cursor, prefix=f"{ROOT}/")
-            categories += page.items
-            cursor = page.cursor
-            is_listing = cursor is not None
+        for prefix in batch.listed:
+            cursor, is_listing = None, True
+            while is_listing:
+                page = await cache.categories(_PAGE, cursor, prefix=prefix)
+                categories += page.items
+                cursor = page.cursor
+                is_listing = cursor is not None
         gets = {
             refresh: await cache.get_documents(names, touch=refresh)
             for refresh in (True, False)
