@@ -207,6 +207,10 @@ def _addresses(hosts: str, kind: Kind) -> tuple[Address, ...]:
 
 def _host(text: str) -> str:
     if not text.startswith("["):
+        try:
+            text.encode("idna")  # as the resolver does
+        except UnicodeError:
+            raise wrong_url("must have host names whose parts between the dots have 1 to 63 characters") from None
         return text
     try:
         return str(ipaddress.IPv6Address(text[1:-1]))
