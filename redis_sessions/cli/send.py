@@ -134,7 +134,7 @@ def _content(text: str | None) -> str:
         raise InvalidInput(name="TEXT", detail="must not be empty")
     try:
         content.encode()
-    except UnicodeEncodeError:  # Python gives bytes of an argument that are no UTF-8 as surrogates
+    except UnicodeEncodeError:  # bytes of an argument that Python could not decode
         raise InvalidInput(name="TEXT", detail="must be UTF-8") from None
     return content
 
