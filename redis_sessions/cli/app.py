@@ -28,7 +28,7 @@ app = typer.Typer(
     help=(
         "Work with the sessions of agents in Redis or Valkey. A duration is a number with a unit: 500ms, 90s, 30m, 12h, 7d or"
         " 2w. A number without a unit is seconds. Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed,"
-        " 130 Ctrl-C."
+        " 4 the output could not be written, 130 Ctrl-C."
     ),
 )
 
@@ -183,8 +183,13 @@ def print_line(text: str | Text, console: Console | None = None) -> None:
 
 
 def print_notice(text: str) -> None:
-    """Print one line of plain text on standard error."""
-    print_line(text, errors)
+    """Print one line of plain text on standard error. A full disk behind it stops no command."""
+    try:
+        print_line(text, errors)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        errors._buffer.clear()
 
 
 def wide_console(wide: bool) -> Console:

@@ -132,6 +132,10 @@ def _content(text: str | None) -> str:
     content = _standard_input("TEXT").removesuffix("\n") if text == "-" else text
     if not content:
         raise InvalidInput(name="TEXT", detail="must not be empty")
+    try:
+        content.encode()
+    except UnicodeEncodeError:  # bytes of an argument that Python could not decode
+        raise InvalidInput(name="TEXT", detail="must be UTF-8") from None
     return content
 
 

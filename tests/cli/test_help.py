@@ -51,4 +51,6 @@ def test_help_lists_all_commands_by_name() -> None:
     assert {"recover", "demo", "ls", "top", "export", "import"} <= set(listed)
     words = " ".join(shown.split())
     assert "A duration is a number with a unit: 500ms, 90s, 30m, 12h, 7d or 2w." in words
-    assert "Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed, 130 Ctrl-C." in words
+    assert (
+        "Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed, 4 the output could not" in words
+    )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,55 @@ def test_reader_that_ends_is_no_error(own_server: Server) -> None:
         process.stdout.close()
         assert (process.stderr.read(), process.wait(60)) == (b"", 141), arguments
         process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_output_is_one_line_and_an_exit_code_of_its_own(own_server: Server) -> None:
+    """An output on a full disk makes the exit code 4 and one line on standard error, and the command has done its work."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("support-42").append({"role": "user", "content": "hi"})
+        cache.documents("notes").put("city", "Rome")
+    for arguments in (
+        ("ls",),
+        ("ls", "--json"),
+        ("show", "support-42"),
+        ("show", "support-42", "--json"),
+        ("tree", "support-42"),
+        ("top", "--once"),
+        ("export", "support-42"),
+        ("docs", "get", "notes", "city"),
+        ("send", "support-42", "hello"),
+        ("doctor",),
+    ):
+        with Path("/dev/full").open("wb") as full:
+            command = [*COMMAND, *arguments, "--url", own_server.url]
+            done = subprocess.run(
+                command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+            )
+        assert done.returncode == 4, (arguments, done.stderr)
+        assert done.stderr.decode().startswith("error cannot write the output: No space left on device. "), arguments
+        assert done.stderr.count(b"\n") == 1, done.stderr
+    with SessionCache.from_url(own_server.url) as cache:
+        assert cache.open("support-42").history()[-1].content == "hello"
+
+
+def test_closed_streams_stop_no_command(own_server: Server) -> None:
+    """A command works without standard input, output and error. A closed input is an empty one."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("support-42")
+    command = " ".join(COMMAND)
+    for line, code in (
+        (f"{command} ls --url {own_server.url} >&-", 0),
+        (f"{command} ls --url {own_server.url} <&- >&- 2>&-", 0),
+        (f"{command} show missing-1 --url {own_server.url} 2>&-", 1),
+        (f"{command} send support-42 - --url {own_server.url} <&-", 2),
+        (f"{command} send support-42 hello --url {own_server.url} <&- >&- 2>&-", 0),
+    ):
+        done = subprocess.run(line, shell=True, env=ENVIRONMENT, capture_output=True, timeout=60, check=False)
+        assert done.returncode == code, (line, done.stderr)
+        assert b"Traceback" not in done.stderr
+    with SessionCache.from_url(own_server.url) as cache:
+        assert [message.content for message in cache.open("support-42").history()] == ["hello"]
 
 
 def test_help_version_and_completion() -> None:

@@ -109,3 +109,5 @@ def test_input_that_is_not_utf8_is_refused(own_server: Server) -> None:
         cache.create("a")
     done = run("send", "a", "-", "--url", own_server.url, feed=b"ok\xff")
     assert (done.returncode, "standard input must be UTF-8: invalid start byte at byte 2" in done.stderr) == (2, True)
+    done = run("send", "a", "\udcff", "--url", own_server.url)
+    assert (done.returncode, done.stderr) == (2, "error TEXT: must be UTF-8\n")

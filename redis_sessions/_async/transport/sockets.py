@@ -31,7 +31,7 @@ async def open_connection(
             raise
         if isinstance(problem, ResponseError | InvalidResponse):
             raise ConnectionRejected(str(problem)) from problem
-        if isinstance(problem, RedisError | OSError):
+        if isinstance(problem, RedisError | OSError | UnicodeError):  # a host name that has no form
             raise connect_error(problem, had_connection=had_connection) from problem
         raise
     return connection

@@ -30,7 +30,7 @@ def open_connection(connection: Any, due: float, timeout: float, *, had_connecti
             raise
         if isinstance(problem, ResponseError | InvalidResponse):
             raise ConnectionRejected(str(problem)) from problem
-        if isinstance(problem, RedisError | OSError):
+        if isinstance(problem, RedisError | OSError | UnicodeError):  # a host name that has no form
             raise connect_error(problem, had_connection=had_connection) from problem
         raise
     opened: ConnectionInterface = connection
