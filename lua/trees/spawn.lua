@@ -7,7 +7,7 @@
 -- Index: touches
 --- include: tail results_field check_incarnation check_operation find_spawned parse_lineage touch_for_wait read_clock
 --- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
---- include: child_settings parse_settings format_settings note_waiting expire_session record_spawn record_result
+--- include: child_settings parse_settings format_settings waiting_fields expire_session record_spawn record_result
 --- include: extend_ancestors choose_report is_call_open
 local session         = KEYS[1]       -- hash: the parent
 local messages        = KEYS[2]       -- list
@@ -93,8 +93,8 @@ local lineage = {
 local its_settings, tree_settings = child_settings(settings, idle_ttl, caps, ttl_ms, lifetime_ms, now_ms), parse_settings(root_settings)
 local waits, tree_waits = {}, {}
 if is_claimable then
-  waits = note_waiting(number, 0, its_settings, nil)
-  tree_waits = note_waiting(number, waiting or 0, tree_settings, root_idle_ttl)
+  waits = waiting_fields(number, 0, its_settings, nil)
+  tree_waits = waiting_fields(number, waiting or 0, tree_settings, root_idle_ttl)
 end
 redis.call('HSET', child, 'incarnation', run_id, 'status', 'active', 'parent', parent_id, 'lineage', format_lineage(lineage),
   'run', format_run({

@@ -6,7 +6,7 @@
 --- include: is_parent_waiting keep_member_result
 local function apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan)
   local fields = plan.fields
-  count_waiting(session, messages, ancestor_keys, now_ms, -1)
+  count_waiting(session, messages, ancestor_keys, now_ms, -1, plan.number)
   if not fields.finished then
     set_status(session, now_ms, status, plan.reason)
     if plan.result ~= '' then redis.call('HSET', session, 'result', plan.result) end

@@ -1,6 +1,6 @@
 -- Note in a hash that a session waits (`delta` 1), or waits no longer (`delta` -1), see count_waiting. Return the settings that
 -- the hash has then, or nil when that was noted before.
---- include: note_waiting parse_settings format_settings
+--- include: waiting_fields parse_settings format_settings
 local function mark_waiting(hash, number, delta)
   local mark = 'waits.' .. number
   local text, idle_ttl, waiting, is_marked = unpack(redis.call('HMGET', hash, 'settings', 'idle_ttl', 'waiting', mark))
@@ -8,7 +8,7 @@ local function mark_waiting(hash, number, delta)
   local settings = parse_settings(text)
   waiting = waiting or 0
   if delta > 0 then
-    redis.call('HSET', hash, unpack(note_waiting(number, waiting, settings, idle_ttl)))
+    redis.call('HSET', hash, unpack(waiting_fields(number, waiting, settings, idle_ttl)))
   elseif waiting - 1 > 0 then
     redis.call('HDEL', hash, mark)
     redis.call('HSET', hash, 'waiting', string.format('%d', waiting - 1))
