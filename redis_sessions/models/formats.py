@@ -159,6 +159,11 @@ def format_names() -> list[str]:
     return [*_by_name]
 
 
+def all_formats() -> tuple[MessageFormat, ...]:
+    """Return all formats, in the order of their names."""
+    return tuple(_by_name.values())
+
+
 def format_named(name: str) -> MessageFormat:
     """Return a format by its name. Raises InvalidInput."""
     found = _by_name.get(name) if isinstance(name, str) else None

@@ -35,12 +35,12 @@ async def run_copy(
     The messages are copied first then, about 1 MB a call, to keys that expire if this process dies. The
     call makes the session if it still has the revision of the copy.
     """
-    copy = staged_keys(namespace, new.id, _NONCE)
     for _ in range(_MAX_ATTEMPTS):
         try:
             return await run(call)
         except CopyNeeded:
             call.hints = ()
+        copy = staged_keys(namespace, new.id, _NONCE)
         try:
             progress = await _copy(executor, keys, incarnation, new, copy)
         except SessionExists:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..._durations import whole
 from ...errors import InvalidInput, SessionNotFound
-from ...models.formats import MessageFormat, format_named, format_names
+from ...models.formats import MessageFormat, all_formats, format_named, format_names
 from ...models.messages import kind_of_facts
 from ...models.sessions import SessionInfo
 from ...models.trees import SpawnRef
@@ -142,7 +142,7 @@ def reports(report: Report, spawned_by: SpawnRef | None) -> str:
         return "- "
     checked_choice(report, "report", ("message", "tool_result"))
     if report == "message":
-        return _message_reports(tuple(format_named(name) for name in format_names()))
+        return _message_reports(all_formats())
     if spawned_by is None or spawned_by.tool_call_id is None:
         raise InvalidInput(name="report", detail="'tool_result' needs spawned_by with a tool_call_id")
     call_id, tool = spawned_by.tool_call_id, spawned_by.tool_name or ""
