@@ -45,8 +45,13 @@ def _options(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
+    url: Annotated[str | None, typer.Option("--url", hidden=True)] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", hidden=True)] = None,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Take the options that stand before the command, and refuse those that stand behind it."""
+    for name, given in (("--url", url), ("--namespace", namespace)):
+        if given is not None:
+            raise InvalidInput(name=name, detail=f"must stand behind the command: redis-sessions COMMAND {name} …")
 
 
 def escape_controls(text: str, keep: str = "") -> str:

@@ -54,3 +54,10 @@ def test_help_lists_all_commands_by_name() -> None:
     assert (
         "Exit codes: 0 success, 1 the answer is no, 2 wrong input, 3 the server failed, 4 the output could not" in words
     )
+
+
+@pytest.mark.parametrize("option", ["--url", "--namespace"])
+def test_option_before_the_command_is_refused_with_its_place(option: str) -> None:
+    done = run(option, "redis://localhost", "ls")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error {option}: must stand behind the command: redis-sessions COMMAND {option} …\n"
