@@ -105,8 +105,9 @@ def operations(cache: SessionCache, child: str) -> dict[str, Callable[[], Any]]:
     }
 
 
-def test_damaged_fields_are_named_and_stop_nothing_else(cache: SessionCache, own: Server) -> None:
-    """Each field of a session replaced by garbage: each call returns or raises an error of this package, and lists go on."""
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_damaged_fields_are_named_and_stop_nothing_else(cache: SessionCache, own: Server, is_removed: bool) -> None:
+    """Each field of a session replaced by garbage or removed: each call returns or raises an error of this package, lists go on."""
     child, client = fill(cache), own.client
     namespace = cache.namespace
     stored = {key: client.dump(key) for key in client.keys("*")}
@@ -120,7 +121,10 @@ def test_damaged_fields_are_named_and_stop_nothing_else(cache: SessionCache, own
                 pipe = client.pipeline(transaction=False)
                 for other, data in stored.items():
                     pipe.restore(other, 3_600_000, data or b"", replace=True)
-                pipe.hset(key, field, GARBAGE[at % len(GARBAGE)])
+                if is_removed:
+                    pipe.hdel(key, field)
+                else:
+                    pipe.hset(key, field, GARBAGE[at % len(GARBAGE)])
                 pipe.execute()
                 try:
                     operation()

@@ -63,7 +63,7 @@ class Call(Generic[T]):
             return self.read(reply)
         except SessionsError:
             raise
-        except (ValueError, TypeError, LookupError, ArithmeticError) as problem:
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as problem:
             detail = f"a stored record cannot be read ({type(problem).__name__}: {problem})"
             raise SessionDamaged(session_id=self.keys.id, detail=detail) from problem
 
