@@ -107,7 +107,7 @@ def operations(cache: SessionCache, child: str) -> dict[str, Callable[[], Any]]:
 
 @pytest.mark.parametrize("is_removed", [False, True])
 def test_damaged_fields_are_named_and_stop_nothing_else(cache: SessionCache, own: Server, is_removed: bool) -> None:
-    """Each field of a session replaced by garbage or removed: each call returns or raises an error of this package, lists go on."""
+    """Each field replaced by garbage, or removed: each call returns or raises an error of this package, and lists go on."""
     child, client = fill(cache), own.client
     namespace = cache.namespace
     stored = {key: client.dump(key) for key in client.keys("*")}
