@@ -330,3 +330,20 @@ def test_id_like_a_place_in_a_queue_is_claimed(cache: SessionCache, id: str) -> 
     run = cache.claim("support", wait=5)
     assert run is not None
     assert run.id == id
+
+
+def test_damaged_records_of_documents_and_parts_are_named(cache: SessionCache, own: Server) -> None:
+    """The record of a document, and the sums of a session's parts: errors of this package."""
+    session, notes = cache.create("a"), cache.documents("notes")
+    session.part("p").append(X)
+    notes.put("n", "text")
+    for key in own.client.scan_iter(f"{cache.namespace}:*"):
+        if b":parts:" in key:
+            own.client.hset(key, "totals", b"\xff 1")
+        elif b":documents:" in key:
+            for field in own.client.hkeys(key):
+                own.client.hset(key, field, b"\xff 1")
+    with pytest.raises(SessionDamaged):
+        list(session.export())
+    with pytest.raises(InvalidState, match="the stored document is damaged"):
+        notes.get_many(["n"])

@@ -55,8 +55,7 @@ async def part_fields(
     async for known in _own_ids(executor, keys):
         ids += len(known)
         yield known
-    totals = await executor.run(parts.read_part_fields(keys, ["totals"]))
-    numbers = max(numbers, parts.numbers_of(totals[0]))
+    numbers = max(numbers, await executor.run(parts.last_number(keys)))
     await check_present(executor, keys, incarnation)
     yield [("totals", f"{numbers} {count} {messages} {size} {ids}".encode())]
 

@@ -197,9 +197,12 @@ def value_of(keys: DocumentKeys, field: str, stored: Stored, chain: Chain | None
 def document_of(keys: DocumentKeys, field: str, stored: Stored, chain: Chain | None) -> Document:
     """Return a stored document with its times. Raises InvalidState."""
     name, extension = split_field(field)
-    created, updated, expires, _ = (int(word) for word in stored.times.split())
-    expires_at = moment(expires) if expires else None
     value = value_of(keys, field, stored, chain)
+    try:
+        created, updated, expires, _ = (int(word) for word in stored.times.split())
+    except ValueError as problem:
+        raise InvalidState(name=field, detail=f"the stored document is damaged: {problem}") from None
+    expires_at = moment(expires) if expires else None
     return Document(name, FORMS[extension], value, moment(created), moment(updated), expires_at)
 
 

@@ -60,9 +60,14 @@ def id_field(number: int, element: bytes) -> str:
     return f"id.{number} {split_payload(element)[1].decode(errors='replace')}"
 
 
-def numbers_of(totals: bytes | None) -> int:
-    """Return how many parts the session ever had."""
-    return 0 if totals is None else PartTotals.parse(totals).numbers
+def last_number(keys: SessionKeys) -> Call[int]:
+    """Read how many parts the session ever had."""
+    return Call(
+        ("HGET", keys.parts, "totals"),
+        keys,
+        lambda reply: PartTotals.parse(reply).numbers if reply else 0,
+        writes=False,
+    )
 
 
 def batches_until(batches: bytes, last_seq: int) -> bytes:

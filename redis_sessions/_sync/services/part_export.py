@@ -56,8 +56,7 @@ def part_fields(
     for known in _own_ids(executor, keys):
         ids += len(known)
         yield known
-    totals = executor.run(parts.read_part_fields(keys, ["totals"]))
-    numbers = max(numbers, parts.numbers_of(totals[0]))
+    numbers = max(numbers, executor.run(parts.last_number(keys)))
     check_present(executor, keys, incarnation)
     yield [("totals", f"{numbers} {count} {messages} {size} {ids}".encode())]
 
