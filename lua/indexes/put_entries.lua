@@ -19,9 +19,12 @@ for first = 1, #indexes, 4 do
     if group == 'ended' then to, from = from, to end
     if group == 'announced' then
       local is_active = redis.call('ZADD', indexes[to + 1], now, id) == 0
-      local has_ended = redis.call('ZADD', indexes[from + 1], 'XX', 'CH', now, id) == 1 -- it stays there until the repair
+      local has_ended = redis.call('ZSCORE', indexes[from + 1], id) -- it stays there until the repair
       if is_active or has_ended then known_count = known_count + 1 end
-      if has_ended then created = redis.call('ZSCORE', indexes[from], id) or created end
+      if has_ended then
+        redis.call('ZADD', indexes[from + 1], now, id)
+        created = redis.call('ZSCORE', indexes[from], id) or created
+      end
       redis.call('ZADD', indexes[to], 'NX', created ~= '0' and created or now, id)
     else
       local known = redis.call('ZSCORE', indexes[to + 1], id) or redis.call('ZSCORE', indexes[from + 1], id)

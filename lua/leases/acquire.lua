@@ -4,8 +4,8 @@
 -- ms are those after which to ask again.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST BOUND_EXCEEDED INVALID_INPUT
 -- Index: none
---- include: results_field check_incarnation parse_lease find_result read_clock grant_lease extend_held_session
---- include: parse_settings
+--- include: results_field check_incarnation parse_lease find_result read_clock grant_lease parse_settings
+--- include: extend_held_session
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
 local incarnation      = ARGV[1]           -- the incarnation the caller knows, or ''

@@ -1,4 +1,5 @@
--- Claim the work of a session, a run or a turn: its lease, for one attempt. A nonce is one claim. Only an attempt that fails is counted, when it ends.
+-- Claim the work of a session, a run or a turn: its lease, for one attempt. A nonce is one claim. Only an attempt that fails is
+-- counted, when it ends.
 -- Returns {incarnation, 'claimed', ms until the next check, queue, fence, ms of the lease, attempt, max_attempts or '-', task or
 -- '', first seq of the turn or '-', ms until its deadline or -1, 'done', 'timeout <children>' or '' (of a wait for children, as
 -- in runs/advance), 1 if the worker of the last attempt died, retries, ms of the session's idle ttl, the trace context of the

@@ -1,4 +1,4 @@
-"""Put work into the queues of its agents again, which may have lost it."""
+"""Put work back into the queues of agents that lost it, as a failover in a cluster can make them."""
 
 from __future__ import annotations
 

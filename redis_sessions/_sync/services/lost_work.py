@@ -1,5 +1,5 @@
 # Generated from _async/services/lost_work.py by tools/mirror.py; edit that file.
-"""Put work into the queues of its agents again, which may have lost it."""
+"""Put work back into the queues of agents that lost it, as a failover in a cluster can make them."""
 
 from __future__ import annotations
 
