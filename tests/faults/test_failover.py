@@ -154,6 +154,8 @@ def test_write_without_replica_raises_not_replicated(name: str, namespace: str) 
             session.append(X, batch_id=refused.value.batch_id)
         with pytest.raises(NotReplicated, match="replicas are connected"):
             session.state.put("a", 1)
+        with pytest.raises(NotReplicated):
+            cache.documents("c").put_many({"a": 1, "b": 2})
         assert without_acks.session("a").append(X).last_seq == 3
         with pytest.raises(NotReplicated):
             session.lease(60).acquire()
@@ -311,7 +313,10 @@ def test_wrong_sentinel_url_raises_one_clear_error() -> None:
         ):
             cache.create()
         hosts = [("127.0.0.1", sentinel.port) for sentinel in service.sentinels]
-        client = redis.sentinel.Sentinel(hosts).master_for("sessions")
+        service.sentinels[0].client.execute_command("SENTINEL", "REMOVE", Sentinels.service)
+        with SessionCache.from_url(service.url) as cache:
+            assert cache.create().append(X).last_seq == 1  # the other two know the master
+        client = redis.sentinel.Sentinel(hosts[1:]).master_for("sessions")
         with SessionCache(client) as cache:
             assert cache.create().append(X).last_seq == 1
         client.close()

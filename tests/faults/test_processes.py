@@ -122,6 +122,29 @@ def test_forked_process_holds_no_socket_of_its_parent(server: Server, namespace:
     server.client.flushall()
 
 
+def test_forked_process_has_no_background_work_of_its_parent(server: Server, namespace: str) -> None:
+    """A forked process does not wait for what a thread of its parent was doing when the process was forked."""
+    began, release = threading.Event(), threading.Event()
+
+    def check() -> None:
+        began.set()
+        release.wait()
+
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        queues = cache._context.run_queues
+        queues.spawn(check)
+        assert began.wait(10)
+        assert queues.is_checking
+
+        def child() -> None:
+            assert not queues.is_checking
+            assert cache.worker("a", lambda run: None, until_idle=True) == 0
+
+        assert forked(child) == 0
+        release.set()
+        await_true(lambda: not queues.is_checking)
+
+
 def _connections() -> list[tuple[Any, Callable[[Any], int]]]:
     from redis_sessions import _fork
 

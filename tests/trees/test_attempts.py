@@ -319,6 +319,20 @@ def test_failed_run_can_be_retried(cache: SessionCache) -> None:
         child.retry()
 
 
+def test_retry_without_room_is_refused(cache: SessionCache) -> None:
+    """A retry that the tree has no room for is refused, also when the process spawned many other children since."""
+    parent = cache.create(max_active=1)
+    (id,) = spawn_runs(parent, "t", max_attempts=1)
+    with working(cache, raising(ValueError("no luck"))):
+        parent.join(timeout=DEADLINE_SECONDS)
+    parent.spawn("a").raise_if_refused()
+    child = cache.session(id)
+    cache._context.executor._ancestors.clear()
+    for _ in range(2):
+        with pytest.raises(LimitExceeded, match="max_active"):
+            child.retry()
+
+
 @pytest.mark.parametrize(
     ("problem", "options", "message"),
     [

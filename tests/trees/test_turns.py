@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from redis_sessions import (
     InvalidTransition,
     LeaseLost,
     LimitExceeded,
+    Message,
     Run,
     SessionCache,
     SessionLocked,
     SessionNotActive,
 )
+from redis_sessions._sync.api import session_children
+from redis_sessions._sync.services.history import read_history
 from tests.support.lease_waiters import elsewhere
 from tests.support.servers import await_true
 from tests.trees.children import X, key_of
@@ -109,6 +113,41 @@ def test_append_opens_turn_only_on_request(cache: SessionCache) -> None:
     rev = session.info().rev
     session.append(X, request_turn=True, expected_rev=rev)
     assert session.info().work == "queued"
+
+
+def test_request_that_a_limit_refuses_ends_the_session_with_its_tree(cache: SessionCache) -> None:
+    """A limit that ends a session at a request for a turn ends its children, too, as it does at an append."""
+    session = cache.create("s", answered_by="a", max_entries=1, limit_action="end_session")
+    child = session.spawn("b").raise_if_refused().session_key
+    session.append(X)
+    with pytest.raises(LimitExceeded):
+        session.append(X, request_turn=True)
+    await_true(lambda: cache.session(str(child)).info().status == "cancelled")
+    assert session.info().status != "active"
+
+
+def test_wait_for_a_reply_reads_each_message_once(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait for a reply reads only what is new, however often it is woken."""
+    reads: list[int] = []
+
+    def count_reads(*arguments: Any, after: int, **options: Any) -> list[Message]:
+        found = read_history(*arguments, after=after, **options)
+        reads.extend(message.seq for message in found)
+        return found
+
+    monkeypatch.setattr(session_children, "read_history", count_reads)
+    session = cache.create("s")
+    sent = session.append(X)
+    replies: list[Message] = []
+    waiter = threading.Thread(target=lambda: replies.append(session.wait_for_reply(sent, timeout=DEADLINE_SECONDS)))
+    waiter.start()
+    for number in range(2, 12):
+        cache.session("s").append(X)
+        await_true(partial(reads.__contains__, number))
+    cache.session("s").append(ANSWER)
+    waiter.join(DEADLINE_SECONDS)
+    assert [reply.content for reply in replies] == ["answer"]
+    assert sorted(reads) == sorted(set(reads))
 
 
 def test_assistant_message_opens_no_turn(cache: SessionCache) -> None:

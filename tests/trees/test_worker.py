@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, Run, SessionCache
+from redis_sessions._sync.api import worker as worker_module
 from tests.conftest import REAL_ENGINES
-from tests.support.servers import await_true
+from tests.support.servers import Server, await_true
 from tests.trees.children import X
 from tests.trees.runs import DEADLINE_SECONDS, claim_run, spawn_runs
+from tests.trees.workers import working
 
 
 def test_worker_handles_runs_until_it_is_stopped(cache: SessionCache) -> None:
@@ -80,6 +82,38 @@ def test_quick_runs_leave_no_worker_slot_occupied(cache: SessionCache) -> None:
     stop.set()
     worker.join(DEADLINE_SECONDS)
     assert not worker.is_alive()
+
+
+def test_busy_worker_survives_an_outage(
+    own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker whose slots are all taken goes on when the server answers again."""
+    monkeypatch.setattr(worker_module, "POLL_INTERVAL_SECONDS", 0.05)
+    began, release = threading.Event(), threading.Event()
+
+    def handle(run: Run) -> str | None:
+        began.set()
+        assert release.wait(DEADLINE_SECONDS)
+        return run.task
+
+    with SessionCache.from_url(own_server.url, namespace=namespace, timeout=0.5, retry_for=0.5) as cache:
+        parent = cache.create()
+        spawn_runs(parent, "during", "after")
+        with working(cache, handle):
+            assert began.wait(DEADLINE_SECONDS)
+            own_server.pause()
+            await_true(lambda: "a claim failed, going on" in caplog.text)
+            own_server.resume()
+            release.set()
+            assert [child.result for child in parent.join(timeout=DEADLINE_SECONDS)] == ["during", "after"]
+
+
+def test_refused_option_leaves_nothing_behind(cache: SessionCache) -> None:
+    """A worker that is refused does not stay registered for notifications."""
+    for option in ({"concurrency": 0}, {"grace": -1}, {"signals": 1}, {"stop": 1}, {"until_idle": 2}):
+        with pytest.raises(InvalidInput):
+            cache.worker("a", print, **option)  # type: ignore[arg-type]
+    assert cache._context.hub._listeners == {}
 
 
 @pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)  # a fake server ends with its cache

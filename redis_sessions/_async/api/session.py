@@ -183,7 +183,11 @@ class AsyncSession(
                 request.name_agent(agent)
                 return await self._run(inbox.append_and_request_turn(append, agent, queue, request.traceparent))
 
-            result, incarnation = await queues.send(self._keys, attempt)
+            try:
+                result, incarnation = await queues.send(self._keys, attempt)
+            except LimitExceeded as problem:
+                await queues.finish_limit_end(self._keys, self._incarnation, problem)
+                raise
         self._learn(incarnation, result.last_seq)
         return result
 

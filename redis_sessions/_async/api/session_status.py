@@ -107,7 +107,7 @@ class AsyncSessionStatus(AsyncSessionBase):
         try:
             await context.run_queues.retry(self._keys, self._incarnation, limits)
         except LimitExceeded as problem:
-            parent, *ancestors = context.executor.ancestors(self.id)
+            parent, *ancestors = self._keys.ancestors  # the session of a run has a parent
             if not await make_room(context, context.run_queues.keys_of(Work(parent, tuple(ancestors))), problem.limit):
                 raise
             await context.run_queues.retry(self._keys, self._incarnation, limits)

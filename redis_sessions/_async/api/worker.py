@@ -35,7 +35,7 @@ from .run import AsyncRun
 Handler = Callable[[AsyncRun], Awaitable[Any]]
 _CLAIM_WAIT_MS = 3600_000
 _ALONE_SECONDS = 60.0
-"""The longest wait of a run that took its process down for the end of the worker's other runs, and of these for it."""
+"""The time that a run whose worker died waits for the other runs, and that claims then pause for this run."""
 _FIRST_ALONE_SECONDS = 2.0
 """The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
 _PASSED_ON_SECONDS = 0.5
@@ -54,7 +54,6 @@ class Worker:
         grace: Duration, owner: str | None, max_hold: Duration | None, backoff: Backoff, retry_on: RetryOn, resumable: bool,
         report_errors: bool, until_idle: bool,
     ) -> None:  # fmt: skip
-        self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
         self._context = context
         self._queues = context.run_queues
         self._handler = checked_handler(handler)
@@ -63,15 +62,17 @@ class Worker:
         self._policy = RetryPolicy(backoff, retry_on)
         self._is_resumable = flag(resumable, "resumable")
         self._reports_errors = flag(report_errors, "report_errors")
-        self._idle_check = IdleCheck(self._queues, self._claimer.agents)
         self._until_idle, self._wait_ms = flag(until_idle, "until_idle"), 0 if until_idle else _CLAIM_WAIT_MS
+        self._claimer = Claimer(
+            context, agent_id, ttl, owner, max_hold
+        )  # last, because the hub keeps it until `work` ends
+        self._idle_check = IdleCheck(self._queues, self._claimer.agents)
         self.handled = 0
         """The number of runs and turns that were given to the handler."""
         self._registration = WorkerRegistration(
             context, self._claimer.agents, self._concurrency, self._claimer.ttl_ms, self._claimer.owner
         )
-        self._is_stopped = self._is_grace_over = False
-        self._stopped_at = 0.0
+        self._is_stopped, self._is_grace_over, self._stopped_at = False, False, 0.0
         self._done = tasks.Queue[str]()
         self._check_inboxes = InboxCheck(self._queues).run
         self._running: set[AsyncRun] = set()
@@ -114,14 +115,10 @@ class Worker:
     # -- claims ----------------------------------------------------------------------------------------------------
 
     async def _next(self) -> None:
-        if len(self._running) >= self._concurrency:
-            await self._check_inboxes()
-            await self._claimer.leave()
-            if await self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
-                for agent in self._claimer.agents:
-                    await self._queues.recover(agent)
-            return
         try:
+            if len(self._running) >= self._concurrency:
+                await self._wait_for_slot()
+                return
             run = await self._claimer.claim(self._wait_ms, lambda: self._is_stopped, self._check_inboxes)
         except SessionsError as problem:
             if self._until_idle or isinstance(problem, InvalidInput):  # InvalidInput: the cache is closed
@@ -133,6 +130,13 @@ class Worker:
             await self._begin(run)
         elif self._until_idle and await self._idle_check.is_idle(len(self._running), self._done):
             self._is_stopped = True
+
+    async def _wait_for_slot(self) -> None:
+        """Wait for the end of a run. After 5 s check the work of the agents, as a waiting worker does."""
+        await self._check_inboxes()
+        await self._claimer.leave()
+        if await self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
+            await self._queues.recover(*self._claimer.agents)
 
     async def _begin(self, run: AsyncRun) -> None:
         self._running.add(run)  # before its handler can end
@@ -151,7 +155,7 @@ class Worker:
         self.handled += 1
         run._task = tasks.spawn(self._handle, run)
         if run.has_died:
-            await self._let_alone(run)
+            await self._pause_claims(run)
 
     async def _pass_on(self, run: AsyncRun) -> None:
         """Give back a run whose handler was not called, for another worker."""
@@ -172,15 +176,14 @@ class Worker:
         is_new = run.id not in self._passed_on
         due = time.monotonic() + (_FIRST_ALONE_SECONDS if is_new else _ALONE_SECONDS)
         while not self._is_stopped and time.monotonic() < due and run.stop_reason is None:
-            others = [one for one in tuple(self._running) if one is not run and one.id not in run._keys.ancestors]
-            if not others:
+            if not any(one is not run and one.id not in run._keys.ancestors for one in tuple(self._running)):
                 return True
             await self._done.get(max(min(due - time.monotonic(), 1.0), 0))
         if is_new:
             self._passed_on.append(run.id)
         return not is_new
 
-    async def _let_alone(self, run: AsyncRun) -> None:
+    async def _pause_claims(self, run: AsyncRun) -> None:
         """Claim nothing for 60 s while a run is handled that may take the process down, unless the run waits for children."""
         due = time.monotonic() + _ALONE_SECONDS
         while run in self._running and not run._is_waiting and not self._is_stopped and time.monotonic() < due:
@@ -192,7 +195,7 @@ class Worker:
         try:
             async with run:
                 try:
-                    await self._end_well(run, await tasks.result_of(self._handler(run)))
+                    await self._complete(run, await tasks.result_of(self._handler(run)))
                 except BaseException as problem:
                     await self._apply_error(run, control_of(problem))
         except SessionsError as problem:
@@ -220,7 +223,7 @@ class Worker:
         else:
             await self._apply_failure(run, problem)
 
-    async def _end_well(self, run: AsyncRun, result: Any) -> None:
+    async def _complete(self, run: AsyncRun, result: Any) -> None:
         run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")
         if run.is_over or run.max_attempts is None:
             return
@@ -279,10 +282,9 @@ class Worker:
         if run.stop_reason is not None or run.is_over:
             return
         reason = await run._find_stop_reason()
-        if reason is None or run.stop_reason is not None:
-            return
-        self._stop_run(run, reason)
-        run._log.stopped(reason)
+        if reason is not None and run.stop_reason is None:
+            self._stop_run(run, reason)
+            run._log.stopped(reason)
 
     def _stop_run(self, run: AsyncRun, reason: StopReason) -> None:
         run.stop_reason = reason

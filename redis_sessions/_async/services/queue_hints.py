@@ -16,6 +16,7 @@ from ..._core.commands.run_queues import INBOX_QUEUE, Check, When, agent_of
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import AgentKeys, SessionKeys, agent_keys, index_keys, session_keys
 from ..._core.protocol.work import Work
+from ..._fork import run_in_child
 from ..._log_events import QUEUE_REPAIRED
 from ...errors import SessionsError
 from ..transport import tasks
@@ -37,11 +38,15 @@ class QueueHints:
     def __init__(self, executor: Executor, hub: NotificationHub, namespace: str) -> None:
         self._executor = executor
         self._hub = hub
-        self._background: set[object] = set()
         self._namespace = namespace
         self._agents = index_keys(namespace, "agents")
         self._reserved_ms = round(max(20.0, 2 * executor.retry_for) * 1000)  # longer than a spawn can take
         self._registered: dict[str, float] = {}
+        self._reset()
+        run_in_child(self._reset)
+
+    def _reset(self) -> None:
+        self._background: set[object] = set()
 
     def queue_of(self, agent: str) -> AgentKeys:
         """Return the keys of an agent's queue."""

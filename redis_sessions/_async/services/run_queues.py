@@ -48,6 +48,9 @@ class RunQueues(QueueHints):
         super().__init__(executor, hub, namespace)
         self._indexer = indexer
         self._answering: dict[str, str] = {}
+
+    def _reset(self) -> None:
+        super()._reset()
         self._watched: set[str] = set()
         self._claim_updates: dict[str, tuple[tasks.Cancellable, str]] = {}
 
@@ -196,12 +199,15 @@ class RunQueues(QueueHints):
 
     # -- recovery --------------------------------------------------------------------------------------------------
 
-    async def recover(self, agent: str) -> int:
-        """Check the work of an agent whose time has come, up to 20. Return how many."""
-        reply = await self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))
-        await self.remove_damaged(agent, reply.damaged)
-        await self._check_all(agent, reply.due)
-        return len(reply.due)
+    async def recover(self, *agents: str) -> int:
+        """Check the work of agents whose time has come, up to 20 for each. Return how many."""
+        checked = 0
+        for agent in agents:
+            reply = await self._executor.run(run_queues.dequeue(self.queue_of(agent), "check"))
+            await self.remove_damaged(agent, reply.damaged)
+            await self._check_all(agent, reply.due)
+            checked += len(reply.due)
+        return checked
 
     async def _check_due(self, agent: str, due: list[str], nonce: str) -> None:
         """Check work, and let the waiting worker ask when the next check is due."""
@@ -222,9 +228,7 @@ class RunQueues(QueueHints):
         In a cluster the node of a queue can lose what the session's node kept. So some children are checked by themselves, too.
         """
         active = [member for member in members if member.status in ("active", "paused")]
-        for agent in dict.fromkeys(agent_of(member.id) for member in active):
-            if agent is not None:
-                await self.recover(agent)
+        await self.recover(*{agent for member in active if (agent := agent_of(member.id))})
         if self.is_separate:
             for member in random.sample(active, min(len(active), _MAX_CHECKED_CHILDREN)):
                 await self.advance(self.keys_of(Work(member.id, (keys.id, *keys.ancestors))))

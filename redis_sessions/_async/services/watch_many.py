@@ -101,6 +101,8 @@ class ListedMembers(MemberSource):
         return [*found]
 
     async def joined(self, limit: int) -> list[str]:
+        if limit <= 0:
+            return []
         now_us, found = await self._lister.server_time(), []
         async for row in self._lister.rows(self._query):
             if row.created_us < self._since_us:

@@ -61,7 +61,6 @@ class IdleCheck:
             return False
         if not self._is_checked:
             self._is_checked = True
-            for agent in self._agents:
-                await self._queues.recover(agent)
+            await self._queues.recover(*self._agents)
             return False
         return True

@@ -105,10 +105,9 @@ class Executor:
             result = await self._attempt(call)
             if observer is not None and getattr(result, "duplicate", False):
                 observer.repair_later([call.keys.id])
-            return result
         except _RETRYABLE as problem:
             try:
-                return await self._retry(call, problem, began)
+                result = await self._retry(call, problem, began)
             finally:
                 if observer is not None:
                     observer.repair_later([call.keys.id])
@@ -117,9 +116,11 @@ class Executor:
                 observer.repair_later([call.keys.id])
             raise
         finally:
-            if observer is not None and observer.after_write(call):
-                with suppress(SessionsError):
-                    await observer.flush()
+            is_behind = observer is not None and observer.after_write(call)
+        if observer is not None and is_behind:
+            with suppress(SessionsError):
+                await observer.flush()
+        return result
 
     async def decode(self, read: Callable[[], T], stored: Any) -> T:
         """Return the result of a function that decodes what a server replied, with the files that the reply refers to."""
@@ -178,14 +179,16 @@ class Executor:
             began = time.monotonic()
             if due is None:
                 due = began + self._router.timeout
+            has_writes = any(call.writes for call in calls)
             if not self._schema.is_passed:
-                await self._schema.check(any(call.writes for call in calls), due)
-            replies = await self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
+                await self._schema.check(has_writes, due)
+            commands = [(call.keys.tag, call.command) for call in calls]
+            replies = await self._router.send_many(commands, due, self._wait_command if has_writes else None)
         except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
         except TransportError as problem:
-            replies = [problem] * len(calls)
-        for call, reply in zip(calls, replies, strict=True):
+            replies = [(problem, None)] * len(calls)
+        for call, (reply, acked) in zip(calls, replies, strict=True):
             try:
                 if isinstance(reply, TransportError):
                     results.append(StoreUnavailable(where=self.where, waited=0.0, detail=str(reply)))
@@ -193,6 +196,8 @@ class Executor:
                     result: T = await self.run(call, began)  # alone, it is routed and loaded as needed
                     results.append(result)
                 else:
+                    if call.writes and self.acks:
+                        self._check_acks(call, acked)
                     read: T = await result_of(call, reply, self.chain, self.run, self.retry_for)
                     results.append(read)
             except SessionsError as problem:
@@ -211,8 +216,8 @@ class Executor:
                 await self._schema.check(any(call.writes for call in calls), due)
             replies = await self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
         except (TransportError, *DENIED) as problem:
-            replies = [problem] * len(calls)
-        for call, reply in zip(calls, replies, strict=True):
+            replies = [(problem, None)] * len(calls)
+        for call, (reply, _) in zip(calls, replies, strict=True):
             try:
                 if isinstance(reply, NoScriptError | AskError):  # MovedError is a kind of AskError
                     (reply, *_) = await self._router.send(call.keys.tag, call.command, call.script, due=due)
@@ -277,7 +282,7 @@ class Executor:
             elif not prepare_next_part(call, word, facts, self._router.timeout):
                 raise server_error(self.where, call.keys.id, reply)
             call.hints = ()
-        if more and more[0] != self.acks:
+        if more:
             self._check_acks(call, more[0])
         return (
             call.result(reply)

@@ -38,6 +38,7 @@ from .script_sending import load_and_send
 from .sentinel import Address, SentinelResolver, keep_checking
 
 _MAX_REDIRECTIONS = 5
+Routed = tuple[str, Command]
 
 
 class Router:
@@ -121,8 +122,10 @@ class Router:
         if self._subscription is not None:
             await self._subscription.close()
 
-    async def send_many(self, commands: Sequence[tuple[str, Command]], due: float) -> list[Any]:
-        """Return the replies to commands with their routes, in order. Errors of servers and of the transport are values.
+    async def send_many(self, commands: Sequence[Routed], due: float, wait: Command | None = None) -> list[Any]:
+        """Return the replies to commands with their routes, in order, each with the reply to `wait` of its node.
+
+        Errors of servers and of the transport are values. `wait`: sent to each node behind its commands.
 
         Nodes are asked one after the other, first that of the first command. Each has an equal share of the time until `due`.
 
@@ -140,13 +143,13 @@ class Router:
             now = time.monotonic()
             share = (due - now) / (len(groups) - number)
             try:
-                found = await client.send(*[commands[at][1] for at in positions], due=now + share)
+                found = await client.send(*[commands[at][1] for at in positions], wait=wait, due=now + share)
             except (ConnectFailed, ConnectionLost) as problem:
                 self._slots = {}  # discover again: other nodes may serve the slots now
                 self._must_find_master = self._sentinel is not None
                 found = [problem] * len(positions)
-            for at, reply in zip(positions, found, strict=True):
-                replies[at] = reply
+            for at, reply in zip(positions, found, strict=False):
+                replies[at] = (reply, found[-1])
         return replies
 
     async def _load_hints(self, client: connections.NodeClient, due: float) -> None:
@@ -161,8 +164,7 @@ class Router:
     # -- a single server, or the master of a Sentinel service --------------------------------------------------------
 
     async def _single_client(self, due: float) -> connections.NodeClient:
-        client = self._single
-        return client if client is not None and not self._must_find_master else await self._master_client(due)
+        return await self._master_client(due) if self._single is None or self._must_find_master else self._single
 
     async def _master_client(self, due: float) -> connections.NodeClient:
         """Return the client of the master. From the first call on the sentinels are asked twice a second."""

@@ -53,7 +53,7 @@ class SentinelResolver:
         Args:
             due: the time by `time.monotonic` at which the attempt must be over.
 
-        Raises TransportError, and the refusals of a sentinel.
+        Raises TransportError, and the refusal of a sentinel if none names a master.
         """
         if self._master is not None and time.monotonic() - self._asked_at < _FRESH_SECONDS:
             return self._master
@@ -64,6 +64,7 @@ class SentinelResolver:
         answers: list[tuple[int, Address]] = []
         silent: set[connections.NodeClient] = set()
         problem: TransportError = ConnectFailed("the URL names no sentinel")
+        refusal: Exception | None = None
         clients = sorted(self._clients, key=lambda client: client in self._silent)
         for at, client in enumerate(clients):
             if client in self._silent and len(answers) > len(clients) / 2:
@@ -73,12 +74,14 @@ class SentinelResolver:
             share = min((due - now) / (len(clients) - at), _TIMEOUT_SECONDS)
             try:
                 answers.append(await self._ask(client, now + share))
-            except ConnectionRejected:
-                raise
+            except (ConnectionRejected, AuthenticationError, NoPermissionError) as found:
+                refusal = found  # the other sentinels may know the master
             except TransportError as found:
                 problem = found
                 silent.add(client)
         self._silent = silent
+        if not answers and refusal is not None:
+            raise refusal
         if not answers:
             raise type(problem)(f"no sentinel knows a master of {self._service!r} ({problem})")
         self._master, self._asked_at = max(answers)[1], time.monotonic()

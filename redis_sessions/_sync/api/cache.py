@@ -350,14 +350,14 @@ class SessionCache(PicklableByUrl, CacheQueries):
 
         Cost: an idle worker sends one command in 5 s. With several agents it sends one in 10 s for each, and a heartbeat.
         """
+        takes_signals = flag(stop is None if signals is None else signals, "signals")
+        if stop is not None:
+            tasks.check_event(stop, "stop")
         worker = Worker(
             self._context, agent_id, handler, concurrency=concurrency, ttl=ttl, grace=grace, owner=owner,
             max_hold=max_hold, backoff=backoff, retry_on=retry_on, resumable=resumable,
             report_errors=report_errors, until_idle=until_idle,
         )  # fmt: skip
-        takes_signals = flag(stop is None if signals is None else signals, "signals")
-        if stop is not None:
-            tasks.check_event(stop, "stop")
         waiting = None if stop is None else tasks.spawn(_call_when_set, stop, worker.stop)
         try:
             worker.work(signals=takes_signals)

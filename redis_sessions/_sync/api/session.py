@@ -184,7 +184,11 @@ class Session(
                 request.name_agent(agent)
                 return self._run(inbox.append_and_request_turn(append, agent, queue, request.traceparent))
 
-            result, incarnation = queues.send(self._keys, attempt)
+            try:
+                result, incarnation = queues.send(self._keys, attempt)
+            except LimitExceeded as problem:
+                queues.finish_limit_end(self._keys, self._incarnation, problem)
+                raise
         self._learn(incarnation, result.last_seq)
         return result
 

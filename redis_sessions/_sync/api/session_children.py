@@ -290,6 +290,7 @@ class SessionChildren(SessionBase):
         sent = sent if isinstance(sent, AppendResult | SendResult) else whole(sent, "sent")
         batch_id = None if isinstance(sent, int) else sent.batch_id
         last = sent.last_seq if isinstance(sent, AppendResult) else sent.seq if isinstance(sent, SendResult) else sent
+        read_seq = last or 0  # the reply comes behind this message
         hub, nonce = self._context.hub, secrets.token_hex(8)
         queue = hub.register(nonce)
         try:
@@ -303,14 +304,16 @@ class SessionChildren(SessionBase):
                 newest = (self._executor.run(call)).last_seq
                 if last is not None and newest < last and not isinstance(sent, int):
                     raise SessionRegressed(session_id=self.id, known=newest, seen=last)
-                if last is None or newest > last:
+                if last is None or newest > read_seq:
                     limit = None if last is not None else 1000
                     new = read_history(
-                        self._executor, self._keys, self._incarnation, limit, after=last or 0, seen=self._seen
+                        self._executor, self._keys, self._incarnation, limit, after=read_seq, seen=self._seen
                     )
                     reply = messages.find_reply(new, batch_id if last is None else None)
                     if reply is not None:
                         return reply
+                    if last is not None and new:
+                        read_seq = new[-1].seq
                 if left == 0:
                     raise ReplyTimeout(session_id=self.id, seq=last or newest, waited=ms / 1000)
                 pause = POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS

@@ -36,7 +36,7 @@ from .run import Run
 Handler = Callable[[Run], Any]
 _CLAIM_WAIT_MS = 3600_000
 _ALONE_SECONDS = 60.0
-"""The longest wait of a run that took its process down for the end of the worker's other runs, and of these for it."""
+"""The time that a run whose worker died waits for the other runs, and that claims then pause for this run."""
 _FIRST_ALONE_SECONDS = 2.0
 """The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
 _PASSED_ON_SECONDS = 0.5
@@ -55,7 +55,6 @@ class Worker:
         grace: Duration, owner: str | None, max_hold: Duration | None, backoff: Backoff, retry_on: RetryOn, resumable: bool,
         report_errors: bool, until_idle: bool,
     ) -> None:  # fmt: skip
-        self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
         self._context = context
         self._queues = context.run_queues
         self._handler = checked_handler(handler)
@@ -64,15 +63,17 @@ class Worker:
         self._policy = RetryPolicy(backoff, retry_on)
         self._is_resumable = flag(resumable, "resumable")
         self._reports_errors = flag(report_errors, "report_errors")
-        self._idle_check = IdleCheck(self._queues, self._claimer.agents)
         self._until_idle, self._wait_ms = flag(until_idle, "until_idle"), 0 if until_idle else _CLAIM_WAIT_MS
+        self._claimer = Claimer(
+            context, agent_id, ttl, owner, max_hold
+        )  # last, because the hub keeps it until `work` ends
+        self._idle_check = IdleCheck(self._queues, self._claimer.agents)
         self.handled = 0
         """The number of runs and turns that were given to the handler."""
         self._registration = WorkerRegistration(
             context, self._claimer.agents, self._concurrency, self._claimer.ttl_ms, self._claimer.owner
         )
-        self._is_stopped = self._is_grace_over = False
-        self._stopped_at = 0.0
+        self._is_stopped, self._is_grace_over, self._stopped_at = False, False, 0.0
         self._done = tasks.Queue[str]()
         self._check_inboxes = InboxCheck(self._queues).run
         self._running: set[Run] = set()
@@ -115,14 +116,10 @@ class Worker:
     # -- claims ----------------------------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        if len(self._running) >= self._concurrency:
-            self._check_inboxes()
-            self._claimer.leave()
-            if self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
-                for agent in self._claimer.agents:
-                    self._queues.recover(agent)
-            return
         try:
+            if len(self._running) >= self._concurrency:
+                self._wait_for_slot()
+                return
             run = self._claimer.claim(self._wait_ms, lambda: self._is_stopped, self._check_inboxes)
         except SessionsError as problem:
             if self._until_idle or isinstance(problem, InvalidInput):  # InvalidInput: the cache is closed
@@ -134,6 +131,13 @@ class Worker:
             self._begin(run)
         elif self._until_idle and self._idle_check.is_idle(len(self._running), self._done):
             self._is_stopped = True
+
+    def _wait_for_slot(self) -> None:
+        """Wait for the end of a run. After 5 s check the work of the agents, as a waiting worker does."""
+        self._check_inboxes()
+        self._claimer.leave()
+        if self._done.get(POLL_INTERVAL_SECONDS) is None and len(self._running) >= self._concurrency:
+            self._queues.recover(*self._claimer.agents)
 
     def _begin(self, run: Run) -> None:
         self._running.add(run)  # before its handler can end
@@ -152,7 +156,7 @@ class Worker:
         self.handled += 1
         run._task = tasks.spawn(self._handle, run)
         if run.has_died:
-            self._let_alone(run)
+            self._pause_claims(run)
 
     def _pass_on(self, run: Run) -> None:
         """Give back a run whose handler was not called, for another worker."""
@@ -173,15 +177,14 @@ class Worker:
         is_new = run.id not in self._passed_on
         due = time.monotonic() + (_FIRST_ALONE_SECONDS if is_new else _ALONE_SECONDS)
         while not self._is_stopped and time.monotonic() < due and run.stop_reason is None:
-            others = [one for one in tuple(self._running) if one is not run and one.id not in run._keys.ancestors]
-            if not others:
+            if not any(one is not run and one.id not in run._keys.ancestors for one in tuple(self._running)):
                 return True
             self._done.get(max(min(due - time.monotonic(), 1.0), 0))
         if is_new:
             self._passed_on.append(run.id)
         return not is_new
 
-    def _let_alone(self, run: Run) -> None:
+    def _pause_claims(self, run: Run) -> None:
         """Claim nothing for 60 s while a run is handled that may take the process down, unless the run waits for children."""
         due = time.monotonic() + _ALONE_SECONDS
         while run in self._running and not run._is_waiting and not self._is_stopped and time.monotonic() < due:
@@ -193,7 +196,7 @@ class Worker:
         try:
             with run:
                 try:
-                    self._end_well(run, tasks.result_of(self._handler(run)))
+                    self._complete(run, tasks.result_of(self._handler(run)))
                 except BaseException as problem:
                     self._apply_error(run, control_of(problem))
         except SessionsError as problem:
@@ -221,7 +224,7 @@ class Worker:
         else:
             self._apply_failure(run, problem)
 
-    def _end_well(self, run: Run, result: Any) -> None:
+    def _complete(self, run: Run, result: Any) -> None:
         run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")
         if run.is_over or run.max_attempts is None:
             return
@@ -280,10 +283,9 @@ class Worker:
         if run.stop_reason is not None or run.is_over:
             return
         reason = run._find_stop_reason()
-        if reason is None or run.stop_reason is not None:
-            return
-        self._stop_run(run, reason)
-        run._log.stopped(reason)
+        if reason is not None and run.stop_reason is None:
+            self._stop_run(run, reason)
+            run._log.stopped(reason)
 
     def _stop_run(self, run: Run, reason: StopReason) -> None:
         run.stop_reason = reason

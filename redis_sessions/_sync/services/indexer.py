@@ -56,6 +56,7 @@ class Indexer:
         self._is_closed = False
         self._pause = _REPAIR_SECONDS
         self._flushing = primitives.ReentrantLock()
+        self._is_flushing = False
 
     # -- creations ---------------------------------------------------------------------------------------------------
 
@@ -161,7 +162,7 @@ class Indexer:
                 call.hints = [*call.hints, index_entries.raise_entries(entries, id)]
 
     def after_write(self, call: Call[Any]) -> bool:
-        """Have the session repaired if it may have ended or moved, or is not known. Return whether too many wait for that."""
+        """Have the session repaired if it may have ended or moved, or is not known. Return whether the caller must flush."""
         keys: Any = call.keys
         now = time.monotonic()
         known = self._known.get(keys.id)
@@ -169,7 +170,7 @@ class Indexer:
             self.repair_later([keys.id, *keys.ancestors[:1]], may_be_new=False)
         elif known is None or now >= known.read_at or (self._is_separate and now >= known.raise_at):
             self.repair_later([keys.id, *keys.ancestors])  # a write extends the lives of the ancestors, too
-        return len(self._pending) > _MAX_PENDING
+        return len(self._pending) > _MAX_PENDING and not self._is_flushing
 
     def repair_later(self, ids: Iterable[str], *, may_be_new: bool = True) -> None:
         """Repair the entries of sessions in a moment, in the background, together with others.
@@ -201,16 +202,23 @@ class Indexer:
     def flush(self, limit: int | None = None) -> None:
         """Repair the entries that wait for it. They wait on when a server does not answer, or refuses: that is raised."""
         with self._flushing:
-            ids = list(self._pending)[:limit]
-            for first in range(0, len(ids), _BATCH):
-                batch = {id: self._pending.pop(id, CREATION_GRACE_MS) for id in ids[first : first + _BATCH]}
-                try:
-                    self.repair_later(self.repairs.repair(list(batch), batch))
-                except BaseException:  # also a cancellation
-                    for id, grace_ms in batch.items():
-                        self._pending.setdefault(id, grace_ms)
-                    self._schedule()
-                    raise
+            self._is_flushing = True
+            try:
+                self._flush(limit)
+            finally:
+                self._is_flushing = False
+
+    def _flush(self, limit: int | None) -> None:
+        ids = list(self._pending)[:limit]
+        for first in range(0, len(ids), _BATCH):
+            batch = {id: self._pending.pop(id, CREATION_GRACE_MS) for id in ids[first : first + _BATCH]}
+            try:
+                self.repair_later(self.repairs.repair(list(batch), batch))
+            except BaseException:  # also a cancellation
+                for id, grace_ms in batch.items():
+                    self._pending.setdefault(id, grace_ms)
+                self._schedule()
+                raise
 
     def repair_own(self) -> None:
         """Before a list: repair the entries of the few sessions that this process wrote last, so that it sees its own order.

@@ -102,6 +102,8 @@ class ListedMembers(MemberSource):
         return [*found]
 
     def joined(self, limit: int) -> list[str]:
+        if limit <= 0:
+            return []
         now_us, found = self._lister.server_time(), []
         for row in self._lister.rows(self._query):
             if row.created_us < self._since_us:

@@ -62,7 +62,6 @@ class IdleCheck:
             return False
         if not self._is_checked:
             self._is_checked = True
-            for agent in self._agents:
-                self._queues.recover(agent)
+            self._queues.recover(*self._agents)
             return False
         return True
