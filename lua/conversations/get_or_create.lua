@@ -32,7 +32,7 @@ redis.call('SET', channel, current_id ~= '' and current_id or id, 'PX', keep_ms)
 if found and (status == 'active' or status == 'paused') then
   local lease = parse_lease(held)
   local is_held = lease.nonce ~= '-' and lease.deadline_ms - now_ms > 0
-  run = parse_run(run or nil)
+  run = parse_run(run)
   local has_turn = run.turn and run.turn > 0 and run.attempts < run.max_attempts + 0
   local is_at_work = is_held or has_turn or parse_spawn_counts(children).active > 0
   if is_at_work or now_ms - parse_counters(counters).updated_us / 1000 <= idle_ms then return {'current', found} end

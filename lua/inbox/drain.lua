@@ -32,7 +32,7 @@ refusal = check_ancestors(ancestor_keys, loaded.lineage) or check_lease(loaded.l
 if refusal then return refusal end
 if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
 if not loaded.inbox then return {found, 0, {}, 0} end
-loaded.opens_no_turn, loaded.takes_part = true, true -- the holder answers, and asks for the next part
+loaded.opens_no_turn, loaded.allows_partial = true, true -- the holder answers, and asks for the next part
 local again
 result, entries, again = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
 if not result then return entries end

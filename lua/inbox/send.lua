@@ -23,7 +23,7 @@ local elapsed_ms    = ARGV[4]           -- since the first attempt, or '' for th
 local id            = ARGV[5]           -- the session
 local agent         = ARGV[6]           -- whose queue the keys are, or in which a check was reserved; '' for none
 local is_queued     = ARGV[7] == '1'    -- the queue is written, too
-local is_append     = ARGV[8] == '1'    -- the messages are appended, never queued, and open a turn whatever they are
+local is_turn_request     = ARGV[8] == '1'    -- the messages are appended, never queued, and open a turn whatever they are
 local expected_rev  = ARGV[9]           -- the revision that must be current, or ''
 local seen          = tonumber(ARGV[10]) -- the highest seq that was acknowledged to the caller, or 0
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''
@@ -61,11 +61,11 @@ end
 if loaded.status ~= 'active' then return redis.error_reply('SESSION_NOT_ACTIVE ' .. loaded.status) end
 refusal = check_ancestors(ancestor_keys, loaded.lineage)
 if refusal then return refusal end
-if is_append and not loaded.answered_by then
+if is_turn_request and not loaded.answered_by then
   return redis.error_reply('INVALID_INPUT request_turn needs a session with answered_by, because no agent would answer')
 end
-local locked, expired_lease = check_lease(loaded.lease, lease, now_ms)
-if locked and (is_append or lease ~= '') then return locked end
+local locked, freed_lease = check_lease(loaded.lease, lease, now_ms)
+if locked and (is_turn_request or lease ~= '') then return locked end
 local wanted = loaded.answered_by or ':inbox'
 if (loaded.answered_by or locked) and agent ~= wanted then return redis.error_reply('NEED_QUEUE ' .. wanted) end
 local function name_work()
@@ -82,27 +82,27 @@ if locked then
   extend_ancestors(ancestor_keys, now_ms)
   local deadline_ms = parse_lease(loaded.lease).deadline_ms
   if is_queued then -- the check brings the message in, should the holder die
-    redis.call('ZADD', check_at, 'NX', string.format('%d', deadline_ms + 20), name_work())
+    redis.call('ZADD', check_at, 'LT', string.format('%d', deadline_ms + 20), name_work())
     redis.call('PEXPIREAT', check_at, string.format('%d', now_ms + 2592000000))
   end
   return string.format('%s 0 queued %d %d', found, count, deadline_ms - now_ms)
 end
-if is_append and lease ~= '' and parse_run(loaded.run or nil).fence == parse_lease(loaded.lease).fence then
+if is_turn_request and lease ~= '' and parse_run(loaded.run).fence == parse_lease(loaded.lease).fence then
   return redis.error_reply('INVALID_INPUT request_turn cannot be used in a turn, whose end would answer the messages')
 end
 if lease ~= '' then loaded.inbox = nil end
-local run = lease ~= '' and parse_run(loaded.run or nil)
+local run = lease ~= '' and parse_run(loaded.run)
 local is_own_turn = run and run.turn and run.turn > 0 and run.fence == parse_lease(loaded.lease).fence
-if is_own_turn or is_append then loaded.opens_no_turn = true end -- a turn answers what is sent under its lease
+if is_own_turn or is_turn_request then loaded.opens_no_turn = true end -- a turn answers what is sent under its lease
 loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev), seen, ancestor_keys
 local result, reply, again = drain_inbox(session, messages, loaded, entries, field, operation_id, now_ms, now_us)
 if again or not result then return again or reply end
-if is_append then
+if is_turn_request then
   --- include: open_turn
   open_turn(session, messages, loaded, entries, string.match(result, '^%d+ (%d+)') + 0, now_ms, true)
 end
 if loaded.has_turn then record_trace(session, trace, now_ms, loaded.is_turn_opened) end
-if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+if freed_lease then redis.call('HSET', session, 'lease', freed_lease) end
 if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 extend_ancestors(ancestor_keys, now_ms)
 if loaded.has_turn and is_queued then -- also for a turn that was open, should its queue have lost it

@@ -1,5 +1,5 @@
 -- Put sessions into indexes, or move them between the active and the ended. Index entries are hints: the session itself is read
--- whenever it is listed. An announced session is to be created, or to be listed there, now.
+-- whenever it is listed. An announced session is about to be created or listed there. Its update time is now.
 -- Returns how many entries an announced session had already. They keep their time of creation.
 -- Index: none
 --- include: tail read_clock ensure_min_ttl

@@ -6,7 +6,7 @@
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED LEASE_LOST INVALID_INPUT
 -- Index: touches
 --- include: results_field load_session check_operation find_result read_clock check_lease record_result parse_lease
---- include: extend_session
+--- include: extend_session check_ancestor_keys check_ancestors
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -27,20 +27,15 @@ end
 local now_ms, now_us = read_clock()
 refusal = check_lease(loaded.lease, lease, now_ms)
 if refusal then return refusal end
-local cancelled, is_incomplete
-if loaded.lineage then
-  --- include: check_ancestors
-  cancelled, is_incomplete = check_ancestors(ancestor_keys, loaded.lineage)
-  if is_incomplete then return cancelled end
-end
-if loaded.status == 'active' and loaded.inbox and not cancelled then
+refusal = check_ancestor_keys(ancestor_keys, loaded.lineage)
+if refusal then return refusal end
+if loaded.status == 'active' and loaded.inbox and not check_ancestors(ancestor_keys, loaded.lineage) then
   --- include: drain_inbox
   loaded.never_ends, loaded.ancestor_keys = true, ancestor_keys
-  local again
-  result, refusal, again = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
+  local _, again
+  result, _, again = drain_inbox(session, messages, loaded, {}, field, operation_id, now_ms, now_us)
   if again then return again end
   loaded.counters = redis.call('HGET', session, 'counters')
-  if not loaded.counters then return refusal end -- the deadline came in this step: the new expiry removed the session
 end
 if not result then
   result = ''

@@ -17,9 +17,7 @@ local found, status, settings, held, waiters, lineage =
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 local now_ms = read_clock()
-local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
-if is_incomplete then return cancelled end
-refusal = check_lease(held, lease, now_ms) or cancelled
+refusal = check_lease(held, lease, now_ms) or check_ancestors(ancestor_keys, lineage)
 if not refusal and status ~= 'active' and status ~= 'paused' then
   refusal = redis.error_reply('SESSION_NOT_ACTIVE ' .. status)
 end

@@ -3,7 +3,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop append_line format_loop commit_write extend_ledger
+--- include: begin_write parse_loop append_line format_loop commit_write expire_after_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ledger        = KEYS[3]       -- hash: what the loops recorded
@@ -29,5 +29,5 @@ append_line(ledger, kind .. '.' .. loop_id, count, string.format('%d %s', write.
 if kind == 'event' then loop.events = count + 1 else loop.turns = count + 1 end
 redis.call('HSET', session, field, format_loop(loop))
 reply = commit_write(session, messages, write, operation_id, string.format('%d', count + 1))
-extend_ledger(session, ledger)
+expire_after_session(session, ledger)
 return reply

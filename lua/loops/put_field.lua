@@ -3,7 +3,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND INVALID_INPUT
 -- Index: touches
---- include: begin_write commit_write extend_ledger
+--- include: begin_write commit_write expire_after_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ledger        = KEYS[3]       -- hash: what the loops recorded
@@ -21,5 +21,5 @@ if not write then return reply end
 if redis.call('HEXISTS', session, 'loop.' .. loop_id) == 0 then return redis.error_reply('LOOP_NOT_FOUND ' .. loop_id) end
 redis.call('HSET', ledger, prefix .. '.' .. loop_id, value)
 reply = commit_write(session, messages, write, operation_id, '')
-extend_ledger(session, ledger)
+expire_after_session(session, ledger)
 return reply

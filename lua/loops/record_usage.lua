@@ -5,7 +5,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND BOUND_EXCEEDED LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop touch_for_wait append_line add_numbers format_loop commit_write extend_ledger
+--- include: begin_write parse_loop touch_for_wait append_line add_numbers format_loop commit_write expire_after_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ledger        = KEYS[3]       -- hash: what the loops recorded
@@ -51,5 +51,5 @@ redis.call('HSET', ledger, step_field, usage)
 redis.call('HSET', session, field, format_loop(loop), 'usage', session_usage)
 for at, payer in ipairs(payers) do redis.call('HSET', payer, 'spent', spent[at]) end
 reply = commit_write(session, messages, write, operation_id, '0 ' .. loop.usage)
-extend_ledger(session, ledger)
+expire_after_session(session, ledger)
 return reply

@@ -4,7 +4,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND LOOP_CONFLICT INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop touch_for_wait format_loop commit_write extend_ledger
+--- include: begin_write parse_loop touch_for_wait format_loop commit_write expire_after_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ledger        = KEYS[3]       -- hash: what the loops recorded
@@ -38,5 +38,5 @@ if status == 'running' then loop.started = now else loop.finished = now end
 redis.call('HSET', session, field, format_loop(loop))
 if reason ~= '' then redis.call('HSET', ledger, 'reason.' .. loop_id, reason) end
 reply = commit_write(session, messages, write, operation_id, '')
-extend_ledger(session, ledger)
+expire_after_session(session, ledger)
 return reply

@@ -3,7 +3,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_CONFLICT BOUND_EXCEEDED INVALID_INPUT
 -- Index: touches
---- include: begin_write parse_loop format_loop commit_write extend_ledger
+--- include: begin_write parse_loop format_loop commit_write expire_after_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ledger        = KEYS[3]       -- hash: what the loops recorded
@@ -37,5 +37,5 @@ local loop = {
 redis.call('HSET', ledger, 'config.' .. loop_id, config, 'extra.' .. loop_id, metadata)
 redis.call('HSET', session, field, format_loop(loop), 'loops', (loops and loops .. ' ' or '') .. loop_id, 'has_ledger', 1)
 reply = commit_write(session, messages, write, operation_id, '')
-extend_ledger(session, ledger)
+expire_after_session(session, ledger)
 return reply

@@ -39,7 +39,7 @@ end
 
 --- include: check_incarnation check_operation touch_for_wait check_lease
 local now_us, deltas = time[1] * 1000000 + time[2], #ancestor_keys % 2 > 0 and table.remove(ancestor_keys)
-local now_ms, result, refusal, expired_lease = math.floor(now_us / 1000), nil, nil, nil
+local now_ms, result, refusal, freed_lease = math.floor(now_us / 1000), nil, nil, nil
 if not is_short_way then
   refusal = check_incarnation(found, incarnation) or check_operation(operation_id)
   if refusal then return refusal end
@@ -60,7 +60,7 @@ if not is_short_way then
     refusal = check_ancestors(ancestor_keys, lineage)
     if refusal then return refusal end
   end
-  refusal, expired_lease = check_lease(held, lease, now_ms)
+  refusal, freed_lease = check_lease(held, lease, now_ms)
   if refusal then return refusal end
   if is_simple then
     seq, rev, count = append_one(
@@ -75,7 +75,7 @@ else
     incarnation = found, counters = counters, settings = settings, limits = limits, layout = layout, results = results,
     recent = recent ~= '' and recent, expected_rev = tonumber(expected_rev), seen = seen,
   }
-  if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
+  if freed_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
     --- include: drain_inbox
     local inbox, answered_by, run = unpack(redis.call('HMGET', session, 'inbox', 'answered_by', 'run'))
     loaded.inbox, loaded.answered_by, loaded.run, loaded.ancestor_keys = inbox or nil, answered_by, run, ancestor_keys
@@ -89,13 +89,13 @@ else
   end
   if not result then return refusal end
 end
-if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+if freed_lease then redis.call('HSET', session, 'lease', freed_lease) end
 if ancestor_keys[1] then
   --- include: extend_ancestors
   extend_ancestors(ancestor_keys, now_ms)
 end
 if deltas then redis.call('UNLINK', deltas) end
-if subscribers and not expired_lease then
+if subscribers and not freed_lease then
   --- include: notify_subscribers
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end

@@ -40,13 +40,13 @@ if loaded.lineage then
   refusal = check_ancestors(ancestor_keys, loaded.lineage)
   if refusal then return refusal end
 end
-local expired_lease
-refusal, expired_lease = check_lease(loaded.lease, lease, now_ms)
+local freed_lease
+refusal, freed_lease = check_lease(loaded.lease, lease, now_ms)
 if refusal then return refusal end
 local has_parts, subscribers = unpack(redis.call('HMGET', session, 'has_parts', 'subscribers'))
 local totals = has_parts and redis.call('HGET', parts, 'totals')
 if has_parts and not totals then return redis.error_reply('SESSION_DAMAGED parts 0 1') end
-totals = parse_part_totals(totals or nil)
+totals = parse_part_totals(totals)
 local new, left_out = select_new(has_parts and parts, 0, entries, operation_id)
 if #new == 0 then
   local counters = parse_counters(loaded.counters)
@@ -71,7 +71,7 @@ if totals.messages + totals.ids > max_ids then
 end
 loaded.expected_rev, loaded.seen, loaded.ancestor_keys = tonumber(expected_rev), seen, ancestor_keys
 local result
-if expired_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
+if freed_lease then -- the messages that the holder did not receive come first, unless a limit refuses them
   --- include: drain_inbox
   if not loaded.inbox then loaded.opens_no_turn = true end
   local again
@@ -85,13 +85,13 @@ if not result then return refusal end
 open_parts(session, parts, part_names, has_parts)
 for first = 1, #ids, 1000 do redis.call('HSET', parts, unpack(ids, first, math.min(first + 999, #ids))) end
 redis.call('HSET', parts, 'totals', format_part_totals(totals))
-if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+if freed_lease then redis.call('HSET', session, 'lease', freed_lease) end
 if ancestor_keys[1] then
   --- include: extend_ancestors
   extend_ancestors(ancestor_keys, now_ms)
 end
 extend_parts(session, parts, part_names)
-if subscribers and not expired_lease then
+if subscribers and not freed_lease then
   --- include: notify_subscribers
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end

@@ -4,7 +4,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   INVALID_INPUT
 -- Index: touches
---- include: begin_part_write remove_messages record_part_batch format_part commit_part_write
+--- include: begin_part_write remove_cleared_messages record_part_batch format_part commit_part_write
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local parts         = KEYS[3]           -- hash: parts with their messages
@@ -44,6 +44,6 @@ if part and mode ~= 'rest' and not is_newer then
     record_part_batch(parts, part.number, write.batches, operation_id, string.format('%d', removed))
   end
 end
-local is_left = remove_messages(parts, 1000)
+local is_left = remove_cleared_messages(parts, 1000)
 commit_part_write(session, messages, parts, part_names, write, false)
 return {write.incarnation, removed, part and not is_newer and 1 or 0, is_left and 1 or 0}

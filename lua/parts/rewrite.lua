@@ -15,7 +15,7 @@ if refusal then return refusal end
 local record, totals = unpack(redis.call('HMGET', parts, 'part.' .. name, 'totals'))
 if not record then return 0 end
 local part, replaced, added = parse_part(record), 0, 0
-totals = parse_part_totals(totals or nil)
+totals = parse_part_totals(totals)
 for at = 1, #values, 3 do
   local field = string.format('message.%d %s', part.number, values[at])
   if redis.call('HGET', parts, field) == values[at + 1] then

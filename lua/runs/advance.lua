@@ -82,11 +82,10 @@ if loaded.inbox and loaded.status == 'active' and loaded.is_free then
   local field = results_field(given.operation_id)
   local inbox = load_session(session, '', field)
   inbox.never_ends, inbox.ancestor_keys = true, ancestor_keys
-  local taken, why, again = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
+  local taken, _, again = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
   if again then return again end
-  if redis.call('EXISTS', session) == 0 then return why end
   if taken then loaded.inbox = nil end
-  run = parse_run(redis.call('HGET', session, 'run') or nil)
+  run = parse_run(redis.call('HGET', session, 'run'))
 end
 if loaded.is_free and loaded.lease_waiters ~= '' then
   --- include: grant_next_waiter parse_lease

@@ -1,6 +1,6 @@
--- Ask for work of an agent, reserved for the asker for a second; or for a place among the waiting workers. And for work that must
--- be checked, which the asker then checks. Work that is due enters the line `ready`: by priority, then fairly between the
--- fairness keys, each of which gets its turn, however much waits under another.
+-- Reserve the next work of an agent for a second. If there is none, add the worker to the waiting workers. Also hand out the work
+-- whose check is due. Work that is due enters the line `ready`: by priority, then fairly between the fairness keys, each of which
+-- gets its turn, however much waits under another.
 -- Returns {'<time> <work>' (reserved until then) or '', ms until there may be something to do or -1, work to check}.
 -- Index: none
 --- include: read_clock without_waiter format_waiter rank_works

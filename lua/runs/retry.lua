@@ -4,7 +4,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT LIMIT_EXCEEDED
 -- Index: may_relist
 --- include: read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
---- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease
+--- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease count_active_children
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -66,7 +66,12 @@ if not is_turn then
     redis.call('HSET', root, 'tree', format_spawn_counts(tree_counts), field, format_member(member))
     redis.call('HSET', parent, 'children', format_spawn_counts(child_counts))
   end
-  redis.call('HDEL', session, 'finished', 'result', 'resumed', 'lease_waiters')
+  redis.call('HDEL', session, 'finished', 'result', 'parked', 'resumed', 'lease_waiters')
+  local own = parse_spawn_counts(redis.call('HGET', session, 'children'))
+  if own.active > 0 then -- its end cancelled some of them
+    own.active = count_active_children(root, number)
+    redis.call('HSET', session, 'children', format_spawn_counts(own))
+  end
   redis.call('HSET', session, 'lease', free_lease(loaded.lease.fence)) -- no earlier holder goes on
   set_status(session, now_ms, 'active', '')
 end

@@ -1,12 +1,12 @@
--- Delete a session with everything it owns, and wake those that wait for its lease. An order: it needs no lease, but a lease
--- that it names must be held. A session of a tree must have ended first (sessions/set_status), and the sessions below it must
--- be deleted first (trees/finalize_members).
+-- Delete the hash and the lists of a session, and wake those that wait for its lease. sessions/remove_rest deletes its ledger and
+-- parts. An order: it needs no lease, but a lease that it names must be held. A session of a tree must have ended first
+-- (sessions/set_status), and the sessions below it must be deleted first (trees/finalize_members).
 -- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', '', '1' if its messages were there}, {'kept',
 -- ''} (it moved on or is in use), {'open', number} (it must end first), or {'parent', number, incarnation} (the sessions
 -- below it must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
---- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestors check_lease parse_lineage
+--- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestor_keys check_lease parse_lineage
 --- include: notify_subscribers notify_waiters notify_holder
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
@@ -35,16 +35,14 @@ if updated_us ~= '' then
   local is_in_use = is_held or parse_spawn_counts(tree).active > 0
   if is_in_use or parse_counters(counters).updated_us ~= updated_us + 0 then return {'kept', ''} end
 end
-local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
-if is_incomplete then return cancelled end
-local refusal = lease ~= '' and check_lease(held, lease, now_ms)
+local refusal = check_ancestor_keys(ancestor_keys, lineage) or (lease ~= '' and check_lease(held, lease, now_ms))
 if refusal then return refusal end
 local rev = expected_rev ~= '' and parse_counters(counters).rev
 if rev and rev ~= expected_rev + 0 then return redis.error_reply(string.format('REVISION_CONFLICT %d', rev)) end
 local number = parse_lineage(lineage).number
 if (lineage or children) and not finished then return {'open', number} end
 if children and swept ~= found then return {'parent', number, found} end
-notify_holder(held or nil, 'lost', '0 0')
+notify_holder(held, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end
 redis.call('UNLINK', session, messages, deltas, popped)
 notify_waiters(lease_waiters or '', 'ask', '0 0')

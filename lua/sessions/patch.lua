@@ -30,7 +30,7 @@ end
 for at = 1, set_count * 2, 2 do
   if fields[at] == 'answered_by' then
     --- include: parse_run format_run
-    local run = parse_run(redis.call('HGET', session, 'run') or nil)
+    local run = parse_run(redis.call('HGET', session, 'run'))
     if run.max_attempts ~= '-' and not run.turn then
       return redis.error_reply('INVALID_INPUT answered_by cannot be set for a run: a worker claims it as a whole')
     end

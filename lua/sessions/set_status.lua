@@ -6,7 +6,7 @@
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT INVALID_TRANSITION SESSION_NOT_ACTIVE MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: may_end
---- include: find_result results_field check_ancestors touch_for_wait read_clock prepare_end
+--- include: find_result results_field check_ancestor_keys check_ancestors touch_for_wait read_clock prepare_end
 --- include: apply_end_effects parse_counters begin_write set_status commit_write end_session
 --- include: count_waiting notify_holder drain_for_end
 local session       = KEYS[1]       -- hash
@@ -31,9 +31,9 @@ end
 local function has_cancelled_members()
   return (children or lineage) and redis.call('HEXISTS', root, 'cancelled') or 0
 end
-local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
-if is_incomplete then return cancelled end
-local is_done = current == status or (cancelled and status == 'cancelled')
+local refusal = check_ancestor_keys(ancestor_keys, lineage)
+if refusal then return refusal end
+local is_done = current == status or (status == 'cancelled' and check_ancestors(ancestor_keys, lineage))
 if is_done and (incarnation == '' or incarnation == found) then
   touch_for_wait(session, found)
   local plan, now_ms, now_us = {}, read_clock()
@@ -60,18 +60,21 @@ if status == 'active' or status == 'paused' then
     count_waiting(session, messages, ancestor_keys, write.now_ms, 1)
     write.settings = redis.call('HGET', session, 'settings')
   end
-  return commit_write(session, messages, write, operation_id, '')
+  reply = commit_write(session, messages, write, operation_id, '')
+  reply[3], reply[4] = 0, 0
+  return reply
 end
 if inbox then
   local _, again = drain_for_end(session, messages, operation_id, write.now_ms, write.now_us)
   if again then return again end
 end
-if is_order and lease == '' then notify_holder(redis.call('HGET', session, 'lease') or nil, 'lost', '0 0') end
-local ended, refusal = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
+if is_order and lease == '' then notify_holder(redis.call('HGET', session, 'lease'), 'lost', '0 0') end
+local ended
+ended, refusal = end_session(session, messages, ancestor_keys, write.now_ms, write.now_us, operation_id, status, reason,
   result)
 if refusal then return refusal end
-if write.expired_lease and redis.call('EXISTS', session) == 1 then
-  redis.call('HSET', session, 'lease', write.expired_lease)
+if write.freed_lease and redis.call('EXISTS', session) == 1 then
+  redis.call('HSET', session, 'lease', write.freed_lease)
 end
 ended[4], ended[3] = ended[3] and 1 or 0, has_cancelled_members()
 return ended

@@ -3,7 +3,7 @@
 -- Returns {incarnation, ms left, or -1 for a persistent session}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS
 -- Index: may_end
---- include: check_incarnation check_ancestors parse_settings read_clock extend_session
+--- include: check_incarnation check_ancestor_keys parse_settings read_clock extend_session
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -13,8 +13,8 @@ local ttl_ms        = ARGV[2]       -- from now, or '' for the session's own idl
 local found, settings, lineage = unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'lineage'))
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
-if is_incomplete then return cancelled end
+refusal = check_ancestor_keys(ancestor_keys, lineage)
+if refusal then return refusal end
 local wanted_ms = ttl_ms == '' and parse_settings(settings).ttl_ms or ttl_ms + 0
 local now_ms = read_clock()
 local function extend(hash, list, its_settings)

@@ -1,5 +1,5 @@
 -- Set and remove values of a shared scope, exactly once for an operation ID. Bounds hold for what grows.
--- Returns '<removed>': how many of the removed values were there.
+-- Returns 'write <removed>': the number of removed values that existed.
 -- Errors: BOUND_EXCEEDED INVALID_INPUT
 -- Index: none
 --- include: tail begin_shared_write commit_shared_write

@@ -40,7 +40,7 @@ for at, number in ipairs(numbers) do
     local is_open = member.status == 'active'
     if is_open then counts.active = counts.active - 1 end
     if is_working then
-      notify_holder(lease or nil, 'lost', '0 0')
+      notify_holder(lease, 'lost', '0 0')
       count_waiting(session, messages, {root, root_messages}, now_ms, -1, number)
       end_as_cancelled(session, messages, cancelled_why or '', now_ms, now_us)
     end

@@ -4,7 +4,7 @@
 -- or '', '<number> <record>' …}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED NEED_ANCESTORS BOUND_EXCEEDED
 -- Index: none
---- include: check_incarnation check_ancestors read_clock parse_lineage parse_spawn_counts without_waiter format_waiter
+--- include: check_incarnation check_ancestor_keys read_clock parse_lineage parse_spawn_counts without_waiter format_waiter
 --- include: read_tree_members is_below
 local session          = KEYS[1]           -- hash
 local messages         = KEYS[2]           -- list
@@ -23,8 +23,8 @@ local found, status, lineage, join_waiters, children =
   unpack(redis.call('HMGET', session, 'incarnation', 'status', 'lineage', 'join_waiters', 'children'))
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage)
-if is_incomplete then return cancelled end
+refusal = check_ancestor_keys(ancestor_keys, lineage)
+if refusal then return refusal end
 local now_ms, root, number = read_clock(), ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(lineage).number
 if nonce ~= '' then
   if target == '0' then target = string.format('%d', parse_spawn_counts(children).total) end
@@ -39,7 +39,7 @@ end
 local tree, tree_limits = unpack(redis.call('HMGET', root, 'tree', 'tree_limits'))
 local known, shown = {[0] = false}, {found, number, status, string.format('%d', now_ms), tree or '0 0', tree_limits or '', ''}
 known[number + 0] = true
-local numbers, records, is_end = read_tree_members(root, after, 1000)
+local numbers, records, is_end = read_tree_members(root, after)
 if not is_end then shown[7] = string.format('%d', numbers[#numbers]) end
 for at, member in ipairs(numbers) do
   local parent = string.match(records[at] or '', '^%S+ (%d+)')

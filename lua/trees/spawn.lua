@@ -6,7 +6,7 @@
 --   INVALID_INPUT
 -- Index: touches
 --- include: tail results_field check_incarnation check_operation find_spawned parse_lineage touch_for_wait read_clock
---- include: check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
+--- include: check_ancestor_keys check_ancestors check_lease check_spawn_limits new_counters parse_run parse_spawn_counts format_lineage format_run
 --- include: child_settings parse_settings format_settings waiting_fields expire_session record_spawn record_result
 --- include: extend_ancestors choose_report is_call_open
 local session         = KEYS[1]       -- hash: the parent
@@ -55,11 +55,11 @@ if spawned then
   return {found, 'accepted', spawned}
 end
 local now_ms, now_us = read_clock()
-local cancelled, is_incomplete = check_ancestors(ancestor_keys, lineage_text)
-if is_incomplete then return cancelled end
-if cancelled then return {found, 'forbidden', 'cancelled'} end
+refusal = check_ancestor_keys(ancestor_keys, lineage_text)
+if refusal then return refusal end
+if check_ancestors(ancestor_keys, lineage_text) then return {found, 'forbidden', 'cancelled'} end
 if status ~= 'active' then return {found, 'forbidden', 'parent_' .. status} end
-local locked, expired_lease = check_lease(held, lease, now_ms)
+local locked, freed_lease = check_lease(held, lease, now_ms)
 if locked then return locked end
 local root = ancestor_keys[#ancestor_keys - 1] or session
 local tree, own_limits, root_incarnation, label_number, waiting, root_settings, root_idle_ttl = unpack(redis.call('HMGET', root,
@@ -111,7 +111,7 @@ record_spawn(session, root, child_counts, tree_counts, number, {
 }, label, tree_waits)
 spawned = string.format('spawned %s %s %s', number, child_id, run_id)
 record_result(session, counters, field, results or '', operation_id, spawned)
-if expired_lease then redis.call('HSET', session, 'lease', expired_lease) end
+if freed_lease then redis.call('HSET', session, 'lease', freed_lease) end
 local own = root == session and tree_settings or parse_settings(settings)
 expire_session(session, messages, now_ms, own.ttl_ms, own.deadline_ms)
 extend_ancestors(ancestor_keys, now_ms)

@@ -1,7 +1,7 @@
 -- List workers that were heard in the last hour, those that are silent for longest before the others. A page may repeat a
 -- worker that was heard again since, and misses none. A page ends early when its records exceed `max_bytes`.
--- Returns {the server's time in ms, {id, last heard in ms, …}, {record or '', …}}. Only the workers with a record are in the
--- page.
+-- Returns {the server's time in ms, {id, last heard in ms, …}, {record or '', …}}. The first list can be longer than the second:
+-- the IDs without a record are not in the page.
 -- Index: none
 --- include: read_clock
 local heard_at  = KEYS[1]           -- zset: worker IDs by the time at which they were heard last, in ms

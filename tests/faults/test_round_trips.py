@@ -194,6 +194,24 @@ def test_delete_in_a_tree_is_three_round_trips(server: Server, namespace: str) -
 
 
 @repeat_if_dearer
+def test_pause_is_one_round_trip_and_resume_two(server: Server, namespace: str) -> None:
+    """A pause of a session with children is one round trip, and a resume is two, because its work is offered again."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        root = cache.create()
+        root.spawn("a", mode="session").raise_if_refused()
+        for _ in range(2):
+            await_quiet(server)
+            with without_background():
+                count_round_trips(server)
+                root.pause()
+                paused = count_round_trips(server)
+                root.resume()
+                resumed = count_round_trips(server)
+        assert (paused, resumed) == (1, 2)
+    server.client.flushall()
+
+
+@repeat_if_dearer
 def test_forced_release_is_two_round_trips(server: Server, namespace: str) -> None:
     """A forced release takes the lease over and then releases it: two round trips, against one for the holder's release."""
     with SessionCache.from_url(server.url, namespace=namespace) as cache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,3 +284,30 @@ def test_repeated_long_batch_is_found_as_a_whole(scripts: Scripts) -> None:
             scripts.client.hdel(KEYS[0], name)
     repeated = scripts.append("u@1 long {}", operation_id="long", elapsed_ms="5000")
     assert repeated.split()[1:4] == [b"1", b"2", b"7"]
+
+
+def test_write_at_the_deadline_leaves_no_key_without_expiry(scripts: Scripts) -> None:
+    """A write in the moment of the deadline leaves keys that expire, although the script writes again behind the expiry."""
+    scripts.create()
+    settings = str(scripts.client.hget(KEYS[0], "settings"), "utf-8")  # type: ignore[arg-type]
+    *caps, _ = settings.split()
+    past = f"{time.time() * 1000 - 1:.0f}"
+    scripts.client.hset(KEYS[0], "settings", " ".join([*caps, past]))
+    scripts.append("u@1 b {}", "a@2 b {}")
+    scripts.append("u@1 c {}", operation_id="c")
+    scripts("state/patch", *entries("state/patch"), **values("state/patch"))
+    ttls_ms = [scripts.client.pttl(key) for key in scripts.client.scan_iter()]
+    assert ttls_ms
+    assert all(0 < ttl_ms <= 100 for ttl_ms in ttls_ms)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.093, 1, 93, 93**2, 93**4])
+def test_times_are_compared_by_their_bytes(scripts: Scripts, seconds: float) -> None:
+    """Times in headers are compared as numbers, and not as texts, whose order is that of the server's locale."""
+    library = Path("lua/lib/records")
+    source = "".join((library / f"{name}.lua").read_text() for name in ("encode_time", "is_earlier"))
+    now = 1_700_000_000_000
+    times = (now, now + round(seconds * 1000))
+    for one, other in (times, times[::-1]):
+        body = "return is_earlier(encode_time(ARGV[1] + 0) .. 'text', encode_time(ARGV[2] + 0)) and 1 or 0"
+        assert scripts.client.eval(source + body, 0, one, other) == (one < other)

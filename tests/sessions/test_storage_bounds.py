@@ -289,6 +289,9 @@ def test_unknown_bound_is_refused() -> None:
 
 def test_values_above_their_number_are_refused(url: str, namespace: str) -> None:
     """Metadata, state and variables share a bound of their number, and a value that leaves makes room."""
+    with SessionCache.from_url(url, namespace=namespace, bounds={"values": 10_000}) as cache:
+        state = {f"name {number}": number for number in range(4500)}
+        assert cache.create("many", state=state).state.all() == state
     with SessionCache.from_url(url, namespace=namespace, bounds={"values": 3}) as cache:
         session = cache.create("s", metadata={"a": 1})
         session.state.put("a", 1)

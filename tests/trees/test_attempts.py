@@ -19,6 +19,7 @@ from redis_sessions import (
     LimitExceeded,
     Retry,
     Run,
+    RunParked,
     SessionCache,
     SessionNotActive,
 )
@@ -361,6 +362,41 @@ def test_message_to_parent_has_text_of_error_by_choice_only(
     info = cache.session(id).info()
     assert "no luck" in str(info.reason)
     assert "no luck" in info.attempts[0].error
+
+
+def test_retried_run_can_spawn_as_many_children_as_before(cache: SessionCache) -> None:
+    """A retry counts only the children that go on: those which the end of the run cancelled take no place."""
+    parent = cache.create(max_active=None, max_children=5)
+    (id,) = spawn_runs(parent, "t", max_attempts=1)
+    run = claim_run(cache)
+    kept = run.spawn("b", on_parent_end="detach").raise_if_refused().session_key
+    for _ in range(4):
+        run.spawn("b").raise_if_refused()
+    run.fail()
+    session = cache.session(id)
+    await_true(lambda: [one.status for one in session.children()] == ["active", *["cancelled"] * 4])
+    session.retry()
+    again = claim_run(cache)
+    assert [again.spawn("b").accepted for _ in range(5)] == [True] * 4 + [False]
+    cache.session(str(kept)).cancel()
+    assert again.spawn("b").accepted
+
+
+def test_retried_run_does_not_wait_for_earlier_children(cache: SessionCache) -> None:
+    """A run that was parked, timed out and is retried begins again, and does not resume an earlier wait."""
+    parent = cache.create(max_active=None)
+    (id,) = spawn_runs(parent, "t")
+    run = claim_run(cache)
+    run.spawn("b").raise_if_refused()
+    with pytest.raises(RunParked) as parked:
+        run.can_park = True
+        run.wait_for(timeout=DEADLINE_SECONDS)
+    run._park(parked.value)
+    session = cache.session(id)
+    session.time_out()
+    session.retry()
+    again = claim_run(cache)
+    assert (again.id, again.attempt, again.is_resumed) == (id, 1, False)
 
 
 def test_timed_out_run_can_be_retried(cache: SessionCache) -> None:

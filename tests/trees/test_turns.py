@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from redis_sessions import (
     SessionLocked,
     SessionNotActive,
 )
+from redis_sessions._core.protocol.keys import agent_keys
 from redis_sessions._sync.api import session_children
 from redis_sessions._sync.services.history import read_history
 from tests.support.lease_waiters import elsewhere
@@ -160,6 +162,21 @@ def test_assistant_message_opens_no_turn(cache: SessionCache) -> None:
     assert claim_run(cache).first_seq == 3
 
 
+def test_inbox_is_checked_at_the_end_of_the_lease(cache: SessionCache) -> None:
+    """A message that waits for the end of a lease is checked then, although the session had a later check."""
+    parent = cache.create(answered_by="a")
+    child = cache.session(key_of(parent.spawn("a", mode="session", description={"answered_by": "a"}, ttl=3600)))
+    child.send("1")
+    claim_run(cache).finish(ANSWER)
+    await_true(lambda: child.info().work is None)
+    queue = agent_keys(cache.namespace, "a")
+    with child.lease(ttl=5):
+        elsewhere(lambda: child.send("2"))
+        (reply,) = cache._context.executor._router.send(queue.tag, ("ZRANGE", queue.check_at, 0, -1, "WITHSCORES"))
+        checks = {work.split()[0].decode(): float(score) for work, score in zip(reply[::2], reply[1::2], strict=True)}
+        assert checks[child.id] / 1000 < time.time() + 60
+
+
 def test_answering_agent_can_be_changed(cache: SessionCache) -> None:
     """A session that gets an agent is answered from then on, its open turn follows to another agent, and ends with none."""
     session = cache.create()
@@ -178,6 +195,17 @@ def test_answering_agent_can_be_changed(cache: SessionCache) -> None:
     session.send("4")
     assert session.info().answered_by is None
     assert cache.claim("b") is None
+
+
+@pytest.mark.parametrize("place", [{}, {"priority": 0}, {"priority": 5}, {"fairness_key": "k"}], ids=str)
+def test_turn_in_any_place_of_the_queue_survives_its_worker(cache: SessionCache, place: Any) -> None:
+    """A turn whose worker died goes to another one, whatever its place in the queue is, although no message follows."""
+    session = cache.create(answered_by="a", **place)
+    session.send("1")
+    dead = claim_run(cache, ttl=0.5)
+    time.sleep(0.1)  # the queue hears of the claim
+    abandon(dead)
+    assert claim_run(cache).id == session.id
 
 
 def test_turn_of_dead_worker_goes_to_another(cache: SessionCache) -> None:

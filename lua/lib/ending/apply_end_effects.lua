@@ -3,7 +3,7 @@
 -- deleted. `plan.wakes_parent` is true then if the parent waits for it, or has its result in the inbox, so that the caller must
 -- advance the parent.
 --- include: count_waiting set_status apply_on_parent_end notify_waiters record_child_end deliver_result_to_parent
---- include: is_parent_waiting keep_member_result
+--- include: must_advance_parent keep_member_result
 local function apply_end_effects(session, messages, ancestor_keys, now_ms, now_us, status, plan)
   local fields = plan.fields
   count_waiting(session, messages, ancestor_keys, now_ms, -1, plan.number)
@@ -16,12 +16,12 @@ local function apply_end_effects(session, messages, ancestor_keys, now_ms, now_u
   end
   if fields.join_waiters then notify_waiters(fields.join_waiters, 'ask', '0 0') end
   if not plan.entry then -- the parent has the result, but its queue may not have heard of it
-    plan.wakes_parent = ancestor_keys[1] and is_parent_waiting(ancestor_keys[1])
+    plan.wakes_parent = ancestor_keys[1] and must_advance_parent(ancestor_keys[1])
     return
   end
   record_child_end(plan.root, ancestor_keys[1], plan.number, status, now_ms)
   if plan.entry ~= '' then deliver_result_to_parent(ancestor_keys, plan.entry, plan.batch, now_ms, now_us) end
-  plan.wakes_parent = is_parent_waiting(ancestor_keys[1])
+  plan.wakes_parent = must_advance_parent(ancestor_keys[1])
   if fields.cleanup ~= 'delete' then return false end
   keep_member_result(plan.root, plan.number, plan.reason, plan.result)
   redis.call('DEL', session, messages)

@@ -7,12 +7,12 @@ local function deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now
   local loaded = load_session(parent, '', field)
   if loaded.status ~= 'active' and loaded.status ~= 'paused' then return end
   if check_ancestors(tail(ancestor_keys, 3), loaded.lineage) then return end
-  local is_locked, expired_lease = check_lease(loaded.lease, '', now_ms)
+  local is_locked, freed_lease = check_lease(loaded.lease, '', now_ms)
   loaded.never_ends, loaded.ancestor_keys = true, tail(ancestor_keys, 3)
   if not is_locked and loaded.status == 'active' then
     local result, _, again = drain_inbox(parent, messages, loaded, {entry}, field, batch, now_ms, now_us)
     if result and not again then
-      if expired_lease then redis.call('HSET', parent, 'lease', expired_lease) end
+      if freed_lease then redis.call('HSET', parent, 'lease', freed_lease) end
       return
     end
     loaded = load_session(parent, '', field)

@@ -1,6 +1,6 @@
--- Look for an append that left no recorded result, because its message says all: append_one appended it as one message, and
--- nothing but such appends changed the list since. The field `recent` has one byte for each of the newest revisions, up to 64:
--- the mark of such an append, or 0 for another change. Return its result, or nil.
+-- Look for an append by append_one, which records no result: its message says all while nothing but such appends change the list.
+-- The field `recent` has one byte for each of the newest 64 revisions: the mark of such an append, or 0 for another change. Return
+-- the result of the append, or nil.
 --- include: recent_mark find_marked parse_counters parse_layout
 local function find_recent(session, messages, recent, batch)
   if not recent then return end

@@ -1,17 +1,17 @@
 -- Move a session's inbox into the transcript, and `own` entries behind it: once, in order, all or none. `loaded` is what
 -- load_session returns, with what append_entries takes. The messages open a turn if an agent answers the session, unless
--- `loaded.opens_no_turn`. Return the result of append_entries and all messages, or nil and the refusal. A long inbox takes several
--- steps: then only its oldest messages move, and the third value asks the caller to repeat the call. That step is not recorded,
--- unless `loaded.takes_part`: then it is the whole operation.
+-- `loaded.opens_no_turn`. Return the result of append_entries and all messages, or nil and the refusal. Of a long inbox only the
+-- oldest messages move, and the third value is NEED_REPEAT. The result of such a step is not recorded, unless
+-- `loaded.allows_partial`: then the step is the whole operation.
 --- include: read_inbox append_entries
 local function drain_inbox(session, messages, loaded, own, field, batch, now_ms, now_us)
   local entries, fields, left = read_inbox(session, loaded.inbox)
-  local is_step = left and not loaded.takes_part
-  if is_step then own = {} end
-  loaded.is_step = is_step
+  local is_partial = left and not loaded.allows_partial
+  if is_partial then own = {} end
+  loaded.is_partial = is_partial
   for _, entry in ipairs(own) do entries[#entries + 1] = entry end
   local result, refusal = append_entries(session, messages, loaded, entries, field, batch, now_ms, now_us, #fields)
-  loaded.is_step = nil
+  loaded.is_partial = nil
   if refusal then return nil, refusal end
   if fields[1] then redis.call('HDEL', session, unpack(fields)) end
   if left then

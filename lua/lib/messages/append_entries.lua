@@ -2,7 +2,7 @@
 -- life. append_one does the same for one message without a pin of a session without limits.
 -- `loaded` holds texts by name: counters, settings, limits, layout, results, recent. A caller may add demands:
 -- `expected_rev` and `seen`: the revision, and the least highest seq, that the session must have.
--- `never_ends`: a limit refuses the batch and does not end the session. `is_step`: the operation goes on, and has no result yet.
+-- `never_ends`: a limit refuses the batch and does not end the session. `is_partial`: the operation goes on, and has no result yet.
 -- For an edit: `before_push` removes messages once nothing refuses; `unpinned` and `cleared`: how many pins that takes away, and
 -- the seq up to which entries do not count; `kind`: the word with which the result begins.
 -- `loaded.is_ended` is true when a limit ended the session. The first `from_inbox` entries came from the inbox, so their size was
@@ -41,7 +41,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
     entries[at] = time .. entry
   end
   last_seq = last_seq + #entries
-  counters.rev, counters.last_seq, counters.operations = counters.rev + 1, last_seq, counters.operations + (loaded.is_step and 0 or 1)
+  counters.rev, counters.last_seq, counters.operations = counters.rev + 1, last_seq, counters.operations + (loaded.is_partial and 0 or 1)
   if added_pins > 0 then
     local _
     --- include: check_pin_limit
@@ -67,7 +67,7 @@ local function append_entries(session, messages, loaded, entries, field, batch, 
   local dropped = counters.dropped - kept
   local result = (loaded.kind or '') .. string.format('%d %d %d %d %d %s', from_inbox < #entries and first + from_inbox or first,
     last_seq, counters.rev, last_seq - dropped, dropped, state)
-  if not loaded.is_step then results = append_result(results, batch, counters.operations, result) end
+  if not loaded.is_partial then results = append_result(results, batch, counters.operations, result) end
   redis.call('HSET', session, 'counters', format_counters(counters), field, results)
   expire_session(session, messages, now_ms, settings.ttl_ms, settings.deadline_ms)
   return result

@@ -79,7 +79,7 @@ local function append_one(session, messages, counters, settings, layout, entry, 
   if ttl_ms ~= '0' or deadline_ms ~= '-' then
     local at = ttl_ms ~= '0' and now_ms + ttl_ms or deadline_ms + 0
     if deadline_ms ~= '-' and deadline_ms + 0 < at then at = deadline_ms + 0 end
-    at = string.format('%d', at)
+    at = string.format('%d', math.max(at, now_ms + 100)) -- see expire_session
     redis.call('PEXPIREAT', session, at)
     redis.call('PEXPIREAT', messages, at)
   end

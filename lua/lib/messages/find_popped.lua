@@ -1,5 +1,5 @@
 -- Look for the messages that an operation popped. Return their seqs, the messages, and whether every message is there that was
--- popped since a time. 2 s are added for a clock that another server set.
+-- popped since a time. 2 s are added, because the clock of the server may have changed with a failover.
 local function find_popped(popped, operation, since_ms)
   local seqs, found, count, oldest_ms = {}, {}, redis.call('LLEN', popped), 0
   for at = 0, count - 2, 2 do

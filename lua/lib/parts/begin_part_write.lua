@@ -1,5 +1,5 @@
 -- Check what every write to a part checks first, and read the part. Return the write: {incarnation, status, counters (text),
--- settings, has_parts, part (parsed, or nil), totals, batches, now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and
+-- settings, has_parts, part (parsed, or nil), totals, batches, now_ms, now_us, ancestor_keys, freed_lease}. Or return nil and
 -- the reply: the result of the same operation before, or the refusal. `operation` is '' for a write that may be repeated.
 --- include: check_incarnation check_operation touch_for_wait read_clock check_ancestors check_lease parse_part parse_part_totals
 local function begin_part_write(session, parts, ancestor_keys, incarnation, lease, name, operation)
@@ -23,12 +23,12 @@ local function begin_part_write(session, parts, ancestor_keys, incarnation, leas
   local now_ms, now_us = read_clock()
   refusal = check_ancestors(ancestor_keys, lineage)
   if refusal then return nil, refusal end
-  local expired_lease
-  refusal, expired_lease = check_lease(held, lease, now_ms)
+  local freed_lease
+  refusal, freed_lease = check_lease(held, lease, now_ms)
   if refusal then return nil, refusal end
   return {
     incarnation = found, status = status, counters = counters, settings = settings, has_parts = has_parts, part = part,
-    totals = parse_part_totals(totals or nil), batches = batches, now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys,
-    expired_lease = expired_lease,
+    totals = parse_part_totals(totals), batches = batches, now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys,
+    freed_lease = freed_lease,
   }
 end

@@ -1,7 +1,7 @@
 -- Let the parts live 31 days longer than their session, because only writes to parts and the upkeep of the indexes extend their
 -- life.
---- include: extend_ledger
+--- include: expire_after_session
 local function extend_parts(session, parts, part_names)
-  extend_ledger(session, parts)
-  extend_ledger(session, part_names)
+  expire_after_session(session, parts)
+  expire_after_session(session, part_names)
 end

@@ -1,6 +1,6 @@
 -- Look for a batch of a part among the messages that came since its first attempt, because its result may have left the window. 2
 -- s are added for a clock that another server set. Return its result, or nil; or nil and the refusal when it cannot be known.
---- include: encode_time message_batch
+--- include: encode_time is_earlier message_batch
 local function find_repeated_batch(parts, part, operation, elapsed_ms, now_ms)
   local began, first, last, read = encode_time(now_ms - elapsed_ms - 2000), nil, nil, 0
   for high = part.last_seq, part.first_seq, -20 do
@@ -10,7 +10,7 @@ local function find_repeated_batch(parts, part, operation, elapsed_ms, now_ms)
       if message and message_batch(message) == operation then
         first, last = high - at + 1, last or high - at + 1
       end
-      is_older = is_older or (message and string.sub(message, 1, 7) < began)
+      is_older = is_older or (message and is_earlier(message, began))
       read = read + (message and #message or 0)
     end
     if first or is_older then break end

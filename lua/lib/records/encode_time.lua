@@ -1,5 +1,5 @@
 -- Return a time in ms as the header of a message has it: five digits of base 93 of the seconds, and two of the rest in ms, the
--- highest first. A digit is the character with the code 33 + digit, from '!' to '}'. Texts of two times compare as the times do.
+-- highest first. A digit is the character with the code 33 + digit, from '!' to '}'.
 local function encode_time(ms)
   local rest = ms % 1000
   local seconds = (ms - rest) / 1000

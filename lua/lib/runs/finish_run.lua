@@ -2,7 +2,7 @@
 -- process calls it, each of that happens once. Return 'cancelled' when its tree has members to finalize, else 'over', and
 -- whether its parent must be advanced.
 --- include: visit_tree_members parse_member build_result_message record_child_end deliver_result_to_parent apply_on_parent_end
---- include: prepare_end apply_end_effects end_session notify_holder count_waiting is_parent_waiting
+--- include: prepare_end apply_end_effects end_session notify_holder count_waiting must_advance_parent
 local function finish_run(session, messages, ancestor_keys, id, loaded, operation, now_ms, now_us, problem, parent_reason)
   local root, run, wakes_parent = ancestor_keys[#ancestor_keys - 1], loaded.run, false
   local is_timed_out = run.deadline_ms and run.deadline_ms <= now_ms
@@ -19,7 +19,7 @@ local function finish_run(session, messages, ancestor_keys, id, loaded, operatio
       count_waiting(session, messages, ancestor_keys, now_ms, -1, number)
       record_child_end(root, ancestor_keys[1], number, 'timed_out', now_ms)
       deliver_result_to_parent(ancestor_keys, entry, batch, now_ms, now_us)
-      wakes_parent = is_parent_waiting(ancestor_keys[1])
+      wakes_parent = must_advance_parent(ancestor_keys[1])
       apply_on_parent_end(root, number, false, 'its parent expired')
     end
   elseif not loaded.is_open and not loaded.is_cancelled then

@@ -1,13 +1,13 @@
 -- Read what decides about the work of a session. Return the table: {incarnation, status, settings, lineage, lease and run
 -- (parsed), lease_text, task, inbox, parked, resumed, answered_by, priority, fairness_key, lease_waiters, idle_ttl, created, trace,
 -- has_run, is_open, is_free, is_cancelled, left_ms}, or nil and the refusal when ancestors' keys are missing.
---- include: read_fields check_ancestors parse_run parse_lease
+--- include: read_fields check_ancestor_keys check_ancestors parse_run parse_lease
 local function load_run(session, ancestor_keys, now_ms)
   local loaded = read_fields(session, {'incarnation', 'status', 'settings', 'lineage', 'lease', 'run', 'task', 'lease_waiters',
     'inbox', 'parked', 'resumed', 'answered_by', 'priority', 'fairness_key', 'idle_ttl', 'created', 'trace'})
-  local cancelled, is_incomplete = check_ancestors(ancestor_keys, loaded.lineage)
-  if is_incomplete then return nil, cancelled end
-  loaded.is_cancelled, loaded.has_run = cancelled ~= nil, loaded.run ~= nil
+  local refusal = check_ancestor_keys(ancestor_keys, loaded.lineage)
+  if refusal then return nil, refusal end
+  loaded.is_cancelled, loaded.has_run = check_ancestors(ancestor_keys, loaded.lineage) ~= nil, loaded.run ~= nil
   loaded.lease_text = loaded.lease
   loaded.run, loaded.lease = parse_run(loaded.run), parse_lease(loaded.lease)
   loaded.is_open = loaded.status == 'active' or loaded.status == 'paused'

@@ -12,7 +12,7 @@ local function open_turn(session, messages, loaded, entries, last_seq, now_ms, a
       break
     end
   end
-  local run = parse_run(loaded.run or nil)
+  local run = parse_run(loaded.run)
   if not first_seq or not run.turn then return end
   loaded.has_turn = true
   if run.turn > 0 and run.attempts < run.max_attempts + 0 then return end

@@ -1,5 +1,5 @@
 -- Check what every guarded write checks first. Return the write: {incarnation, status, counters (parsed), settings, results,
--- recent, now_ms, now_us, ancestor_keys, expired_lease}. Or return nil and the reply: the result of the same operation before, with
+-- recent, now_ms, now_us, ancestor_keys, freed_lease}. Or return nil and the reply: the result of the same operation before, with
 -- a third element that says so, or the refusal. An order (`is_order`) needs no lease, but a lease that it names must be held.
 --- include: results_field check_incarnation check_operation find_result touch_for_wait read_clock check_ancestors check_lease
 --- include: parse_counters
@@ -16,9 +16,9 @@ local function begin_write(session, ancestor_keys, incarnation, lease, expected_
   local now_ms, now_us = read_clock()
   refusal = check_ancestors(ancestor_keys, lineage)
   if refusal then return nil, refusal end
-  local expired_lease
+  local freed_lease
   if not is_order or lease ~= '' then
-    refusal, expired_lease = check_lease(held, lease, now_ms)
+    refusal, freed_lease = check_lease(held, lease, now_ms)
     if refusal then return nil, refusal end
   end
   counters = parse_counters(counters)
@@ -27,6 +27,6 @@ local function begin_write(session, ancestor_keys, incarnation, lease, expected_
   end
   return {
     incarnation = found, status = status, counters = counters, settings = settings, results = results or '',
-    recent = recent or nil, now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys, expired_lease = expired_lease,
+    recent = recent or nil, now_ms = now_ms, now_us = now_us, ancestor_keys = ancestor_keys, freed_lease = freed_lease,
   }
 end

@@ -1,5 +1,5 @@
--- Note in a hash that a session waits (`delta` 1), or waits no longer (`delta` -1), see count_waiting. Return the settings that
--- the hash has then, or nil when that was noted before.
+-- Set in a hash the field that a session waits (`delta` 1), or remove it (`delta` -1), see count_waiting. Return the new settings of
+-- the hash, or nil if nothing changed.
 --- include: waiting_fields parse_settings format_settings
 local function mark_waiting(hash, number, delta)
   local mark = 'waits.' .. number

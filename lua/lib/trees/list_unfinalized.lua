@@ -13,7 +13,7 @@ local function list_unfinalized(root, top, after)
     return last and member.on_parent_end == 'c' and ends_with_parent(number, member.status, last)
   end
   known[0] = known[0] or false
-  local numbers, records, is_end = read_tree_members(root, after, 1000)
+  local numbers, records, is_end = read_tree_members(root, after)
   for at, number in ipairs(numbers) do
     local member, is_wanted = parse_member(records[at]), nil
     if member.id and known[number] == nil then

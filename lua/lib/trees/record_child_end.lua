@@ -9,7 +9,7 @@ local function record_child_end(root, parent, number, status, now_ms)
   local children, join_waiters = unpack(redis.call('HMGET', parent, 'children', 'join_waiters'))
   if not children then return end
   counts = parse_spawn_counts(children)
-  counts.active = counts.active - 1
+  counts.active = math.max(counts.active - 1, 0) -- a retry of the parent may have left this child out
   redis.call('HSET', parent, 'children', format_spawn_counts(counts))
   local at = 1
   while join_waiters and at <= #join_waiters do

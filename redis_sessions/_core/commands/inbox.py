@@ -73,7 +73,7 @@ def send(
         "seen": 0,
         "format": "" if knows_format else format,
     }
-    return _send(keys, read, [entry], arguments, agent, queue, bounds.inbox_bytes, traceparent, is_append=False)
+    return _send(keys, read, [entry], arguments, agent, queue, bounds.inbox_bytes, traceparent, is_turn_request=False)
 
 
 def append_and_request_turn(
@@ -81,7 +81,7 @@ def append_and_request_turn(
 ) -> Call[tuple[AppendResult, str]]:
     """Return the call that does what an append does, and opens a turn for its messages."""
     assert isinstance(append.keys, SessionKeys)
-    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, traceparent, is_append=True)
+    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, traceparent, is_turn_request=True)
 
 
 def _send(
@@ -94,14 +94,14 @@ def _send(
     max_bytes: int,
     traceparent: str,
     *,
-    is_append: bool,
+    is_turn_request: bool,
 ) -> Call[T]:
     names = ("incarnation", "operation_id", "lease", "elapsed_ms", "expected_rev", "seen", "format")
     given: dict[str, Any] = {name: arguments[name] for name in names}
     return invoke(
         script("inbox/send"), keys, read, other_keys=queue_keys(queue, keys), rest=entries,
         operation=str(given["operation_id"]), id=keys.id, agent=agent, is_queued=int(queue is not None),
-        is_append=int(is_append), max_bytes=max_bytes, trace=traceparent, **given,
+        is_turn_request=int(is_turn_request), max_bytes=max_bytes, trace=traceparent, **given,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ PAGE_LOOPS = 200
 PAGE_BYTES = 1024 * 1024
 """Bytes at which a reply is full."""
 LEDGER_EXTRA_TTL_MS = 31 * 24 * 3600 * 1000
-"""The time for which a ledger outlives its session, unless it is removed. See lib/session/extend_ledger.lua."""
+"""The time for which a ledger outlives its session, unless it is removed. See lib/session/expire_after_session.lua."""
 _USAGE_NAMES = ("input", "output", "reasoning", "cache_read", "cache_write", "total")
 _MAX_STEP_TOKENS, _MAX_STEP_COST = 10**13, 10**9
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
@@ -25,6 +25,7 @@ from .model_usage import output_tokens
 from .recorded_results import APPEND, words_of
 from .storage_bounds import check_transcript_batch
 
+T = TypeVar("T")
 MessageLike: TypeAlias = Message | dict[str, Any] | Any
 """A message, its payload, or an SDK's object that stands for it."""
 PAGE = 1000
@@ -177,10 +178,27 @@ def read(
     skip_damaged: bool = False,
 ) -> Call[Page]:
     """Read the newest messages of a range, oldest first. A damaged message raises InvalidState, or is skipped."""
+    return read_range(
+        keys, lambda reply: read_page(keys, reply, skip_damaged), incarnation, limit=limit, after=after, below=below,
+        extend=extend,
+    )  # fmt: skip
 
+
+def read_range(
+    keys: SessionKeys,
+    read: Callable[[Any], T],
+    incarnation: str,
+    *,
+    limit: int,
+    after: int,
+    below: int,
+    extend: bool,
+    more: Literal["", "change", "fields"] = "",
+) -> Call[T]:
+    """Read the newest messages of a range, and more of the session as of the same moment. `read` takes the reply."""
     return invoke(
-        script("messages/read"), keys, lambda reply: read_page(keys, reply, skip_damaged), incarnation=incarnation,
-        after=after, below=below, limit=limit, extend=int(extend), max_bytes=PAGE_BYTES, writes=False,
+        script("messages/read"), keys, read, incarnation=incarnation, after=after, below=below, limit=limit,
+        extend=int(extend), max_bytes=PAGE_BYTES, more=more, writes=False,
     )  # fmt: skip
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ...errors import InvalidState
 from ...models.sessions import SessionInfo
-from ..protocol.call import Call, invoke
+from ..protocol.call import Call
 from ..protocol.encoding import decoded_field
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
-from ..protocol.scripts import script
-from .messages import PAGE_BYTES, Page, read_page
+from .messages import Page, read_page, read_range
 from .sessions import read_info
 
 _STATE = b"state."
@@ -44,9 +43,10 @@ def load(
     """Read the newest messages of a range, oldest first, with the info and the state of the session if asked for."""
 
     def read(reply: Any) -> SnapshotPage:
-        *listed, change, fields = reply
+        listed, change, fields = reply[:10], reply[10], reply[11:]
         info, state, outbox = None, {}, ""
-        if with_fields:
+        if fields:
+            (fields,) = fields
             named = dict(zip(fields[::2], fields[1::2], strict=True))
             outbox = named.pop(b"outbox", b"").decode()
             values = {name: named.pop(name) for name in sorted(named) if name.startswith(_STATE)}
@@ -54,10 +54,8 @@ def load(
             state = {name.decode()[len(_STATE) :]: _value(keys, name.decode(), one) for name, one in values.items()}
         return SnapshotPage(read_page(keys, listed, False), int(change), listed[2], info, state, outbox)
 
-    return invoke(
-        script("sessions/load"), keys, read, incarnation=incarnation, after=after, below=below, limit=limit,
-        extend=int(extend), max_bytes=PAGE_BYTES, with_fields=int(with_fields), writes=False,
-    )  # fmt: skip
+    more: Literal["change", "fields"] = "fields" if with_fields else "change"
+    return read_range(keys, read, incarnation, limit=limit, after=after, below=below, extend=extend, more=more)
 
 
 def _value(keys: SessionKeys, name: str, stored: bytes) -> Any:

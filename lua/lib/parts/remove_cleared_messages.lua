@@ -1,7 +1,7 @@
 -- Remove messages of parts that were cleared or deleted, and their IDs: up to `limit`, or 2 MB. The field `gone` names them:
 -- '<number>:<first>-<last> …'. Return whether some are left.
 --- include: message_batch
-local function remove_messages(parts, limit)
+local function remove_cleared_messages(parts, limit)
   local gone, bytes, step = redis.call('HGET', parts, 'gone') or '', 0, 1
   while gone ~= '' and limit > 0 and bytes < 2000000 do
     local number, first, last = string.match(gone, '^(%d+):(%d+)-(%d+)')
