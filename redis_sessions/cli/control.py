@@ -10,6 +10,7 @@ import typer
 from .._sync.api.cache import SessionCache
 from .._sync.api.session import Session
 from ..errors import InvalidInput
+from ..models.trees import OPEN_STATUSES
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
@@ -29,7 +30,6 @@ from .session_ids import Label, SessionId, find_session
 Reason = Annotated[
     str | None, typer.Option("--reason", help="Reason that the session keeps.", show_default="no reason")
 ]
-_OPEN = ("active", "paused")
 
 
 @app.command()
@@ -76,7 +76,7 @@ def request_cancel(
     with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         session.request_cancel(reason=reason)
-        asked = [child.id for child in session.children(recursive=True) if child.status in _OPEN]
+        asked = [child.id for child in session.children(recursive=True) if child.status in OPEN_STATUSES]
     line = f"requested to stop: {session.id} and {count_of(len(asked), 'descendant')}"
     print_result({"requested": [session.id, *asked]}, line, as_json)
 

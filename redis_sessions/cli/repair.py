@@ -34,7 +34,7 @@ from .._core.transfer.damage import Damage
 from .._log_events import DATA_REPAIRED
 from .._sync.api.cache import SessionCache
 from .._sync.services import part_export, unlisted
-from .._sync.services.typed_calls import run_typed
+from .._sync.services.mistyped_keys import run_or_default
 from ..errors import SessionDamaged, SessionNotFound, SessionReplaced, StoreError
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ class Repairer:
         return []
 
     def _incarnation_of(self, keys: SessionKeys) -> str | bytes:
-        return run_typed(self._context.executor, forgetting.read_field(keys, "incarnation"), None) or NO_SESSION
+        return run_or_default(self._context.executor, forgetting.read_field(keys, "incarnation"), None) or NO_SESSION
 
     def _move(self, keys: SessionKeys, found: Damage, incarnation: str | bytes) -> Iterator[Repair]:
         """Move a session as a whole, unless it is another one by now."""

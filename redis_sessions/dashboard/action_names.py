@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..models.sessions import SessionInfo
-
-_OPEN = ("active", "paused")
+from ..models.trees import OPEN_STATUSES
 
 
 class Action(NamedTuple):
@@ -30,13 +29,13 @@ ACTIONS = {
         Action(
             "request_cancel", "Request cancel",
             "The session and all sessions below it are asked to stop. Their handlers decide when.",
-            "was asked to stop", lambda info: info.status in _OPEN, takes_reason=True,
+            "was asked to stop", lambda info: info.status in OPEN_STATUSES, takes_reason=True,
         ),
         Action(
             "cancel", "Cancel session",
             "The session and all sessions below it end as cancelled. From then on the server refuses their writes and spawns."
             " A cancelled session cannot be resumed.",
-            "was cancelled", lambda info: info.status in _OPEN, takes_reason=True, is_dangerous=True,
+            "was cancelled", lambda info: info.status in OPEN_STATUSES, takes_reason=True, is_dangerous=True,
         ),
         Action(
             "release", "Release lease",

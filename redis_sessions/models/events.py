@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from .messages import Message
 from .sessions import Status
+from .trees import OPEN_STATUSES
 
 EventKind = Literal["message", "status", "edit", "gap", "delta", "deleted", "regressed", "heartbeat"]
 
@@ -80,7 +81,7 @@ class SessionEvent(NamedTuple):
     @property
     def is_final(self) -> bool:
         """True if nothing more can come from this session: it has ended, or it is gone."""
-        return self.kind == "deleted" or (self.kind == "status" and self.status not in ("active", "paused"))
+        return self.kind == "deleted" or (self.kind == "status" and self.status not in OPEN_STATUSES)
 
     @property
     def is_stored(self) -> bool:

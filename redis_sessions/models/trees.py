@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +12,8 @@ from .leases import LeaseInfo
 from .runs import Attempt, WorkState
 
 ChildStatus = Literal["active", "paused", "completed", "failed", "cancelled", "timed_out", "deleted"]
+OPEN_STATUSES: Final = ("active", "paused")
+"""The statuses of a session that has not ended."""
 
 
 class SpawnRef(BaseModel):
@@ -107,4 +109,4 @@ class ChildInfo(BaseModel):
     @property
     def is_active(self) -> bool:
         """True if it has not ended."""
-        return self.status in ("active", "paused")
+        return self.status in OPEN_STATUSES

@@ -321,7 +321,7 @@ def test_sweep_that_cannot_read_removes_nothing(
     def lose(executor: Any, call: Any, default: Any) -> Any:
         raise StoreUnavailable(where="x", waited=1.0, detail="gone")
 
-    monkeypatch.setattr(blob_sweeper, "run_typed", lose)
+    monkeypatch.setattr(blob_sweeper, "run_or_default", lose)
     with pytest.raises(StoreUnavailable):
         offloading.sweep_blobs()
     monkeypatch.undo()

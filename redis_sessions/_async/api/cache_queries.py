@@ -36,7 +36,7 @@ from ..services.reencryption import (
     reencrypt_scope,
     reencrypt_thread,
 )
-from ..services.snapshots import Wanted, load_if_there
+from ..services.snapshots import SnapshotRequest, load_if_there
 from ..services.unlisted import scan
 from ..services.watch import AsyncWatch
 from ..services.watch_many import ListedMembers, MemberSource, TreeMembers, watch_many
@@ -274,7 +274,7 @@ class AsyncCacheQueries:
         if isinstance(ids, str):
             raise InvalidInput(name="ids", detail=f"must be a list of IDs, got {ids!r}")
         size = None if limit is None else whole(limit, "limit")
-        wanted = [Wanted(self._context.keys(id), limit=size) for id in ids]
+        wanted = [SnapshotRequest(self._context.keys(id), limit=size) for id in ids]
         return await load_if_there(self._context, wanted, checked_scopes(shared))
 
     def shared(self, scope: str, *, ttl: Duration | None = None) -> AsyncSharedScope:

@@ -49,7 +49,7 @@ class Claimer:
         self._places: set[str] = set()
         self._has_left = False
         """True if it left a place by itself, so that work which was offered to it before may still arrive."""
-        self._turn = 0
+        self._rotation = 0
 
     async def claim(
         self,
@@ -87,8 +87,8 @@ class Claimer:
     async def _ask(self, left: float) -> tuple[str, int, str]:
         """Ask the queues of the agents. Return the reserved work or '', the ms until the next request, and the agent."""
         place_ms = min(round(left * 1000), round(_POLL_SECONDS * 2000))
-        self._turn += 1
-        start = self._turn % len(self.agents)
+        self._rotation += 1
+        start = self._rotation % len(self.agents)
         next_ms = -1
         for agent in [*self.agents[start:], *self.agents[:start]]:
             reply = await self._context.run_queues.dequeue(agent, self._nonce, place_ms)

@@ -17,7 +17,7 @@ from ...models.turns import Turn
 from ...models.windows import Window
 from ...settings import TokenCounter
 from ..services.history import read_history, read_text_history, read_turn, read_window
-from ..services.snapshots import Wanted, load_session
+from ..services.snapshots import SnapshotRequest, load_session
 from .session_base import AsyncSessionBase
 
 
@@ -90,7 +90,7 @@ class AsyncSessionMessages(AsyncSessionBase):
         Cost: one round trip for each 1,000 messages or 1 MiB. In a cluster one to each node that holds a scope.
         """
         size = None if limit is None else whole(limit, "limit")
-        wanted = Wanted(self._keys, self._incarnation, size, whole(after_seq, "after_seq"), self._seen)
+        wanted = SnapshotRequest(self._keys, self._incarnation, size, whole(after_seq, "after_seq"), self._seen)
         return await load_session(self._context, wanted, checked_scopes(shared))
 
     async def context(

@@ -8,6 +8,7 @@ from ..._core.commands import sessions
 from ..._core.protocol.work import Work
 from ...errors import LimitExceeded
 from ...models.sessions import Status
+from ...models.trees import OPEN_STATUSES
 from ..services.tree_room import make_room
 from .session_base import AsyncSessionBase
 
@@ -80,7 +81,7 @@ class AsyncSessionStatus(AsyncSessionBase):
             await queues.advance(self._keys)  # what came while the session was paused
         elif change.wakes_parent:
             queues.spawn(queues.advance_parent, self._keys)
-        if status not in ("active", "paused"):
+        if status not in OPEN_STATUSES:
             self._end_of_work()
         if status == "cancelled":
             await self._context.auditor.record("cancel", session_id=self.id, reason=reason)

@@ -28,7 +28,7 @@ from .watcher import Watcher
 _MAX_WITH_DELTAS = 10_000
 
 
-class Bounds(NamedTuple):
+class CacheLimits(NamedTuple):
     """The time limits of a cache, the number of its connections, and the bounds of what it stores."""
 
     timeout: float
@@ -52,7 +52,7 @@ class CacheParts(NamedTuple):
 
     @classmethod
     def make(
-        cls, engine: Engine, namespace: str, bounds: Bounds, chain: Chain | None, telemetry: Observer
+        cls, engine: Engine, namespace: str, bounds: CacheLimits, chain: Chain | None, telemetry: Observer
     ) -> CacheParts:
         """Make the parts for one event loop. Nothing is sent yet. Raises InvalidInput for an option that is not valid."""
         router = Router(engine, bounds.timeout, bounds.max_connections)

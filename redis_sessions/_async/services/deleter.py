@@ -9,7 +9,7 @@ from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._log_events import DAMAGED_DELETED, error_facts
 from ...errors import InvalidTransition, SessionDamaged, SessionReplaced
 from .context import CacheContext
-from .typed_calls import run_typed
+from .mistyped_keys import run_or_default
 
 _BATCH = 400
 _MAX_ROUNDS = 8
@@ -22,7 +22,7 @@ async def delete_session(
     """Delete a session, if it has the expected revision. Return whether it existed.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
-    deleted, 50 a round trip, and the session last. The index entries are removed in the background. A damaged session is
+    deleted, 25 a round trip, and the session last. The index entries are removed in the background. A damaged session is
     deleted, too, unless a revision is expected.
     """
     await context.indexer.learn([keys.id])
@@ -78,7 +78,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
     if incarnation and identity.incarnation not in ("", incarnation):
         raise SessionReplaced(session_id=keys.id)
     root = session_keys(context.namespace, identity.ancestors[-1]) if identity.ancestors else keys
-    fields = await run_typed(executor, stored_values.read_fields(root), {})
+    fields = await run_or_default(executor, stored_values.read_fields(root), {})
     members = stored_values.members_of(fields)
     below = tree_room.members_below(members, identity.number)
     await context.indexer.learn([member.id for member in below])
@@ -97,7 +97,7 @@ async def _delete_damaged(context: CacheContext, keys: SessionKeys, incarnation:
 
 async def read_identity(context: CacheContext, keys: SessionKeys) -> Identity:
     """Return what a damaged session says of its place: nothing if its key is not a hash."""
-    return await run_typed(context.executor, stored_values.read_identity(keys), UNREADABLE)
+    return await run_or_default(context.executor, stored_values.read_identity(keys), UNREADABLE)
 
 
 def _runs(gone: list[Member], members: list[Member], root: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from ..._core.commands import documents
@@ -12,8 +11,7 @@ from ..._durations import whole
 from ...errors import BoundExceeded
 from ...models.pages import Page
 from ..transport.executor import Executor
-
-_MAX_REMEMBERED = 10_000
+from .registered_names import RegisteredNames
 
 
 class DocumentCategories:
@@ -23,7 +21,7 @@ class DocumentCategories:
         self._executor = executor
         self._namespace = namespace
         self._index = index_keys(namespace, "documents")
-        self._registered: dict[str, float] = {}
+        self._registered = RegisteredNames(documents.REGISTERED_SECONDS)
 
     def keys_of(self, category: str) -> DocumentKeys:
         """Return the keys of a category. Raises InvalidInput for a bad one."""
@@ -31,8 +29,7 @@ class DocumentCategories:
 
     async def register(self, *categories: str) -> None:
         """Register categories before documents are written there. A process does so once an hour."""
-        lasts = documents.REGISTERED_SECONDS
-        due = [one for one in categories if time.monotonic() - self._registered.get(one, -lasts) >= lasts]
+        due = [one for one in categories if one not in self._registered]
         if not due:
             return
         calls = [documents.register_category(self._index, one, self._executor.bounds) for one in due]
@@ -41,9 +38,7 @@ class DocumentCategories:
         except BoundExceeded:
             await self._remove_empty()
             await self._executor.get_many(calls)
-        if len(self._registered) >= _MAX_REMEMBERED:
-            self._registered.pop(next(iter(self._registered)), None)
-        self._registered.update(dict.fromkeys(due, time.monotonic()))
+        self._registered.add(*due)
 
     async def _holding(self, names: Sequence[str]) -> list[bool]:
         """Return which categories hold documents that have not expired. One round trip."""
@@ -72,7 +67,7 @@ class DocumentCategories:
         fields, _ = await live_fields(self._executor, keys)
         await self._executor.run(documents.delete_all(keys))
         await self._executor.run(documents.leave_index(self._index, category))
-        self._registered.pop(category, None)
+        self._registered.discard(category)
         return len(fields)
 
     async def page(self, limit: int, cursor: str | None, prefix: str = "") -> Page[str]:

@@ -19,8 +19,8 @@ _MAX_ATTEMPTS = 50
 _BATCH = 100
 
 
-async def end(context: CacheContext, top: SessionFacts) -> None:
-    """End a session that has a parent, so that its result is in the parent before the text is removed there."""
+async def cancel_child(context: CacheContext, top: SessionFacts) -> None:
+    """Cancel a session that has a parent, so that its result is in the parent before the text is removed there."""
     if "finished" in top.fields:
         return
     keys = session_keys(context.namespace, top.id)

@@ -26,8 +26,8 @@ from .context import CacheContext
 from .deleter import delete_session
 from .forgotten_channels import forget_channel
 from .forgotten_values import forget_documents, forget_scopes
+from .mistyped_keys import remove_all, result_or_default, run_all, run_or_default
 from .tree_members import list_members
-from .typed_calls import checked, remove_all, run_all, run_typed
 from .user_quarantine import UserQuarantine
 from .worker_registry import leave_workers
 
@@ -106,7 +106,7 @@ class Forgetting:
         left: list[str] = []
         while True:
             call = forgetting.list_members(zset, index, len(left), _BATCH)
-            found = await run_typed(self._executor, call, [_MISTYPED])
+            found = await run_or_default(self._executor, call, [_MISTYPED])
             if found == [_MISTYPED]:
                 found = []
                 await self._executor.run(forgetting.drop(zset, index))
@@ -212,7 +212,7 @@ class Forgetting:
         below = await self._read_below(top)
         everything = [top, *below]
         if top.ancestors:
-            await erased_results.end(self._context, top)
+            await erased_results.cancel_child(self._context, top)
             try:
                 self._counts["results"] += await erased_results.erase_results(self._context, top)
             except SessionDamaged as problem:
@@ -317,4 +317,4 @@ class Forgetting:
         calls = [forgetting.read_facts(session_keys(self._context.namespace, id)) for id in ids]
         found = await self._executor.run_many(calls)
         self._mistyped = [id for id, one in zip(ids, found, strict=True) if stored_values.is_wrong_type(one)]
-        return {id: checked(one, None) for id, one in zip(ids, found, strict=True)}
+        return {id: result_or_default(one, None) for id, one in zip(ids, found, strict=True)}

@@ -8,7 +8,7 @@ from ..._core.commands import conversations, index_entries
 from ..._core.protocol.keys import channel_keys, session_keys
 from ...errors import InvalidInput
 from .context import CacheContext
-from .typed_calls import run_typed
+from .mistyped_keys import run_or_default
 
 
 async def forget_channel(context: CacheContext, channel: str, forgotten: Collection[str]) -> int:
@@ -17,7 +17,7 @@ async def forget_channel(context: CacheContext, channel: str, forgotten: Collect
         keys = channel_keys(context.namespace, channel)
     except InvalidInput:
         return 0
-    current = await run_typed(context.executor, conversations.current_id(keys), "")
+    current = await run_or_default(context.executor, conversations.current_id(keys), "")
     if not current:
         return 0
     is_forgotten = current in forgotten

@@ -19,7 +19,7 @@ from ..._log_events import LEASE_HELD_TOO_LONG, LEASE_LAPSED
 from ...errors import InvalidInput, LeaseLost, SessionNotActive, SessionNotFound, SessionsError
 from ..transport import renewal_thread, tasks
 from ..transport.notifications import NotificationHub
-from ..transport.renewal_thread import Home
+from ..transport.renewal_thread import LeaseLoop
 from .context import CacheContext
 from .lease_context import HeldLease
 
@@ -55,7 +55,7 @@ class LeaseRenewer:
         self._incarnation = grant.incarnation
         self._lease = lease
         self._index = index_keys(context.namespace, "leases")
-        self._home = Home()
+        self._home = LeaseLoop()
         self._lock = threading.Lock()
         self._timer: tasks.Cancellable | None = None
         self._indexing: tasks.Cancellable | None = None
@@ -64,7 +64,7 @@ class LeaseRenewer:
         self._has_lapsed = False
         self._expires_at = 0.0
         self._began_at, self._due, self._check_at = 0.0, 0.0, math.inf
-        """The times of the last renewal, of the next one (in the past while it is under way), and until which it is wanted."""
+        """The start of the last renewal; the time of the next one, in the past during a renewal; the latest time of a check."""
         self._ends_at = math.inf if max_hold_ms is None else grant.granted_at + max_hold_ms / 1000
         self._max_hold_ms = max_hold_ms
 
@@ -219,7 +219,7 @@ class _LossListener:
             renewer.check_soon()
 
 
-def _listen(hub: NotificationHub, lease: HeldLease, home: Home, renewer: LeaseRenewer) -> None:
+def _listen(hub: NotificationHub, lease: HeldLease, home: LeaseLoop, renewer: LeaseRenewer) -> None:
     """Let a renewer hear of the loss of its lease, until it stops. A lease whose renewer was dropped lapses."""
 
     def lapse(_: ref[LeaseRenewer]) -> None:

@@ -16,6 +16,7 @@ from ..._core.protocol.notifications import Notification
 from ..._core.protocol.transport_errors import QueueNeeded
 from ..._core.protocol.work import Work, queue_prefix
 from ...errors import ConcurrentModification, LimitExceeded, SessionsError
+from ...models.trees import OPEN_STATUSES
 from ..transport import tasks
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
@@ -79,13 +80,10 @@ class RunQueues(QueueHints):
             except QueueNeeded as needed:
                 agent = needed.agent
                 if agent != INBOX_QUEUE:
-                    self._remember_agent(keys.id, agent)
+                    if len(self._answering) >= _MAX_KNOWN_AGENTS:
+                        self._answering.clear()
+                    self._answering[keys.id] = agent
         raise ConcurrentModification(session_id=keys.id, tries=_MAX_QUEUE_CHANGES)
-
-    def _remember_agent(self, id: str, agent: str) -> None:
-        if len(self._answering) >= _MAX_KNOWN_AGENTS:
-            self._answering.pop(next(iter(self._answering)), None)
-        self._answering[id] = agent
 
     def watch_inbox(self, keys: SessionKeys, left_ms: int) -> None:
         """Bring the inbox of a session into its transcript, in the background, should the holder of the lease die."""
@@ -227,7 +225,7 @@ class RunQueues(QueueHints):
 
         In a cluster the node of a queue can lose what the session's node kept. So some children are checked by themselves, too.
         """
-        active = [member for member in members if member.status in ("active", "paused")]
+        active = [member for member in members if member.status in OPEN_STATUSES]
         await self.recover(*{agent for member in active if (agent := agent_of(member.id))})
         if self.is_separate:
             for member in random.sample(active, min(len(active), _MAX_CHECKED_CHILDREN)):

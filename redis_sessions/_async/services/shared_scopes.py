@@ -5,7 +5,6 @@ The index is a hint, as that of documents: it is written before the values, and 
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
@@ -28,8 +27,7 @@ from ...errors import (
 )
 from ...models.pages import Page
 from ..transport.executor import Executor
-
-_MAX_REMEMBERED = 10_000
+from .registered_names import RegisteredNames
 
 
 class SharedScopes:
@@ -41,7 +39,7 @@ class SharedScopes:
         self._bounds = bounds
         self._is_cluster = is_cluster
         self._index = scope_index_keys(namespace)
-        self._registered: dict[str, float] = {}
+        self._registered = RegisteredNames(shared.REGISTERED_SECONDS)
 
     def keys_of(self, scope: str) -> SharedKeys:
         """Return the keys of a scope. Raises InvalidInput for a bad name."""
@@ -49,13 +47,9 @@ class SharedScopes:
 
     # -- the index -----------------------------------------------------------------------------------------------------
 
-    def _is_registered(self, scope: str) -> bool:
-        lasts = shared.REGISTERED_SECONDS
-        return time.monotonic() - self._registered.get(scope, -lasts) < lasts
-
     async def register(self, scope: str) -> None:
         """Register a scope before a value is written there. A process does so once an hour. Raises BoundExceeded."""
-        if self._is_registered(scope):
+        if scope in self._registered:
             return
         call = shared.register(self._index, scope, self._bounds)
         try:
@@ -63,22 +57,20 @@ class SharedScopes:
         except BoundExceeded:
             await self._remove_empty()
             await self._executor.run(call)
-        self._note(scope)
+        self._registered.add(scope)
 
     def registrations(self, scopes: Sequence[str], about: str) -> list[Call[Any]]:
         """Return hints that register scopes in the same round trip as the append of a session."""
         hints = []
         for scope in scopes:
-            if not self._is_registered(scope):
+            if scope not in self._registered:
                 call = shared.register(self._index, scope, self._bounds)
-                call.read, call.about = partial(self._note, scope), about
+                call.read, call.about = partial(self._take_registration, scope), about
                 hints.append(call)
         return hints
 
-    def _note(self, scope: str, reply: object = None) -> bool:
-        if len(self._registered) >= _MAX_REMEMBERED:
-            self._registered.pop(next(iter(self._registered)), None)
-        self._registered[scope] = time.monotonic()
+    def _take_registration(self, scope: str, reply: object) -> bool:
+        self._registered.add(scope)
         return True
 
     async def page(self, prefix: str, limit: int, cursor: str | None) -> Page[str]:
@@ -127,7 +119,7 @@ class SharedScopes:
         count = await self._executor.run(shared.count(keys))
         await self._executor.run(shared.delete_all(keys))
         await self._executor.run(shared.unregister(self._index, [scope], at_once=True))
-        self._registered.pop(scope, None)
+        self._registered.discard(scope)
         return count
 
     # -- writes that travel with an append -------------------------------------------------------------------------------

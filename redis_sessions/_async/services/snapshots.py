@@ -19,7 +19,7 @@ _MAX_ATTEMPTS = 5
 """The maximum number of times that a session is read because edits came between its pages."""
 
 
-class Wanted(NamedTuple):
+class SnapshotRequest(NamedTuple):
     """The part of a session that is read."""
 
     keys: SessionKeys
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
 
 
 async def load_sessions(
-    context: CacheContext, wanted: Sequence[Wanted], scopes: Sequence[str]
+    context: CacheContext, wanted: Sequence[SnapshotRequest], scopes: Sequence[str]
 ) -> list[Snapshot | SessionsError]:
     """Return the snapshots of sessions, with errors as values. One round trip for each page of a session.
 
@@ -60,7 +60,7 @@ async def load_sessions(
     return found
 
 
-async def load_session(context: CacheContext, wanted: Wanted, scopes: Sequence[str]) -> Snapshot:
+async def load_session(context: CacheContext, wanted: SnapshotRequest, scopes: Sequence[str]) -> Snapshot:
     """Return the snapshot of one session."""
     (found,) = await load_sessions(context, [wanted], scopes)
     if isinstance(found, SessionsError):
@@ -69,7 +69,7 @@ async def load_session(context: CacheContext, wanted: Wanted, scopes: Sequence[s
 
 
 async def load_if_there(
-    context: CacheContext, wanted: Sequence[Wanted], scopes: Sequence[str]
+    context: CacheContext, wanted: Sequence[SnapshotRequest], scopes: Sequence[str]
 ) -> list[Snapshot | None]:
     """Return the snapshots of sessions, None for a session that does not exist."""
     found: list[Snapshot | None] = []
@@ -83,11 +83,13 @@ async def load_if_there(
     return found
 
 
-def _size(wanted: Wanted, found: int) -> int:
+def _size(wanted: SnapshotRequest, found: int) -> int:
     return messages.PAGE if wanted.limit is None else min(wanted.limit - found, messages.PAGE)
 
 
-def _first_page(context: CacheContext, wanted: Wanted, after: int = 0, size: int | None = None) -> Call[SnapshotPage]:
+def _first_page(
+    context: CacheContext, wanted: SnapshotRequest, after: int = 0, size: int | None = None
+) -> Call[SnapshotPage]:
     return snapshots.load(
         wanted.keys, wanted.incarnation, limit=_size(wanted, 0) if size is None else size,
         after=max(wanted.after, after), extend=context.touch_on_read,
@@ -95,7 +97,7 @@ def _first_page(context: CacheContext, wanted: Wanted, after: int = 0, size: int
 
 
 async def _complete(
-    context: CacheContext, wanted: Wanted, first: SnapshotPage, values: Mapping[str, Mapping[str, Any]]
+    context: CacheContext, wanted: SnapshotRequest, first: SnapshotPage, values: Mapping[str, Mapping[str, Any]]
 ) -> Snapshot:
     """Return the snapshot that begins with a page. Its pages are read again when edits came between them."""
     for attempt in range(_MAX_ATTEMPTS):
@@ -112,7 +114,7 @@ async def _complete(
 
 
 async def _read_pages(
-    context: CacheContext, wanted: Wanted, first: SnapshotPage
+    context: CacheContext, wanted: SnapshotRequest, first: SnapshotPage
 ) -> tuple[SnapshotPage, list[Message]] | None:
     """Return the page with the fields, and all messages as of its moment. None when an edit came between the pages."""
     page, found = first, first.page.messages
@@ -127,7 +129,7 @@ async def _read_pages(
 
 
 async def _at_last_moment(
-    context: CacheContext, wanted: Wanted, change: int, found: list[Message]
+    context: CacheContext, wanted: SnapshotRequest, change: int, found: list[Message]
 ) -> tuple[SnapshotPage, list[Message]] | None:
     """Bring messages up to a later moment, because the cap dropped some between the pages."""
     last = await context.executor.run(
@@ -145,7 +147,7 @@ async def _at_last_moment(
     return last, listed if wanted.limit is None else listed[max(len(listed) - wanted.limit, 0) :]
 
 
-async def _older_page(context: CacheContext, wanted: Wanted, below: int, size: int) -> SnapshotPage:
+async def _older_page(context: CacheContext, wanted: SnapshotRequest, below: int, size: int) -> SnapshotPage:
     call = snapshots.load(
         wanted.keys, wanted.incarnation, limit=size, after=wanted.after, below=below, with_fields=False
     )  # fmt: skip

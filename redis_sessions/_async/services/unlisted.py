@@ -22,7 +22,7 @@ from ..._core.transfer import import_staging
 from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from ..transport.executor import Executor
 from .context import CacheContext
-from .typed_calls import run_typed
+from .mistyped_keys import run_or_default
 
 _BATCH = 200
 _PAGE = 1000
@@ -110,7 +110,7 @@ async def _remove_staged(context: CacheContext, user: str) -> None:
             staged = staged_keys_of(context.namespace, key)
             if staged is None:
                 continue
-            if await run_typed(context.executor, import_staging.read_staged_user(staged), "") == user:
+            if await run_or_default(context.executor, import_staging.read_staged_user(staged), "") == user:
                 await context.executor.run(import_staging.discard_staged(staged))
 
 
@@ -137,7 +137,9 @@ async def _leave_queues(context: CacheContext, forgotten: set[str]) -> int:
         queue = context.run_queues.queue_of(agent)
         for zset in (queue.queue, queue.check_at, queue.ready, queue.running):
             first = 0
-            while members := await run_typed(context.executor, forgetting.list_members(zset, queue, first, _PAGE), []):
+            while members := await run_or_default(
+                context.executor, forgetting.list_members(zset, queue, first, _PAGE), []
+            ):
                 named = [one for one in members if forgetting.names_any(one, forgotten)]
                 first += len(members) - len(named)
                 if named:

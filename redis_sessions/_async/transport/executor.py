@@ -85,7 +85,7 @@ class Executor:
     def remember_ancestors(self, id: str, ancestors: Sequence[str]) -> None:
         """Keep the ancestors of a child, so that its next call declares their keys at once."""
         if len(self._ancestors) >= _MAX_KNOWN_ANCESTORS:
-            self._ancestors.pop(next(iter(self._ancestors)), None)
+            self._ancestors.clear()
         self._ancestors[id] = tuple(ancestors)
 
     async def run(self, call: Call[T], began: float | None = None) -> T:

@@ -104,7 +104,7 @@ _thread = _RenewalThread()
 later = _thread.later
 
 
-class Home:
+class LeaseLoop:
     """The event loop that a lease belongs to, for calls from the thread."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class RenewalConnections:
             self._twin = self._executor.twin()
         return await self._twin.run(call)
 
-    def check_loop(self, home: Home, ttl_ms: int) -> None:
+    def check_loop(self, home: LeaseLoop, ttl_ms: int) -> None:
         """Log a warning, once, when the event loop of the cache does not answer for more than half a ttl."""
         if self._asked_at is None and not self._has_warned:
             self._asked_at = time.monotonic()

@@ -39,9 +39,9 @@ def scan_hash(place: Place, cursor: int) -> Call[Slice]:
 
 
 def read_list(place: Place, read: int) -> Call[list[bytes]]:
-    """Read some elements of a list from its end, before the newest ones that were read. None when all were read.
+    """Read some elements of a list from its end, before the newest ones that were read. Return [] when all were read.
 
-    None is passed over when others are pushed at the end or leave at the head.
+    Elements that are pushed at the end or leave at the head in between make it skip none.
     """
     return Call(("LRANGE", place.key, -read - _ELEMENTS_AT_ONCE, -read - 1), place.keys, list, writes=False)
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
+from ...models.trees import OPEN_STATUSES
 from ...models.workers import WorkerInfo
 from .fleet_problems import Findings, find_problems
 from .fleet_rows import FleetRow, RunEnd
@@ -69,7 +70,7 @@ class FleetView:
         """Take rows of sessions that their index lists as active. None for one that is gone or damaged."""
         self._begin(now)
         for id, row in rows:
-            if row is None or row.session.status not in ("active", "paused"):
+            if row is None or row.session.status not in OPEN_STATUSES:
                 self._seen.pop(id, None)
                 continue
             self._count_ends(row, now)  # of a run that was retried

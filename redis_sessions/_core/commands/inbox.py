@@ -81,7 +81,9 @@ def append_and_request_turn(
 ) -> Call[tuple[AppendResult, str]]:
     """Return the call that does what an append does, and opens a turn for its messages."""
     assert isinstance(append.keys, SessionKeys)
-    return _send(append.keys, append.read, append.rest, append.arguments, agent, queue, 0, traceparent, is_turn_request=True)
+    return _send(
+        append.keys, append.read, append.rest, append.arguments, agent, queue, 0, traceparent, is_turn_request=True
+    )
 
 
 def _send(

@@ -1,7 +1,7 @@
 """The entries of the indexes of sessions: where a session is listed, and the calls that put it there, move it and take it out.
 
-An index is a hint in a slot of its own. An entry is there before its session comes to belong there, and it may stay after the
-session has left: a list asks the session itself, and takes out what is wrong.
+An index is a hint in a slot of its own. An entry is written before its session is listed there, and can outlive the session. So
+a list reads each session, and removes wrong entries.
 """
 
 from __future__ import annotations

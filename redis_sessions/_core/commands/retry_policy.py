@@ -19,7 +19,7 @@ _DEFAULT_BACKOFF = 0.5
 
 
 class RetryPolicy:
-    """The backoff and the errors that a worker was given. A function of the caller that raises ends no run."""
+    """The backoff and the retried errors of a worker. When a function of the caller raises, the default holds, and a log says so."""
 
     def __init__(self, backoff: Backoff, retry_on: RetryOn) -> None:
         self._backoff = backoff

@@ -241,7 +241,7 @@ def set_status(
 ) -> Call[StatusChange]:
     """Change the status.
 
-    `completed` and `failed` are said by the worker, so they need the lease that is held. Any other status is an order.
+    `completed` and `failed` need the lease, if one is held. Any other status is an order, which needs none.
     """
     text = "" if result is None else to_json(result, "result")
     check_size(bounds, "result_bytes", text, "result")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput, JoinTimeout
-from ...models.trees import ChildInfo, SpawnRef, SpawnResult
+from ...models.trees import OPEN_STATUSES, ChildInfo, SpawnRef, SpawnResult
 from ..protocol.call import Call, invoke
 from ..protocol.encoding import encoded_reason
 from ..protocol.ids import check_id
@@ -127,7 +127,7 @@ def chosen_members(
 
 def join_timeout(session_id: str, members: Sequence[Member]) -> JoinTimeout:
     """Return the error for a wait in which too few children ended."""
-    waiting = [member.id for member in members if member.status in ("active", "paused")]
+    waiting = [member.id for member in members if member.status in OPEN_STATUSES]
     ended = [member.id for member in members if member.id not in waiting]
     return JoinTimeout(
         session_id=session_id, ended=ended, waiting=waiting,

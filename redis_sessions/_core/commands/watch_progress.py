@@ -12,6 +12,7 @@ from ...errors import CodecMissing, DecryptionError, InvalidInput, SessionRegres
 from ...models.events import EventKind, SessionEvent, WatchEnd
 from ...models.messages import Message
 from ...models.sessions import Status
+from ...models.trees import OPEN_STATUSES
 from ..protocol.call import Call
 from ..protocol.encoding import OriginsNeeded, decoded
 from ..protocol.ids import check_id
@@ -27,7 +28,7 @@ CHUNK_MESSAGES = 100
 """Messages that a watcher reads at once when it catches up."""
 _NUMBER = re.compile(rb"\d{1,16}(?!\d)")
 _CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})(?:-([0-9]{1,16})-([0-9]{1,15}))?")
-_FINAL = set(get_args(Status)) - {"active", "paused"}
+_FINAL = set(get_args(Status)) - {*OPEN_STATUSES}
 
 
 class WatchSnapshot(NamedTuple):

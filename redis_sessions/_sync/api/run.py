@@ -22,7 +22,7 @@ from ...errors import InvalidInput, JoinTimeout, LeaseLost, SessionNotFound, Ses
 from ...models.messages import Message
 from ...models.run_control import RunParked
 from ...models.sessions import Status
-from ...models.trees import ChildInfo, SpawnResult
+from ...models.trees import OPEN_STATUSES, ChildInfo, SpawnResult
 from ..services import lease_context
 from ..services.context import CacheContext
 from ..services.history import read_history
@@ -30,7 +30,6 @@ from ..services.tree_members import list_members
 from ..transport import tasks
 from .lease import Lease
 from .session import Session
-from .session_children import _ACTIVE
 
 
 class Run(Session):
@@ -191,9 +190,9 @@ class Run(Session):
         found = list_members(self._executor, self._keys, self._incarnation)
         members = trees.chosen_members(found.members, children, self.id)
         needed = len(members) if wanted is None else min(whole(wanted, "wanted", minimum=1), len(members))
-        ended = [member for member in members if member.status not in _ACTIVE]
+        ended = [member for member in members if member.status not in OPEN_STATUSES]
         while len(ended) < needed:
-            waiting = [f"{member.number}:{member.run_id}" for member in members if member.status in _ACTIVE]
+            waiting = [f"{member.number}:{member.run_id}" for member in members if member.status in OPEN_STATUSES]
             is_timed_out = self._timed_out.issuperset(waiting)
             if self.can_park and not is_timed_out:
                 raise RunParked(needed - len(ended), waiting, timeout_ms)
@@ -201,14 +200,14 @@ class Run(Session):
             if left <= 0:
                 self._timed_out = frozenset()  # another wait for them may park again
                 raise trees.join_timeout(self.id, members)
-            before = sum(member.status not in _ACTIVE for member in found.members)
+            before = sum(member.status not in OPEN_STATUSES for member in found.members)
             try:
                 self.join(before + 1, timeout=left)
             except JoinTimeout:
                 left = 0.0
             found = list_members(self._executor, self._keys, self._incarnation)
             members = trees.chosen_members(found.members, [member.id for member in members], self.id)
-            ended = [member for member in members if member.status not in _ACTIVE]
+            ended = [member for member in members if member.status not in OPEN_STATUSES]
         return self._child_infos(ended)
 
     def join(
@@ -292,7 +291,7 @@ class Run(Session):
 
     def _set_status(self, status: Status, reason: str | None, result: Any, expected_rev: int | None) -> int:
         rev = super()._set_status(status, reason, result, expected_rev)
-        if status not in ("active", "paused"):
+        if status not in OPEN_STATUSES:
             self.is_over = self._is_ended = True
             self._context.run_queues.forget_claim(self._nonce)
             self.held._end()

@@ -52,7 +52,7 @@ class SessionBase(NotPicklable):
 
     @property
     def met_incarnation(self) -> str | None:
-        """The incarnation that the last append of this handle met. That of `ensure` works on any, and pins none."""
+        """The incarnation that the last append of this handle met. A handle of `ensure` accepts any incarnation."""
         return self.incarnation
 
     @property

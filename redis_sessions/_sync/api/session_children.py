@@ -19,11 +19,11 @@ from ..._core.protocol.ids import operation_id_of
 from ..._core.protocol.keys import session_keys
 from ..._core.protocol.work import Work
 from ..._durations import Duration, milliseconds, whole
-from ...errors import JoinTimeout, ReplyTimeout, SessionRegressed, SessionsError
+from ...errors import ReplyTimeout, SessionRegressed, SessionsError
 from ...models.messages import Message
 from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
-from ...models.trees import ChildInfo, SpawnRef, SpawnResult
+from ...models.trees import OPEN_STATUSES, ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
 from ..services.copier import note_copy, run_copy
 from ..services.history import read_history
@@ -31,8 +31,6 @@ from ..services.tree_members import list_members
 from ..services.tree_room import spawn_with_room
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
 from .session_base import SessionBase
-
-_ACTIVE = ("active", "paused")
 
 
 class SessionChildren(SessionBase):
@@ -115,7 +113,7 @@ class SessionChildren(SessionBase):
         a child, and repeats the spawn once a second.
         """
         wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
-        shared = self._context
+        services = self._context
         check_child_options(options)
         if batch_id is None:
             batch_id = self._spawn_batch_id(agent_id, task, label)
@@ -125,23 +123,23 @@ class SessionChildren(SessionBase):
             self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
             on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
             batch_id=batch_id, report=report, delay=delay, run_at=run_at, priority=priority, fairness_key=fairness_key,
-            bounds=shared.bounds,
+            bounds=services.bounds,
         )  # fmt: skip
         budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
         given = {name: value for name, value in budgets.items() if value is not None}
-        settings = shared.settings.for_child({**options, **given})
+        settings = services.settings.for_child({**options, **given})
         fields = self._child_fields(description)
         if "answered_by" in fields:
-            shared.run_queues.register_agent(fields["answered_by"])
+            services.run_queues.register_agent(fields["answered_by"])
         inherits_user = "user_id" not in (description or {})
-        request_span = shared.telemetry.requesting("spawn", self.id, agent_id)
+        request_span = services.telemetry.requesting("spawn", self.id, agent_id)
         attempt = partial(
             self._spawn, agent_id, request, settings, fields, claimable=mode == "run", may_exist=batch_id is not None,
             inherits_user=inherits_user, span=request_span,
         )  # fmt: skip
         try:
             with request_span:
-                result = spawn_with_room(shared, self._keys, self._incarnation, attempt, wait_ms / 1000)
+                result = spawn_with_room(services, self._keys, self._incarnation, attempt, wait_ms / 1000)
         except BaseException:
             self._take_back_spawn(agent_id, task, label)
             raise
@@ -149,11 +147,11 @@ class SessionChildren(SessionBase):
             self._take_back_spawn(agent_id, task, label)
         lineage = (self.id, *self._keys.ancestors)
         if result.session_key is not None:
-            shared.executor.remember_ancestors(result.session_key, lineage)
-        if shared.run_queues.is_separate:
+            services.executor.remember_ancestors(result.session_key, lineage)
+        if services.run_queues.is_separate:
             work = Work(request.id, lineage, request.queue_prefix)
             is_created = result.session_key == request.id
-            shared.run_queues.confirm_spawn(
+            services.run_queues.confirm_spawn(
                 agent_id, work, request.wait_ms, is_created=is_created, claimable=mode == "run"
             )
         return result
@@ -170,27 +168,27 @@ class SessionChildren(SessionBase):
         inherits_user: bool,
         span: Request,
     ) -> SpawnResult:
-        shared = self._context
-        queue = None if shared.run_queues.is_separate else shared.run_queues.queue_of(agent_id)
-        if request.is_fork and shared.chain is not None:
+        services = self._context
+        queue = None if services.run_queues.is_separate else services.run_queues.queue_of(agent_id)
+        if request.is_fork and services.chain is not None:
             self._keys.origins = self._run(forks.origins_of(self._keys))
-            note_copy(shared, self._keys)
-        child = session_keys(shared.namespace, request.id)
+            note_copy(services, self._keys)
+        child = session_keys(services.namespace, request.id)
         call = spawns.spawn(
             self._keys, child, *self._guard(), request, settings, fields, queue, inherits_user=inherits_user,
             traceparent=span.traceparent,
         )  # fmt: skip
         listed = {**fields, **request.fields}
         if inherits_user:
-            listed["user"] = (shared.indexer.record_of(self._keys)).user
-        with shared.indexer.creation(child, listed, settings.ttl_ms) as hints:
+            listed["user"] = (services.indexer.record_of(self._keys)).user
+        with services.indexer.creation(child, listed, settings.ttl_ms) as hints:
             if queue is not None:
                 call.hints = hints
             work = Work(request.id, (), request.queue_prefix)
-            shared.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
-            result = run_copy(self._executor, shared.namespace, self._keys, self._incarnation, child, call, self._run)
+            services.run_queues.reserve(agent_id, self._keys, work, claimable=claimable, hints=hints)
+            result = run_copy(self._executor, services.namespace, self._keys, self._incarnation, child, call, self._run)
         if result.session_key is None or may_exist or inherits_user:
-            shared.indexer.repair_later([request.id], may_be_new=False)
+            services.indexer.repair_later([request.id], may_be_new=False)
         return result
 
     def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
@@ -256,15 +254,11 @@ class SessionChildren(SessionBase):
                     self._executor, self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
                     counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=self._context.bounds.waiters,
                 )  # fmt: skip
-                ended = [member for member in found.members if member.status not in _ACTIVE]
+                ended = [member for member in found.members if member.status not in OPEN_STATUSES]
                 if len(ended) >= (target or len(found.members)):
                     return self._child_infos(ended)
                 if left == 0:
-                    waiting = [member.id for member in found.members if member.status in _ACTIVE]
-                    raise JoinTimeout(
-                        session_id=self.id, ended=[member.id for member in ended], waiting=waiting,
-                        detail=f"{len(ended)} of {len(found.members)} children had ended when the time was over",
-                    )  # fmt: skip
+                    raise trees.join_timeout(self.id, found.members)
                 is_waking = can_hear and found.status == "active"  # the children of an ended parent end now
                 pause = POLL_INTERVAL_SECONDS if is_waking else RETRY_SUBSCRIBE_SECONDS
                 if queue.get(min(left, pause)) is None:

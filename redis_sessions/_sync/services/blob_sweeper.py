@@ -2,8 +2,8 @@
 """Remove the files of a blob store to which nothing refers any more, while the fleet works.
 
 A file is removed if its name is older than the grace, no value of the namespace refers to it, and no session of its folder was
-copied since the values were read. Values that move while they are read are found, because what is read first is where they come
-from, and a copy notes the folders of its session first.
+copied since the values were read. A value that moves during the sweep is found, because its old key is read before its new key,
+and a copy marks the folders of its session before it copies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...errors import InvalidInput, SessionNotFound, SessionsError
 from ...models.transfer import BlobSweepResult
 from ..transport.blob_files import ask
 from .context import CacheContext
-from .typed_calls import run_typed
+from .mistyped_keys import run_or_default
 from .unlisted import scan
 
 MIN_GRACE_MS = 10 * 60 * 1000
@@ -131,7 +131,7 @@ class BlobSweeper:
             cursor = -1
             while cursor:
                 call = blob_marks.scan_hash(place, max(cursor, 0))
-                some = run_typed(self._context.executor, call, Slice(0, []))
+                some = run_or_default(self._context.executor, call, Slice(0, []))
                 yield some.values
                 cursor = some.cursor
             return
@@ -147,7 +147,7 @@ class BlobSweeper:
             if is_whole:
                 return
         read = 0
-        while values := run_typed(self._context.executor, blob_marks.read_list(place, read), []):
+        while values := run_or_default(self._context.executor, blob_marks.read_list(place, read), []):
             yield values
             read += len(values)
 

@@ -20,8 +20,8 @@ _MAX_ATTEMPTS = 50
 _BATCH = 100
 
 
-def end(context: CacheContext, top: SessionFacts) -> None:
-    """End a session that has a parent, so that its result is in the parent before the text is removed there."""
+def cancel_child(context: CacheContext, top: SessionFacts) -> None:
+    """Cancel a session that has a parent, so that its result is in the parent before the text is removed there."""
     if "finished" in top.fields:
         return
     keys = session_keys(context.namespace, top.id)

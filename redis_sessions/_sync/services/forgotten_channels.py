@@ -9,7 +9,7 @@ from ..._core.commands import conversations, index_entries
 from ..._core.protocol.keys import channel_keys, session_keys
 from ...errors import InvalidInput
 from .context import CacheContext
-from .typed_calls import run_typed
+from .mistyped_keys import run_or_default
 
 
 def forget_channel(context: CacheContext, channel: str, forgotten: Collection[str]) -> int:
@@ -18,7 +18,7 @@ def forget_channel(context: CacheContext, channel: str, forgotten: Collection[st
         keys = channel_keys(context.namespace, channel)
     except InvalidInput:
         return 0
-    current = run_typed(context.executor, conversations.current_id(keys), "")
+    current = run_or_default(context.executor, conversations.current_id(keys), "")
     if not current:
         return 0
     is_forgotten = current in forgotten

@@ -7,7 +7,6 @@ end.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,6 +22,7 @@ from ...errors import SessionsError
 from ..transport import tasks
 from ..transport.executor import Executor
 from ..transport.notifications import NotificationHub
+from .registered_names import RegisteredNames
 
 _REGISTERED_SECONDS = 3600.0
 """The time for which a process relies on its registration of an agent."""
@@ -42,7 +42,7 @@ class QueueHints:
         self._namespace = namespace
         self._agents = index_keys(namespace, "agents")
         self._reserved_ms = round(max(20.0, 2 * executor.retry_for) * 1000)  # longer than a spawn can take
-        self._registered: dict[str, float] = {}
+        self._registered = RegisteredNames(_REGISTERED_SECONDS)
         self._reset()
         run_in_child(self._reset)
 
@@ -120,9 +120,9 @@ class QueueHints:
 
     def register_agent(self, agent: str) -> None:
         """Register an agent, so that `recover` checks its work. One round trip an hour."""
-        if time.monotonic() - self._registered.get(agent, -_REGISTERED_SECONDS) >= _REGISTERED_SECONDS:
+        if agent not in self._registered:
             self._executor.run(run_queues.register_agent(self._agents, agent, self._executor.bounds.agents))
-            self._registered[agent] = time.monotonic()
+            self._registered.add(agent)
 
     def _reservation(self, agent: str, work: str, *, claimable: bool) -> Call[None]:
         when: When = "after" if claimable else "keep"

@@ -28,7 +28,7 @@ from ...settings import (
 from ..transport.per_loop import PerLoop
 from ..transport.renewal_thread import RenewalConnections
 from .auditor import Auditor
-from .context import Bounds, CacheContext, CacheParts
+from .context import CacheContext, CacheLimits, CacheParts
 
 
 def make_context(
@@ -66,7 +66,7 @@ def make_context(
     if whole(acks, "acks", maximum=100) and engine.where.startswith(("fake://", "embedded://")):
         raise InvalidInput(name="acks", detail=f"must be 0, because {engine.where} has no replicas")
     storage = StorageBounds.of(bounds)
-    limits = Bounds(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks, storage)
+    limits = CacheLimits(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks, storage)
     whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
     chain = checked_chain(namespace, codecs, encode)
     observer = OFF

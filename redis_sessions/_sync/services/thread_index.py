@@ -7,8 +7,8 @@ expired, is registered again before a write creates it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..._core.commands import checkpoints
@@ -17,10 +17,10 @@ from ..._core.protocol.keys import checkpoint_keys, index_keys
 from ..._durations import whole
 from ...models.pages import Page
 from ..transport.executor import Executor
+from .registered_names import RegisteredNames
 
 _REGISTERED_SECONDS = 3600.0
 """The time for which a process relies on its registration of a thread."""
-_MAX_REMEMBERED = 10_000
 
 
 class ThreadIndex:
@@ -29,23 +29,18 @@ class ThreadIndex:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._index = index_keys(namespace, "threads")
-        self._registered: dict[str, float] = {}
+        self._registered = RegisteredNames(_REGISTERED_SECONDS)
 
     def hints(self, thread: str) -> Sequence[Call[Any]]:
         """Return the calls that must precede a write to a thread: its registration, once an hour for each process."""
-        if time.monotonic() - self._registered.get(thread, -_REGISTERED_SECONDS) < _REGISTERED_SECONDS:
+        if thread in self._registered:
             return ()
-
-        def done() -> None:
-            if len(self._registered) >= _MAX_REMEMBERED:
-                self._registered.clear()
-            self._registered[thread] = time.monotonic()
-
+        done = partial(self._registered.add, thread)
         return (checkpoints.register_thread(self._index, thread, done),)
 
     def forget(self, thread: str) -> None:
         """Have the next write register a thread, because the thread is not there any more."""
-        self._registered.pop(thread, None)
+        self._registered.discard(thread)
 
     def remove(self, executor: Executor, threads: Sequence[str]) -> None:
         """Take threads that do not exist out of the index. One that came to exist in the meantime is put back."""

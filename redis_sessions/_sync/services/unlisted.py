@@ -23,7 +23,7 @@ from ..._core.transfer import import_staging
 from ...errors import AccessDenied, SessionsError, StoreUnavailable
 from ..transport.executor import Executor
 from .context import CacheContext
-from .typed_calls import run_typed
+from .mistyped_keys import run_or_default
 
 _BATCH = 200
 _PAGE = 1000
@@ -111,7 +111,7 @@ def _remove_staged(context: CacheContext, user: str) -> None:
             staged = staged_keys_of(context.namespace, key)
             if staged is None:
                 continue
-            if run_typed(context.executor, import_staging.read_staged_user(staged), "") == user:
+            if run_or_default(context.executor, import_staging.read_staged_user(staged), "") == user:
                 context.executor.run(import_staging.discard_staged(staged))
 
 
@@ -138,7 +138,7 @@ def _leave_queues(context: CacheContext, forgotten: set[str]) -> int:
         queue = context.run_queues.queue_of(agent)
         for zset in (queue.queue, queue.check_at, queue.ready, queue.running):
             first = 0
-            while members := run_typed(context.executor, forgetting.list_members(zset, queue, first, _PAGE), []):
+            while members := run_or_default(context.executor, forgetting.list_members(zset, queue, first, _PAGE), []):
                 named = [one for one in members if forgetting.names_any(one, forgotten)]
                 first += len(members) - len(named)
                 if named:

@@ -9,7 +9,7 @@ from ..._core.commands import quarantine
 from ..._core.commands.quarantine import Quarantined
 from ..._core.protocol.keys import QuarantineKeys, quarantine_index
 from .context import CacheContext
-from .typed_calls import run_all, run_typed
+from .mistyped_keys import run_all, run_or_default
 
 
 class UserQuarantine:
@@ -35,7 +35,7 @@ class UserQuarantine:
         self._delete({keys for keys, user in users.items() if user == self._user})
         self.forget_of(f"user {self._user}")
         for keys in self._moved.get(self._user, ()):  # a session or an agent of that name can be another user's
-            if run_typed(self._executor, quarantine.is_channel(keys), False):
+            if run_or_default(self._executor, quarantine.is_channel(keys), False):
                 self.removed += self._executor.run(quarantine.delete_values(keys))
 
     def _list_quarantined(self) -> list[Quarantined]:

@@ -14,6 +14,7 @@ from ..._core.commands.watch_progress import WatchPosition, WatchProgress
 from ..._core.protocol.keys import session_keys
 from ...errors import InvalidInput, SessionNotFound
 from ...models.events import SessionEvent
+from ...models.trees import OPEN_STATUSES
 from ..transport import tasks
 from .context import CacheContext
 from .listing import SessionLister
@@ -21,7 +22,6 @@ from .tree_members import list_members
 from .watch import Watch
 from .watcher import WatchNotice, WatchTarget
 
-_OPEN = ("active", "paused")
 _SEARCH_SECONDS = 1.0
 """The pause between two searches for new sessions."""
 _LATE_US = 20_000_000
@@ -59,7 +59,7 @@ class TreeMembers(MemberSource):
     def first(self) -> list[str]:
         members = self._members()
         self._known = {self._root.id, *[member.id for member in members]}
-        return [self._root.id, *[member.id for member in members if member.status in _OPEN]]
+        return [self._root.id, *[member.id for member in members if member.status in OPEN_STATUSES]]
 
     def joined(self, limit: int) -> list[str]:
         try:
@@ -94,7 +94,7 @@ class ListedMembers(MemberSource):
                 break
             self._known[row.summary.id] = row.created_us
         found: dict[str, int] = {}
-        for row in self._lister.rows(self._query._replace(active_only=True, statuses=_OPEN)):
+        for row in self._lister.rows(self._query._replace(active_only=True, statuses=OPEN_STATUSES)):
             found[row.summary.id] = row.created_us
             if len(found) > MAX_WATCHED:
                 break

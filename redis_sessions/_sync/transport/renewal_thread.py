@@ -13,7 +13,7 @@ T = TypeVar("T")
 later = tasks.later
 
 
-class Home:
+class LeaseLoop:
     """Nothing: a thread needs no event loop."""
 
     is_closed = False
@@ -33,7 +33,7 @@ class RenewalConnections:
         """Return the result of a call."""
         return self._executor.run(call)
 
-    def check_loop(self, home: Home, ttl_ms: int) -> None:
+    def check_loop(self, home: LeaseLoop, ttl_ms: int) -> None:
         """Do nothing, because no event loop can be blocked."""
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-# Generated from _async/services/typed_calls.py by tools/mirror.py; edit that file.
+# Generated from _async/services/mistyped_keys.py by tools/mirror.py; edit that file.
 """Calls that meet keys of another type than the library gives them, which another program made."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _BATCH = 400
 
 
-def run_typed(executor: Executor, call: Call[T], default: T) -> T:
+def run_or_default(executor: Executor, call: Call[T], default: T) -> T:
     """Return the result of a call, or the default if its key has another type than the library gives it."""
     try:
         return executor.run(call)
@@ -32,10 +32,10 @@ def run_all(executor: Executor, calls: Sequence[Call[Any]], mistyped: int = 0) -
     results: list[Any] = []
     for first in range(0, len(calls), _BATCH):
         results += executor.run_many(calls[first : first + _BATCH])
-    return [checked(one, mistyped) for one in results]
+    return [result_or_default(one, mistyped) for one in results]
 
 
-def checked(result: T | SessionsError, default: T) -> T:
+def result_or_default(result: T | SessionsError, default: T) -> T:
     """Return the result of a call, or the default for a key of another type. Raise any other error."""
     if not isinstance(result, SessionsError):
         return result
@@ -48,7 +48,7 @@ def remove_all(context: CacheContext, places: Sequence[tuple[Sequence[EntryKeys]
     """Remove sessions from indexes. Return how many entries there were. An index of another type stops no other one."""
     removed, places = 0, [(indexes, ids) for indexes, ids in places if ids]
     now_us = context.executor.run(index_entries.server_time(context.namespace))
-    for is_separate in (context.run_queues.is_separate, True):
+    for is_separate in (context.run_queues.is_separate, True):  # the second time with a call for each index
         calls = [
             call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
         ]  # fmt: skip

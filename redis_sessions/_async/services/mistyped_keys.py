@@ -16,7 +16,7 @@ T = TypeVar("T")
 _BATCH = 400
 
 
-async def run_typed(executor: Executor, call: Call[T], default: T) -> T:
+async def run_or_default(executor: Executor, call: Call[T], default: T) -> T:
     """Return the result of a call, or the default if its key has another type than the library gives it."""
     try:
         return await executor.run(call)
@@ -31,10 +31,10 @@ async def run_all(executor: Executor, calls: Sequence[Call[Any]], mistyped: int 
     results: list[Any] = []
     for first in range(0, len(calls), _BATCH):
         results += await executor.run_many(calls[first : first + _BATCH])
-    return [checked(one, mistyped) for one in results]
+    return [result_or_default(one, mistyped) for one in results]
 
 
-def checked(result: T | SessionsError, default: T) -> T:
+def result_or_default(result: T | SessionsError, default: T) -> T:
     """Return the result of a call, or the default for a key of another type. Raise any other error."""
     if not isinstance(result, SessionsError):
         return result
@@ -47,7 +47,7 @@ async def remove_all(context: CacheContext, places: Sequence[tuple[Sequence[Entr
     """Remove sessions from indexes. Return how many entries there were. An index of another type stops no other one."""
     removed, places = 0, [(indexes, ids) for indexes, ids in places if ids]
     now_us = await context.executor.run(index_entries.server_time(context.namespace))
-    for is_separate in (context.run_queues.is_separate, True):
+    for is_separate in (context.run_queues.is_separate, True):  # the second time with a call for each index
         calls = [
             call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
         ]  # fmt: skip
