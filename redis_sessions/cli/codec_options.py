@@ -39,9 +39,10 @@ def _import(text: str, source: str) -> Any:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        return getattr(import_module(module), name)
-    except AttributeError:
-        raise InvalidInput(name=source, detail=f"module {module!r} has no {name!r}") from None
+        found = import_module(module)
     except Exception as problem:
         detail = f"cannot import {module!r}: {type(problem).__name__}: {problem}"
         raise InvalidInput(name=source, detail=detail) from None
+    if not hasattr(found, name):
+        raise InvalidInput(name=source, detail=f"module {module!r} has no {name!r}")
+    return getattr(found, name)

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Namespace, Url, app, parse_duration, print_line
+from ..errors import StoreUnavailable
+from .app import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_URL,
+    Json,
+    Namespace,
+    Url,
+    app,
+    describe_error,
+    parse_duration,
+    print_line,
+    print_notice,
+)
 from .connect import open_cache, place_of
 
 
@@ -36,11 +48,16 @@ def recover(
         with open_cache(url, namespace) as cache:
             place = place_of(cache)
             while True:
-                checked = cache.recover(agent)
-                if as_json:
-                    print(json.dumps({"checked": checked}), flush=True)
-                elif checked or pause is None:
-                    print_line(f"checked {checked:,} runs and turns in {place}")
+                try:
+                    checked = cache.recover(agent)
+                    if as_json:
+                        print(json.dumps({"checked": checked}), flush=True)
+                    elif checked or pause is None:
+                        print_line(f"checked {checked:,} runs and turns in {place}")
+                except StoreUnavailable as problem:
+                    if pause is None:
+                        raise
+                    print_notice(describe_error(problem))
                 if pause is None:
                     return
                 time.sleep(pause)

@@ -35,6 +35,8 @@ from .show import COLOURS, format_message
 
 _TEXT_WIDTH = 200
 _SHORT_ID_ROOM = 24
+_MAX_SHORT_IDS = 1000
+"""The short IDs differ from those of as many sessions that were printed before."""
 _ONCE_SECONDS = 0.5
 """The silence after which everything that happened was read."""
 
@@ -155,20 +157,19 @@ def _print_events(
     events: Iterator[SessionEvent], as_json: bool, is_one: bool, wide: bool, last_seq: int | None
 ) -> None:
     """Print events. `last_seq`: end behind the message with this seq."""
-    ids: set[str] = set()
+    shown: dict[str, str] = {}
     for event in events:
         if last_seq is not None and event.seq > last_seq:
             return
         if as_json:
             print(json.dumps(event.to_dict()), flush=True)
             continue
-        ids.add(event.session_id)
-        shown = escape_controls(event.session_id)
-        if is_cut(wide):
-            shown = short_ids(ids, _SHORT_ID_ROOM)[event.session_id]
-            out.print(_line(event, "" if is_one else shown), no_wrap=True, overflow="ellipsis")
-        else:
-            out.print(_line(event, "" if is_one else shown), soft_wrap=True)
+        if not is_cut(wide):
+            out.print(_line(event, "" if is_one else escape_controls(event.session_id)), soft_wrap=True)
+            continue
+        if event.session_id not in shown:
+            shown = short_ids([*list(shown)[-_MAX_SHORT_IDS:], event.session_id], _SHORT_ID_ROOM)
+        out.print(_line(event, "" if is_one else shown[event.session_id]), no_wrap=True, overflow="ellipsis")
 
 
 def _line(event: SessionEvent, id: str) -> Text:

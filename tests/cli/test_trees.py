@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 from redis_sessions import SessionCache
 from tests.support.command_line import launch, run
@@ -46,6 +49,23 @@ def test_spawn_recover_and_cancel_print_their_outcome(own_server: Server) -> Non
         assert cancelled.stdout == "cancelled: root and 1 descendant\n"
         assert "enough" in run("tree", "root", "--url", url).stdout
         assert json.loads(run("spawn", "root", "a", "--url", url, "--json").stdout)["reason"] == "parent_cancelled"
+
+
+def test_repeated_recover_survives_an_outage(own_server: Server) -> None:
+    """`recover --every` says that the server does not answer, and goes on when it does again."""
+    url = f"{own_server.url}?timeout=0.3&retry_for=0.3"
+    command = [sys.executable, "-m", "redis_sessions.cli.main", "recover", "--every", "50ms", "--json", "--url", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline()) == {"checked": 0}
+        own_server.pause()
+        assert "did not serve" in process.stderr.readline()
+        own_server.resume()
+        for _ in range(3):
+            assert json.loads(process.stdout.readline()) == {"checked": 0}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
 
 
 def test_demo_of_a_tree_completes_every_session_once() -> None:

@@ -19,7 +19,7 @@ _DEFAULT_BACKOFF = 0.5
 
 
 class RetryPolicy:
-    """The backoff and the retried errors of a worker. When a function of the caller raises, the default holds, and a log says so."""
+    """The backoff and the retried errors of a worker. If a function of the caller raises, it is logged, and the default holds."""
 
     def __init__(self, backoff: Backoff, retry_on: RetryOn) -> None:
         self._backoff = backoff
