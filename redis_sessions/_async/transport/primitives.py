@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from copy import copy
 from typing import Any, Generic, TypeVar
@@ -39,11 +39,6 @@ async def each(lines: Lines) -> AsyncIterator[str | bytes]:
     else:
         for line in lines:
             yield line
-
-
-async def resolve(value: Any) -> Any:
-    """Return a value, or what an awaitable gives."""
-    return await value if isinstance(value, Awaitable) else value
 
 
 async def wait_future(future: Future[T], timeout: float) -> T:

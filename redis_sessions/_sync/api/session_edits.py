@@ -19,7 +19,7 @@ from ...errors import BoundExceeded, EditConflict, InvalidInput
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
-from ..transport import primitives
+from ..transport import primitives, tasks
 from .session_base import SessionBase
 
 
@@ -285,7 +285,7 @@ class SessionEdits(SessionBase):
                 return 0
             last, summed_from = listed[-1].seq, listed[0].seq
             if callable(summary):
-                summary = primitives.resolve(summary(listed))
+                summary = tasks.result_of(summary(listed))
         format = self._executor.run(edits.message_format(self._keys, self._incarnation))
         batch, entry = edits.summary_entry(
             self._keys, summary, first or summed_from, last, self._counter, format, batch_id

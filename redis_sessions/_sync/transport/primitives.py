@@ -80,11 +80,6 @@ def each(lines: Lines) -> Lines:
     return lines
 
 
-def resolve(value: Any) -> Any:
-    """Return a value. An awaitable cannot be awaited here."""
-    return value
-
-
 def wait_future(future: Future[T], timeout: float) -> T:
     """Return the result of a function that runs in a thread. Raises its error, or TimeoutError after some seconds."""
     try:
