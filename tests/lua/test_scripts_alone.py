@@ -12,6 +12,7 @@ import redis
 from redis_sessions._core.protocol.message_times import read_time
 from redis_sessions._core.protocol.scripts import names, script
 from tests.lua.calls import CREATE, KEYS, Scripts, entries, values
+from tests.support.servers import await_true
 
 
 def test_append_returns_place_and_state(scripts: Scripts) -> None:
@@ -299,6 +300,17 @@ def test_write_at_the_deadline_leaves_no_key_without_expiry(scripts: Scripts) ->
     ttls_ms = [scripts.client.pttl(key) for key in scripts.client.scan_iter()]
     assert ttls_ms
     assert all(0 < ttl_ms <= 100 for ttl_ms in ttls_ms)
+
+
+def test_writes_do_not_extend_a_session_past_its_deadline(scripts: Scripts) -> None:
+    """A session that is written all the time ends at its deadline."""
+    scripts.create(lifetime_ms="200")
+    for number in range(400):
+        if not scripts.client.exists(KEYS[0]):
+            break
+        scripts.append(f"u@1 {number} {{}}", operation_id=str(number))
+        time.sleep(0.005)
+    await_true(lambda: scripts.client.keys() == [], 2)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.001, 0.093, 1, 93, 93**2, 93**4])

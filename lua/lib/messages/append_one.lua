@@ -9,7 +9,8 @@ local function append_one(session, messages, counters, settings, layout, entry, 
   local seq, count, bytes, tokens, users, assistants, turns, pending_turn, user_back, now_us, rev_ahead, operations_ahead, plain_after =
     split_counters(counters)
   seq, count, max_messages, now_us = seq + 1, count + 1, max_messages + 0, time[1] * 1000000 + time[2]
-  if seq <= seen or #entry > max_bytes + 0 then return end
+  local now_ms = (now_us - now_us % 1000) / 1000
+  if seq <= seen or #entry > max_bytes + 0 or (deadline_ms ~= '-' and deadline_ms - now_ms < 100) then return end
   local kind, flags = string.byte(entry, 1, 2)
   local kept, task, new_layout = 0, 0, layout
   if layout or flags > 65 then
@@ -43,7 +44,6 @@ local function append_one(session, messages, counters, settings, layout, entry, 
       if popped == 0 then return end
     end
   end
-  local now_ms = (now_us - now_us % 1000) / 1000
   local message = encode_time(now_ms) .. (popped > 0 and popped or '0') .. entry
   if redis.call('RPUSH', messages, message) ~= count then
     redis.call('RPOP', messages) -- the list is not the one that was counted: append_entries refuses it
@@ -79,7 +79,7 @@ local function append_one(session, messages, counters, settings, layout, entry, 
   if ttl_ms ~= '0' or deadline_ms ~= '-' then
     local at = ttl_ms ~= '0' and now_ms + ttl_ms or deadline_ms + 0
     if deadline_ms ~= '-' and deadline_ms + 0 < at then at = deadline_ms + 0 end
-    at = string.format('%d', math.max(at, now_ms + 100)) -- see expire_session
+    at = string.format('%d', at)
     redis.call('PEXPIREAT', session, at)
     redis.call('PEXPIREAT', messages, at)
   end
