@@ -197,7 +197,7 @@ class SessionSettings(BaseModel):
             return cls(**((defaults.model_dump(exclude_unset=True) if defaults else {}) | dict(options)))
         except ValidationError as problem:
             first = problem.errors()[0]
-            reason = first["msg"].removeprefix("Value error, ").removeprefix("duration: ")
+            reason = first["msg"].removeprefix("Value error, ").removeprefix("duration: ").partition(", got ")[0]
             raise InvalidInput(
                 name=str(first["loc"][0]), detail=f"{reason}, got {options.get(str(first['loc'][0]))!r}"
             ) from None

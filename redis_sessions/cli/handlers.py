@@ -11,9 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from .._core.commands.run_outcomes import checked_handler
 from ..errors import InvalidInput
 
 Handler = Callable[[Any], Any]
+_PACKAGE = Path(__file__).parent.parent
 
 
 def import_handler(text: str) -> Handler:
@@ -32,11 +34,6 @@ def import_handler(text: str) -> Handler:
     return _checked(found, text)
 
 
-def is_async(handler: Handler) -> bool:
-    """Return whether calling a handler makes a coroutine."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
-
-
 def _import_module(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
@@ -50,7 +47,8 @@ def _import_module(module: str) -> ModuleType:
 
 def _describe(module: str, problem: BaseException) -> str:
     frames = traceback.extract_tb(problem.__traceback__)
-    place = "" if isinstance(problem, SyntaxError) else f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
+    place = "" if isinstance(problem, SyntaxError) else f" ({own[-1].filename}, line {own[-1].lineno})"
     return f"cannot import {module!r}: {type(problem).__name__}: {problem}{place}"
 
 
@@ -63,15 +61,10 @@ def _checked(found: Any, text: str) -> Handler:
     if not callable(found) or inspect.isclass(found):
         kind = "a class" if inspect.isclass(found) else f"a value of type {type(found).__name__}"
         _refuse(f"must name a function, but {text} is {kind}")
-    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
-        _refuse(f"must name a function that returns its result, but {text} yields")
     try:
-        inspect.signature(found).bind(None)
-    except TypeError:
-        _refuse(f"must name a function with one argument, the run, but {text} takes {inspect.signature(found)}")
-    except ValueError:
-        pass  # a built-in function has no signature
-    return found  # type: ignore[no-any-return]
+        return checked_handler(found, may_be_async=True)  # type: ignore[no-any-return]
+    except InvalidInput as problem:
+        _refuse(f"{text} {problem.detail}")
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -14,13 +14,14 @@ import typer
 
 from .._async.api.cache import AsyncSessionCache
 from .._core.commands.leases import owner_name
+from .._core.commands.run_outcomes import is_async
 from .._core.commands.session_fields import check_agent
 from .._log_events import LOG_FIELDS
 from .._sync.api.cache import SessionCache
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, SafeFormatter, Url, app, parse_duration, shared_url
 from .codec_options import codec_options
 from .connect import WaitNotice
-from .handlers import Handler, import_handler, is_async
+from .handlers import Handler, import_handler
 
 _log = logging.getLogger("redis_sessions.cli.worker")
 _CANCEL_SECONDS = 1.0

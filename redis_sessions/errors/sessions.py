@@ -68,7 +68,7 @@ class SessionNotActive(SessionsError):
     """The session is paused or has ended, so it takes no messages."""
 
     reply = ("status",)
-    template = "session {session_id!r} is {status} and takes no messages: resume() it if it is paused. An end is final"
+    template = "session {session_id!r} is {status} and takes no messages: resume a paused session, or create another after an end"
     session_id: str
     status: str
 

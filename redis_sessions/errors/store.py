@@ -70,7 +70,7 @@ class StoreFull(SessionsError):
 class AccessDenied(SessionsError):
     """The server requires other credentials, or the user lacks a right."""
 
-    template = "{where} refused access: {detail}. Check user, password and ACL"
+    template = "{where} refused access: check user, password and ACL ({detail})"
     where: str
     detail: str
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .._arguments import mapping
 from .._durations import moment
 from ..errors import InvalidInput
 from .formats import Facts, format_of, recognise
@@ -83,7 +84,11 @@ class Message:
         given: Any = payload
         if payload is None:
             given = {"role": role, "content": content}
-            optional = {"name": name, "tool_call_id": tool_call_id, "metadata": dict(metadata) if metadata else None}
+            optional = {
+                "name": name,
+                "tool_call_id": tool_call_id,
+                "metadata": dict(mapping(metadata, "metadata")) if metadata else None,
+            }
             given.update({key: value for key, value in optional.items() if value is not None})
         elif not isinstance(payload, dict):
             given = wire_form(payload, "message")

@@ -74,6 +74,7 @@ class AgentRun(_Frozen):
 
 SessionType = Annotated[TeacherDemo | Evaluation | Refinement | Conversation | AgentRun, Field(discriminator="type")]
 session_type: TypeAdapter[SessionType] = TypeAdapter(SessionType)
+SESSION_TYPES = (TeacherDemo, Evaluation, Refinement, Conversation, AgentRun)
 
 
 class Formation(_Frozen):

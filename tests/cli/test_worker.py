@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache
-from redis_sessions.cli.handlers import import_handler, is_async
+from redis_sessions._core.commands.run_outcomes import is_async
+from redis_sessions.cli.handlers import import_handler
 from tests.support.command_line import run
 from tests.support.prose import ROOT
 from tests.support.servers import Server, await_true
@@ -115,9 +116,9 @@ def test_handler_is_imported_from_the_current_folder(folder: Path, name: str, is
         ("my_agents:agent.x", "module 'my_agents' has no 'agent.x'"),
         ("my_agents:PORT", "must name a function, but my_agents:PORT is a value of type int"),
         ("my_agents:Agent", "must name a function, but my_agents:Agent is a class"),
-        ("my_agents:yields", "must name a function that returns its result, but my_agents:yields yields"),
-        ("my_agents:nothing", "must name a function with one argument, the run, but my_agents:nothing takes ()"),
-        ("my_agents:two", "but my_agents:two takes (run, other)"),
+        ("my_agents:yields", "my_agents:yields must return its result, but yields"),
+        ("my_agents:nothing", "my_agents:nothing must take one argument, the run, but takes ()"),
+        ("my_agents:two", "my_agents:two must take one argument, the run, but takes (run, other)"),
         ("my_missing:x", "cannot import 'my_missing': ModuleNotFoundError: No module named 'no_such_module' ("),
         ("my_fault:x", "my_fault.py, line 2)"),
         ("my_exit:x", "cannot import 'my_exit': SystemExit: 3 ("),

@@ -145,6 +145,7 @@ def test_bad_dictionaries_are_refused() -> None:
         ({"codecs": [Zstd(), Zstd()]}, "codecs: must have different letters from a to z, got 'z', 'z'"),
         ({"codecs": [Zstd()], "encode": "state"}, "encode: must be a set of messages, state, .*, got 'state'"),
         ({"codecs": [Zstd()], "encode": None}, "encode: must be a set of messages, state, .*, got None"),
+        ({"encode": {"state"}}, "encode: needs codecs"),
         ({"codecs": [Zstd()], "encode": [[]]}, r"encode: must be a set of messages, state, .*, got \[\[\]\]"),
         ({"codecs": [Zstd()], "encode": {"names"}}, r"encode: must be a set of messages, state, .*, got \{'names'\}"),
     ],

@@ -88,7 +88,7 @@ def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
         "    print(cache.create().append({'role': 'user', 'content': 'x'}).last_seq)\n"
     )
     done = subprocess.run(
-        [environment / "bin" / "python", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+        [environment / "bin" / "python", "-E", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.stdout == "1\n", done.stderr
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import Run, Session, SessionCache, SessionNotFound
+from redis_sessions import InvalidInput, Run, Session, SessionCache, SessionNotFound
 from tests.support.log_events import events_of
 from tests.support.machine_load import measured_load
 from tests.support.servers import await_true
@@ -277,3 +277,35 @@ def test_cancelled_turn_reaches_handler(cache: SessionCache) -> None:
     assert handler.run is not None
     assert (handler.run.work, handler.run.stop_reason) == ("turn", "cancelled")
     assert session.info().last_seq == 1
+
+
+async def answer_async(run: Run) -> str:
+    return "never awaited"
+
+
+def answer_in_pieces(run: Run) -> Iterator[str]:
+    yield "never read"
+
+
+def answer_nothing() -> str:
+    return "never called"
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        (answer_async, "must not be async"),
+        (answer_in_pieces, "must return its result, but yields"),
+        (answer_nothing, r"must take one argument, the run, but takes \(\)"),
+    ],
+)
+def test_handler_that_would_fail_every_run_is_refused(
+    cache: SessionCache, handler: Callable[..., Any], problem: str
+) -> None:
+    """A worker does not begin with a handler that would use up the attempts of every run, and the runs wait."""
+    parent = cache.create()
+    spawn_runs(parent, "a", max_attempts=1)
+    with pytest.raises(InvalidInput, match=f"^handler: {problem}"):
+        cache.worker("a", handler, until_idle=True)
+    (child,) = parent.children()
+    assert (child.status, child.work, child.attempt) == ("active", "queued", 0)

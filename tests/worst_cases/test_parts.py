@@ -22,7 +22,7 @@ from redis_sessions._core.commands import messages
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.records import Counters
 from redis_sessions._sync.transport.executor import Executor
-from tests.leases.dead_holders import stop_renewing
+from tests.leases.dead_holders import let_run_out, stop_renewing
 from tests.support.lease_waiters import elsewhere
 
 SIZE = 300_000
@@ -329,3 +329,23 @@ def test_refused_fork_leaves_no_copy(cache: SessionCache, monkeypatch: pytest.Mo
     with pytest.raises(EditConflict):
         session.fork(up_to_seq=99)
     assert parts == []
+
+
+def test_rest_of_dead_holders_inbox_precedes_writes_between_its_parts(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that is appended between two parts of a dead holder's inbox stands behind all of the inbox."""
+    session = cache.create(max_messages=None)
+    lease = session.lease()
+    elsewhere(lease.acquire)
+    for number in range(1, 7):
+        session.send(big(number))
+    let_run_out(lease)
+    parts = after_part(monkeypatch, "runs/advance", lambda: session.append(big(7)))
+    cache._context.run_queues.advance(session._keys)
+    assert parts
+    assert session.info().inbox_size == 0
+    assert numbers(session) == ["1", "2", "3", "4", "5", "6", "7"]
+    session.append(big(8))
+    with session.lease() as following:
+        assert following.fence == lease.fence + 1

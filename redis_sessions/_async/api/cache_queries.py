@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
 
+from ..._arguments import mapping
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
@@ -196,7 +197,9 @@ class AsyncCacheQueries:
         Cost: one round trip to each node, and more for each 1 MB of a category.
         """
         return await get_documents(
-            self._context, {document_keys(self.namespace, one): names[one] for one in names}, touch
+            self._context,
+            {document_keys(self.namespace, one): wanted for one, wanted in mapping(names, "names").items()},
+            touch,
         )
 
     async def put_documents(self, values: Mapping[str, Mapping[str, Any]], *, ttl: Duration | None = None) -> None:
@@ -208,7 +211,7 @@ class AsyncCacheQueries:
 
         Cost: one round trip to each node. One more to register categories that this process did not write within the hour.
         """
-        given = {document_keys(self.namespace, one): values[one] for one in values}
+        given = {document_keys(self.namespace, one): put for one, put in mapping(values, "values").items()}
         await put_documents(self._context, given, self._context.max_document_bytes, ttl)
 
     async def all_documents(self, categories: Collection[str]) -> Mapping[str, Sequence[Document]]:
@@ -228,7 +231,7 @@ class AsyncCacheQueries:
 
         Cost: one round trip to each node.
         """
-        given = {document_keys(self.namespace, one): names[one] for one in names}
+        given = {document_keys(self.namespace, one): gone for one, gone in mapping(names, "names").items()}
         return await delete_documents(self._context, given)
 
     def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> AsyncCheckpoints:

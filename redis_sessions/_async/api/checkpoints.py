@@ -69,13 +69,13 @@ class AsyncCheckpoints(NotPicklable):
 
         Cost: one round trip, and one more for each 1 MB of blobs. Atomic: no reader sees a part.
         """
-        bounds, chain, versions = self._context.bounds, self._context.chain, versions or {}
+        bounds, chain, versions = self._context.bounds, self._context.chain, {} if versions is None else versions
         place = records.place_of(namespace, id)
         record = records.stored_record(
             chain, self.thread, place, bounds, versions=versions, label=label, parent=parent, metadata=metadata,
             state=state,
         )  # fmt: skip
-        stored = records.stored_blobs(chain, self.thread, namespace, bounds, versions, blobs or {})
+        stored = records.stored_blobs(chain, self.thread, namespace, bounds, versions, {} if blobs is None else blobs)
         await self._put(place, record, stored)
 
     async def _put(self, place: str, record: bytes, blobs: Mapping[str, bytes]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack
 
+from ..._arguments import check_function, texts
 from ..._core.commands import forks, inbox, messages, sessions
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
@@ -335,6 +336,7 @@ class AsyncSession(
         Raises:
             RevisionConflict: every attempt met one.
         """
+        check_function(function, "function")
         for attempt in range(1, whole(attempts, "attempts", minimum=1, maximum=1000) + 1):
             try:
                 return await function(await self.info())
@@ -392,7 +394,10 @@ class AsyncSession(
             name: value for name, value in changes.items() if name in Description.__annotations__
         }
         options = {name: value for name, value in changes.items() if name not in described}
-        removed = [f"meta.{checked_text(key, 'remove_metadata')}" for key in dict.fromkeys(remove_metadata)]
+        removed = [
+            f"meta.{checked_text(key, 'remove_metadata')}"
+            for key in dict.fromkeys(texts(remove_metadata, "remove_metadata"))
+        ]
         sets = description_fields(
             self._counter,
             self._context.bounds,

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Unpack
 
+from ..._arguments import mapping
 from ..._core.commands import child_infos, forks, messages, sessions, spawns, trees
 from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
@@ -200,7 +201,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         """Forget the name of a spawn that made no child, so that the next one has the name."""
 
     def _child_fields(self, description: Description | None) -> dict[str, Any]:
-        given: dict[str, Any] = dict(description or {})
+        given = dict(mapping({} if description is None else description, "description"))
         checked_names(given, Description)
         return dict(description_fields(self._counter, self._context.bounds, **given))
 

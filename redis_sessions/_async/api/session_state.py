@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..._arguments import mapping
 from ..._core.commands import state
 from ..._core.commands.session_fields import checked_text, state_field
 from ..._core.protocol.call import Call
@@ -69,7 +70,8 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
 
     async def patch(self, values: Mapping[str, Any], *, expected_rev: int | None = None) -> int:
         """Replace several values at once, and leave the others. Return the session's new revision."""
-        sets = {state_field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
+        given = mapping(values, "values")
+        sets = {state_field(self._prefix, name): self._dump(name, value) for name, value in given.items()}
         call = state.patch(self._keys, *self._guard(), sets, (), self._bounds, expected_rev=expected_rev)
         rev, _ = await self._run(call)
         return int(rev)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ..._arguments import check_function
 from ..._core.protocol.chain import checked_chain
 from ..._core.protocol.ids import check_namespace
 from ..._core.protocol.token_estimate import IMAGE_TOKENS, estimate_tokens
@@ -46,7 +47,7 @@ def make_context(
     bounds: StorageBounds | Mapping[str, int] | None = None,
     audit: AuditHook | None = None,
     actor: str | None = None,
-    codecs: Sequence[Any] = (),
+    codecs: Sequence[Any] | None = None,
     encode: Collection[Encodable] = DEFAULT_ENCODED,
     telemetry: TelemetrySource | None = None,
     **settings: Any,
@@ -67,7 +68,13 @@ def make_context(
     storage = StorageBounds.of(bounds)
     limits = CacheLimits(attempt, bound, whole(max_connections, "max_connections", minimum=1), acks, storage)
     whole(max_document_bytes, "max_document_bytes", minimum=1, maximum=MAX_WIRE_BYTES)
-    chain = checked_chain(namespace, codecs, encode)
+    if token_counter is not None:
+        check_function(token_counter, "token_counter")
+    if codecs is None and encode is not DEFAULT_ENCODED:
+        raise InvalidInput(
+            name="encode", detail="needs codecs, because nothing is compressed or encrypted without them"
+        )
+    chain = checked_chain(namespace, () if codecs is None else codecs, encode)
     observer = OFF
     if telemetry is not None:
         if not hasattr(telemetry, "observe"):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..._arguments import mapping
 from ...bounds import StorageBounds
 from ...errors import InvalidInput
 from ...models.checkpoints import CheckpointWrite
@@ -89,7 +90,7 @@ def stored_record(
     label: str | None, parent: str | None, metadata: bytes, state: bytes,
 ) -> bytes:  # fmt: skip
     """Return a checkpoint as it is stored. Raises InvalidInput."""
-    check_number(bounds, "checkpoint_blobs", len(versions), "versions")
+    check_number(bounds, "checkpoint_blobs", len(mapping(versions, "versions")), "versions")
     for channel, version in versions.items():
         line(channel, "channel", minimum=0)
         line(version, "version")
@@ -126,7 +127,7 @@ def stored_blobs(
 ) -> dict[str, bytes]:  # fmt: skip
     """Return blobs as they are stored, by '<channel>\\n<version>'. Raises InvalidInput."""
     found = {}
-    for channel, data in blobs.items():
+    for channel, data in mapping(blobs, "blobs").items():
         if channel not in versions:
             raise InvalidInput(name="blobs", detail=f"must be of channels that versions names, got {channel!r:.80}")
         name = blob_name((channel, versions[channel]))
@@ -144,6 +145,8 @@ def stored_writes(
     chain: Chain | None, thread: str, place: str, bounds: StorageBounds, writes: Sequence[CheckpointWrite]
 ) -> list[tuple[str, bool, bytes]]:
     """Return the names, the modes and the stored forms of pending writes. Raises InvalidInput."""
+    if not isinstance(writes, Sequence):
+        raise InvalidInput(name="writes", detail=f"must be a list of CheckpointWrite, got {type(writes).__name__}")
     check_number(bounds, "checkpoint_writes", len(writes), "writes")
     return [_stored_write(chain, thread, place, bounds, write) for write in writes]
 

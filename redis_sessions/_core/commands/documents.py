@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..._arguments import mapping
 from ..._durations import moment, whole
 from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidState
@@ -109,11 +110,9 @@ def put_many(
 
     A str is stored as text, bytes as bytes, and any other value as JSON.
     """
-    if not isinstance(values, Mapping):
-        raise InvalidInput(name="values", detail=f"must be a mapping of names to values, got {type(values).__name__}")
     parts: list[list[Argument]] = [[]]
     size = 0
-    for name, value in values.items():
+    for name, value in mapping(values, "values").items():
         field, data = _encoded_value(name, value)
         stored = _checked(keys, field, data, max_bytes, chain)
         if parts[-1] and (size + len(stored) > MAX_CALL_BYTES or len(parts[-1]) >= 3 * MAX_CALL_NAMES):

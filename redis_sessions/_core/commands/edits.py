@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..._arguments import mapping, texts
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
@@ -74,14 +75,12 @@ def edit(
         writes: of shared scopes, which the session keeps until they are applied.
     """
     checks = {}
-    for name, value in (if_state or {}).items():
+    for name, value in ({} if if_state is None else mapping(if_state, "if_state")).items():
         stored = (stored_state or {}).get(name)
         checks[state_field("state.", name)] = (
             "" if value is None else state_check(keys, name, to_json(value, f"if_state.{name}"), stored)
         )
-    if isinstance(remove_state, str):
-        raise InvalidInput(name="remove_state", detail=f"must be a list of names, got {remove_state!r}")
-    removed = [state_field("state.", name) for name in dict.fromkeys(remove_state)]
+    removed = [state_field("state.", name) for name in dict.fromkeys(texts(remove_state, "remove_state"))]
     sets = {name: value for name, value in state_fields(state).items() if name not in removed} | dict(fields or {})
     check_fields(bounds, sets)
     batch, encoded = encode_batch(messages, batch_id, counter, keys, bounds, minimum=0, usage=usage)
@@ -144,11 +143,7 @@ def abandon_calls(
     expected_rev: int | None,
 ) -> Call[Edited]:
     """Give up open calls, all of them for None. The result says how many there were."""
-    is_many = isinstance(call_ids, Iterable) and not isinstance(call_ids, str)
-    ids = [*call_ids] if call_ids is not None and is_many else []
-    if (call_ids is not None and not is_many) or not all(isinstance(id, str) for id in ids):
-        raise InvalidInput(name="call_ids", detail=f"must be a list of strings, got {call_ids!r:.200}")
-    hashes = "*" if call_ids is None else " ".join(map(call_hash, ids))
+    hashes = "*" if call_ids is None else " ".join(map(call_hash, texts(call_ids, "call_ids")))
     return edit(
         keys,
         incarnation,

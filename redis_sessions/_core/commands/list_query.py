@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Literal, NamedTuple, get_args
 
+from ..._arguments import texts
 from ..._durations import whole
 from ...errors import InvalidInput
 from ...models.summaries import SessionSummary
@@ -183,8 +184,8 @@ def query(
     if label is not None:
         check_id(label, "label")
     for name, values in (("tags", tags), ("kinds", kinds), ("state", state)):
-        if isinstance(values, str) or not all(isinstance(one, str) for one in values or ()):
-            raise InvalidInput(name=name, detail=f"must be a list of strings, got {values!r}")
+        if values is not None:
+            texts(values, name)
     for kind in kinds or ():
         checked_choice(kind, "kinds", KINDS)
     checked_choice(order, "order", get_args(Order))

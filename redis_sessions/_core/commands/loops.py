@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ..._arguments import mapping
 from ..._durations import moment, whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
@@ -41,9 +42,9 @@ _MAX_STEP_TOKENS, _MAX_STEP_COST = 10**13, 10**9
 def validated(model: type[M], given: M | Mapping[str, Any], name: str) -> M:
     """Return a model, made from a mapping if need be. Raises InvalidInput that names the field."""
     try:
-        return given if isinstance(given, model) else model.model_validate(dict(given))
-    except (ValidationError, TypeError, ValueError) as problem:
-        first = problem.errors()[0] if isinstance(problem, ValidationError) else {"loc": (), "msg": str(problem)}
+        return given if isinstance(given, model) else model.model_validate(dict(mapping(given, name)))
+    except ValidationError as problem:
+        first = problem.errors()[0]
         where = ".".join(str(part) for part in (name, *first["loc"]))
         raise InvalidInput(name=where, detail=first["msg"]) from None
 

@@ -38,7 +38,7 @@ def checked_ids(ids: Sequence[str | None] | None, count: int, batch: str) -> lis
     """Return the ID of each message, the batch ID for a message without one. Raises InvalidInput."""
     if ids is None:
         return [batch] * count
-    if isinstance(ids, str) or len(ids) != count:
+    if isinstance(ids, str) or not isinstance(ids, Sequence) or len(ids) != count:
         raise InvalidInput(name="ids", detail=f"must name an ID or None for each of {count} messages, got {ids!r:.80}")
     if batch in ids:
         raise InvalidInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -74,11 +75,35 @@ def checked_agents(given: str | Sequence[str], check: Callable[[str], Any]) -> l
     return agents
 
 
-def checked_handler(handler: Handler) -> Handler:
-    """Return the handler of a worker. Raises InvalidInput if it cannot be called."""
-    if not callable(handler):
-        raise InvalidInput(name="handler", detail=f"must be a function that takes the run, got {handler!r:.80}")
+def checked_handler(handler: Handler, *, may_be_async: bool) -> Handler:
+    """Return the handler of a worker. Raises InvalidInput for a handler with which every run would fail."""
+    problem = _handler_problem(handler, may_be_async)
+    if problem:
+        raise InvalidInput(name="handler", detail=problem)
     return handler
+
+
+def is_async(handler: Any) -> bool:
+    """Return whether calling a handler makes a coroutine."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+def _handler_problem(handler: Any, may_be_async: bool) -> str:
+    if not callable(handler):
+        return f"must be a function that takes the run, got {handler!r:.80}"
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        return "must return its result, but yields"
+    if is_async(handler) and not may_be_async:
+        return "must not be async, because a SessionCache runs it in a thread: give it to an AsyncSessionCache"
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:
+        return ""  # a built-in function has none
+    try:
+        signature.bind(None)
+    except TypeError:
+        return f"must take one argument, the run, but takes {signature}"
+    return ""
 
 
 def result_problem(result: Any, bounds: StorageBounds) -> tuple[str, str] | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from ..._arguments import mapping
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
 from ...models.formats import format_named
-from ...models.sessions import Kind, SessionType, session_type
+from ...models.sessions import SESSION_TYPES, Kind, SessionType, session_type
 from ...settings import TokenCounter
 from ..protocol.call import Argument
 from ..protocol.codec import counted
@@ -84,7 +85,7 @@ def description_fields(
     if system_prompt is not None:
         fields["system"] = checked_text(system_prompt, "system_prompt")
         fields["system_tokens"] = counted(counter, {"role": "system", "content": system_prompt})
-    if metadata:
+    if metadata is not None and mapping(metadata, "metadata"):
         if len(metadata) > MAX_METADATA_KEYS:
             raise InvalidInput(
                 name="metadata", detail=f"must have at most {MAX_METADATA_KEYS} keys, got {len(metadata)}"
@@ -98,7 +99,8 @@ def description_fields(
 
 def state_fields(state: Mapping[str, Any] | None) -> dict[str, Argument]:
     """Return the fields of the first state of a session. Raises InvalidInput."""
-    return {state_field("state.", name): to_json(value, f"state.{name}") for name, value in (state or {}).items()}
+    given = {} if state is None else mapping(state, "state")
+    return {state_field("state.", name): to_json(value, f"state.{name}") for name, value in given.items()}
 
 
 def state_field(prefix: str, name: str) -> str:
@@ -180,8 +182,9 @@ def reason_text(reason: str | None, bounds: StorageBounds = DEFAULT_BOUNDS) -> s
 
 def _type(value: SessionType | Mapping[str, Any]) -> str:
     try:
-        checked = session_type.validate_python(value if isinstance(value, BaseModel) else dict(value))
-    except (ValidationError, TypeError, ValueError) as problem:
-        reason = problem.errors()[0]["msg"] if isinstance(problem, ValidationError) else str(problem)
-        raise InvalidInput(name="type", detail=f"must be a session type, got {value!r}: {reason}") from None
+        checked = session_type.validate_python(value)
+    except ValidationError as problem:
+        reason = problem.errors()[0]["msg"]
+        types = ", ".join(one.__name__ for one in SESSION_TYPES)
+        raise InvalidInput(name="type", detail=f"must be one of {types}, got {value!r:.200}: {reason}") from None
     return checked.model_dump_json()

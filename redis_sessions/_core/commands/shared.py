@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple
 
+from ..._arguments import mapping, texts
 from ..._durations import whole
 from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidState
@@ -56,8 +57,7 @@ def changes(
 ) -> list[ScopeChange]:
     """Return the changes of scopes that travel with an append. Raises InvalidInput."""
     for given, name in ((values, "shared"), (removed, "remove_shared")):
-        if not isinstance(given, Mapping):
-            raise InvalidInput(name=name, detail=f"must be a mapping by scope, got {given!r}")
+        mapping(given, name)
     found = [
         change(check_id(scope, "scope"), values.get(scope, {}), removed.get(scope, ()), bounds, chain)
         for scope in dict.fromkeys([*values, *removed])
@@ -69,15 +69,8 @@ def change(
     scope: str, values: Mapping[str, Any], removed: Collection[str], bounds: StorageBounds, chain: Chain | None
 ) -> ScopeChange:
     """Return a change as scripts take it. Raises InvalidInput."""
-    if (
-        isinstance(removed, str)
-        or not isinstance(removed, Collection)
-        or not all(isinstance(one, str) for one in removed)
-    ):
-        raise InvalidInput(name="names", detail=f"must be a list of names, got {removed!r}")
-    if not isinstance(values, Mapping):
-        raise InvalidInput(name="values", detail=f"must be a mapping by name, got {values!r}")
-    names = [check_name(name) for name in dict.fromkeys(removed)]
+    mapping(values, "values")
+    names = [check_name(name) for name in dict.fromkeys(texts(removed, "names"))]
     sets = {
         check_name(name): encoded_shared(chain, scope, name, to_json(value, name).encode())
         for name, value in values.items()

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import ValidationError
-
 from ..._durations import Duration, delay_milliseconds, milliseconds, whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
@@ -23,6 +21,7 @@ from ..protocol.scripts import script
 from ..protocol.trace_context import creation_trace
 from ..protocol.work import queue_prefix
 from .forks import Report, reports
+from .loops import validated
 from .recorded_results import words_of
 from .run_queues import queue_keys
 from .session_fields import TURN_ATTEMPTS, check_agent, checked_choice, checked_text, queue_fields
@@ -158,11 +157,7 @@ def _run_at_ms(run_at: datetime | None, delay: Duration, *, is_repeatable: bool)
 def _reference(given: SpawnRef | Mapping[str, Any] | None) -> str:
     if given is None:
         return "-"
-    try:
-        reference = given if isinstance(given, SpawnRef) else SpawnRef(**given)
-    except (ValidationError, TypeError) as problem:
-        raise InvalidInput(name="spawned_by", detail=f"must be a SpawnRef, got {given!r}: {problem}") from None
-    return reference.model_dump_json(exclude_none=True)
+    return validated(SpawnRef, given, "spawned_by").model_dump_json(exclude_none=True)
 
 
 def spawn(

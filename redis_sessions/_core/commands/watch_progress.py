@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, get_args
 
+from ..._arguments import mapping
 from ..._durations import moment, whole
 from ...errors import CodecMissing, DecryptionError, InvalidInput, SessionRegressed, SessionReplaced
 from ...models.events import EventKind, SessionEvent, WatchEnd
@@ -210,7 +211,7 @@ def parse_cursor(cursor: str, name: str = "cursor") -> WatchPosition:
 def parse_positions(after: Mapping[str, int | str | tuple[int, int]]) -> dict[str, WatchPosition]:
     """Return the position behind which each session is watched. Raises InvalidInput."""
     found = {}
-    for id, position in after.items():
+    for id, position in mapping(after, "after").items():
         if isinstance(position, str):
             found[check_id(id, "after")] = parse_cursor(position, f"after[{id!r}]")
             continue

@@ -113,7 +113,9 @@ def to_payload(message: Any) -> dict[str, Any]:
     """
     payload = message if _is_plain(message, 0) else _converted(message, "message", is_message=True)
     if not isinstance(payload, dict):
-        raise InvalidInput(name="message", detail=f"must be a JSON object (dict), got a {type(message).__name__}")
+        kind = type(message).__name__
+        advice = ": give several messages as several arguments, such as append(*messages)" if kind == "list" else ""
+        raise InvalidInput(name="message", detail=f"must be a JSON object (dict), got a value of type {kind}{advice}")
     return payload
 
 

@@ -100,7 +100,11 @@ SCHEMA: dict[str, Record] = {
         "lease",
         _words(
             ("fence", "number", "grows with every grant"),
-            ("nonce", "text", "of the holder's request, '-' when the lease is free"),
+            (
+                "nonce",
+                "text",
+                "of the holder's request, '-' when the lease is free, '+' when the rest of a long inbox enters first",
+            ),
             ("deadline_ms", "number", "ms since the epoch, 0 when the lease is free"),
             ("since_ms", "number", "time of the grant, which renewals keep, ms since the epoch"),
             ("counts_receivers", "text", "1 if PUBLISH returning 0 proves that the holder's process is gone"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
 
+from ..._arguments import mapping
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
@@ -192,7 +193,11 @@ class CacheQueries:
 
         Cost: one round trip to each node, and more for each 1 MB of a category.
         """
-        return get_documents(self._context, {document_keys(self.namespace, one): names[one] for one in names}, touch)
+        return get_documents(
+            self._context,
+            {document_keys(self.namespace, one): wanted for one, wanted in mapping(names, "names").items()},
+            touch,
+        )
 
     def put_documents(self, values: Mapping[str, Mapping[str, Any]], *, ttl: Duration | None = None) -> None:
         """Store documents in several categories. See `Documents.put_many`.
@@ -203,7 +208,7 @@ class CacheQueries:
 
         Cost: one round trip to each node. One more to register categories that this process did not write within the hour.
         """
-        given = {document_keys(self.namespace, one): values[one] for one in values}
+        given = {document_keys(self.namespace, one): put for one, put in mapping(values, "values").items()}
         put_documents(self._context, given, self._context.max_document_bytes, ttl)
 
     def all_documents(self, categories: Collection[str]) -> Mapping[str, Sequence[Document]]:
@@ -221,7 +226,7 @@ class CacheQueries:
 
         Cost: one round trip to each node.
         """
-        given = {document_keys(self.namespace, one): names[one] for one in names}
+        given = {document_keys(self.namespace, one): gone for one, gone in mapping(names, "names").items()}
         return delete_documents(self._context, given)
 
     def checkpoints(self, thread: str, *, ttl: Duration | None = None) -> Checkpoints:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+from ..._arguments import check_function
 from ..._core.commands import messages
 from ..._core.commands.session_fields import checked_choice
 from ..._core.commands.shared import checked_scopes
@@ -131,6 +132,8 @@ class SessionMessages(SessionBase):
         """
         if max_tokens is not None:
             whole(max_tokens, "max_tokens")
+        if counter is not None:
+            check_function(counter, "counter")
         for value, name, words in (
             (start or "any", "start", get_args(Start)),
             (system, "system", get_args(SystemMessages)),

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..._arguments import mapping
 from ..._core.commands import state
 from ..._core.commands.session_fields import checked_text, state_field
 from ..._core.protocol.call import Call
@@ -70,7 +71,8 @@ class _NamedValues(NotPicklable, MappingAccess, ABC):
 
     def patch(self, values: Mapping[str, Any], *, expected_rev: int | None = None) -> int:
         """Replace several values at once, and leave the others. Return the session's new revision."""
-        sets = {state_field(self._prefix, name): self._dump(name, value) for name, value in values.items()}
+        given = mapping(values, "values")
+        sets = {state_field(self._prefix, name): self._dump(name, value) for name, value in given.items()}
         call = state.patch(self._keys, *self._guard(), sets, (), self._bounds, expected_rev=expected_rev)
         rev, _ = self._run(call)
         return int(rev)

@@ -57,7 +57,7 @@ class Worker:
     ) -> None:  # fmt: skip
         self._context = context
         self._queues = context.run_queues
-        self._handler = checked_handler(handler)
+        self._handler = checked_handler(handler, may_be_async=primitives.ASYNC)
         self._concurrency = whole(concurrency, "concurrency", minimum=1, maximum=1000)
         self._grace = milliseconds(grace, "grace", minimum=0, bounds="0 or more") / 1000
         self._policy = RetryPolicy(backoff, retry_on)
