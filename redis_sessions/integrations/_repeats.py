@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from hashlib import sha1
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -101,13 +103,20 @@ def _plain(value: Any) -> Any:
 async def settled(write: Awaitable[T]) -> T:
     """Wait for the outcome of a write, also if the caller is cancelled. Then raise the CancelledError."""
     task = asyncio.ensure_future(write)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as problem:
-            cancelled = cancelled or problem
-    if cancelled is not None and not task.cancelled():
-        task.exception()
-        raise cancelled
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        with _shield():
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # it is read, so that asyncio does not log it
+        raise
     return task.result()
+
+
+def _shield() -> AbstractContextManager[Any]:
+    """Return a block in which anyio does not cancel its task again and again, which would keep a processor busy."""
+    anyio = sys.modules.get("anyio")  # without it, the task is in no scope of anyio
+    return nullcontext() if anyio is None else anyio.CancelScope(shield=True)
