@@ -61,23 +61,27 @@ class Repeats:
         A cancelled caller gets CancelledError when the outcome is known.
         """
         caller = _Caller.current()
-        return await settled(self._attempt(place, content, write, caller))
-
-    async def _attempt(self, place: str, content: Any, write: Callable[[str], Awaitable[T]], caller: _Caller) -> T:
         earlier = tuple(self._failed)
         batch_id = self._take(place, _digest(content), caller) if earlier else None
         batch_id = batch_id or uuid4().hex
         try:
             result = await write(batch_id)
+        except asyncio.CancelledError:
+            if not await _succeeds(write(batch_id)):  # the server recognises what it has stored under this ID
+                self._remember(place, content, batch_id, caller)
+            raise
         except BaseException:
-            with self._lock:
-                self._failed = [*self._failed, _Failure(place, _digest(content), batch_id, caller)][-_MAX_FAILED:]
+            self._remember(place, content, batch_id, caller)
             raise
         if earlier:
             left = {one.batch_id for one in earlier if one.place == place and one.caller.is_same(caller)}
             with self._lock:
                 self._failed = [one for one in self._failed if one.batch_id not in left]
         return result
+
+    def _remember(self, place: str, content: Any, batch_id: str, caller: _Caller) -> None:
+        with self._lock:
+            self._failed = [*self._failed, _Failure(place, _digest(content), batch_id, caller)][-_MAX_FAILED:]
 
     def _take(self, place: str, digest: str, caller: _Caller) -> str | None:
         """Return the batch ID of a failed write with this content, the caller's own first. Each is returned once."""
@@ -106,14 +110,19 @@ async def settled(write: Awaitable[T]) -> T:
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        with _shield():
-            while not task.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # it is read, so that asyncio does not log it
+        await _succeeds(task)
         raise
     return task.result()
+
+
+async def _succeeds(write: Awaitable[Any]) -> bool:
+    """Wait for the outcome of a write, however often the caller is cancelled. Return whether the write succeeded."""
+    task = asyncio.ensure_future(write)
+    with _shield():
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+    return not task.cancelled() and task.exception() is None
 
 
 def _shield() -> AbstractContextManager[Any]:
