@@ -232,7 +232,7 @@ def test_namespace_without_room_looks_for_empty_categories_once_a_minute(monkeyp
             with pytest.raises(BoundExceeded):
                 cache.documents(name).put("k", "x")
         assert len(looked) == 1
-        categories._next_removal = 0.0  # a minute later
+        categories._registered._next_search = 0.0  # a minute later
         with pytest.raises(BoundExceeded):
             cache.documents("d").put("k", "x")
         assert looked[1:] == [["b", "c"]]

@@ -15,9 +15,6 @@ from ...models.pages import Page
 from ..transport.executor import Executor
 from .registered_names import RegisteredNames
 
-_REMOVAL_SECONDS = 60.0
-"""The time between two searches for empty categories, which look at all of them, when a namespace has no room for another one."""
-
 
 class DocumentCategories:
     """The categories of one namespace."""
@@ -27,7 +24,6 @@ class DocumentCategories:
         self._namespace = namespace
         self._index = index_keys(namespace, "documents")
         self._registered = RegisteredNames(documents.REGISTERED_SECONDS)
-        self._next_removal = 0.0
 
     def keys_of(self, category: str) -> DocumentKeys:
         """Return the keys of a category. Raises InvalidInput for a bad one."""
@@ -42,9 +38,8 @@ class DocumentCategories:
         try:
             self._executor.get_many(calls)
         except BoundExceeded:
-            if time.monotonic() < self._next_removal:
+            if not self._registered.may_make_room():
                 raise
-            self._next_removal = time.monotonic() + _REMOVAL_SECONDS
             self._remove_empty()
             self._executor.get_many(calls)
         self._registered.add(*due)
