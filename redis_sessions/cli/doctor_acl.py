@@ -14,7 +14,7 @@ COMMANDS = (
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hscan", "hset", "hsetnx", "hstrlen",
     "lindex", "llen", "lpop", "lpush", "lrange", "lrem", "lset", "ltrim", "rpop", "rpush",
     "zadd", "zcard", "zcount", "zincrby", "zlexcount", "zmscore", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem",
-    "zremrangebyscore", "zrevrangebylex", "zrevrangebyscore", "zscore",
+    "zremrangebyscore", "zrevrangebylex", "zrevrangebyscore", "zscan", "zscore",
 )  # fmt: skip
 """The commands that scripts and clients send."""
 CLUSTER_COMMANDS = ("cluster|slots", "asking")

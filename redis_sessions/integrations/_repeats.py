@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from hashlib import sha1
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -59,23 +61,27 @@ class Repeats:
         A cancelled caller gets CancelledError when the outcome is known.
         """
         caller = _Caller.current()
-        return await settled(self._attempt(place, content, write, caller))
-
-    async def _attempt(self, place: str, content: Any, write: Callable[[str], Awaitable[T]], caller: _Caller) -> T:
         earlier = tuple(self._failed)
         batch_id = self._take(place, _digest(content), caller) if earlier else None
         batch_id = batch_id or uuid4().hex
         try:
             result = await write(batch_id)
+        except asyncio.CancelledError:
+            if not await _succeeds(write(batch_id)):  # the server recognises what it has stored under this ID
+                self._remember(place, content, batch_id, caller)
+            raise
         except BaseException:
-            with self._lock:
-                self._failed = [*self._failed, _Failure(place, _digest(content), batch_id, caller)][-_MAX_FAILED:]
+            self._remember(place, content, batch_id, caller)
             raise
         if earlier:
             left = {one.batch_id for one in earlier if one.place == place and one.caller.is_same(caller)}
             with self._lock:
                 self._failed = [one for one in self._failed if one.batch_id not in left]
         return result
+
+    def _remember(self, place: str, content: Any, batch_id: str, caller: _Caller) -> None:
+        with self._lock:
+            self._failed = [*self._failed, _Failure(place, _digest(content), batch_id, caller)][-_MAX_FAILED:]
 
     def _take(self, place: str, digest: str, caller: _Caller) -> str | None:
         """Return the batch ID of a failed write with this content, the caller's own first. Each is returned once."""
@@ -101,13 +107,25 @@ def _plain(value: Any) -> Any:
 async def settled(write: Awaitable[T]) -> T:
     """Wait for the outcome of a write, also if the caller is cancelled. Then raise the CancelledError."""
     task = asyncio.ensure_future(write)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as problem:
-            cancelled = cancelled or problem
-    if cancelled is not None and not task.cancelled():
-        task.exception()
-        raise cancelled
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await _succeeds(task)
+        raise
     return task.result()
+
+
+async def _succeeds(write: Awaitable[Any]) -> bool:
+    """Wait for the outcome of a write, however often the caller is cancelled. Return whether the write succeeded."""
+    task = asyncio.ensure_future(write)
+    with _shield():
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+    return not task.cancelled() and task.exception() is None
+
+
+def _shield() -> AbstractContextManager[Any]:
+    """Return a block in which anyio does not cancel its task again and again, which would keep a processor busy."""
+    anyio = sys.modules.get("anyio")  # without it, the task is in no scope of anyio
+    return nullcontext() if anyio is None else anyio.CancelScope(shield=True)

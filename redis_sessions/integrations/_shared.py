@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from .. import AsyncSessionCache, InvalidInput, SessionCache, compose_id
 from .._durations import Duration
 
+_MAX_LIMIT = 2**53
+
 
 @contextmanager
 def needs(package: str, extra: str) -> Iterator[None]:
@@ -45,6 +47,11 @@ def id_of(*names: str) -> str:
         if not all(isinstance(name, str) for name in names):
             raise
         return compose_id(sha256(json.dumps(names).encode()).hexdigest(), *[""] * len(names))
+
+
+def limit_of(limit: int | None) -> int | None:
+    """Return a limit of a framework, or None for one above all numbers of the library, such as `sys.maxsize`."""
+    return None if limit is None or limit > _MAX_LIMIT else limit
 
 
 _Cache = TypeVar("_Cache", SessionCache, AsyncSessionCache)

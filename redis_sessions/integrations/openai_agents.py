@@ -20,7 +20,7 @@ from .. import (
 )
 from .._durations import Duration
 from ._repeats import Repeats, settled
-from ._shared import id_of, needs
+from ._shared import id_of, limit_of, needs
 from ._source import MAX_BYTES, CacheSource
 
 with needs("openai-agents", "openai-agents"):
@@ -93,7 +93,7 @@ class RedisSessionsSession(SessionABC):
         if size is not None and size <= 0:
             return []
         try:
-            found = await session.history(size, skip_damaged=True)
+            found = await session.history(limit_of(size), skip_damaged=True)
         except SessionNotFound:
             return []
         return [message.payload for message in found]
@@ -162,7 +162,8 @@ class RedisSessionsSession(SessionABC):
         if type(self) is not RedisSessionsSession:
             return False
         session = self._session
-        await self._write("replace", items, lambda batch_id: session.replace(*items, batch_id=batch_id))
+        with suppress(SessionNotFound):  # there is nothing to replace, and nothing to store
+            await self._write("replace", items, lambda batch_id: session.replace(*items, batch_id=batch_id))
         return True
 
     async def _get_compaction_snapshot(self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None) -> Any:
@@ -174,7 +175,7 @@ class RedisSessionsSession(SessionABC):
         session = self._session
         rev, found, count = 0, list[Message](), 0
         with suppress(SessionNotFound):
-            info, _, found, _ = await session.load(limit)
+            info, _, found, _ = await session.load(limit_of(limit))
             rev, count = info.rev, info.count
 
         async def replace_suffix(start: int, output: list[Any]) -> bool:
@@ -191,7 +192,7 @@ class RedisSessionsSession(SessionABC):
 
             try:
                 await self._write("suffix", [rev, start, *output], replace)
-            except (RevisionConflict, EditConflict):
+            except (RevisionConflict, EditConflict, SessionNotFound):
                 return False
             return True
 

@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, Documents, InvalidInput, InvalidState, SessionCache, StorageBounds
+from redis_sessions import (
+    AsyncSessionCache,
+    BoundExceeded,
+    Documents,
+    InvalidInput,
+    InvalidState,
+    SessionCache,
+    StorageBounds,
+)
 from redis_sessions._core.commands import documents as core
+from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import index_keys
+from redis_sessions._sync.services.document_categories import DocumentCategories
 from tests.support.servers import Server
 
 INVALID = ["", "a..b", "..", "a\\b", "a{b", "a}b", "a\nb", "\ud800", "x" * 257]
@@ -175,13 +185,58 @@ def test_list_continues_behind_cursor(cache: SessionCache) -> None:
     assert documents.list(4) == (["n0", "n2", "n3", "n4"], None)
 
 
-@pytest.mark.parametrize("limit", [0, 1001, -1, True, 1.5, None])
-def test_limit_outside_1_to_1000_is_refused(cache: SessionCache, limit: Any) -> None:
-    """A limit of documents or categories outside 1 to 1,000 is refused."""
+@pytest.mark.parametrize("limit", [0, 100_001, -1, True, 1.5, None])
+def test_limit_out_of_bounds_is_refused(cache: SessionCache, limit: Any) -> None:
+    """A limit of documents outside 1 to 1,000, or of categories outside 1 to 100,000, is refused."""
     with pytest.raises(InvalidInput, match="limit"):
         cache.documents("a").list(limit)
     with pytest.raises(InvalidInput, match="limit"):
+        cache.documents("a").list(1001)
+    with pytest.raises(InvalidInput, match="limit"):
         cache.categories(limit)
+
+
+def test_prefix_of_categories_is_a_plain_text(cache: SessionCache) -> None:
+    """Categories are listed by a prefix of any characters, each once, also by pages and when there are thousands."""
+    names = ["a*b", "a*b/c", "axb", "a?", "a[x]", "a[^y", "ax", "é/1"]
+    cache.put_documents({name: {"k": 1} for name in [*names, *(f"n/{number}" for number in range(1500))]})
+    for prefix in ("a*", "a*b", "a?", "a[", "a[^", "a", "é", "n/14", "x"):
+        wanted = sorted(name for name in names if name.startswith(prefix))
+        if prefix == "n/14":
+            wanted = sorted(f"n/{number}" for number in range(1500) if str(number).startswith("14"))
+        assert cache.categories(1000, prefix=prefix) == (wanted, None)
+    assert cache.categories(2, "a*b", prefix="a") == (["a*b/c", "a?"], "a?")
+    assert len(cache.categories(2000).items) == 1508
+
+
+def test_namespace_without_room_looks_for_empty_categories_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused category is let in where another one is empty. Further refusals within a minute look at no category."""
+    looked: list[Any] = []
+    holding = DocumentCategories._holding
+
+    def counted(self: DocumentCategories, names: Any) -> list[bool]:
+        looked.append(names)
+        return holding(self, names)
+
+    monkeypatch.setattr(DocumentCategories, "_holding", counted)
+    with SessionCache.from_url("fake://", bounds={"categories": 2}) as cache:
+        categories = cache._context.categories
+        for name in ("a", "b"):
+            cache.documents(name).put("k", "x")
+        cache.documents("a").delete("k")
+        index = categories._index
+        cache._context.executor.run(Call(("ZADD", index.ids, 1, "a"), index, int))  # it was registered long ago
+        cache.documents("c").put("k", "x")
+        assert looked == [["a", "b"]]
+        for name in ("d", "e"):
+            with pytest.raises(BoundExceeded):
+                cache.documents(name).put("k", "x")
+        assert len(looked) == 1
+        categories._registered._next_search = 0.0  # a minute later
+        with pytest.raises(BoundExceeded):
+            cache.documents("d").put("k", "x")
+        assert looked[1:] == [["b", "c"]]
+        assert cache.categories().items == ["b", "c"]
 
 
 @pytest.mark.parametrize("cursor", ["a/b", "", 5])

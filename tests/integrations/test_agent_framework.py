@@ -17,6 +17,7 @@ from redis_sessions.integrations.agent_framework import RedisSessionsHistoryProv
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
 from tests.integrations.crew import Crew
+from tests.integrations.programs import SEEDS, Chance
 from tests.support.attempts import repeat_if_dearer
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
@@ -65,28 +66,44 @@ def test_transcript_that_is_sent_again_is_stored_once(url: str, namespace: str) 
     asyncio.run(main())
 
 
-def test_history_is_that_of_the_provider_in_memory() -> None:
-    """Any sequence of saves leaves what the framework's own provider has, repeated inputs included."""
-    one, two, yes = user("one"), user("two", message_id="m2"), user("yes")
-    saves = [
-        [one],
-        [one],
-        [one, assistant("1")],
-        [yes],
-        [yes, assistant("1")],
-        [two],
-        [two],
-        [assistant("2"), yes],
-        [yes],
-    ]
+def new_message(chance: Chance, known: list[Message]) -> Message:
+    """Return a message, often one that was sent before."""
+    if known and chance.is_true(0.3):
+        return chance.choice(known)
+    call = Content.from_function_call(call_id="c1", name="look", arguments={"at": [1, None]})
+    contents: list[Any] = chance.choice(
+        [["a"], ["b"], [], ["é💥"], ["a", "b"], [call], [Content.from_function_result("c1", result="x")]]
+    )
+    given: dict[str, Any] = {"message_id": chance.choice(["m1", "é"])} if chance.is_true(0.2) else {}
+    known.append(Message(role=chance.choice(["user", "assistant", "tool", "system"]), contents=contents, **given))
+    return known[-1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_history_is_that_of_the_provider_in_memory(seed: int, engines: Engines, namespace: str) -> None:
+    """Random saves of new messages, of whole transcripts and of their ends leave what the framework's own provider has."""
 
     async def main() -> None:
-        ours, theirs, state = RedisSessionsHistoryProvider(url="fake://"), InMemoryHistoryProvider(), dict[str, Any]()
-        for messages in saves:
-            await ours.save_messages("s", messages)
-            await theirs.save_messages("s", messages, state=state)
-            assert texts(await ours.get_messages("s")) == texts(await theirs.get_messages("s", state=state))
-        await ours.aclose()
+        url, chance = engines.url("cluster" if seed == 0 else "valkey-9"), Chance(seed)
+        providers = [RedisSessionsHistoryProvider(url=url, namespace=namespace) for _ in range(2)]
+        theirs, states, known = InMemoryHistoryProvider(), dict[str, dict[str, Any]](), list[Message]()
+        for _ in range(30):
+            ours, id = chance.choice(providers), chance.choice(["s", "ü {x}"])
+            if chance.is_true(0.05):
+                await ours.clear(id)
+                states.pop(id, None)
+            state = states.setdefault(id, {})
+            history = await theirs.get_messages(id, state=state)
+            first = chance.choice([0, len(history), chance.randint(0, len(history))])
+            messages = history[first:] + chance.some(lambda: new_message(chance, known), 0, 1, 2, 5)
+            await ours.save_messages(id, messages)
+            await theirs.save_messages(id, messages, state=state)
+            found = await chance.choice(providers).get_messages(id)
+            assert [one.to_dict() for one in found] == [
+                one.to_dict() for one in await theirs.get_messages(id, state=state)
+            ]
+        for provider in providers:
+            await provider.aclose()
 
     asyncio.run(main())
 

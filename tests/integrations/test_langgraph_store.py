@@ -47,14 +47,16 @@ def test_reads_of_several_prefixes_find_what_each_asks_for(cache: SessionCache) 
 @ONE
 @repeat_if_dearer
 def test_search_of_one_user_sends_as_much_with_many_others(server: Server, namespace: str) -> None:
-    """A search of one namespace looks at no namespace of another user."""
+    """A search of one namespace looks at no namespace of another user, also where the names of others begin with its name."""
     with RedisSessionsStore(server.url, namespace=namespace) as store:
         counts, known = [], 0
+        store.put(("memories", "user-0"), "k", {"user": "short"})
         for users in (10, 10, 1500):  # the first round loads scripts
             add_users(store, known, users)
             known = users
             server.client.config_resetstat()
             assert [item.value for item in store.search(("memories", "user-00003"))] == [{"user": 3}]
+            assert [item.value for item in store.search(("memories", "user-0"))] == [{"user": "short"}]
             assert store.list_namespaces(prefix=("memories", "user-00003"), max_depth=2) == [("memories", "user-00003")]
             counts.append(count_scripts(server))
         assert counts[2] <= counts[1]

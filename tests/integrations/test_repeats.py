@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from redis_sessions import AsyncSessionCache, OutcomeUnknown, StoreUnavailable
-from redis_sessions.integrations._repeats import Repeats
+from redis_sessions.integrations._repeats import Repeats, settled
 from redis_sessions.integrations.openai_agents import RedisSessionsSession
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
@@ -91,6 +92,45 @@ def test_equal_writes_of_several_callers_stay_apart() -> None:
         assert all(first == again for first, again in pairs)
 
     asyncio.run(main())
+
+
+class CountedTask(asyncio.Task[Any]):
+    """A task that counts its cancellations."""
+
+    cancellations = 0
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Count, and cancel."""
+        self.cancellations += 1
+        return super().cancel(msg)
+
+
+def test_scope_of_anyio_cancels_a_write_once() -> None:
+    """A write in a cancelled scope of anyio is settled without a cancellation in each turn of the event loop."""
+    stored: list[str] = []
+
+    async def write() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        stored.append("x")
+
+    async def call() -> CountedTask:
+        task = asyncio.current_task()
+        assert isinstance(task, CountedTask)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await settled(write())
+        assert scope.cancelled_caught
+        return task
+
+    async def main() -> None:
+        task = await asyncio.create_task(call())
+        assert stored == ["x"]
+        assert task.cancellations <= 2
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_task_factory(lambda loop, coroutine, **given: CountedTask(coroutine, loop=loop, **given))
+        runner.run(main())
 
 
 async def until_known(call: Callable[[], Awaitable[Any]]) -> Any:

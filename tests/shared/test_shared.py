@@ -162,6 +162,24 @@ def test_scope_beyond_its_bounds_is_refused(cache: SessionCache) -> None:
     assert small.shared("u").all() == {}
 
 
+def test_namespace_without_room_looks_for_empty_scopes_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first refused scope lets the process look at all scopes. Further refusals within a minute look at none."""
+    looked: list[Any] = []
+    with SessionCache.from_url("fake://", bounds={"scopes": 1}) as cache:
+        scopes = cache._context.scopes
+        remove = scopes._remove_empty
+        monkeypatch.setattr(scopes, "_remove_empty", lambda: looked.append(remove()))
+        cache.shared("s").put("a", 1)
+        for _ in range(3):
+            with pytest.raises(BoundExceeded):
+                cache.shared("t").put("a", 1)
+        assert len(looked) == 1
+        scopes._registered._next_search = 0.0  # a minute later
+        with pytest.raises(BoundExceeded):
+            cache.shared("t").put("a", 1)
+        assert len(looked) == 2
+
+
 def test_totals_follow_the_values(cache: SessionCache) -> None:
     """The recorded bytes and number of values are those of the stored values, and are counted again when they are lost."""
     scope = cache.shared("s")

@@ -175,11 +175,12 @@ class AsyncCacheQueries:
         """Return a page of categories that hold documents, ascending.
 
         Args:
-            limit: categories of the page, 1 to 1,000.
+            limit: categories of the page, 1 to 100,000.
             cursor: the cursor of the page before.
             prefix: return only categories that begin with this text.
 
-        Cost: two round trips on one server, and one for each batch of empty categories. All names are read.
+        Cost: two round trips on one server, and more for each 1,000 categories of the page and each batch of empty ones. Each
+        page reads all names, or with a prefix those that begin with it, in one round trip for each 10,000 categories.
         """
         if not isinstance(prefix, str):
             raise InvalidInput(name="prefix", detail=f"must be text, got {prefix!r}")

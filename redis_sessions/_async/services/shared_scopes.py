@@ -55,6 +55,8 @@ class SharedScopes:
         try:
             await self._executor.run(call)
         except BoundExceeded:
+            if not self._registered.may_make_room():
+                raise
             await self._remove_empty()
             await self._executor.run(call)
         self._registered.add(scope)

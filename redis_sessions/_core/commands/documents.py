@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from ...models.pages import Page
 from ..protocol.call import Argument, Call, invoke
 from ..protocol.chain import Chain
 from ..protocol.encoding import decoded_document, encoded_document
-from ..protocol.ids import check_category, check_document
+from ..protocol.ids import check_document
 from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import DocumentKeys, IndexKeys
 from ..protocol.scripts import script
@@ -34,6 +35,10 @@ _GRACE_MS = round(2 * REGISTERED_SECONDS * 1000)  # longer than a process writes
 TIMES = "\n"
 LIFE = "\r"
 """The ends of the names of the fields that hold the times of a document, and its expiry."""
+MAX_PAGE_CATEGORIES = 100_000
+_MAX_SCANNED = 10_000
+"""Categories that one call compares with a prefix."""
+_GLOB = re.compile(r"[*?\[\]^\\]")
 MAX_CALL_NAMES = 500
 """Documents that one call stores."""
 HOLDS_MORE = 2
@@ -279,16 +284,23 @@ def register_category(index: IndexKeys, category: str, bounds: StorageBounds) ->
     )  # fmt: skip
 
 
-def registered_categories(index: IndexKeys, cursor: str | None, prefix: str = "") -> Call[list[str]]:
-    """Read the registered categories behind a cursor, ascending. They hold, or held, documents."""
-    after = "" if cursor is None else check_category(cursor, "cursor")
+def registered_categories(index: IndexKeys) -> Call[list[str]]:
+    """Read all registered categories, ascending. They hold, or held, documents."""
+    return Call(
+        ("ZRANGE", index.ids, 0, -1), index, lambda reply: sorted(one.decode() for one in reply), writes=False
+    )  # fmt: skip
 
-    def read(reply: list[bytes]) -> list[str]:
-        start = prefix.encode()
-        names = (one.decode() for one in reply if one.startswith(start))
-        return sorted(name for name in names if name > after)
 
-    return Call(("ZRANGE", index.ids, 0, -1), index, read, writes=False)
+def scan_categories(index: IndexKeys, place: str, prefix: str) -> Call[tuple[str, list[str]]]:
+    """Read which of the next registered categories begin with a prefix. Also return the next place, '0' behind the last one."""
+    pattern = _GLOB.sub(r"\\\g<0>", prefix) + "*"
+
+    def read(reply: Any) -> tuple[str, list[str]]:
+        return reply[0].decode(), [one.decode() for one in reply[1][::2]]
+
+    return Call(
+        ("ZSCAN", index.ids, place, "MATCH", pattern, "COUNT", _MAX_SCANNED), index, read, writes=False
+    )  # fmt: skip
 
 
 def holds_any(keys: DocumentKeys) -> Call[int]:

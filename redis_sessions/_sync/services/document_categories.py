@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..._core.commands import documents
 from ..._core.protocol.call import Call
+from ..._core.protocol.ids import check_category
 from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
 from ..._durations import whole
 from ...errors import BoundExceeded
@@ -37,6 +38,8 @@ class DocumentCategories:
         try:
             self._executor.get_many(calls)
         except BoundExceeded:
+            if not self._registered.may_make_room():
+                raise
             self._remove_empty()
             self._executor.get_many(calls)
         self._registered.add(*due)
@@ -60,7 +63,7 @@ class DocumentCategories:
 
     def registered(self) -> list[str]:
         """Return all categories that hold documents, or held some. One round trip."""
-        return self._executor.run(documents.registered_categories(self._index, None))
+        return self._executor.run(documents.registered_categories(self._index))
 
     def delete(self, category: str) -> int:
         """Delete a category with all its documents. Return how many there were. Three round trips."""
@@ -71,13 +74,25 @@ class DocumentCategories:
         self._registered.discard(category)
         return len(fields)
 
+    def _beginning_with(self, prefix: str) -> list[str]:
+        """Return the registered categories that begin with a prefix, ascending. One round trip for each 10,000 categories."""
+        found, place = set[str](), "0"
+        while True:
+            place, names = self._executor.run(documents.scan_categories(self._index, place, prefix))
+            found.update(names)
+            if place == "0":
+                return sorted(found)
+
     def page(self, limit: int, cursor: str | None, prefix: str = "") -> Page[str]:
         """Return a page of categories that hold documents. Empty ones leave the index, unless they were registered lately."""
-        whole(limit, "limit", minimum=1, maximum=documents.MAX_PAGE_NAMES)
-        names = self._executor.run(documents.registered_categories(self._index, cursor, prefix))
+        whole(limit, "limit", minimum=1, maximum=documents.MAX_PAGE_CATEGORIES)
+        after = "" if cursor is None else check_category(cursor, "cursor")
+        names = self._beginning_with(prefix) if prefix else self.registered()
+        names = [name for name in names if name > after]
         found: list[str] = []
         while names and len(found) <= limit:
-            batch, names = names[: limit + 1], names[limit + 1 :]
+            size = min(limit, documents.MAX_PAGE_NAMES) + 1
+            batch, names = names[:size], names[size:]
             results = self._holding(batch)
             found += [name for name, holds in zip(batch, results, strict=True) if holds]
             empty = [name for name, holds in zip(batch, results, strict=True) if not holds]

@@ -56,6 +56,8 @@ class SharedScopes:
         try:
             self._executor.run(call)
         except BoundExceeded:
+            if not self._registered.may_make_room():
+                raise
             self._remove_empty()
             self._executor.run(call)
         self._registered.add(scope)

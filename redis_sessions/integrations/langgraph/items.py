@@ -25,6 +25,7 @@ from redis_sessions import Document, InvalidInput
 
 ROOT = "langgraph"
 """The first level of the categories that hold items."""
+_MAX_CATEGORY = 256
 _EMPTY = "%"
 _ESCAPED = re.compile(
     r"[^ !#$&-.0-9:-@A-Z^_`a-z|~\u00c0-\u024f\u0400-\u04ff\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]"
@@ -70,10 +71,7 @@ class Batch:
     def listed(self) -> list[str]:
         """The beginnings of the categories that the operations must know. None of them begins with another one."""
         found: list[str] = []
-        for category in sorted(
-            {category_of(namespace) for op in self.ops if (namespace := _listed_below(op)) is not None}
-        ):
-            prefix = f"{ROOT}/" if category == ROOT else category
+        for prefix in sorted(prefix for op in self.ops if (prefix := _listed_below(op)) is not None):
             if not found or not prefix.startswith(found[-1]):
                 found.append(prefix)
         return found
@@ -87,9 +85,11 @@ class Batch:
         return found
 
     def searched(self, categories: Iterable[str]) -> list[str]:
-        """Return the categories that are searched."""
-        prefixes = [category_of(op.namespace_prefix) for op in self.ops if isinstance(op, SearchOp)]
-        return [one for one in categories if any(_is_below(one, prefix) for prefix in prefixes)]
+        """Return the categories that are searched: those that the operations name, and of the listed ones those below."""
+        prefixes = dict.fromkeys(category_of(op.namespace_prefix) for op in self.ops if isinstance(op, SearchOp))
+        below = [one for one in categories if any(_is_below(one, prefix) for prefix in prefixes)]
+        named = [one for one in prefixes if one != ROOT and len(one) <= _MAX_CATEGORY]  # a longer one holds nothing
+        return list(dict.fromkeys([*named, *below]))
 
     def puts(self) -> dict[float | None, dict[str, dict[str, Any]]]:
         """Return the values that are stored, by ttl in minutes, category and name."""
@@ -170,14 +170,15 @@ def _fields(category: str, document: Document) -> dict[str, Any]:
     }
 
 
-def _listed_below(op: Op) -> tuple[str, ...] | None:
-    """Return the namespace below which an operation looks for namespaces. None for one that looks for none."""
+def _listed_below(op: Op) -> str | None:
+    """Return the beginning of the categories that an operation looks for. None if it looks for none."""
     if isinstance(op, SearchOp):
-        return op.namespace_prefix
+        return category_of(op.namespace_prefix) + "/"
     if not isinstance(op, ListNamespacesOp):
         return None
     paths = [one.path for one in op.match_conditions or () if one.match_type == "prefix"]
-    return tuple(takewhile(lambda label: label != "*", paths[0])) if paths else ()
+    below = list(takewhile(lambda label: label != "*", paths[0])) if paths else []
+    return category_of(below) if below else f"{ROOT}/"
 
 
 def _is_below(category: str, prefix: str) -> bool:

@@ -12,7 +12,7 @@ from ..._durations import Duration, milliseconds
 from .._shared import Caches
 from .items import Batch, Found
 
-_PAGE = 1000
+_PAGE = 100_000
 _MAX_ITEM_BYTES = 16 * 1024 * 1024
 _BOUNDS = {"categories": 100_000, "documents": 100_000}
 """The bounds of the namespaces and of the items of one namespace, because each user may have a namespace."""

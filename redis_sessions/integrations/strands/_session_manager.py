@@ -11,7 +11,7 @@ from ... import InvalidInput, Message, Part, SessionExists, SessionNotFound, Ses
 from ..._durations import Duration
 from ...bounds import MAX_WIRE_BYTES
 from ...models.messages import KIND_OF_ROLE
-from .._shared import Caches, needs
+from .._shared import Caches, limit_of, needs
 from ._names import digest, quoted, session_id_of, text_of
 
 with needs("strands-agents", "strands"):
@@ -237,7 +237,8 @@ def _slice(part: Part, limit: int | None, offset: int) -> list[Message]:
         raise ValueError(f"limit and offset must not be negative, got {limit} and {offset}")
     if limit == 0:
         return []
-    found = part.history(after_seq=offset, before_seq=None if limit is None else offset + limit + 1)
+    after, before = limit_of(offset), None if limit is None else limit_of(offset + limit + 1)
+    found = [] if after is None else part.history(after_seq=after, before_seq=before)
     numbers = sorted(one.payload["message_id"] for one in found)
     if numbers != list(range(offset, offset + len(found))) or not found:
         found = part.history()
