@@ -24,7 +24,16 @@ from ..._core.protocol.transport_errors import (
     TransportError,
 )
 from ...bounds import DEFAULT_BOUNDS
-from ...errors import AccessDenied, NotReplicated, OutcomeUnknown, SessionsError, StoreError, StoreUnavailable
+from ...errors import (
+    AccessDenied,
+    InvalidInput,
+    NotReplicated,
+    OutcomeUnknown,
+    SessionsError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 from . import primitives
 from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
@@ -41,6 +50,8 @@ _HINT_PAUSE_SECONDS = 10.0
 _MAX_KNOWN_ANCESTORS = 10_000
 """Children whose ancestors a process remembers."""
 _RETRYABLE = (ConnectFailed, ConnectionLost, ServerNotReady)
+_REFUSED = (AccessDenied, InvalidInput, StoreError, StoreFull, StoreUnavailable)
+"""Errors that end the retries of a call, and say nothing of an attempt before. InvalidInput: the cache was closed."""
 
 
 class Executor:
@@ -263,11 +274,13 @@ class Executor:
                         last = problem
                         may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise
-        except _RETRYABLE as problem:
+        except (*_RETRYABLE, *_REFUSED) as problem:
             waited = time.monotonic() - began
             if may_have_run and call.writes:
                 advice = repeat_advice(call, "look at what is stored before you repeat the call")
                 raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
+            if isinstance(problem, SessionsError):
+                raise
             raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
 
