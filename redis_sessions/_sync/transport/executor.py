@@ -24,22 +24,13 @@ from ..._core.protocol.transport_errors import (
     TransportError,
 )
 from ...bounds import DEFAULT_BOUNDS
-from ...errors import (
-    AccessDenied,
-    InvalidInput,
-    NotReplicated,
-    OutcomeUnknown,
-    SessionsError,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-)
+from ...errors import AccessDenied, NotReplicated, OutcomeUnknown, SessionsError, StoreError, StoreUnavailable
 from . import primitives
 from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
 from .ping import ping
-from .refusals import DENIED, repeat_advice, server_error
+from .refusals import DENIED, END_RETRIES, repeat_advice, server_error
 from .router import Router
 from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
@@ -50,8 +41,6 @@ _HINT_PAUSE_SECONDS = 10.0
 _MAX_KNOWN_ANCESTORS = 10_000
 """Children whose ancestors a process remembers."""
 _RETRYABLE = (ConnectFailed, ConnectionLost, ServerNotReady)
-_REFUSED = (AccessDenied, InvalidInput, StoreError, StoreFull, StoreUnavailable)
-"""Errors that end the retries of a call, and say nothing of an attempt before. InvalidInput: the cache was closed."""
 
 
 class Executor:
@@ -274,7 +263,7 @@ class Executor:
                         last = problem
                         may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise
-        except (*_RETRYABLE, *_REFUSED) as problem:
+        except (*_RETRYABLE, *END_RETRIES) as problem:
             waited = time.monotonic() - began
             if may_have_run and call.writes:
                 advice = repeat_advice(call, "look at what is stored before you repeat the call")

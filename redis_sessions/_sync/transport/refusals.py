@@ -23,7 +23,7 @@ from redis.exceptions import (
 
 from ..._core.protocol.call import Call
 from ..._core.protocol.transport_errors import DENIED_WORDS, NOT_READY_WORDS, REPLICA_WORDS, ServerNotReady, error_word
-from ...errors import BY_REFUSAL, AccessDenied, SessionDamaged, StoreError, StoreFull
+from ...errors import BY_REFUSAL, AccessDenied, InvalidInput, SessionDamaged, StoreError, StoreFull, StoreUnavailable
 
 _SCRIPT_PLACE = re.compile(
     r"^Error running script .*?: (?=@user_script)|@?user_script:\d+: | script: .*@user_script:\d+\.$"
@@ -36,6 +36,8 @@ _DATA_FAULT = re.compile(
 """Faults that a stored value causes in a script. Others are faults of the script or of the server."""
 DENIED = (AuthenticationError, NoPermissionError)
 """Errors that only other credentials or rights can change."""
+END_RETRIES = (AccessDenied, InvalidInput, StoreError, StoreFull, StoreUnavailable)
+"""Errors that end the retries of a call, and say nothing of an attempt before. InvalidInput: the cache was closed."""
 _NOT_READY = (
     ReadOnlyError,
     BusyLoadingError,
