@@ -41,7 +41,8 @@ _FIRST_ALONE_SECONDS = 2.0
 """The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
 _PASSED_ON_SECONDS = 0.5
 _STOP_SECONDS = 3.0
-"""The time that handlers have to end after the grace, once `should_stop` is set. 20 s and 3 s fit into 30 s of Kubernetes."""
+"""The time that handlers have to end after the grace, once `should_stop` is set, and that their runs then take to be given back.
+With the default grace that fits into the 30 s of Kubernetes."""
 _DEADLINE_MARGIN_SECONDS = 0.02
 _SAME_SIGNAL_SECONDS = 0.3
 """A signal within this time is the first one again, because programs such as `timeout` pass on each signal twice."""
@@ -313,13 +314,23 @@ class Worker:
             self._done.get(max(due - time.monotonic(), 0))
         for run in list(self._running):
             self._stop_run(run, "shutdown")
+        self._wait_for_runs()
+        for run in list(self._running):
+            tasks.spawn(self._leave, run)  # all at once, because the server may be silent
+        self._wait_for_runs()
+
+    def _wait_for_runs(self) -> None:
         due = time.monotonic() + _STOP_SECONDS
         while self._running and time.monotonic() < due:
             self._done.get(max(due - time.monotonic(), 0))
-        for run in list(self._running):
+
+    def _leave(self, run: Run) -> None:
+        """Give back a run whose handler goes on."""
+        try:
             if not run.is_over:
-                try:
-                    run._why_released = "the worker stops, and its handler goes on"
-                    run.release()
-                except SessionsError as problem:
-                    run._log.left(problem)
+                run._why_released = "the worker stops, and its handler goes on"
+                run.release()
+        except SessionsError as problem:
+            run._log.left(problem)
+        finally:
+            self._forget(run)
