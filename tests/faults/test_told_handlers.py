@@ -110,7 +110,7 @@ def test_worker_with_many_stubborn_handlers_ends_before_a_silent_server_answers(
         options: dict[str, Any] = {"concurrency": runs, "grace": 0, "stop": stop}
         worker = threading.Thread(target=silent.worker, args=("a", handler), kwargs=options, daemon=True)
         worker.start()
-        assert all([begun.acquire(timeout=DEADLINE_SECONDS) for _ in range(runs)])
+        assert all(begun.acquire(timeout=DEADLINE_SECONDS) for _ in range(runs))
         plain.pause()
         began = time.monotonic()
         stop.set()

@@ -151,19 +151,20 @@ class Worker:
         if run.stop_reason is not None:
             return
         if self._is_stopped or not is_alone:
-            await self._pass_on(run)
+            await self._pass_on(run, "its handler was not called", 0 if self._is_stopped else _PASSED_ON_SECONDS)
             return
         self.handled += 1
         run._task = tasks.spawn(self._handle, run)
         if run.has_died:
             await self._pause_claims(run)
 
-    async def _pass_on(self, run: AsyncRun) -> None:
-        """Give back a run whose handler was not called, for another worker."""
+    async def _pass_on(self, run: AsyncRun, why: str, delay: float = 0.0) -> None:
+        """Give back a run, for another worker."""
         run._grant.on_lost = None
         try:
-            run._why_released = "its handler was not called"
-            await run.release(delay=0 if self._is_stopped else _PASSED_ON_SECONDS)
+            if not run.is_over:
+                run._why_released = why
+                await run.release(delay=delay)
         except SessionsError as problem:
             run._log.left(problem)
         self._forget(run)
@@ -315,21 +316,11 @@ class Worker:
             self._stop_run(run, "shutdown")
         await self._wait_for_runs()
         for run in list(self._running):
-            tasks.spawn(self._leave, run)  # all at once, because the server may be silent
+            # all at once, because the server may be silent
+            tasks.spawn(self._pass_on, run, "the worker stops, and its handler goes on")
         await self._wait_for_runs()
 
     async def _wait_for_runs(self) -> None:
         due = time.monotonic() + _STOP_SECONDS
         while self._running and time.monotonic() < due:
             await self._done.get(max(due - time.monotonic(), 0))
-
-    async def _leave(self, run: AsyncRun) -> None:
-        """Give back a run whose handler goes on."""
-        try:
-            if not run.is_over:
-                run._why_released = "the worker stops, and its handler goes on"
-                await run.release()
-        except SessionsError as problem:
-            run._log.left(problem)
-        finally:
-            self._forget(run)

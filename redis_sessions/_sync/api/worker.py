@@ -152,19 +152,20 @@ class Worker:
         if run.stop_reason is not None:
             return
         if self._is_stopped or not is_alone:
-            self._pass_on(run)
+            self._pass_on(run, "its handler was not called", 0 if self._is_stopped else _PASSED_ON_SECONDS)
             return
         self.handled += 1
         run._task = tasks.spawn(self._handle, run)
         if run.has_died:
             self._pause_claims(run)
 
-    def _pass_on(self, run: Run) -> None:
-        """Give back a run whose handler was not called, for another worker."""
+    def _pass_on(self, run: Run, why: str, delay: float = 0.0) -> None:
+        """Give back a run, for another worker."""
         run._grant.on_lost = None
         try:
-            run._why_released = "its handler was not called"
-            run.release(delay=0 if self._is_stopped else _PASSED_ON_SECONDS)
+            if not run.is_over:
+                run._why_released = why
+                run.release(delay=delay)
         except SessionsError as problem:
             run._log.left(problem)
         self._forget(run)
@@ -316,21 +317,11 @@ class Worker:
             self._stop_run(run, "shutdown")
         self._wait_for_runs()
         for run in list(self._running):
-            tasks.spawn(self._leave, run)  # all at once, because the server may be silent
+            # all at once, because the server may be silent
+            tasks.spawn(self._pass_on, run, "the worker stops, and its handler goes on")
         self._wait_for_runs()
 
     def _wait_for_runs(self) -> None:
         due = time.monotonic() + _STOP_SECONDS
         while self._running and time.monotonic() < due:
             self._done.get(max(due - time.monotonic(), 0))
-
-    def _leave(self, run: Run) -> None:
-        """Give back a run whose handler goes on."""
-        try:
-            if not run.is_over:
-                run._why_released = "the worker stops, and its handler goes on"
-                run.release()
-        except SessionsError as problem:
-            run._log.left(problem)
-        finally:
-            self._forget(run)
