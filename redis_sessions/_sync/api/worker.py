@@ -308,7 +308,7 @@ class Worker:
         self._registration.update([run.id for run in tuple(self._running)])
 
     def _wind_up(self) -> None:
-        """Wait for the present runs. At the end of the grace stop their handlers, and then give the runs back."""
+        """Wait for the present runs. At the end of the grace stop their handlers, and then give back all at once."""
         WORKER_STOPPING.log("stopping: %d runs are waited for", len(self._running), **self._facts)
         due = time.monotonic() + self._grace
         while self._running and time.monotonic() < due and not self._is_grace_over:
@@ -317,7 +317,6 @@ class Worker:
             self._stop_run(run, "shutdown")
         self._wait_for_runs()
         for run in list(self._running):
-            # all at once, because the server may be silent
             tasks.spawn(self._pass_on, run, "the worker stops, and its handler goes on")
         self._wait_for_runs()
 
