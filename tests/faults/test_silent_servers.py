@@ -272,3 +272,26 @@ def test_abandoned_client_ends_calls_over_dropped_connections(own_server: Server
         client.abandon()
         thread.join()
         assert len(problems) == 1
+
+
+def test_close_does_not_wait_for_a_silent_server(own_server: Server, namespace: str) -> None:
+    """A cache with an index entry to write is closed within about a second, in a thread and in a task."""
+
+    async def end() -> None:
+        cache = AsyncSessionCache.from_url(own_server.url, namespace=namespace, timeout=10)
+        await (await cache.create()).cancel()
+        own_server.pause()
+        await cache.close()
+
+    with measured_load() as load:
+        cache = SessionCache.from_url(own_server.url, namespace=namespace, timeout=10)
+        cache.create().cancel()
+        own_server.pause()
+        began = time.monotonic()
+        cache.close()
+        assert time.monotonic() - began < load.allow(3)
+        own_server.resume()
+        began = time.monotonic()
+        asyncio.run(end())
+        assert time.monotonic() - began < load.allow(3)
+        own_server.resume()

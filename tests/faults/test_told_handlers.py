@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 from redis_sessions import AsyncRun, AsyncSessionCache, Run, SessionCache
+from tests.support.machine_load import measured_load
 from tests.support.server_states import url_of_user
 from tests.support.servers import Server, await_true
 from tests.trees.runs import DEADLINE_SECONDS, spawn_runs
@@ -88,3 +90,33 @@ def test_busy_worker_of_asyncio_with_broken_subscription_hears_of_cancel(plain: 
 
         began, ended = asyncio.Event(), asyncio.Event()
         run_async({"url": plain.url, "namespace": "acme"}, handler, main, concurrency=1, ttl=RARELY_RENEWED)
+
+
+def test_worker_with_many_stubborn_handlers_ends_before_a_silent_server_answers(plain: Server) -> None:
+    """A worker does not wait for each of its runs in turn when the server is silent at the stop."""
+    runs = 8
+    with (
+        SessionCache.from_url(plain.url, namespace="acme") as cache,
+        SessionCache.from_url(plain.url, namespace="acme", timeout=1, retry_for=10) as silent,
+        measured_load() as load,
+    ):
+        spawn_runs(cache.create("root", max_children=runs, max_active=runs), *map(str, range(runs)))
+        begun, stop, end = threading.Semaphore(0), threading.Event(), threading.Event()
+
+        def handler(run: Run) -> None:
+            begun.release()
+            end.wait(DEADLINE_SECONDS)
+
+        options: dict[str, Any] = {"concurrency": runs, "grace": 0, "stop": stop}
+        worker = threading.Thread(target=silent.worker, args=("a", handler), kwargs=options, daemon=True)
+        worker.start()
+        assert all(begun.acquire(timeout=DEADLINE_SECONDS) for _ in range(runs))
+        plain.pause()
+        began = time.monotonic()
+        stop.set()
+        worker.join(DEADLINE_SECONDS)
+        seconds = time.monotonic() - began
+        plain.resume()
+        end.set()
+        assert not worker.is_alive()
+        assert seconds < load.allow(20)  # 3 s for the handlers, 3 s for the runs, 2 s for the registry

@@ -112,6 +112,20 @@ def test_released_run_goes_to_next_worker(cache: SessionCache) -> None:
     assert run.is_over
 
 
+def test_run_released_by_force_is_claimable_at_once(cache: SessionCache) -> None:
+    """The queue has heard of a release by force when the call returns, because an operator's process may end then."""
+    parent = cache.create("root")
+    (key,) = spawn_runs(parent, "x")
+    held = claim_run(cache, ttl=600)
+    time.sleep(0.1)  # the queue has heard of the claim
+    cache.session(key).lease().release(force=True)
+    run = cache.claim("a")
+    assert run is not None
+    assert run.id == key
+    run.complete("y")
+    assert held.held.lost.wait(DEADLINE_SECONDS)
+
+
 def test_run_without_attempts_left_fails(cache: SessionCache) -> None:
     """A run fails after its last attempt, and its parent receives the reason."""
     parent = cache.create()

@@ -418,7 +418,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
     async def close(self) -> None:
         """Close the connections of this cache. A redis-py client that it was made with stays as it is.
 
-        Any task and any thread can close a cache, also after the event loops that used it have ended.
+        It returns within about a second, also if the server is silent. Any task and any thread can close a cache, also after the
+        event loops that used it have ended.
         """
         await self._context.close()
         self._release()

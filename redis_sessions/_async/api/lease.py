@@ -222,7 +222,8 @@ class AsyncLease(NotPicklable, Generic[S]):
             SessionNotFound, SessionReplaced: the session is gone.
             InvalidInput: `force` or `fence` is not valid.
 
-        Cost: one round trip, atomic. Two with `force` or `fence`. One more for each part of a long inbox, as with `receive`.
+        Cost: one round trip, atomic. Two with `force` or `fence`, and three for a run. One more for each part of a long inbox, as
+        with `receive`.
         """
         session = self._session
         if flag(force, "force") or fence is not None:
@@ -251,7 +252,9 @@ class AsyncLease(NotPicklable, Generic[S]):
         token = await executor.run(leases.take_over(keys, incarnation, nonce, self.owner, fence))
         released = await executor.run(leases.release(keys, incarnation, token))
         if released.has_turn or agent_of(keys.id):  # a run or turn that it held can be claimed by another worker
-            self._session._context.run_queues.advance_later(keys)
+            await self._session._context.run_queues.advance(
+                keys
+            )  # not later, because an operator's process may end now
         await self._session._context.auditor.record(
             "force_release", session_id=keys.id, details={"fence": int(token.split()[0])}
         )

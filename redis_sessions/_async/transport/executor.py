@@ -23,13 +23,13 @@ from ..._core.protocol.transport_errors import (
     TransportError,
 )
 from ...bounds import DEFAULT_BOUNDS
-from ...errors import AccessDenied, NotReplicated, OutcomeUnknown, SessionsError, StoreError, StoreUnavailable
+from ...errors import AccessDenied, NotReplicated, SessionsError, StoreError, StoreUnavailable
 from . import primitives
 from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
 from .ping import ping
-from .refusals import DENIED, repeat_advice, server_error
+from .refusals import DENIED, END_RETRIES, end_of_retries, repeat_advice, server_error
 from .router import Router
 from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
@@ -262,12 +262,12 @@ class Executor:
                         last = problem
                         may_have_run = may_have_run or isinstance(problem, ConnectionLost)
                         raise
-        except _RETRYABLE as problem:
+        except (*_RETRYABLE, *END_RETRIES) as problem:
+            may_have_written = may_have_run and call.writes
+            if isinstance(problem, SessionsError) and not may_have_written:
+                raise
             waited = time.monotonic() - began
-            if may_have_run and call.writes:
-                advice = repeat_advice(call, "look at what is stored before you repeat the call")
-                raise OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice) from problem
-            raise StoreUnavailable(where=self.where, waited=waited, detail=str(problem)) from problem
+            raise end_of_retries(self.where, call, problem, waited, may_have_written=may_have_written) from problem
         raise AssertionError("unreachable: tenacity returns or raises")
 
     async def _attempt(self, call: Call[T]) -> T:

@@ -22,7 +22,17 @@ from redis.exceptions import (
 
 from ..._core.protocol.call import Call
 from ..._core.protocol.transport_errors import DENIED_WORDS, NOT_READY_WORDS, REPLICA_WORDS, ServerNotReady, error_word
-from ...errors import BY_REFUSAL, AccessDenied, SessionDamaged, StoreError, StoreFull
+from ...errors import (
+    BY_REFUSAL,
+    AccessDenied,
+    InvalidInput,
+    OutcomeUnknown,
+    SessionDamaged,
+    SessionsError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 
 _SCRIPT_PLACE = re.compile(
     r"^Error running script .*?: (?=@user_script)|@?user_script:\d+: | script: .*@user_script:\d+\.$"
@@ -35,6 +45,8 @@ _DATA_FAULT = re.compile(
 """Faults that a stored value causes in a script. Others are faults of the script or of the server."""
 DENIED = (AuthenticationError, NoPermissionError)
 """Errors that only other credentials or rights can change."""
+END_RETRIES = (AccessDenied, InvalidInput, StoreError, StoreFull, StoreUnavailable)
+"""Errors that end the retries of a call, and say nothing of an attempt before. InvalidInput: the cache was closed."""
 _NOT_READY = (
     ReadOnlyError,
     BusyLoadingError,
@@ -88,3 +100,16 @@ def repeat_advice(call: Call[Any], otherwise: str) -> dict[str, Any]:
     batch_id = call.operation or None
     advice = f"Repeat it with batch_id={batch_id!r}: it is carried out once, however often it is repeated"
     return {"batch_id": batch_id, "advice": advice if batch_id else otherwise[0].upper() + otherwise[1:]}
+
+
+def end_of_retries(
+    where: str, call: Call[Any], problem: Exception, waited: float, *, may_have_written: bool
+) -> SessionsError:
+    """Return the error of a call that was tried for `waited` seconds and ended with a problem.
+
+    `may_have_written`: no attempt had an answer, and one may have been carried out.
+    """
+    if not may_have_written:
+        return StoreUnavailable(where=where, waited=waited, detail=str(problem))
+    advice = repeat_advice(call, "look at what is stored before you repeat the call")
+    return OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice)

@@ -417,7 +417,8 @@ class SessionCache(PicklableByUrl, CacheQueries):
     def close(self) -> None:
         """Close the connections of this cache. A redis-py client that it was made with stays as it is.
 
-        Any task and any thread can close a cache, also after the event loops that used it have ended.
+        It returns within about a second, also if the server is silent. Any task and any thread can close a cache, also after the
+        event loops that used it have ended.
         """
         self._context.close()
         self._release()

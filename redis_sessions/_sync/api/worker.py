@@ -41,7 +41,8 @@ _FIRST_ALONE_SECONDS = 2.0
 """The same wait when a worker meets the run for the first time. Then the run goes to another worker, which may be idle."""
 _PASSED_ON_SECONDS = 0.5
 _STOP_SECONDS = 3.0
-"""The time that handlers have to end after the grace, once `should_stop` is set. 20 s and 3 s fit into 30 s of Kubernetes."""
+"""The time that handlers have to end after the grace, once `should_stop` is set, and that their runs then take to be given back.
+With the default grace that fits into the 30 s of Kubernetes."""
 _DEADLINE_MARGIN_SECONDS = 0.02
 _SAME_SIGNAL_SECONDS = 0.3
 """A signal within this time is the first one again, because programs such as `timeout` pass on each signal twice."""
@@ -151,19 +152,20 @@ class Worker:
         if run.stop_reason is not None:
             return
         if self._is_stopped or not is_alone:
-            self._pass_on(run)
+            self._pass_on(run, "its handler was not called", 0 if self._is_stopped else _PASSED_ON_SECONDS)
             return
         self.handled += 1
         run._task = tasks.spawn(self._handle, run)
         if run.has_died:
             self._pause_claims(run)
 
-    def _pass_on(self, run: Run) -> None:
-        """Give back a run whose handler was not called, for another worker."""
+    def _pass_on(self, run: Run, why: str, delay: float = 0.0) -> None:
+        """Give back a run, for another worker."""
         run._grant.on_lost = None
         try:
-            run._why_released = "its handler was not called"
-            run.release(delay=0 if self._is_stopped else _PASSED_ON_SECONDS)
+            if not run.is_over:
+                run._why_released = why
+                run.release(delay=delay)
         except SessionsError as problem:
             run._log.left(problem)
         self._forget(run)
@@ -306,20 +308,19 @@ class Worker:
         self._registration.update([run.id for run in tuple(self._running)])
 
     def _wind_up(self) -> None:
-        """Wait for the present runs. At the end of the grace stop their handlers, and then give the runs back."""
+        """Wait for the present runs. At the end of the grace stop their handlers, and then give back all at once."""
         WORKER_STOPPING.log("stopping: %d runs are waited for", len(self._running), **self._facts)
         due = time.monotonic() + self._grace
         while self._running and time.monotonic() < due and not self._is_grace_over:
             self._done.get(max(due - time.monotonic(), 0))
         for run in list(self._running):
             self._stop_run(run, "shutdown")
+        self._wait_for_runs()
+        for run in list(self._running):
+            tasks.spawn(self._pass_on, run, "the worker stops, and its handler goes on")
+        self._wait_for_runs()
+
+    def _wait_for_runs(self) -> None:
         due = time.monotonic() + _STOP_SECONDS
         while self._running and time.monotonic() < due:
             self._done.get(max(due - time.monotonic(), 0))
-        for run in list(self._running):
-            if not run.is_over:
-                try:
-                    run._why_released = "the worker stops, and its handler goes on"
-                    run.release()
-                except SessionsError as problem:
-                    run._log.left(problem)

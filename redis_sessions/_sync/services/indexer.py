@@ -28,6 +28,8 @@ _MAX_PENDING = 10_000
 """Sessions that may wait for a repair before a writer waits for it, too."""
 _BATCH = 200
 _MAX_AT_CLOSE = 2000
+_CLOSE_SECONDS = 1.0
+"""The longest wait of `close` for the last repair, because the server may be silent."""
 _MAX_BEHIND = 20
 """Own sessions that are repaired before a list, so that a process sees its last writes in their order."""
 
@@ -241,8 +243,17 @@ class Indexer:
                 self.repair_later(again)
 
     def close(self) -> None:
-        """Repair what waits, up to 2,000 sessions. A list repairs the rest when it meets them."""
+        """Repair what waits, up to 2,000 sessions, for 1 s at most. A list repairs the rest when it meets them."""
         self._is_closed = True
         self._expired.close()
-        with suppress(SessionsError):
-            self.flush(_MAX_AT_CLOSE)
+        is_over = tasks.Event()
+        if tasks.try_spawn(self._flush_last, is_over) is None:  # the process ends, and can start no more threads
+            self._flush_last(is_over)
+        is_over.wait(_CLOSE_SECONDS)
+
+    def _flush_last(self, is_over: tasks.Event) -> None:
+        try:
+            with suppress(SessionsError):
+                self.flush(_MAX_AT_CLOSE)
+        finally:
+            is_over.set()
