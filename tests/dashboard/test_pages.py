@@ -323,7 +323,7 @@ def test_store_that_is_down_is_named(cache: SessionCache) -> None:
     monitor.problem = StoreUnavailable(where="redis://db", waited=3.0, detail="it does not answer")
     with dashboard(cache, monitor=monitor) as running, running.client() as client:
         assert re.match(
-            r"✘ The store does not answer since \d\d:\d\d:\d\d UTC", texts(page(client, "/"), "store-down")[0]
+            r"✘ The store cannot be read since \d\d:\d\d:\d\d UTC", texts(page(client, "/"), "store-down")[0]
         )
         monitor.problem = None
         with client.stream("GET", "/live/fleet"):
