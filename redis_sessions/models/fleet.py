@@ -21,8 +21,8 @@ server: a server refuses writes, or nearly does. dead_holder: the worker that ho
 no other worker took over. silent_holder: the session is held, but nothing was written to it for a long time. poison_run: at least
 two workers died with the run. no_worker: work waits for an agent that has no living worker. inbox_full: the session refuses
 messages. budget_spent: the session's tree refuses spawns or appends. paused_parent: a paused session has active sessions below
-it. long_wait: work waits for a long time though workers live. run_failed: a run failed or timed out in the last hour.
-dead_worker: a worker died in the last hour.
+it, or a run or turn that waits. long_wait: work waits for a long time though workers live. run_failed: a run failed or timed out,
+or a turn gave up, in the last hour. dead_worker: a worker died in the last hour.
 """
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, Fleet, FleetMonitor, InvalidInput, SessionCache, StoreUnavailable
+from redis_sessions import AsyncSessionCache, Fleet, FleetMonitor, FleetProblem, InvalidInput, SessionCache, StoreUnavailable
 from tests.conftest import SLOW_TEST_ENGINES
+from tests.support.lease_waiters import elsewhere
 from tests.support.planted_fleet import planted_fleet
 from tests.support.servers import Server, await_true
 
@@ -117,6 +118,85 @@ def test_failed_run_is_shown_with_its_error_until_it_is_retried(cache: SessionCa
     await_true(lambda: not monitor.read().failed, 20)
     assert monitor.latest is not None
     assert monitor.latest.agents[0].queued == 1
+
+
+def problem_of(fleet: Fleet, kind: str) -> FleetProblem:
+    """Return the only problem of a kind."""
+    (found,) = [one for one in fleet.problems if one.kind == kind]
+    return found
+
+
+def test_turn_that_gave_up_is_a_problem_until_it_is_retried(cache: SessionCache) -> None:
+    """A conversation that no worker answers any more stays active, so it is in no list of failed sessions."""
+
+    def fail(run: Any) -> None:
+        raise ValueError("no such flight")
+
+    chat = cache.create("chat", answered_by="bot")
+    chat.send("Where is my bag?")
+    work_off(cache, "bot", fail, lambda: chat.info().work == "failed")
+    problem = problem_of(cache.monitor().read(), "run_failed")
+    assert (problem.session_id, problem.since) == ("chat", chat.info().attempts[-1].ended_at)
+    assert problem.text == "The turn gave up after 3 attempts, and no worker answers: ValueError: no such flight"
+    chat.retry()
+    assert "run_failed" not in kinds(cache.monitor().read())
+
+
+def test_paused_work_waits_for_its_resume_and_no_worker(cache: SessionCache) -> None:
+    """No worker takes work of a paused session, so more workers are no remedy."""
+    run = cache.create("root").spawn("idle", task="waits").session_key
+    assert run is not None
+    cache.session(run).pause(reason="asked a person")
+    found = cache.monitor(stuck_after=0.001).read()
+    problem = problem_of(found, "paused_parent")
+    assert problem.session_id == run
+    assert problem.text == "The session is paused (asked a person), and its own run or turn waits for that."
+    assert not {"no_worker", "long_wait"} & set(kinds(found))
+    assert [(one.agent_id, one.queued, one.oldest_wait) for one in found.agents] == [("idle", 0, None)]
+    cache.session(run).resume()
+    assert kinds(cache.monitor().read())["no_worker"] == "idle"
+
+
+def test_full_inbox_of_a_paused_session_names_the_pause(cache: SessionCache) -> None:
+    """A worker that takes the messages is no remedy while the session is paused."""
+    chat = cache.create("chat", max_inbox=1)
+    lease = chat.lease(owner="busy")
+    elsewhere(lease.acquire)
+    chat.send("one")
+    assert "busy does not take them" in problem_of(cache.monitor().read(), "inbox_full").text
+    chat.pause()
+    problem = problem_of(cache.monitor().read(), "inbox_full")
+    assert problem.text.endswith("1 message wait, and the session is paused. More are refused.")
+    assert problem.advice == "Resume it."
+    lease.release()
+
+
+def test_bound_of_an_agent_is_named_as_the_cause_of_a_wait(cache: SessionCache) -> None:
+    """Free places of workers do not help an agent of which as many run as may."""
+    cache.limit_agent("a", max_running=1)
+    root = cache.create("root")
+    root.spawn("a", task="first")
+    root.spawn("a", task="second")
+    stop, started = threading.Event(), threading.Event()
+
+    def wait(run: Any) -> None:
+        started.set()
+        stop.wait(60)
+
+    options: dict[str, Any] = {"grace": 0, "signals": False, "concurrency": 4, "stop": stop}
+    worker = threading.Thread(target=lambda: cache.worker("a", wait, **options))
+    worker.start()
+    try:
+        assert started.wait(30)
+        monitor = cache.monitor(stuck_after=0.01)
+        await_true(lambda: "long_wait" in kinds(monitor.read()), 30)
+        assert monitor.latest is not None
+        problem = problem_of(monitor.latest, "long_wait")
+        assert problem.text.endswith("1 run, and at most 1 of the agent may run at once.")
+        assert "limit_agent" in problem.advice
+    finally:
+        stop.set()
+        worker.join()
 
 
 @pytest.mark.parametrize("server", SLOW_TEST_ENGINES[:2], indirect=True)

@@ -132,7 +132,7 @@ def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str,
             available_at = session.created_at
         if run.turn is None:
             agent = agent_of(session.id) or session.agent_id
-    if session.work == "queued":
+    if session.work == "queued" and session.status == "active":
         session = session.model_copy(update={"waiting_since": available_at})
     ends = _ends(found.get("status_log", b"")) if session.kind == "subagent" else ()
     return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at, ends, attempt_ends(found))

@@ -12,11 +12,10 @@ from typing import NamedTuple
 from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
 from ...models.trees import OPEN_STATUSES
 from ...models.workers import WorkerInfo
-from .fleet_problems import Findings, find_problems
+from .fleet_problems import HOUR, Findings, find_problems
 from .fleet_rows import FleetRow, RunEnd
 from .run_queues import QueueLength
 
-HOUR = timedelta(hours=1)
 MAX_FAILED = 200
 MAX_SPENDERS = 100
 _SAMPLE_INTERVAL = timedelta(seconds=5)
@@ -203,6 +202,8 @@ class FleetView:
         for one in self._seen.values():
             session, agent = one.row.session, one.row.work_agent
             if agent is None or session.work is None:
+                continue
+            if session.status == "paused" and session.work in ("queued", "delayed"):  # it waits for no worker
                 continue
             loads[agent][session.work] += 1
             loads[agent]["retried"] += bool(session.attempts)
