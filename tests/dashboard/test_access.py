@@ -247,7 +247,8 @@ def test_addresses_of_one_network_share_their_guesses() -> None:
             for client in (f"2001:db8::{number}", f"::ffff:192.0.2.{number}", "fe80::1%eth0"):
                 limiter.count_wrong(client, "/")
         return [
-            await waits(one) for one in ("2001:db8::99", "2001:db8:0:1::", "::ffff:192.0.2.9", "fe80::2%eth0", "a local socket")
+            await waits(one)
+            for one in ("2001:db8::99", "2001:db8:0:1::", "::ffff:192.0.2.9", "fe80::2%eth0", "a local socket")
         ]
 
     limiter = GuessLimiter()

@@ -232,7 +232,9 @@ def test_paused_session_with_work_is_shown_as_paused(cache: SessionCache) -> Non
     ])  # fmt: skip
     with dashboard(cache, monitor=monitor) as running, running.client() as client:
         assert re.match("s1 ‖ paused ", texts(page(client, "/work"), "session-row")[0])
-        assert f"until {later:%H:%M:%S}" in " ".join(texts(page(client, "/work?state=delayed"), "session-row")[0].split())
+        assert f"until {later:%H:%M:%S}" in " ".join(
+            texts(page(client, "/work?state=delayed"), "session-row")[0].split()
+        )
 
 
 def test_work_page_has_pages(cache: SessionCache) -> None:

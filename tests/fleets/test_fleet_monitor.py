@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, Fleet, FleetMonitor, FleetProblem, InvalidInput, SessionCache, StoreUnavailable
+from redis_sessions import (
+    AsyncSessionCache,
+    Fleet,
+    FleetMonitor,
+    FleetProblem,
+    InvalidInput,
+    SessionCache,
+    StoreUnavailable,
+)
+from redis_sessions._core.commands.fleet_view import FleetCounts
 from tests.conftest import SLOW_TEST_ENGINES
+from tests.leases.dead_holders import let_run_out
 from tests.support.lease_waiters import elsewhere
 from tests.support.planted_fleet import planted_fleet
 from tests.support.servers import Server, await_true
@@ -84,15 +95,47 @@ def test_holder_that_writes_nothing_is_told_from_one_that_writes(cache: SessionC
 
 def test_lease_that_ran_out_is_a_problem_until_somebody_takes_over(cache: SessionCache) -> None:
     """A run whose worker vanished without a trace is shown with the name of that worker."""
-    lease = cache.create("a").lease(ttl=0.2, owner="gone", max_hold=0.1).acquire()
-    assert lease.lost.wait(20)
+    id = cache.create("root").spawn("a", task="t").session_key
+    run = cache.claim("a", wait=20, ttl=0.2, owner="gone", max_hold=0.1)
+    assert run is not None
+    assert run.held.lost.wait(20)
     monitor = cache.monitor()
 
     def dead_holders() -> list[tuple[str | None, str | None]]:
         return [(one.session_id, one.worker) for one in monitor.read().problems if one.kind == "dead_holder"]
 
-    await_true(lambda: dead_holders() == [("a", "gone")])
-    assert not lease.is_held
+    await_true(lambda: dead_holders() == [(id, "gone")])
+
+
+def test_lease_that_ran_out_is_no_problem_where_nothing_waits(cache: SessionCache) -> None:
+    """The next caller gets the lease at once. Messages in the inbox wait for one, and recovery lets them enter."""
+    chat = cache.create("chat")
+    lease = chat.lease(owner="gone")
+    elsewhere(lease.acquire)
+    chat.send("one")
+    let_run_out(lease)
+    monitor = cache.monitor()
+    await_true(lambda: kinds(monitor.read()).get("dead_holder") == "chat")
+    assert [one.holder for one in monitor.read().sessions] == ["gone"]
+    cache.recover()
+    lease = chat.lease(owner="gone")
+    elsewhere(lease.acquire)
+    assert [one.holder for one in monitor.read().sessions] == ["gone"]
+    let_run_out(lease)
+    await_true(lambda: [one.holder for one in monitor.read().sessions] == [None])
+    assert monitor.latest is not None
+    assert "dead_holder" not in kinds(monitor.latest)
+
+
+def test_session_is_judged_by_the_time_of_its_read(cache: SessionCache) -> None:
+    """In a large fleet the holder may have renewed the lease, and written, since the session was read."""
+    monitor = cache.monitor()
+    with cache.create("chat").lease(ttl=30, owner="alive"):
+        read = monitor.read()
+        later = read.read_at + timedelta(minutes=5)
+        found = monitor._view.build(FleetCounts(1, 0, {}, [], []), later)
+    assert [one.holder for one in found.sessions] == ["alive"]
+    assert not {"dead_holder", "silent_holder"} & set(kinds(found))
 
 
 def test_failed_run_is_shown_with_its_error_until_it_is_retried(cache: SessionCache) -> None:

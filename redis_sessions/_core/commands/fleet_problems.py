@@ -25,6 +25,8 @@ class Findings(NamedTuple):
     now: datetime
     sessions: Mapping[str, FleetSession]
     """Active sessions by ID."""
+    read_at: Mapping[str, datetime]
+    """When each of them was read. A large fleet is read in parts, so a lease can have been renewed since."""
     failed: Sequence[FleetSession]
     workers: Sequence[WorkerInfo]
     agents: Sequence[AgentLoad]
@@ -80,7 +82,8 @@ def _dead_owners(workers: Iterable[WorkerInfo]) -> dict[str, WorkerInfo]:
 def _holder_problems(session: FleetSession, dead: Mapping[str, WorkerInfo], found: Findings) -> Iterator[FleetProblem]:
     assert session.held_since is not None
     assert session.lease_expires_at is not None
-    over, holder = found.now - session.lease_expires_at, session.holder or "a worker"
+    holder, read_at = session.holder or "a worker", found.read_at[session.id]
+    over = (found.now if holder in dead else read_at) - session.lease_expires_at
     about = {"session_id": session.id, "agent_id": session.agent_id, "worker": session.holder}
     if holder in dead:
         silent = dead[holder].silent_for
@@ -96,15 +99,15 @@ def _holder_problems(session: FleetSession, dead: Mapping[str, WorkerInfo], foun
         yield FleetProblem(
             kind="dead_holder", since=session.lease_expires_at, **about,
             text=f"The lease of {holder} ran out {_span(over)} ago, and no worker took over.",
-            advice="Start a worker of the agent, or run `redis-sessions recover`.",
+            advice="Run `redis-sessions recover`, and start a worker of the agent if a run or turn waits.",
         )  # fmt: skip
     else:
         since = max(session.held_since, session.updated_at)
-        if found.now - since > found.stuck_after:
+        if read_at - since > found.stuck_after:
             yield FleetProblem(
                 kind="silent_holder", since=since, **about,
-                text=f"Worker {holder} holds the session for {_span(found.now - session.held_since)}, lives, and wrote "
-                f"nothing for {_span(found.now - since)}.",
+                text=f"Worker {holder} holds the session for {_span(read_at - session.held_since)}, lives, and wrote "
+                f"nothing for {_span(read_at - since)}.",
                 advice="Look at what the worker does. Give runs a run_timeout and leases a max_hold, or cancel the run.",
             )  # fmt: skip
 
@@ -122,11 +125,10 @@ def _session_problems(session: FleetSession, now: datetime) -> Iterator[FleetPro
             advice=_RETRY_ADVICE,
         )  # fmt: skip
     if session.max_inbox is not None and session.inbox_size >= max(session.max_inbox, 1):
-        cause, advice = f"{session.holder} does not take them", "Let a worker take them (lease, turn), or raise max_inbox with patch."
+        cause = "no worker holds it" if session.holder is None else f"{session.holder} does not take them"
+        advice = "Let a worker take them (lease, turn), or raise max_inbox with patch."
         if session.status == "paused":
             cause, advice = "the session is paused", "Resume it."
-        elif session.holder is None:
-            cause = "no worker holds it"
         yield FleetProblem(
             kind="inbox_full", **about,
             text=f"The inbox is full: {count_of(session.inbox_size, 'message')} wait, and {cause}. More are refused.",

@@ -159,7 +159,8 @@ class FleetView:
             sessions[id] = session
         failed = list(self._failed.values())
         agents = self._loads(counts, failed, now)
-        found = Findings(now, sessions, failed, counts.workers, agents, counts.servers, self._stuck_after)
+        read_at = {id: one.at for id, one in self._seen.items()}
+        found = Findings(now, sessions, read_at, failed, counts.workers, agents, counts.servers, self._stuck_after)
         self._sample(agents, now)
         listed = sorted(sessions.values(), key=attrgetter("updated_at"), reverse=True)
         spenders = [one for one in listed if one.root_id is None and (one.spent_tokens or one.spent_cost)]
