@@ -107,7 +107,7 @@ def test_lease_that_ran_out_is_a_problem_until_somebody_takes_over(cache: Sessio
     await_true(lambda: dead_holders() == [(id, "gone")])
 
 
-def test_lease_that_ran_out_is_no_problem_where_nothing_waits(cache: SessionCache) -> None:
+def test_lease_that_ran_out_is_left_out_where_nothing_waits(cache: SessionCache) -> None:
     """The next caller gets the lease at once. Messages in the inbox wait for one, and recovery lets them enter."""
     chat = cache.create("chat")
     lease = chat.lease(owner="gone")
@@ -186,7 +186,7 @@ def test_turn_that_gave_up_is_a_problem_until_it_is_retried(cache: SessionCache)
 
 
 def test_paused_work_waits_for_its_resume_and_no_worker(cache: SessionCache) -> None:
-    """No worker takes work of a paused session, so more workers are no remedy."""
+    """No worker takes work of a paused session, so more workers do not help."""
     run = cache.create("root").spawn("idle", task="waits").session_key
     assert run is not None
     cache.session(run).pause(reason="asked a person")
@@ -201,7 +201,7 @@ def test_paused_work_waits_for_its_resume_and_no_worker(cache: SessionCache) -> 
 
 
 def test_full_inbox_of_a_paused_session_names_the_pause(cache: SessionCache) -> None:
-    """A worker that takes the messages is no remedy while the session is paused."""
+    """A worker that would take the messages does not help while the session is paused."""
     chat = cache.create("chat", max_inbox=1)
     lease = chat.lease(owner="busy")
     elsewhere(lease.acquire)
