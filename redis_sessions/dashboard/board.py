@@ -172,7 +172,7 @@ def _key(page: Page, query: Query, root: str) -> tuple[str, ...]:
 def _summary(poller: FleetPoller) -> str:
     """Return the sentence that a screen reader hears when it changes: how many problems of each kind there are."""
     if poller.problem:
-        return "The store does not answer."
+        return "The store cannot be read."
     if poller.fleet is None:
         return ""
     counts: dict[str, int] = {}

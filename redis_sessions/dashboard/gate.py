@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Collection
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -138,7 +137,7 @@ class Gate:
 
     def name_of_login(self, headers: Headers) -> str | None:
         """Return the name of the caller that the cookie of a login proves, or None."""
-        cookie = cookies_of(headers).get(self._credentials.cookie_name)
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._credentials.cookie_name)
         return self._credentials.name_of_cookie(cookie) if cookie else None
 
     def _ask(self, scope: Scope, headers: Headers, path: str, *, was_wrong: bool) -> Response:
@@ -165,16 +164,6 @@ def login_cookie(scope: Scope, credentials: Credentials, name: str | None) -> st
     secure = "; Secure" if scope.get("scheme") == "https" else ""
     path = scope.get("root_path", "") or "/"
     return f"{credentials.cookie_name}={value}; Path={path}; Max-Age={life}; HttpOnly; SameSite=Strict{secure}"
-
-
-def cookies_of(headers: Headers) -> dict[str, str]:
-    """Return the cookies of a request by name."""
-    found: SimpleCookie = SimpleCookie()
-    try:
-        found.load(headers.get("cookie", ""))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in found.items()}
 
 
 def client_of(scope: Scope) -> str:

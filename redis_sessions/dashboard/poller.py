@@ -136,7 +136,7 @@ class FleetPoller:
             self._fail(f"the fleet cannot be read ({type(problem).__name__}): the log of the dashboard has the details")
         else:
             if self.problem:
-                _log.warning("%s answers again", self.where)
+                _log.warning("%s can be read again", self.where)
             self.problem, self.down_since = "", None
             self._read_at = monotonic()
         self._tried_at = monotonic()
@@ -144,7 +144,7 @@ class FleetPoller:
     def _fail(self, problem: str) -> None:
         if not self.problem:
             self.down_since = datetime.now(UTC)
-            _log.warning("%s does not answer: %s", self.where, problem)
+            _log.warning("%s cannot be read: %s", self.where, problem)
         self.problem = problem
 
     async def _pause(self) -> None:

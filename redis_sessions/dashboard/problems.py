@@ -40,7 +40,7 @@ _TITLES = {
 def show_problem(board: Board, request: Request, problem: Exception) -> HTMLResponse:
     """Return the page of an error. Of an error that no one expected it names the class only, and logs the rest."""
     status, detail, advice = _described(board, problem)
-    title = _TITLES.get(status, "The store does not answer" if status == 503 else "The dashboard failed")
+    title = _TITLES.get(status, "The store does not serve" if status == 503 else "The dashboard failed")
     return board.respond(request, "problem.html", status, title=title, detail=detail, advice=advice)
 
 
@@ -57,7 +57,7 @@ def _described(board: Board, problem: Exception) -> tuple[int, str, str]:
     if isinstance(problem, InvalidInput) and not isinstance(problem, InvalidState):
         return 400, str(problem), "Correct the address, or choose a page above."
     if isinstance(problem, STORE_ERRORS):
-        return 503, str(problem), "Reload the page when the server answers again. The health page shows when that is."
+        return 503, str(problem), "Reload the page when the server serves again. The health page shows when that is."
     if isinstance(problem, CodecMissing | DecryptionError):
         advice = "Start the dashboard with the codecs and keys of the sessions (REDIS_SESSIONS_CODECS, or those of the cache)."
         return 422, str(problem), advice

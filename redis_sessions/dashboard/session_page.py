@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from ..errors import (
 from ..models.messages import Message
 from .action_names import ACTIONS, offered_actions
 from .board import Board, Page, Query, query_of
-from .text import as_json, shorten
+from .text import as_json
 from .transcript import damaged_item, full_text, items_of
 
 MESSAGES = 50
@@ -52,7 +53,7 @@ async def load_facts(board: Board, query: Query) -> dict[str, Any]:
     return {
         "info": info, "now": info.read_at, "known": known, "loops": loops[-_LOOPS:][::-1], "loop_count": len(loops),
         "state_count": 0 if isinstance(state, str) else len(state),
-        "state_text": "" if state == {} else shorten(state if isinstance(state, str) else as_json(state), _STATE_SHOWN),
+        "state_text": "" if state == {} else state if isinstance(state, str) else as_json(state, _STATE_SHOWN),
         "ledger_problem": ledger if isinstance(ledger, str) else "", "actions": offered_actions(info),
         "problems": [one for one in fleet.problems if one.session_id == info.id] if fleet else [],
     }  # fmt: skip
@@ -132,7 +133,7 @@ async def download_message(board: Board, request: Request) -> Response:
         raise InvalidInput(name="seq", detail=f"the session retains no message {seq}: the cap or an edit removed it")
     text = full_text(found[0])
     is_json = query.get("form") == "json" or not text
-    content = as_json(found[0].payload) if is_json else text
+    content = json.dumps(found[0].payload, ensure_ascii=False) if is_json else text
     name = f"{re.sub(r'[^A-Za-z0-9._-]', '-', session.id)[:100]}-{seq}.{'json' if is_json else 'txt'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=headers)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from .session_page import FACTS, load_transcript, session_of
 from .streams import BEAT, event
 from .transcript import items_of
 
+_log = logging.getLogger("redis_sessions.dashboard")
 _GATHER = 0.2
 """Seconds for which messages are gathered, so that a fast session makes few events."""
 _MAX_GATHERED = 50
@@ -29,7 +31,7 @@ async def stream_session(board: Board, query: Query, root: str) -> AsyncIterator
     producers = [_follow_facts(board, query, root, events)]
     if not query.get("before"):
         producers.append(_Follower(board, query, root, events).run())
-    tasks = [asyncio.create_task(one) for one in producers]
+    tasks = [asyncio.create_task(_produce(one, events)) for one in producers]
     try:
         async with board.poller.viewing():
             yield "retry: 2000\n\n"
@@ -38,11 +40,22 @@ async def stream_session(board: Board, query: Query, root: str) -> AsyncIterator
                     text = await asyncio.wait_for(events.get(), BEAT)
                 except TimeoutError:
                     text = event("beat", board.poller.tick)
+                if not text:
+                    return
                 yield text
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _produce(producer: Coroutine[Any, Any, None], events: asyncio.Queue[str]) -> None:
+    """Run a producer. An error that no one expected ends the stream, because a page with only the other part looks live."""
+    try:
+        await producer
+    except Exception:
+        _log.exception("the stream of a session page failed")
+        await events.put("")
 
 
 async def _follow_facts(board: Board, query: Query, root: str, events: asyncio.Queue[str]) -> None:

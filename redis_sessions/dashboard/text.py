@@ -17,6 +17,7 @@ _HIDDEN = re.compile(
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _END = 12
 """Characters of the end of an ID, in which the IDs of one agent differ."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, indent=2, default=str)
 CUT = 200
 """Characters of a name, a reason or an error that a table shows."""
 
@@ -68,9 +69,18 @@ def code(value: str) -> Markup:
     return Markup("").join(Markup("<code>{}</code>").format(one) if at % 2 else one for at, one in enumerate(parts))
 
 
-def as_json(value: Any) -> str:
-    """Return a JSON value as indented text."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+def as_json(value: Any, room: int) -> str:
+    """Return the first `room` characters of a JSON value as indented text, with '…' if more follow.
+
+    Only they are made, because a deep value has hundreds of times more characters with indents than without.
+    """
+    chunks, length = list[str](), 0
+    for chunk in _ENCODER.iterencode(value):
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > room:
+            return f"{''.join(chunks)[:room]}…"
+    return "".join(chunks)
 
 
 def span(value: float | timedelta | None) -> str:

@@ -52,8 +52,6 @@ class Item(NamedTuple):
     parts: list[Part]
     is_cut: bool
     """True if the page does not show the whole message."""
-    length: int
-    """Characters of the text and the parts together."""
 
 
 def items_of(messages: Sequence[Message]) -> list[Item]:
@@ -75,19 +73,18 @@ def item_of(message: Message, room: int = MAX_SHOWN, names: Mapping[str, str] | 
         room: the number of characters.
         names: the names of tools by the IDs of their calls, for the titles of results.
     """
-    text, raw = full_text(message), list(_parts(message, names or {}))
+    text, raw = full_text(message), list(_parts(message, names or {}, room // 2))
     parts = [Part(kind, shorten(title, 100), *_cut(body, room // 2)) for kind, title, body in raw[:_MAX_PARTS]]
     shown, is_cut = _cut(text, room)
     return Item(
         message.seq, message.role, message.type, message.timestamp, message.pinned, message.tokens or 0, shown, parts,
         is_cut or len(raw) > _MAX_PARTS or any(part.is_cut for part in parts),
-        len(text) + sum(len(body) for _, _, body in raw),
     )  # fmt: skip
 
 
 def damaged_item(seq: int, reason: str) -> Item:
     """Return the place of a message that cannot be read."""
-    return Item(seq, "damaged", "damaged", None, False, 0, f"This message cannot be read. {reason}", [], False, 0)
+    return Item(seq, "damaged", "damaged", None, False, 0, f"This message cannot be read. {reason}", [], False)
 
 
 def full_text(message: Message) -> str:
@@ -120,11 +117,14 @@ def _id(value: Mapping[str, Any]) -> str:
     return next((value[key] for key in _IDS if isinstance(value.get(key), str)), "")
 
 
-def _parts(message: Message, names: Mapping[str, str]) -> Iterator[tuple[PartKind, str, str]]:
-    """Yield kind, title and body of each part that is not text. Never raise, whatever JSON the payload holds."""
+def _parts(message: Message, names: Mapping[str, str], room: int) -> Iterator[tuple[PartKind, str, str]]:
+    """Yield kind, title and body of each part that is not text. Never raise, whatever JSON the payload holds.
+
+    A body with more than `room` characters is not whole.
+    """
     payload, found = message.payload, False
     for block in _blocks(payload):
-        part = _part(block, names)
+        part = _part(block, names, room)
         if part is not None:
             found = True
             yield part
@@ -134,11 +134,11 @@ def _parts(message: Message, names: Mapping[str, str]) -> Iterator[tuple[PartKin
         id = _id(payload)
         name = _name(payload) or names.get(id, id)
         kind = _kind(_words(payload)) or "result"
-        yield kind, f"{_TITLES[kind]}{f' of {name}' if name else ''}", _body(payload, _OUTPUTS + _ARGUMENTS)
+        yield kind, f"{_TITLES[kind]}{f' of {name}' if name else ''}", _body(payload, _OUTPUTS + _ARGUMENTS, room)
     elif not full_text(message):
         rest = {key: value for key, value in payload.items() if key != "role" and value is not None}
         kind = _kind(_words(payload)) or "data"
-        yield kind, f"{_TITLES[kind]}{f' of {_name(payload)}' if _name(payload) else ''}", as_json(rest)
+        yield kind, f"{_TITLES[kind]}{f' of {_name(payload)}' if _name(payload) else ''}", as_json(rest, room)
 
 
 _TITLES: dict[PartKind, str] = {"call": "call", "result": "result", "thinking": "reasoning", "data": "data"}
@@ -157,19 +157,19 @@ def _blocks(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "function_call", **call}
 
 
-def _part(block: dict[str, Any], names: Mapping[str, str]) -> tuple[PartKind, str, str] | None:
+def _part(block: dict[str, Any], names: Mapping[str, str], room: int) -> tuple[PartKind, str, str] | None:
     words = _words(block)
     kind = _kind(words)
     if kind is None:
         if isinstance(block.get("text"), str) or block.get("part_kind") in ("text", "user-prompt"):
             return None
-        return "data", f"data {words[0] if words else ''}".strip(), as_json(block)
+        return "data", f"data {words[0] if words else ''}".strip(), as_json(block, room)
     inner = _inner(block)
     id = _id(block) or _id(inner)
     name = _name(block) or _name(inner) or (names.get(id, id) if kind == "result" else "")
     keys = _ARGUMENTS if kind == "call" else (*_OUTPUTS, "thinking", "text", "summary")
     source = block if any(key in block for key in keys) else inner
-    return kind, f"{_TITLES[kind]}{f' of {name}' if name else ''}", _body(source, keys)
+    return kind, f"{_TITLES[kind]}{f' of {name}' if name else ''}", _body(source, keys, room)
 
 
 def _words(block: Mapping[str, Any]) -> list[str]:
@@ -194,16 +194,15 @@ def _name(value: Mapping[str, Any]) -> str:
     return next((value[key] for key in _NAMES if isinstance(value.get(key), str)), "")
 
 
-def _body(source: Mapping[str, Any], keys: Sequence[str]) -> str:
+def _body(source: Mapping[str, Any], keys: Sequence[str], room: int) -> str:
     """Return the first of some values as text. JSON within text is indented. All of the source if there is none."""
     value = next((source[key] for key in keys if source.get(key) is not None), source)
     if isinstance(value, str):
         try:
-            inner = json.loads(value) if value[:1] in "{[" else None
-        except ValueError:
-            inner = None
-        return as_json(inner) if inner is not None else value
+            return as_json(json.loads(value), room) if value[:1] in ("{", "[") else value
+        except (ValueError, RecursionError):  # a model can nest deeper than a parser goes
+            return value
     if isinstance(value, list):
         text = text_of(value)
-        return as_json(value) if text.startswith("[") else text
-    return as_json(value)
+        return as_json(value, room) if text.startswith("[") else text
+    return as_json(value, room)

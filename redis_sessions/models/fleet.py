@@ -18,11 +18,11 @@ ProblemKind = Literal[
 """The kinds of problems, the most urgent first.
 
 server: a server refuses writes, or nearly does. dead_holder: the worker that holds the session is dead, or its lease ran out and
-no other worker took over. silent_holder: the session is held, but nothing was written to it for a long time. poison_run: at least
-two workers died with the run. no_worker: work waits for an agent that has no living worker. inbox_full: the session refuses
-messages. budget_spent: the session's tree refuses spawns or appends. paused_parent: a paused session has active sessions below
-it. long_wait: work waits for a long time though workers live. run_failed: a run failed or timed out in the last hour.
-dead_worker: a worker died in the last hour.
+no other worker took over its run, turn or inbox. silent_holder: the session is held, but nothing was written to it for a long
+time. poison_run: at least two workers died with the run. no_worker: work waits for an agent that has no living worker.
+inbox_full: the session refuses messages. budget_spent: the session's tree refuses spawns or appends. paused_parent: a paused
+session has active sessions below it, or a run or turn that waits. long_wait: work waits for a long time though workers live.
+run_failed: a run failed or timed out, or a turn gave up, in the last hour. dead_worker: a worker died in the last hour.
 """
 
 
@@ -55,7 +55,7 @@ class FleetSession(SessionSummary):
     held_since: datetime | None = None
     """When the lease was granted (UTC), if a worker holds it."""
     lease_expires_at: datetime | None = None
-    """When the lease runs out unless it is renewed (UTC). A time that is over: no other worker took over yet."""
+    """When the lease runs out unless it is renewed (UTC). A time that is over: no worker took over yet what waits."""
     attempt: int = 0
     """The number of attempts that failed or whose worker died, plus 1 while a worker has it, and after its end."""
     max_attempts: int | None = None

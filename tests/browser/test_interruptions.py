@@ -70,7 +70,7 @@ def test_server_restarts(broken: tuple[Server, Dashboard, WatchedPages]) -> None
     for one in (page, session):
         down = one.get_by_test_id("store-down")
         expect(down).to_be_visible(timeout=BACK_MS)
-        expect(down).to_contain_text("does not answer since")
+        expect(down).to_contain_text("cannot be read since")
     late = pages.open()
     late.goto("/")
     expect(late.get_by_test_id("store-down")).to_be_visible(timeout=BACK_MS)

@@ -100,7 +100,7 @@ def test_dashboard_starts_while_the_server_is_down(own_server: Server) -> None:
         def shows(text: str) -> bool:
             return text in get(running.url).text
 
-        await_true(lambda: shows("The store does not answer since"))
+        await_true(lambda: shows("The store cannot be read since"))
         assert "(read-only)" in running.lines[0]
         unreadable = get(f"{running.url}/session?id=s1")
         assert (unreadable.status_code, "did not serve for" in unreadable.text) == (503, True)

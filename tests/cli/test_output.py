@@ -65,6 +65,8 @@ def test_output_is_ascii_where_utf8_cannot_be_shown(own_server: Server, environm
     assert b"z\\xfcrich-\\u2708" in launch("ls", *url, **environment).stdout
     found = json.loads(launch("docs", "get", "notes", "city", *url, **environment).stdout)
     assert found == {"name": "Zürich ✈"}
+    found = json.loads(launch("top", "--json", *url, **environment).stdout)
+    assert "Zürich ✈" in [one["name"] for one in found["sessions"]]
 
 
 def test_locale_decides_only_where_it_says_c() -> None:

@@ -172,6 +172,16 @@ def test_changed_or_old_cookie_opens_nothing(cache: SessionCache, monkeypatch: p
             assert found.status_code == status, value
 
 
+@pytest.mark.parametrize("foreign", ['prefs={"a": 1}', "a b=c", "a/b=1", "bad", 'x="open', "="])
+def test_cookie_of_another_app_ends_no_login(cache: SessionCache, foreign: str) -> None:
+    """Apps on other ports of a host share its cookies, and some of them set cookies that no standard allows."""
+    with start(cache, token=TOKEN) as running, running.client() as client:
+        credentials = running.app.state.board.credentials
+        login = f"{credentials.cookie_name}={credentials.cookie('token')}"
+        for cookies in (f"{foreign}; {login}", f"{login}; {foreign}"):
+            assert client.get("/", headers={"Cookie": cookies}).status_code == 200, cookies
+
+
 def test_wrong_token_is_logged_and_slowed_down(cache: SessionCache, caplog: pytest.LogCaptureFixture) -> None:
     """After three wrong tokens each further one of this client waits, and the log names the client and not the token."""
     with start(cache, token=TOKEN) as running, running.client(headers={"Accept": "*/*"}) as client:
@@ -217,6 +227,32 @@ def test_guesses_in_parallel_are_refused(cache: SessionCache) -> None:
 
     found = asyncio.run(guess())
     assert found.count(False) >= 15
+
+
+def test_addresses_of_one_network_share_their_guesses() -> None:
+    """One machine has all addresses of an IPv6 network of 64 bits. IPv4 addresses count alone, also in the form of IPv6."""
+    import asyncio
+
+    from redis_sessions.dashboard.guesses import GuessLimiter
+
+    async def waits(client: str) -> bool:
+        try:
+            await asyncio.wait_for(limiter.admit(client), 0.1)
+        except TimeoutError:
+            return True
+        return False
+
+    async def guess() -> list[bool]:
+        for number in range(3):
+            for client in (f"2001:db8::{number}", f"::ffff:192.0.2.{number}", "fe80::1%eth0"):
+                limiter.count_wrong(client, "/")
+        return [
+            await waits(one)
+            for one in ("2001:db8::99", "2001:db8:0:1::", "::ffff:192.0.2.9", "fe80::2%eth0", "a local socket")
+        ]
+
+    limiter = GuessLimiter()
+    assert asyncio.run(guess()) == [True, False, False, True, False]
 
 
 def test_basic_authentication_opens_pages(cache: SessionCache) -> None:

@@ -224,6 +224,19 @@ def test_work_page_divides_runs_by_state(cache: SessionCache) -> None:
         assert "must be a number from 1 to 1000" in page(client, "/work?page=0", 400)
 
 
+def test_paused_session_with_work_is_shown_as_paused(cache: SessionCache) -> None:
+    """The pause is why its work waits, and work that waits for its time has that time."""
+    later = NOW + timedelta(minutes=5)
+    monitor = FixedMonitor(read_at=NOW, sessions=[
+        session("s1", status="paused", work="queued"), session("s2", work="delayed", available_at=later),
+    ])  # fmt: skip
+    with dashboard(cache, monitor=monitor) as running, running.client() as client:
+        assert re.match("s1 ‖ paused ", texts(page(client, "/work"), "session-row")[0])
+        assert f"until {later:%H:%M:%S}" in " ".join(
+            texts(page(client, "/work?state=delayed"), "session-row")[0].split()
+        )
+
+
 def test_work_page_has_pages(cache: SessionCache) -> None:
     """A page has 100 rows at most."""
     monitor = FixedMonitor(sessions=[session(f"s{one:03}", work="queued", waiting_since=NOW) for one in range(250)])
@@ -323,7 +336,7 @@ def test_store_that_is_down_is_named(cache: SessionCache) -> None:
     monitor.problem = StoreUnavailable(where="redis://db", waited=3.0, detail="it does not answer")
     with dashboard(cache, monitor=monitor) as running, running.client() as client:
         assert re.match(
-            r"✘ The store does not answer since \d\d:\d\d:\d\d UTC", texts(page(client, "/"), "store-down")[0]
+            r"✘ The store cannot be read since \d\d:\d\d:\d\d UTC", texts(page(client, "/"), "store-down")[0]
         )
         monitor.problem = None
         with client.stream("GET", "/live/fleet"):

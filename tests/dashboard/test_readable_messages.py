@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redis_sessions import Message
-from redis_sessions.dashboard.text import code, short_id, show_hidden, span
+from redis_sessions.dashboard.text import as_json, code, short_id, show_hidden, span
 from redis_sessions.dashboard.transcript import MAX_SHOWN, items_of
 
 CALL = '{"city": "Paris"}'
@@ -77,7 +78,36 @@ def test_many_large_messages_are_cut_more() -> None:
     items = items_of([Message("user", "x" * 100_000) for _ in range(50)])
     assert sum(len(one.text) for one in items) < 85_000
     assert len(items[-1].text) == MAX_SHOWN
-    assert all(one.is_cut and one.length == 100_000 for one in items)
+    assert all(one.is_cut for one in items)
+
+
+def test_arguments_that_nest_deeper_than_a_parser_goes_are_shown_as_text() -> None:
+    """A model can write any text as the arguments of a call, also one on which the parser gives up."""
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": "[" * 100_000}}
+    (item,) = items_of([Message(payload={"role": "assistant", "tool_calls": [call]})])
+    assert item.parts[0].body == "[" * (MAX_SHOWN // 2)
+    assert item.is_cut
+
+
+class CountedList(list[Any]):
+    """A list that counts how often one of its members is asked for."""
+
+    asked = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield and count the members."""
+        for one in super().__iter__():
+            self.asked += 1
+            yield one
+
+
+def test_only_the_shown_part_of_a_value_becomes_text() -> None:
+    """A deep value of 1 MB has 200 MB with its indents, so a page makes the beginning only."""
+    value = CountedList([[[[]]]] * 100_000)
+    text = as_json(value, 100)
+    assert (len(text), text[-1]) == (101, "…")
+    assert value.asked < 100
+    assert as_json([1], 100) == "[\n  1\n]"
 
 
 json_values = st.recursive(

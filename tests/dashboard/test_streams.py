@@ -161,6 +161,25 @@ def test_damaged_message_does_not_end_the_live_transcript(cache: SessionCache, m
     assert len(shown) == 2
 
 
+def test_unexpected_error_ends_the_stream_of_a_session(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page that no longer gets messages must not look live: its browser hears that the stream ended, and asks again."""
+
+    def fail(*arguments: Any) -> None:
+        raise TypeError("broken")
+
+    one = cache.create("s1")
+    with dashboard(cache, monitor=FixedMonitor()) as running, watching(running, "/live/session?id=s1") as stream:
+        until(stream, "no-messages", part="transcript")
+        monkeypatch.setattr(session_streams, "items_of", fail)
+        one.append({"role": "user", "content": "first"})
+        deadline = time.monotonic() + 60
+        for _ in stream:  # to its end
+            assert time.monotonic() < deadline
+    assert "the stream of a session page failed" in caplog.text
+
+
 def test_answer_in_progress_is_shown(cache: SessionCache) -> None:
     """Text that a caller publishes is shown until the message comes."""
     one = cache.create("s1")

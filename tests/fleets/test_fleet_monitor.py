@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, Fleet, FleetMonitor, InvalidInput, SessionCache, StoreUnavailable
+from redis_sessions import (
+    AsyncSessionCache,
+    Fleet,
+    FleetMonitor,
+    FleetProblem,
+    InvalidInput,
+    SessionCache,
+    StoreUnavailable,
+)
+from redis_sessions._core.commands.fleet_view import FleetCounts
 from tests.conftest import SLOW_TEST_ENGINES
+from tests.leases.dead_holders import let_run_out
+from tests.support.lease_waiters import elsewhere
 from tests.support.planted_fleet import planted_fleet
 from tests.support.servers import Server, await_true
 
@@ -83,15 +95,47 @@ def test_holder_that_writes_nothing_is_told_from_one_that_writes(cache: SessionC
 
 def test_lease_that_ran_out_is_a_problem_until_somebody_takes_over(cache: SessionCache) -> None:
     """A run whose worker vanished without a trace is shown with the name of that worker."""
-    lease = cache.create("a").lease(ttl=0.2, owner="gone", max_hold=0.1).acquire()
-    assert lease.lost.wait(20)
+    id = cache.create("root").spawn("a", task="t").session_key
+    run = cache.claim("a", wait=20, ttl=0.2, owner="gone", max_hold=0.1)
+    assert run is not None
+    assert run.held.lost.wait(20)
     monitor = cache.monitor()
 
     def dead_holders() -> list[tuple[str | None, str | None]]:
         return [(one.session_id, one.worker) for one in monitor.read().problems if one.kind == "dead_holder"]
 
-    await_true(lambda: dead_holders() == [("a", "gone")])
-    assert not lease.is_held
+    await_true(lambda: dead_holders() == [(id, "gone")])
+
+
+def test_lease_that_ran_out_is_left_out_where_nothing_waits(cache: SessionCache) -> None:
+    """The next caller gets the lease at once. Messages in the inbox wait for one, and recovery lets them enter."""
+    chat = cache.create("chat")
+    lease = chat.lease(owner="gone")
+    elsewhere(lease.acquire)
+    chat.send("one")
+    let_run_out(lease)
+    monitor = cache.monitor()
+    await_true(lambda: kinds(monitor.read()).get("dead_holder") == "chat")
+    assert [one.holder for one in monitor.read().sessions] == ["gone"]
+    cache.recover()
+    lease = chat.lease(owner="gone")
+    elsewhere(lease.acquire)
+    assert [one.holder for one in monitor.read().sessions] == ["gone"]
+    let_run_out(lease)
+    await_true(lambda: [one.holder for one in monitor.read().sessions] == [None])
+    assert monitor.latest is not None
+    assert "dead_holder" not in kinds(monitor.latest)
+
+
+def test_session_is_judged_by_the_time_of_its_read(cache: SessionCache) -> None:
+    """In a large fleet the holder may have renewed the lease, and written, since the session was read."""
+    monitor = cache.monitor()
+    with cache.create("chat").lease(ttl=30, owner="alive"):
+        read = monitor.read()
+        later = read.read_at + timedelta(minutes=5)
+        found = monitor._view.build(FleetCounts(1, 0, {}, [], []), later)
+    assert [one.holder for one in found.sessions] == ["alive"]
+    assert not {"dead_holder", "silent_holder"} & set(kinds(found))
 
 
 def test_failed_run_is_shown_with_its_error_until_it_is_retried(cache: SessionCache) -> None:
@@ -117,6 +161,85 @@ def test_failed_run_is_shown_with_its_error_until_it_is_retried(cache: SessionCa
     await_true(lambda: not monitor.read().failed, 20)
     assert monitor.latest is not None
     assert monitor.latest.agents[0].queued == 1
+
+
+def problem_of(fleet: Fleet, kind: str) -> FleetProblem:
+    """Return the only problem of a kind."""
+    (found,) = [one for one in fleet.problems if one.kind == kind]
+    return found
+
+
+def test_turn_that_gave_up_is_a_problem_until_it_is_retried(cache: SessionCache) -> None:
+    """A conversation that no worker answers any more stays active, so it is in no list of failed sessions."""
+
+    def fail(run: Any) -> None:
+        raise ValueError("no such flight")
+
+    chat = cache.create("chat", answered_by="bot")
+    chat.send("Where is my bag?")
+    work_off(cache, "bot", fail, lambda: chat.info().work == "failed")
+    problem = problem_of(cache.monitor().read(), "run_failed")
+    assert (problem.session_id, problem.since) == ("chat", chat.info().attempts[-1].ended_at)
+    assert problem.text == "The turn gave up after 3 attempts, and no worker answers: ValueError: no such flight"
+    chat.retry()
+    assert "run_failed" not in kinds(cache.monitor().read())
+
+
+def test_paused_work_waits_for_its_resume_and_no_worker(cache: SessionCache) -> None:
+    """No worker takes work of a paused session, so more workers do not help."""
+    run = cache.create("root").spawn("idle", task="waits").session_key
+    assert run is not None
+    cache.session(run).pause(reason="asked a person")
+    found = cache.monitor(stuck_after=0.001).read()
+    problem = problem_of(found, "paused_parent")
+    assert problem.session_id == run
+    assert problem.text == "The session is paused (asked a person), and its own run or turn waits for that."
+    assert not {"no_worker", "long_wait"} & set(kinds(found))
+    assert [(one.agent_id, one.queued, one.oldest_wait) for one in found.agents] == [("idle", 0, None)]
+    cache.session(run).resume()
+    assert kinds(cache.monitor().read())["no_worker"] == "idle"
+
+
+def test_full_inbox_of_a_paused_session_names_the_pause(cache: SessionCache) -> None:
+    """A worker that would take the messages does not help while the session is paused."""
+    chat = cache.create("chat", max_inbox=1)
+    lease = chat.lease(owner="busy")
+    elsewhere(lease.acquire)
+    chat.send("one")
+    assert "busy does not take them" in problem_of(cache.monitor().read(), "inbox_full").text
+    chat.pause()
+    problem = problem_of(cache.monitor().read(), "inbox_full")
+    assert problem.text.endswith("1 message wait, and the session is paused. More are refused.")
+    assert problem.advice == "Resume it."
+    lease.release()
+
+
+def test_bound_of_an_agent_is_named_as_the_cause_of_a_wait(cache: SessionCache) -> None:
+    """Free places of workers do not help an agent of which as many run as may."""
+    cache.limit_agent("a", max_running=1)
+    root = cache.create("root")
+    root.spawn("a", task="first")
+    root.spawn("a", task="second")
+    stop, started = threading.Event(), threading.Event()
+
+    def wait(run: Any) -> None:
+        started.set()
+        stop.wait(60)
+
+    options: dict[str, Any] = {"grace": 0, "signals": False, "concurrency": 4, "stop": stop}
+    worker = threading.Thread(target=lambda: cache.worker("a", wait, **options))
+    worker.start()
+    try:
+        assert started.wait(30)
+        monitor = cache.monitor(stuck_after=0.01)
+        await_true(lambda: "long_wait" in kinds(monitor.read()), 30)
+        assert monitor.latest is not None
+        problem = problem_of(monitor.latest, "long_wait")
+        assert problem.text.endswith("1 run, and at most 1 of the agent may run at once.")
+        assert "limit_agent" in problem.advice
+    finally:
+        stop.set()
+        worker.join()
 
 
 @pytest.mark.parametrize("server", SLOW_TEST_ENGINES[:2], indirect=True)

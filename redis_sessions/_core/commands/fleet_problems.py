@@ -12,6 +12,8 @@ from ...models.workers import WorkerInfo
 
 MAX_PROBLEMS = 200
 _MAX_OF_A_KIND = 50
+HOUR = timedelta(hours=1)
+_RETRY_ADVICE = "Look at the attempts. `redis-sessions retry` makes a failed run or turn available again."
 _TAKEOVER = timedelta(seconds=2)
 """A lease that ran out sooner ago is being taken over."""
 _ORDER: tuple[str, ...] = get_args(ProblemKind)
@@ -23,6 +25,8 @@ class Findings(NamedTuple):
     now: datetime
     sessions: Mapping[str, FleetSession]
     """Active sessions by ID."""
+    read_at: Mapping[str, datetime]
+    """When each of them was read. A large fleet is read in parts, so a lease can have been renewed since."""
     failed: Sequence[FleetSession]
     workers: Sequence[WorkerInfo]
     agents: Sequence[AgentLoad]
@@ -54,7 +58,7 @@ def _all(found: Findings) -> Iterator[FleetProblem]:
             yield from _holder_problems(session, dead, found)
         has_budget = session.token_budget is not None or session.cost_budget is not None
         if session.attempts or session.inbox_size or has_budget:
-            yield from _session_problems(session)
+            yield from _session_problems(session, found.now)
     yield from _paused_parents(found)
     yield from _agent_problems(found)
     for session in found.failed:
@@ -78,7 +82,8 @@ def _dead_owners(workers: Iterable[WorkerInfo]) -> dict[str, WorkerInfo]:
 def _holder_problems(session: FleetSession, dead: Mapping[str, WorkerInfo], found: Findings) -> Iterator[FleetProblem]:
     assert session.held_since is not None
     assert session.lease_expires_at is not None
-    over, holder = found.now - session.lease_expires_at, session.holder or "a worker"
+    holder, read_at = session.holder or "a worker", found.read_at[session.id]
+    over = (found.now if holder in dead else read_at) - session.lease_expires_at
     about = {"session_id": session.id, "agent_id": session.agent_id, "worker": session.holder}
     if holder in dead:
         silent = dead[holder].silent_for
@@ -94,30 +99,40 @@ def _holder_problems(session: FleetSession, dead: Mapping[str, WorkerInfo], foun
         yield FleetProblem(
             kind="dead_holder", since=session.lease_expires_at, **about,
             text=f"The lease of {holder} ran out {_span(over)} ago, and no worker took over.",
-            advice="Start a worker of the agent, or run `redis-sessions recover`.",
+            advice="Run `redis-sessions recover`, and start a worker of the agent if a run or turn waits.",
         )  # fmt: skip
     else:
         since = max(session.held_since, session.updated_at)
-        if found.now - since > found.stuck_after:
+        if read_at - since > found.stuck_after:
             yield FleetProblem(
                 kind="silent_holder", since=since, **about,
-                text=f"Worker {holder} holds the session for {_span(found.now - session.held_since)}, lives, and wrote "
-                f"nothing for {_span(found.now - since)}.",
+                text=f"Worker {holder} holds the session for {_span(read_at - session.held_since)}, lives, and wrote "
+                f"nothing for {_span(read_at - since)}.",
                 advice="Look at what the worker does. Give runs a run_timeout and leases a max_hold, or cancel the run.",
             )  # fmt: skip
 
 
-def _session_problems(session: FleetSession) -> Iterator[FleetProblem]:
+def _session_problems(session: FleetSession, now: datetime) -> Iterator[FleetProblem]:
     about = {"session_id": session.id, "agent_id": session.agent_id}
     died = [one for one in session.attempts if one.outcome == "died"]
     if len(died) > 1:
         yield _poison(session, len(died))
+    elif session.work == "failed" and session.attempts and session.attempts[-1].ended_at >= now - HOUR:
+        last = session.attempts[-1]
+        yield FleetProblem(
+            kind="run_failed", since=last.ended_at, worker=last.worker, **about,
+            text=f"The turn gave up after {count_of(session.attempt, 'attempt')}, and no worker answers: {last.error}",
+            advice=_RETRY_ADVICE,
+        )  # fmt: skip
     if session.max_inbox is not None and session.inbox_size >= max(session.max_inbox, 1):
         cause = "no worker holds it" if session.holder is None else f"{session.holder} does not take them"
+        advice = "Let a worker take them (lease, turn), or raise max_inbox with patch."
+        if session.status == "paused":
+            cause, advice = "the session is paused", "Resume it."
         yield FleetProblem(
             kind="inbox_full", **about,
             text=f"The inbox is full: {count_of(session.inbox_size, 'message')} wait, and {cause}. More are refused.",
-            advice="Let a worker take them (lease, turn), or raise max_inbox with patch.",
+            advice=advice,
         )  # fmt: skip
     spent = _spent_budget(session)
     if spent:
@@ -155,13 +170,16 @@ def _paused_parents(found: Findings) -> Iterator[FleetProblem]:
                 paused[ancestor].append(session.id)
     for id, children in paused.items():
         session = found.sessions[id]
-        if session.active_descendants or children:
-            number = max(session.active_descendants, len(children))
+        number = max(session.active_descendants, len(children))
+        is_waiting = session.work in ("queued", "delayed")
+        if number or is_waiting:
             example = f", such as {min(children)}" if children else ""
+            below = f", with {count_of(number, 'active session')} below it{example}" if number else ""
+            own = ", and its own run or turn waits for that" if is_waiting else ""
             reason = f" ({session.reason})" if session.reason else ""
             yield FleetProblem(
                 kind="paused_parent", session_id=session.id, agent_id=session.agent_id, since=session.updated_at,
-                text=f"The session is paused{reason}, with {count_of(number, 'active session')} below it{example}.",
+                text=f"The session is paused{reason}{below}{own}.",
                 advice="Resume it, or cancel the tree.",
             )  # fmt: skip
 
@@ -179,12 +197,14 @@ def _agent_problems(found: Findings) -> Iterator[FleetProblem]:
                 advice=f"Start workers of agent {agent.agent_id}.",
             )  # fmt: skip
         elif wait is not None and wait > found.stuck_after:
-            bound = f" At most {agent.max_running} run at once." if agent.max_running is not None else ""
+            cause = f"{count_of(agent.workers, 'worker')} with {agent.idle} free places."
+            advice = "Start more workers, raise their concurrency, or look for runs that hang."
+            if agent.max_running is not None and agent.running >= agent.max_running:
+                cause = f"{agent.running} run, and at most {agent.max_running} of the agent may run at once."
+                advice = "Raise the bound with limit_agent, or look for runs that hang."
             yield FleetProblem(
-                kind="long_wait", agent_id=agent.agent_id, since=since,
-                text=f"Waiting: {waits}. {count_of(agent.workers, 'worker')} with {agent.idle} free places.{bound}",
-                advice="Start more workers, raise their concurrency, or look for runs that hang.",
-            )  # fmt: skip
+                kind="long_wait", agent_id=agent.agent_id, since=since, text=f"Waiting: {waits}. {cause}", advice=advice
+            )
 
 
 def _failures(session: FleetSession) -> Iterator[FleetProblem]:
@@ -198,7 +218,7 @@ def _failures(session: FleetSession) -> Iterator[FleetProblem]:
         kind="run_failed", session_id=session.id, agent_id=session.agent_id, since=session.finished_at,
         worker=session.attempts[-1].worker if session.attempts else None,
         text=f"{'Failed' if session.status == 'failed' else 'Timed out'}{number}: {why}",
-        advice="Look at the attempts. `redis-sessions retry` makes a failed run available again.",
+        advice=_RETRY_ADVICE,
     )  # fmt: skip
 
 

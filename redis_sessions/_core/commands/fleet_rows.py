@@ -34,6 +34,7 @@ _MORE_FIELDS = (
     "status_log",
 )
 _ENDED: tuple[Status, ...] = ("completed", "failed", "timed_out", "cancelled")
+_OPEN = (b"active", b"paused")
 _ALL_FIELDS = (*FIELDS, *_MORE_FIELDS)
 
 
@@ -76,7 +77,7 @@ def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
         if row is None or isinstance(row, DamagedRow):
             return None
         try:
-            more = _more(keys, found, now_us // 1000)
+            more = _more(keys, found, now_us // 1000, has_inbox=row.summary.inbox_size > 0)
         except (LookupError, ValueError, TypeError, ArithmeticError):
             return None
         session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
@@ -85,16 +86,9 @@ def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
     return Call(("HMGET", keys.session, *_ALL_FIELDS), keys, read, writes=False)
 
 
-def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int) -> dict[str, Any]:
+def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int, *, has_inbox: bool) -> dict[str, Any]:
     """Return the fields of a FleetSession that a summary lacks. Raises what a damaged record raises."""
     more: dict[str, Any] = {"attempts": []}  # model_construct takes 0.1 ms for a default that a factory makes
-    lease = records.LeaseRecord.parse(found.get("lease"))
-    if lease.nonce != "-" and found["status"] in (b"active", b"paused"):
-        more |= {
-            "holder": lease.owner,
-            "held_since": moment(lease.since_ms),
-            "lease_expires_at": moment(lease.deadline_ms),
-        }
     if "run" in found:
         try:
             work = work_info(found, now_ms, keys)
@@ -102,6 +96,16 @@ def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int) -> dict[st
             work = work_info({**found, "attempt_log": b""}, now_ms, keys)
         more |= {name: work[name] for name in ("work", "attempt", "max_attempts", "attempts", "available_at")}
         more["run_deadline"] = work["run_deadline"]
+    lease = records.LeaseRecord.parse(found.get("lease"))
+    is_awaited = (
+        more.get("work") is not None or has_inbox
+    )  # else a lease that ran out leaves a session that is simply free
+    if lease.nonce != "-" and found["status"] in _OPEN and (is_awaited or lease.deadline_ms > now_ms):
+        more |= {
+            "holder": lease.owner,
+            "held_since": moment(lease.since_ms),
+            "lease_expires_at": moment(lease.deadline_ms),
+        }
     if "reason" in found:
         with suppress(CodecMissing, DecryptionError):
             more["reason"] = decoded_field(keys, "reason", found["reason"]).decode("utf-8", "replace")
@@ -132,7 +136,7 @@ def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str,
             available_at = session.created_at
         if run.turn is None:
             agent = agent_of(session.id) or session.agent_id
-    if session.work == "queued":
+    if session.work == "queued" and session.status == "active":
         session = session.model_copy(update={"waiting_since": available_at})
     ends = _ends(found.get("status_log", b"")) if session.kind == "subagent" else ()
     return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at, ends, attempt_ends(found))

@@ -12,11 +12,10 @@ from typing import NamedTuple
 from ...models.fleet import AgentLoad, EndedRuns, Fleet, FleetProblem, FleetSample, FleetSession, ServerHealth
 from ...models.trees import OPEN_STATUSES
 from ...models.workers import WorkerInfo
-from .fleet_problems import Findings, find_problems
+from .fleet_problems import HOUR, Findings, find_problems
 from .fleet_rows import FleetRow, RunEnd
 from .run_queues import QueueLength
 
-HOUR = timedelta(hours=1)
 MAX_FAILED = 200
 MAX_SPENDERS = 100
 _SAMPLE_INTERVAL = timedelta(seconds=5)
@@ -160,7 +159,8 @@ class FleetView:
             sessions[id] = session
         failed = list(self._failed.values())
         agents = self._loads(counts, failed, now)
-        found = Findings(now, sessions, failed, counts.workers, agents, counts.servers, self._stuck_after)
+        read_at = {id: one.at for id, one in self._seen.items()}
+        found = Findings(now, sessions, read_at, failed, counts.workers, agents, counts.servers, self._stuck_after)
         self._sample(agents, now)
         listed = sorted(sessions.values(), key=attrgetter("updated_at"), reverse=True)
         spenders = [one for one in listed if one.root_id is None and (one.spent_tokens or one.spent_cost)]
@@ -203,6 +203,8 @@ class FleetView:
         for one in self._seen.values():
             session, agent = one.row.session, one.row.work_agent
             if agent is None or session.work is None:
+                continue
+            if session.status == "paused" and session.work in ("queued", "delayed"):  # it waits for no worker
                 continue
             loads[agent][session.work] += 1
             loads[agent]["retried"] += bool(session.attempts)

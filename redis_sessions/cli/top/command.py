@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
@@ -98,7 +99,7 @@ def top(
 def _print(monitor: FleetMonitor, title: str, *, wide: bool, as_json: bool) -> None:
     fleet = monitor.read_all()
     if as_json:
-        print(fleet.model_dump_json())
+        print(json.dumps(fleet.model_dump(mode="json")))
         return
     size = (out.width, out.height - 1) if is_cut(wide) else (None, None)
     for line in printed_lines(fleet, title, *size):
