@@ -249,7 +249,7 @@ def _is_newest_open(found: list[Message]) -> bool:
     """Return whether the newest group waits for a result, or for the item that a reasoning item binds."""
     start = next((at for at in reversed(range(len(found))) if not found[at].continues_group), 0)
     facts = [one.facts for one in found[start:] if one.kind not in "us"]
-    return sum(one.count("+") - one.count("-") for one in facts) > 0 or facts[-1:] != [] and facts[-1].endswith("~")
+    return sum(one.count("+") - one.count("-") for one in facts) > 0 or (facts[-1:] != [] and facts[-1].endswith("~"))
 
 
 def import_messages(
