@@ -150,7 +150,7 @@ def test_compaction_keeps_an_open_group_whatever_its_last_message_is(cache: Sess
 
 
 def test_compaction_of_what_the_cap_keeps_replaces_nothing(cache: SessionCache) -> None:
-    """A task that the cap passed is no range: a compaction that would replace only the task replaces nothing."""
+    """A compaction that would replace only a task that the cap passed replaces nothing."""
     session = cache.create(max_messages=3)
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "f"}}]}
     session.append(X, call, X, {"role": "tool", "tool_call_id": "c", "content": "done"})

@@ -19,7 +19,7 @@ SEEDS = [1, 2, 3, 4]
 
 
 class Network:
-    """Lose the next reply of a write, when it is told to."""
+    """A network that loses the next reply of a write on demand."""
 
     def __init__(self) -> None:
         self.is_losing = False

@@ -56,7 +56,7 @@ class Stored:
 
     @property
     def facts(self) -> tuple[Any, ...]:
-        """What a reader of the history can see, without the text."""
+        """The facts that a reader of the history can see, without the text."""
         has_abandoned = any(call.state == "abandoned" for call in self.calls)
         is_late = bool(self.result_of) and self.answers is None
         return self.seq, self.kind, self.pinned, self.continues, has_abandoned, is_late, self.tokens
@@ -70,7 +70,7 @@ class Transcript:
         self.last_seq = self.task = self.user_seq = 0
         self.listed: list[Stored] = []
         self.aside: list[Stored] = []
-        """What the cap passed, but keeps: pinned messages, the summary, the task."""
+        """Messages that the cap passed, but keeps: pinned ones, the summary, the task."""
         self.record: list[Stored] = []
         """All messages that counts are about: also what the cap dropped."""
         self.edited: set[int] = set()

@@ -1,4 +1,4 @@
-"""What a window says of itself at budgets that nothing fits, or that everything fits."""
+"""The facts of windows whose budget nothing fits, or everything."""
 
 from __future__ import annotations
 
