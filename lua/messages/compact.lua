@@ -66,6 +66,7 @@ for _, seq in ipairs({layout.task, tonumber(summary)}) do -- an older summary an
   local kept = redis.call('HGET', session, field)
   if kept and not is_pinned(kept) then
     redis.call('HDEL', session, field)
+    start = math.min(start, seq)
     removed[seq], bytes, tokens = true, bytes + #kept, tokens + message_tokens(kept)
   end
 end

@@ -32,7 +32,7 @@ if is_pinned(message) == pinned then
 end
 local max_messages, changed, _ = parse_settings(write.settings).max_messages, 0, nil
 if is_listed then
-  local start = find_back(messages, at, starts_group) or at
+  local start = find_back(messages, at, starts_group) or 0
   local behind = find_next_group(messages, at, counters.last_seq - dropped)
   _, refusal = check_pin_limit(session, pinned and behind - start or -1, max_messages)
   if refusal then return refusal end

@@ -5,7 +5,7 @@
 -- gone.
 -- Errors: SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED
 -- Index: none
---- include: check_incarnation check_list parse_counters parse_layout message_tokens scan_messages_desc list_index
+--- include: check_incarnation check_list parse_counters parse_layout message_tokens scan_messages_desc list_index list_seq kept_seqs
 local session     = KEYS[1]           -- hash
 local messages    = KEYS[2]           -- list
 local incarnation = ARGV[1]           -- the incarnation the caller knows, or ''
@@ -33,7 +33,10 @@ end
 
 local high = below > 0 and math.min(below - 1, counters.last_seq) or counters.last_seq
 local next_below = scan_messages_desc(session, messages, counters, layout, high, 0, max_scanned, visit)
-if next_below == 0 and (tokens_left < 0 or bytes > max_bytes) then next_below = seqs[#seqs] end
+if #seqs > 0 and next_below == 0 and (tokens_left < 0 or bytes > max_bytes) then
+  local oldest = layout.kept > 0 and kept_seqs(session, layout)[1] or list_seq(0, dropped, layout.gaps)
+  if seqs[#seqs] > oldest then next_below = seqs[#seqs] end
+end
 local user
 if below == 0 and user_seq > 0 and #seqs > 0 and user_seq < seqs[#seqs] then
   local at = list_index(user_seq, dropped, layout.gaps)

@@ -23,7 +23,8 @@ class SessionEvent(NamedTuple):
 
     - message: a message was appended.
     - status: the status changed.
-    - edit: messages from `first_seq` on were removed or replaced. New messages follow as `message` events.
+    - edit: messages from `first_seq` on were removed or replaced. Messages with new seqs follow as `message` events. Read
+      `history(after_seq=first_seq - 1)` for those that keep their seqs: a redacted message, and a summary.
     - gap: messages from `first_seq` to `seq` are gone unseen. Without `first_seq`: changes of the status up to `change` are.
     - delta: a caller published `data`, a part of the answer that is being made. It is kept until the next message.
     - deleted: the session is gone, or has another incarnation.

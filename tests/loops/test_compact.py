@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,24 @@ def test_racing_callers_get_same_conversation(cache: SessionCache) -> None:
     assert len(set(found)) == 1
     with pytest.raises(InvalidInput):
         cache.conversation("mia", inactivity=0)
+
+
+@pytest.mark.parametrize("late", [X, {"role": "tool", "tool_call_id": "c", "content": "done"}])
+def test_compaction_keeps_an_open_group_whatever_its_last_message_is(cache: SessionCache, late: dict[str, Any]) -> None:
+    """A compaction that keeps no message keeps the group that waits for a result."""
+    session = cache.create()
+    calls = [{"id": id, "function": {"name": "f"}} for id in "cd"]
+    session.append(X, X, {"role": "assistant", "content": None, "tool_calls": calls}, late)
+    assert session.compact(keep=0, summary="sum") == 1
+    assert [m.seq for m in session.history()] == [2, 3, 4]
+    assert session.compact(keep=0, summary="more") == 2
+
+
+def test_compaction_of_what_the_cap_keeps_replaces_nothing(cache: SessionCache) -> None:
+    """A compaction that would replace only a task that the cap passed replaces nothing."""
+    session = cache.create(max_messages=3)
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "f"}}]}
+    session.append(X, call, X, {"role": "tool", "tool_call_id": "c", "content": "done"})
+    assert [m.seq for m in session.history()] == [1, 2, 3, 4]
+    assert session.compact(keep=3, summary="sum") == 0
+    assert [m.seq for m in session.history()] == [1, 2, 3, 4]

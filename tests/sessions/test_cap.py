@@ -243,3 +243,26 @@ def test_clear_keeps_prompt_and_state_and_resets_turns(cache: SessionCache) -> N
     assert [message.content for message in session.context()] == ["p"]
     assert session.state.get("k") == 1
     assert session.append(user()).first_seq == 8
+
+
+def test_message_is_stored_when_kept_messages_fill_the_cap(cache: SessionCache) -> None:
+    """A message that is appended to an empty list is retained, however many messages the cap passed and keeps."""
+    session = cache.create(max_messages=4)
+    call = {"role": "assistant", "content": "a", "tool_calls": [{"id": id, "function": {"name": "f"}} for id in "cde"]}
+    results = [{"role": "tool", "tool_call_id": id, "content": id} for id in "cde"]
+    session.append(Message(payload=call, pinned=True), *results)
+    session.append({"role": "assistant", "content": "b"})
+    session.pop()
+    result = session.append({"role": "assistant", "content": "f"})
+    assert (result.count, result.dropped, result.over_cap) == (5, 1, 1)
+    assert contents(session) == ["a", "c", "d", "e", "f"]
+
+
+def test_pin_reaches_the_first_messages_of_a_group_that_was_cut(cache: SessionCache) -> None:
+    """The pin of a group holds for all that is left of the group, also when `oldest` dropped its first message."""
+    session = cache.create(max_messages=8, cap_policy="oldest")
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "f"}}]}
+    session.append(call, *map(user, "abcdefgh"))
+    session.patch(max_messages=20)
+    session.pin(5)
+    assert [message.pinned for message in session.history()] == [True] * 8

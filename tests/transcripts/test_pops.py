@@ -105,3 +105,17 @@ def test_damaged_message_is_not_removed(cache: SessionCache) -> None:
         assert run(cache, session, "LLEN", key) == 2
     run(cache, session, "LSET", key, -1, stored)
     assert [one.content for one in session.pop()] == ["b"]
+
+
+def test_repeated_pop_of_the_only_group_returns_it_again(cache: SessionCache) -> None:
+    """A group that was the last one is returned to a repeated call, although the session has no messages any more."""
+    session = cache.create("a")
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "f"}}]}
+    session.append(call, {"role": "tool", "tool_call_id": "c", "content": "done"})
+    popped = session.pop(group=True, batch_id="p")
+    assert [one.seq for one in popped] == [1, 2]
+    assert session.pop(group=True, batch_id="p") == popped
+    assert session.pop(group=True) == []
+    session.append(user("a"))
+    assert cache.session("a").pop(group=True, batch_id="p") == popped
+    assert contents(session) == ["a"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import CompactionConflict, EditConflict, LimitExceeded, SessionCache, SessionsError
+from redis_sessions import CompactionConflict, EditConflict, LimitExceeded, SessionCache, SessionsError, Window
 from tests.conftest import ENGINES
 from tests.support.vendors import VALIDATORS, openai_responses
 from tests.support.vendors.conversations import WRITERS, Conversation, Step, conversation, shrink
@@ -101,11 +101,26 @@ class Play:
             raise Violation(f"{call} is refused: {problems}{shown}")
         if window.tokens > budget and not window.over_budget:
             raise Violation(f"{call} has {window.tokens} tokens and over_budget is False")
+        self.judge_facts(session, window, budget, options)
         if options:
             return
         missing = wanted.missing(payloads, whole=budget == UNLIMITED)
         if missing:
             raise Violation(f"{call} lacks {missing}{shown}")
+
+    def judge_facts(self, session: Any, window: Window, budget: int, options: dict[str, str]) -> None:
+        """Check what a window says of itself. Raises Violation."""
+        tokens = sum(message.tokens or 0 for message in window)
+        if (window.tokens, window.over_budget) != (tokens, tokens > budget):
+            raise Violation(
+                f"{window.tokens} tokens, over_budget {window.over_budget}: the messages have {tokens} of {budget}"
+            )
+        whole = session.context(max_tokens=UNLIMITED, **{**options, "start": "any"})
+        left_out = {message.seq for message in whole} - {message.seq for message in window}
+        if left_out and not window.truncated:
+            raise Violation(f"context(max_tokens={budget}, {options}) lacks {left_out}, and truncated is False")
+        if window.truncated and not left_out and not window.over_budget and budget == UNLIMITED:
+            raise Violation(f"context({options}) has all messages, and truncated is True")
 
     def problems(self, payloads: list[dict[str, Any]]) -> list[str]:
         """Return the reasons why the vendor refuses a list."""

@@ -301,3 +301,17 @@ def test_ended_watches_leave_no_subscription(
     session.complete()
     for watcher in watchers:
         watcher.end()
+
+
+def test_edit_begins_with_the_summary_that_a_compaction_replaces(cache: SessionCache) -> None:
+    """The edit of a compaction begins with the older summary, also when the cap had passed that summary."""
+    session = cache.create("a", max_messages=3)
+    session.append(X, X, X)
+    session.compact(1, "sum")
+    session.append(X, X, X)
+    assert [message.seq for message in session.history()] == [1, 5, 6]
+    session.compact(5, "more")
+    assert [message.seq for message in session.history()] == [5, 6]
+    assert kinds(list(session.watch(6, after_change=1, timeout=0.1))) == ["edit 6"]
+    (edit,) = session.watch(6, after_change=1, timeout=0.1)
+    assert edit.first_seq == 1

@@ -29,7 +29,7 @@ local function append_one(session, messages, counters, settings, layout, entry, 
   if excess > 0 and max_messages > 0 then -- trim_transcript has all rules: here few messages leave, all of them plain
     if excess > 2 or max_messages == 1 or cap_policy == 'turn' then return end
     local user_index = seq - user_back - dropped -- from 1
-    if excess == 1 and task == 0 and plain_after + 0 <= dropped and user_index ~= 1 then
+    if excess == 1 and count > 1 and task == 0 and plain_after + 0 <= dropped and user_index ~= 1 then
       popped = 1 -- a plain message leaves, and a plain message becomes the first
     else
       heads = redis.call('LRANGE', messages, 0, excess + 1)

@@ -19,7 +19,7 @@ local function fit_batch(session, messages, loaded, entries, counters, settings,
   rpush_chunked(messages, entries)
   for _, seq in ipairs(pins_from) do -- a pinned message pins its whole group
     local at = list_index(seq, dropped, layout.gaps)
-    new_pins = new_pins + set_group_pin(messages, find_back(messages, at, starts_group) or at,
+    new_pins = new_pins + set_group_pin(messages, find_back(messages, at, starts_group) or 0,
       find_next_group(messages, at, count), true)
     layout.is_pinned = layout.group > 0 and layout.group <= seq
   end

@@ -231,11 +231,20 @@ def compactable(found: list[Message], up_to_seq: int | None, keep: int | None) -
     if up_to_seq is not None:
         return [one for one in found if one.seq <= up_to_seq and not one.pinned]
     end = len(found) - (keep or 0)
+    if found and end == len(found) and _is_newest_open(found):
+        end -= 1
     while 0 < end < len(found) and found[end].continues_group:
         end -= 1
-    while end > 0 and (found[end - 1].pinned or (end == len(found) and "+" in found[end - 1].facts)):
+    while end > 0 and found[end - 1].pinned:
         end -= 1
     return [one for one in found[: max(end, 0)] if not one.pinned]
+
+
+def _is_newest_open(found: list[Message]) -> bool:
+    """Return whether the newest group waits for a result, or for the item that a reasoning item binds."""
+    start = next((at for at in reversed(range(len(found))) if not found[at].continues_group), 0)
+    facts = [one.facts for one in found[start:] if one.kind not in "us"]
+    return sum(one.count("+") - one.count("-") for one in facts) > 0 or (facts[-1:] != [] and facts[-1].endswith("~"))
 
 
 def import_messages(

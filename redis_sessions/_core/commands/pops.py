@@ -33,6 +33,7 @@ def pop(
     lease: str,
     known: Sequence[Message],
     *,
+    only_known: bool = False,
     batch_id: str | None = None,
     expected_rev: int | None = None,
 ) -> Call[Popped]:
@@ -40,6 +41,7 @@ def pop(
 
     Args:
         known: the messages to remove, oldest first, as the caller has read them. Empty for the newest one.
+        only_known: remove nothing that the caller has not read.
     """
     batch = operation_id_of(batch_id)
 
@@ -58,6 +60,6 @@ def pop(
 
     return guarded_write(
         script("messages/pop"), keys, incarnation, lease, expected_rev, read, batch=batch, operation=batch,
-        first_seq=known[0].seq if known else 0, newest_seq=known[-1].seq if known else 0,
+        first_seq=known[0].seq if known else int(only_known), newest_seq=known[-1].seq if known else 0,
         newest_batch=known[-1].batch_id if known else "", keep_ms=KEEP_MS, elapsed_ms="", plan="",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from ..._core.commands.outbox import Waiting
 from ..._core.commands.shared import ScopeChange
 from ..._core.protocol.ids import new_operation_id, operation_id_of
 from ..._durations import whole
-from ...errors import BoundExceeded, EditConflict, InvalidInput
+from ...errors import BoundExceeded, CompactionConflict, EditConflict, InvalidInput
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
@@ -93,8 +93,10 @@ class SessionEdits(SessionBase):
         batch = operation_id_of(batch_id)
         due = time.monotonic() + self._executor.retry_for
         known = self._newest_group() if group else []
-        while not group or known:
-            call = pops.pop(self._keys, *self._guard(), known, batch_id=batch, expected_rev=expected_rev)
+        while True:
+            call = pops.pop(
+                self._keys, *self._guard(), known, only_known=group, batch_id=batch, expected_rev=expected_rev
+            )
             popped = self._run(call)
             if popped.is_removed or not popped.messages:
                 return popped.messages
@@ -103,7 +105,6 @@ class SessionEdits(SessionBase):
             if group or known:
                 primitives.sleep(random.uniform(0, 0.005))
             known = self._newest_group() if group else popped.messages
-        return []
 
     def _newest_group(self) -> list[Message]:
         """Return the newest tool call with its results, or the newest message."""
@@ -296,7 +297,12 @@ class SessionEdits(SessionBase):
                 self._keys, *self._guard(), first, last, batch, entry, began=began, part=part,
                 expected_rev=expected_rev if part == 0 else None,
             )  # fmt: skip
-            compacted = self._run(call)
+            try:
+                compacted = self._run(call)
+            except CompactionConflict as conflict:
+                if keep is None or conflict.reason != "dropped":
+                    raise
+                return 0  # the only older messages are those that the cap passed, and keeps
             if compacted.is_last:
                 return compacted.first
             began, part = compacted.first, part + 1
