@@ -2,7 +2,7 @@
 -- parts. An order: it needs no lease, but a lease that it names must be held. A session of a tree must have ended first
 -- (sessions/set_status), and the sessions below it must be deleted first (trees/finalize_members).
 -- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', '', '1' if its messages were there}, {'kept',
--- ''} (it moved on or is in use), {'open', number} (it must end first), or {'parent', number, incarnation} (the sessions
+-- ''} (it moved on or is in use), {'open', number, revision} (it must end first), or {'parent', number, incarnation} (the sessions
 -- below it must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
@@ -40,7 +40,7 @@ if refusal then return refusal end
 local rev = expected_rev ~= '' and parse_counters(counters).rev
 if rev and rev ~= expected_rev + 0 then return redis.error_reply(string.format('REVISION_CONFLICT %d', rev)) end
 local number = parse_lineage(lineage).number
-if (lineage or children) and not finished then return {'open', number} end
+if (lineage or children) and not finished then return {'open', number, string.format('%d', parse_counters(counters).rev)} end
 if children and swept ~= found then return {'parent', number, found} end
 notify_holder(held, 'lost', '0 0')
 if subscribers then notify_subscribers(session, subscribers, now_ms, 'gone', '0 0') end

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache
+from redis_sessions._core.protocol.keys import SessionKeys
+from redis_sessions._sync.services import pruner
+from redis_sessions._sync.services.deleter import delete_session
 from tests.acceptance.store import make_old
 
 X = {"role": "user", "content": "x"}
@@ -77,6 +81,29 @@ def test_session_in_use_is_not_pruned(cache: SessionCache) -> None:
         assert cache.prune(max_sessions=1) == 1
         assert sorted(id for id in listed(cache) if ":" not in id) == ["busy", "held", "new"]
         assert cache.get(child.id) is None
+
+
+@pytest.mark.parametrize("use", ["append", "lease"])
+def test_session_that_is_used_during_the_prune_stays(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    """A root with an ended child, which is written or leased after `prune` looked at it, stays as it is."""
+    for name in ("used", "idle"):
+        cache.session(cache.create(name).spawn("a", mode="session").session_key or "").complete()
+    used = cache.session("used")
+    lease = used.lease()
+
+    def delete_later(context: Any, keys: SessionKeys, *arguments: Any, **options: Any) -> bool:
+        if keys.id == "used":
+            used.append(X) if use == "append" else lease.acquire()
+        return bool(delete_session(context, keys, *arguments, **options))
+
+    monkeypatch.setattr(pruner, "delete_session", delete_later)
+    cache.create("new")
+    assert cache.prune(max_sessions=1) == 1
+    assert (used.info().status, cache.get("idle")) == ("active", None)
+    if use == "lease":
+        lease.release()
 
 
 def test_concurrent_prunes_run_once_per_cooldown(cache: SessionCache) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from redis_sessions import InvalidInput, Run, SessionCache
 from redis_sessions._core.commands import run_queues
+from redis_sessions._core.protocol.keys import SessionKeys
+from redis_sessions._core.protocol.work import Work
 from tests.conftest import SLOW_TEST_ENGINES
 from tests.support.machine_load import measured_load
 from tests.support.servers import await_true
@@ -282,6 +284,40 @@ def test_dead_worker_leaves_its_place_below_bound(cache: SessionCache) -> None:
         began = time.monotonic()
         claim_run(cache)
         assert time.monotonic() - began < load.allow(5, wakeups=4)
+
+
+def test_late_give_back_takes_no_place_below_the_bound(cache: SessionCache) -> None:
+    """A worker that gives work back after another one claimed it does not make room for a second run."""
+    cache.limit_agent("a", max_running=1)
+    spawn_runs(cache.create(), "1", "2")
+    run = claim_run(cache)
+    queues = cache._context.run_queues
+    work = str(Work(run.id, run._keys.ancestors))
+    queues.unclaim(["a"], f"1.000 {work}", "another nonce".replace(" ", "-"))
+    assert cache.claim("a", wait=0.5) is None
+    run.complete()
+    claim_run(cache)
+
+
+def test_work_is_checked_once_at_a_time(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work whose check takes long is not checked a second time until then, and other work is."""
+    queues, release, checked = cache._context.run_queues, threading.Event(), []
+
+    def advance(keys: SessionKeys, source: Any = None) -> None:
+        checked.append(keys.id)
+        assert keys.id != "slow" or release.wait(DEADLINE_SECONDS)
+
+    monkeypatch.setattr(queues, "advance", advance)
+    slow_check = threading.Thread(target=queues._check_all, args=("a", ["slow", "next"]))
+    slow_check.start()
+    await_true(lambda: checked == ["slow"])
+    queues._check_all("a", ["slow", "next", "other"])
+    assert checked == ["slow", "other"]
+    release.set()
+    slow_check.join()
+    assert checked == ["slow", "other", "next"]
+    queues._check_all("a", ["slow"])
+    assert checked[3:] == ["slow"]
 
 
 def test_worker_of_several_agents_serves_each(cache: SessionCache) -> None:

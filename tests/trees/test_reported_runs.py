@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import Run, SessionCache
+from redis_sessions._sync.services.worker_checks import InboxCheck
 from tests.conftest import SLOW_TEST_ENGINES
 from tests.leases.dead_holders import stop_renewing
 from tests.support.lease_waiters import elsewhere
@@ -268,6 +269,48 @@ def test_inbox_of_dead_holder_is_recovered(cache: SessionCache, url: str, namesp
             )
         assert time.monotonic() - began < load.allow(1 + 1 + 0.5, wakeups=4)
     assert texts(session) == ["1"]
+
+
+@slow
+def test_inbox_is_looked_at_again_after_an_outage(
+    cache: SessionCache, url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message in the inbox of a dead holder is moved by its sender, although the first look met no server."""
+    monkeypatch.setattr("redis_sessions._sync.services.run_queues._INBOX_RETRY_MS", 100)
+    session = cache.create("s")
+    holder = session.lease(ttl=0.5)
+    elsewhere(holder.acquire)
+    with SessionCache.from_url(url, namespace=namespace) as other:
+        queues = other._context.run_queues
+        advance, failed = queues.advance, threading.Event()
+
+        def advance_second_time(keys: Any) -> Any:
+            if failed.is_set():
+                return advance(keys)
+            failed.set()
+            return None
+
+        monkeypatch.setattr(queues, "advance", advance_second_time)
+        other.session("s").send("1")
+        stop_renewing(holder)
+        await_true(lambda: bool(session.history()), DEADLINE_SECONDS)
+    assert failed.is_set()
+
+
+@pytest.mark.parametrize("engine", ["path"], indirect=True)
+def test_worker_checks_many_inboxes_at_once(cache: SessionCache) -> None:
+    """A check of inboxes goes on while there are more than it asked for."""
+    holders = [cache.create(f"s{number}").lease(ttl=0.5) for number in range(45)]
+    for number, holder in enumerate(holders):
+        elsewhere(holder.acquire)
+        cache._context.run_queues.watch_inbox = lambda *_: None  # type: ignore[method-assign]
+        cache.session(f"s{number}").send("1")
+        stop_renewing(holder)
+    time.sleep(0.6)
+    check = InboxCheck(cache._context.run_queues)
+    check._checked_at -= 60
+    check.run()
+    assert [texts(cache.session(f"s{number}")) for number in range(45)] == [["1"]] * 45
 
 
 @pytest.mark.parametrize("engine", ["path", "cluster"], indirect=True)

@@ -60,8 +60,9 @@ class Pruner:
         for id in dict.fromkeys(one.id for one in self._lister.damaged if one.time < self._limit_us):
             keys = session_keys(self._context.namespace, id)
             identity = await read_identity(self._context, keys)
-            if not identity.ancestors:
-                self.removed += dry_run or await delete_session(self._context, keys, identity.incarnation, "")
+            is_root = not identity.ancestors
+            if is_root and (dry_run or await delete_session(self._context, keys, identity.incarnation, "")):
+                self.removed += 1
 
     async def _beyond_limits(self, max_sessions: int, max_age_ms: int) -> AsyncIterator[Row]:
         """Yield the roots that are beyond the limits and not in use."""
@@ -97,5 +98,5 @@ class Pruner:
             elif isinstance(result, SessionsError):
                 continue  # replaced since, or out of reach: the next pass meets it
             elif result.outcome in ("open", "parent"):
-                self.removed += await delete_session(context, one, row.incarnation, "")
+                self.removed += await delete_session(context, one, row.incarnation, "", updated_us=row.updated_us)
         await context.indexer.repair_all([one.id for one in keys], may_be_new=False)

@@ -284,6 +284,8 @@ class Deletion(NamedTuple):
     """Of a parent."""
     has_rest: bool = False
     """True if the session leaves a ledger or parts, which must be removed."""
+    rev: int = 0
+    """The revision of a session that must end first."""
 
 
 def delete(
@@ -299,6 +301,8 @@ def delete(
         outcome, number, *rest = reply
         if outcome in (b"deleted", b"missing"):
             return Deletion(outcome.decode(), number.decode(), has_rest=bool(rest))  # type: ignore[arg-type]
+        if outcome == b"open":
+            return Deletion("open", number.decode(), rev=int(rest[0]))
         return Deletion(outcome.decode(), number.decode(), *[one.decode() for one in rest])  # type: ignore[arg-type]
 
     call = invoke(

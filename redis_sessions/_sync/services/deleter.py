@@ -8,7 +8,7 @@ from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._log_events import DAMAGED_DELETED, error_facts
-from ...errors import InvalidTransition, SessionDamaged, SessionReplaced
+from ...errors import InvalidTransition, RevisionConflict, SessionDamaged, SessionReplaced
 from .context import CacheContext
 from .mistyped_keys import run_or_default
 
@@ -18,9 +18,12 @@ _MAX_ROUNDS = 8
 
 
 def delete_session(
-    context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None = None
-) -> bool:
-    """Delete a session, if it has the expected revision. Return whether it existed.
+    context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None = None,
+    updated_us: int | None = None,
+) -> bool:  # fmt: skip
+    """Delete a session, if it has the expected revision. Return whether it existed, and was deleted.
+
+    With `updated_us`, the time of its last update, a session stays that moved on since, or is in use.
 
     A session of a tree is cancelled first, so that from then on no session below it writes. Then the sessions below it are
     deleted, 25 a round trip, and the session last. The index entries are removed in the background. A damaged session is
@@ -28,7 +31,7 @@ def delete_session(
     """
     context.indexer.learn([keys.id])
     try:
-        return _delete(context, keys, incarnation, lease, expected_rev)
+        return _delete(context, keys, incarnation, lease, expected_rev, updated_us)
     except SessionDamaged as problem:
         if expected_rev is not None:
             raise
@@ -39,18 +42,28 @@ def delete_session(
         return _delete_damaged(context, keys, incarnation)
 
 
-def _delete(context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None) -> bool:
+def _delete(
+    context: CacheContext, keys: SessionKeys, incarnation: str, lease: str, expected_rev: int | None,
+    updated_us: int | None,
+) -> bool:  # fmt: skip
     existed, swept = False, ""
     for _ in range(_MAX_ROUNDS):
-        call = sessions.delete(keys, incarnation, lease, expected_rev=expected_rev, swept=swept)
+        call = sessions.delete(keys, incarnation, lease, updated_us, expected_rev=expected_rev, swept=swept)
         deletion = context.executor.run(call)
         existed = existed or deletion.outcome in ("deleted", "open", "parent")
+        if deletion.outcome == "kept":
+            return False
         if deletion.outcome == "open":
+            rev = expected_rev if updated_us is None else deletion.rev
             try:
                 change = context.executor.run(
-                    sessions.set_status(keys, incarnation, lease, "cancelled", "deleted", expected_rev=expected_rev)
+                    sessions.set_status(keys, incarnation, lease, "cancelled", "deleted", expected_rev=rev)
                 )
-                expected_rev = None  # from here on the session is being deleted
+                expected_rev = updated_us = None  # from here on the session is being deleted
+            except RevisionConflict:
+                if updated_us is None:
+                    raise
+                return False
             except InvalidTransition:
                 continue  # it ended in between, or its status is damaged
             if change.has_cancelled_members:

@@ -59,8 +59,9 @@ class Pruner:
         for id in dict.fromkeys(one.id for one in self._lister.damaged if one.time < self._limit_us):
             keys = session_keys(self._context.namespace, id)
             identity = read_identity(self._context, keys)
-            if not identity.ancestors:
-                self.removed += dry_run or delete_session(self._context, keys, identity.incarnation, "")
+            is_root = not identity.ancestors
+            if is_root and (dry_run or delete_session(self._context, keys, identity.incarnation, "")):
+                self.removed += 1
 
     def _beyond_limits(self, max_sessions: int, max_age_ms: int) -> Iterator[Row]:
         """Yield the roots that are beyond the limits and not in use."""
@@ -96,5 +97,5 @@ class Pruner:
             elif isinstance(result, SessionsError):
                 continue  # replaced since, or out of reach: the next pass meets it
             elif result.outcome in ("open", "parent"):
-                self.removed += delete_session(context, one, row.incarnation, "")
+                self.removed += delete_session(context, one, row.incarnation, "", updated_us=row.updated_us)
         context.indexer.repair_all([one.id for one in keys], may_be_new=False)

@@ -1,5 +1,5 @@
 # Generated from _async/services/run_queues.py by tools/mirror.py; edit that file.
-"""Hand runs and turns to workers, and advance those whose worker died or whose time is over."""
+"""Hand runs and turns to workers, and check those whose worker died or whose time is over."""
 
 from __future__ import annotations
 
@@ -8,31 +8,28 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..._core.commands import run_queues, sessions, trees
+from ..._core.commands import run_queues
 from ..._core.commands.run_queues import INBOX_QUEUE, ClaimReply, DequeueReply, Outcome, When, agent_of
 from ..._core.commands.trees import Member
-from ..._core.protocol.call import Call
-from ..._core.protocol.keys import AgentKeys, SessionKeys, session_keys
+from ..._core.protocol.keys import AgentKeys, SessionKeys
 from ..._core.protocol.notifications import Notification
 from ..._core.protocol.transport_errors import QueueNeeded
-from ..._core.protocol.work import Work, queue_prefix
-from ...errors import ConcurrentModification, LimitExceeded, SessionsError
+from ..._core.protocol.work import Work
+from ...errors import ConcurrentModification, SessionsError
 from ...models.trees import OPEN_STATUSES
 from ..transport import tasks
-from ..transport.executor import Executor
-from ..transport.notifications import NotificationHub
-from .indexer import Indexer
-from .queue_hints import FIRST_CHECK_MS, UPDATE_PAUSE_SECONDS, QueueHints
+from .queue_hints import FIRST_CHECK_MS, UPDATE_PAUSE_SECONDS
 from .tree_members import list_members
+from .work_advancer import WorkAdvancer
 
 _INBOX_PAUSE_SECONDS = 0.05
 """The time after the end of a lease at which a sender looks whether its message is in the transcript."""
+_INBOX_RETRY_MS = 5000
+"""The time after which such a look is repeated, because the server did not answer."""
 _OFFER_SECONDS = 0.1
 """The time in which an offer arrives that was made before the place was left."""
 _RESERVED_CHECK_MS = 2000
 """The time after which a session is checked whose turn was reserved, should the sender have died before it said more."""
-_RUNNING_MARGIN_MS = 10_000
-"""The time that work counts as running after its lease ran out, in which it is checked."""
 _RETRY_CHECK_SECONDS = 0.5
 """The time after which retried work is checked, because the queue may have heard late that it had ended before."""
 _MAX_QUEUE_CHANGES = 5
@@ -43,17 +40,13 @@ _MAX_CHECKED_CHILDREN = 5
 T = TypeVar("T")
 
 
-class RunQueues(QueueHints):
-    """Hands out the runs and turns of one namespace, and advances those whose worker died or whose time is over."""
-
-    def __init__(self, executor: Executor, hub: NotificationHub, indexer: Indexer, namespace: str) -> None:
-        super().__init__(executor, hub, namespace)
-        self._indexer = indexer
-        self._answering: dict[str, str] = {}
+class RunQueues(WorkAdvancer):
+    """Hands out the runs and turns of one namespace, and checks those whose worker died or whose time is over."""
 
     def _reset(self) -> None:
         super()._reset()
         self._watched: set[str] = set()
+        self._checking: set[str] = set()
         self._claim_updates: dict[str, tuple[tasks.Cancellable, str]] = {}
 
     # -- around a send ---------------------------------------------------------------------------------------------
@@ -95,7 +88,9 @@ class RunQueues(QueueHints):
     def _check_inbox(self, keys: SessionKeys) -> None:
         self._watched.discard(keys.id)
         reply = self.advance(keys)
-        if reply is not None and reply.verdict == "held" and reply.has_inbox:
+        if reply is None:
+            self.watch_inbox(keys, _INBOX_RETRY_MS)
+        elif reply.verdict == "held" and reply.has_inbox:
             self.watch_inbox(keys, reply.check_ms)
 
     # -- claims ----------------------------------------------------------------------------------------------------
@@ -148,11 +143,6 @@ class RunQueues(QueueHints):
         if update is not None:
             update.cancel()
         return reserved_until
-
-    @staticmethod
-    def agent_of(keys: SessionKeys, reply: ClaimReply) -> str:
-        """Return the agent in whose queue the work of a session belongs."""
-        return reply.answered_by or agent_of(keys.id) or INBOX_QUEUE
 
     def unclaim(self, agents: Sequence[str], reserved: str, nonce: str, delay_ms: int = 0) -> None:
         """Give back work that may have been claimed, to be offered in `delay_ms`."""
@@ -214,9 +204,16 @@ class RunQueues(QueueHints):
         self._hub.wake(nonce)
 
     def _check_all(self, agent: str, due: list[str]) -> None:
+        due = [
+            work for work in due if work not in self._checking
+        ]  # a server that does not answer keeps a check for long
+        self._checking.update(due)
         for work in due:
             keys = self.keys_of(work)
-            reply = self.advance(keys, (agent, work))
+            try:
+                reply = self.advance(keys, (agent, work))
+            finally:
+                self._checking.discard(work)
             if reply is not None and reply.verdict == "parked":
                 with suppress(SessionsError):
                     self.recover_children(keys, (list_members(self._executor, keys, "")).members)
@@ -232,51 +229,10 @@ class RunQueues(QueueHints):
             for member in random.sample(active, min(len(active), _MAX_CHECKED_CHILDREN)):
                 self.advance(self.keys_of(Work(member.id, (keys.id, *keys.ancestors))))
 
-    def advance_all(self, works: Sequence[str]) -> None:
-        """Check sessions, and end those that are gone or whose time is over."""
-        for work in works:
-            self.advance(self.keys_of(work))
-
-    def advance(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> ClaimReply | None:
-        """Check a session whose worker may have died, or whose time may be over. Tell its queue what was found.
-
-        Args:
-            source: the agent and the work, as the queue names it that had the session checked.
-
-        Returns:
-            The reply, or None when the server did not answer. The session is then checked again in a moment.
-        """
-        try:
-            agent = source[0] if source else self._answering.get(keys.id) or agent_of(keys.id) or INBOX_QUEUE
-            reply = self._executor.run(self._advance_call(agent, keys))
-            self._apply_verdict(keys, reply, source)
-        except SessionsError:
-            return None
-        return reply
-
-    def _advance_call(
-        self, agent: str, keys: SessionKeys, nonce: str = "", outcome: Outcome = "", **details: Any
-    ) -> Call[ClaimReply]:
-        """Return the call of `advance`, with the queue of an agent where a script can write both."""
-        queue = None if self.is_separate else self.queue_of(agent)
-        return run_queues.advance(keys, nonce, outcome, agent=agent, queue=queue, **details)
-
     def remove_ended(self, keys: SessionKeys) -> None:
         """Take the work of a session that has ended out of its queue, in the background."""
         if keys.ancestors or keys.id in self._answering:
             tasks.later(UPDATE_PAUSE_SECONDS, self._advance, keys, None)
-
-    def advance_later(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> None:
-        """Check a session in the background. See `advance`."""
-        self.spawn(self._advance, keys, source)
-
-    def _advance(self, keys: SessionKeys, source: tuple[str, str] | None) -> None:
-        self.advance(keys, source)
-
-    def advance_parent(self, keys: SessionKeys) -> None:
-        """Advance the parent of a child that ended."""
-        if keys.ancestors:
-            self.advance(self.keys_of(Work(keys.ancestors[0], keys.ancestors[1:])))
 
     def retry(self, keys: SessionKeys, incarnation: str, tree_limits: str) -> None:
         """Make work that failed available again. `tree_limits` are those of a tree that has none of its own."""
@@ -288,70 +244,3 @@ class RunQueues(QueueHints):
         reply = self._executor.run(call)
         self._apply_verdict(keys, reply, None)
         tasks.later(_RETRY_CHECK_SECONDS, self._advance, keys, None)
-
-    def _work_of(self, keys: SessionKeys, reply: ClaimReply) -> Work:
-        return Work(keys.id, keys.ancestors, queue_prefix(keys.id, keys.ancestors, *reply.queue_as))
-
-    def _apply_verdict(
-        self,
-        keys: SessionKeys,
-        reply: ClaimReply,
-        source: tuple[str, str] | None,
-        reserved_until: str = "",
-        *,
-        is_handed_back: bool = False,
-    ) -> None:
-        """Tell a queue what the session said.
-
-        Args:
-            reserved_until: the work leaves the queue if it has this time, that is, unless it came back since.
-            is_handed_back: the queue may still have the time until which the work was reserved.
-        """
-        agent, work = self.agent_of(keys, reply), str(self._work_of(keys, reply))
-        if source is not None and source != (agent, work):
-            self.update(*source, "remove", 0, "remove")
-        if reply.wakes_parent:
-            self.advance_parent(keys)
-        if reply.verdict == "cancelled":
-            with suppress(SessionsError):  # the next check goes on
-                self.finalize_members(keys)
-        if reply.verdict in ("over", "cancelled"):
-            self._indexer.repair_later([keys.id, *keys.ancestors[:1]])
-        if reply.is_scheduled:
-            return
-        if reply.verdict in ("over", "cancelled"):
-            self.update(agent, work, "remove", 0, "remove")
-        elif reply.verdict == "free":
-            self.update(agent, work, "after" if is_handed_back else "now", 0, "after", reply.check_ms)
-        else:
-            when: When = "remove" if reserved_until or is_handed_back else "keep"
-            is_checked = reply.check_ms > 0
-            is_running = reply.verdict in ("claimed", "held")
-            self.update(
-                agent, work, when, 0, "after" if is_checked else "remove", reply.check_ms, reserved_until=reserved_until,
-                running_ms=reply.check_ms + _RUNNING_MARGIN_MS if is_running and is_checked else 0,
-            )  # fmt: skip
-
-    def finalize_members(self, keys: SessionKeys, top: str = "") -> None:
-        """Mark all cancelled members of a tree, or delete those below `top`. 50 members a round trip."""
-        root = session_keys(self._namespace, trees.root_id(keys))
-        step = trees.BEGIN
-        while not step.is_done:
-            call = trees.finalize_members(root, self._namespace, step, top)
-            ids = [id for _, id in step.members]
-            if top:
-                self._indexer.learn(ids)
-            step = self._executor.run(call)
-            if top and ids:
-                self._executor.get_many([sessions.remove_rest(session_keys(self._namespace, id)) for id in ids])
-            self._indexer.repair_later(ids, may_be_new=False)
-
-    def finish_limit_end(self, keys: SessionKeys, incarnation: str, problem: LimitExceeded) -> None:
-        """Apply the effects of an end that a limit caused. If this fails, the recovery of the run applies them."""
-        if problem.action == "end_session":
-            with suppress(SessionsError):
-                change = self._executor.run(sessions.finish_limit_end(keys, incarnation))
-                if change.has_cancelled_members:
-                    self.finalize_members(keys)
-                if change.wakes_parent:
-                    self.spawn(self.advance_parent, keys)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ..._core.commands.run_queues import INBOX_QUEUE, POLL_INTERVAL_SECONDS
+from ..._core.commands.run_queues import INBOX_QUEUE, MAX_CHECKS, POLL_INTERVAL_SECONDS
 from ..._log_events import INBOXES_UNCHECKED, error_facts
 from ...errors import SessionsError
 from ..transport import primitives, tasks
@@ -14,6 +14,8 @@ from .run_queues import RunQueues
 
 _INBOX_CHECK_SECONDS = 30.0
 """The pause between two checks of inboxes whose lease ran out, of sessions that no agent answers."""
+_MAX_ROUNDS = 25
+"""A check looks at this many times 20 inboxes."""
 _CHECK_PAUSE_SECONDS = 0.005
 """The pause before the checks in the background are looked at again."""
 
@@ -30,7 +32,9 @@ class InboxCheck:
         if time.monotonic() - self._checked_at >= _INBOX_CHECK_SECONDS:
             self._checked_at = time.monotonic()
             try:
-                self._queues.recover(INBOX_QUEUE)
+                for _ in range(_MAX_ROUNDS):
+                    if self._queues.recover(INBOX_QUEUE) < MAX_CHECKS:
+                        break
             except SessionsError as problem:
                 INBOXES_UNCHECKED.log("inboxes were not checked: %s", problem, **error_facts(problem))
 
