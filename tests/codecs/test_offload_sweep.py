@@ -183,7 +183,7 @@ def test_sweep_needs_the_notes_of_copies(
     offloading: SessionCache, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its note the copy of the test before would lose its files: the guard is needed."""
-    monkeypatch.setattr("redis_sessions._sync.api.session.note_copy", lambda context, keys: None)
+    monkeypatch.setattr("redis_sessions._sync.api.session.mark_files_copied", lambda context, keys: None)
     with pytest.raises(AssertionError):
         test_copy_while_values_are_read(offloading, store, monkeypatch)
 

@@ -25,7 +25,7 @@ from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
 from ...models.trees import OPEN_STATUSES, ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
-from ..services.copier import note_copy, run_copy
+from ..services.copier import mark_files_copied, run_copy
 from ..services.history import read_history
 from ..services.tree_members import list_members
 from ..services.tree_room import spawn_with_room
@@ -172,7 +172,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         queue = None if services.run_queues.is_separate else services.run_queues.queue_of(agent_id)
         if request.is_fork and services.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
-            await note_copy(services, self._keys)
+            await mark_files_copied(services, self._keys)
         child = session_keys(services.namespace, request.id)
         call = spawns.spawn(
             self._keys, child, *self._guard(), request, settings, fields, queue, inherits_user=inherits_user,

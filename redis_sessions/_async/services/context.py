@@ -73,7 +73,7 @@ class CacheParts(NamedTuple):
         """Close the connections for good. Awaits nothing: from any thread, also after the event loop ended."""
         await self.hub.close()
         await self.executor.close()
-        self.hub.note_close()
+        self.hub.notify_closed()
 
 
 class CacheContext:

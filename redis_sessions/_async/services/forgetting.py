@@ -205,7 +205,7 @@ class Forgetting:
             is_left = isinstance(result, SessionsError) or result.outcome in ("open", "parent")
             if not is_left or await self._delete(one):
                 gone.append(one)
-        await self._note_forgotten(gone)
+        await self._remove_leftovers(gone)
 
     async def _forget_tree(self, top: SessionFacts) -> None:
         """Forget a session with all sessions below it. A parent that belongs to another user loses the result."""
@@ -223,7 +223,7 @@ class Forgetting:
             return
         if top.ancestors:
             await erased_results.prune_members(self._context, top)
-        await self._note_forgotten(everything)
+        await self._remove_leftovers(everything)
 
     async def _delete(self, one: SessionFacts) -> bool:
         """Delete a session. False when it was deleted and created again since: the new one stays, with its entries."""
@@ -276,7 +276,7 @@ class Forgetting:
                 self._executor, [call for index in own_indexes for call in forgetting.mark_entries(index, own)]
             )
 
-    async def _note_forgotten(self, found: Sequence[SessionFacts]) -> None:
+    async def _remove_leftovers(self, found: Sequence[SessionFacts]) -> None:
         """Remove the index entries of sessions that are deleted, and what was written while they were deleted."""
         for one in found:
             self._forgotten.add(one.id)

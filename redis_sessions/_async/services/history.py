@@ -72,9 +72,10 @@ async def read_history(
     seen: int = 0,
     skip_damaged: bool = False,
 ) -> list[Message]:
-    """Return the newest `limit` messages of a range as of one moment, oldest first. One round trip for each 1,000 messages.
+    """Return the newest `limit` messages of a range, oldest first. One round trip for each 1,000 messages.
 
-    Raises ConcurrentModification when messages were edited between the pages in each of 5 attempts.
+    A whole history, without a limit, a range or `skip_damaged`, is of one moment. Raises ConcurrentModification when messages
+    were edited between its pages in each of 5 attempts.
     """
     if limit == 0 or below == 1:
         return []

@@ -148,7 +148,7 @@ class RunQueues(WorkAdvancer):
         _, _, work = reserved.partition(" ")
         with suppress(SessionsError):  # else its lease runs out by itself
             await self._executor.run(self._advance_call(agents[0], self.keys_of(work), nonce, "released"))
-        await self.hand_on(reserved, agents, delay_ms)
+        await self.requeue_reserved(reserved, agents, delay_ms)
 
     async def stop_waiting(
         self, places: Sequence[str], nonce: str, queue: tasks.Queue[Notification], agents: Sequence[str]
@@ -159,9 +159,9 @@ class RunQueues(WorkAdvancer):
                 await self._executor.run(run_queues.dequeue(self.queue_of(agent), "leave", nonce))
         while (notification := await queue.get(_OFFER_SECONDS)) is not None:
             if notification.reserved:
-                await self.hand_on(notification.reserved, agents)
+                await self.requeue_reserved(notification.reserved, agents)
 
-    async def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
+    async def requeue_reserved(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
         """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
         reserved_until, _, work = reserved.partition(" ")
         for agent in agents:  # the work is in one of the queues, and the others do not know the reservation

@@ -196,7 +196,7 @@ class NotificationHub:
         for listener in list(self._listeners.values()):
             listener.put(ASK)
 
-    def note_close(self) -> None:
+    def notify_closed(self) -> None:
         """Let all waiters ask the server again, and all holders of leases renew them, because the cache is closed."""
         for listener in list(self._listeners.values()):
             listener.put(_LOST)

@@ -26,7 +26,7 @@ from ...models.sessions import SessionInfo
 from ...settings import Description, SessionPatch, SessionSettings, checked_names
 from ..services import deleter, export_import
 from ..services.context import CacheContext
-from ..services.copier import note_copy, run_copy
+from ..services.copier import mark_files_copied, run_copy
 from ..services.lease_context import HeldLease
 from ..services.reencryption import reencrypt_session
 from ..transport import primitives
@@ -301,7 +301,7 @@ class Session(
         check_fields(context.bounds, forks.copied_metadata(info) | fields)
         if context.chain is not None:
             self._keys.origins = self._run(forks.origins_of(self._keys))
-            note_copy(context, self._keys)
+            mark_files_copied(context, self._keys)
             fields["origins"] = encoded_origins(context.chain, new.id, copy_origins(self._keys))
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
         listed = forks.copied_index_fields(info) | fields

@@ -74,7 +74,7 @@ class CacheParts(NamedTuple):
         """Close the connections for good. Awaits nothing: from any thread, also after the event loop ended."""
         self.hub.close()
         self.executor.close()
-        self.hub.note_close()
+        self.hub.notify_closed()
 
 
 class CacheContext:

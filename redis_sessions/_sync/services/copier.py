@@ -51,7 +51,7 @@ def run_copy(
     raise ConcurrentModification(session_id=keys.id, tries=_MAX_ATTEMPTS)
 
 
-def note_copy(context: CacheContext, keys: SessionKeys) -> None:
+def mark_files_copied(context: CacheContext, keys: SessionKeys) -> None:
     """Note that a copy of a session refers to the same files of the blob store, if there is one. A sweep must know before.
 
     The origins of the session must have been read. Raises BlobStoreUnavailable.

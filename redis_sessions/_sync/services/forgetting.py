@@ -202,7 +202,7 @@ class Forgetting:
             is_left = isinstance(result, SessionsError) or result.outcome in ("open", "parent")
             if not is_left or self._delete(one):
                 gone.append(one)
-        self._note_forgotten(gone)
+        self._remove_leftovers(gone)
 
     def _forget_tree(self, top: SessionFacts) -> None:
         """Forget a session with all sessions below it. A parent that belongs to another user loses the result."""
@@ -220,7 +220,7 @@ class Forgetting:
             return
         if top.ancestors:
             erased_results.prune_members(self._context, top)
-        self._note_forgotten(everything)
+        self._remove_leftovers(everything)
 
     def _delete(self, one: SessionFacts) -> bool:
         """Delete a session. False when it was deleted and created again since: the new one stays, with its entries."""
@@ -271,7 +271,7 @@ class Forgetting:
         if own:
             run_all(self._executor, [call for index in own_indexes for call in forgetting.mark_entries(index, own)])
 
-    def _note_forgotten(self, found: Sequence[SessionFacts]) -> None:
+    def _remove_leftovers(self, found: Sequence[SessionFacts]) -> None:
         """Remove the index entries of sessions that are deleted, and what was written while they were deleted."""
         for one in found:
             self._forgotten.add(one.id)

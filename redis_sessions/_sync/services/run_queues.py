@@ -149,7 +149,7 @@ class RunQueues(WorkAdvancer):
         _, _, work = reserved.partition(" ")
         with suppress(SessionsError):  # else its lease runs out by itself
             self._executor.run(self._advance_call(agents[0], self.keys_of(work), nonce, "released"))
-        self.hand_on(reserved, agents, delay_ms)
+        self.requeue_reserved(reserved, agents, delay_ms)
 
     def stop_waiting(
         self, places: Sequence[str], nonce: str, queue: tasks.Queue[Notification], agents: Sequence[str]
@@ -160,9 +160,9 @@ class RunQueues(WorkAdvancer):
                 self._executor.run(run_queues.dequeue(self.queue_of(agent), "leave", nonce))
         while (notification := queue.get(_OFFER_SECONDS)) is not None:
             if notification.reserved:
-                self.hand_on(notification.reserved, agents)
+                self.requeue_reserved(notification.reserved, agents)
 
-    def hand_on(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
+    def requeue_reserved(self, reserved: str, agents: Sequence[str], delay_ms: int = 0) -> None:
         """Make work available, in `delay_ms`, that was reserved for a worker that does not take it."""
         reserved_until, _, work = reserved.partition(" ")
         for agent in agents:  # the work is in one of the queues, and the others do not know the reservation
