@@ -1,7 +1,8 @@
 -- Look for a batch whose result left the window of recorded results. `elapsed_ms` is the time since its first attempt; 2 s are
--- added, because the clock of the server may have changed with a failover. A thousand messages are read in any case, because a clock may have jumped, and at
--- most 5,000, or 1 MB. Return the reply for the repeated batch, or nil when the batch is not there, or the refusal when all
--- messages of that time were not read, because the cap dropped them or they are too many, so that the outcome is unknown.
+-- added, because the clock of the server may have changed with a failover. A thousand messages are read in any case, because a
+-- clock may have jumped, and at most 5,000, or 1 MB. Return the reply for the repeated batch, or nil when the batch is not there,
+-- or the refusal when all messages of that time were not read, because the cap dropped them or they are too many, so that the
+-- outcome is unknown.
 --- include: parse_counters parse_layout list_seq message_batch encode_time is_earlier page_size
 local function find_batch_in_transcript(messages, counters_text, layout_text, batch, elapsed_ms, now_ms)
   local counters, gaps, first, last = parse_counters(counters_text), parse_layout(layout_text).gaps, nil, nil

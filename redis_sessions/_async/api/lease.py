@@ -252,9 +252,8 @@ class AsyncLease(NotPicklable, Generic[S]):
         token = await executor.run(leases.take_over(keys, incarnation, nonce, self.owner, fence))
         released = await executor.run(leases.release(keys, incarnation, token))
         if released.has_turn or agent_of(keys.id):  # a run or turn that it held can be claimed by another worker
-            await self._session._context.run_queues.advance(
-                keys
-            )  # not later, because an operator's process may end now
+            # Not in the background, because the process of an operator may end now.
+            await self._session._context.run_queues.advance(keys)
         await self._session._context.auditor.record(
             "force_release", session_id=keys.id, details={"fence": int(token.split()[0])}
         )

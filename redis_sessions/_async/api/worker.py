@@ -64,9 +64,8 @@ class Worker:
         self._is_resumable = flag(resumable, "resumable")
         self._reports_errors = flag(report_errors, "report_errors")
         self._until_idle, self._wait_ms = flag(until_idle, "until_idle"), 0 if until_idle else _CLAIM_WAIT_MS
-        self._claimer = Claimer(
-            context, agent_id, ttl, owner, max_hold
-        )  # last, because the hub keeps it until `work` ends
+        # Behind the checks, because the hub keeps it until `work` ends.
+        self._claimer = Claimer(context, agent_id, ttl, owner, max_hold)
         self._idle_check = IdleCheck(self._queues, self._claimer.agents)
         self.handled = 0
         """The number of runs and turns that were given to the handler."""

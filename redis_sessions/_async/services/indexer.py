@@ -180,7 +180,9 @@ class Indexer:
             may_be_new: a creation of the sessions may be under way, so young entries of one that is gone stay.
         """
         for id in ids:
-            if len(self._pending) < 2 * _MAX_PENDING or id in self._pending:  # else the next write, or a list, repairs it
+            if (
+                len(self._pending) < 2 * _MAX_PENDING or id in self._pending
+            ):  # else the next write, or a list, repairs it
                 self._pending[id] = self._pending.get(id, CREATION_GRACE_MS) if may_be_new else 0
         self._schedule()
 

@@ -253,7 +253,8 @@ class Lease(NotPicklable, Generic[S]):
         token = executor.run(leases.take_over(keys, incarnation, nonce, self.owner, fence))
         released = executor.run(leases.release(keys, incarnation, token))
         if released.has_turn or agent_of(keys.id):  # a run or turn that it held can be claimed by another worker
-            self._session._context.run_queues.advance(keys)  # not later, because an operator's process may end now
+            # Not in the background, because the process of an operator may end now.
+            self._session._context.run_queues.advance(keys)
         self._session._context.auditor.record(
             "force_release", session_id=keys.id, details={"fence": int(token.split()[0])}
         )
