@@ -95,7 +95,7 @@ if ancestor_keys[1] then
   extend_ancestors(ancestor_keys, now_ms)
 end
 if deltas then redis.call('UNLINK', deltas) end
-if subscribers and not freed_lease then
+if subscribers then
   --- include: notify_subscribers
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end

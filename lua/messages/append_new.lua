@@ -91,7 +91,7 @@ if ancestor_keys[1] then
   extend_ancestors(ancestor_keys, now_ms)
 end
 extend_parts(session, parts, part_names)
-if subscribers and not freed_lease then
+if subscribers then
   --- include: notify_subscribers
   notify_subscribers(session, subscribers, now_ms, 'new', string.match(result, '^%d+ (%d+)'))
 end

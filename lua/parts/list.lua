@@ -16,7 +16,7 @@ local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
 local shown = {found}
 if not has_parts then return shown end
-local from = after > prefix and '(' .. after or prefix ~= '' and '[' .. prefix or '-'
+local from = string.sub(after, 1, #prefix) == prefix and '(' .. after or '[' .. prefix
 local till = prefix ~= '' and '(' .. prefix .. '\255' or '+'
 local names = redis.call('ZRANGEBYLEX', part_names, from, till, 'LIMIT', 0, limit + 1)
 for first = 1, #names, 500 do

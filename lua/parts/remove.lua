@@ -39,7 +39,9 @@ if part and mode ~= 'rest' and not is_newer then
     redis.call('HDEL', parts, 'part.' .. name, 'batches.' .. part.number)
     redis.call('ZREM', part_names, name)
   else
-    part.first_seq, part.bytes, part.updated_ms = part.last_seq + 1, 0, write.now_ms
+    redis.call('HDEL', parts, 'batches.' .. part.number)
+    totals.numbers = totals.numbers + 1 -- messages of now on must not be taken for those that are still to be removed
+    part.number, part.first_seq, part.bytes, part.updated_ms = totals.numbers, part.last_seq + 1, 0, write.now_ms
     redis.call('HSET', parts, 'part.' .. name, format_part(part))
     record_part_batch(parts, part.number, write.batches, operation_id, string.format('%d', removed))
   end

@@ -4,7 +4,7 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT LIMIT_EXCEEDED
 -- Index: may_relist
 --- include: read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
---- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease count_active_children
+--- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease count_active_children drop_request
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first
@@ -75,6 +75,7 @@ if not is_turn then
   redis.call('HSET', session, 'lease', free_lease(loaded.lease.fence)) -- no earlier holder goes on
   set_status(session, now_ms, 'active', '')
 end
+drop_request(ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(loaded.lineage).number)
 run.retries = run.retries + 1
 run.attempts, run.available_ms, run.deadline_ms, run.has_died, run.fence = 0, 0, run.limit_ms, '0', 0
 redis.call('HSET', session, 'run', format_run(run), 'retried', operation_id)

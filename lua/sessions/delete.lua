@@ -2,7 +2,7 @@
 -- parts. An order: it needs no lease, but a lease that it names must be held. A session of a tree must have ended first
 -- (sessions/set_status), and the sessions below it must be deleted first (trees/finalize_members).
 -- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', '', '1' if its messages were there}, {'kept',
--- ''} (it moved on or is in use), {'open', number, revision} (it must end first), or {'parent', number, incarnation} (the sessions
+-- ''} (it moved on, is in use, or waits), {'open', number, revision} (it must end first), or {'parent', number, incarnation} (the sessions
 -- below it must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
@@ -19,9 +19,9 @@ local updated_us    = ARGV[3]       -- the time of its last update, or '': a ses
 local expected_rev  = ARGV[4]       -- the revision that must be current, or ''
 local swept         = ARGV[5]       -- the incarnation below which all sessions were deleted, or ''
 
-local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger, has_parts = unpack(
+local found, held, lease_waiters, lineage, children, subscribers, counters, tree, finished, has_ledger, has_parts, waiting = unpack(
   redis.call('HMGET', session, 'incarnation', 'lease', 'lease_waiters', 'lineage', 'children', 'subscribers', 'counters',
-  'tree', 'finished', 'has_ledger', 'has_parts'))
+  'tree', 'finished', 'has_ledger', 'has_parts', 'waiting'))
 if not found then
   redis.call('UNLINK', deltas, popped)
   local torn = redis.call('DEL', session, messages) > 0 -- what is left of a session whose hash is gone
@@ -32,7 +32,7 @@ local now_ms = read_clock()
 if updated_us ~= '' then
   local holder = parse_lease(held)
   local is_held = holder.nonce ~= '-' and holder.deadline_ms - now_ms > 0
-  local is_in_use = is_held or parse_spawn_counts(tree).active > 0
+  local is_in_use = is_held or waiting or parse_spawn_counts(tree).active > 0
   if is_in_use or parse_counters(counters).updated_us ~= updated_us + 0 then return {'kept', ''} end
 end
 local refusal = check_ancestor_keys(ancestor_keys, lineage) or (lease ~= '' and check_lease(held, lease, now_ms))

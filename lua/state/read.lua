@@ -10,10 +10,10 @@ local prefix      = ARGV[2] -- 'state.' or 'var.'
 local found = redis.call('HGET', session, 'incarnation')
 local refusal = check_incarnation(found, incarnation)
 if refusal then return refusal end
-local fields, shown = redis.call('HGETALL', session), {found}
-for at = 1, #fields, 2 do
-  if string.sub(fields[at], 1, #prefix) == prefix then
-    shown[#shown + 1], shown[#shown + 2] = string.sub(fields[at], #prefix + 1), fields[at + 1]
+local shown = {found}
+for _, name in ipairs(redis.call('HKEYS', session)) do -- other fields can hold many messages
+  if string.sub(name, 1, #prefix) == prefix then
+    shown[#shown + 1], shown[#shown + 2] = string.sub(name, #prefix + 1), redis.call('HGET', session, name)
   end
 end
 return shown

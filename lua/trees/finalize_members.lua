@@ -39,9 +39,9 @@ for at, number in ipairs(numbers) do
   elseif is_same then
     local is_open = member.status == 'active'
     if is_open then counts.active = counts.active - 1 end
+    if is_open or is_working then count_waiting(session, messages, {root, root_messages}, now_ms, -1, number) end
     if is_working then
       notify_holder(lease, 'lost', '0 0')
-      count_waiting(session, messages, {root, root_messages}, now_ms, -1, number)
       end_as_cancelled(session, messages, cancelled_why or '', now_ms, now_us)
     end
     local is_cleaned = not top and is_open and cleanup == 'delete'

@@ -5,7 +5,7 @@
 local function read_info_fields(session, messages, with_state)
   local names, shown = {}, {}
   for _, name in ipairs(redis.call('HKEYS', session)) do
-    local prefix = string.match(name, '^(%l+)%.')
+    local prefix = string.match(name, '^([%l_]+)%.')
     if (not prefix or prefix == 'meta' or (with_state and prefix == 'state')) and name ~= 'kept_seqs' then names[#names + 1] = name end
   end
   for first = 1, #names, 1000 do
