@@ -44,6 +44,19 @@ def pending(cache: Any) -> int:
     return len(cache._context.chain.blobs.pending._waiting)
 
 
+def test_refused_batch_keeps_no_bytes(open_cache: OpenCache, store: Store) -> None:
+    """The values of a batch that is refused before it is sent do not stay in memory, also those of a replacement."""
+    session = open_cache(codecs=chained(store)).create("a")
+    for refused in ({"role": "user", "content": object()}, float("nan")):
+        for write in (session.append, session.replace):
+            with pytest.raises(InvalidInput):
+                write(user(large()), user(large()), refused)
+    with pytest.raises(InvalidInput):
+        session.append(*[user(large()) for _ in range(3)], *[{"a": 1}] * 20_000)
+    assert pending(session) == 0
+    assert store.files() == []
+
+
 @pytest.mark.parametrize("is_encrypted", [True, False])
 def test_large_values_are_files(open_cache: OpenCache, store: Store, is_encrypted: bool) -> None:
     """Messages, state, variables, parts, inboxes, documents and checkpoints are read as given, and the server has references."""

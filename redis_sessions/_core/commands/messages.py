@@ -51,15 +51,21 @@ def encode_batch(
     batch = operation_id_of(batch_id)
     if usage is not None:
         messages = _with_usage(messages, usage)
-    if replaced_seq is not None:
-        encoded = [encode(message, batch, counter, keys, f"={replaced_seq}") for message in messages]
-    else:
-        encoded = [encode(message, batch, counter, keys, place) for place, message in enumerate(messages)]
-    if len(encoded) < minimum:
-        detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
-        raise InvalidInput(name="messages", detail=detail)
-    if len(encoded) > 1:
-        check_transcript_batch(bounds, [one.entry for one in encoded])
+    encoded: list[Encoded] = []
+    try:
+        for at, message in enumerate(messages):
+            place = at if replaced_seq is None else f"={replaced_seq}"
+            encoded.append(encode(message, batch, counter, keys, place))
+        if len(encoded) < minimum:
+            detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
+            raise InvalidInput(name="messages", detail=detail)
+        if len(encoded) > 1:
+            check_transcript_batch(bounds, [one.entry for one in encoded])
+    except BaseException:
+        if keys.chain is not None and keys.chain.blobs is not None:
+            pending = keys.chain.blobs.pending
+            pending.drop(pending.named_in(one.entry for one in encoded))  # no command will send them
+        raise
     return batch, encoded
 
 
