@@ -74,7 +74,7 @@ class RecordedCall(NamedTuple):
     name: str
     """The noun and the method, such as session.append, state.put, run.complete or cache.create."""
     target: str
-    """The ID of the session, of the loop, of the part, of the scope, of the category or of the thread. '' for a call of the cache."""
+    """The ID of the session, loop, part or thread, the scope, or the category. '' for a call of the cache."""
     args: tuple[Any, ...]
     """The arguments by position, as they were given."""
     kwargs: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from redis_sessions import (
     StoreUnavailable,
 )
 from redis_sessions.codecs import EVERYTHING, Offload, Zstd
+from redis_sessions.codecs._blob_threads import BlobThreads
 from tests.codecs.conftest import OpenCache, cipher, client_of, contents, user
 from tests.support.blob_store import Store, broken, large, modes_below, offload
 
@@ -42,6 +44,13 @@ def chained(store: Any, **options: Any) -> list[Any]:
 def pending(cache: Any) -> int:
     """Return how many values wait for the store."""
     return len(cache._context.chain.blobs.pending._waiting)
+
+
+def test_thread_goes_on_after_a_function_that_exits() -> None:
+    """A function that raises SystemExit gives it to its caller, and its thread runs the next function."""
+    threads = BlobThreads(1)
+    assert isinstance(threads.submit(sys.exit, 3).exception(timeout=20), SystemExit)
+    assert threads.submit(abs, -4).result(timeout=20) == 4
 
 
 def test_refused_batch_keeps_no_bytes(open_cache: OpenCache, store: Store) -> None:
