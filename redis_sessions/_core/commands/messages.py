@@ -15,7 +15,7 @@ from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, decode_newest, encode
-from ..protocol.encoding import decoded_field
+from ..protocol.encoding import decoded_field, drop_unsent
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
@@ -54,17 +54,14 @@ def encode_batch(
     encoded: list[Encoded] = []
     try:
         for at, message in enumerate(messages):
-            place = at if replaced_seq is None else f"={replaced_seq}"
-            encoded.append(encode(message, batch, counter, keys, place))
+            encoded.append(encode(message, batch, counter, keys, at if replaced_seq is None else f"={replaced_seq}"))
         if len(encoded) < minimum:
             detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
             raise InvalidInput(name="messages", detail=detail)
         if len(encoded) > 1:
             check_transcript_batch(bounds, [one.entry for one in encoded])
     except BaseException:
-        if keys.chain is not None and keys.chain.blobs is not None:
-            pending = keys.chain.blobs.pending
-            pending.drop(pending.named_in(one.entry for one in encoded))  # no command will send them
+        drop_unsent(keys, (one.entry for one in encoded))
         raise
     return batch, encoded
 
