@@ -49,8 +49,7 @@ def encode_batch(
         replaced_seq: the message that the only message of the batch replaces.
     """
     batch = operation_id_of(batch_id)
-    if usage is not None:
-        messages = _with_usage(messages, usage)
+    messages = messages if usage is None else _with_usage(messages, usage)
     encoded: list[Encoded] = []
     try:
         for at, message in enumerate(messages):
