@@ -14,6 +14,7 @@ import json
 import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import aclosing
 from typing import Any, Literal, TypeAlias
 
 from ._async.api.cache import AsyncSessionCache
@@ -32,11 +33,13 @@ from .errors import (
 )
 from .models.events import SessionEvent, WatchEnd
 
-StreamEnd: TypeAlias = WatchEnd | Literal["regressed", "unavailable"]
+StreamEnd: TypeAlias = WatchEnd | Literal["regressed", "unavailable", "failed"]
 """The reason of an `end` event: why the watch ended, or the error that ended it.
 
 - regressed: a failover lost messages that were sent. The client goes on from what is left when it reconnects.
 - unavailable: the server did not answer for `retry_for`. The client goes on when it reconnects.
+- failed: another error, which is logged, such as a message that cannot be decoded. A client that reconnects goes on behind the
+  last event, so the stream ends in the same way until the cause is gone.
 """
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -232,19 +235,20 @@ async def _blocks(
     yield f"retry: {retry_ms}\n\n".encode()
     reason: StreamEnd | None = None
     id: str | None = None
-    watch = await open()
     try:
-        async for event in watch:
-            yield encode_event(event) if event.kind == "heartbeat" else encode_event(event, event_id(event))
-        reason = watch.end_reason
+        async with aclosing(await open()) as watch:
+            async for event in watch:
+                yield encode_event(event) if event.kind == "heartbeat" else encode_event(event, event_id(event))
+            reason = watch.end_reason
     except (SessionNotFound, SessionReplaced):
         reason = "deleted"
     except SessionRegressed as problem:
         reason, id = "regressed", f"{problem.known}-0"
     except StoreUnavailable:
         reason = "unavailable"
-    finally:
-        await watch.aclose()
+    except SessionsError as problem:
+        _log.error("a stream of events ends, because a session cannot be read: %s", problem)
+        reason = "failed"
     yield _block("end", {"reason": reason}, FINISHED if reason in ("ended", "deleted") else id)
 
 
@@ -307,7 +311,7 @@ async def _is_member(session: AsyncSession, which: Mapping[str, str | None]) -> 
     """Return whether a session may be watched: it belongs to the user, the agent or the tree."""
     try:
         info = await session.info()
-    except SessionsError:
+    except SessionNotFound:
         return False
     if which["tree"] is not None:
         return which["tree"] in (info.id, info.root_id)

@@ -62,7 +62,7 @@ class BlobThreads:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*arguments))
-                except Exception as problem:
+                except BaseException as problem:
                     future.set_exception(problem)
             with self._lock:
                 self._open -= 1

@@ -55,7 +55,7 @@ class SessionExists(SessionsError):
 
 
 class ConcurrentModification(SessionsError):
-    """Other writers changed the session, or its tree, faster than an export, an import or a read of many pages could follow."""
+    """Other writers changed the session, or its tree, faster than an export, import, long read or adapter could follow."""
 
     template = (
         "session {session_id!r} or a session below it changed during each of {tries} attempts: pause it, then try again"

@@ -222,7 +222,7 @@ def _approvals(payload: Payload, type: str) -> dict[str, str]:
 
 def _with_requests(payload: Payload, requests: Container[str]) -> Payload | None:
     """Return a message without responses to requests that are not among `requests`. None if nothing else is in it."""
-    gone = [one for one in _approvals(payload, "tool-approval-response") if one not in requests]
+    gone = {one for one in _approvals(payload, "tool-approval-response") if one not in requests}
     if not gone:
         return payload
     left = [part for part in payload["content"] if not (isinstance(part, dict) and str(part.get("approvalId")) in gone)]

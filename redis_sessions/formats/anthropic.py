@@ -82,7 +82,8 @@ class AnthropicFormat(MessageFormat):
         if not calls and not results:
             return payload
         calls |= {id_of(block.get("id")) for block in payload["content"] if calls and _program_of(block) in calls}
-        left = [block for block in payload["content"] if not _is_dropped(block, calls, results | calls)]
+        results |= calls
+        left = [block for block in payload["content"] if not _is_dropped(block, calls, results)]
         while left and _is_no_ending(left[-1]):
             left.pop()
         return {**payload, "content": left} if left else None

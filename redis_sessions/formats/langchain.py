@@ -185,10 +185,13 @@ def _answered(type: str, fields: Payload) -> tuple[str, ...]:
 def _facts_of_human(fields: Payload) -> Facts:
     """Return the facts of a human message, which may hold the results of Anthropic's calls."""
     blocks = parts_in(fields.get("content"))
-    found = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result"]
-    results = tuple(dict.fromkeys(one for one in map(_block_id, found) if one))
-    is_only_results = bool(results) and not any(_is_content(block) for block in blocks if block not in found)
+    results = tuple(dict.fromkeys(one for one in map(_block_id, filter(_is_result, blocks)) if one))
+    is_only_results = bool(results) and all(_is_result(block) or not _is_content(block) for block in blocks)
     return Facts("tool_message" if is_only_results else "user_message", closes=results)
+
+
+def _is_result(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "tool_result"
 
 
 def _ids(calls: Any) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from .. import AsyncSession, InvalidInput, RevisionConflict, SessionNotFound
+from .. import AsyncSession, ConcurrentModification, InvalidInput, RevisionConflict, SessionNotFound
 from .._durations import Duration
 from ._repeats import Repeats, settled
 from ._shared import id_of, needs
@@ -17,6 +17,9 @@ from ._source import MAX_BYTES, CacheSource
 with needs("agent-framework-core", "agent-framework"):
     from agent_framework import HistoryProvider, Message
     from agent_framework._sessions import filter_new_messages
+
+_MAX_TURNS = 20
+"""Times that a save is tried again because another writer came between its read and its write."""
 
 
 class RedisSessionsHistoryProvider(HistoryProvider):
@@ -108,6 +111,8 @@ class RedisSessionsHistoryProvider(HistoryProvider):
     ) -> None:
         """Append the messages that the history does not have yet, by the framework's own comparison.
 
+        Raises ConcurrentModification when other writers came between in each of 20 attempts.
+
         Cost: two round trips, two more for each time that another writer came between. One more for each further 1,000 messages.
         """
         id, cache = self._id(session_id), self._source.cache
@@ -133,7 +138,7 @@ class RedisSessionsHistoryProvider(HistoryProvider):
 
 
 async def _save(session: AsyncSession, messages: Sequence[Message], batch_id: str) -> None:
-    while True:
+    for turn in range(_MAX_TURNS):
         rev, existing = 0, list[Message]()
         with suppress(SessionNotFound):
             found = await session.load()
@@ -144,6 +149,7 @@ async def _save(session: AsyncSession, messages: Sequence[Message], batch_id: st
         try:
             await session.append(*[one.to_dict() for one in new], batch_id=batch_id, expected_rev=rev)
         except RevisionConflict:
-            await asyncio.sleep(random.uniform(0, 0.01))
-            continue
-        return
+            await asyncio.sleep(random.uniform(0, 0.01 * (turn + 1)))
+        else:
+            return
+    raise ConcurrentModification(session_id=session.id, tries=_MAX_TURNS)

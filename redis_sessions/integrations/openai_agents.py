@@ -10,6 +10,7 @@ from .. import (
     AppendResult,
     AsyncSession,
     AsyncSessionCache,
+    ConcurrentModification,
     EditConflict,
     InvalidState,
     LimitExceeded,
@@ -26,6 +27,9 @@ from ._source import MAX_BYTES, CacheSource
 with needs("openai-agents", "openai-agents"):
     from agents.memory.session import SessionABC
     from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
+
+_MAX_TURNS = 5
+"""Times that a pop removes what is in its way."""
 
 
 class RedisSessionsSession(SessionABC):
@@ -112,11 +116,9 @@ class RedisSessionsSession(SessionABC):
         """
         session = self._cache.session(self._id)
         try:
-            removed = await self._repeats.once("pop", lambda batch_id: session.pop(batch_id=batch_id))
+            removed = await self._repeats.once("pop", lambda batch_id: _pop(session, batch_id))
         except SessionNotFound:
             return None
-        except (InvalidState, LimitExceeded):  # the newest message is damaged, or there is no room for another gap
-            return await settled(_pop_by_rewriting(session))
         return removed[0].payload if removed else None
 
     async def clear_session(self, *, wrapper: Any = None) -> None:
@@ -199,13 +201,14 @@ class RedisSessionsSession(SessionABC):
         return _CompactionSnapshot([one.payload for one in found], count <= len(found), replace_suffix)
 
 
-async def _pop_by_rewriting(session: AsyncSession) -> Any | None:
-    """Remove the newest message that can be read, by writing all others again. Damaged messages and gaps go, too."""
-    while True:
-        rev = (await session.info()).rev
-        found = await session.history(skip_damaged=True)
+async def _pop(session: AsyncSession, batch_id: str) -> list[Message]:
+    """Remove and return the newest message that can be read. Damaged messages and gaps go, if they are in the way."""
+    for _ in range(_MAX_TURNS):
         try:
-            await session.replace(*[one.payload for one in found[:-1]], expected_rev=rev)
-        except RevisionConflict:
-            continue
-        return found[-1].payload if found else None
+            return await session.pop(batch_id=batch_id)
+        except (InvalidState, LimitExceeded):  # the newest message is damaged, or there is no room for another gap
+            rev = (await session.info()).rev
+            found = await session.history(skip_damaged=True)
+            with suppress(RevisionConflict):
+                await session.replace(*[one.payload for one in found], expected_rev=rev)
+    raise ConcurrentModification(session_id=session.id, tries=_MAX_TURNS)

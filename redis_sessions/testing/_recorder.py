@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from .. import (
+    AsyncCheckpoints,
     AsyncDocuments,
     AsyncLease,
     AsyncLoop,
@@ -20,6 +21,7 @@ from .. import (
     AsyncSharedScope,
     AsyncState,
     AsyncVariables,
+    Checkpoints,
     Documents,
     Lease,
     Loop,
@@ -38,20 +40,21 @@ _VALUES = ("put", "patch", "delete", "clear", "add")
 _SESSION = (
     "append", "append_new", "send", "publish", "patch", "touch", "delete", "fork", "pin", "unpin", "clear", "pop",
     "replace", "abandon_calls", "compact", "import_messages", "pause", "resume", "complete", "fail", "cancel", "time_out",
-    "retry", "spawn", "request_cancel", "start_loop",
+    "retry", "spawn", "request_cancel", "start_loop", "reencrypt",
 )  # fmt: skip
 _WRITES: dict[tuple[type, type], tuple[str, ...]] = {
     (SessionCache, AsyncSessionCache): (
         "create", "get_or_create", "conversation", "main_session", "import_sessions", "claim", "prune", "forget",
-        "limit_agent",
+        "limit_agent", "delete", "put_documents", "delete_documents", "recover", "reencrypt", "sweep_blobs",
     ),
     (Session, AsyncSession): _SESSION,
     (Run, AsyncRun): (*_SESSION, "finish", "release", "extend"),
-    (Lease, AsyncLease): ("acquire", "release", "receive"),
+    (Lease, AsyncLease): ("acquire", "renew", "release", "receive"),
     (State, AsyncState): _VALUES,
     (Variables, AsyncVariables): ("put", "patch", "delete", "clear"),
     (SharedScope, AsyncSharedScope): _VALUES,
     (Documents, AsyncDocuments): ("put", "put_json", "put_bytes", "put_many", "delete", "delete_many"),
+    (Checkpoints, AsyncCheckpoints): ("put", "write", "drop", "copy", "delete"),
     (Part, AsyncPart): ("append", "put", "replace", "clear", "delete"),
     (Loop, AsyncLoop): (
         "run", "complete", "reject", "abort", "record_usage", "add_turn", "add_event", "put_metadata", "select",
@@ -71,7 +74,7 @@ class RecordedCall(NamedTuple):
     name: str
     """The noun and the method, such as session.append, state.put, run.complete or cache.create."""
     target: str
-    """The ID of the session, of the loop, of the part, of the scope or of the category. '' for a call of the cache."""
+    """The ID of the session, loop, part or thread, the scope, or the category. '' for a call of the cache."""
     args: tuple[Any, ...]
     """The arguments by position, as they were given."""
     kwargs: dict[str, Any]
@@ -203,7 +206,9 @@ def _note(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _noun(cls: type) -> str:
-    name = cls.__name__.removeprefix("Async")
+    """Return the noun of a class. That of a class without an entry of its own is that of the class that it extends."""
+    known = {one for pair in _WRITES for one in pair}
+    name = next(one for one in cls.__mro__ if one in known).__name__.removeprefix("Async")
     return _NOUNS.get(name, name.lower())
 
 

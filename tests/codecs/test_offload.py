@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from redis_sessions import (
     StoreUnavailable,
 )
 from redis_sessions.codecs import EVERYTHING, Offload, Zstd
+from redis_sessions.codecs._blob_threads import BlobThreads
 from tests.codecs.conftest import OpenCache, cipher, client_of, contents, user
 from tests.support.blob_store import Store, broken, large, modes_below, offload
 
@@ -42,6 +44,26 @@ def chained(store: Any, **options: Any) -> list[Any]:
 def pending(cache: Any) -> int:
     """Return how many values wait for the store."""
     return len(cache._context.chain.blobs.pending._waiting)
+
+
+def test_thread_goes_on_after_a_function_that_exits() -> None:
+    """A function that raises SystemExit gives it to its caller, and its thread runs the next function."""
+    threads = BlobThreads(1)
+    assert isinstance(threads.submit(sys.exit, 3).exception(timeout=20), SystemExit)
+    assert threads.submit(abs, -4).result(timeout=20) == 4
+
+
+def test_refused_batch_keeps_no_bytes(open_cache: OpenCache, store: Store) -> None:
+    """The values of a batch that is refused before it is sent do not stay in memory, also those of a replacement."""
+    session = open_cache(codecs=chained(store)).create("a")
+    for refused in ({"role": "user", "content": object()}, float("nan")):
+        for write in (session.append, session.replace):
+            with pytest.raises(InvalidInput):
+                write(user(large()), user(large()), refused)
+    with pytest.raises(InvalidInput):
+        session.append(*[user(large()) for _ in range(3)], *[{"a": 1}] * 20_000)
+    assert pending(session) == 0
+    assert store.files() == []
 
 
 @pytest.mark.parametrize("is_encrypted", [True, False])

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from agent_framework import AgentSession, ChatResponse, Content, InMemoryHistoryProvider, Message, SessionContext
 
-from redis_sessions import InvalidInput, OutcomeUnknown
+from redis_sessions import (
+    AsyncSession,
+    AsyncSessionCache,
+    ConcurrentModification,
+    InvalidInput,
+    OutcomeUnknown,
+    RevisionConflict,
+)
 from redis_sessions.integrations import agent_framework
 from redis_sessions.integrations.agent_framework import RedisSessionsHistoryProvider
 from tests.conftest import Engines
@@ -214,6 +221,30 @@ def test_save_that_is_repeated_after_an_unknown_outcome_is_stored_once(
     with proxy(server.port, losses) as port:
         asyncio.run(main(port))
     server.client.flushall()
+
+
+def test_cancelled_save_that_is_always_in_conflict_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save whose every attempt meets another writer ends with an error, also when it is cancelled."""
+
+    async def conflict(*given: Any, **options: Any) -> None:
+        await asyncio.sleep(0)
+        raise RevisionConflict(session_id="a", rev=2)
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url("fake://") as cache:
+            provider = RedisSessionsHistoryProvider(cache=cache)
+            await provider.save_messages("a", [user("1")])
+            monkeypatch.setattr(AsyncSession, "append", conflict)
+            with pytest.raises(ConcurrentModification):
+                await asyncio.wait_for(provider.save_messages("a", [user("2")]), 30)
+            saving = asyncio.create_task(provider.save_messages("a", [user("3")]))
+            await asyncio.sleep(0.01)
+            saving.cancel()
+            done, _ = await asyncio.wait([saving], timeout=30)
+            assert saving in done
+            assert saving.cancelled()
+
+    asyncio.run(main())
 
 
 @ONE

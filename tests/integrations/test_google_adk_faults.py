@@ -16,7 +16,7 @@ from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.genai import types
 
-from redis_sessions import InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
+from redis_sessions import AsyncSession, InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions._async.services import shared_scopes
 from redis_sessions._async.transport import connections, tasks
 from redis_sessions.integrations.google_adk import RedisSessionsSessionService
@@ -184,6 +184,35 @@ def test_each_call_may_have_an_event_loop_of_its_own(service: RedisSessionsSessi
 
 
 # -- lost replies ----------------------------------------------------------------------------------------------------------
+
+
+def test_session_goes_on_after_an_event_that_was_cancelled(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session object whose append was cancelled while its reply was on the way has the event, and takes the next one."""
+    append, stored = AsyncSession.append, asyncio.Event()
+
+    async def slow(self: AsyncSession, *given: Any, **options: Any) -> Any:
+        result = await append(self, *given, **options)
+        stored.set()
+        await asyncio.sleep(0.2)
+        return result
+
+    async def run() -> None:
+        service = RedisSessionsSessionService("fake://", namespace=namespace)
+        session = await service.create_session(**NAMES)
+        await service.append_event(session, event("0"))
+        with monkeypatch.context() as patch:
+            patch.setattr(AsyncSession, "append", slow)
+            appending = asyncio.create_task(service.append_event(session, event("1", {"n": 1})))
+            await stored.wait()
+            appending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await appending
+        await service.append_event(session, event("2"))
+        assert [one.content.parts[0].text for one in session.events if one.content and one.content.parts] == list("012")
+        assert (session.state["n"], await texts(service)) == (1, ["0", "1", "2"])
+        await service.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("server", REAL_ENGINES[:1], indirect=True)

@@ -18,7 +18,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp, PutOp, SearchOp
 
 from redis_sessions import AsyncSessionCache, InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
-from redis_sessions.integrations.langgraph import RedisSessionsSaver, RedisSessionsStore
+from redis_sessions.integrations.langgraph import RedisSessionsSaver, RedisSessionsStore, sync_saver
 from tests.conftest import ENGINES
 from tests.faults.test_round_trips import await_quiet, count_round_trips
 from tests.integrations.crew import Crew
@@ -223,6 +223,78 @@ def test_prune_and_deletion_leave_nothing(cache: SessionCache) -> None:
         saver.delete_thread("t")
         assert list(saver.list(None)) == []
         assert list(saver.list(config("t"), limit=0)) == []
+
+
+def put_step(saver: RedisSessionsSaver, id: str, parent: str | None, **values: Any) -> None:
+    """Store a checkpoint of a thread with a DeltaChannel, whose value only snapshots have, and a write to it."""
+    place = config("t", checkpoint_id=parent)
+    saver.put(place, checkpoint(id, **values), {"counters_since_delta_snapshot": {"a": 1}}, dict.fromkeys(values, id))  # type: ignore[typeddict-unknown-key]
+    saver.put_writes(config("t", checkpoint_id=id), [("a", id)], "task")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("snapshot", ["0", "1"])
+def test_prune_keeps_what_later_steps_need(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, is_async: bool, snapshot: str
+) -> None:
+    """Steps that a graph stores during a prune keep the ancestors that their DeltaChannel needs."""
+    with RedisSessionsSaver(cache=cache) as saver:
+        put_step(saver, "00", None)
+        put_step(saver, "0", "00", a="seed")
+        put_step(saver, "1", "0", **({"a": "seed"} if snapshot == "1" else {}))
+        needed_sync, needed_async = saver._sync_needed, saver._async_needed
+
+        def go_on() -> None:
+            put_step(saver, "2", "1")
+            put_step(saver, "3", "2")
+
+        def sync(*given: Any) -> Any:
+            found = needed_sync(*given)
+            go_on()
+            return found
+
+        async def asynchronous(*given: Any) -> Any:
+            found = await needed_async(*given)
+            await asyncio.to_thread(go_on)
+            return found
+
+        monkeypatch.setattr(saver, "_sync_needed", sync)
+        monkeypatch.setattr(saver, "_async_needed", asynchronous)
+        if is_async:
+            asyncio.run(prune_once(saver))
+        else:
+            saver.prune(["t"])
+        found = saver.get_delta_channel_history(config=config("t", checkpoint_id="3"), channels=["a"])["a"]
+        assert found["seed"] == "seed"
+        assert [value for _, _, value in found["writes"]] == [id for id in ("0", "1", "2") if id >= snapshot]
+        assert saver.get_tuple(config("t", checkpoint_id="00")) is None
+
+
+async def prune_once(saver: RedisSessionsSaver) -> None:
+    """Prune a thread, and close the connections of the event loop."""
+    await saver.aprune(["t"])
+    await saver._caches.asynchronous.close()
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(0, 1), (1, 1), (2, 1), (3, 2)])
+def test_list_with_a_limit_reads_no_threads_behind_it(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch, limit: int, pages: int
+) -> None:
+    """A list of all threads ends at its limit, and reads no further pages of threads."""
+    read: list[Any] = []
+    threads = SessionCache.threads
+
+    def counted(self: SessionCache, limit: int, cursor: str | None) -> Any:
+        read.append(cursor)
+        return threads(self, limit, cursor)
+
+    monkeypatch.setattr(sync_saver, "MAX_THREADS", 2)
+    monkeypatch.setattr(SessionCache, "threads", counted)
+    with RedisSessionsSaver(cache=cache) as saver:
+        for number in range(9):
+            put(saver, f"t{number}", "1", a=number)
+        assert len(list(saver.list(None, limit=limit))) == limit
+        assert len(read) == pages
 
 
 @pytest.mark.parametrize(

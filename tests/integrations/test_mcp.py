@@ -18,7 +18,7 @@ from mcp.server.streamable_http import EventMessage, StreamableHTTPServerTranspo
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from redis_sessions import InvalidInput, SessionCache, StoreUnavailable
-from redis_sessions.integrations.mcp import RedisSessionsEventStore
+from redis_sessions.integrations.mcp import RedisSessionsEventStore, handover
 from redis_sessions.integrations.mcp.event_ids import EventPosition, Stream, parse_event_id
 from tests.faults.test_round_trips import await_quiet, count_round_trips
 from tests.integrations.crew import IS_LONG, Crew
@@ -285,6 +285,36 @@ def test_event_during_replay_waits_for_live_stream(cache: SessionCache) -> None:
             assert await asyncio.create_task(_replay_as(transport, event)) == []
             await asyncio.wait_for(_store_as(transport, notification(4)), 4)  # the client of the last replay is gone
             assert await _replay_as(transport, event) == [notification(4)]
+
+    asyncio.run(main())
+
+
+def test_client_that_does_not_read_its_replay_stops_no_event(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event waits a bounded time for a replay whose client does not read, later ones do not wait, and all are replayable."""
+    monkeypatch.setattr(handover, "_MAX_SECONDS", 0.3)
+
+    async def replay(self: StreamableHTTPServerTransport, store: RedisSessionsEventStore, last: str) -> None:
+        async def send(event: EventMessage) -> None:
+            await asyncio.Event().wait()
+
+        await store.replay_events_after(last, send)
+
+    async def main() -> None:
+        async with opened(cache=cache) as store:
+            transport = StreamableHTTPServerTransport("client", event_store=store)
+            first = await _store_as(transport, notification(1))
+            await _store_as(transport, notification(2))
+            stuck = asyncio.create_task(replay(transport, store, first))
+            while not store._handovers._locks or not next(iter(store._handovers._locks.values())).locked():
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(_store_as(transport, notification(3)), 20)
+            monkeypatch.setattr(handover, "_MAX_SECONDS", 60.0)
+            await asyncio.wait_for(_store_as(transport, notification(4)), 20)
+            assert not stuck.done()
+            assert await _replay_as(transport, first) == [notification(number) for number in (2, 3, 4)]
+            stuck.cancel()
 
     asyncio.run(main())
 

@@ -17,9 +17,12 @@ from agents.memory.session import Session, _session_accepts_wrapper
 from redis_sessions import (
     AsyncSession,
     AsyncSessionCache,
+    ConcurrentModification,
     InvalidInput,
+    InvalidState,
     LimitExceeded,
     OutcomeUnknown,
+    RevisionConflict,
     SessionCache,
     StoreUnavailable,
 )
@@ -244,7 +247,10 @@ def test_pop_behind_damage_and_behind_too_many_gaps_goes_on(
 ) -> None:
     """A pop drops damaged items behind the newest one that can be read, and closes the gaps that fill their record."""
 
+    pop = AsyncSession.pop
+
     async def refuse(*given: Any, **options: Any) -> None:
+        monkeypatch.setattr(AsyncSession, "pop", pop)
         raise LimitExceeded(session_id="a", limit="gap_bytes", current=12001, max=12000, action="error")
 
     async def main() -> None:
@@ -261,12 +267,74 @@ def test_pop_behind_damage_and_behind_too_many_gaps_goes_on(
         monkeypatch.setattr(AsyncSession, "pop", refuse)
         assert await session.pop_item() == user("x")
         assert await session.get_items() == [user("a"), user("x"), user("x")]
-        assert (await session._session.info()).last_seq == 13
+        assert (await session._session.info()).last_seq == 15
         await session.close()
         await other.close()
 
     run(main)
     server.client.flushall()
+
+
+@ONE
+def test_pop_behind_damage_that_is_repeated_pops_once(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pop behind a damaged item that raised OutcomeUnknown, and is called again, removes one readable item in all."""
+
+    async def main(port: int, losses: Losses) -> None:
+        url = f"redis://127.0.0.1:{port}?timeout=0.2&retry_for=0.3"
+        replace = AsyncSession.replace
+
+        async def lose_the_reply(self: AsyncSession, *given: Any, **options: Any) -> Any:
+            losses.replies = 1.0
+            return await replace(self, *given, **options)
+
+        session = RedisSessionsSession("a", url=url, namespace=namespace)
+        await session.add_items([user("?")])
+        await session._atomic_replace_items([user("a"), user("b"), user("c")])  # so that the server has the script
+        monkeypatch.setattr(AsyncSession, "replace", lose_the_reply)
+        key = next(key for key in server.client.scan_iter() if server.client.type(key) == b"list")
+        server.client.lset(key, -1, "damaged")
+        with pytest.raises(OutcomeUnknown):
+            await session.pop_item()
+        losses.replies = 0.0
+        monkeypatch.setattr(AsyncSession, "replace", replace)
+        assert await session.pop_item() == user("b")
+        assert await session.get_items() == [user("a")]
+        await session.close()
+
+    losses = Losses(requests=0, replies=0)
+    with proxy(server.port, losses) as port:
+        run(lambda: main(port, losses))
+    server.client.flushall()
+
+
+def test_cancelled_pop_that_is_always_in_conflict_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pop whose every attempt meets another writer ends with an error, also when it is cancelled."""
+
+    async def damaged(*given: Any, **options: Any) -> None:
+        await asyncio.sleep(0.01)
+        raise InvalidState(name="message with seq 1", detail="the stored message is damaged")
+
+    async def conflict(*given: Any, **options: Any) -> None:
+        raise RevisionConflict(session_id="a", rev=2)
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url("fake://") as cache:
+            session = RedisSessionsSession("a", cache=cache)
+            await session.add_items([user("a")])
+            monkeypatch.setattr(AsyncSession, "pop", damaged)
+            monkeypatch.setattr(AsyncSession, "replace", conflict)
+            with pytest.raises(ConcurrentModification):
+                await asyncio.wait_for(session.pop_item(), 20)
+            popping = asyncio.create_task(session.pop_item())
+            await asyncio.sleep(0.005)
+            popping.cancel()
+            done, _ = await asyncio.wait([popping], timeout=20)
+            assert popping in done
+            assert popping.cancelled()
+
+    run(main)
 
 
 @ONE

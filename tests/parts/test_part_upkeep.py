@@ -73,6 +73,8 @@ def test_import_brings_all_parts_back(cache: SessionCache) -> None:
         ("id.0 ~x", "1"),
         ("unknown", "1"),
         ("batches.1", "x"),
+        ("batches.2", ""),
+        ("batches.\u0662", ""),
         ("gone", "1:1-9"),
     ],
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
 
 from redis_sessions import InvalidInput, Message, Session, SessionNotActive
 from redis_sessions.testing import fake_async_cache, fake_cache, record
+from redis_sessions.testing._recorder import _WRITES, _noun
 
 X = {"role": "user", "content": "x"}
 
@@ -40,6 +42,49 @@ def test_calls_are_recorded_with_names_and_arguments() -> None:
     assert recorder.calls == []
     with pytest.raises(InvalidInput, match="must be one of"):
         recorder.named("append")
+
+
+READS = {
+    "cache": "all_documents by_label categories checkpoints close count documents ensure from_url get "
+    "get_documents iter_sessions leases list load monitor open ping scopes session shared threads watch worker workers",
+    "session": "check_limits children context export history info is_cancel_requested join last_turn lease ledger load loop "
+    "part parts retry_on_conflict turn wait_for_reply watch",
+    "run": "requests wait_for",
+    "lease": "info",
+    "state": "all get",
+    "documents": "all get get_bytes get_json get_many list",
+    "checkpoints": "get namespaces page",
+    "part": "get history info",
+    "loop": "events turns",
+}
+"""The methods that do not write, or only by methods that are recorded, such as those of a worker's runs."""
+READS |= {"variables": READS["state"], "shared": READS["state"], "run": f"{READS['session']} {READS['run']}"}
+
+
+@pytest.mark.parametrize("pair", _WRITES, ids=lambda pair: _noun(pair[0]))
+def test_each_method_that_writes_is_known(pair: tuple[type, type]) -> None:
+    """Each public method of each class is recorded, or known as one that does not write."""
+    for cls in pair:
+        methods = {name for name in dir(cls) if not name.startswith("_") and callable(getattr(cls, name))}
+        if issubclass(cls, MutableMapping):  # its other methods call methods that are recorded
+            methods -= {*dir(MutableMapping)} - {"get", "clear"}
+        assert methods == {*_WRITES[pair], *READS[_noun(cls)].split()}
+
+
+def test_calls_of_handles_of_all_kinds_are_recorded() -> None:
+    """A handle that creates its session has the noun session, and documents and checkpoints are recorded, too."""
+    with fake_cache() as cache, record(cache) as recorder:
+        cache.ensure("b").append(X)
+        cache.put_documents({"notes": {"d": "text"}})
+        thread = cache.checkpoints("t")
+        thread.put("c1", state=b"s")
+        thread.delete()
+        cache.delete("b")
+    assert [(call.name, call.target) for call in recorder.calls] == [
+        ("session.append", "b"), ("cache.put_documents", ""), ("checkpoints.put", "t"), ("checkpoints.delete", "t"),
+        ("cache.delete", ""),
+    ]  # fmt: skip
+    assert recorder.messages == [("b", X)]
 
 
 def test_worker_and_its_handlers_are_recorded() -> None:

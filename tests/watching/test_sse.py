@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.responses import StreamingResponse
 
-from redis_sessions import AsyncSessionCache, InvalidInput
+from redis_sessions import AsyncSession, AsyncSessionCache, InvalidInput, StoreUnavailable
+from redis_sessions.codecs import Zstd
 from redis_sessions.sse import (
     FINISHED,
     STREAM_HEADERS,
@@ -24,6 +25,7 @@ from redis_sessions.sse import (
     stream_session,
     stream_sessions,
 )
+from tests.support.servers import Server
 
 X = {"role": "user", "content": "x"}
 
@@ -322,6 +324,64 @@ def test_stream_of_many_resumes_only_in_own_sessions(url: str, namespace: str) -
             forged.gone.set()
             await task
             assert b"secret" not in forged.body
+
+    asyncio.run(main())
+
+
+def test_stream_of_many_goes_on_after_an_outage(
+    own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that reconnects at the end of an outage, however short, gets all that it missed."""
+    info = AsyncSession.info
+
+    async def end_of_outage(session: AsyncSession) -> Any:
+        try:
+            return await info(session)
+        except StoreUnavailable:
+            await asyncio.to_thread(own_server.start)
+            raise
+
+    async def main() -> None:
+        async with AsyncSessionCache.from_url(own_server.url, namespace=namespace, timeout=0.2, retry_for=0.3) as cache:
+            session = await cache.create("a", user_id="mia")
+            await session.append(X)
+            last = _format_positions({"a": "1-0"})
+            app = EventStreamResponse(lambda id: stream_sessions(cache, id, user_id="mia", heartbeat=0.1))
+            await session.append({"role": "user", "content": "missed"})
+            own_server.kill()
+            monkeypatch.setattr(AsyncSession, "info", end_of_outage)
+            client = Client(last)
+            task = asyncio.create_task(app(client.scope, client.receive, client.send))
+            await client.until(lambda: client.is_over or b"heartbeat" in client.body)
+            assert client.blocks[1:] == [{"event": "end", "data": '{"reason":"unavailable"}'}]
+            await task
+            again = Client(last)
+            task = asyncio.create_task(app(again.scope, again.receive, again.send))
+            await again.until(lambda: b"missed" in again.body)
+            again.gone.set()
+            await task
+
+    asyncio.run(main())
+
+
+def test_stream_with_an_unreadable_message_ends_with_the_reason(
+    url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stream that comes to a message that it cannot decode ends with `failed`, and the cause is logged."""
+
+    async def main() -> None:
+        async with opened(url, namespace) as cache, AsyncSessionCache(cache, codecs=[Zstd()]) as writer:
+            session = await writer.create("a", user_id="mia")
+            long = {"role": "user", "content": "x" * 10_000}
+            for stream in (stream_session(cache.session("a")), stream_sessions(cache, user_id="mia", heartbeat=0.1)):
+                blocks = [await anext(stream)]
+                if len(caplog.records) == 1:  # the second one begins behind what is there
+                    blocks.append(await anext(stream))
+                await session.append(long)
+                blocks += [block async for block in stream]
+                assert blocks[-1] == b'event: end\ndata: {"reason":"failed"}\n\n'
+            assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
+            assert "codec 'z'" in caplog.text
 
     asyncio.run(main())
 

@@ -15,7 +15,7 @@ from ...models.results import AppendResult
 from ...settings import TokenCounter
 from ..protocol.call import Call, invoke
 from ..protocol.codec import Encoded, decode, decode_newest, encode
-from ..protocol.encoding import decoded_field
+from ..protocol.encoding import decoded_field, drop_unsent
 from ..protocol.ids import operation_id_of
 from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
@@ -49,17 +49,19 @@ def encode_batch(
         replaced_seq: the message that the only message of the batch replaces.
     """
     batch = operation_id_of(batch_id)
-    if usage is not None:
-        messages = _with_usage(messages, usage)
-    if replaced_seq is not None:
-        encoded = [encode(message, batch, counter, keys, f"={replaced_seq}") for message in messages]
-    else:
-        encoded = [encode(message, batch, counter, keys, place) for place, message in enumerate(messages)]
-    if len(encoded) < minimum:
-        detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
-        raise InvalidInput(name="messages", detail=detail)
-    if len(encoded) > 1:
-        check_transcript_batch(bounds, [one.entry for one in encoded])
+    messages = messages if usage is None else _with_usage(messages, usage)
+    encoded: list[Encoded] = []
+    try:
+        for at, message in enumerate(messages):
+            encoded.append(encode(message, batch, counter, keys, at if replaced_seq is None else f"={replaced_seq}"))
+        if len(encoded) < minimum:
+            detail = f"a batch must have {minimum} to {bounds.batch_messages} messages, got {len(encoded)}"
+            raise InvalidInput(name="messages", detail=detail)
+        if len(encoded) > 1:
+            check_transcript_batch(bounds, [one.entry for one in encoded])
+    except BaseException:
+        drop_unsent(keys, (one.entry for one in encoded))
+        raise
     return batch, encoded
 
 

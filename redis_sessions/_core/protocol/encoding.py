@@ -33,6 +33,13 @@ def encoded(
     return PLAIN_HEAD + data if data[:1] == MARK else data
 
 
+def drop_unsent(keys: SessionKeys, entries: Iterable[bytes]) -> None:
+    """Drop the bytes of encoded values that no command will send, and that would become files of a blob store."""
+    blobs = None if keys.chain is None else keys.chain.blobs
+    if blobs is not None:
+        blobs.pending.drop(blobs.pending.named_in(entries))
+
+
 def decoded(keys: SessionKeys, data: bytes, context: str, *, seq: int = 0, owner: str | None = None) -> bytes:
     """Return a stored value of a session as it was given.
 

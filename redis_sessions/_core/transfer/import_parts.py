@@ -19,6 +19,7 @@ from .import_values import is_payload
 
 _MESSAGE_FIELD = re.compile(rf"message\.({COUNT.decode()}) ({COUNT.decode()})")
 _ID_FIELD = re.compile(rf"id\.({COUNT.decode()}) (\S+)")
+_BATCHES_FIELD = re.compile(rf"batches\.({COUNT.decode()})")
 _BATCHES = re.compile(rb"(?:\n[^\s]{1,600} (?:%b )*%b){0,64}" % (COUNT, COUNT))
 _PART_RECORD = re.compile(rb"(?:%b ){5}%b" % (COUNT, COUNT))
 _TOTALS = re.compile(rb"(?:%b ){4}%b" % (COUNT, COUNT))
@@ -37,6 +38,8 @@ class PartsCheck:
         self._part = self._first = self._last = self._size = 0
         """Of the part that is read now: its number, 0 for none, the first and the last seq, and the bytes."""
         self._id_of_last = ""
+        self._newest = 0
+        """The number of the part whose record was read last, until its results are read."""
         self._messages = self._bytes = self._ids = 0
         self._totals: PartTotals | None = None
 
@@ -61,16 +64,18 @@ class PartsCheck:
         return fields
 
     def _take(self, name: str, value: bytes) -> None:
-        message, id = _MESSAGE_FIELD.fullmatch(name), _ID_FIELD.fullmatch(name)
+        message, id, batches = (one.fullmatch(name) for one in (_MESSAGE_FIELD, _ID_FIELD, _BATCHES_FIELD))
         if message:
             self._take_message(name, int(message[1]), int(message[2]), value)
         elif id:
             self._take_id(name, int(id[1]), id[2], value)
         elif name.startswith("part."):
             self._take_record(name, value)
-        elif name.startswith("batches."):
-            is_known = name == f"batches.{max(self._part, *self._numbers, 0)}" or name[8:].isdecimal()
-            self._require(is_known and _BATCHES.fullmatch(value), name, "results of at most 64 appends", value)
+        elif batches:
+            is_next = 0 < int(batches[1]) == self._newest
+            self._require(is_next, name, "the field of the part whose record is before it", value)
+            self._require(_BATCHES.fullmatch(value), name, "results of at most 64 appends", value)
+            self._newest = 0
         elif name == "totals":
             self._take_totals(name, value)
         else:
@@ -108,6 +113,7 @@ class PartsCheck:
         self._require(is_same and is_complete and is_placed, name, f"the record of {count} messages before it", value)
         check_past(self._id, name, [record.created_ms, record.updated_ms], self._bounds.now_ms, value)
         self._numbers.add(number)
+        self._newest = number
         self._names.add(text)
         self._messages, self._bytes, self._part = self._messages + count, self._bytes + record.bytes, 0
 

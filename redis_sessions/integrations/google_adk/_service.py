@@ -29,6 +29,7 @@ from ... import (
 )
 from ..._durations import Duration
 from ...bounds import MAX_WIRE_BYTES
+from .._repeats import settled
 from .._shared import Caches
 from ._names import app_prefix, app_scope, by_key, id_of, part_of, session_id_of, split_state, tags_of, user_scope
 from ._sessions import events_of, last_update, marker_of, merged_state, payload_of, to_session
@@ -202,9 +203,12 @@ class RedisSessionsSessionService(BaseSessionService):
                 return event  # it is delivered again
             self._apply_temp_state(session, event)
             event = self._trim_temp_delta_state(event)
-            await self._store(session, event)
-            session.last_update_time = event.timestamp
-            return self._commit_event_to_session(session, event)
+            return await settled(self._store_and_commit(session, event))
+
+    async def _store_and_commit(self, session: Session, event: Event) -> Event:
+        await self._store(session, event)
+        session.last_update_time = event.timestamp
+        return self._commit_event_to_session(session, event)
 
     async def _store(self, session: Session, event: Event) -> None:
         incarnation, rev = (session._storage_update_marker or await self._find_marker(session)).split()

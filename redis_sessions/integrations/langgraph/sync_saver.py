@@ -17,6 +17,7 @@ from langgraph.checkpoint.base import Checkpoint as GraphCheckpoint
 
 from redis_sessions import Checkpoint, Checkpoints
 
+from ..._core.commands.checkpoint_records import place_of
 from .._shared import Caches
 from . import records
 from .records import MAX_THREADS, PAGE, Chain, DeltaHistory, Place
@@ -62,6 +63,8 @@ class SyncMethods(BaseCheckpointSaver[str]):
                 cursor = page.cursor
                 if cursor is None:
                     break
+            if left is not None and left <= 0:
+                return
 
     def put(
         self,
@@ -120,16 +123,17 @@ class SyncMethods(BaseCheckpointSaver[str]):
             if strategy == "delete":
                 checkpoints.delete()
                 continue
-            needed: list[tuple[str, str]] = []
+            older = checkpoints._older(1)  # before the rest, so that what a graph stores from now on stays
+            needed: set[str] = set()
             cursor = None
             while True:
                 page = checkpoints.namespaces(PAGE, cursor)
                 for one in page.items:
-                    needed += self._sync_needed(checkpoints, one)
+                    needed |= self._sync_needed(checkpoints, one)
                 cursor = page.cursor
                 if cursor is None:
                     break
-            checkpoints.drop(keep=1, exclude=needed)
+            checkpoints._drop([place for place in older if place not in needed])
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -159,14 +163,14 @@ class SyncMethods(BaseCheckpointSaver[str]):
             if cursor is None:
                 return
 
-    def _sync_needed(self, checkpoints: Checkpoints, namespace: str) -> Sequence[tuple[str, str]]:
+    def _sync_needed(self, checkpoints: Checkpoints, namespace: str) -> set[str]:
         """Return the older checkpoints that the newest one of a namespace needs for its DeltaChannels."""
         newest = checkpoints.get(namespace=namespace)
         missing = set() if newest is None else records.delta_channels(self.serde, newest)
-        needed = []
+        needed = set[str]()
         if newest is not None and missing:
             for found in self._sync_ancestors(checkpoints, newest):
-                needed.append((namespace, found.id))
+                needed.add(place_of(namespace, found.id))
                 missing -= set(found.blobs)
                 if not missing:
                     break

@@ -16,7 +16,7 @@ from mcp.server.streamable_http import StreamableHTTPServerTransport
 from .event_ids import Stream
 
 _MAX_SECONDS = 5.0
-"""The longest wait for the transport: a client that does not read must not stop its MCP session."""
+"""The longest wait for the transport, and for a replay: a client that does not read must not stop its MCP session."""
 _POLL_SECONDS = 0.001
 
 
@@ -29,12 +29,16 @@ class Handovers:
 
     @asynccontextmanager
     async def storing(self, transport: StreamableHTTPServerTransport | None, stream: Stream) -> AsyncIterator[None]:
-        """Store an event in a block, when no replay of the stream is under way."""
-        if transport is None:
+        """Store an event in a block, when no replay of the stream is under way.
+
+        An event waits for a replay for at most 5 s, and later events do not wait for this replay. They stay replayable.
+        """
+        lock = None if transport is None else await self._acquired(stream)
+        try:
             yield
-            return
-        async with self._lock(stream):
-            yield
+        finally:
+            if lock is not None:
+                lock.release()
 
     @asynccontextmanager
     async def replaying(self, transport: StreamableHTTPServerTransport | None, stream: Stream) -> AsyncIterator[None]:
@@ -52,6 +56,18 @@ class Handovers:
         release = asyncio.create_task(_release(lock, transport, stream.id, asyncio.current_task()))
         self._releases.add(release)
         release.add_done_callback(self._releases.discard)
+
+    async def _acquired(self, stream: Stream) -> asyncio.Lock | None:
+        """Return the lock of a stream, held. None if its holder kept it for too long, because its client does not read."""
+        lock = self._lock(stream)
+        try:
+            async with asyncio.timeout(_MAX_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            if self._locks.get(stream) is lock:
+                del self._locks[stream]
+            return None
+        return lock
 
     def _lock(self, stream: Stream) -> asyncio.Lock:
         return self._locks.setdefault(stream, asyncio.Lock())
