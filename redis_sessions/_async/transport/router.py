@@ -28,7 +28,7 @@ from .script_sending import load_and_send
 from .sentinel import Address, SentinelResolver, keep_checking
 
 _MAX_SCANS = 3
-"""How often all keys are read when nodes join or leave the cluster while they are read."""
+"""All keys are read again, up to this number of readings, if nodes join or leave the cluster in between."""
 Routed = tuple[str, Command]
 
 
@@ -224,18 +224,20 @@ class Router:
             return await self.send("", command)
         return [(await client.send(command))[0] for client in (await self.masters()).values()]
 
-    async def scan(self, pattern: str) -> AsyncIterator[bytes]:
+    async def scan(self, pattern: str, *, twice: bool = False) -> AsyncIterator[bytes]:
         """Yield the keys of every node that match a pattern, some twice. Reads the whole keyspace: for repairs only.
 
-        The nodes of a cluster are read in one order and then in the other one, because the keys of a slot that moves may come to
-        a node that was read before. All of them are read again if a node joined or left.
+        All nodes of a cluster are read again if a node joined or left.
+
+        `twice`: read the nodes of a cluster in one order and then in the other one, because the keys of a slot that moves may
+        come to a node that was read before.
 
         Raises TransportError, also if a slot has no master, or if nodes join and leave all the time.
         """
         masters = await self.masters(must_be_whole=True)
         for _ in range(_MAX_SCANS):
             there = [*masters.values()]
-            for client in [*there, *there[-2::-1]]:
+            for client in [*there, *(there[-2::-1] if twice else ())]:
                 cursor: Argument = 0
                 while True:
                     (reply,) = await client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))

@@ -182,7 +182,7 @@ class ClusterNodes:
         }
 
     def keep_heard(self, node: Address, subscription: connections.Subscription) -> None:
-        """Close a subscription as soon as its node is no master of the cluster: it may have left, and would hear nothing."""
+        """Close a subscription as soon as no map names its node as a master: the node may have left, and would hear nothing."""
         self._subscription = (node, subscription)
         self._close_strayed()
 
