@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache, StoreUnavailable
+from redis_sessions._embedded import private_files, server
 from redis_sessions._embedded.server import EmbeddedServer
 
 X = {"role": "user", "content": "x"}
@@ -144,9 +145,9 @@ def test_start_of_the_server_does_not_stop_the_event_loop(tmp_path: Path, monkey
     """Other tasks go on while a server starts, however long that takes."""
     start_server = EmbeddedServer._start
 
-    def start_late(server: EmbeddedServer) -> None:
+    def start_late(starting: EmbeddedServer) -> None:
         time.sleep(1)
-        start_server(server)
+        start_server(starting)
 
     monkeypatch.setattr(EmbeddedServer, "_start", start_late)
 
@@ -167,14 +168,14 @@ def test_cache_that_closes_while_its_server_starts_leaves_no_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends that came up after the only cache was closed, although the cache object lives on."""
-    start_server, is_starting = EmbeddedServer._start, threading.Event()
+    is_starting = threading.Event()
 
-    def start_late(server: EmbeddedServer) -> None:
+    def make_late(folder: Path) -> None:
         is_starting.set()
         time.sleep(0.5)
-        start_server(server)
+        private_files.make_private(folder)
 
-    monkeypatch.setattr(EmbeddedServer, "_start", start_late)
+    monkeypatch.setattr(server, "make_private", make_late)
     cache = AsyncSessionCache.from_url(f"embedded://{tmp_path}")
 
     async def close_early() -> None:

@@ -102,10 +102,10 @@ class Executor:
         if observer is not None:
             observer.before_write(call, now)
         try:
-            if call.writes and self.chain is not None and await store_files(self.chain, [call], self.retry_for):
-                now = began = time.monotonic()
             if first is not None:
                 raise copy(first)  # other calls have the same one
+            if call.writes and self.chain is not None and await store_files(self.chain, [call], self.retry_for):
+                now = began = time.monotonic()
             call.due = self._due(now, began)
             result = await self._attempt(call)
             if observer is not None and getattr(result, "duplicate", False):
@@ -146,15 +146,16 @@ class Executor:
         """
         began = time.monotonic()
         results: list[T | SessionsError] = []
+        gave_up = False
         for call, result in zip(calls, await self._send_many(calls), strict=True):
-            if not isinstance(result, _RETRYABLE):
-                results.append(self._failure_of(call, result))
-                continue
-            try:
-                found: T = await self.run(call, began, result)
-                results.append(found)
-            except SessionsError as problem:
-                results.append(problem.with_traceback(None))  # else it would hold the variables of all callers
+            first = result if isinstance(result, _RETRYABLE) else None
+            if first is not None or (isinstance(result, StoreUnavailable) and not gave_up):
+                try:
+                    result = await self.run(call, began, first)
+                except SessionsError as problem:
+                    result = problem.with_traceback(None)  # else it would hold the variables of all callers
+                    gave_up = gave_up or isinstance(problem, StoreUnavailable)
+            results.append(self._failure_of(call, result))
         return results
 
     async def get_many(self, calls: Sequence[Call[T]]) -> list[T]:
@@ -290,11 +291,9 @@ class Executor:
             call.hints = ()
         if more:
             self._check_acks(call, more[0])
-        return (
-            call.result(reply)
-            if self.chain is None
-            else await result_of(call, reply, self.chain, self.run, self.retry_for)
-        )
+        if self.chain is None:
+            return call.result(reply)
+        return await result_of(call, reply, self.chain, self.run, self.retry_for)
 
     async def _send(self, call: Call[T]) -> list[Any]:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
