@@ -45,8 +45,8 @@ class Engine:
     """Options of the cache that the URL or the client names. They count more than arguments."""
     address_remap: Remap | None = None
     """Maps the addresses that nodes and sentinels name to those that can be reached from here."""
-    prepare: Callable[[], None] = field(default=lambda: None)
-    """Called before a connection is made. Starts an embedded server."""
+    prepare: Callable[[], None] | None = None
+    """Called in any thread before a connection is made. Starts an embedded server."""
     release: Callable[[], None] = field(default=lambda: None)
     """Called once by each cache, when the cache is closed."""
     share: Callable[[], None] = field(default=lambda: None)

@@ -65,6 +65,8 @@ class EmbeddedServer:
                     fcntl.flock(self._users, fcntl.LOCK_SH)
                 if not self._answers():
                     self._start()
+                if self._caches <= 0:  # closed by another thread since
+                    self.detach()
         except OSError as problem:
             raise InvalidInput(
                 name="url", detail=f"cannot use the folder of embedded://{self._folder}: {problem.strerror}"

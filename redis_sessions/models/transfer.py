@@ -45,4 +45,4 @@ class BlobSweepResult(NamedTuple):
     removed: int
     """Older files to which nothing referred. They were removed, or would have been with `dry_run`."""
     keys: int = 0
-    """Keys of the server that were read."""
+    """Keys of the server that were read. In a cluster most of them count twice."""

@@ -24,7 +24,7 @@ from redis_sessions import (
 )
 from redis_sessions._core.commands.run_queues import INBOX_QUEUE
 from redis_sessions._core.protocol.keys import agent_keys, session_keys
-from redis_sessions._sync.transport import router
+from redis_sessions._sync.transport import cluster_nodes
 from tests.conftest import Engines
 from tests.support.servers import Server, await_true, binaries, cluster
 from tests.support.slots import call, move_slot, move_slot_at_once, serves
@@ -227,7 +227,7 @@ def test_moved_key_without_ask_redirection_raises(namespace: str, monkeypatch: p
             assert isinstance(keys, list)
             call(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
             assert session.append(X).last_seq == 2
-            monkeypatch.setattr(router, "AskError", type("Nothing", (Exception,), {}))
+            monkeypatch.setattr(cluster_nodes, "AskError", type("Nothing", (Exception,), {}))
             with pytest.raises(StoreUnavailable):
                 session.append(X)
 

@@ -160,8 +160,8 @@ def test_copy_while_values_are_read(offloading: SessionCache, store: Store, monk
         text = fill(origin)
     forks: list[Session] = []
 
-    def scan_before(context: Any, pattern: str) -> Iterator[bytes]:
-        keys = list(unlisted.scan(context, pattern))  # SCAN need not return a key that was made since
+    def scan_before(context: Any, pattern: str, *, twice: bool) -> Iterator[bytes]:
+        keys = list(unlisted.scan(context, pattern, twice=twice))  # SCAN need not return a key that was made since
         if keys and not forks:
             forks.append(origin.fork())
             origin.delete()
@@ -310,7 +310,7 @@ def test_sweep_that_cannot_read_removes_nothing(
         fill(session)
     before = store.files()
 
-    def refuse(context: Any, pattern: str) -> Iterator[bytes]:
+    def refuse(context: Any, pattern: str, *, twice: bool) -> Iterator[bytes]:
         raise AccessDenied(where="x", detail="no SCAN")
 
     monkeypatch.setattr(blob_sweeper, "scan", refuse)

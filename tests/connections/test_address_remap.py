@@ -53,12 +53,12 @@ def write(cache: SessionCache) -> None:
         for id in SESSIONS:
             cache.get_or_create(id).append(X)
         slot = key_slot(session_keys(cache.namespace, "s1").tag.encode())
-        right = cache._context.router._slots[slot]
-        cache._context.router._slots[slot] = next(
-            node for node in cache._context.router._slots.values() if node != right
-        )
+        known = cache._context.router._cluster
+        assert known is not None
+        right = known._slots[slot]
+        known._slots[slot] = next(node for node in known._slots.values() if node != right)
         assert cache.session("s1").info().count == 1
-        assert cache._context.router._slots[slot] == right
+        assert known._slots[slot] == right
 
 
 async def write_async(cache: AsyncSessionCache) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_sessions import InvalidInput, SessionCache, StoreUnavailable
+from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache, StoreUnavailable
+from redis_sessions._embedded import private_files, server
+from redis_sessions._embedded.server import EmbeddedServer
 
 X = {"role": "user", "content": "x"}
 
@@ -135,3 +139,52 @@ def test_server_of_an_unclosed_cache_ends(tmp_path: Path) -> None:
     code = f"from redis_sessions import SessionCache; SessionCache.from_url('embedded://{tmp_path}').create('a')"
     subprocess.run([sys.executable, "-c", code], check=True)
     wait_until_gone(tmp_path)
+
+
+def test_start_of_the_server_does_not_stop_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tasks go on while a server starts, however long that takes."""
+    start_server = EmbeddedServer._start
+
+    def start_late(starting: EmbeddedServer) -> None:
+        time.sleep(1)
+        start_server(starting)
+
+    monkeypatch.setattr(EmbeddedServer, "_start", start_late)
+
+    async def count_turns() -> int:
+        async with AsyncSessionCache.from_url(f"embedded://{tmp_path}", retry_for=30) as cache:
+            creation, turns = asyncio.ensure_future(cache.create("a")), 0
+            while not creation.done():
+                await asyncio.sleep(0.01)
+                turns += 1
+            await creation
+        return turns
+
+    assert asyncio.run(count_turns()) > 10
+    wait_until_gone(tmp_path)
+
+
+def test_cache_that_closes_while_its_server_starts_leaves_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends that came up after the only cache was closed, although the cache object lives on."""
+    is_starting = threading.Event()
+
+    def make_late(folder: Path) -> None:
+        is_starting.set()
+        time.sleep(0.5)
+        private_files.make_private(folder)
+
+    monkeypatch.setattr(server, "make_private", make_late)
+    cache = AsyncSessionCache.from_url(f"embedded://{tmp_path}")
+
+    async def close_early() -> None:
+        creation = asyncio.ensure_future(cache.create("a"))
+        while not is_starting.is_set():
+            await asyncio.sleep(0.01)
+        await cache.close()
+        await asyncio.gather(creation, return_exceptions=True)
+
+    asyncio.run(close_early())
+    wait_until_gone(tmp_path)
+    assert cache.where

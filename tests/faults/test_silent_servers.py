@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from redis_sessions import AsyncSessionCache, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions._core.protocol.transport_errors import ConnectionLost
+from redis_sessions._sync.transport.connect import connector
+from redis_sessions._sync.transport.connections import NodeClient
 from redis_sessions._sync.transport.notifications import NotificationHub
+from redis_sessions.engines import from_url
 from tests.support.machine_load import measured_load
 from tests.support.servers import Sentinels, Server, await_true, binaries, cluster
 from tests.support.sockets import forwarder, silent_ports
@@ -295,3 +299,33 @@ def test_close_does_not_wait_for_a_silent_server(own_server: Server, namespace: 
         asyncio.run(end())
         assert time.monotonic() - began < load.allow(3)
         own_server.resume()
+
+
+def test_replies_that_drip_end_a_pipeline_of_a_thread_within_the_bound() -> None:
+    """The bound holds for all replies together, although each of them comes before it."""
+    with dripping_port(seconds=0.4) as port:
+        engine = from_url(f"redis://127.0.0.1:{port}")
+        client = NodeClient(connector(engine, 1.0), 1.0, 1)
+        began = time.monotonic()
+        with pytest.raises(ConnectionLost):
+            client.send(*[("PING",)] * 30)
+        assert time.monotonic() - began < 6  # all replies would take 12 s
+        client.close()
+
+
+@contextmanager
+def dripping_port(seconds: float) -> Iterator[int]:
+    """Serve a port that answers one PING at a time, each after some seconds, and everything else at once."""
+
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            while data := peer.recv(65536):
+                peer.sendall(b"+OK\r\n" * data.count(b"SETINFO"))
+                for _ in range(data.count(b"PING")):
+                    time.sleep(seconds)
+                    peer.sendall(b"+PONG\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]

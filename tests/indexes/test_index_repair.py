@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from redis_sessions import Session, SessionCache, SessionExists
+from redis_sessions import Session, SessionCache, SessionExists, StoreUnavailable
 from redis_sessions._core.protocol.transport_errors import ConnectFailed
 from redis_sessions._sync.services import indexer
 from tests.conftest import REAL_ENGINES, Engines
@@ -175,6 +176,32 @@ def test_list_of_a_server_that_takes_no_writes_does_not_wait(own_server: Server,
         assert [summary.id for summary in cache.list(user="mia").items] == ["a"]
         assert time.monotonic() - began < 10
         own_server.client.config_set("min-replicas-to-write", 0)
+
+
+@pytest.mark.parametrize("engine", [*REAL_ENGINES, "cluster"], indirect=True)
+def test_repair_whose_removals_failed_removes_the_old_entries_later(
+    cache: SessionCache, namespace: str, engine: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries under the old values of a session are removed, although the node of their index failed at the first repair."""
+    cache.create("moved", user_id="mia")
+    cache._context.indexer.flush()
+    send_once = cache._context.executor.send_once
+    failed: list[Any] = []
+
+    def fail_once(calls: Any, due: float | None = None) -> Any:
+        if failed or not any(call.script is not None and "remove" in call.script.name for call in calls):
+            return send_once(calls, due)
+        failed.append(calls)
+        return [StoreUnavailable(where="a node", waited=0.0, detail="silent") for _ in calls]
+
+    monkeypatch.setattr(cache._context.executor, "send_once", fail_once)
+    cache.session("moved").patch(user_id="bob")
+    cache._context.indexer.repair_later(["moved"])
+    with suppress(StoreUnavailable):  # the background may have made the repair
+        cache._context.indexer.flush()
+    await_true(lambda: bool(failed) and "moved" in cache._context.indexer._pending)
+    cache._context.indexer.flush()
+    assert disagreement(clients(cache, engine, engines), namespace) == {}
 
 
 def test_cancelled_repair_waits_on(own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:

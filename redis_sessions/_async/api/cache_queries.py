@@ -314,7 +314,7 @@ class AsyncCacheQueries:
 
         Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not
         name becomes plain. Deltas stay as they are, because the next message removes them. Call it again until nothing is
-        replaced, then take the old key out of the ring.
+        replaced, then take the old key out of the ring. The last call must not run while slots of a cluster move.
 
         Yields:
             The outcome for each session, thread and category: how many values were replaced, or the problem.
@@ -371,10 +371,11 @@ class AsyncCacheQueries:
             InvalidInput: the cache has no `Offload`, or the grace is too short.
             AccessDenied: the user may not SCAN.
             BlobStoreUnavailable: the store does not answer. Files that were removed before stay removed.
-            StoreUnavailable: a server does not answer. Nothing was removed since the last reading.
+            StoreUnavailable: a server does not answer, or a slot of a cluster has no master. Nothing was removed since the last
+                reading.
 
         Cost: reads all sessions, documents and checkpoints of the namespace, 50 values or 2 MB a round trip. Once for each
-        200,000 files that are older than the grace.
+        200,000 files that are older than the grace, twice in a cluster.
         """
         return await BlobSweeper(self._context, grace, flag(dry_run, "dry_run"), progress).run()
 

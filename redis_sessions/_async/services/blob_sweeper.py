@@ -119,7 +119,7 @@ class BlobSweeper:
         """Yield everything that may refer to a file, slice by slice."""
         namespace = self._context.namespace
         for pattern in every_value(namespace):
-            async for key in scan(self._context, pattern):
+            async for key in scan(self._context, pattern, twice=True):
                 for place in blob_marks.places_of(namespace, key):
                     async for values in self._values_of(place):
                         yield values

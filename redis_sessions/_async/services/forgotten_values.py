@@ -15,7 +15,7 @@ async def forget_documents(context: CacheContext, user: str, noted: list[str], f
     if find_unlisted:
         pattern = every_document(context.namespace)
         prefix = len(pattern) - 1
-        categories |= {key.decode(errors="replace")[prefix:] async for key in scan(context, pattern)}
+        categories |= {key.decode(errors="replace")[prefix:] async for key in scan(context, pattern, twice=True)}
     for category in sorted(categories):
         if forgetting.is_category_of(category, user):
             count += await context.categories.delete(category)
@@ -28,7 +28,9 @@ async def forget_scopes(context: CacheContext, user: str, noted: list[str], find
     count = 0
     scopes = set(await context.scopes.of_user(user))
     if find_unlisted:
-        names = {scope_of(context.namespace, key) async for key in scan(context, every_scope(context.namespace))}
+        names = {
+            scope_of(context.namespace, key) async for key in scan(context, every_scope(context.namespace), twice=True)
+        }
         scopes |= {name for name in names if name is not None and name.endswith(f"/{user}")}
     for scope in sorted(scopes):
         count += await context.scopes.delete(scope)

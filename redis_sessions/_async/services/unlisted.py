@@ -28,8 +28,10 @@ _BATCH = 200
 _PAGE = 1000
 
 
-async def scan(context: CacheContext, pattern: str) -> AsyncIterator[bytes]:
+async def scan(context: CacheContext, pattern: str, *, twice: bool = False) -> AsyncIterator[bytes]:
     """Yield the keys that match a pattern, some perhaps twice.
+
+    `twice`: read each node of a cluster twice, so that no key is missed whose slot moves.
 
     Raises:
         AccessDenied: the user may not SCAN.
@@ -37,7 +39,7 @@ async def scan(context: CacheContext, pattern: str) -> AsyncIterator[bytes]:
     """
     where = context.executor.where
     try:
-        async for key in context.router.scan(pattern):
+        async for key in context.router.scan(pattern, twice=twice):
             yield key
     except (TransportError, RedisError) as problem:
         if "NOPERM" in str(problem) or "permission" in str(problem):
@@ -46,9 +48,9 @@ async def scan(context: CacheContext, pattern: str) -> AsyncIterator[bytes]:
 
 
 async def scan_batches(context: CacheContext, pattern: str) -> AsyncIterator[list[bytes]]:
-    """Yield the keys that match a pattern, 200 at once. See `scan`."""
+    """Yield the keys that match a pattern, 200 at once, also those whose slot moves. See `scan`."""
     batch: list[bytes] = []
-    async for key in scan(context, pattern):
+    async for key in scan(context, pattern, twice=True):
         batch.append(key)
         if len(batch) == _BATCH:
             yield batch

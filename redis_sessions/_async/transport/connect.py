@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio.cluster
@@ -21,7 +21,7 @@ _CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": Uni
 
 def connector(
     engine: Engine, timeout: float, node: tuple[str, int] | None = None, *, is_idle: bool = False
-) -> Callable[[], AbstractConnection]:
+) -> Callable[[], Awaitable[AbstractConnection]]:
     """Return a function that makes one connection, not yet open, to the engine's server or to a node.
 
     `is_idle`: little is sent, so the operating system also checks whether the peer is still there.
@@ -50,8 +50,9 @@ def connector(
         reason = f"there is no option {detail[2]}" if detail[1] else str(problem)
         raise InvalidInput(name="client", detail=f"{engine.where}: {reason}") from None
 
-    def connect() -> AbstractConnection:
-        engine.prepare()
+    async def connect() -> AbstractConnection:
+        if engine.prepare is not None:
+            await primitives.run_blocking(engine.prepare)
         connection: AbstractConnection = kind(**options)
         return connection
 

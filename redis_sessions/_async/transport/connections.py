@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from copy import copy
 from typing import Any
 
@@ -40,7 +40,7 @@ from . import primitives, sockets, tasks
 class Subscription:
     """A connection that listens to one channel."""
 
-    def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, channel: str) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[AbstractConnection]], timeout: float, channel: str) -> None:
         self._connect = connect
         self._timeout = timeout
         self._channel = channel
@@ -92,7 +92,9 @@ class Subscription:
 class NodeClient:
     """Sends commands to one server, over one connection that opens when it is needed, and again after it broke."""
 
-    def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, max_connections: int) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[AbstractConnection]], timeout: float, max_connections: int
+    ) -> None:
         self._connect = connect
         self._timeout = timeout
         self._connection: _MultiplexedConnection | None = None

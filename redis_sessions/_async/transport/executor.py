@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any, TypeVar
 
 from redis.exceptions import AskError, NoPermissionError, NoScriptError
@@ -23,13 +24,13 @@ from ..._core.protocol.transport_errors import (
     TransportError,
 )
 from ...bounds import DEFAULT_BOUNDS
-from ...errors import AccessDenied, NotReplicated, SessionsError, StoreError, StoreUnavailable
+from ...errors import AccessDenied, NotReplicated, SessionsError, StoreUnavailable
 from . import primitives
 from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
 from .ping import ping
-from .refusals import DENIED, END_RETRIES, end_of_retries, repeat_advice, server_error
+from .refusals import DENIED, END_RETRIES, end_of_retries, repeat_advice, server_error, transport_failure
 from .router import Router
 from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
@@ -88,10 +89,12 @@ class Executor:
             self._ancestors.clear()
         self._ancestors[id] = tuple(ancestors)
 
-    async def run(self, call: Call[T], began: float | None = None) -> T:
+    async def run(self, call: Call[T], began: float | None = None, first: TransportError | None = None) -> T:
         """Return the result of a call. A transport error is retried for `retry_for` seconds.
 
-        `began`: the time by `time.monotonic` from which `retry_for` counts. Default: now.
+        Args:
+            began: the time by `time.monotonic` from which `retry_for` counts. Default: now.
+            first: the failure of an attempt that was made with other calls. The next attempt is a retry.
         """
         now = time.monotonic()
         began = now if began is None else began
@@ -99,6 +102,8 @@ class Executor:
         if observer is not None:
             observer.before_write(call, now)
         try:
+            if first is not None:
+                raise copy(first)  # other calls have the same one
             if call.writes and self.chain is not None and await store_files(self.chain, [call], self.retry_for):
                 now = began = time.monotonic()
             call.due = self._due(now, began)
@@ -140,21 +145,17 @@ class Executor:
         What a node does not answer at once is retried, for `retry_for` seconds in all.
         """
         began = time.monotonic()
-        results = await self.try_many(calls)
-        gave_up: SessionsError | None = None
-        for at, result in enumerate(results):
-            if isinstance(result, StoreUnavailable):
-                if gave_up is not None:
-                    results[at] = gave_up
-                    continue
+        results: list[T | SessionsError] = []
+        gave_up = False
+        for call, result in zip(calls, await self._send_many(calls), strict=True):
+            first = result if isinstance(result, _RETRYABLE) else None
+            if first is not None or (isinstance(result, StoreUnavailable) and not gave_up):
                 try:
-                    found: T = await self.run(calls[at], began)
-                    results[at] = found
-                except StoreUnavailable as problem:
-                    gave_up = problem.with_traceback(None)  # else it would hold the variables of all callers
-                    results[at] = gave_up
+                    result = await self.run(call, began, first)
                 except SessionsError as problem:
-                    results[at] = problem.with_traceback(None)
+                    result = problem.with_traceback(None)  # else it would hold the variables of all callers
+                    gave_up = gave_up or isinstance(problem, StoreUnavailable)
+            results.append(self._failure_of(call, result))
         return results
 
     async def get_many(self, calls: Sequence[Call[T]]) -> list[T]:
@@ -171,7 +172,15 @@ class Executor:
 
         `due`: the time by `time.monotonic` at which the attempt must be over. Default: `timeout` from now.
         """
-        results: list[T | SessionsError] = []
+        return [self._failure_of(call, one) for call, one in zip(calls, await self._send_many(calls, due), strict=True)]
+
+    def _failure_of(self, call: Call[Any], result: Any) -> Any:
+        """Return a result of a call, or what a failure of the transport is for the caller."""
+        return transport_failure(self.where, call, result) if isinstance(result, TransportError) else result
+
+    async def _send_many(self, calls: Sequence[Call[Any]], due: float | None = None) -> list[Any]:
+        """Return the results of calls as `try_many` does, with the failures of the transport as they are."""
+        results: list[Any] = []
         try:
             refusal = None if self.chain is None else await try_to_store_files(self.chain, calls)
             if refusal is not None:
@@ -191,15 +200,13 @@ class Executor:
         for call, (reply, acked) in zip(calls, replies, strict=True):
             try:
                 if isinstance(reply, TransportError):
-                    results.append(StoreUnavailable(where=self.where, waited=0.0, detail=str(reply)))
+                    results.append(reply)
                 elif isinstance(reply, Exception):
-                    result: T = await self.run(call, began)  # alone, it is routed and loaded as needed
-                    results.append(result)
+                    results.append(await self.run(call, began))  # alone, it is routed and loaded as needed
                 else:
                     if call.writes and self.acks:
                         self._check_acks(call, acked)
-                    read: T = await result_of(call, reply, self.chain, self.run, self.retry_for)
-                    results.append(read)
+                    results.append(await result_of(call, reply, self.chain, self.run, self.retry_for))
             except SessionsError as problem:
                 results.append(problem.with_traceback(None))
         return results
@@ -284,11 +291,9 @@ class Executor:
             call.hints = ()
         if more:
             self._check_acks(call, more[0])
-        return (
-            call.result(reply)
-            if self.chain is None
-            else await result_of(call, reply, self.chain, self.run, self.retry_for)
-        )
+        if self.chain is None:
+            return call.result(reply)
+        return await result_of(call, reply, self.chain, self.run, self.retry_for)
 
     async def _send(self, call: Call[T]) -> list[Any]:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
@@ -304,10 +309,8 @@ class Executor:
             )
         except DENIED as problem:
             raise AccessDenied(where=self.where, detail=str(problem)) from None
-        except ConnectionRejected as problem:
-            raise StoreError(where=self.where, detail=str(problem)) from None
-        except ConnectImpossible as problem:
-            raise StoreUnavailable(where=self.where, waited=0.0, detail=str(problem)) from problem
+        except (ConnectionRejected, ConnectImpossible) as problem:
+            raise transport_failure(self.where, call, problem) from problem
         if hints:
             found, replies = replies[: len(hints)], replies[len(hints) :]
             read = [not isinstance(one, Exception) and hint.read(one) for hint, one in zip(hints, found, strict=True)]

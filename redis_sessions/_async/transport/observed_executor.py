@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ..._core.commands.stored_messages import count_stored
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
+from ..._core.protocol.transport_errors import TransportError
 from ...errors import SessionsError
 from ...models.observer import Observer
 from .executor import Executor
@@ -33,13 +34,13 @@ class ObservedExecutor(Executor):
             router, self.where, self._namespace, retry_for, self.acks, self._wait_ms, self._telemetry
         )
 
-    async def run(self, call: Call[T], began: float | None = None) -> T:
+    async def run(self, call: Call[T], began: float | None = None, first: TransportError | None = None) -> T:
         """Return the result of a call. See Executor."""
         telemetry, script = self._telemetry, call.script
         operation, procedure = (str(call.command[0]), "") if script is None else ("EVALSHA", script.name)
         session_id, start = _session_of(call), perf_counter()
         try:
-            result = await super().run(call, began)
+            result = await super().run(call, began, first)
         except BaseException as problem:
             telemetry.note_call(start, operation, procedure, session_id, error=problem)
             raise
@@ -51,17 +52,17 @@ class ObservedExecutor(Executor):
             telemetry.count_messages(number)
         return result
 
-    async def try_many(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:
-        """Return the results of calls, with errors as values. See Executor."""
+    async def _send_many(self, calls: Sequence[Call[Any]], due: float | None = None) -> list[Any]:
         if not calls:
             return []
         start = perf_counter()
         try:
-            results = await super().try_many(calls, due)
+            results = await super()._send_many(calls, due)
         except BaseException as problem:
             self._telemetry.note_call(start, *_batch(calls), problem)
             raise
-        self._telemetry.note_call(start, *_batch(calls), _first_error(results))
+        found = [self._failure_of(call, result) for call, result in zip(calls, results, strict=True)]
+        self._telemetry.note_call(start, *_batch(calls), _first_error(found))
         return results
 
     async def send_once(self, calls: Sequence[Call[T]], due: float | None = None) -> list[T | SessionsError]:

@@ -49,6 +49,11 @@ async def wait_future(future: Future[T], timeout: float) -> T:
         raise TimeoutError(f"no answer for {timeout:.1f} s") from None
 
 
+async def run_blocking(function: Callable[[], None]) -> None:
+    """Run a function that blocks in a thread, and return when the function has returned. Raises its error."""
+    await asyncio.to_thread(function)
+
+
 class SharedAttempt(Generic[T]):
     """An attempt that all callers of the moment share, with its result or its failure."""
 

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from weakref import WeakMethod
 
-from redis.crc import key_slot
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    MovedError,
-    NoPermissionError,
-    NoScriptError,
-    RedisError,
-)
+from redis.exceptions import NoScriptError, RedisError
 
 from ..._core.protocol.call import Argument, Call, Command
 from ..._core.protocol.scripts import Script, load_commands
 from ..._core.protocol.transport_errors import (
     ConnectFailed,
-    ConnectImpossible,
     ConnectionLost,
-    ConnectionRejected,
     ServerNotReady,
     TransportError,
 )
 from ..._fork import run_in_child
 from ...engines import Engine
 from . import connections, primitives, tasks
+from .cluster_nodes import SLOTS, ClusterNodes
 from .connect import connector
 from .refusals import is_of_replica
 from .script_sending import load_and_send
 from .sentinel import Address, SentinelResolver, keep_checking
 
-_MAX_REDIRECTIONS = 5
+_MAX_SCANS = 3
+"""All keys are read again, up to this number of readings, if nodes join or leave the cluster in between."""
 Routed = tuple[str, Command]
 
 
@@ -54,9 +45,7 @@ class Router:
         self._sentinel = SentinelResolver(engine) if engine.sentinels else None
         self._master: Address | None = None
         self._single = None if engine.nodes or engine.sentinels else self._new_client(None)
-        self._clients: dict[Address, connections.NodeClient] = {}
-        self._slots: dict[int, Address] = {}
-        self._failed_at: dict[Address, float] = {}
+        self._cluster = ClusterNodes(engine, timeout, max_connections) if engine.nodes else None
         self._hints_loaded: tuple[connections.NodeClient | None, int] = (None, 0)
         self._subscription: connections.Subscription | None = None
         self._closed = tasks.Event()
@@ -64,7 +53,8 @@ class Router:
         run_in_child(self._reset)
 
     def _reset(self) -> None:
-        self._discovery = primitives.SharedAttempt[dict[int, Address]](self.timeout)
+        if self._cluster is not None:
+            self._cluster.reset()
         self._switching = primitives.Lock()
         self._is_checking_master = False
         self._must_find_master = self._sentinel is not None
@@ -95,8 +85,8 @@ class Router:
         """
         if due is None:
             due = time.monotonic() + self.timeout
-        if self.is_cluster:
-            return await self._send_to_slot(route, command, script, wait, due)
+        if self._cluster is not None:
+            return await self._cluster.send(route, command, script, wait, due)
         client = self._single
         if client is None or self._must_find_master:
             client = await self._master_client(due)
@@ -131,22 +121,23 @@ class Router:
 
         Cost: one round trip to each node.
         """
-        groups: dict[connections.NodeClient, list[int]] = {}
-        for at, (route, _) in enumerate(commands):
-            if self.is_cluster:
-                client = self._client_of(await self._node_of(key_slot(route.encode()), due))
-            else:
-                client = await self._single_client(due)
-            groups.setdefault(client, []).append(at)
+        if self._cluster is not None:
+            groups = await self._cluster.group([route for route, _ in commands], due)
+        else:
+            groups = {None: [*range(len(commands))]} if commands else {}
         replies: list[Any] = [None] * len(commands)
-        for number, (client, positions) in enumerate(groups.items()):
+        for number, (node, positions) in enumerate(groups.items()):
             now = time.monotonic()
             share = (due - now) / (len(groups) - number)
+            sent = [commands[at][1] for at in positions]
             try:
-                found = await client.send(*[commands[at][1] for at in positions], wait=wait, due=now + share)
-            except (ConnectFailed, ConnectionLost) as problem:
-                self._slots = {}  # discover again: other nodes may serve the slots now
-                self._must_find_master = self._sentinel is not None
+                if self._cluster is not None and node is not None:
+                    found = await self._cluster.send_to(node, sent, wait, now + share)
+                else:
+                    found = await (await self._single_client(due)).send(*sent, wait=wait, due=due)
+            except TransportError as problem:
+                if isinstance(problem, ConnectFailed | ConnectionLost):
+                    self._must_find_master = self._sentinel is not None
                 found = [problem] * len(positions)
             for at, reply in zip(positions, found, strict=False):
                 replies[at] = (reply, found[-1])
@@ -197,74 +188,6 @@ class Router:
                 await self._subscription.close()  # waiters ask the new master
         return client
 
-    # -- a cluster ---------------------------------------------------------------------------------------------------
-
-    async def _send_to_slot(
-        self, route: str, command: Command, script: Script | None, wait: Command | None, due: float
-    ) -> list[Any]:
-        slot = key_slot(route.encode())
-        node = await self._node_of(slot, due)
-        slots = self._slots
-        before: tuple[Command, ...] = ()
-        for _ in range(_MAX_REDIRECTIONS):
-            try:
-                client = self._client_of(node)
-                replies = await client.send(*before, command, wait=wait, due=due)
-                if script is not None and isinstance(replies[len(before)], NoScriptError):
-                    replies = await load_and_send(client, before, command, script, wait, due)
-            except (ConnectFailed, ConnectionLost):
-                self._failed_at[node] = time.monotonic()
-                if self._slots is slots:
-                    self._slots = {}  # a node is gone: discover again who serves what
-                raise
-            reply = replies[len(before)]
-            if isinstance(reply, MovedError):  # first, because MovedError is a kind of AskError
-                self._slots[slot] = node = self._engine.reachable(reply.node_addr)
-                before = ()
-            elif isinstance(reply, AskError):
-                node, before = self._engine.reachable(reply.node_addr), (("ASKING",),)
-            else:
-                return replies[len(before) :]
-        raise ServerNotReady("the cluster redirected too often")
-
-    async def _node_of(self, slot: int, due: float) -> Address:
-        node = self._slots.get(slot)
-        if node is None:
-            node = (await self._discovery.join(self._discover, due)).get(slot)
-        if node is None:
-            raise ServerNotReady(f"no node of the cluster serves slot {slot}")
-        return node
-
-    async def _discover(self, due: float) -> dict[int, Address]:
-        """Ask the nodes which master serves each slot, until one answers. Each has an equal share of the time that is left."""
-        problem: Exception = ConnectFailed("no node is known")
-        nodes = dict.fromkeys([*self._engine.nodes, *self._clients])
-        for at, node in enumerate(sorted(nodes, key=lambda node: self._failed_at.get(node, 0.0))):
-            now = time.monotonic()
-            share = (due - now) / (len(nodes) - at)
-            try:
-                (reply,) = await self._client_of(node).send(("CLUSTER", "SLOTS"), due=now + share)
-            except (ConnectFailed, ConnectionLost, ConnectImpossible) as found:
-                problem = found
-                self._failed_at[node] = time.monotonic()
-                continue
-            if isinstance(reply, AuthenticationError | NoPermissionError):
-                raise reply
-            if isinstance(reply, Exception):
-                if re.search("cluster support disabled|unknown command", str(reply)):
-                    raise ConnectionRejected(f"{reply}. For a single server use redis://")
-                problem = reply
-                continue
-            self._slots = {
-                slot: address
-                for first, last, master, *_ in reply
-                for address in [self._engine.reachable(((master[0] or node[0].encode()).decode(), int(master[1])))]
-                for slot in range(first, last + 1)
-            }
-            return self._slots
-        kind = ConnectImpossible if isinstance(problem, ConnectImpossible) else ConnectFailed
-        raise kind(f"no node of the cluster answers ({problem})")
-
     # -- all nodes ---------------------------------------------------------------------------------------------------
 
     async def subscribe(self, channel: str, due: float) -> connections.Subscription:
@@ -276,9 +199,8 @@ class Router:
         if self._sentinel is not None:
             await self._single_client(due)
             nodes = [self._master]
-        elif self.is_cluster:
-            await self._node_of(0, due)
-            nodes = [*dict.fromkeys(self._slots.values())]
+        elif self._cluster is not None:
+            nodes = [*await self._cluster.masters(due)]
             random.shuffle(nodes)
         problem: TransportError = ConnectFailed("no node is known")
         for at, node in enumerate(nodes):
@@ -291,6 +213,8 @@ class Router:
                 problem = found
                 continue
             self._subscription = subscription
+            if self._cluster is not None and node is not None:
+                await self._cluster.keep_heard(node, subscription)
             return subscription
         raise problem
 
@@ -300,40 +224,55 @@ class Router:
             return await self.send("", command)
         return [(await client.send(command))[0] for client in (await self.masters()).values()]
 
-    async def scan(self, pattern: str) -> AsyncIterator[bytes]:
-        """Yield the keys of every node that match a pattern, some perhaps twice. Reads the whole keyspace: for repairs only."""
-        for client in (await self.masters()).values():
-            cursor: Argument = 0
-            while True:
-                (reply,) = await client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
-                if isinstance(reply, Exception):
-                    raise reply
-                cursor, keys = reply
-                for key in keys:
-                    yield key
-                if int(cursor) == 0:
-                    break
+    async def scan(self, pattern: str, *, twice: bool = False) -> AsyncIterator[bytes]:
+        """Yield the keys of every node that match a pattern, some twice. Reads the whole keyspace: for repairs only.
 
-    async def masters(self) -> dict[str, connections.NodeClient]:
-        """Return the client of every master by its address."""
+        All nodes of a cluster are read again if a node joined or left.
+
+        `twice`: read the nodes of a cluster in one order and then in the other one, because the keys of a slot that moves may
+        come to a node that was read before.
+
+        Raises TransportError, also if a slot has no master, or if nodes join and leave all the time.
+        """
+        masters = await self.masters(must_be_whole=True)
+        for _ in range(_MAX_SCANS):
+            there = [*masters.values()]
+            for client in [*there, *(there[-2::-1] if twice else ())]:
+                cursor: Argument = 0
+                while True:
+                    (reply,) = await client.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+                    if isinstance(reply, Exception):
+                        raise reply
+                    cursor, keys = reply
+                    for key in keys:
+                        yield key
+                    if int(cursor) == 0:
+                        break
+            before, masters = masters, await self.masters(must_be_whole=True)
+            if masters.keys() == before.keys():
+                return
+        raise ServerNotReady("nodes joined or left the cluster during each reading of all keys")
+
+    async def masters(self, *, must_be_whole: bool = False) -> dict[str, connections.NodeClient]:
+        """Return the client of every master by its address. In a cluster the nodes are asked who they are.
+
+        `must_be_whole`: raise ServerNotReady if a slot of a cluster has no master, because its keys would be missed.
+        """
         due = time.monotonic() + self.timeout
-        if not self.is_cluster:
+        if self._cluster is None:
             return {self._engine.where: await self._single_client(due)}
-        await self._node_of(0, due)
-        return {f"{node[0]}:{node[1]}": self._client_of(node) for node in sorted(set(self._slots.values()))}
+        slots = await self._cluster.discover(due)
+        if must_be_whole and len(slots) < SLOTS:
+            raise ServerNotReady(f"{SLOTS - len(slots)} slots of the cluster have no master")
+        return {f"{node[0]}:{node[1]}": self._cluster.client_of(node) for node in sorted(set(slots.values()))}
 
     async def close(self) -> None:
         """Close all connections for good."""
         self._closed.set()
-        for client in [self._single, self._sentinel, *self._clients.values()]:
+        for client in [self._single, self._sentinel, self._cluster]:
             if client is not None:
                 await client.close()
 
     def _new_client(self, node: Address | None) -> connections.NodeClient:
         connect = connector(self._engine, self.timeout, node)
         return connections.NodeClient(connect, self.timeout, self._max_connections)
-
-    def _client_of(self, node: Address) -> connections.NodeClient:
-        if node not in self._clients:
-            self._clients[node] = self._new_client(node)
-        return self._clients[node]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,10 +17,10 @@ from ..._fork import cut_in_child
 
 
 async def open_connection(
-    connect: Callable[[], AbstractConnection], due: float, *, had_connection: bool
+    connect: Callable[[], Awaitable[AbstractConnection]], due: float, *, had_connection: bool
 ) -> AbstractConnection:
     """Open a connection before `due`. Raises TransportError, and refusals of the user."""
-    connection = connect()
+    connection = await connect()
     cut_in_child(connection, _fileno)
     try:
         async with asyncio.timeout(due - time.monotonic()):

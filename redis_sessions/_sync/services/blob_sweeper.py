@@ -118,7 +118,7 @@ class BlobSweeper:
         """Yield everything that may refer to a file, slice by slice."""
         namespace = self._context.namespace
         for pattern in every_value(namespace):
-            for key in scan(self._context, pattern):
+            for key in scan(self._context, pattern, twice=True):
                 for place in blob_marks.places_of(namespace, key):
                     for values in self._values_of(place):
                         yield values

@@ -95,28 +95,35 @@ class EntryRepair:
         now = time.monotonic()
         updates: list[Call[Any]] = []
         again: list[str] = []
+        listed: list[tuple[str, KnownSession | None, IndexRecord | None]] = []
         for keys, state in zip(all_keys, states, strict=True):
             if state is None:
                 continue  # the entries of a damaged session stay as they are
             wait_ms = CREATION_GRACE_MS if grace_ms is None else grace_ms.get(keys.id, CREATION_GRACE_MS)
-            updates += self._updates(keys, state, now_us, now_us - wait_ms * 1000, now)
-            if not state.incarnation and self._is_separate and wait_ms == 0:
-                again.append(keys.id)
+            updates += self._updates(keys, state, now_us, now_us - wait_ms * 1000)
+            known = self._known.get(keys.id)
+            if state.incarnation:
+                listed.append((keys.id, known, state.record))
+            elif wait_ms == 0:  # else young entries stay, and the repair after a deletion must know them
+                listed.append((keys.id, known, None))
+                again += [keys.id] if self._is_separate else []
         self._try(updates)
+        for id, known, record in listed:  # not before, because what failed is sent again by what was known
+            if self._known.get(id) is not known:
+                continue  # another thread or task has written the session since
+            if record is None:
+                self._known.pop(id, None)
+            else:
+                self._known.note(id, record, now)
         return again
 
-    def _updates(
-        self, keys: SessionKeys, state: SessionIndexState, now_us: int, latest_us: int, now: float
-    ) -> list[Call[Any]]:
+    def _updates(self, keys: SessionKeys, state: SessionIndexState, now_us: int, latest_us: int) -> list[Call[Any]]:
         """Return the calls that put a session where it belongs, and take it out where this process knows it was listed."""
         known = self._known.get(keys.id)
         listed = known.record.entries(self._namespace, keys.tag) if known is not None else []
         if not state.incarnation:
-            if latest_us == now_us:  # else young entries stay, and the repair after a deletion must know them
-                self._known.pop(keys.id, None)
             removals = index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
             return [*removals, sessions.remove_rest(keys)]
-        self._known.note(keys.id, state.record, now)
         current = state.record.entries(self._namespace, keys.tag)
         update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
         gone = [one for one in listed if one not in current]

@@ -16,7 +16,7 @@ def forget_documents(context: CacheContext, user: str, noted: list[str], find_un
     if find_unlisted:
         pattern = every_document(context.namespace)
         prefix = len(pattern) - 1
-        categories |= {key.decode(errors="replace")[prefix:] for key in scan(context, pattern)}
+        categories |= {key.decode(errors="replace")[prefix:] for key in scan(context, pattern, twice=True)}
     for category in sorted(categories):
         if forgetting.is_category_of(category, user):
             count += context.categories.delete(category)
@@ -29,7 +29,7 @@ def forget_scopes(context: CacheContext, user: str, noted: list[str], find_unlis
     count = 0
     scopes = set(context.scopes.of_user(user))
     if find_unlisted:
-        names = {scope_of(context.namespace, key) for key in scan(context, every_scope(context.namespace))}
+        names = {scope_of(context.namespace, key) for key in scan(context, every_scope(context.namespace), twice=True)}
         scopes |= {name for name in names if name is not None and name.endswith(f"/{user}")}
     for scope in sorted(scopes):
         count += context.scopes.delete(scope)

@@ -29,8 +29,10 @@ _BATCH = 200
 _PAGE = 1000
 
 
-def scan(context: CacheContext, pattern: str) -> Iterator[bytes]:
+def scan(context: CacheContext, pattern: str, *, twice: bool = False) -> Iterator[bytes]:
     """Yield the keys that match a pattern, some perhaps twice.
+
+    `twice`: read each node of a cluster twice, so that no key is missed whose slot moves.
 
     Raises:
         AccessDenied: the user may not SCAN.
@@ -38,7 +40,7 @@ def scan(context: CacheContext, pattern: str) -> Iterator[bytes]:
     """
     where = context.executor.where
     try:
-        for key in context.router.scan(pattern):
+        for key in context.router.scan(pattern, twice=twice):
             yield key
     except (TransportError, RedisError) as problem:
         if "NOPERM" in str(problem) or "permission" in str(problem):
@@ -47,9 +49,9 @@ def scan(context: CacheContext, pattern: str) -> Iterator[bytes]:
 
 
 def scan_batches(context: CacheContext, pattern: str) -> Iterator[list[bytes]]:
-    """Yield the keys that match a pattern, 200 at once. See `scan`."""
+    """Yield the keys that match a pattern, 200 at once, also those whose slot moves. See `scan`."""
     batch: list[bytes] = []
-    for key in scan(context, pattern):
+    for key in scan(context, pattern, twice=True):
         batch.append(key)
         if len(batch) == _BATCH:
             yield batch

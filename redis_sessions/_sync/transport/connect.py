@@ -52,7 +52,8 @@ def connector(
         raise InvalidInput(name="client", detail=f"{engine.where}: {reason}") from None
 
     def connect() -> ConnectionInterface:
-        engine.prepare()
+        if engine.prepare is not None:
+            primitives.run_blocking(engine.prepare)
         connection: ConnectionInterface = kind(**options)
         return connection
 

@@ -150,19 +150,17 @@ class NodeClient:
             except IndexError:
                 connection = self._wait_or_open(due)
             left = due - time.monotonic()
-            is_timed = (
-                left < self._timeout * 0.9 or len(packed) > _AT_ONCE_BYTES
-            )  # else the socket's limit is near enough
+            is_timed = left < self._timeout * 0.9 or len(packed) > _AT_ONCE_BYTES or len(commands) > 1
             if left <= 0:
                 unused, connection = connection, None
                 self._give_back(unused)
                 raise TimeOver("the time was over before the command was sent")
-            if is_timed:
+            if is_timed:  # else the socket's limit, which is `timeout`, is near enough
                 sockets.limit(connection, left)
             connection.send_packed_command([packed], check_health=False)
-            if is_timed:
-                sockets.limit(connection, due - time.monotonic())
             for _ in commands:
+                if is_timed:  # for each reply, because the socket's limit holds for each receive
+                    sockets.limit(connection, due - time.monotonic())
                 try:
                     replies.append(connection.read_response(disable_decoding=True))
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:

@@ -89,6 +89,11 @@ def wait_future(future: Future[T], timeout: float) -> T:
         raise TimeoutError(f"no answer for {timeout:.1f} s") from None
 
 
+def run_blocking(function: Callable[[], None]) -> None:
+    """Run a function that blocks."""
+    function()
+
+
 class SharedAttempt(Generic[T]):
     """An attempt that all callers of the moment share, with its result or its failure."""
 

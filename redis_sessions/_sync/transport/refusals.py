@@ -22,7 +22,16 @@ from redis.exceptions import (
 )
 
 from ..._core.protocol.call import Call
-from ..._core.protocol.transport_errors import DENIED_WORDS, NOT_READY_WORDS, REPLICA_WORDS, ServerNotReady, error_word
+from ..._core.protocol.transport_errors import (
+    DENIED_WORDS,
+    NOT_READY_WORDS,
+    REPLICA_WORDS,
+    ConnectionLost,
+    ConnectionRejected,
+    ServerNotReady,
+    TransportError,
+    error_word,
+)
 from ...errors import (
     BY_REFUSAL,
     AccessDenied,
@@ -114,3 +123,11 @@ def end_of_retries(
         return StoreUnavailable(where=where, waited=waited, detail=str(problem))
     advice = repeat_advice(call, "look at what is stored before you repeat the call")
     return OutcomeUnknown(session_id=call.keys.id, waited=waited, detail=str(problem), **advice)
+
+
+def transport_failure(where: str, call: Call[Any], problem: TransportError) -> SessionsError:
+    """Return the error of a call that was tried once and ended with a failure of the transport."""
+    if isinstance(problem, ConnectionRejected):
+        return StoreError(where=where, detail=str(problem))
+    may_have_written = call.writes and isinstance(problem, ConnectionLost)
+    return end_of_retries(where, call, problem, 0.0, may_have_written=may_have_written)
