@@ -11,7 +11,7 @@
 --   SESSION_NOT_ACTIVE OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
---- include: load_session give_back_run end_claim tell_queue drop_request parse_lineage
+--- include: load_session give_back_run end_claim tell_queue
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
@@ -51,7 +51,7 @@ elseif nonce ~= '' and outcome == 'finished' then
 end
 local given = {
   nonce = nonce, outcome = outcome, delay_ms = delay_ms, problem = problem, parked = parked, entries = entries,
-  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id,
+  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id, root = root,
 }
 local function reply(verdict, check_ms, wakes_parent)
   local keys = {queue = queue, check_at = check_at, workers = workers, ready = ready, running = running}
@@ -63,7 +63,6 @@ end
 if is_given and loaded.is_open and not loaded.is_cancelled then
   refusal = give_back_run(session, messages, loaded, given, now_ms, now_us)
   if refusal then return refusal end
-  if outcome == 'finished' then drop_request(root, parse_lineage(loaded.lineage).number) end
 end
 end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
 if is_finished_run(loaded, now_ms) then

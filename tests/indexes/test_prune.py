@@ -83,6 +83,22 @@ def test_session_in_use_is_not_pruned(cache: SessionCache) -> None:
         assert cache.get(child.id) is None
 
 
+def test_session_that_waits_is_not_pruned(cache: SessionCache) -> None:
+    """A session whose message waits for its agent, or that is paused, stays, and goes when nothing waits any more."""
+    asked = cache.create("asked", answered_by="a")
+    asked.send("question")
+    paused = cache.create("paused")
+    paused.pause()
+    cache.create("new")
+    assert cache.prune(max_sessions=1) == 0
+    run = cache.claim("a")
+    assert run is not None
+    run.finish({"role": "assistant", "content": "answer"})
+    paused.resume()
+    cache.create("newer")
+    assert cache.prune(max_sessions=1) == 3
+
+
 @pytest.mark.parametrize("use", ["append", "lease"])
 def test_session_that_is_used_during_the_prune_stays(
     cache: SessionCache, monkeypatch: pytest.MonkeyPatch, use: str

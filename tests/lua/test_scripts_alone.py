@@ -322,3 +322,12 @@ def test_times_are_compared_by_their_bytes(scripts: Scripts, seconds: float) -> 
     for one, other in (times, times[::-1]):
         body = "return is_earlier(encode_time(ARGV[1] + 0) .. 'text', encode_time(ARGV[2] + 0)) and 1 or 0"
         assert scripts.client.eval(source + body, 0, one, other) == (one < other)
+
+
+def test_info_leaves_out_results_of_deleted_children(scripts: Scripts) -> None:
+    """The results that a root keeps of deleted children are for `children` alone, because they can be long."""
+    scripts.create()
+    scripts.client.hset(KEYS[0], mapping={"member_result.1": "x" * 1000, "meta.a": "1", "state.b": "2"})
+    names = scripts("sessions/read_info", **values("sessions/read_info"))[::2]
+    assert b"meta.a" in names
+    assert not {b"member_result.1", b"state.b"} & {*names}

@@ -187,6 +187,39 @@ def test_cleared_and_deleted_parts_leave_nothing(cache: SessionCache) -> None:
     assert session.part("none").clear() == 0
 
 
+def test_message_behind_a_clear_is_not_taken_for_a_cleared_one(cache: SessionCache) -> None:
+    """A part that is being cleared takes the IDs of cleared messages again, and keeps them."""
+    session = cache.create("s")
+    part = session.part("p")
+    for first in range(0, 2400, 1200):
+        numbers = range(first, first + 1200)
+        part.append(*[user(str(number)) for number in numbers], ids=[str(number) for number in numbers])
+    keys, guard = session._keys, session._guard()
+    cache._context.executor.run(parts.remove(keys, *guard, "p", "clear"))  # the process dies before the rest is removed
+    assert part.append(user("again"), ids=["2000"]).left_out == 0
+    assert part.put(user("put"), "2001") == 2402
+    cache._context.executor.run(parts.remove(keys, *guard, "p", "rest"))
+    found = part.get("2001")
+    assert found is not None
+    assert found.content == "put"
+    assert [message.content for message in part.history()] == ["again", "put"]
+
+
+def test_page_of_parts_with_a_name_that_is_the_prefix_goes_on(cache: SessionCache) -> None:
+    """Pages of one part each list all parts with a prefix, also when the first name is the prefix."""
+    session = cache.create("s")
+    for name in ("a", "ab", "b"):
+        session.part(name).append(user(name))
+    found, cursor = [], None
+    for _ in range(5):
+        page = session.parts("a", limit=1, cursor=cursor)
+        found += [one.name for one in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert found == ["a", "ab"]
+
+
 def test_parts_are_listed_by_name_with_a_prefix(cache: SessionCache) -> None:
     """Pages list the parts in the order of their names."""
     session = cache.create("s")

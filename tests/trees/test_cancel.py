@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from redis_sessions import SessionCache, SessionNotActive
 from redis_sessions._core.commands import sessions, trees
 from tests.support.lease_waiters import elsewhere
-from tests.trees.children import X, create_tree, spawn_child
+from tests.trees.children import X, create_tree, key_of, spawn_child
+from tests.trees.runs import claim_run
 
 
 def test_cancelled_tree_neither_writes_nor_spawns(cache: SessionCache) -> None:
@@ -115,6 +118,38 @@ def test_cancel_request_is_seen_by_session_and_descendants(cache: SessionCache) 
     assert not second.is_cancel_requested()
     assert not root.is_cancel_requested()
     third.append(X)
+
+
+def test_request_to_stop_ends_with_the_work(cache: SessionCache) -> None:
+    """A retried run, and the next turn of a session, are not asked to stop by a request that was made before."""
+    root = cache.create()
+    run_id = key_of(root.spawn("a", max_attempts=1))
+    run = claim_run(cache)
+    run.request_cancel()
+    run.fail()
+    session = cache.session(run_id)
+    session.retry()
+    assert not session.is_cancel_requested()
+    chat = cache.create(answered_by="b")
+    chat.send("1")
+    turn = claim_run(cache, "b")
+    turn.request_cancel()
+    assert turn.is_cancel_requested()
+    turn.finish()
+    chat.send("2")
+    assert not claim_run(cache, "b").is_cancel_requested()
+
+
+def test_cancelled_tree_keeps_no_mark_of_a_child_that_expired(cache: SessionCache) -> None:
+    """A root is not kept alive for a queued child that was gone when the tree was cancelled."""
+    root = cache.create(ttl=60)
+    root.spawn("a", max_lifetime=0.2)
+    assert root.info().ttl == timedelta(seconds=60)
+    time.sleep(0.3)
+    root.cancel()
+    left = root.info().expires_in
+    assert left is not None
+    assert left.total_seconds() <= 60
 
 
 def test_deleted_parent_deletes_all_descendants(cache: SessionCache) -> None:

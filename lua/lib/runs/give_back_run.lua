@@ -1,7 +1,8 @@
 -- Apply the outcome with which a claim is given back: it counts a failed attempt, finishes a turn, or parks. Messages that finish
--- a turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result}. Return the
--- refusal of the messages, or nil.
+-- a turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result, root}. Return
+-- the refusal of the messages, or nil.
 --- include: results_field load_session check_operation find_before drain_inbox record_attempt record_result
+--- include: drop_request parse_lineage
 local function give_back_run(session, messages, loaded, given, now_ms, now_us)
   local run, outcome, field = loaded.run, given.outcome, results_field(given.operation_id)
   if #given.entries > 0 then
@@ -26,6 +27,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
   elseif outcome == 'finished' then
     run.turn, run.attempts, run.has_died = 0, 0, '0'
     redis.call('HDEL', session, 'attempt_log')
+    drop_request(given.root, parse_lineage(loaded.lineage).number)
     if not loaded.inbox then redis.call('HDEL', session, 'trace') end -- else it may be that of a message that waits
   elseif outcome == 'parked' then
     loaded.parked = string.format('%d ', now_ms + given.delay_ms) .. given.parked
