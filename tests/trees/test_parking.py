@@ -254,18 +254,19 @@ def test_spawns_of_resumed_run_are_the_same_children(cache: SessionCache) -> Non
 
 def test_failed_spawns_take_no_name_of_another(cache: SessionCache) -> None:
     """A spawn that is refused or fails gives back its own name only, so that later equal spawns make new children."""
-    root = cache.create(max_descendants=3)
+    root = cache.create(max_descendants=4)
     spawn_runs(root, "parent")
     run = claim_run(cache)
     first = key_of(run.spawn("w", task="t"))
     assert run.spawn("w", task="t", batch_id="x", spawned_by=CALL, report="tool_result").reason == "call_not_open"
+    second = key_of(run.spawn("w", task="t"))
+    assert run.spawn("w", task="t", spawned_by=CALL, report="tool_result").reason == "call_not_open"
+    third = run.spawn("w", task="t")
+    assert (third.accepted, key_of(third) not in (first, second)) == (True, True)
     with pytest.raises(InvalidInput):
         run.spawn("w", task="t", delay=-1)
-    assert run.spawn("w", task="t", spawned_by=CALL, report="tool_result").reason == "call_not_open"
-    second = key_of(run.spawn("w", task="t"))
-    assert first != second
     assert run.spawn("w", task="t").reason == "max_descendants"
-    assert [child.id for child in run.children()] == [first, second]
+    assert [child.id for child in run.children()] == [first, second, key_of(third)]
 
 
 def test_equal_spawns_at_the_same_time_are_different_children(cache: SessionCache) -> None:
