@@ -29,7 +29,8 @@ local problem       = ARGV[6]           -- the error of an attempt that failed, 
 local parked        = ARGV[7]           -- '<how many must end> <number>:<incarnation> …' of the children that it waits for, or ''
 local parent_reason = ARGV[8]           -- the reason in the message to the parent if the run fails, or '' for the error
 local agent         = ARGV[9]           -- whose queue the keys are, or '' if the queue has a slot of its own
-local entries       = tail(ARGV, 10)    -- messages that finish a turn, as in messages/append
+local format        = ARGV[10]          -- the message format of the messages, or ''
+local entries       = tail(ARGV, 11)    -- messages that finish a turn, as in messages/append
 
 local now_ms, now_us = read_clock()
 local loaded, refusal = load_run(session, ancestor_keys, now_ms)
@@ -63,6 +64,7 @@ end
 if is_given and loaded.is_open and not loaded.is_cancelled then
   refusal = give_back_run(session, messages, loaded, given, now_ms, now_us)
   if refusal then return refusal end
+  if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 end
 end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
 if is_finished_run(loaded, now_ms) then

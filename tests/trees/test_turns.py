@@ -30,6 +30,7 @@ from tests.trees.runs import DEADLINE_SECONDS, abandon, claim_run
 from tests.trees.workers import await_empty_queue, await_work_state, texts, working
 
 ANSWER = {"role": "assistant", "content": "answer"}
+OF_RESPONSES = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "u"}]}
 
 
 def request_texts(run: Run) -> list[str]:
@@ -333,6 +334,20 @@ def test_result_for_paused_session_opens_turn_at_resume(cache: SessionCache) -> 
     assert cache.claim("a") is None
     session.resume()
     assert request_texts(claim_run(cache)) == ["[b completed] r"]
+
+
+def test_messages_of_inbox_and_of_finish_tell_their_format(cache: SessionCache) -> None:
+    """The first message with a format stores it, also if the message waits in the inbox or finishes a turn."""
+    queued = cache.create()
+    with queued.lease():
+        assert elsewhere(lambda: cache.session(queued.id).send(OF_RESPONSES)).waiting == 1
+        assert queued.info().format == "openai_responses"
+    assert queued.history()[0].payload == OF_RESPONSES
+    answered = cache.create(answered_by="a")
+    answered.send(Message("user", "q"))
+    assert answered.info().format is None
+    claim_run(cache).finish(Message("assistant", "plain"), OF_RESPONSES)
+    assert answered.info().format == "openai_responses"
 
 
 def test_child_can_be_answered_by_agent(cache: SessionCache) -> None:

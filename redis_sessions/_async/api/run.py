@@ -139,7 +139,7 @@ class AsyncRun(AsyncSession):
         """
         self._require_turn("finish")
         batch, encoded = encode_batch(answer, batch_id, self._counter, self._keys, self._context.bounds, minimum=0)
-        await self._give_back("finished", entries=[entry for entry, _ in encoded], operation_id=batch)
+        await self._give_back("finished", entries=encoded, operation_id=batch)
 
     async def release(self, *, delay: Duration = 0.0) -> None:
         """Give the run or turn back, so that another worker can claim it. No attempt is counted.

@@ -140,7 +140,7 @@ class Run(Session):
         """
         self._require_turn("finish")
         batch, encoded = encode_batch(answer, batch_id, self._counter, self._keys, self._context.bounds, minimum=0)
-        self._give_back("finished", entries=[entry for entry, _ in encoded], operation_id=batch)
+        self._give_back("finished", entries=encoded, operation_id=batch)
 
     def release(self, *, delay: Duration = 0.0) -> None:
         """Give the run or turn back, so that another worker can claim it. No attempt is counted.
