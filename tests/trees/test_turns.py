@@ -198,6 +198,25 @@ def test_answering_agent_can_be_changed(cache: SessionCache) -> None:
     assert cache.claim("b") is None
 
 
+def test_open_turn_ends_with_its_agent(cache: SessionCache) -> None:
+    """A session that loses its agent has no open turn, so that no later agent answers what was sent to the former one."""
+    session = cache.create(answered_by="a")
+    session.send("1")
+    session.patch(answered_by=None)
+    assert (session.info().work, session.info().turn_seq) == (None, None)
+    session.patch(answered_by="b")
+    assert (session.info().work, cache.claim("a"), cache.claim("b")) == (None, None, None)
+    session.send("2")
+    run = claim_run(cache, "b")
+    assert request_texts(run) == ["2"]
+    run.patch(answered_by=None)
+    run.finish(ANSWER)
+    assert (texts(session), session.info().work, session.info().lease) == (["1", "2", "answer"], None, None)
+    child = cache.session(key_of(session.spawn("a", task="t")))
+    child.patch(answered_by=None)
+    assert claim_run(cache).task == "t"
+
+
 @pytest.mark.parametrize("place", [{}, {"priority": 0}, {"priority": 5}, {"fairness_key": "k"}], ids=str)
 def test_turn_in_any_place_of_the_queue_survives_its_worker(cache: SessionCache, place: Any) -> None:
     """A turn whose worker died goes to another one, whatever its place in the queue is, although no message follows."""

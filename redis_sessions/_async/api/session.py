@@ -379,8 +379,9 @@ class AsyncSession(
             expected_rev: refuse the patch unless the session has this revision.
             remove_metadata: metadata keys to remove.
             **changes: descriptions and options, as in `create`. `metadata` is merged key by key. None unsets user_id, agent_id,
-                parent_id, name, type, tags and system_prompt. A lower cap takes effect with the next append. Bounds of a tree can
-                be changed at its root. `kind`, `formation` and `max_lifetime` are set at creation only.
+                parent_id, name, type, tags, system_prompt, format, priority, fairness_key and answered_by. Without answered_by
+                an open turn ends unanswered. A lower cap takes effect with the next append. Bounds of a tree can be changed at
+                its root. `kind`, `formation` and `max_lifetime` are set at creation only.
 
         Returns:
             The new revision.

@@ -214,7 +214,7 @@ def advance(
         queue: the queue of `agent`.
     """
     return invoke(
-        script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys), 
+        script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys),
         rest=[entry for entry, _ in entries], format=next((format for _, format in entries if format), ""), id=keys.id,
         operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms,
         problem=encoded_reason(keys, problem), parent_reason=encoded_reason(keys, parent_reason),
