@@ -52,7 +52,7 @@ elseif nonce ~= '' and outcome == 'finished' then
 end
 local given = {
   nonce = nonce, outcome = outcome, delay_ms = delay_ms, problem = problem, parked = parked, entries = entries,
-  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id, root = root,
+  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id, root = root, format = format,
 }
 local function reply(verdict, check_ms, wakes_parent)
   local keys = {queue = queue, check_at = check_at, workers = workers, ready = ready, running = running}
@@ -64,7 +64,6 @@ end
 if is_given and loaded.is_open and not loaded.is_cancelled then
   refusal = give_back_run(session, messages, loaded, given, now_ms, now_us)
   if refusal then return refusal end
-  if format ~= '' then redis.call('HSETNX', session, 'format', format) end
 end
 end_claim(session, messages, ancestor_keys, loaded, is_given, now_ms)
 if is_finished_run(loaded, now_ms) then

@@ -54,9 +54,12 @@ for at = first_merge, #fields, 3 do
 end
 for at = first_removed, first_merge - 1 do
   if redis.call('HDEL', session, fields[at]) == 1 and fields[at] == 'answered_by' then -- an open turn ends without an answer
-    local run = redis.call('HGET', session, 'run') or '0 3 - - 0 0 0 0 0 0'
+    --- include: drop_request parse_lineage
+    local run, lineage = unpack(redis.call('HMGET', session, 'run', 'lineage'))
+    run = run or '0 3 - - 0 0 0 0 0 0'
     redis.call('HSET', session, 'run', merge_record(run, '0 * * * * 0 * 0 * 0'))
     redis.call('HDEL', session, 'attempt_log', 'parked', 'resumed', 'trace')
+    drop_request(ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(lineage).number)
   end
 end
 redis.call('HSET', session, 'value_bytes', value_bytes)

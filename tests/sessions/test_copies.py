@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import EditConflict, InvalidInput, Message, SessionCache, SessionNotFound
+from tests.trees.runs import claim_run
 
 
 def user(text: str = "u") -> dict[str, Any]:
@@ -50,9 +51,8 @@ def test_fork_of_answered_session_opens_turns(cache: SessionCache) -> None:
     other.append(user("b"), request_turn=True)
     silent.append(user("c"))
     assert [one.info().work for one in (branch, other, silent)] == ["queued", "queued", None]
-    assert {session.id, branch.id} == {cache.claim("bot", wait=5).id for _ in range(2)}
-    run = cache.claim("other", wait=5)
-    assert run is not None
+    assert {session.id, branch.id} == {claim_run(cache, "bot").id for _ in range(2)}
+    run = claim_run(cache, "other")
     assert run.id == other.id
     run.finish(Message("assistant", "answer"))
     assert [one.content for one in other.history()] == ["old", "b", "answer"]

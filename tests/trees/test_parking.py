@@ -276,7 +276,7 @@ def test_equal_spawns_at_the_same_time_are_different_children(cache: SessionCach
     run = claim_run(cache)
 
     def spawn(number: int) -> str | None:
-        bad = {"spawned_by": CALL, "report": "tool_result"} if number % 3 == 0 else {}
+        bad: Any = {"spawned_by": CALL, "report": "tool_result"} if number % 3 == 0 else {}
         return run.spawn("w", task="t", **bad).session_key
 
     with ThreadPoolExecutor(6) as pool:

@@ -202,8 +202,9 @@ def test_open_turn_ends_with_its_agent(cache: SessionCache) -> None:
     """A session that loses its agent has no open turn, so that no later agent answers what was sent to the former one."""
     session = cache.create(answered_by="a")
     session.send("1")
+    session.request_cancel()
     session.patch(answered_by=None)
-    assert (session.info().work, session.info().turn_seq) == (None, None)
+    assert (session.info().work, session.info().turn_seq, session.is_cancel_requested()) == (None, None, False)
     session.patch(answered_by="b")
     assert (session.info().work, cache.claim("a"), cache.claim("b")) == (None, None, None)
     session.send("2")

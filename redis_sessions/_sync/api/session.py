@@ -308,8 +308,8 @@ class Session(
             self._keys.origins = self._run(forks.origins_of(self._keys))
             mark_files_copied(context, self._keys)
             fields["origins"] = encoded_origins(context.chain, new.id, copy_origins(self._keys))
-        if "answered_by" in fields:
-            context.run_queues.register_agent(fields["answered_by"])
+        if described.get("answered_by") is not None:
+            context.run_queues.register_agent(described["answered_by"])
         call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields, unset)
         listed = {name: value for name, value in forks.copied_index_fields(info).items() if name not in unset} | fields
         with context.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
