@@ -263,6 +263,17 @@ def check_child_options(given: Mapping[str, Any]) -> None:
     checked_names(given, SessionOptions)
 
 
+def check_child_description(given: Mapping[str, Any]) -> None:
+    """Refuse what the description of a spawned child cannot say, because the spawn itself says it. Raises InvalidInput."""
+    checked_names(given, Description)
+    for name in ("agent_id", "kind", "parent_id"):
+        if given.get(name) is not None:
+            raise InvalidInput(name=name, detail="cannot be in the description of a child: the spawn sets it")
+    for name in ("priority", "fairness_key"):
+        if given.get(name) is not None:
+            raise InvalidInput(name=name, detail="cannot be in the description of a child: give it to `spawn` itself")
+
+
 def stored_options(given: Mapping[str, Any]) -> dict[str, StoredValue]:
     """Return given options as the store holds them: durations in ms, the cost in millionths. Raises InvalidInput."""
     options = {name: value for name, value in given.items() if name in SessionSettings.model_fields}

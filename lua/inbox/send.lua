@@ -78,6 +78,7 @@ if locked then
   refusal = check_room(session, loaded, inbox, entry, operation_id, max_bytes)
   if refusal then return refusal end
   local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms, 0)
+  if format ~= '' then redis.call('HSETNX', session, 'format', format) end
   if loaded.answered_by then record_trace(session, trace, now_ms) end
   extend_ancestors(ancestor_keys, now_ms)
   local deadline_ms = parse_lease(loaded.lease).deadline_ms

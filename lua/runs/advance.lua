@@ -29,7 +29,8 @@ local problem       = ARGV[6]           -- the error of an attempt that failed, 
 local parked        = ARGV[7]           -- '<how many must end> <number>:<incarnation> …' of the children that it waits for, or ''
 local parent_reason = ARGV[8]           -- the reason in the message to the parent if the run fails, or '' for the error
 local agent         = ARGV[9]           -- whose queue the keys are, or '' if the queue has a slot of its own
-local entries       = tail(ARGV, 10)    -- messages that finish a turn, as in messages/append
+local format        = ARGV[10]          -- the message format of the messages, or ''
+local entries       = tail(ARGV, 11)    -- messages that finish a turn, as in messages/append
 
 local now_ms, now_us = read_clock()
 local loaded, refusal = load_run(session, ancestor_keys, now_ms)
@@ -51,7 +52,7 @@ elseif nonce ~= '' and outcome == 'finished' then
 end
 local given = {
   nonce = nonce, outcome = outcome, delay_ms = delay_ms, problem = problem, parked = parked, entries = entries,
-  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id, root = root,
+  operation_id = operation_id, is_given = is_given, result = outcome .. ' ' .. operation_id, root = root, format = format,
 }
 local function reply(verdict, check_ms, wakes_parent)
   local keys = {queue = queue, check_at = check_at, workers = workers, ready = ready, running = running}

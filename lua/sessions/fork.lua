@@ -21,7 +21,9 @@ local lifetime_ms     = tonumber(ARGV[6]) -- whole life, 0 for none, or -1 for t
 local copied          = ' ' .. ARGV[7] .. ' ' -- the names of the fields that are copied
 local copied_rev      = tonumber(ARGV[8]) -- when messages/copy_part has copied the messages: the revision of the copy; or 0
 local plan            = ARGV[9]           -- what NEED_PLAN said, or ''
-local fields          = tail(ARGV, 10)    -- other fields of the new session: name, value, …
+local merges          = ARGV[10]          -- '<name>=<default>=<changes>=' of each record that is merged ('*' keeps a word), or ''
+local unset           = ARGV[11]          -- the names of fields that the new session does not have
+local fields          = tail(ARGV, 12)    -- other fields of the new session: name, value, …
 
 local found, settings, created, idle_ttl =
   unpack(redis.call('HMGET', session, 'incarnation', 'settings', 'created', 'idle_ttl'))
@@ -46,16 +48,19 @@ end
 counters, refusal = copy_transcript(session, messages, fork, fork_messages, caps, now_us, copy, kept_copy, copied_rev,
   up_to >= 0 and boundary or nil, up_to >= 0 and up_to or nil, plan)
 if refusal then return refusal end
+local sizes, count = parse_value_bytes()
 for _, name in ipairs(redis.call('HKEYS', session)) do
-  local prefix = string.match(name, '^(%l+)%.')
-  if prefix == 'state' or prefix == 'var' or prefix == 'meta' or string.find(copied, ' ' .. name .. ' ', 1, true) then
+  if sizes[string.match(name, '^(%l+)%.') or ''] or string.find(copied, ' ' .. name .. ' ', 1, true) then
     redis.call('HSET', fork, name, redis.call('HGET', session, name))
   end
+end
+string.gsub(unset, '%S+', function(name) redis.call('HDEL', fork, name) end)
+for name, default, changes in string.gmatch(merges, '(.-)=(.-)=(.-)=') do
+  redis.call('HSET', fork, name, merge_record(redis.call('HGET', fork, name) or default, changes))
 end
 local text = new_settings(caps, ttl_ms, lifetime_ms, now_ms)
 redis.call('HSET', fork, 'incarnation', new_incarnation, 'status', 'active', 'counters', counters, 'settings', text,
   'created', string.format('%.0f', now_us), unpack(fields))
-local sizes, count = parse_value_bytes()
 for _, name in ipairs(redis.call('HKEYS', fork)) do
   local prefix, key = string.match(name, '^(%l+)%.(.*)$')
   if sizes[prefix or ''] then

@@ -29,14 +29,13 @@ for at = first_merge, #fields, 3 do
 end
 for at = 1, set_count * 2, 2 do
   if fields[at] == 'answered_by' then
-    --- include: parse_run format_run
-    local run = parse_run(redis.call('HGET', session, 'run'))
+    --- include: parse_run
+    local text = redis.call('HGET', session, 'run') or '0 - - - 0 0 0 - 0 0'
+    local run = parse_run(text)
     if run.max_attempts ~= '-' and not run.turn then
       return redis.error_reply('INVALID_INPUT answered_by cannot be set for a run: a worker claims it as a whole')
     end
-    run.turn = run.turn or 0
-    if run.max_attempts == '-' then run.max_attempts = '3' end
-    redis.call('HSET', session, 'run', format_run(run))
+    if not run.turn then redis.call('HSET', session, 'run', merge_record(text, '* 3 * * * * * 0 * *')) end
   end
 end
 for at = 1, set_count * 2, 2 do
@@ -53,7 +52,16 @@ for at = first_merge, #fields, 3 do
   redis.call('HSET', session, name, merged)
   if name == 'settings' then write.settings = merged end
 end
-for at = first_removed, first_merge - 1 do redis.call('HDEL', session, fields[at]) end
+for at = first_removed, first_merge - 1 do
+  if redis.call('HDEL', session, fields[at]) == 1 and fields[at] == 'answered_by' then -- an open turn ends without an answer
+    --- include: drop_request parse_lineage
+    local run, lineage = unpack(redis.call('HMGET', session, 'run', 'lineage'))
+    run = run or '0 3 - - 0 0 0 0 0 0'
+    redis.call('HSET', session, 'run', merge_record(run, '0 * * * * 0 * 0 * 0'))
+    redis.call('HDEL', session, 'attempt_log', 'parked', 'resumed', 'trace')
+    drop_request(ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(lineage).number)
+  end
+end
 redis.call('HSET', session, 'value_bytes', value_bytes)
 local settings = parse_settings(write.settings)
 local parent, parent_idle_ttl

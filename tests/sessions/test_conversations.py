@@ -45,6 +45,16 @@ def test_active_child_keeps_conversation_open(cache: SessionCache) -> None:
     assert cache.conversation("mia", inactivity=IDLE_SECONDS).id != first.id
 
 
+def test_turn_that_lost_its_agent_keeps_no_conversation_open(cache: SessionCache) -> None:
+    """A conversation whose open turn can be claimed by no agent is idle after its inactivity."""
+    first = cache.conversation("mia", inactivity=IDLE_SECONDS)
+    first.patch(answered_by="a")
+    first.send("q")
+    first.patch(answered_by=None)
+    time.sleep(1.2 * IDLE_SECONDS)
+    assert cache.conversation("mia", inactivity=IDLE_SECONDS).id != first.id
+
+
 def test_ended_conversation_at_work_is_over(cache: SessionCache) -> None:
     """A conversation that ended is not current, although a child of it is still active."""
     first = cache.conversation("mia", inactivity=60)

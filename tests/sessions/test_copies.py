@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import EditConflict, InvalidInput, Message, SessionCache, SessionNotFound
+from tests.trees.runs import claim_run
 
 
 def user(text: str = "u") -> dict[str, Any]:
@@ -36,6 +37,55 @@ def test_fork_copies_transcript_state_and_options(cache: SessionCache) -> None:
     fork.append(user("only here"))
     assert (session.info().rev, session.info().count) == (before.rev, before.count)
     assert [one.id for one in cache.list(user="tom").items] == [fork.id]
+
+
+def test_fork_of_answered_session_opens_turns(cache: SessionCache) -> None:
+    """A worker answers what is sent to a fork, whether the agent is that of the session or is given to the fork."""
+    session = cache.create(answered_by="bot", priority=7, fairness_key="mia")
+    session.send(user("old"))
+    branch = session.fork()
+    other, silent = session.fork(answered_by="other"), session.fork(answered_by=None)
+    assert [one.info().work for one in (branch, other, silent)] == [None, None, None]
+    assert (branch.info().priority, branch.info().fairness_key) == (7, "mia")
+    branch.send(user("a"))
+    other.append(user("b"), request_turn=True)
+    silent.append(user("c"))
+    assert [one.info().work for one in (branch, other, silent)] == ["queued", "queued", None]
+    assert {session.id, branch.id} == {claim_run(cache, "bot").id for _ in range(2)}
+    run = claim_run(cache, "other")
+    assert run.id == other.id
+    run.finish(Message("assistant", "answer"))
+    assert [one.content for one in other.history()] == ["old", "b", "answer"]
+
+
+def test_fork_has_given_options_and_the_others_of_its_session(cache: SessionCache) -> None:
+    """Each given option replaces that of the session alone, in records that hold several options, too."""
+    session = cache.create(max_turns=9, max_entries=50, max_children=4, max_depth=2, token_budget=100, max_inbox=7)
+    session.append(user())
+    fork = session.fork(max_children=1, max_descendants=0, token_budget=1, budget_enforcement="append", max_turns=3)
+    info = fork.info()
+    assert (info.max_turns, info.max_entries, info.max_inbox, info.limit_action) == (3, 50, 7, "error")
+    refused = fork.spawn("w")
+    assert (refused.accepted, refused.reason) == (False, "max_descendants")
+    same = cache.get_or_create(
+        fork.id, max_depth=2, max_children=1, max_descendants=0, token_budget=1, budget_enforcement="append"
+    )
+    assert same.unapplied_options == {}
+    plain = cache.get_or_create(session.fork().id, max_depth=2, max_children=4, token_budget=100, max_turns=9)
+    assert plain.unapplied_options == {}
+
+
+def test_fork_without_a_description_of_its_session(cache: SessionCache) -> None:
+    """A description that is given as None is not copied, and the fork is not listed under it."""
+    session = cache.create(user_id="mia", name="n", tags=["x"], system_prompt="p", format="openai_chat")
+    session.append(user())
+    info = session.fork(user_id=None, name=None, tags=None, system_prompt=None, format=None).info()
+    assert (info.user_id, info.name, info.tags, info.system_prompt, info.format) == (None, None, [], None, None)
+    assert info.tokens < session.info().tokens
+    assert [one.id for one in cache.list(user="mia").items] == [session.id]
+    assert [one.id for one in cache.list(tags=["x"]).items] == [session.id]
+    with pytest.raises(InvalidInput, match="cannot be unset"):
+        session.fork(metadata=None)
 
 
 def test_fork_ends_with_whole_group(cache: SessionCache) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from tests.support.servers import await_true
 from tests.trees.children import key_of
 from tests.trees.runs import DEADLINE_SECONDS, abandon, claim_run, spawn_runs
 from tests.trees.workers import await_empty_queue, await_work_state, working
+
+CALL = {"tool_name": "t", "tool_call_id": "c"}
 
 
 class Tree:
@@ -247,6 +250,38 @@ def test_spawns_of_resumed_run_are_the_same_children(cache: SessionCache) -> Non
     assert len(found) >= 2
     assert all(one == found[0] for one in found)
     assert len(set(found[0])) == 3
+
+
+def test_failed_spawns_take_no_name_of_another(cache: SessionCache) -> None:
+    """A spawn that is refused or fails gives back its own name only, so that later equal spawns make new children."""
+    root = cache.create(max_descendants=4)
+    spawn_runs(root, "parent")
+    run = claim_run(cache)
+    first = key_of(run.spawn("w", task="t"))
+    assert run.spawn("w", task="t", batch_id="x", spawned_by=CALL, report="tool_result").reason == "call_not_open"
+    second = key_of(run.spawn("w", task="t"))
+    assert run.spawn("w", task="t", spawned_by=CALL, report="tool_result").reason == "call_not_open"
+    third = run.spawn("w", task="t")
+    assert (third.accepted, key_of(third) not in (first, second)) == (True, True)
+    with pytest.raises(InvalidInput):
+        run.spawn("w", task="t", delay=-1)
+    assert run.spawn("w", task="t").reason == "max_descendants"
+    assert [child.id for child in run.children()] == [first, second, key_of(third)]
+
+
+def test_equal_spawns_at_the_same_time_are_different_children(cache: SessionCache) -> None:
+    """Equal spawns of one run in several threads make a child each, also when one of them is refused."""
+    root = cache.create(max_children=None, max_active=None)
+    spawn_runs(root, "parent")
+    run = claim_run(cache)
+
+    def spawn(number: int) -> str | None:
+        bad: Any = {"spawned_by": CALL, "report": "tool_result"} if number % 3 == 0 else {}
+        return run.spawn("w", task="t", **bad).session_key
+
+    with ThreadPoolExecutor(6) as pool:
+        made = [id for id in pool.map(spawn, range(24)) if id is not None]
+    assert len(set(made)) == len(made) == 16
 
 
 def test_retried_attempt_spawns_children_of_its_own(cache: SessionCache) -> None:

@@ -194,6 +194,8 @@ def test_other_process_learns_ancestors_of_child(cache: SessionCache, url: str, 
         {"label": "a b"}, {"label": ""}, {"mode": "x"}, {"cleanup": 1}, {"context": "all"}, {"on_parent_end": "die"},
         {"run_timeout": 0}, {"max_attempts": 0}, {"spawned_by": {"x": 1}}, {"spawned_by": "c1"}, {"max_widgets": 3},
         {"max_depth": 3}, {"token_budget": -1}, {"cost_budget": float("nan")}, {"task": b"x"}, {"batch_id": " "},
+        {"description": {"priority": 5}}, {"description": {"fairness_key": "k"}}, {"description": {"agent_id": "b"}},
+        {"description": {"kind": "cron"}}, {"description": {"parent_id": "p"}},
     ],
 )  # fmt: skip
 def test_invalid_spawn_argument_is_refused(bad: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from tests.trees.runs import DEADLINE_SECONDS, abandon, claim_run
 from tests.trees.workers import await_empty_queue, await_work_state, texts, working
 
 ANSWER = {"role": "assistant", "content": "answer"}
+OF_RESPONSES = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "u"}]}
 
 
 def request_texts(run: Run) -> list[str]:
@@ -197,6 +198,26 @@ def test_answering_agent_can_be_changed(cache: SessionCache) -> None:
     assert cache.claim("b") is None
 
 
+def test_open_turn_ends_with_its_agent(cache: SessionCache) -> None:
+    """A session that loses its agent has no open turn, so that no later agent answers what was sent to the former one."""
+    session = cache.create(answered_by="a")
+    session.send("1")
+    session.request_cancel()
+    session.patch(answered_by=None)
+    assert (session.info().work, session.info().turn_seq, session.is_cancel_requested()) == (None, None, False)
+    session.patch(answered_by="b")
+    assert (session.info().work, cache.claim("a"), cache.claim("b")) == (None, None, None)
+    session.send("2")
+    run = claim_run(cache, "b")
+    assert request_texts(run) == ["2"]
+    run.patch(answered_by=None)
+    run.finish(ANSWER)
+    assert (texts(session), session.info().work, session.info().lease) == (["1", "2", "answer"], None, None)
+    child = cache.session(key_of(session.spawn("a", task="t")))
+    child.patch(answered_by=None)
+    assert claim_run(cache).task == "t"
+
+
 @pytest.mark.parametrize("place", [{}, {"priority": 0}, {"priority": 5}, {"fairness_key": "k"}], ids=str)
 def test_turn_in_any_place_of_the_queue_survives_its_worker(cache: SessionCache, place: Any) -> None:
     """A turn whose worker died goes to another one, whatever its place in the queue is, although no message follows."""
@@ -333,6 +354,20 @@ def test_result_for_paused_session_opens_turn_at_resume(cache: SessionCache) -> 
     assert cache.claim("a") is None
     session.resume()
     assert request_texts(claim_run(cache)) == ["[b completed] r"]
+
+
+def test_messages_of_inbox_and_of_finish_tell_their_format(cache: SessionCache) -> None:
+    """The first message with a format stores it, also if the message waits in the inbox or finishes a turn."""
+    queued = cache.create()
+    with queued.lease():
+        assert elsewhere(lambda: cache.session(queued.id).send(OF_RESPONSES)).waiting == 1
+        assert queued.info().format == "openai_responses"
+    assert queued.history()[0].payload == OF_RESPONSES
+    answered = cache.create(answered_by="a")
+    answered.send(Message("user", "q"))
+    assert answered.info().format is None
+    claim_run(cache).finish(Message("assistant", "plain"), OF_RESPONSES)
+    assert answered.info().format == "openai_responses"
 
 
 def test_child_can_be_answered_by_agent(cache: SessionCache) -> None:

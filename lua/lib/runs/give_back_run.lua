@@ -1,6 +1,6 @@
 -- Apply the outcome with which a claim is given back: it counts a failed attempt, finishes a turn, or parks. Messages that finish
--- a turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result, root}. Return
--- the refusal of the messages, or nil.
+-- a turn are appended once. `given` is {nonce, outcome, delay_ms, problem, parked, entries, operation_id, result, root,
+-- format}. Return the refusal of the messages, or nil.
 --- include: results_field load_session check_operation find_before drain_inbox record_attempt record_result
 --- include: drop_request parse_lineage
 local function give_back_run(session, messages, loaded, given, now_ms, now_us)
@@ -18,6 +18,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
       result, refusal = drain_inbox(session, messages, own, given.entries, field, given.operation_id, now_ms, now_us)
     end
     if not result then return refusal end
+    if given.format ~= '' then redis.call('HSETNX', session, 'format', given.format) end
     given.operation_id = given.operation_id .. '.inbox'
   end
   if outcome == 'failed' or outcome == 'given_up' then

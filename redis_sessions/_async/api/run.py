@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -84,7 +85,7 @@ class AsyncRun(AsyncSession):
         self._work = Work(keys.id, keys.ancestors, queue_prefix(keys.id, keys.ancestors, *claim.queue_as))
         self._timed_out = frozenset(claim.resumed.split()[1:])
         self._epoch = f"{claim.incarnation} {claim.retries} {claim.attempt} {claim.first_seq}"
-        self._spawns: dict[str, int] = {}
+        self._spawn_ids: dict[str, object] = {}
         self._deadline = None if claim.left_ms < 0 else time.monotonic() + claim.left_ms / 1000
         self._task: tasks.Cancellable | None = None
         self._why_released = "it was released"
@@ -138,7 +139,7 @@ class AsyncRun(AsyncSession):
         """
         self._require_turn("finish")
         batch, encoded = encode_batch(answer, batch_id, self._counter, self._keys, self._context.bounds, minimum=0)
-        await self._give_back("finished", entries=[entry for entry, _ in encoded], operation_id=batch)
+        await self._give_back("finished", entries=encoded, operation_id=batch)
 
     async def release(self, *, delay: Duration = 0.0) -> None:
         """Give the run or turn back, so that another worker can claim it. No attempt is counted.
@@ -275,14 +276,14 @@ class AsyncRun(AsyncSession):
             detail = f"is for turns, and {self.id!r} is a run: end it with complete() or fail()"
             raise InvalidInput(name=method, detail=detail)
 
-    def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
-        seed = f"{self._epoch} {agent_id} {label} {task}"
-        self._spawns[seed] = number = self._spawns.get(seed, 0) + 1
-        return "~" + sha256(f"{number} {seed}".encode(errors="surrogatepass")).hexdigest()[:31]
+    def _new_spawn_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
+        seed = f"{self._epoch} {agent_id} {label} {task}".encode(errors="surrogatepass")
+        equal = "~" + sha256(seed).hexdigest()[:24]
+        ids, mine = (f"{equal}{number:07}" for number in count(1)), object()
+        return next(id for id in ids if self._spawn_ids.setdefault(id, mine) is mine)  # one step, for threads
 
-    def _take_back_spawn(self, agent_id: str, task: str | None, label: str | None) -> None:
-        seed = f"{self._epoch} {agent_id} {label} {task}"
-        self._spawns[seed] = max(self._spawns.get(seed, 0) - 1, 0)
+    def _give_back_spawn_id(self, batch_id: str) -> None:
+        self._spawn_ids.pop(batch_id, None)
 
     def _end_of_work(self) -> None:
         self._context.run_queues.remove(self.agent_id, self._work)

@@ -265,13 +265,15 @@ class AsyncSession(
         """Copy this session into a new one: a branch that goes on from one of its messages.
 
         The new session gets the messages with their seqs, the system prompt, the state, the variables, the description and the
-        options. It is the root of a tree of its own, without lease, inbox, children and ledger. Its ID is new, in the same slot.
+        options. It is the root of a tree of its own, without lease, inbox, children, ledger and open turn. Its ID is new, in the
+        same slot, and its kind is `main` unless another is given.
 
         Args:
             up_to_seq: the last message that is copied. A group must end with it. Default: all messages but a tool call that
                 still waits for its result.
             batch_id: makes the fork happen once: the same batch ID returns the same session.
-            **given: descriptions and options that the new session has instead. See `create`.
+            **given: descriptions and options that the new session has instead. See `create`. `metadata` is merged key by key.
+                None unsets a description, as in `patch`.
 
         Returns:
             The handle on the new session.
@@ -292,18 +294,23 @@ class AsyncSession(
         }
         options = {name: value for name, value in given.items() if name not in described}
         info = await self.info()
-        settings = SessionSettings.of(forks.with_limits_of(info, options), context.settings)
+        settings = SessionSettings.of(options, context.settings)
         seed = None if batch_id is None else f"{info.incarnation} fork {operation_id_of(batch_id)}"
         new = context.keys(new_id(self._keys.tag, seed))
         incarnation = new_incarnation() if seed is None else new_id(None, seed)[-12:]
+        if info.answered_by is not None:
+            described.setdefault("answered_by", info.answered_by)
+        unset = unset_fields(described)
         fields = dict(description_fields(self._counter, context.bounds, **described))
         check_fields(context.bounds, forks.copied_metadata(info) | fields)
         if context.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
             await mark_files_copied(context, self._keys)
             fields["origins"] = encoded_origins(context.chain, new.id, copy_origins(self._keys))
-        call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields)
-        listed = forks.copied_index_fields(info) | fields
+        if described.get("answered_by") is not None:
+            await context.run_queues.register_agent(described["answered_by"])
+        call = forks.fork(self._keys, self._incarnation, new, incarnation, up_to_seq, options, settings, fields, unset)
+        listed = {name: value for name, value in forks.copied_index_fields(info).items() if name not in unset} | fields
         with context.indexer.creation(new, listed, settings.ttl_ms) as call.hints:
             found = await run_copy(
                 self._executor, context.namespace, self._keys, self._incarnation, new, call, self._executor.run
@@ -372,8 +379,9 @@ class AsyncSession(
             expected_rev: refuse the patch unless the session has this revision.
             remove_metadata: metadata keys to remove.
             **changes: descriptions and options, as in `create`. `metadata` is merged key by key. None unsets user_id, agent_id,
-                parent_id, name, type, tags and system_prompt. A lower cap takes effect with the next append. Bounds of a tree can
-                be changed at its root. `kind`, `formation` and `max_lifetime` are set at creation only.
+                parent_id, name, type, tags, system_prompt, format, priority, fairness_key and answered_by. Without answered_by
+                an open turn ends unanswered. A lower cap takes effect with the next append. Bounds of a tree can be changed at
+                its root. `kind`, `formation` and `max_lifetime` are set at creation only.
 
         Returns:
             The new revision.

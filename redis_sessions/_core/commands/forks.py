@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -21,12 +22,14 @@ from ..protocol.keys import Origin, SessionKeys, StagedKeys
 from ..protocol.result_records import FACTS_PLACE as _FACTS
 from ..protocol.result_records import TEXT_PLACE as _TEXT
 from ..protocol.scripts import script
+from .option_fields import NEW_TURNS, option_merges
 from .session_fields import checked_choice
 
 Report = Literal["message", "tool_result", False]
 _COPIED_FIELDS = (
-    "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation"
-)
+    "user", "agent", "parent", "name", "type", "tags", "has_metadata", "limits", "max_tokens", "max_inbox", "budget",
+    "tree_limits", "formation", "priority", "fairness_key",
+)  # fmt: skip
 COPY_TTL_MS = 600_000
 """The time for which the copy of a fork that was not finished stays."""
 
@@ -44,18 +47,17 @@ def fork(
     new: SessionKeys,
     new_incarnation: str,
     up_to_seq: int | None,
-    given: dict[str, Any],
+    options: Mapping[str, Any],
     settings: SessionSettings,
-    fields: dict[str, Argument],
+    fields: Mapping[str, Argument],
+    unset: Sequence[str],
 ) -> Call[Fork]:
     """Copy a session into a new one of the same slot. Options that are not given are those of the session."""
     words = zip(("max_messages", "cap_policy", "max_message_bytes"), settings.caps.split(), strict=True)
-    caps = " ".join(word if name in given else "*" for name, word in words)
-    own = {
-        name: value
-        for name, value in settings.fields().items()
-        if name in given or (name == "limits" and _has_limit(given))
-    }
+    caps = " ".join(word if name in options else "*" for name, word in words)
+    merges, own = option_merges(options)
+    if "answered_by" in fields:
+        own["run"] = NEW_TURNS
     return invoke(
         script("sessions/fork"),
         keys,
@@ -65,12 +67,14 @@ def fork(
         new_incarnation=new_incarnation,
         up_to=-1 if up_to_seq is None else whole(up_to_seq, "up_to_seq"),
         caps=caps,
-        ttl_ms=settings.ttl_ms if "ttl" in given else -1,
-        lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in given else -1,
-        copied=_COPIED_FIELDS,
+        ttl_ms=settings.ttl_ms if "ttl" in options else -1,
+        lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in options else -1,
+        copied=" ".join(name for name in _COPIED_FIELDS if name not in unset),
         copied_rev=0,
         plan="",
-        rest=[part for pair in (own | encoded_fields(new, fields)).items() for part in pair],
+        merges="".join(f"{'='.join(row)}=" for row in merges if row[0] != "settings"),
+        unset=" ".join(unset),
+        rest=[part for pair in ({**own, **encoded_fields(new, fields)}).items() for part in pair],
     )
 
 
@@ -104,17 +108,6 @@ def origins_of(keys: SessionKeys) -> Call[tuple[Origin, ...]]:
         return decoded_origins(keys, origins)
 
     return Call(("HMGET", keys.session, "incarnation", "origins"), keys, read, writes=False)
-
-
-def with_limits_of(info: SessionInfo, options: dict[str, Any]) -> dict[str, Any]:
-    """Return options for a fork: if one limit is given, the others are those of the session."""
-    names = ("max_turns", "max_entries", "max_duration", "limit_action")
-    own = {name: getattr(info, name) for name in names} if _has_limit(options) else {}
-    return own | options
-
-
-def _has_limit(given: dict[str, Any]) -> bool:
-    return bool({"max_turns", "max_entries", "max_duration", "limit_action"} & set(given))
 
 
 def copied_index_fields(info: SessionInfo) -> dict[str, Argument]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from ..protocol.call import Call, invoke
+from ..protocol.codec import Encoded
 from ..protocol.encoding import decoded_field, encoded_reason
 from ..protocol.ids import new_operation_id
 from ..protocol.keys import AgentKeys, IndexKeys, SessionKeys
@@ -200,7 +201,7 @@ def advance(
     problem: str = "",
     parent_reason: str = "",
     parked: str = "",
-    entries: Sequence[bytes] = (),
+    entries: Sequence[Encoded] = (),
     operation_id: str | None = None,
     agent: str = "",
     queue: AgentKeys | None = None,
@@ -213,7 +214,8 @@ def advance(
         queue: the queue of `agent`.
     """
     return invoke(
-        script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys), rest=entries, id=keys.id,
+        script("runs/advance"), keys, partial(_read_claim, keys), other_keys=queue_keys(queue, keys),
+        rest=[entry for entry, _ in entries], format=next((format for _, format in entries if format), ""), id=keys.id,
         operation_id=operation_id or new_operation_id(), nonce=nonce, outcome=outcome, delay_ms=delay_ms,
         problem=encoded_reason(keys, problem), parent_reason=encoded_reason(keys, parent_reason),
         parked=parked, agent=agent if queue is not None else "",

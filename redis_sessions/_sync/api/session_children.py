@@ -25,7 +25,7 @@ from ...models.messages import Message
 from ...models.observer import Request
 from ...models.results import AppendResult, SendResult
 from ...models.trees import OPEN_STATUSES, ChildInfo, SpawnRef, SpawnResult
-from ...settings import Description, SessionOptions, SessionSettings, check_child_options, checked_names
+from ...settings import Description, SessionOptions, SessionSettings, check_child_description, check_child_options
 from ..services.copier import mark_files_copied, run_copy
 from ..services.history import read_history
 from ..services.tree_members import list_members
@@ -98,7 +98,8 @@ class SessionChildren(SessionBase):
             fairness_key: 1 to 128 characters. Workers serve the fairness keys of a queue in turn. Default: the root of the tree.
             wait: how long to wait for room when max_children, max_active or max_descendants refuses the child, 0 or more.
             description: what the child says of itself, such as its name, tags and metadata. With mode="session" it can name the
-                agent that answers the child (`answered_by`).
+                agent that answers the child (`answered_by`). It has no agent_id, kind, parent_id, priority and fairness_key,
+                because the spawn sets them.
             **options: limits and lifetimes of the child. See SessionSettings.
 
         Returns:
@@ -116,36 +117,37 @@ class SessionChildren(SessionBase):
         wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
         services = self._context
         check_child_options(options)
+        run_batch_id = None
         if batch_id is None:
-            batch_id = self._spawn_batch_id(agent_id, task, label)
+            batch_id = run_batch_id = self._new_spawn_id(agent_id, task, label)
         else:
             operation_id_of(batch_id)
-        request = spawns.spawn_request(
-            self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
-            on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
-            batch_id=batch_id, report=report, delay=delay, run_at=run_at, priority=priority, fairness_key=fairness_key,
-            bounds=services.bounds,
-        )  # fmt: skip
-        budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
-        given = {name: value for name, value in budgets.items() if value is not None}
-        settings = services.settings.for_child({**options, **given})
-        fields = self._child_fields(description)
-        if "answered_by" in fields:
-            services.run_queues.register_agent(fields["answered_by"])
-        inherits_user = "user_id" not in (description or {})
-        request_span = services.telemetry.requesting("spawn", self.id, agent_id)
-        attempt = partial(
-            self._spawn, agent_id, request, settings, fields, claimable=mode == "run", may_exist=batch_id is not None,
-            inherits_user=inherits_user, span=request_span,
-        )  # fmt: skip
+        is_accepted = False
         try:
+            request = spawns.spawn_request(
+                self._keys, agent_id, task=task, label=label, model=model, mode=mode, cleanup=cleanup, context=context,
+                on_parent_end=on_parent_end, run_timeout=run_timeout, max_attempts=max_attempts, spawned_by=spawned_by,
+                batch_id=batch_id, report=report, delay=delay, run_at=run_at, priority=priority,
+                fairness_key=fairness_key, bounds=services.bounds,
+            )  # fmt: skip
+            budgets = {"token_budget": token_budget, "cost_budget": cost_budget}
+            given = {name: value for name, value in budgets.items() if value is not None}
+            settings = services.settings.for_child({**options, **given})
+            fields = self._child_fields(description)
+            if "answered_by" in fields:
+                services.run_queues.register_agent(fields["answered_by"])
+            inherits_user = "user_id" not in (description or {})
+            request_span = services.telemetry.requesting("spawn", self.id, agent_id)
+            attempt = partial(
+                self._spawn, agent_id, request, settings, fields, claimable=mode == "run",
+                may_exist=batch_id is not None, inherits_user=inherits_user, span=request_span,
+            )  # fmt: skip
             with request_span:
                 result = spawn_with_room(services, self._keys, self._incarnation, attempt, wait_ms / 1000)
-        except BaseException:
-            self._take_back_spawn(agent_id, task, label)
-            raise
-        if not result.accepted:
-            self._take_back_spawn(agent_id, task, label)
+            is_accepted = result.accepted
+        finally:
+            if run_batch_id is not None and not is_accepted:
+                self._give_back_spawn_id(run_batch_id)
         lineage = (self.id, *self._keys.ancestors)
         if result.session_key is not None:
             services.executor.remember_ancestors(result.session_key, lineage)
@@ -192,16 +194,16 @@ class SessionChildren(SessionBase):
             services.indexer.repair_later([request.id], may_be_new=False)
         return result
 
-    def _spawn_batch_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
-        """Return the batch ID of a spawn that was given none. A run names its spawns, so that they happen once."""
+    def _new_spawn_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
+        """Return the batch ID of a spawn that was given none. A run makes the IDs of its spawns, so that they happen once."""
         return None
 
-    def _take_back_spawn(self, agent_id: str, task: str | None, label: str | None) -> None:
-        """Forget the name of a spawn that made no child, so that the next one has the name."""
+    def _give_back_spawn_id(self, batch_id: str) -> None:
+        """Let the next equal spawn have the batch ID of a spawn that made no child."""
 
     def _child_fields(self, description: Description | None) -> dict[str, Any]:
         given = dict(mapping({} if description is None else description, "description"))
-        checked_names(given, Description)
+        check_child_description(given)
         return dict(description_fields(self._counter, self._context.bounds, **given))
 
     def children(self, *, recursive: bool = False) -> list[ChildInfo]:
