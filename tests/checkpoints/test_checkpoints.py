@@ -399,7 +399,7 @@ def test_async_checkpoints_return_the_same(url: str, namespace: str) -> None:
 
 def test_drop_reads_generators_once(cache: SessionCache) -> None:
     """IDs, labels and exclusions of a drop may be generators: what they name is removed, or stays."""
-    thread = cache.checkpoints("t")
+    thread: Any = cache.checkpoints("t")
     for id in "12345":
         put(thread, id, {"a": id}, label=f"run-{id}")
     assert thread.drop(keep=1, exclude=(("", id) for id in "2")) == 3
@@ -412,7 +412,7 @@ def test_drop_reads_generators_once(cache: SessionCache) -> None:
 @pytest.mark.parametrize("given", [[("", "1", "2")], [("",)], ["ab"], "ab", 5, [5]], ids=str)
 @pytest.mark.parametrize("name", ["ids", "exclude"])
 def test_drop_refuses_what_is_no_pair(cache: SessionCache, name: str, given: Any) -> None:
-    """What is not a list of namespaces and IDs is refused by name, and nothing is removed."""
+    """A drop of anything but a list of namespaces and IDs is refused by name, and nothing is removed."""
     thread = cache.checkpoints("t")
     put(thread, "1", {"a": "1"})
     with pytest.raises(InvalidInput) as refused:

@@ -134,7 +134,7 @@ def test_summary_of_long_last_message_has_no_text(cache: SessionCache, length: i
     assert (last.seq, last.role, last.text) == (1, *expected)
 
 
-def test_generators_of_tags_kinds_and_state_filter_as_lists_do(cache: SessionCache) -> None:
+def test_generators_of_tags_kinds_and_state_filter_as_lists_do(cache: Any) -> None:
     """Tags, kinds and names of the state may be generators, which can be read only once."""
     cache.create("a", tags=["red"], state={"topic": "ships"})
     cache.create("b", tags=["blue"], kind="cron")

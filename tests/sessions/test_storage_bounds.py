@@ -312,3 +312,31 @@ def test_values_above_their_number_are_refused(url: str, namespace: str) -> None
             session.state.put("b", 1)
         with pytest.raises(InvalidInput, match=r"values: must have at most 3 \(values\), got 4"):
             session.patch(metadata={str(n): n for n in range(4)})
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("remove_state", lambda session, names: session.append(remove_state=names)),
+        ("remove_metadata", lambda session, names: session.patch(remove_metadata=names)),
+        ("if_state", lambda session, names: session.append(X, if_state=dict.fromkeys(names))),
+        ("names", lambda session, names: session.append(X, remove_shared={"scope": names})),
+    ],
+)
+def test_names_of_one_call_are_bounded(cache: SessionCache, name: str, call: Callable[[Any, list[str]], Any]) -> None:
+    """A call that names more values than a session or a scope may have is refused, so that no script works for long."""
+    session = cache.create()
+    call(session, [f"n{number}" for number in range(2000)])
+    rev = session.info().rev
+    with pytest.raises(InvalidInput, match="must have at most 2000") as refused:
+        call(session, [f"n{number}" for number in range(2001)])
+    assert refused.value.name == name
+    assert session.info().rev == rev
+
+
+def test_wanted_values_are_bounded_by_the_bytes_of_the_state(cache: SessionCache) -> None:
+    """Values of `if_state` that no state can have, because of their size, are refused before they are sent."""
+    session = cache.create()
+    with pytest.raises(InvalidInput, match="state_bytes") as refused:
+        session.append(X, if_state={"a": "x" * 2**20})
+    assert refused.value.name == "if_state"
