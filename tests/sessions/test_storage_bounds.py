@@ -218,6 +218,25 @@ def test_removed_values_make_room(url: str, namespace: str) -> None:
                 cache.session(fork.id).state.put("b", "x" * 30)
 
 
+def test_values_that_one_call_removes_make_room_for_those_that_it_sets(url: str, namespace: str) -> None:
+    """A call that sets and removes values is bounded by their sum after it, and a name in both is removed."""
+    bounds = {"state_bytes": 100, "metadata_bytes": 100, "values": 3}
+    with SessionCache.from_url(url, namespace=namespace, bounds=bounds) as cache:
+        session = cache.create(metadata={"m": "x" * 80})
+        session.state.put("a", "x" * 80)
+        session.append(X, state={"b": "x" * 90}, remove_state=["a"])
+        session.append(X, state={"c": 1, "d": 1}, remove_state=["b"])
+        session.append(X, state={"e": "x" * 80}, remove_state=["c", "d"])
+        session.patch(metadata={"n": "x" * 90}, remove_metadata=["m"])
+        for _ in range(3):
+            session.patch(metadata={"n": 1, "o": "x" * 90}, remove_metadata=["n"])
+            session.patch(metadata={"n": "x" * 90}, remove_metadata=["n", "o"])
+        with pytest.raises(BoundExceeded, match="state_bytes"):
+            session.append(X, state={"f": "x" * 60}, remove_state=["missing"])
+        assert (session.state.all(), session.info().metadata) == ({"e": "x" * 80}, {})
+        session.patch(metadata={"p": "x" * 90})
+
+
 def test_import_above_bounds_of_its_cache_is_refused(url: str, namespace: str) -> None:
     """An import obeys the bounds of the importing cache, and writes nothing."""
     with SessionCache.from_url(url, namespace=namespace) as cache:
