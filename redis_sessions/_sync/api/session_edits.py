@@ -15,7 +15,7 @@ from ..._core.commands.outbox import Waiting
 from ..._core.commands.shared import ScopeChange
 from ..._core.protocol.ids import new_operation_id, operation_id_of
 from ..._durations import whole
-from ...errors import BoundExceeded, CompactionConflict, EditConflict, InvalidInput
+from ...errors import BoundExceeded, CompactionConflict, EditConflict, InvalidInput, SessionNotFound
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
@@ -204,7 +204,10 @@ class SessionEdits(SessionBase):
         if not wanted or (self._context.chain is None and not state_calls.are_large(wanted)):
             return {}
         if self._context.chain is not None:
-            self._keys.origins = self._run(forks.origins_of(self._keys))
+            try:
+                self._keys.origins = self._run(forks.origins_of(self._keys))
+            except SessionNotFound:  # the append creates an ensured session, or raises
+                return {}
         return self._run(state_calls.stored_state(self._keys, list(wanted)))
 
     def _noted(self, edited: edits.Edited) -> AppendResult:
