@@ -17,12 +17,13 @@ from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
 from ..protocol.codec import call_hash, counted
 from ..protocol.encoding import encoded_fields
+from ..protocol.json_values import to_payload
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
-from .session_fields import state_field, state_fields
+from .session_fields import checked_text, state_field, state_fields
 from .storage_bounds import bounds_argument, check_fields, check_number
 
 
@@ -255,7 +256,8 @@ def import_messages(
     prompts: list[str] = []
     listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
-        prompts.append(listed[len(prompts)].text)
+        prompt = listed[len(prompts)]
+        prompts.append(checked_text(prompt.with_payload(to_payload(prompt.payload)).text, "message"))
     text = "\n\n".join(prompts)
     fields: dict[str, Argument] = {
         "system": text,

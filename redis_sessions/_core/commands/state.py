@@ -88,7 +88,7 @@ def add(
     bounds: StorageBounds,
 ) -> Call[int]:
     """Add to a whole number. The result is the sum."""
-    operation = operation_id_of(batch_id)
+    operation, field = operation_id_of(batch_id), state_field("state.", name)
     kind = f"add:{sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
     return guarded_write(
         script("state/add"),
@@ -100,7 +100,7 @@ def add(
         batch=operation,
         operation=operation,
         kind=kind,
-        field=state_field("state.", name),
+        field=field,
         amount=whole(amount, "amount", minimum=-(2**53)),
         bounds=bounds_argument(bounds),
     )
