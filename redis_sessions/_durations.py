@@ -16,6 +16,8 @@ from .errors import InvalidInput
 Duration: TypeAlias = float | timedelta | str
 MAX_DURATION_MS = 100 * 365 * 24 * 3600 * 1000
 MAX_DELAY_MS = 30 * 24 * 3600 * 1000
+_MAX_SECONDS = 10**15
+"""More than any duration has. A larger number may not fit into a float."""
 _TEXT = re.compile(r"(\d+\.?\d*|\.\d+) ?(ms|s|m|h|d|w)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -42,11 +44,11 @@ def milliseconds(
     seconds = _seconds(duration)
     if seconds is None or not math.isfinite(seconds):
         raise InvalidInput(
-            name=name, detail=f"must be seconds, a timedelta, or text such as '90s' or '7d', got {duration!r}"
+            name=name, detail=f"must be seconds, a timedelta, or text such as '90s' or '7d', got {shown(duration)}"
         )
     ms = round(seconds * 1000)
     if not minimum <= ms <= maximum:
-        raise InvalidInput(name=name, detail=f"must be {bounds}, got {duration!r}")
+        raise InvalidInput(name=name, detail=f"must be {bounds}, got {shown(duration)}")
     return ms
 
 
@@ -64,13 +66,20 @@ def _seconds(duration: object) -> float | None:
         return float(found[1]) * _SECONDS[found[2] or "s"] if found else None
     if isinstance(duration, bool) or not isinstance(duration, int | float):
         return None
-    return duration
+    return max(min(duration, _MAX_SECONDS), -_MAX_SECONDS) if isinstance(duration, int) else duration
+
+
+def shown(value: object) -> str:
+    """Return a value as errors show it. Python writes no number of more than 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return "a number of more than 300 digits"
+    return repr(value)
 
 
 def whole(value: int, name: str, *, minimum: int = 0, maximum: int = 2**53) -> int:
     """Return a whole number within its bounds. Raises InvalidInput that names it."""
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-        raise InvalidInput(name=name, detail=f"must be a whole number from {minimum} to {maximum}, got {value!r}")
+        raise InvalidInput(name=name, detail=f"must be a whole number from {minimum} to {maximum}, got {shown(value)}")
     return value
 
 

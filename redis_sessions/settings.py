@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ._durations import Duration, milliseconds
+from ._durations import Duration, milliseconds, shown
 from .bounds import MAX_WIRE_BYTES, StorageBounds
 from .errors import InvalidInput
 from .models.audit import AuditRecord
@@ -129,6 +129,10 @@ class SessionPatch(Description, SessionOptions, TreeOptions, total=False):
     """Everything that `patch` can change. `max_lifetime`, `kind` and `formation` are set at creation only."""
 
 
+_MAX_NUMBER = 2**53
+"""Scripts count exactly up to it."""
+
+
 class SessionSettings(BaseModel):
     """The options of a session. A duration is seconds, a timedelta, or text such as '90s' or '7d'. None switches a bound off."""
 
@@ -138,7 +142,7 @@ class SessionSettings(BaseModel):
     """Idle life. Each write extends it. With None, and no `max_lifetime`, the session is persistent."""
     max_lifetime: Duration | None = None
     """The maximum lifetime from the creation. The session is gone after it, however busy it is."""
-    max_messages: int | None = Field(default=100, ge=1)
+    max_messages: int | None = Field(default=100, ge=1, le=_MAX_NUMBER)
     """The cap: retained messages, pinned ones included. The system prompt does not count.
 
     A single group of messages, such as a call with its results, may exceed the cap. `AppendResult.over_cap` says by how much.
@@ -149,9 +153,9 @@ class SessionSettings(BaseModel):
     oldest: any message, so exactly the cap is retained. tool_safe: a message that no earlier tool call or reasoning item needs.
     turn: a user message. tool_safe and turn keep the newest user message as long as its turn goes on.
     """
-    max_turns: int | None = Field(default=None, ge=0)
+    max_turns: int | None = Field(default=None, ge=0, le=_MAX_NUMBER)
     """Turns of the session, 0 or more."""
-    max_entries: int | None = Field(default=None, ge=0)
+    max_entries: int | None = Field(default=None, ge=0, le=_MAX_NUMBER)
     """Messages since the creation or the last `clear`, 0 or more."""
     max_duration: Duration | None = None
     """Time from the creation to the last write."""
@@ -162,21 +166,21 @@ class SessionSettings(BaseModel):
     """
     max_message_bytes: int = Field(default=1024 * 1024, ge=1, le=MAX_WIRE_BYTES)
     """Largest payload in bytes of JSON, 1 to 64 MiB."""
-    max_tokens: int = Field(default=8192, ge=0)
+    max_tokens: int = Field(default=8192, ge=0, le=_MAX_NUMBER)
     """The budget of `context()` when the call gives none."""
     max_inbox: int = Field(default=100, ge=1, le=1000)
     """Sent messages that may wait while another worker holds the lease, 1 to 1,000. Results of children do not count."""
-    max_depth: int | None = Field(default=5, ge=0)
+    max_depth: int | None = Field(default=5, ge=0, le=_MAX_NUMBER)
     """Levels of a tree below its root."""
-    max_children: int | None = Field(default=5, ge=0)
+    max_children: int | None = Field(default=5, ge=0, le=_MAX_NUMBER)
     """Active children of one session."""
-    max_active: int | None = Field(default=8, ge=0)
+    max_active: int | None = Field(default=8, ge=0, le=_MAX_NUMBER)
     """Active sessions of a tree, without its root."""
     max_descendants: int = Field(default=64, ge=0, le=5000)
     """Sessions of a tree that exist, ended ones included, without its root, 0 to 5,000."""
-    max_spawned: int | None = Field(default=None, ge=0)
+    max_spawned: int | None = Field(default=None, ge=0, le=_MAX_NUMBER)
     """Sessions that a tree may ever have, without its root."""
-    token_budget: int | None = Field(default=None, ge=0)
+    token_budget: int | None = Field(default=None, ge=0, le=_MAX_NUMBER)
     """Recorded tokens of a session and all sessions below it, after which no child is spawned."""
     cost_budget: float | None = Field(default=None, ge=0, le=1e9)
     """Recorded cost of a session and all sessions below it, after which no child is spawned. Any currency."""
@@ -198,9 +202,8 @@ class SessionSettings(BaseModel):
         except ValidationError as problem:
             first = problem.errors()[0]
             reason = first["msg"].removeprefix("Value error, ").removeprefix("duration: ").partition(", got ")[0]
-            raise InvalidInput(
-                name=str(first["loc"][0]), detail=f"{reason}, got {options.get(str(first['loc'][0]))!r}"
-            ) from None
+            name = str(first["loc"][0])
+            raise InvalidInput(name=name, detail=f"{reason}, got {shown(options.get(name))}") from None
 
     def for_child(self, options: Mapping[str, Any]) -> SessionSettings:
         """Return the settings of a child: the same defaults, without a budget and bounds of a tree of its own."""

@@ -15,7 +15,11 @@ local fields       = tail(ARGV, 7)     -- name, value, … of those set, then th
 
 local write, before, refusal = begin_shared_write(values, log, operation_id, ttl_ms)
 if not write then return refusal or before end
-local bytes, count = write.bytes, write.count
+local bytes, count, removed = write.bytes, write.count, 0
+for at = set_count * 2 + 1, #fields do
+  local size = redis.call('HSTRLEN', values, fields[at])
+  if size > 0 then bytes, count, removed = bytes - size - #fields[at], count - 1, removed + 1 end
+end
 for at = 1, set_count * 2, 2 do
   local name, size = fields[at], redis.call('HSTRLEN', values, fields[at])
   if size > 0 then bytes = bytes - size else bytes, count = bytes + #name, count + 1 end
@@ -27,18 +31,12 @@ end
 if set_count > 0 and count > write.count and count > max_values then
   return redis.error_reply(string.format('BOUND_EXCEEDED shared_values %d %d', count, max_values))
 end
-local removed = 0
 if clear then
   removed, bytes, count = redis.call('HLEN', values), 0, 0
   redis.call('DEL', values)
 end
 for at = 1, set_count * 2, 2 do redis.call('HSET', values, fields[at], fields[at + 1]) end
-for at = set_count * 2 + 1, #fields do
-  local size = redis.call('HSTRLEN', values, fields[at])
-  if redis.call('HDEL', values, fields[at]) == 1 then
-    removed, bytes, count = removed + 1, bytes - size - #fields[at], count - 1
-  end
-end
+for at = set_count * 2 + 1, #fields do redis.call('HDEL', values, fields[at]) end
 write.bytes, write.count = math.max(bytes, 0), math.max(count, 0)
 commit_shared_write(values, log, write, operation_id, 'write ' .. removed)
 return 'write ' .. removed

@@ -79,10 +79,12 @@ class Message:
             tokens: its tokens, instead of the token counter's estimate.
 
         Raises:
-            InvalidInput: the role is not known, or the payload is not a JSON object.
+            InvalidInput: the role is not known, role and payload are missing, or the payload is not a JSON object.
         """
         given: Any = payload
         if payload is None:
+            if role is None:
+                raise InvalidInput(name="message", detail="must have a role or a payload, got neither")
             given = {"role": role, "content": content}
             optional = {
                 "name": name,

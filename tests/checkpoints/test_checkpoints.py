@@ -395,3 +395,27 @@ def test_async_checkpoints_return_the_same(url: str, namespace: str) -> None:
 
     counts = [asyncio.run(step(number)) for number in range(3)]
     assert counts == ([5, 5, 5] if url == "fake://" else [5, 10, 15])
+
+
+def test_drop_reads_generators_once(cache: SessionCache) -> None:
+    """IDs, labels and exclusions of a drop may be generators: what they name is removed, or stays."""
+    thread: Any = cache.checkpoints("t")
+    for id in "12345":
+        put(thread, id, {"a": id}, label=f"run-{id}")
+    assert thread.drop(keep=1, exclude=(("", id) for id in "2")) == 3
+    assert thread.drop(ids=(("", id) for id in "2")) == 1
+    assert thread.drop(labels=(f"run-{id}" for id in "4")) == 0
+    assert thread.drop(labels=(f"run-{id}" for id in "5")) == 1
+    assert thread.get() is None
+
+
+@pytest.mark.parametrize("given", [[("", "1", "2")], [("",)], ["ab"], "ab", 5, [5]], ids=str)
+@pytest.mark.parametrize("name", ["ids", "exclude"])
+def test_drop_refuses_what_is_no_pair(cache: SessionCache, name: str, given: Any) -> None:
+    """A drop of anything but a list of namespaces and IDs is refused by name, and nothing is removed."""
+    thread = cache.checkpoints("t")
+    put(thread, "1", {"a": "1"})
+    with pytest.raises(InvalidInput) as refused:
+        thread.drop(**{name: given})
+    assert refused.value.name == name
+    assert thread.get("1") is not None

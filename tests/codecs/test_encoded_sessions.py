@@ -11,6 +11,8 @@ from redis_sessions import (
     CodecMissing,
     DecryptionError,
     SessionCache,
+    SessionNotFound,
+    StateConflict,
 )
 from redis_sessions.codecs import AesGcm, KeyRing, Zstd
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
@@ -152,6 +154,17 @@ def test_if_state_compares_decoded_values(open_cache: OpenCache) -> None:
     with pytest.raises(Exception, match="another value than if_state"):
         session.append(user("y"), if_state={"plan": {"a": 1}})
     assert contents(session) == ["x"]
+
+
+def test_ensured_session_is_created_by_an_append_with_if_state(open_cache: OpenCache) -> None:
+    """An append with `if_state` creates an ensured session, and raises SessionNotFound for any other handle."""
+    opened = open_cache()
+    opened.ensure("new").append(user("x"), if_state={"plan": None}, state={"plan": 1})
+    assert (contents(opened.session("new")), opened.session("new").state.get("plan")) == (["x"], 1)
+    with pytest.raises(StateConflict):
+        opened.ensure("other").append(user("x"), if_state={"plan": 1})
+    with pytest.raises(SessionNotFound):
+        opened.session("missing").append(user("x"), if_state={"plan": None})
 
 
 def test_edits_work_on_encoded_messages(open_cache: OpenCache) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -87,3 +88,49 @@ def test_what_cannot_be_called_is_refused(cache: SessionCache, name: str, value:
     with pytest.raises(InvalidInput) as caught:
         FUNCTIONS[name](cache, value)
     assert caught.value.name == name.split()[0]
+
+
+HUGE: dict[str, Callable[[SessionCache, int], Any]] = {
+    "ttl of touch": lambda cache, number: cache.session("a").touch(number),
+    "ttl of lease": lambda cache, number: cache.session("a").lease(ttl=number),
+    "ttl of create": lambda cache, number: cache.create(ttl=number),
+    "limit of list": lambda cache, number: cache.list(number),
+    "amount of add": lambda cache, number: cache.session("a").state.add("n", number),
+    "max_messages of create": lambda cache, number: cache.create(max_messages=number),
+}
+REFUSED: dict[str, Callable[[SessionCache], Any]] = {
+    "max_messages above 2**53": lambda cache: cache.create(max_messages=2**53 + 1),
+    "max_turns above 2**53": lambda cache: cache.session("a").patch(max_turns=2**53 + 1),
+    "surrogate as a name of add": lambda cache: cache.session("a").state.add("\ud800"),
+    "number as a name of add": lambda cache: cache.session("a").state.add(5),  # type: ignore[arg-type]
+    "turn without time zone": lambda cache: cache.session("a").loop("l").add_turn("t", started_at=datetime(2026, 1, 1)),
+    "surrogate in a first system message": lambda cache: cache.session("a").import_messages([system("\ud800")]),
+    "object in a first system message": lambda cache: cache.session("a").import_messages([system([object()])]),
+    "cursor of checkpoints": lambda cache: cache.checkpoints("t").page(cursor="\ud800"),
+    "cursor of namespaces": lambda cache: cache.checkpoints("t").namespaces(cursor="\ud800"),
+    "cursor of threads": lambda cache: cache.threads(cursor="\ud800"),
+    "cursor of leases": lambda cache: cache.leases(cursor="\u00b2 x"),
+    "number as a cursor of checkpoints": lambda cache: cache.checkpoints("t").page(cursor=5),  # type: ignore[arg-type]
+    "long backoff": lambda cache: cache.worker("a", print, backoff="40d"),
+}
+
+
+def system(content: Any) -> dict[str, Any]:
+    """Return a system message."""
+    return {"role": "system", "content": content}
+
+
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_value_that_cannot_be_sent_or_compared_is_refused(cache: SessionCache, name: str) -> None:
+    """A value that no command can carry raises InvalidInput, and not the error of what met it first."""
+    with pytest.raises(InvalidInput):
+        REFUSED[name](cache)
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("name", list(HUGE))
+def test_number_of_very_many_digits_is_refused(cache: SessionCache, name: str, digits: int) -> None:
+    """A number that no float holds, or that Python refuses to write, is refused like every other one beyond the bounds."""
+    with pytest.raises(InvalidInput) as refused:
+        HUGE[name](cache, 10**digits)
+    assert refused.value.name == name.split()[0]

@@ -366,3 +366,21 @@ def test_async_documents_return_the_same(url: str, namespace: str) -> None:
             assert await documents.get_json("n0") is None
 
     asyncio.run(main())
+
+
+def test_many_names_are_deleted_in_short_calls(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion of many names is sent as several scripts, none of which names more than 500 documents."""
+    sizes: list[int] = []
+    delete = core.delete
+
+    def counted(keys: Any, *names: str) -> Call[int]:
+        sizes.append(len(names))
+        return delete(keys, *names)
+
+    monkeypatch.setattr(core, "delete", counted)
+    documents: Any = cache.documents("notes")
+    documents.put_many({f"n{number}": "x" for number in range(0, 1200, 100)})
+    assert documents.delete_many(f"n{number}" for number in range(1200)) == 12
+    documents.put("n1", "x")
+    assert cache.delete_documents({"notes": [f"n{number}" for number in range(501)]}) == 1
+    assert sizes == [500, 500, 200, 500, 1]

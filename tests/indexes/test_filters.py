@@ -132,3 +132,22 @@ def test_summary_of_long_last_message_has_no_text(cache: SessionCache, length: i
     assert last.at == session.history()[-1].timestamp
     expected = ("user", "x" * length) if length == 4000 else (None, None)
     assert (last.seq, last.role, last.text) == (1, *expected)
+
+
+def test_generators_of_tags_kinds_and_state_filter_as_lists_do(cache: Any) -> None:
+    """Tags, kinds and names of the state may be generators, which can be read only once."""
+    cache.create("a", tags=["red"], state={"topic": "ships"})
+    cache.create("b", tags=["blue"], kind="cron")
+    assert [one.id for one in cache.list(tags=(tag for tag in ["red"])).items] == ["a"]
+    assert [one.id for one in cache.list(kinds=(kind for kind in ["cron"])).items] == ["b"]
+    assert cache.count(tags=(tag for tag in ["red"])) == 1
+    assert cache.count(kinds=(kind for kind in ["cron"])) == 1
+    (shown,) = cache.list(label=None, tags=["red"], state=(name for name in ["topic"])).items
+    assert shown.state == {"topic": "ships"}
+
+
+def test_one_text_in_place_of_several_is_refused(cache: SessionCache) -> None:
+    """A text is refused where a list of texts is due, because its letters would be taken for them."""
+    for call in (lambda: cache.all_documents("notes"), lambda: cache.threads(labels="run-1")):
+        with pytest.raises(InvalidInput):
+            call()

@@ -138,3 +138,11 @@ def test_import_makes_first_system_messages_the_prompt(cache: SessionCache) -> N
         session.import_messages(listed)
     with pytest.raises(InvalidInput):
         cache.create().import_messages([user(), "text"])
+    empty: Any = cache.create()
+    with pytest.raises(InvalidInput, match="role or a payload"):
+        empty.import_messages([None])
+    with pytest.raises(InvalidInput, match="role or a payload"):
+        empty.append(None, {"role": "assistant", "content": "x"}, usage={"output_tokens": 1})
+    with pytest.raises(InvalidInput, match="role or a payload"):
+        Message()
+    assert empty.info().count == 0

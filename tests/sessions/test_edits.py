@@ -19,6 +19,11 @@ from redis_sessions import (
     SessionNotActive,
     StateConflict,
 )
+from redis_sessions._core.commands.edits import edit as edit_call
+from redis_sessions._core.commands.state import state_checks, wanted_values
+from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.protocol.token_estimate import estimate_tokens
+from redis_sessions.bounds import DEFAULT_BOUNDS
 from tests.support.servers import Server
 
 
@@ -196,3 +201,31 @@ def test_each_message_is_popped_once(server: Server, namespace: str) -> None:
         assert sorted(int(id.rpartition("-")[2]) for id in gone + left) == list(range(1, 40 + 4 * 9 * 3 + 1))
         assert session.info().count == len(left)
     server.client.flushall()
+
+
+def test_large_wanted_values_are_compared_by_the_client(cache: SessionCache) -> None:
+    """Values of more than 8 KB are compared whatever the order of their keys, but no script puts their keys in order."""
+    session = cache.create()
+    present = {f"k{number}": number for number in range(2000)}
+    wanted = dict(reversed(present.items()))
+    session.state.put("plan", present)
+    session.append(user("1"), if_state={"plan": wanted})
+    with pytest.raises(StateConflict, match="plan"):
+        session.append(user(), if_state={"plan": {**wanted, "k7": 8}})
+    with pytest.raises(StateConflict, match="other"):
+        session.append(user(), if_state={"plan": wanted, "other": "x" * 10_000})
+    keys = session_keys(cache.namespace, session.id)
+    checks = state_checks(keys, wanted_values({"plan": wanted}, DEFAULT_BOUNDS), {})
+    call = edit_call(keys, "", "", [user()], estimate_tokens, checks=checks)
+    with pytest.raises(StateConflict):
+        cache._context.executor.run(call)
+    assert seqs(session) == [1]
+
+
+def test_surrogates_of_a_large_wanted_value_stay_apart(cache: SessionCache) -> None:
+    """A text of two surrogates is not the text of the one character that they make, also where the client compares."""
+    session = cache.create()
+    session.state.put("text", {"a": "x" * 9000, "b": "\ud83d\ude00"})
+    with pytest.raises(StateConflict):
+        session.append(user(), if_state={"text": {"b": "\U0001f600", "a": "x" * 9000}})
+    session.append(user(), if_state={"text": {"b": "\ud83d\ude00", "a": "x" * 9000}})

@@ -135,3 +135,13 @@ def test_unknown_option_of_cache_is_refused_with_the_valid_ones() -> None:
     assert refused.value.name == "tim_out"
     for option in ("timeout", "namespace", "max_messages", "max_descendants"):
         assert option in str(refused.value)
+
+
+def test_fork_keeps_the_largest_numbers(cache: SessionCache) -> None:
+    """The largest numbers that options allow are copied to a fork as they are."""
+    names = ("max_messages", "max_turns", "max_entries", "max_tokens")
+    given: dict[str, Any] = dict.fromkeys(names, 2**53)
+    session = cache.create("large", **given)
+    session.append({"role": "user", "content": "x"})
+    info, copied = session.info(), session.fork().info()
+    assert [getattr(copied, name) for name in names] == [getattr(info, name) for name in names] == [2**53] * len(names)

@@ -76,6 +76,17 @@ def test_excluded_tool_messages_do_not_count_against_limit(cache: SessionCache) 
     assert [message.content for message in session.history(2)] == ["3", "4"]
 
 
+@pytest.mark.parametrize("role", ["tool_message", "tool_call", "reasoning"])
+def test_role_of_tools_without_tools_has_no_messages(cache: SessionCache, role: str) -> None:
+    """A role that tools alone have selects nothing without tools, and not the messages of all roles."""
+    session = cache.create()
+    session.append(user("1"), assistant("2"), tool("3"), Message.tool_call("search"))
+    assert session.history(role=role, include_tools=False) == []
+    session.delete()
+    with pytest.raises(SessionNotFound):
+        session.history(role=role, include_tools=False)
+
+
 @pytest.mark.parametrize("arguments", [{"limit": -1}, {"after_seq": -1}, {"before_seq": 0}, {"limit": 1.5}])
 def test_invalid_history_range_is_refused(cache: SessionCache, arguments: dict[str, Any]) -> None:
     """A history with an invalid range raises InvalidInput before anything is sent."""

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from redis_sessions import InvalidInput, InvalidState, NotAnInteger, RevisionConflict, SessionCache
+from redis_sessions._sync.api.session_state import State
 
 
 class Plan(BaseModel):
@@ -185,3 +186,22 @@ def test_state_names_do_not_collide_with_script_fields(cache: SessionCache) -> N
         session.patch(metadata={name: "broken"})
     session.append({"role": "user", "content": "y"})
     assert session.info().count == 2
+
+
+@pytest.mark.parametrize("default", [None, {"d": 1}])
+def test_loser_of_a_pop_gets_the_default(cache: SessionCache, default: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller whose value another caller removes between read and removal gets the default, or KeyError without one."""
+    state = cache.create().state
+    delete = State.delete
+
+    def delete_after_another(self: State, name: str) -> bool:
+        delete(self, name)
+        return delete(self, name)
+
+    state.update(a=1, b=2, c=3)
+    monkeypatch.setattr(State, "delete", delete_after_another)
+    assert state.pop("a", default) == default
+    with pytest.raises(KeyError):
+        state.pop("b")
+    monkeypatch.undo()
+    assert (state.pop("c"), state.pop("c", 5), dict(state)) == (3, 5, {})

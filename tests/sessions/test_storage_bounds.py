@@ -218,6 +218,25 @@ def test_removed_values_make_room(url: str, namespace: str) -> None:
                 cache.session(fork.id).state.put("b", "x" * 30)
 
 
+def test_values_that_one_call_removes_make_room_for_those_that_it_sets(url: str, namespace: str) -> None:
+    """A call that sets and removes values is bounded by their sum after it, and a name in both is removed."""
+    bounds = {"state_bytes": 100, "metadata_bytes": 100, "values": 3}
+    with SessionCache.from_url(url, namespace=namespace, bounds=bounds) as cache:
+        session = cache.create(metadata={"m": "x" * 80})
+        session.state.put("a", "x" * 80)
+        session.append(X, state={"b": "x" * 90}, remove_state=["a"])
+        session.append(X, state={"c": 1, "d": 1}, remove_state=["b"])
+        session.append(X, state={"e": "x" * 80}, remove_state=["c", "d"])
+        session.patch(metadata={"n": "x" * 90}, remove_metadata=["m"])
+        for _ in range(3):
+            session.patch(metadata={"n": 1, "o": "x" * 90}, remove_metadata=["n"])
+            session.patch(metadata={"n": "x" * 90}, remove_metadata=["n", "o"])
+        with pytest.raises(BoundExceeded, match="state_bytes"):
+            session.append(X, state={"f": "x" * 60}, remove_state=["missing"])
+        assert (session.state.all(), session.info().metadata) == ({"e": "x" * 80}, {})
+        session.patch(metadata={"p": "x" * 90})
+
+
 def test_import_above_bounds_of_its_cache_is_refused(url: str, namespace: str) -> None:
     """An import obeys the bounds of the importing cache, and writes nothing."""
     with SessionCache.from_url(url, namespace=namespace) as cache:
@@ -312,3 +331,31 @@ def test_values_above_their_number_are_refused(url: str, namespace: str) -> None
             session.state.put("b", 1)
         with pytest.raises(InvalidInput, match=r"values: must have at most 3 \(values\), got 4"):
             session.patch(metadata={str(n): n for n in range(4)})
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("remove_state", lambda session, names: session.append(remove_state=names)),
+        ("remove_metadata", lambda session, names: session.patch(remove_metadata=names)),
+        ("if_state", lambda session, names: session.append(X, if_state=dict.fromkeys(names))),
+        ("names", lambda session, names: session.append(X, remove_shared={"scope": names})),
+    ],
+)
+def test_names_of_one_call_are_bounded(cache: SessionCache, name: str, call: Callable[[Any, list[str]], Any]) -> None:
+    """A call that names more values than a session or a scope may have is refused, so that no script works for long."""
+    session = cache.create()
+    call(session, [f"n{number}" for number in range(2000)])
+    rev = session.info().rev
+    with pytest.raises(InvalidInput, match="must have at most 2000") as refused:
+        call(session, [f"n{number}" for number in range(2001)])
+    assert refused.value.name == name
+    assert session.info().rev == rev
+
+
+def test_wanted_values_are_bounded_by_the_bytes_of_the_state(cache: SessionCache) -> None:
+    """Values of `if_state` that no state can have, because of their size, are refused before they are sent."""
+    session = cache.create()
+    with pytest.raises(InvalidInput, match="state_bytes") as refused:
+        session.append(X, if_state={"a": "x" * 2**20})
+    assert refused.value.name == "if_state"

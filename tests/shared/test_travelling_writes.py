@@ -168,6 +168,23 @@ def test_write_that_a_scope_refuses_is_dropped(cache: SessionCache) -> None:
     assert session.info().count == 2
 
 
+def test_removed_values_make_room_in_a_full_scope(cache: SessionCache) -> None:
+    """A scope that is full takes new values in the step that removes old ones, and refuses more than there is room for."""
+    small = SessionCache(cache, bounds={"shared_values": 2, "shared_bytes": 100})
+    session, scope = small.create(), small.shared("full")
+    scope.patch({"a": "x" * 40, "b": "x" * 40})
+    session.append(X, shared={"full": {"c": "x" * 40}}, remove_shared={"full": ["a", "missing"]})
+    assert scope.all() == {"b": "x" * 40, "c": "x" * 40}
+    with pytest.raises(BoundExceeded, match="shared_bytes"):
+        session.append(X, shared={"full": {"d": "x" * 60}}, remove_shared={"full": ["c"]})
+    with pytest.raises(BoundExceeded, match="shared_values"):
+        session.append(X, shared={"full": {"d": 1, "e": 1}}, remove_shared={"full": ["c"]})
+    assert scope.all() == {"b": "x" * 40, "c": "x" * 40}
+    session.append(X, shared={"full": {"d": 1}}, remove_shared={"full": ["b"]})
+    assert scope.clear() == 2
+    scope.patch({"a": "x" * 40, "b": "x" * 40})
+
+
 def test_outbox_is_bounded(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many writes of shared scopes wait, the next append with a write applies them first. Then it is stored."""
     small = SessionCache(cache, bounds={"outbox_writes": 2})

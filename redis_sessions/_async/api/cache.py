@@ -331,7 +331,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             stop: an event that stops the worker.
             signals: whether SIGTERM and SIGINT stop the worker. Default: unless `stop` is given. The handlers that the worker
                 finds are back when it returns.
-            backoff: the pause after the first failed attempt, 0 or more. It doubles up to 60 s, and a random part of at most a
+            backoff: the pause after the first failed attempt, 0 to 30 days. It doubles up to 60 s, and a random part of at most a
                 half is taken off. Or a function that takes the number of the attempt and returns the pause.
             retry_on: errors that are worth another attempt: a class, a tuple of classes, or a function that takes the error.
                 Another error fails the run at once.

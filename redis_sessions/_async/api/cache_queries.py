@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
 
-from ..._arguments import mapping
+from ..._arguments import mapping, texts
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
@@ -221,7 +221,8 @@ class AsyncCacheQueries:
         Cost: two round trips to each node, and more for each 1 MB of a category.
         """
         return await all_documents(
-            self._context, [document_keys(self.namespace, one) for one in dict.fromkeys(categories)]
+            self._context,
+            [document_keys(self.namespace, one) for one in dict.fromkeys(texts(categories, "categories"))],
         )
 
     async def delete_documents(self, names: Mapping[str, Collection[str]]) -> int:
@@ -258,7 +259,7 @@ class AsyncCacheQueries:
 
         Cost: two round trips on one server, three with labels, and three more when expired threads are met.
         """
-        return await self._context.threads.page(self._executor, limit, cursor, list(labels))
+        return await self._context.threads.page(self._executor, limit, cursor, texts(labels, "labels"))
 
     async def load(self, ids: Sequence[str], *, limit: int | None = None, shared: Sequence[str] = ()) -> Snapshots:
         """Return a Snapshot for each ID, in order, or None where no session has the ID. See `session.load`.

@@ -12,7 +12,7 @@ from ..._core.commands import forks, inbox, messages, sessions
 from ..._core.commands.messages import MessageLike
 from ..._core.commands.session_fields import checked_text, description_fields, unset_fields
 from ..._core.commands.shared import changes
-from ..._core.commands.storage_bounds import check_fields
+from ..._core.commands.storage_bounds import check_fields, check_number
 from ..._core.protocol.encoding import copy_origins, encoded_origins
 from ..._core.protocol.ids import new_id, new_incarnation, operation_id_of
 from ..._core.protocol.keys import AgentKeys, SessionKeys
@@ -110,7 +110,8 @@ class AsyncSession(
                 together with changes of the state. Two round trips with the first turn of a session in a process.
             usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
                 message of the batch, instead of the estimate.
-            if_state: refuse the append unless the state has these values. None for a name that the state must not have.
+            if_state: refuse the append unless the state has these values. None for a name that the state must not have. Values
+                of more than 8 KB in all are read and compared before, which costs one more round trip.
             shared: values to set in shared scopes, by scope and name. See `cache.shared`. The session keeps them with the
                 messages, in the same step. Then each scope takes its values once and in order, by a second round trip. If this
                 process dies before, the next `load`, or append with `shared`, applies them.
@@ -406,6 +407,7 @@ class AsyncSession(
             f"meta.{checked_text(key, 'remove_metadata')}"
             for key in dict.fromkeys(texts(remove_metadata, "remove_metadata"))
         ]
+        check_number(self._context.bounds, "values", len(removed), "remove_metadata")
         sets = description_fields(
             self._counter,
             self._context.bounds,

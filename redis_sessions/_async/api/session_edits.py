@@ -14,7 +14,7 @@ from ..._core.commands.outbox import Waiting
 from ..._core.commands.shared import ScopeChange
 from ..._core.protocol.ids import new_operation_id, operation_id_of
 from ..._durations import whole
-from ...errors import BoundExceeded, CompactionConflict, EditConflict, InvalidInput
+from ...errors import BoundExceeded, CompactionConflict, EditConflict, InvalidInput, SessionNotFound
 from ...models.messages import Message
 from ...models.results import AppendResult
 from ..services.history import read_history, read_page
@@ -172,16 +172,14 @@ class AsyncSessionEdits(AsyncSessionBase):
         usage: Any,
         changed: list[ScopeChange],
     ) -> AppendResult:
-        stored = None
-        if if_state and self._context.chain is not None:  # no script can compare what is encoded
-            self._keys.origins = await self._run(forks.origins_of(self._keys))
-            stored = await self._run(state_calls.stored_state(self._keys, list(if_state)))
+        wanted = state_calls.wanted_values(if_state, self._context.bounds)
+        checks = state_calls.state_checks(self._keys, wanted, await self._stored_state(wanted))
         scopes, operation = self._context.scopes, new_operation_id()
 
         async def attempt() -> edits.Edited:
             call = edits.edit(
-                self._keys, *self._guard(), batch, self._counter, state=state, remove_state=remove_state, if_state=if_state,
-                stored_state=stored, usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
+                self._keys, *self._guard(), batch, self._counter, state=state, remove_state=remove_state, checks=checks,
+                usage=usage, seen=self._seen, batch_id=batch_id, expected_rev=expected_rev,
                 writes=outbox.pack(changed, operation) if changed else b"", bounds=self._context.bounds,
             )  # fmt: skip
             call.hints = scopes.registrations([one.scope for one in changed], self.id)
@@ -199,6 +197,17 @@ class AsyncSessionEdits(AsyncSessionBase):
             own = Waiting(edited.incarnation, str(result.rev), [] if result.duplicate else changed, operation)
             await scopes.apply_own(self._keys, own, edited.waiting, result.batch_id)
         return result
+
+    async def _stored_state(self, wanted: Mapping[str, str]) -> dict[str, bytes]:
+        """Read the values that the client compares, because no script can: encoded ones, and large ones."""
+        if not wanted or (self._context.chain is None and not state_calls.are_large(wanted)):
+            return {}
+        if self._context.chain is not None:
+            try:
+                self._keys.origins = await self._run(forks.origins_of(self._keys))
+            except SessionNotFound:  # the append creates an ensured session, or raises
+                return {}
+        return await self._run(state_calls.stored_state(self._keys, list(wanted)))
 
     def _noted(self, edited: edits.Edited) -> AppendResult:
         """Return the result of an edit. The handle takes note of its incarnation and its place."""

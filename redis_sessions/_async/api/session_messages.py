@@ -17,7 +17,7 @@ from ...models.snapshots import Snapshot
 from ...models.turns import Turn
 from ...models.windows import Window
 from ...settings import TokenCounter
-from ..services.history import read_history, read_text_history, read_turn, read_window
+from ..services.history import read_history, read_page, read_text_history, read_turn, read_window
 from ..services.snapshots import SnapshotRequest, load_session
 from .session_base import AsyncSessionBase
 
@@ -61,8 +61,12 @@ class AsyncSessionMessages(AsyncSessionBase):
         after = whole(after_seq, "after_seq")
         below = 0 if before_seq is None else whole(before_seq, "before_seq", minimum=1)
         if role is not None or not include_tools:
+            kinds = messages.kinds_of(role, include_tools)
+            if not kinds:  # a role of tools, without tools
+                await read_page(self._executor, self._keys, self._incarnation, limit=0, seen=self._seen)
+                return []
             return await read_text_history(
-                self._executor, self._keys, self._incarnation, size, kinds=messages.kinds_of(role, include_tools),
+                self._executor, self._keys, self._incarnation, size, kinds=kinds,
                 after=after, below=below, include_tools=include_tools, seen=self._seen,
                 skip_damaged=skip_damaged,
             )  # fmt: skip

@@ -72,6 +72,14 @@ def place_of(namespace: str, id: str) -> str:
     return f"{line(namespace, 'namespace', minimum=0)}\n{line(id, 'id')}"
 
 
+def places_of(pairs: Iterable[tuple[str, str]], name: str) -> list[str]:
+    """Return the places of pairs of a namespace and an ID. Raises InvalidInput."""
+    listed = list(pairs) if isinstance(pairs, Iterable) else None
+    if listed is None or not all(isinstance(one, tuple) and len(one) == 2 for one in listed):
+        raise InvalidInput(name=name, detail=f"must be a list of tuples (namespace, ID), got {pairs!r:.200}")
+    return [place_of(namespace, id) for namespace, id in listed]
+
+
 def blob_name(version: tuple[str, str]) -> str:
     """Return the name of a blob in its namespace from its channel and version."""
     return "\n".join(version)

@@ -12,6 +12,7 @@ from ..protocol.chain import Chain
 from ..protocol.keys import CheckpointKeys, IndexKeys
 from ..protocol.scripts import script
 from . import checkpoint_records as records
+from .session_fields import checked_text
 
 MAX_CALL_BYTES = 1024 * 1024
 """Bytes that one call carries, in each direction. A single value may be larger."""
@@ -124,6 +125,8 @@ def page(
         return StoredPage(reply[0].decode(), [_stored(one, seen) for one in reply[1]])
 
     low, high = names
+    if cursor is not None:
+        checked_text(cursor, "cursor")
     return invoke(
         script("checkpoints/page"), keys, read, writes=False, low=low, high=high if cursor is None else f"({cursor}",
         limit=limit, max_bytes=MAX_CALL_BYTES, with_blobs="1" if with_blobs else "0",
@@ -172,7 +175,7 @@ def list_names(keys: CheckpointKeys, after: str | None) -> Call[list[str]]:
 
 def list_namespaces(keys: CheckpointKeys, after: str | None) -> Call[tuple[list[str], bool]]:
     """Read the next checkpoint namespaces behind a namespace, ascending. Return them, and whether there are no more."""
-    low = "[c\n" if after is None else f"(c\n{after}{_AFTER_LINE}"
+    low = "[c\n" if after is None else f"(c\n{checked_text(after, 'cursor')}{_AFTER_LINE}"
     command = ("ZRANGEBYLEX", keys.names, low, f"(c{_AFTER_LINE}", "LIMIT", 0, MAX_PAGE)
 
     def read(reply: list[bytes]) -> tuple[list[str], bool]:
@@ -199,7 +202,7 @@ def exists(keys: CheckpointKeys) -> Call[bool]:
 
 def list_threads(index: IndexKeys, after: str | None, limit: int) -> Call[list[str]]:
     """Read threads behind a thread from the index, ascending. Some may be gone."""
-    low = "-" if after is None else f"({after}"
+    low = "-" if after is None else f"({checked_text(after, 'cursor')}"
     command = ("ZRANGEBYLEX", index.ids, low, "+", "LIMIT", 0, limit)
     return Call(command, index, lambda reply: [name.decode() for name in reply], writes=False)
 

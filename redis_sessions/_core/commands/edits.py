@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..._arguments import mapping, texts
+from ..._arguments import texts
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
@@ -17,15 +17,14 @@ from ...settings import TokenCounter
 from ..protocol.call import Argument, Call
 from ..protocol.codec import call_hash, counted
 from ..protocol.encoding import encoded_fields
-from ..protocol.json_values import to_json
+from ..protocol.json_values import to_payload
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev
 from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
-from .session_fields import state_field, state_fields
-from .state import state_check
-from .storage_bounds import bounds_argument, check_fields
+from .session_fields import checked_text, state_field, state_fields
+from .storage_bounds import bounds_argument, check_fields, check_number
 
 
 class Edited(NamedTuple):
@@ -49,8 +48,7 @@ def edit(
     last_seq: int | None = None,
     state: Mapping[str, Any] | None = None,
     remove_state: Sequence[str] = (),
-    if_state: Mapping[str, Any] | None = None,
-    stored_state: Mapping[str, bytes] | None = None,
+    checks: Mapping[str, Argument] | None = None,
     usage: Any = None,
     fields: Mapping[str, Argument] | None = None,
     abandoned: str = "",
@@ -68,19 +66,14 @@ def edit(
         last_seq: the highest seq that the session must have.
         state: values to set by name.
         remove_state: names to remove.
-        if_state: values that the state must have by name, None for a name that it must not have.
-        stored_state: the values of these names as they are stored, if they may be encoded.
+        checks: fields of the state, and the value that each must have, '' for none.
         fields: other fields of the session to set.
         abandoned: '<hash> …' of the calls to abandon, '*' for all open calls, or ''.
         writes: of shared scopes, which the session keeps until they are applied.
     """
-    checks = {}
-    for name, value in ({} if if_state is None else mapping(if_state, "if_state")).items():
-        stored = (stored_state or {}).get(name)
-        checks[state_field("state.", name)] = (
-            "" if value is None else state_check(keys, name, to_json(value, f"if_state.{name}"), stored)
-        )
+    checks = checks or {}
     removed = [state_field("state.", name) for name in dict.fromkeys(texts(remove_state, "remove_state"))]
+    check_number(bounds, "values", len(removed), "remove_state")
     sets = {name: value for name, value in state_fields(state).items() if name not in removed} | dict(fields or {})
     check_fields(bounds, sets)
     batch, encoded = encode_batch(messages, batch_id, counter, keys, bounds, minimum=0, usage=usage)
@@ -263,7 +256,8 @@ def import_messages(
     prompts: list[str] = []
     listed = [one if isinstance(one, Message) else Message(payload=one) for one in messages]
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
-        prompts.append(listed[len(prompts)].text)
+        prompt = listed[len(prompts)]
+        prompts.append(checked_text(prompt.with_payload(to_payload(prompt.payload)).text, "message"))
     text = "\n\n".join(prompts)
     fields: dict[str, Argument] = {
         "system": text,

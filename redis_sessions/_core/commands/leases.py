@@ -192,6 +192,6 @@ def _parse_cursor(cursor: str | None) -> tuple[str, str]:
     if cursor is None:
         return "", ""
     deadline_ms, _, last = cursor.partition(" ") if isinstance(cursor, str) else ("", "", "")
-    if not deadline_ms.isdigit():
+    if not (deadline_ms.isascii() and deadline_ms.isdigit() and len(deadline_ms) < 20):
         raise InvalidInput(name="cursor", detail=f"must be the cursor of a page of leases, got {cursor!r}")
     return check_id(last, "cursor"), deadline_ms

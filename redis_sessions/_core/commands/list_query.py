@@ -183,20 +183,17 @@ def query(
     agent_id = one_of("agent_id", agent_id, "agent", agent)
     if label is not None:
         check_id(label, "label")
-    for name, values in (("tags", tags), ("kinds", kinds), ("state", state)):
-        if values is not None:
-            texts(values, name)
-    for kind in kinds or ():
-        checked_choice(kind, "kinds", KINDS)
+    wanted_tags = [] if tags is None else texts(tags, "tags")
+    wanted_kinds = KINDS if kinds is None else [checked_choice(kind, "kinds", KINDS) for kind in texts(kinds, "kinds")]
     checked_choice(order, "order", get_args(Order))
-    names = tuple(dict.fromkeys(state or ()))
+    names = tuple(dict.fromkeys([] if state is None else texts(state, "state")))
     if len(names) > MAX_STATE_NAMES:
         raise InvalidInput(name="state", detail=f"must be at most {MAX_STATE_NAMES} names, got {len(names)}")
     for name in names:
         state_field("state.", name)
-    chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
+    chosen = tuple(kind for kind in KINDS if kind in wanted_kinds)
     whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
-    labels = tuple(sorted(set(tags or ())))
+    labels = tuple(sorted(set(wanted_tags)))
     return Query(
         user_id, agent_id, label, labels, chosen, bool(active_only), order, bool(ascending), names, limit
     )  # fmt: skip

@@ -274,6 +274,9 @@ def stored_turn(given: dict[str, Any]) -> dict[str, Any]:
     values = ("inputs", "output", "tool_results", "request")
     given = given | {name: from_json(to_json(given[name], name)) for name in values if given.get(name) is not None}
     turn = validated(LoopTurn, given, "turn")
+    for name in ("started_at", "ended_at"):
+        if getattr(turn, name).utcoffset() is None:
+            raise InvalidInput(name=f"turn.{name}", detail=f"must have a time zone, got {getattr(turn, name)}")
     if turn.ended_at < turn.started_at:
         raise InvalidInput(name="turn.ended_at", detail="must not be before started_at")
     return turn.model_dump(mode="json", exclude_none=True)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ..._durations import Duration, milliseconds
+from ..._durations import Duration, delay_milliseconds
 from ..._log_events import POLICY_FAILED, error_facts
 from ..._printable import error_text
 from ...errors import InvalidInput
@@ -63,8 +63,8 @@ def backoff_ms(backoff: Backoff, attempt: int) -> int:
     exact.
     """
     if callable(backoff):
-        return milliseconds(backoff(attempt), "backoff", minimum=0, bounds="0 or more")
-    first_ms = milliseconds(backoff, "backoff", minimum=0, bounds="0 or more")
+        return delay_milliseconds(backoff(attempt), "backoff")
+    first_ms = delay_milliseconds(backoff, "backoff")
     longest_ms: int = max(MAX_BACKOFF_MS, first_ms)
     pause_ms: int = min(first_ms * 2 ** min(attempt - 1, 30), longest_ms)
     return round(pause_ms * random.uniform(0.5, 1))

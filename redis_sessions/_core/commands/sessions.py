@@ -191,7 +191,8 @@ def patch(
 ) -> Call[int]:
     """Change what a session says of itself, and its options. The result is the new revision."""
     merges, option_fields = option_merges(options)
-    fields = {**encoded_fields(keys, sets), **option_fields}
+    kept = {name: value for name, value in sets.items() if name not in removed}
+    fields = {**encoded_fields(keys, kept), **option_fields}
     call = guarded_write(
         script("sessions/patch"),
         keys,

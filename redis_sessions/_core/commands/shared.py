@@ -71,6 +71,7 @@ def change(
     """Return a change as scripts take it. Raises InvalidInput."""
     mapping(values, "values")
     names = [check_name(name) for name in dict.fromkeys(texts(removed, "names"))]
+    check_number(bounds, "shared_values", len(names), "names")
     sets = {
         check_name(name): encoded_shared(chain, scope, name, to_json(value, name).encode())
         for name, value in values.items()

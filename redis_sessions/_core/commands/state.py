@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
+from typing import Any
 
+from ..._arguments import mapping
 from ..._durations import whole
 from ...bounds import StorageBounds
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.chain import is_encoded
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
-from ..protocol.json_values import from_json
+from ..protocol.json_values import from_json, to_json
 from ..protocol.keys import SessionKeys
 from ..protocol.scripts import script
 from .guarded_write import check_incarnation, guarded_write, new_rev, result_number
 from .recorded_results import words_of
 from .session_fields import state_field
-from .storage_bounds import bounds_argument, check_fields
+from .storage_bounds import bounds_argument, check_fields, check_number
+
+_MAX_SCRIPT_BYTES = 8192
+"""Bytes of wanted values that a script compares, as check_state.lua has it."""
 
 
 def get(keys: SessionKeys, incarnation: str, prefix: str, name: str) -> Call[bytes | None]:
@@ -84,7 +88,7 @@ def add(
     bounds: StorageBounds,
 ) -> Call[int]:
     """Add to a whole number. The result is the sum."""
-    operation = operation_id_of(batch_id)
+    operation, field = operation_id_of(batch_id), state_field("state.", name)
     kind = f"add:{sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
     return guarded_write(
         script("state/add"),
@@ -96,19 +100,48 @@ def add(
         batch=operation,
         operation=operation,
         kind=kind,
-        field=state_field("state.", name),
+        field=field,
         amount=whole(amount, "amount", minimum=-(2**53)),
         bounds=bounds_argument(bounds),
     )
 
 
-def state_check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
-    """Return what the stored value must be: the encoded value as it was read, if it stands for the wanted one."""
-    if stored is None or not is_encoded(stored):
+def wanted_values(if_state: Mapping[str, Any] | None, bounds: StorageBounds) -> dict[str, str]:
+    """Return the JSON that the state must have by name, '' for a name that it must not have. Raises InvalidInput."""
+    given = {} if if_state is None else mapping(if_state, "if_state")
+    check_number(bounds, "values", len(given), "if_state")
+    wanted = {
+        name: "" if value is None else to_json(value, f"if_state.{state_field('', name)}")
+        for name, value in given.items()
+    }
+    check_number(bounds, "state_bytes", sum(len(text.encode()) for text in wanted.values()), "if_state")
+    return wanted
+
+
+def are_large(wanted: Mapping[str, str]) -> bool:
+    """Return whether wanted values are so large that the client must compare them, because a script would block its server."""
+    return sum(len(text.encode()) for text in wanted.values()) > _MAX_SCRIPT_BYTES
+
+
+def state_checks(keys: SessionKeys, wanted: Mapping[str, str], stored: Mapping[str, bytes]) -> dict[str, str | bytes]:
+    """Return the fields of the wanted values, with what each must be: the value as it was read, if it is the wanted one."""
+    return {
+        state_field("state.", name): _state_check(keys, name, value, stored.get(name)) for name, value in wanted.items()
+    }
+
+
+def _state_check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
+    if stored is None or not wanted:
         return wanted
-    found = from_json(decoded_field(keys, f"state.{name}", stored))
-    is_same = json.dumps(found, sort_keys=True) == json.dumps(from_json(wanted), sort_keys=True)
-    return stored if is_same else wanted
+    found = decoded_field(keys, f"state.{name}", stored)
+    try:
+        return stored if _ordered(found) == _ordered(wanted) else wanted
+    except (ValueError, RecursionError):  # what is damaged is not equal
+        return wanted
+
+
+def _ordered(text: bytes | str) -> str:
+    return json.dumps(from_json(text), sort_keys=True, ensure_ascii=False)
 
 
 def stored_state(keys: SessionKeys, names: Sequence[str]) -> Call[dict[str, bytes]]:

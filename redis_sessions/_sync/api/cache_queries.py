@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
 
-from ..._arguments import mapping
+from ..._arguments import mapping, texts
 from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
@@ -217,7 +217,10 @@ class CacheQueries:
 
         Cost: two round trips to each node, and more for each 1 MB of a category.
         """
-        return all_documents(self._context, [document_keys(self.namespace, one) for one in dict.fromkeys(categories)])
+        return all_documents(
+            self._context,
+            [document_keys(self.namespace, one) for one in dict.fromkeys(texts(categories, "categories"))],
+        )
 
     def delete_documents(self, names: Mapping[str, Collection[str]]) -> int:
         """Delete documents of several categories. Return how many there were. See `Documents.delete_many`.
@@ -253,7 +256,7 @@ class CacheQueries:
 
         Cost: two round trips on one server, three with labels, and three more when expired threads are met.
         """
-        return self._context.threads.page(self._executor, limit, cursor, list(labels))
+        return self._context.threads.page(self._executor, limit, cursor, texts(labels, "labels"))
 
     def load(self, ids: Sequence[str], *, limit: int | None = None, shared: Sequence[str] = ()) -> Snapshots:
         """Return a Snapshot for each ID, in order, or None where no session has the ID. See `session.load`.

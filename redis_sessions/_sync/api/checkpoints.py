@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
+from ..._arguments import texts
 from ..._core.commands import checkpoint_records as records
 from ..._core.commands import checkpoints
 from ..._core.commands.checkpoints import Stored
@@ -194,19 +195,16 @@ class Checkpoints(NotPicklable):
         Cost: one round trip for about 1,000 checkpoints of the thread that are looked at, and for about 100 that are removed.
         Each checkpoint is removed in one step. A call that broke off can be repeated.
         """
-        if isinstance(labels, str) or not all(isinstance(one, tuple) for one in (*ids, *exclude)):
-            raise InvalidInput(
-                name="drop", detail="takes labels as a list, and ids and exclude as lists of (namespace, ID)"
-            )
-        if (bool(ids) + (keep is not None) + bool(labels)) > 1:
+        named, stay = records.places_of(ids, "ids"), set(records.places_of(exclude, "exclude"))
+        wanted = {records.line(label, "label") for label in texts(labels, "labels")}
+        if (bool(named) + (keep is not None) + bool(wanted)) > 1:
             raise InvalidInput(name="drop", detail="takes one of ids, keep and labels, got several")
         if keep is not None:
             places = self._older(whole(keep, "keep"))
-        elif labels:
-            places = self._labelled({records.line(label, "label") for label in labels})
+        elif wanted:
+            places = self._labelled(wanted)
         else:
-            places = [records.place_of(*one) for one in ids]
-        stay = {records.place_of(*one) for one in exclude}
+            places = named
         return self._drop([place for place in places if place not in stay])
 
     def copy(self, thread: str) -> int:

@@ -139,7 +139,7 @@ class Loop(NotPicklable):
         started_at: datetime | None = None,
         ended_at: datetime | None = None,
     ) -> int:
-        """Add a turn, which is one exchange with the model. `LoopTurn` says what each argument means.
+        """Add a turn, which is one exchange with the model. `LoopTurn` says what each argument means. Its times have a time zone.
 
         Returns:
             Its number in the loop, from 1.

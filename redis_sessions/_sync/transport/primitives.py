@@ -14,6 +14,7 @@ from ..._core.protocol.transport_errors import ConnectFailed, TimeOver
 from ...errors import InvalidInput
 
 T = TypeVar("T")
+_MISSING: Any = object()
 Lock = threading.Lock
 ReentrantLock = threading.RLock
 sleep = time.sleep
@@ -23,7 +24,10 @@ Lines = Iterable[str | bytes]
 
 
 class MappingAccess(MutableMapping[str, Any]):
-    """A mutable mapping over `get`, `put`, `delete`, `all` and `clear`. Each operation is one round trip."""
+    """A mutable mapping over `get`, `put`, `delete`, `all` and `clear`. Each operation is one round trip.
+
+    `pop`, `popitem` and `setdefault` are two round trips, between which others may write: they are not atomic.
+    """
 
     get: Any  # the subclasses have these two, with other arguments than a mapping
     clear: Any
@@ -41,6 +45,18 @@ class MappingAccess(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         if not self.delete(name):  # type: ignore[attr-defined]
             raise KeyError(name)
+
+    def pop(self, name: str, default: Any = _MISSING) -> Any:
+        """Remove a value and return it, or return the default when there is none, also when another caller removed it first.
+
+        Two round trips. A value that another caller stores between them is removed, and the one before it is returned.
+        """
+        value = self.get(name, _MISSING)
+        if value is not _MISSING and self.delete(name):  # type: ignore[attr-defined]
+            return value
+        if default is _MISSING:
+            raise KeyError(name)
+        return default
 
     def __contains__(self, name: object) -> bool:
         missing = object()
