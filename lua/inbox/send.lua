@@ -23,7 +23,7 @@ local elapsed_ms    = ARGV[4]           -- since the first attempt, or '' for th
 local id            = ARGV[5]           -- the session
 local agent         = ARGV[6]           -- whose queue the keys are, or in which a check was reserved; '' for none
 local is_queued     = ARGV[7] == '1'    -- the queue is written, too
-local is_turn_request     = ARGV[8] == '1'    -- the messages are appended, never queued, and open a turn whatever they are
+local is_turn_request = ARGV[8] == '1'  -- the messages are appended, never queued, and open a turn whatever they are
 local expected_rev  = ARGV[9]           -- the revision that must be current, or ''
 local seen          = tonumber(ARGV[10]) -- the highest seq that was acknowledged to the caller, or 0
 local format        = ARGV[11]          -- the message format, if the session has none that is known, or ''

@@ -84,8 +84,8 @@ if loaded.inbox and loaded.status == 'active' and loaded.is_free then
   local inbox = load_session(session, '', field)
   inbox.never_ends, inbox.ancestor_keys = true, ancestor_keys
   local taken, _, again = drain_inbox(session, messages, inbox, {}, field, given.operation_id, now_ms, now_us)
-  -- No worker has the lease. An append moves the rest before its own messages, as after a lease that ran out.
-  if again then redis.call('HSET', session, 'lease', lease.fence .. ' + 0 0 0 - -') end
+  --- include: free_lease
+  if again then redis.call('HSET', session, 'lease', free_lease(lease.fence, '+')) end
   if again then return again end
   if taken then loaded.inbox = nil end
   run = parse_run(redis.call('HGET', session, 'run'))

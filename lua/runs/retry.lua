@@ -4,7 +4,8 @@
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE INVALID_TRANSITION INVALID_INPUT LIMIT_EXCEEDED
 -- Index: may_relist
 --- include: read_clock load_run describe_queue format_run check_incarnation count_waiting set_status save_counters
---- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease count_active_children drop_request
+--- include: parse_counters parse_lineage parse_member format_member parse_spawn_counts format_spawn_counts free_lease
+--- include: count_active_children drop_request
 local session       = KEYS[1]       -- hash
 local messages      = KEYS[2]       -- list
 local ancestor_keys = {unpack(KEYS, 3)} -- session and messages of each ancestor, the parent's first

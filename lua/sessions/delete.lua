@@ -2,8 +2,8 @@
 -- parts. An order: it needs no lease, but a lease that it names must be held. A session of a tree must have ended first
 -- (sessions/set_status), and the sessions below it must be deleted first (trees/finalize_members).
 -- Returns {'deleted', its number, '1' if it has a ledger or parts}, {'missing', '', '1' if its messages were there}, {'kept',
--- ''} (it moved on, is in use, or waits), {'open', number, revision} (it must end first), or {'parent', number, incarnation} (the sessions
--- below it must be deleted first).
+-- ''} (it moved on, is in use, or waits), {'open', number, revision} (it must end first), or {'parent', number, incarnation}
+-- (the sessions below it must be deleted first).
 -- Errors: SESSION_REPLACED LEASE_LOST NEED_ANCESTORS REVISION_CONFLICT
 -- Index: may_end
 --- include: read_clock parse_lease parse_spawn_counts parse_counters check_ancestor_keys check_lease parse_lineage

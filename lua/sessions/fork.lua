@@ -54,7 +54,7 @@ for _, name in ipairs(redis.call('HKEYS', session)) do
     redis.call('HSET', fork, name, redis.call('HGET', session, name))
   end
 end
-string.gsub(unset, '%S+', function(name) redis.call('HDEL', fork, name) end)
+for name in string.gmatch(unset, '%S+') do redis.call('HDEL', fork, name) end
 for name, default, changes in string.gmatch(merges, '(.-)=(.-)=(.-)=') do
   redis.call('HSET', fork, name, merge_record(redis.call('HGET', fork, name) or default, changes))
 end

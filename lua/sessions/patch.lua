@@ -29,13 +29,15 @@ for at = first_merge, #fields, 3 do
 end
 for at = 1, set_count * 2, 2 do
   if fields[at] == 'answered_by' then
-    --- include: parse_run
-    local text = redis.call('HGET', session, 'run') or '0 - - - 0 0 0 - 0 0'
-    local run = parse_run(text)
+    --- include: parse_run format_run
+    local run = parse_run(redis.call('HGET', session, 'run'))
     if run.max_attempts ~= '-' and not run.turn then
       return redis.error_reply('INVALID_INPUT answered_by cannot be set for a run: a worker claims it as a whole')
     end
-    if not run.turn then redis.call('HSET', session, 'run', merge_record(text, '* 3 * * * * * 0 * *')) end
+    if not run.turn then
+      run.max_attempts, run.turn = '3', 0
+      redis.call('HSET', session, 'run', format_run(run))
+    end
   end
 end
 for at = 1, set_count * 2, 2 do
@@ -54,10 +56,11 @@ for at = first_merge, #fields, 3 do
 end
 for at = first_removed, first_merge - 1 do
   if redis.call('HDEL', session, fields[at]) == 1 and fields[at] == 'answered_by' then -- an open turn ends without an answer
-    --- include: drop_request parse_lineage
-    local run, lineage = unpack(redis.call('HMGET', session, 'run', 'lineage'))
-    run = run or '0 3 - - 0 0 0 0 0 0'
-    redis.call('HSET', session, 'run', merge_record(run, '0 * * * * 0 * 0 * 0'))
+    --- include: parse_run format_run drop_request parse_lineage
+    local text, lineage = unpack(redis.call('HMGET', session, 'run', 'lineage'))
+    local run = parse_run(text)
+    run.attempts, run.available_ms, run.turn, run.has_died = 0, 0, 0, '0'
+    redis.call('HSET', session, 'run', format_run(run))
     redis.call('HDEL', session, 'attempt_log', 'parked', 'resumed', 'trace')
     drop_request(ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(lineage).number)
   end

@@ -12,7 +12,8 @@ from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.transport_errors import ConnectionLost
 from redis_sessions._sync.transport.executor import Executor
 from tests.support.session_comparison import Difference
-from tests.support.session_program import Play, Step, program
+from tests.support.session_player import Step
+from tests.support.session_program import Play, program
 
 PROGRAMS, LENGTH = (60, 80) if os.environ.get("REDIS_SESSIONS_SOAK") else (4, 60)
 SEEDS = [1, 2, 3, 4]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,6 @@ from redis_sessions import (
     Message,
     MessageTooLarge,
     OperationConflict,
-    ReplyTimeout,
     Session,
     SessionCache,
     SessionNotActive,
@@ -32,6 +30,7 @@ from tests.support.lease_waiters import elsewhere
 from tests.support.servers import await_true
 from tests.trees.children import X, spawn_child
 from tests.trees.runs import DEADLINE_SECONDS
+from tests.trees.workers import run_later
 
 
 def facts_of(message: Message) -> dict[str, Any]:
@@ -167,13 +166,6 @@ def test_inbox_of_child_enters_transcript_before_its_end(cache: SessionCache) ->
     assert [m.content for m in child.history()] == ["wait"]
 
 
-def run_later(seconds: float, function: Callable[[], Any]) -> threading.Timer:
-    """Call a function in a thread after some seconds."""
-    timer = threading.Timer(seconds, function)
-    timer.start()
-    return timer
-
-
 def test_join_returns_ended_children_in_spawn_order(cache: SessionCache) -> None:
     """A join waits for any, a number, or all of the children, and the end of a child wakes the join."""
     parent = cache.create()
@@ -199,30 +191,6 @@ def test_join_past_its_timeout_names_open_children(cache: SessionCache) -> None:
     for bad in ("some", 0, 1.5):
         with pytest.raises(InvalidInput):
             parent.join(bad)  # type: ignore[arg-type]
-
-
-def test_wait_for_reply_returns_first_answer_without_tool_calls(cache: SessionCache) -> None:
-    """The first answer without tool calls is returned, also when the sent message waits for a lease holder."""
-    session = cache.create()
-    sent = session.send("hi")
-
-    def answer() -> None:
-        session.append({"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]})
-        session.append({"role": "tool", "tool_call_id": "c", "content": "t"})
-        session.append({"role": "assistant", "content": "hello"})
-
-    timer = run_later(0.2, answer)
-    assert session.wait_for_reply(sent, timeout=DEADLINE_SECONDS).content == "hello"
-    timer.join()
-    with session.lease():
-        queued = elsewhere(lambda: session.send("more"))
-        session.append({"role": "assistant", "content": "to another"})
-    assert queued.seq is None
-    timer = run_later(0.2, lambda: session.append({"role": "assistant", "content": "here"}))
-    assert session.wait_for_reply(queued, timeout=DEADLINE_SECONDS).content == "here"
-    timer.join()
-    with pytest.raises(ReplyTimeout):
-        session.wait_for_reply(session.info().last_seq, timeout=0.1)
 
 
 @pytest.mark.parametrize("how", ["append", "send", "receive"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import partial
 from typing import Any
 
 import pytest
@@ -21,8 +20,6 @@ from redis_sessions import (
     SessionNotActive,
 )
 from redis_sessions._core.protocol.keys import agent_keys
-from redis_sessions._sync.api import session_children
-from redis_sessions._sync.services.history import read_history
 from tests.support.lease_waiters import elsewhere
 from tests.support.servers import await_true
 from tests.trees.children import X, key_of
@@ -127,30 +124,6 @@ def test_request_that_a_limit_refuses_ends_the_session_with_its_tree(cache: Sess
         session.append(X, request_turn=True)
     await_true(lambda: cache.session(str(child)).info().status == "cancelled")
     assert session.info().status != "active"
-
-
-def test_wait_for_a_reply_reads_each_message_once(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait for a reply reads only what is new, however often it is woken."""
-    reads: list[int] = []
-
-    def count_reads(*arguments: Any, after: int, **options: Any) -> list[Message]:
-        found = read_history(*arguments, after=after, **options)
-        reads.extend(message.seq for message in found)
-        return found
-
-    monkeypatch.setattr(session_children, "read_history", count_reads)
-    session = cache.create("s")
-    sent = session.append(X)
-    replies: list[Message] = []
-    waiter = threading.Thread(target=lambda: replies.append(session.wait_for_reply(sent, timeout=DEADLINE_SECONDS)))
-    waiter.start()
-    for number in range(2, 12):
-        cache.session("s").append(X)
-        await_true(partial(reads.__contains__, number))
-    cache.session("s").append(ANSWER)
-    waiter.join(DEADLINE_SECONDS)
-    assert [reply.content for reply in replies] == ["answer"]
-    assert sorted(reads) == sorted(set(reads))
 
 
 def test_assistant_message_opens_no_turn(cache: SessionCache) -> None:

@@ -37,6 +37,22 @@ def working(
     assert not thread.is_alive()
 
 
+def run_later(seconds: float, function: Callable[[], Any]) -> threading.Timer:
+    """Call a function in a thread after some seconds."""
+    timer = threading.Timer(seconds, function)
+    timer.start()
+    return timer
+
+
+def raising(problem: BaseException | type[BaseException]) -> Any:
+    """Return a handler that raises an error."""
+
+    def handler(run: Run) -> None:
+        raise problem
+
+    return handler
+
+
 def run_async(
     options: dict[str, Any], handler: Callable[[AsyncRun], Awaitable[Any]], main: Callable[..., Any], **given: Any
 ) -> None:

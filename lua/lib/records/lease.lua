@@ -1,4 +1,4 @@
--- The session's lease: the last grant. The nonce is '-' when the lease is free.
+-- The session's lease: the last grant. The nonce is '-' or '+' when the lease is free, see free_lease.
 local function parse_lease(text)
   local fence, nonce, deadline_ms, since_ms, counts_receivers, channel, owner =
     string.match(text or '0 - 0 0 0 - -', '^(%d+) (%S+) (%d+) (%d+) (%d) (%S+) (%S+)$')

@@ -279,8 +279,14 @@ class AsyncRun(AsyncSession):
     def _new_spawn_id(self, agent_id: str, task: str | None, label: str | None) -> str | None:
         seed = f"{self._epoch} {agent_id} {label} {task}".encode(errors="surrogatepass")
         equal = "~" + sha256(seed).hexdigest()[:24]
-        ids, mine = (f"{equal}{number:07}" for number in count(1)), object()
-        return next(id for id in ids if self._spawn_ids.setdefault(id, mine) is mine)  # one step, for threads
+        mine = object()
+        for number in count(1):
+            id = f"{equal}{number:07}"
+            if (
+                self._spawn_ids.setdefault(id, mine) is mine
+            ):  # one step, because threads of the handler can spawn at once
+                return id
+        raise AssertionError("unreachable: the numbers have no end")
 
     def _give_back_spawn_id(self, batch_id: str) -> None:
         self._spawn_ids.pop(batch_id, None)

@@ -97,10 +97,9 @@ def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int, *, has_inb
         more |= {name: work[name] for name in ("work", "attempt", "max_attempts", "attempts", "available_at")}
         more["run_deadline"] = work["run_deadline"]
     lease = records.LeaseRecord.parse(found.get("lease"))
-    is_awaited = (
-        more.get("work") is not None or has_inbox
-    )  # else a lease that ran out leaves a session that is simply free
-    if lease.nonce != "-" and found["status"] in _OPEN and (is_awaited or lease.deadline_ms > now_ms):
+    # A lease that ran out holds nothing up unless something waits.
+    is_awaited = more.get("work") is not None or has_inbox
+    if lease.has_holder and found["status"] in _OPEN and (is_awaited or lease.deadline_ms > now_ms):
         more |= {
             "holder": lease.owner,
             "held_since": moment(lease.since_ms),
@@ -126,7 +125,7 @@ def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str,
     agent, claimed_at, available_at = found.get("answered_by", b"").decode() or None, None, session.updated_at
     if "run" in found:
         run = records.RunRecord.parse(found["run"])
-        if lease.nonce != "-" and lease.fence == run.fence > 0:
+        if lease.has_holder and lease.fence == run.fence > 0:
             claimed_at = moment(lease.since_ms)
         elif session.attempts:
             claimed_at = session.attempts[-1].started_at

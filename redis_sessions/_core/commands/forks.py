@@ -26,10 +26,7 @@ from .option_fields import NEW_TURNS, option_merges
 from .session_fields import checked_choice
 
 Report = Literal["message", "tool_result", False]
-_COPIED_FIELDS = (
-    "user", "agent", "parent", "name", "type", "tags", "has_metadata", "limits", "max_tokens", "max_inbox", "budget",
-    "tree_limits", "formation", "priority", "fairness_key",
-)  # fmt: skip
+_COPIED_FIELDS = "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation priority fairness_key"
 COPY_TTL_MS = 600_000
 """The time for which the copy of a fork that was not finished stays."""
 
@@ -69,7 +66,7 @@ def fork(
         caps=caps,
         ttl_ms=settings.ttl_ms if "ttl" in options else -1,
         lifetime_ms=settings.max_lifetime_ms if "max_lifetime" in options else -1,
-        copied=" ".join(name for name in _COPIED_FIELDS if name not in unset),
+        copied=_COPIED_FIELDS,
         copied_rev=0,
         plan="",
         merges="".join(f"{'='.join(row)}=" for row in merges if row[0] != "settings"),

@@ -158,7 +158,7 @@ def _read_row(
     if "lineage" in found:
         optional["root_id"] = records.Lineage.parse(found["lineage"]).ancestors[-1]
     lease = records.LeaseRecord.parse(found.get("lease"))
-    if lease.nonce != "-" and lease.deadline_ms > now_us // 1000:
+    if lease.has_holder and lease.deadline_ms > now_us // 1000:
         optional["holder"] = lease.owner
     if message:
         optional["last_message"] = _last_message(message, counters.last_seq, incarnation, keys)

@@ -28,7 +28,7 @@ def work_info(found: Mapping[str, bytes], now_ms: int, keys: SessionKeys) -> dic
     """Return the fields of a SessionInfo that describe its work. Raises ValueError when a record is damaged."""
     run = records.RunRecord.parse(found["run"])
     lease = records.LeaseRecord.parse(found.get("lease"))
-    is_claimed = lease.nonce != "-" and lease.fence == run.fence > 0
+    is_claimed = lease.has_holder and lease.fence == run.fence > 0
     has_ended_claimed = found["status"] not in _OPEN and run.fence > 0  # the lease may have been freed since
     return {
         "work": _state(run, found, now_ms, is_claimed=is_claimed and lease.deadline_ms > now_ms),

@@ -106,6 +106,11 @@ class LeaseRecord(NamedTuple):
     channel: str
     owner: str
 
+    @property
+    def has_holder(self) -> bool:
+        """True if the last grant was not given back. Its time can be over."""
+        return self.nonce not in ("-", "+")
+
     @classmethod
     def parse(cls, text: bytes | None) -> LeaseRecord:
         """Read the record. No record means that the lease was never granted. Raises ValueError when it is damaged."""
