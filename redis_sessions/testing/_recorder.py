@@ -206,7 +206,7 @@ def _note(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _noun(cls: type) -> str:
-    """Return the noun of a class. That of a class without an entry of its own is that of the class that it extends."""
+    """Return the noun of a class: its own, or that of the nearest class that it extends."""
     known = {one for pair in _WRITES for one in pair}
     name = next(one for one in cls.__mro__ if one in known).__name__.removeprefix("Async")
     return _NOUNS.get(name, name.lower())

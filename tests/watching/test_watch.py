@@ -115,8 +115,8 @@ def test_published_delta_reaches_watchers_and_is_not_stored(cache: SessionCache)
     """A delta reaches present watchers in its place, is not stored, and has at most 65,536 bytes."""
     session = cache.create("a")
     session.publish({"unheard": True})
-    watcher = Watcher(cache.session("a").watch())
-    session.append(X)
+    session.append(X)  # ends the answer, so that the watcher below does not get its delta
+    watcher = Watcher(cache.session("a").watch(0))
     watcher.until(lambda events: len(events) == 1)
     for token in ("Hel", "lo"):
         session.publish(token)
