@@ -26,7 +26,10 @@ from .option_fields import NEW_TURNS, option_merges
 from .session_fields import checked_choice
 
 Report = Literal["message", "tool_result", False]
-_COPIED_FIELDS = "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation priority fairness_key"
+_COPIED_FIELDS = (
+    "user agent parent name type tags has_metadata limits max_tokens max_inbox budget tree_limits formation "
+    "priority fairness_key"
+)
 COPY_TTL_MS = 600_000
 """The time for which the copy of a fork that was not finished stays."""
 
