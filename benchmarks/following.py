@@ -40,7 +40,7 @@ def _fill(client: redis.Redis, cache: SessionCache, first: int, last: int) -> No
         }  # fmt: skip
         pipe.hset(keys.session, mapping=fields)
         entries = IndexRecord(user=user).entries(cache.namespace, keys.tag)
-        for call in put(entries, [EntryUpdate(id, "active", now, now)], -1, is_separate=False):
+        for call in put(entries, [EntryUpdate(id, "active", now, now)], -1, is_cluster=False):
             pipe.execute_command(*call.command)
         if number % 2000 == 1999:
             pipe.execute()

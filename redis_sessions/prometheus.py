@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from ._durations import Duration, milliseconds
+from ._extras import import_extra
 from ._printable import escape_controls
 from .errors import SessionsError
 from .models.fleet import AgentLoad, EndedRuns, Fleet, ProblemKind, ServerHealth
@@ -109,7 +110,7 @@ class FleetCollector:
             InvalidInput: the interval is not valid.
             ModuleNotFoundError: prometheus-client is not installed. The error names the extra.
         """
-        require_prometheus()
+        import_extra("prometheus_client", "metrics", "metrics")
         self._monitor = monitor
         self._interval = milliseconds(interval, "interval", minimum=100, maximum=3_600_000) / 1000
         self._lock = threading.Lock()
@@ -247,12 +248,3 @@ def _server_samples(servers: Iterable[ServerHealth]) -> dict[str, list[Sample]]:
             if value is not None:
                 found.setdefault(f"redis_sessions_server_{name}", []).append(((escape_controls(one.address),), value))
     return found
-
-
-def require_prometheus() -> None:
-    """Raise ModuleNotFoundError that names the extra when prometheus-client is not installed."""
-    try:
-        import prometheus_client  # noqa: F401
-    except ModuleNotFoundError as problem:
-        text = f"metrics need {problem.name}, which is not installed: pip install 'redis-sessions[metrics]'"
-        raise ModuleNotFoundError(text, name=problem.name) from None

@@ -44,13 +44,13 @@ def indexes(stage: Stage) -> None:
         cache.list(50, tags=["tag1"])
         cache.count(user_id="u")
     with stage.measured():
-        for call in index_entries.put(entries, [EntryUpdate("n1", "active", 1, 2)], 1000, is_separate=False):
+        for call in index_entries.put(entries, [EntryUpdate("n1", "active", 1, 2)], 1000, is_cluster=False):
             run(call)
-        for call in index_entries.announce(entries, "s1", 1000, is_separate=False):
+        for call in index_entries.announce(entries, "s1", 1000, is_cluster=False):
             run(call)
         run(index_entries.raise_entries(entries[:1], "s1"))
         for removal in index_entries.remove(
-            entries, [f"gone{number}" for number in range(1000)], 2**52, is_separate=False
+            entries, [f"gone{number}" for number in range(1000)], 2**52, is_cluster=False
         ):
             run(removal)
         run(index_entries.sample(entries[0], 20))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import socket
 from collections.abc import Sequence
 from types import FrameType
@@ -14,6 +13,7 @@ import typer
 
 from .. import AsyncSessionCache
 from ..errors import InvalidInput
+from .addresses import is_loopback, listen_on, parse_address, show_address
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, log_audit, print_notice, shared_url
 from .codec_options import codec_options
 
@@ -99,8 +99,8 @@ def dashboard(
 
     Without a token and a password it listens on this machine only.
     """  # fmt: skip
-    host, port = _address(listen)
-    if not _is_loopback(host) and token is None and password is None:
+    host, port = parse_address(listen, "--listen", "127.0.0.1:8380")
+    if not is_loopback(host) and token is None and password is None:
         detail = f"{host} can be reached from other machines: give --token, or --username and --password, or listen on 127.0.0.1"
         raise InvalidInput(name="--listen", detail=detail)
     cache = AsyncSessionCache.from_url(shared_url(url), namespace=namespace, audit=log_audit, **codec_options())
@@ -115,15 +115,14 @@ def dashboard(
         cache, token=token, username=username, password=password, allow_actions=allow_actions,
         allowed_hosts=allowed_host, stuck_after=stuck_after, max_sessions=max_sessions,
     )  # fmt: skip
-    listener = _listen(host, port)
+    listener = listen_on(host, port, "--listen")
     config = uvicorn.Config(
         served, log_level="warning", access_log=False, root_path=_checked_root(root_path), timeout_graceful_shutdown=_GRACE,
         server_header=False, forwarded_allow_ips=_checked_proxies(trusted_proxy or ()),
     )  # fmt: skip
-    shown = f"[{host}]" if ":" in host else host
     asks = "read-only" if not allow_actions else "actions allowed"
     place = f"namespace {cache.namespace} on {cache.where}"
-    print_notice(f"serving http://{shown}:{listener.getsockname()[1]}{config.root_path}/ ({asks}), {place}")
+    print_notice(f"serving http://{show_address(host, listener.getsockname()[1])}{config.root_path}/ ({asks}), {place}")
     _serve(config, listener)
 
 
@@ -140,33 +139,6 @@ def _serve(config: uvicorn.Config, listener: socket.socket) -> None:
             super().handle_exit(sig, frame)
 
     asyncio.run(Server(config).serve(sockets=[listener]))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as problem:
-        reason = os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
-        detail = f"cannot listen on {host}:{port} ({reason}): stop what uses the port, or give another address"
-        raise InvalidInput(name="--listen", detail=detail) from None
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Return host and port. Raises InvalidInput."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise InvalidInput(name="--listen", detail=f"must be HOST:PORT, such as 127.0.0.1:8380, got {text!r}")
-    return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _checked_proxies(proxies: Sequence[str]) -> list[str] | None:

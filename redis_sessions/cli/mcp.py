@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,14 +10,13 @@ import typer
 from .. import AsyncSessionCache, __version__
 from .._durations import whole
 from ..errors import InvalidInput
+from .addresses import is_loopback, listen_on, parse_address, show_address
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, print_notice, shared_url
 from .codec_options import codec_options
 from .mcp_bounds import ReplyBounds
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command()
@@ -47,7 +44,12 @@ def mcp(
         whole(max_messages, "--max-messages", minimum=1, maximum=200),
         whole(max_bytes, "--max-bytes", minimum=2048, maximum=1024 * 1024),
     )
-    address = None if http is None else _address(http)
+    address = None if http is None else parse_address(http, "--http", "127.0.0.1:8000")
+    if address is not None and not is_loopback(address[0]):
+        detail = (
+            f"must name this machine, such as 127.0.0.1, because the server asks for no password, got {address[0]!r}"
+        )
+        raise InvalidInput(name="--http", detail=detail)
     cache = AsyncSessionCache.from_url(shared_url(url), namespace=namespace, **codec_options())
     try:
         from .mcp_server import make_server, serve_stdio
@@ -68,25 +70,6 @@ async def _serve_http(server: Server[Any], host: str, port: int) -> None:
     import uvicorn
 
     app = server.streamable_http_app(host=host)
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as problem:
-        reason = os.strerror(problem.errno or 0)
-        detail = f"cannot listen on {host}:{port} ({reason}): stop what uses the port, or give another one"
-        raise InvalidInput(name="--http", detail=detail) from None
-    print_notice(f"serving http://{host}:{port}/mcp")
+    listener = listen_on(host, port, "--http")
+    print_notice(f"serving http://{show_address(host, listener.getsockname()[1])}/mcp")
     await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Return host and port. Raises InvalidInput unless the host is this machine, because the server asks for no password."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise InvalidInput(name="--http", detail=f"must be HOST:PORT, such as 127.0.0.1:8000, got {text!r}")
-    if host not in _LOOPBACK:
-        detail = (
-            f"must name this machine ({', '.join(_LOOPBACK)}), because the server asks for no password, got {host!r}"
-        )
-        raise InvalidInput(name="--http", detail=detail)
-    return host, int(port)

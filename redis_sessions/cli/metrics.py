@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import signal
 import sys
 import threading
@@ -11,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from .._extras import import_extra
 from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
-from ..prometheus import FleetCollector, fleet_families, require_prometheus
+from ..prometheus import FleetCollector, fleet_families
+from .addresses import cannot_listen, parse_address, show_address
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, parse_duration, print_notice, shared_url
 from .codec_options import codec_options
 
@@ -42,9 +42,9 @@ def metrics(
     The counters begin with the start of the command, so they are 0 where it prints once.
     """
     pause = parse_duration(interval, "--interval", minimum="100ms", maximum="1h")
-    address = None if listen is None else parse_address(listen, "--listen")
+    address = None if listen is None else parse_address(listen, "--listen", "127.0.0.1:9464")
     try:
-        require_prometheus()
+        import_extra("prometheus_client", "metrics", "metrics")
     except ModuleNotFoundError as problem:
         raise InvalidInput(name="metrics", detail=str(problem)) from None
     given: dict[str, Any] = codec_options()
@@ -86,26 +86,12 @@ def _serve(collector: FleetCollector, host: str, port: int, pause: float) -> Non
     registry.register(collector)
     try:
         server, thread = start_http_server(port, host, registry)
-    except (OSError, OverflowError) as problem:
-        reason = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
-        advice = ": stop what uses the port, or give another one"
-        in_use = isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE
-        detail = f"cannot listen on {host}:{port} ({reason}){advice if in_use else ''}"
-        raise InvalidInput(name="--listen", detail=detail) from None
-    shown = f"[{host}]" if ":" in host else host
-    print_notice(f"serving http://{shown}:{server.server_port}/metrics")
+    except OSError as problem:
+        raise cannot_listen(host, port, "--listen", problem) from None
+    print_notice(f"serving http://{show_address(host, server.server_port)}/metrics")
     while not stop.is_set():  # also without a scrape, so that no run that ends is missed
         collector.refresh()
         stop.wait(pause)
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def parse_address(text: str, name: str) -> tuple[str, int]:
-    """Return host and port of HOST:PORT, or of a port of this machine. Raises InvalidInput that names the option."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise InvalidInput(name=name, detail=f"must be HOST:PORT, such as 127.0.0.1:9464, got {text!r}")
-    return host, int(port)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from .._core.protocol.chain import Binding, TagMismatch
+from .._extras import import_extra
 from ..errors import DecryptionError, InvalidInput
-from ._imports import required
 
 KEY_BYTES = (16, 24, 32)
 MAX_KEY_ID_CHARACTERS = 64
@@ -78,10 +78,10 @@ class AesGcm:
             raise InvalidInput(name="ring", detail=f"must be a KeyRing, got a {type(ring).__name__}")
         self.ring = ring
         self._cipher = lru_cache(maxsize=_MAX_CACHED_KEYS)(self._derived_cipher)
-        aead = required("cryptography.hazmat.primitives.ciphers.aead", "AesGcm", "encryption")
+        aead = import_extra("cryptography.hazmat.primitives.ciphers.aead", "AesGcm", "encryption")
         self._aead, self._invalid_tag = (
             aead.AESGCM,
-            required("cryptography.exceptions", "AesGcm", "encryption").InvalidTag,
+            import_extra("cryptography.exceptions", "AesGcm", "encryption").InvalidTag,
         )
         self._current = ring.current.encode()
         self._head = bytes([len(self._current)]) + self._current
@@ -119,8 +119,8 @@ class AesGcm:
         return data.startswith(self._head)
 
     def _derived_cipher(self, key_id: str, namespace: str, session_id: str) -> Any:
-        hashes = required("cryptography.hazmat.primitives.hashes", "AesGcm", "encryption")
-        hkdf = required("cryptography.hazmat.primitives.kdf.hkdf", "AesGcm", "encryption")
+        hashes = import_extra("cryptography.hazmat.primitives.hashes", "AesGcm", "encryption")
+        hkdf = import_extra("cryptography.hazmat.primitives.kdf.hkdf", "AesGcm", "encryption")
         key = self.ring.key(key_id)
         assert key is not None
         info = f"redis-sessions {namespace} {session_id}".encode()

@@ -21,11 +21,11 @@ from .._core.protocol.blobs import (
 )
 from .._core.protocol.chain import Binding
 from .._durations import Duration, milliseconds, whole
+from .._extras import import_extra
 from .._fork import run_in_child
 from ..bounds import MAX_WIRE_BYTES
 from ..errors import BlobStoreUnavailable, InvalidInput
 from ._blob_threads import BlobThreads
-from ._imports import required
 from ._pending_blobs import PendingBlobs
 
 MIN_ABOVE = 1024
@@ -64,8 +64,8 @@ class Offload:
             InvalidInput: an argument is not valid.
             ModuleNotFoundError: the extra `offload` is not installed, or the package that the URL's protocol needs.
         """
-        core = required("fsspec.core", "Offload", "offload")
-        spec = required("fsspec.spec", "Offload", "offload")
+        core = import_extra("fsspec.core", "Offload", "offload")
+        spec = import_extra("fsspec.spec", "Offload", "offload")
         self.above = whole(above, "above", minimum=MIN_ABOVE, maximum=MAX_WIRE_BYTES)
         self.timeout = milliseconds(timeout, "timeout", minimum=100) / 1000
         whole(threads, "threads", minimum=1, maximum=256)

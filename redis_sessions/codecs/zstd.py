@@ -8,9 +8,9 @@ from typing import Any
 
 from .._core.protocol.chain import Binding
 from .._durations import whole
+from .._extras import import_extra
 from ..bounds import MAX_WIRE_BYTES
 from ..errors import CodecMissing, InvalidInput
-from ._imports import required
 
 MIN_BYTES = 32
 """Data below this size is left as it is."""
@@ -38,7 +38,7 @@ class Zstd:
             InvalidInput: an argument is not valid.
             ModuleNotFoundError: the extra `zstd` is not installed.
         """
-        self._zstandard = required("zstandard", "Zstd", "zstd")
+        self._zstandard = import_extra("zstandard", "Zstd", "zstd")
         self._level = whole(level, "level", minimum=1, maximum=19)
         self._given = dictionary, tuple(older)
         listed = [*([] if dictionary is None else [dictionary]), *older]
@@ -136,7 +136,7 @@ def train_dictionary(samples: Iterable[bytes], size: int = 64 * 1024, *, level: 
         InvalidInput: the samples are too few, or too much alike, for a dictionary.
         ModuleNotFoundError: the extra `zstd` is not installed.
     """
-    zstandard = required("zstandard", "train_dictionary", "zstd")
+    zstandard = import_extra("zstandard", "train_dictionary", "zstd")
     whole(size, "size", minimum=1024, maximum=1024 * 1024)
     given = [bytes(one) for one in samples]
     try:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from .. import __version__
 from .._durations import Duration, milliseconds
+from .._extras import import_extra
 from ..models.observer import Observer, ServerAddress
 from .instruments import Instruments
 from .observer import OpenTelemetry, WithoutCalls
@@ -53,11 +54,7 @@ class Telemetry:
             InvalidInput: `call_spans_over` is not valid.
             ModuleNotFoundError: OpenTelemetry is not installed. The error names the extra.
         """
-        try:
-            import opentelemetry.trace  # noqa: F401
-        except ModuleNotFoundError as problem:
-            text = f"telemetry needs {problem.name}, which is not installed: pip install 'redis-sessions[otel]'"
-            raise ModuleNotFoundError(text, name=problem.name) from None
+        import_extra("opentelemetry.trace", "telemetry", "otel")
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._records_calls = calls

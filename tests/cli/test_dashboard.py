@@ -169,7 +169,7 @@ def test_proxy_path_is_in_every_link(own_server: Server) -> None:
         ),
         (("--listen", "db.example:8380"), "--listen: db.example can be reached from other machines"),
         (("--listen", "[::]:8380"), "--listen: :: can be reached from other machines"),
-        (("--listen", "8380"), "--listen: must be HOST:PORT"),
+        (("--listen", "localhost"), "--listen: must be HOST:PORT"),
         (("--listen", "127.0.0.1:99999"), "--listen: must be HOST:PORT"),
         (("--token", "short"), "token: must be 16 or more printable ASCII characters"),
         (("--username", "ops"), "username: and password belong together"),

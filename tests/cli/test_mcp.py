@@ -15,7 +15,7 @@ from redis_sessions.cli.mcp import mcp
     ("given", "expected"),
     [
         ({"http": "0.0.0.0:8000"}, "--http: must name this machine"),
-        ({"http": ":8000"}, "--http: must name this machine"),
+        ({"http": "db.example:8000"}, "--http: must name this machine"),
         ({"http": "localhost"}, "--http: must be HOST:PORT, such as 127.0.0.1:8000, got 'localhost'"),
         ({"http": "localhost:99999"}, "--http: must be HOST:PORT"),
         ({"http": "localhost:-1"}, "--http: must be HOST:PORT"),

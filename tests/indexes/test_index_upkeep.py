@@ -258,9 +258,9 @@ def test_child_that_is_spawned_again_after_its_end_is_listed_once(
     cache._context.indexer.flush()
     keys, servers = session_keys(namespace, child), clients(cache, engine, engines)
     places = IndexRecord("subagent", agent="a").entries(namespace, keys.tag)
-    is_separate = cache._context.run_queues.is_separate
+    is_cluster = cache._context.run_queues.is_cluster
     executor = cache._context.executor
-    executor.get_many(index_entries.announce(places, child, 0, is_separate=is_separate))
+    executor.get_many(index_entries.announce(places, child, 0, is_cluster=is_cluster))
     executor.get_many([index_entries.raise_entries([place], child) for place in places])
     assert disagreement(servers, namespace)
     with SessionCache.from_url(url, namespace=namespace) as other:

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from redis_sessions import InvalidInput, SessionCache, StoreUnavailable
-from redis_sessions.cli.metrics import parse_address
+from redis_sessions.cli.addresses import parse_address
 from redis_sessions.models.fleet import AgentLoad, EndedRuns, Fleet, ServerHealth
 from redis_sessions.prometheus import MAX_AGENTS, METRICS, OTHER, FleetCollector
 from tests.support.command_line import run
@@ -284,14 +284,14 @@ def test_port_in_use_is_one_clear_message(own_server: Server) -> None:
 )
 def test_address_forms(text: str, found: tuple[str, int]) -> None:
     """A host is optional, and is this machine by default."""
-    assert parse_address(text, "--listen") == found
+    assert parse_address(text, "--listen", "127.0.0.1:9464") == found
 
 
 @pytest.mark.parametrize("text", ["", "x", "a:b", "h:70000", "h:-1", "h:٣"])
 def test_wrong_address_is_refused(text: str) -> None:
     """Another form is one clear message."""
     with pytest.raises(InvalidInput, match="--listen: must be HOST:PORT"):
-        parse_address(text, "--listen")
+        parse_address(text, "--listen", "127.0.0.1:9464")
 
 
 def test_missing_library_names_the_extra() -> None:

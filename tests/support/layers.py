@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent.parent / "redis_sessions"
 LAYERS = (
     ("errors",),
-    ("_arguments", "_durations", "_fork", "_log_events", "_pickling", "_printable", "_signals"),
+    ("_arguments", "_durations", "_extras", "_fork", "_log_events", "_pickling", "_printable", "_signals"),
     ("models",),
     ("bounds", "settings"),
     ("_embedded",),

@@ -150,7 +150,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         lineage = (self.id, *self._keys.ancestors)
         if result.session_key is not None:
             services.executor.remember_ancestors(result.session_key, lineage)
-        if services.run_queues.is_separate:
+        if services.run_queues.is_cluster:
             work = Work(request.id, lineage, request.queue_prefix)
             is_created = result.session_key == request.id
             services.run_queues.confirm_spawn(
@@ -171,7 +171,7 @@ class AsyncSessionChildren(AsyncSessionBase):
         span: Request,
     ) -> SpawnResult:
         services = self._context
-        queue = None if services.run_queues.is_separate else services.run_queues.queue_of(agent_id)
+        queue = None if services.run_queues.is_cluster else services.run_queues.queue_of(agent_id)
         if request.is_fork and services.chain is not None:
             self._keys.origins = await self._run(forks.origins_of(self._keys))
             await mark_files_copied(services, self._keys)
@@ -315,7 +315,7 @@ class AsyncSessionChildren(AsyncSessionBase):
                 if left == 0:
                     raise ReplyTimeout(session_id=self.id, seq=last or newest, waited=ms / 1000)
                 pause = POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS
-                if await queue.get(min(left, pause)) is None and self._context.run_queues.is_separate:
+                if await queue.get(min(left, pause)) is None and self._context.run_queues.is_cluster:
                     await self._context.run_queues.advance(self._keys)  # the queue of the turn may have lost it
         finally:
             hub.unregister(nonce)

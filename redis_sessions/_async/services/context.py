@@ -62,7 +62,7 @@ class CacheParts(NamedTuple):
         executor.bounds = bounds.storage
         executor.chain = chain
         hub = NotificationHub(router, engine.where, namespace)
-        indexer = Indexer(executor, namespace, is_separate=router.is_cluster)
+        indexer = Indexer(executor, namespace, is_cluster=router.is_cluster)
         executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once
         run_queues = RunQueues(executor, hub, indexer, namespace)
         categories = DocumentCategories(executor, namespace)

@@ -51,11 +51,11 @@ class KnownSessions(dict[str, KnownSession]):
 class EntryRepair:
     """Reads sessions, and writes their index entries."""
 
-    def __init__(self, executor: Executor, namespace: str, known: KnownSessions, *, is_separate: bool) -> None:
+    def __init__(self, executor: Executor, namespace: str, known: KnownSessions, *, is_cluster: bool) -> None:
         self._executor = executor
         self._namespace = namespace
         self._known = known
-        self._is_separate = is_separate
+        self._is_cluster = is_cluster
 
     async def read_state(self, keys: SessionKeys) -> SessionIndexState:
         """Return the state of a session. One round trip, retried. Raises StoreUnavailable."""
@@ -105,7 +105,7 @@ class EntryRepair:
                 listed.append((keys.id, known, state.record))
             elif wait_ms == 0:  # else young entries stay, and the repair after a deletion must know them
                 listed.append((keys.id, known, None))
-                again += [keys.id] if self._is_separate else []
+                again += [keys.id] if self._is_cluster else []
         await self._try(updates)
         for id, known, record in listed:  # not before, because what failed is sent again by what was known
             if self._known.get(id) is not known:
@@ -121,15 +121,15 @@ class EntryRepair:
         known = self._known.get(keys.id)
         listed = known.record.entries(self._namespace, keys.tag) if known is not None else []
         if not state.incarnation:
-            removals = index_entries.remove(listed, [keys.id], latest_us, is_separate=self._is_separate)
+            removals = index_entries.remove(listed, [keys.id], latest_us, is_cluster=self._is_cluster)
             return [*removals, sessions.remove_rest(keys)]
         current = state.record.entries(self._namespace, keys.tag)
         update = EntryUpdate(keys.id, "active" if state.is_active else "ended", state.created_us, state.updated_us)
         gone = [one for one in listed if one not in current]
         return [
             *_extensions(keys, state),
-            *index_entries.put(current, [update], state.ttl_ms, is_separate=self._is_separate, as_of_us=now_us),
-            *index_entries.remove(gone, [keys.id], now_us, is_separate=self._is_separate),
+            *index_entries.put(current, [update], state.ttl_ms, is_cluster=self._is_cluster, as_of_us=now_us),
+            *index_entries.remove(gone, [keys.id], now_us, is_cluster=self._is_cluster),
         ]
 
     async def sweep(self, index: EntryKeys) -> None:
@@ -150,7 +150,7 @@ class EntryRepair:
                 first += len(ids)
                 if wrong:
                     latest_us = now_us - CREATION_GRACE_MS * 1000
-                    calls = index_entries.remove([index], wrong, latest_us, is_separate=self._is_separate)
+                    calls = index_entries.remove([index], wrong, latest_us, is_cluster=self._is_cluster)
                     first -= sum(await self._try(calls))
                     rests = [sessions.remove_rest(session_keys(self._namespace, id)) for id in wrong]
                     await self._try(rests)  # of those that are gone

@@ -30,10 +30,10 @@ class ExpiredEntries:
     than sessions were entered. So an index has about as many dead entries as living ones at most.
     """
 
-    def __init__(self, executor: Executor, namespace: str, *, is_separate: bool) -> None:
+    def __init__(self, executor: Executor, namespace: str, *, is_cluster: bool) -> None:
         self._executor = executor
         self._namespace = namespace
-        self._is_separate = is_separate
+        self._is_cluster = is_cluster
         self._reset()
         run_in_child(self._reset)
 
@@ -85,7 +85,7 @@ class ExpiredEntries:
         gone = [id for id, exists in zip(sample.ids, found, strict=True) if not exists]
         latest_us = sample.now_us - CREATION_GRACE_MS * 1000
         if gone:
-            calls = index_entries.remove([index], gone, latest_us, is_separate=self._is_separate)
+            calls = index_entries.remove([index], gone, latest_us, is_cluster=self._is_cluster)
             calls += [sessions.remove_rest(session_keys(self._namespace, id)) for id in gone]
             await self._executor.get_many(calls)
         return len(gone) / max(1, len(sample.ids))

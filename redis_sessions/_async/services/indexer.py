@@ -36,14 +36,14 @@ _MAX_BEHIND = 20
 class Indexer:
     """The upkeep of the indexes by one process. Observes every write of the executor."""
 
-    def __init__(self, executor: Executor, namespace: str, *, is_separate: bool) -> None:
-        """Make the indexer of a namespace. `is_separate`: the indexes can be on other servers than the sessions (cluster)."""
+    def __init__(self, executor: Executor, namespace: str, *, is_cluster: bool) -> None:
+        """Make the indexer of a namespace. On a cluster the indexes can be on other servers than the sessions."""
         self._executor = executor
         self._namespace = namespace
-        self._is_separate = is_separate
+        self._is_cluster = is_cluster
         self._known = KnownSessions()
-        self.repairs = EntryRepair(executor, namespace, self._known, is_separate=is_separate)
-        self._expired = ExpiredEntries(executor, namespace, is_separate=is_separate)
+        self.repairs = EntryRepair(executor, namespace, self._known, is_cluster=is_cluster)
+        self._expired = ExpiredEntries(executor, namespace, is_cluster=is_cluster)
         self._reset()
         run_in_child(self._reset)
 
@@ -75,7 +75,7 @@ class Indexer:
         self._known.note(keys.id, record, began)
         self._pending.pop(keys.id, None)  # a deletion before must not take the new entries out
         try:
-            yield index_entries.announce(entries, keys.id, ttl_ms or -1, is_separate=self._is_separate)
+            yield index_entries.announce(entries, keys.id, ttl_ms or -1, is_cluster=self._is_cluster)
         except SessionsError as problem:
             self.repair_later([keys.id], may_be_new=isinstance(problem, StoreUnavailable | OutcomeUnknown))
             raise
@@ -93,7 +93,7 @@ class Indexer:
             entries = record.entries(self._namespace, session_keys(self._namespace, id).tag)
             self._known.note(id, record, 0.0)
             self._pending.pop(id, None)
-            calls += index_entries.announce(entries, id, 0, is_separate=self._is_separate)
+            calls += index_entries.announce(entries, id, 0, is_cluster=self._is_cluster)
         for first in range(0, len(calls), _BATCH):
             await self._executor.get_many(calls[first : first + _BATCH])
 
@@ -110,7 +110,7 @@ class Indexer:
         after = state.record.changed(fields).entries(self._namespace, keys.tag)
         entries = [one for one in after if one not in before] if state.is_active else after
         return index_entries.announce(
-            entries, keys.id, state.ttl_ms, created_us=state.created_us, is_separate=self._is_separate
+            entries, keys.id, state.ttl_ms, created_us=state.created_us, is_cluster=self._is_cluster
         )
 
     async def record_of(self, keys: SessionKeys) -> IndexRecord:
@@ -157,7 +157,7 @@ class Indexer:
                 continue
             if now < known.raise_at:
                 self._behind.append(id)
-            elif not self._is_separate:
+            elif not self._is_cluster:
                 known.raise_at = now + RAISE_INTERVAL_MS / 1000
                 entries = known.record.entries(self._namespace, keys.tag)
                 call.hints = [*call.hints, index_entries.raise_entries(entries, id)]
@@ -169,7 +169,7 @@ class Indexer:
         known = self._known.get(keys.id)
         if call.index_effect in ("may_end", "may_relist"):
             self.repair_later([keys.id, *keys.ancestors[:1]], may_be_new=False)
-        elif known is None or now >= known.read_at or (self._is_separate and now >= known.raise_at):
+        elif known is None or now >= known.read_at or (self._is_cluster and now >= known.raise_at):
             self.repair_later([keys.id, *keys.ancestors])  # a write extends the lives of the ancestors, too
         return len(self._pending) > _MAX_PENDING and not self._is_flushing
 

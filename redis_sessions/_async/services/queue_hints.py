@@ -72,8 +72,8 @@ class QueueHints:
             self._background.discard(token)
 
     @property
-    def is_separate(self) -> bool:
-        """True if queues can be on other servers than the sessions, so that no script can write both (cluster)."""
+    def is_cluster(self) -> bool:
+        """True on a cluster, where no script can write both a queue and a session of another slot."""
         return self._hub.is_cluster
 
     def keys_of(self, work: str | Work) -> SessionKeys:
@@ -88,9 +88,9 @@ class QueueHints:
     async def reserve(
         self, agent: str, parent: SessionKeys, work: Work, *, claimable: bool, hints: Sequence[Call[Any]]
     ) -> None:
-        """Prepare a spawn: register the agent, and write the hint where the queue is separate. Send other hints with it."""
+        """Prepare a spawn: register the agent, and write the hint if this is a cluster. Send other hints with it."""
         await self.register_agent(agent)
-        if not self.is_separate:
+        if not self.is_cluster:
             return
         if agent_of(parent.id) and not parent.ancestors:
             await self._executor.run(trees.read_cancel(parent, ""))  # learns the parent's ancestors

@@ -59,7 +59,7 @@ class RunQueues(WorkAdvancer):
         agent = self._answering.get(keys.id, "")
         for _ in range(_MAX_QUEUE_CHANGES):
             try:
-                if not self.is_separate:
+                if not self.is_cluster:
                     named = agent or INBOX_QUEUE
                     return await send(named, self.queue_of(named))
                 if agent:
@@ -224,7 +224,7 @@ class RunQueues(WorkAdvancer):
         """
         active = [member for member in members if member.status in OPEN_STATUSES]
         await self.recover(*{agent for member in active if (agent := agent_of(member.id))})
-        if self.is_separate:
+        if self.is_cluster:
             for member in random.sample(active, min(len(active), _MAX_CHECKED_CHILDREN)):
                 await self.advance(self.keys_of(Work(member.id, (keys.id, *keys.ancestors))))
 

@@ -69,7 +69,7 @@ class WorkAdvancer(QueueHints):
         self, agent: str, keys: SessionKeys, nonce: str = "", outcome: Outcome = "", **details: Any
     ) -> Call[ClaimReply]:
         """Return the call of `advance`, with the queue of an agent where a script can write both."""
-        queue = None if self.is_separate else self.queue_of(agent)
+        queue = None if self.is_cluster else self.queue_of(agent)
         return run_queues.advance(keys, nonce, outcome, agent=agent, queue=queue, **details)
 
     @staticmethod

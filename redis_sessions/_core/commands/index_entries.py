@@ -103,19 +103,19 @@ def server_time(namespace: str) -> Call[int]:
 
 
 def announce(
-    entries: Sequence[EntryKeys], id: str, ttl_ms: int, *, created_us: int = 0, is_separate: bool
+    entries: Sequence[EntryKeys], id: str, ttl_ms: int, *, created_us: int = 0, is_cluster: bool
 ) -> list[Call[bool]]:
     """Before a session is created, or comes to be listed elsewhere: put it into indexes, as updated now.
 
     The result is False if it has an entry already, whose place must be repaired.
     """
-    return put(entries, [EntryUpdate(id, "announced", created_us)], ttl_ms, is_separate=is_separate)
+    return put(entries, [EntryUpdate(id, "announced", created_us)], ttl_ms, is_cluster=is_cluster)
 
 
 def put(
-    entries: Sequence[EntryKeys], updates: Sequence[EntryUpdate], ttl_ms: int, *, is_separate: bool, as_of_us: int = 0
+    entries: Sequence[EntryKeys], updates: Sequence[EntryUpdate], ttl_ms: int, *, is_cluster: bool, as_of_us: int = 0
 ) -> list[Call[bool]]:
-    """Put sessions into indexes: in one call, or one for each index if they are separate. Entries newer than `as_of_us` stay."""
+    """Put sessions into indexes: in one call, or on a cluster in one for each index. Entries newer than `as_of_us` stay."""
     rest = [part for one in updates for part in (one.group, one.created_us, one.updated_us, one.id)]
     kept_ms = _PERSISTENT_MS if ttl_ms < 0 else ttl_ms + _MIN_TTL_MS
     calls = [
@@ -123,7 +123,7 @@ def put(
             script("indexes/put_entries"), group[0], lambda known: known == 0, ttl_ms=kept_ms, as_of_us=as_of_us, rest=rest,
             rest_keys=[zset for one in group for zset in one[2:]],
         )
-        for group in _groups(entries, is_separate)
+        for group in _groups(entries, is_cluster)
     ]  # fmt: skip
     for call in calls:
         call.about = updates[0].id
@@ -143,14 +143,14 @@ def raise_entries(entries: Sequence[EntryKeys], id: str) -> Call[bool]:
     return call
 
 
-def remove(entries: Sequence[EntryKeys], ids: Sequence[str], latest_us: int, *, is_separate: bool) -> list[Call[int]]:
+def remove(entries: Sequence[EntryKeys], ids: Sequence[str], latest_us: int, *, is_cluster: bool) -> list[Call[int]]:
     """Take sessions out of indexes, unless their entries are newer than a time. The result is how many entries went."""
     return [
         invoke(
             script("indexes/remove_entries"), group[0], int, latest_us=latest_us, rest=part,
             rest_keys=[zset for one in group for zset in one[2:]],
         )
-        for group in _groups(entries, is_separate)
+        for group in _groups(entries, is_cluster)
         for part in _parts(ids, max(_MAX_REMOVED // len(group), 1))
     ]  # fmt: skip
 
@@ -215,8 +215,8 @@ def entry_keys_of(namespace: str, key: str) -> EntryKeys | None:
     return found if group in ("active", "ended") and order == "updated" and key in found else None
 
 
-def _groups(entries: Sequence[EntryKeys], is_separate: bool) -> list[Sequence[EntryKeys]]:
-    return [[entry] for entry in entries] if is_separate else [entries] if entries else []
+def _groups(entries: Sequence[EntryKeys], is_cluster: bool) -> list[Sequence[EntryKeys]]:
+    return [[entry] for entry in entries] if is_cluster else [entries] if entries else []
 
 
 def _parts(ids: Sequence[str], size: int) -> list[Sequence[str]]:

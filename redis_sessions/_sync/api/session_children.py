@@ -151,7 +151,7 @@ class SessionChildren(SessionBase):
         lineage = (self.id, *self._keys.ancestors)
         if result.session_key is not None:
             services.executor.remember_ancestors(result.session_key, lineage)
-        if services.run_queues.is_separate:
+        if services.run_queues.is_cluster:
             work = Work(request.id, lineage, request.queue_prefix)
             is_created = result.session_key == request.id
             services.run_queues.confirm_spawn(
@@ -172,7 +172,7 @@ class SessionChildren(SessionBase):
         span: Request,
     ) -> SpawnResult:
         services = self._context
-        queue = None if services.run_queues.is_separate else services.run_queues.queue_of(agent_id)
+        queue = None if services.run_queues.is_cluster else services.run_queues.queue_of(agent_id)
         if request.is_fork and services.chain is not None:
             self._keys.origins = self._run(forks.origins_of(self._keys))
             mark_files_copied(services, self._keys)
@@ -314,7 +314,7 @@ class SessionChildren(SessionBase):
                 if left == 0:
                     raise ReplyTimeout(session_id=self.id, seq=last or newest, waited=ms / 1000)
                 pause = POLL_INTERVAL_SECONDS if can_hear else RETRY_SUBSCRIBE_SECONDS
-                if queue.get(min(left, pause)) is None and self._context.run_queues.is_separate:
+                if queue.get(min(left, pause)) is None and self._context.run_queues.is_cluster:
                     self._context.run_queues.advance(self._keys)  # the queue of the turn may have lost it
         finally:
             hub.unregister(nonce)

@@ -84,7 +84,7 @@ class SessionLister:
         """Return about as many entries as are wanted, at least one unless they are the last."""
         context = self._context
         groups = query.indexes(context.namespace)
-        if not context.run_queues.is_separate:
+        if not context.run_queues.is_cluster:
             groups = [[index for group in groups for index in group]]
         calls = [list_pages.scan(query, group, behind, wanted) for group in groups]
         slices = context.executor.get_many(calls)
@@ -102,7 +102,7 @@ class SessionLister:
         context = self._context
         keys = [session_keys(context.namespace, id) for id in ids]
         found: list[AnyRow | None] = []
-        if context.run_queues.is_separate:
+        if context.run_queues.is_cluster:
             parts = context.executor.get_many([list_pages.read_rows([one], now_us, state) for one in keys])
             found = [row for part in parts for row in part]
         while len(found) < len(keys):
@@ -131,8 +131,8 @@ class SessionLister:
 
     def _remove(self, indexes: Sequence[EntryKeys], ids: Sequence[str], now_us: int) -> None:
         latest_us = now_us - index_entries.CREATION_GRACE_MS * 1000
-        is_separate = self._context.run_queues.is_separate
-        calls: list[Call[Any]] = index_entries.remove(indexes, ids, latest_us, is_separate=is_separate)
+        is_cluster = self._context.run_queues.is_cluster
+        calls: list[Call[Any]] = index_entries.remove(indexes, ids, latest_us, is_cluster=is_cluster)
         calls += [sessions.remove_rest(session_keys(self._context.namespace, id)) for id in ids]
         with suppress(SessionsError):  # the next list that meets them removes them
             self._context.executor.run_many(calls)

@@ -48,12 +48,12 @@ def remove_all(context: CacheContext, places: Sequence[tuple[Sequence[EntryKeys]
     """Remove sessions from indexes. Return how many entries there were. An index of another type stops no other one."""
     removed, places = 0, [(indexes, ids) for indexes, ids in places if ids]
     now_us = context.executor.run(index_entries.server_time(context.namespace))
-    for is_separate in (context.run_queues.is_separate, True):  # the second time with a call for each index
+    for is_cluster in (context.run_queues.is_cluster, True):  # the second time with a call for each index
         calls = [
-            call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_separate=is_separate)
+            call for indexes, ids in places for call in index_entries.remove(indexes, ids, now_us, is_cluster=is_cluster)
         ]  # fmt: skip
         results = run_all(context.executor, calls, mistyped=-1)
         removed += sum(one for one in results if one > 0)
-        if is_separate or -1 not in results:
+        if is_cluster or -1 not in results:
             break
     return removed
