@@ -1,4 +1,4 @@
-"""The asynchronous methods of the saver. `sync_saver.py` has the same methods for threads."""
+"""The asynchronous methods of the saver."""
 
 from __future__ import annotations
 

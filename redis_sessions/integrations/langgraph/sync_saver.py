@@ -1,4 +1,5 @@
-"""The methods of the saver for threads. `async_saver.py` has the same methods for event loops."""
+# Generated from integrations/langgraph/async_saver.py by tools/mirror.py; edit that file.
+"""The methods of the saver for threads."""
 
 from __future__ import annotations
 
@@ -187,4 +188,5 @@ class SyncMethods(BaseCheckpointSaver[str]):
                 chain.learn([] if found is None else [found])
             if not chain.knows_next:
                 return
-            yield from chain.known()
+            for ancestor in chain.known():
+                yield ancestor
