@@ -189,6 +189,10 @@ DAMAGED_DELETED = _event(
     "damaged_deleted", "redis_sessions.repair", logging.WARNING,
     "A session was deleted although it, or a session of its tree, was damaged.", "session_id", *_ERROR,
 )  # fmt: skip
+WATCH_LEFT_OUT = _event(
+    "watch_left_out", "redis_sessions.watch", logging.WARNING,
+    "A watch of many sessions left out a damaged session, or messages that it cannot decrypt.", "session_id", *_ERROR,
+)  # fmt: skip
 OPTIONS_DIFFER = _event(
     "options_differ", "redis_sessions.session", logging.WARNING,
     "`get_or_create` or `main_session` found a session with other options.", "session_id",

@@ -25,7 +25,8 @@ class SessionEvent(NamedTuple):
     - status: the status changed.
     - edit: messages from `first_seq` on were removed or replaced. Messages with new seqs follow as `message` events. Read
       `history(after_seq=first_seq - 1)` for those that keep their seqs: a redacted message, and a summary.
-    - gap: messages from `first_seq` to `seq` are gone unseen. Without `first_seq`: changes of the status up to `change` are.
+    - gap: messages from `first_seq` to `seq` are gone unseen, or cannot be read (`cache.watch` only). Without `first_seq`:
+      changes of the status up to `change` are gone unseen.
     - delta: a caller published `data`, a part of the answer that is being made. It is kept until the next message.
     - deleted: the session is gone, or has another incarnation.
     - regressed: a failover lost the messages above `seq` (`cache.watch` only).

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import InvalidInput, SessionCache, SessionNotFound
+from redis_sessions._core.protocol.call import Call
 from tests.support.watcher import Watcher, X, kinds
 
 
@@ -104,6 +105,32 @@ def test_regressed_or_deleted_session_does_not_end_watch_of_many(cache: SessionC
     assert kinds([event for event in events if event.session_id == "kept"]) == [
         "message 1", "deleted 1", "message 1", "message 2",
     ]  # fmt: skip
+
+
+def test_damaged_message_is_a_gap_in_watch_of_many(cache: SessionCache) -> None:
+    """A message that cannot be read does not end the watch: it is a gap, and messages behind it follow."""
+    torn = cache.create("torn", user_id="mia")
+    watcher = begin_watch(cache, user="mia")
+    torn.append(X)
+    watcher.until(lambda events: len(events) == 2)
+    torn._executor.run(Call(("LSET", torn._keys.messages, 0, "junk"), torn._keys, bool))
+    found = cache.watch(user="mia", after={"torn": 0, "begun": 1}, timeout=30)
+    torn.append(X)
+    assert kinds([next(found), next(found)]) == ["gap 1", "message 2"]
+    found.close()
+
+
+def test_damaged_session_is_left_out_of_watch_of_many(cache: SessionCache, caplog: pytest.LogCaptureFixture) -> None:
+    """A session whose record is damaged does not end the watch of the others, and the log names it."""
+    torn = cache.create("torn", user_id="mia")
+    watcher = begin_watch(cache, user="mia")
+    torn._executor.run(Call(("HSET", torn._keys.session, "counters", "junk"), torn._keys, int))
+    cache.session("begun").append(X)
+    watcher.until(lambda events: len(events) == 2)
+    found = cache.watch(user="mia", after={"torn": 0, "begun": 0}, timeout=30)
+    assert kinds([next(found), next(found)]) == ["message 1", "message 2"]
+    found.close()
+    assert [record.session_id for record in caplog.records if record.event == "watch_left_out"] == [torn.id]
 
 
 def test_sessions_that_ended_before_are_not_yielded(cache: SessionCache) -> None:

@@ -144,7 +144,7 @@ async def _watch_many(
         while True:
             for id in ids:
                 keys = session_keys(context.namespace, id)
-                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())))
+                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())), is_alone=False)
                 await context.watcher.join(keys, queue)
                 async for event in context.watcher.begin_one_of_many(targets[id]):
                     if pace.is_stopped:

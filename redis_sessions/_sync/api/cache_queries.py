@@ -413,7 +413,8 @@ class CacheQueries:
         """Yield what happens in all sessions of a user or an agent, or of a tree, also in those that are created later.
 
         The events of each session are in order, each once, as `session.watch` has them. An end of one session ends no other's
-        events: that session yields `deleted` or `regressed`. New sessions are found within a second.
+        events: that session yields `deleted` or `regressed`. Messages that are damaged, or that this cache cannot decrypt, are a
+        `gap`, and a damaged session is left out, with a warning in the log. New sessions are found within a second.
 
         Args:
             user_id: watch the sessions of this user (short: `user`).

@@ -145,7 +145,7 @@ def _watch_many(
         while True:
             for id in ids:
                 keys = session_keys(context.namespace, id)
-                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())))
+                targets[id] = WatchTarget(keys, WatchProgress(id, begins.pop(id, WatchPosition())), is_alone=False)
                 context.watcher.join(keys, queue)
                 for event in context.watcher.begin_one_of_many(targets[id]):
                     if pace.is_stopped:

@@ -17,8 +17,19 @@ from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
 from ..._core.protocol.notifications import ASK, Notification
 from ..._fork import run_in_child
-from ...errors import SessionNotFound, SessionRegressed, SessionsError, StoreUnavailable
+from ..._log_events import WATCH_LEFT_OUT, error_facts
+from ...errors import (
+    CodecMissing,
+    DecryptionError,
+    InvalidState,
+    SessionDamaged,
+    SessionNotFound,
+    SessionRegressed,
+    SessionsError,
+    StoreUnavailable,
+)
 from ...models.events import SessionEvent
+from ...models.messages import Message
 from ..transport import primitives, tasks
 from ..transport.executor import Executor
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS, NotificationHub
@@ -67,6 +78,8 @@ class WatchTarget(NamedTuple):
 
     keys: SessionKeys
     progress: WatchProgress
+    is_alone: bool = True
+    """False if other sessions are watched with it. They go on whatever this one raises."""
 
 
 class Watcher:
@@ -149,13 +162,16 @@ class Watcher:
             yield target.progress.deleted()
         except SessionRegressed as problem:
             yield target.progress.regressed(problem.known)
+        except (SessionDamaged, InvalidState) as problem:
+            _log_left_out(target, "session %s is not watched any more: %s", problem)
+            target.progress.is_over = True
 
     def begin(self, target: WatchTarget, heard: Notification = ASK) -> Iterator[SessionEvent]:
         """Yield what the session has behind the progress. First subscribe, unless an announcement was heard just now.
 
         While the server does not answer, wait for `retry_for` seconds.
         """
-        keys, progress = target
+        keys, progress, _ = target
         if heard.word in _ANNOUNCEMENTS:
             announced = self._read_announced(target)
             if announced is not None:
@@ -183,7 +199,7 @@ class Watcher:
 
     def _catch_up(self, target: WatchTarget) -> Iterator[SessionEvent]:
         """Yield what the session has behind the progress: status changes and messages in chunks, then the deltas."""
-        keys, progress = target
+        keys, progress, _ = target
         last_seq, starts_now = progress.seq, progress.starts_now
         while True:
             calls: list[Call[Any]] = [watch_progress.snapshot(keys, progress.incarnation)]
@@ -197,7 +213,7 @@ class Watcher:
             upper = min(max(snapshot.dropped, progress.seq + CHUNK_MESSAGES), snapshot.last_seq)
             found = []
             if snapshot.last_seq > progress.seq:
-                found = read_history(self._executor, keys, progress.incarnation, after=progress.seq, below=upper + 1)
+                found = self._read_messages(target, progress.seq, upper)
             for event in progress.catch_up(snapshot, found, upper):
                 yield event
             if last_seq <= upper and kept:
@@ -205,9 +221,25 @@ class Watcher:
                     yield event
                 return
 
+    def _read_messages(self, target: WatchTarget, after: int, last: int) -> list[Message]:
+        """Return the messages up to a seq. Where many sessions are watched, those that cannot be read are left out."""
+        keys, progress, is_alone = target
+        place = (self._executor, keys, progress.incarnation)
+        try:
+            return read_history(*place, after=after, below=last + 1, skip_damaged=not is_alone)
+        except (CodecMissing, DecryptionError) as problem:
+            if is_alone:
+                raise
+            _log_left_out(target, "a watch of many sessions leaves out messages of session %s: %s", problem)
+        found: list[Message] = []
+        for seq in range(after + 1, last + 1):
+            with suppress(CodecMissing, DecryptionError):
+                found += read_history(*place, after=seq - 1, below=seq + 1, skip_damaged=True)
+        return found
+
     def _read_announced(self, target: WatchTarget) -> list[SessionEvent] | None:
         """Return the next events as the session has them, or None if they need more than one page. One round trip."""
-        keys, progress = target
+        keys, progress, is_alone = target
         below = progress.seq + CHUNK_MESSAGES + 1
         page_call = messages.read(keys, progress.incarnation, limit=CHUNK_MESSAGES, after=progress.seq, below=below)
         calls: list[Call[Any]] = [watch_progress.snapshot(keys, progress.incarnation), page_call]
@@ -216,6 +248,10 @@ class Watcher:
             progress.check(snapshot)
         except SessionNotFound:
             return [progress.deleted()]
+        except (CodecMissing, DecryptionError, InvalidState):
+            if is_alone:
+                raise
+            return None
         if page.below or snapshot.last_seq >= below:
             return None
         found = [one for one in page.messages if one.seq <= snapshot.last_seq]
@@ -226,8 +262,6 @@ class Watcher:
         targets: dict[str, WatchTarget],
         queue: tasks.Queue[WatchNotice],
         seconds: float,
-        *,
-        is_alone: bool = False,
     ) -> Iterator[SessionEvent]:
         """Yield the next events of sessions that were begun. None when nothing happens for `seconds`."""
         notice = queue.get(seconds)
@@ -237,12 +271,16 @@ class Watcher:
             if id in targets and not targets[id].progress.is_over:
                 found = targets[id].progress.apply(notice.notification, targets[id].keys)
                 if found is None:
-                    begin = self.begin if is_alone else self.begin_one_of_many
+                    begin = self.begin if targets[id].is_alone else self.begin_one_of_many
                     for event in begin(targets[id], notice.notification):
                         yield event
                     found = targets[id].progress.missed_delta(notice.notification, targets[id].keys)
                 for event in found:
                     yield event
+
+
+def _log_left_out(target: WatchTarget, text: str, problem: SessionsError) -> None:
+    WATCH_LEFT_OUT.log(text, target.keys.id, problem, session_id=target.keys.id, **error_facts(problem))
 
 
 def watch(watcher: Watcher, keys: SessionKeys, progress: WatchProgress, pace: WatchPace) -> Watch:
@@ -263,7 +301,7 @@ def _watch(
             yield event
         pace.note_event()
         while not (progress.is_over or pace.is_over):
-            for event in watcher.follow({keys.id: target}, queue, pace.pause(RENEW_SECONDS), is_alone=True):
+            for event in watcher.follow({keys.id: target}, queue, pace.pause(RENEW_SECONDS)):
                 if pace.is_stopped:
                     return
                 yield event
