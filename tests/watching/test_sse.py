@@ -364,24 +364,27 @@ def test_stream_of_many_goes_on_after_an_outage(
     asyncio.run(main())
 
 
-def test_stream_with_an_unreadable_message_ends_with_the_reason(
+def test_unreadable_message_ends_only_a_stream_of_its_session(
     url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A stream that comes to a message that it cannot decode ends with `failed`, and the cause is logged."""
+    """A stream of one session ends with `failed`, a stream of many goes on behind a gap. The log names the cause in each case."""
 
     async def main() -> None:
         async with opened(url, namespace) as cache, AsyncSessionCache(cache, codecs=[Zstd()]) as writer:
             session = await writer.create("a", user_id="mia")
-            long = {"role": "user", "content": "x" * 10_000}
-            for stream in (stream_session(cache.session("a")), stream_sessions(cache, user_id="mia", heartbeat=0.1)):
-                blocks = [await anext(stream)]
-                if len(caplog.records) == 1:  # the second one begins behind what is there
-                    blocks.append(await anext(stream))
-                await session.append(long)
-                blocks += [block async for block in stream]
-                assert blocks[-1] == b'event: end\ndata: {"reason":"failed"}\n\n'
-            assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
-            assert "codec 'z'" in caplog.text
+            one, many = stream_session(cache.session("a")), stream_sessions(cache, user_id="mia", heartbeat=0.1)
+            begins = [await anext(one), await anext(many), await anext(many)]
+            await session.append({"role": "user", "content": "x" * 10_000})
+            blocks = begins + [block async for block in one]
+            assert blocks[-1] == b'event: end\ndata: {"reason":"failed"}\n\n'
+            await session.append(X)
+            found = b""
+            while b'"kind":"message"' not in found:
+                found += await asyncio.wait_for(anext(many), 30)
+            assert b'"kind":"gap"' in found
+            await many.aclose()
+            assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+            assert caplog.text.count("codec 'z'") == 2
 
     asyncio.run(main())
 

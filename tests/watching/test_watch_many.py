@@ -130,7 +130,9 @@ def test_damaged_session_is_left_out_of_watch_of_many(cache: SessionCache, caplo
     found = cache.watch(user="mia", after={"torn": 0, "begun": 0}, timeout=30)
     assert kinds([next(found), next(found)]) == ["message 1", "message 2"]
     found.close()
-    assert [record.session_id for record in caplog.records if record.event == "watch_left_out"] == [torn.id]
+    assert [facts["session_id"] for facts in map(vars, caplog.records) if facts.get("event") == "watch_left_out"] == [
+        torn.id
+    ]
 
 
 def test_sessions_that_ended_before_are_not_yielded(cache: SessionCache) -> None:
