@@ -13,7 +13,7 @@ AuditAction = Literal[
 
 
 class AuditRecord(BaseModel):
-    """One order that succeeded: what was done to which session, by whom, and when."""
+    """One order that succeeded: the action, the session, the time, and who gave the order."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,4 +39,4 @@ class AuditRecord(BaseModel):
     reason: str | None = None
     """The reason that the caller gave for a cancellation."""
     details: dict[str, Any] = {}
-    """Numbers of what was done, by name."""
+    """Numbers of the results of the order, by name."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class CheckpointWrite(NamedTuple):
-    """A pending write: what one task wrote to one channel after a checkpoint."""
+    """A pending write: a value that one task wrote to one channel after a checkpoint."""
 
     task: str
     """The ID of the task. One line of text."""
@@ -29,7 +29,7 @@ class Checkpoint(NamedTuple):
     namespace: str
     """The checkpoint namespace, '' for that of the root graph."""
     id: str
-    """The ID. Checkpoints of a namespace are ordered by it."""
+    """The ID, which orders the checkpoints of a namespace."""
     parent: str | None
     """The ID of the checkpoint before it, which may be gone by now."""
     state: bytes

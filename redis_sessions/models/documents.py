@@ -14,7 +14,7 @@ class Document(NamedTuple):
     name: str
     """The name."""
     form: DocumentForm
-    """json, text or bytes. One name can have each form."""
+    """json, text or bytes. A name can have all three forms."""
     value: Any
     """The JSON value, the text or the bytes."""
     created_at: datetime

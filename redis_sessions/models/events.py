@@ -27,7 +27,7 @@ class SessionEvent(NamedTuple):
       `history(after_seq=first_seq - 1)` for those that keep their seqs: a redacted message, and a summary.
     - gap: messages from `first_seq` to `seq` are gone unseen, or cannot be read (`cache.watch` only). Without `first_seq`:
       changes of the status up to `change` are gone unseen.
-    - delta: a caller published `data`, a part of the answer that is being made. It is kept until the next message.
+    - delta: a caller published `data`, a part of the answer that is being made. A delta is kept until the next message.
     - deleted: the session is gone, or has another incarnation.
     - regressed: a failover lost the messages above `seq` (`cache.watch` only).
     - heartbeat: nothing happened for the `heartbeat` of the watch. The `session_id` is '' if many sessions are watched.
@@ -59,7 +59,7 @@ class SessionEvent(NamedTuple):
         return f"{self.seq}-{self.change}-{self.answer}" if self.answer else f"{self.seq}-{self.change}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as values of JSON: what every event has, and what its kind has."""
+        """Return the event as values of JSON: the fields of every event, and those of its kind."""
         fields: dict[str, Any] = {
             "kind": self.kind,
             "session_id": self.session_id,
@@ -82,7 +82,7 @@ class SessionEvent(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """True if nothing more can come from this session: it has ended, or it is gone."""
+        """True if this is the last event of the session, which has ended or is gone."""
         return self.kind == "deleted" or (self.kind == "status" and self.status not in OPEN_STATUSES)
 
     @property

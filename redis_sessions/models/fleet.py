@@ -27,61 +27,61 @@ run_failed: a run failed or timed out, or a turn gave up, in the last hour. dead
 
 
 class FleetProblem(BaseModel):
-    """One thing that is wrong, with its cause and what to do."""
+    """A problem of the fleet, with its cause and an advice."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: ProblemKind
     """The kind."""
     session_id: str | None = None
-    """The session, if it is about one."""
+    """The session, if the problem is about one."""
     agent_id: str | None = None
-    """The agent, if it is about one."""
+    """The agent, if the problem is about one."""
     worker: str | None = None
-    """The name of the worker, if it is about one."""
+    """The name of the worker, if the problem is about one."""
     since: datetime | None = None
-    """The time since which it is so (UTC), or the monitor saw it first. None when the monitor sees it for the first time."""
+    """The time of the beginning of the problem, or of the read that found it first (UTC). None in that read."""
     text: str
-    """The problem in one sentence. It can hold the text of users: escape it."""
+    """The problem in one sentence. The sentence can hold the text of users: escape it."""
     advice: str
     """The remedy in one sentence."""
 
 
 class FleetSession(SessionSummary):
-    """A session as a fleet shows it: a summary, with its lease, its work, and what its tree spent."""
+    """A session as a fleet shows it: a summary, with its lease, its work, and the spend of its tree."""
 
     work: WorkState | None = None
-    """The state of its run or its open turn. None when there is neither."""
+    """The state of the session's run or open turn. None when there is neither."""
     held_since: datetime | None = None
-    """When the lease was granted (UTC), if a worker holds it."""
+    """When the lease was granted (UTC), if a worker holds the session."""
     lease_expires_at: datetime | None = None
-    """When the lease runs out unless it is renewed (UTC). A time that is over: no worker took over yet what waits."""
+    """When the lease runs out unless it is renewed (UTC). A time in the past: no worker has taken over yet."""
     attempt: int = 0
-    """The number of attempts that failed or whose worker died, plus 1 while a worker has it, and after its end."""
+    """The number of attempts that failed or whose worker died, plus 1 while a worker has the session, and after the end."""
     max_attempts: int | None = None
     """The maximum number of attempts that may fail."""
     attempts: list[Attempt] = Field(default_factory=list)
     """The attempts that failed or whose worker died, oldest first, at most ten."""
     available_at: datetime | None = None
-    """The time before which no worker claims its work (UTC)."""
+    """The time before which no worker claims the session's work (UTC)."""
     waiting_since: datetime | None = None
-    """When its work became available (UTC), if it is queued."""
+    """When the session's work became available (UTC), if the work is queued."""
     run_deadline: datetime | None = None
-    """When its run ends as timed_out (UTC)."""
+    """When the session's run ends as timed_out (UTC)."""
     max_inbox: int | None = None
-    """Messages that may wait in its inbox."""
+    """Messages that may wait in the session's inbox."""
     reason: str | None = None
-    """Why it ended, or is paused."""
+    """Why the session ended, or is paused."""
     spent_tokens: int = 0
-    """Recorded tokens of its loops and of all sessions below it."""
+    """Recorded tokens of the session's loops and of all sessions below."""
     spent_cost: float = 0.0
-    """Recorded cost of its loops and of all sessions below it."""
+    """Recorded cost of the session's loops and of all sessions below."""
     token_budget: int | None = None
-    """Tokens that it and all sessions below it may spend."""
+    """Tokens that the session and all sessions below may spend."""
     cost_budget: float | None = None
-    """Cost that it and all sessions below it may spend."""
+    """Cost that the session and all sessions below may spend."""
     parent_status: str | None = None
-    """The status of its parent, if that was read."""
+    """The status of the parent, if the monitor read the parent."""
 
 
 class AgentLoad(BaseModel):
@@ -112,7 +112,7 @@ class AgentLoad(BaseModel):
     dead_workers: int = 0
     """Workers that died in the last hour."""
     max_running: int | None = None
-    """The bound of what runs at once in the fleet."""
+    """The bound of the runs and turns that run at once in the fleet."""
 
 
 class ServerHealth(BaseModel):
@@ -123,9 +123,9 @@ class ServerHealth(BaseModel):
     address: str
     """Host and port, without a password."""
     is_up: bool
-    """True if it answered."""
+    """True if the server answered."""
     problem: str | None = None
-    """The problem in one sentence: it does not answer, is full, read-only, loading, or cannot save."""
+    """The problem in one sentence: the server does not answer, is full, read-only, loading, or cannot save."""
     version: str | None = None
     """Its kind and version, such as valkey 9.1.0. None if INFO is refused."""
     role: str | None = None
@@ -133,9 +133,9 @@ class ServerHealth(BaseModel):
     used_memory: int | None = None
     """Bytes of memory in use."""
     max_memory: int | None = None
-    """Bytes that it may use. None for no limit."""
+    """Bytes that the server may use. None for no limit."""
     clients: int | None = None
-    """Connections to it."""
+    """Connections to the server."""
     commands_per_second: float | None = None
     """Commands a second, as the server counts them."""
     latency: timedelta | None = None

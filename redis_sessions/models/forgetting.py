@@ -8,7 +8,7 @@ MAX_FORGOTTEN_IDS = 1000
 
 
 class ForgetResult(NamedTuple):
-    """The numbers of what `forget` removed. A repeated call counts only what was left."""
+    """The numbers of the things that `forget` removed. A repeated call counts only things that were left."""
 
     user_id: str
     """The user."""
@@ -43,4 +43,4 @@ class ForgetResult(NamedTuple):
     files_left: int = 0
     """Such files that stay until a sweep: they are younger than 10 minutes, or a copy of a session refers to them."""
     remaining: int = 0
-    """Sessions of the user that were created since the call began. They stay: call `forget` again."""
+    """Sessions of the user that were created since the call began, and stay. Repeat the call of `forget`."""

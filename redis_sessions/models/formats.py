@@ -175,7 +175,8 @@ def format_named(name: str) -> MessageFormat:
 def recognise(payload: Payload) -> tuple[MessageFormat | None, Facts | None]:
     """Return the format and the facts of a payload.
 
-    The format is None for a message that many vendors share: a role and text. Both are None if no format knows the payload.
+    The format is None for a message that many vendors share: a role and text. The format and the facts are None if no format
+    knows the payload.
     """
     if not _own_formats and len(payload) == 2 and "role" in payload and type(payload.get("content")) is str:
         facts = _formats[-1].facts(payload)  # the plain format, which takes what the others leave

@@ -37,7 +37,7 @@ class Usage(_Frozen):
 
 
 class LoopConfig(_Frozen):
-    """A snapshot of the configuration that a loop runs with. None means that it was not given."""
+    """A snapshot of the configuration that a loop runs with. None means that the value was not given."""
 
     model: str
     """The model."""
@@ -80,7 +80,7 @@ class LoopTurn(_Frozen):
     """One exchange of a loop with its model."""
 
     index: int
-    """The turn's own number, whatever its place in a list."""
+    """The number that the turn was given, whatever its place in a list."""
     trigger: str
     """The trigger."""
     inputs: list[Any] = []
@@ -90,22 +90,22 @@ class LoopTurn(_Frozen):
     tool_results: list[Any] = []
     """The tool results (JSON)."""
     usage: Usage | None = None
-    """The tokens and cost that it used."""
+    """The tokens and cost that the turn used."""
     request: Any = None
     """The request payload (JSON)."""
     started_at: datetime
-    """When it started."""
+    """When the turn started."""
     ended_at: datetime
-    """When it ended."""
+    """When the turn ended."""
 
     @property
     def duration(self) -> timedelta:
-        """Time from its start to its end."""
+        """Time from the start of the turn to the end."""
         return self.ended_at - self.started_at
 
     @property
     def has_tool_calls(self) -> bool:
-        """True if it has a tool result."""
+        """True if the turn has a tool result."""
         return bool(self.tool_results)
 
     @property
@@ -118,7 +118,7 @@ class LoopEvent(_Frozen):
     """Something that happened in a loop."""
 
     seq: int
-    """Its number in the loop, from 1."""
+    """The number in the loop, from 1."""
     at: datetime
     """Server time (UTC)."""
     payload: Any
@@ -129,33 +129,33 @@ class LoopInfo(_Frozen):
     """A loop at one moment."""
 
     id: str
-    """Its ID."""
+    """The ID."""
     status: LoopStatus
-    """Its status."""
+    """The status."""
     parent: str | None = None
-    """The loop that started it, in this session or another."""
+    """The parent: the loop that started this one, in this session or another."""
     group: str | None = None
-    """Its parallel group. `Ledger.groups` has the groups."""
+    """The parallel group. `Ledger.groups` has the groups."""
     continuation: str = "initial"
     """The kind of continuation."""
     config: LoopConfig | None = None
-    """The configuration that it runs with."""
+    """The configuration that the loop runs with."""
     metadata: dict[str, Any] = {}
-    """Its metadata."""
+    """The metadata."""
     reason: str | None = None
-    """Why it was rejected or aborted."""
+    """Why the loop was rejected or aborted."""
     created_at: datetime
-    """When it was created (UTC)."""
+    """When the loop was created (UTC)."""
     started_at: datetime | None = None
-    """When it began to run."""
+    """When the loop began to run."""
     finished_at: datetime | None = None
-    """When it ended."""
+    """When the loop ended."""
     events: int
-    """The number of its events."""
+    """The number of events."""
     turns: int
-    """The number of its turns."""
+    """The number of turns."""
     usage: Usage
-    """The tokens and cost that it used."""
+    """The tokens and cost that the loop used."""
 
 
 class Ledger(_Frozen):

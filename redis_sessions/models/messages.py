@@ -140,7 +140,7 @@ class Message:
         phase_reached: str | None = None,
         evaluation_passed: bool | None = None,
     ) -> Message:
-        """Return an assistant message with the session, seed, phase and evaluation that it came from. None is left out."""
+        """Return an assistant message with the session, seed, phase and evaluation that it came from. Leave out None."""
         facts = {
             "session_id": session_id,
             "seed_id": seed_id,

@@ -16,7 +16,7 @@ class AppendResult:
     last_seq: int
     """The seq of the last message of the batch."""
     rev: int
-    """The session's revision."""
+    """The revision."""
     count: int
     """Messages that the session retains."""
     dropped: int
@@ -49,9 +49,9 @@ class SendResult:
     """The place of a sent message."""
 
     seq: int | None
-    """Its seq in the transcript, or None if it waits in the inbox."""
+    """The seq in the transcript, or None if the message waits in the inbox."""
     waiting: int
-    """Messages in the inbox, this one included. 0 if it is in the transcript."""
+    """Messages in the inbox, this one included. 0 if the message is in the transcript."""
     duplicate: bool
     """True if this batch ID was sent before: nothing was written, and the other fields are those of that send."""
     batch_id: str

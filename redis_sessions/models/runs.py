@@ -21,8 +21,8 @@ class Attempt(BaseModel):
     worker: str
     """The name of the worker, as holders are named."""
     started_at: datetime
-    """When the worker claimed it (UTC)."""
+    """When the worker claimed the run or turn (UTC)."""
     ended_at: datetime
-    """When it failed, or was found dead (UTC)."""
+    """When the run or turn failed, or was found dead (UTC)."""
     error: str
     """The error, cut to 500 bytes."""

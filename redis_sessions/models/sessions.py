@@ -81,11 +81,11 @@ class Formation(_Frozen):
     """The way in which a session was formed."""
 
     kind: Literal["explicit", "first_loop", "inactivity"]
-    """explicit: created by a caller. first_loop: created for its first loop. inactivity: formed after a channel was idle."""
+    """explicit: created by a caller. first_loop: created for a first loop. inactivity: formed after a channel was idle."""
     at: datetime
-    """When it was formed (UTC)."""
+    """When the session was formed (UTC)."""
     threshold: timedelta | None = None
-    """The inactivity after which it was formed."""
+    """The inactivity after which the session was formed."""
     previous_id: str | None = None
     """The session that the channel had before."""
 
@@ -94,47 +94,47 @@ class SessionInfo(_Frozen):
     """A session at one moment of the server, without its messages and state."""
 
     id: str
-    """The session's ID."""
+    """The ID."""
     incarnation: str
     """12 hex digits, new with every creation of a session with this ID."""
     status: Status
-    """Its status."""
+    """The status."""
     rev: int
-    """Its revision: changes so far. Give it as `expected_rev` to make a write conditional."""
+    """The revision: changes so far. Give it as `expected_rev` to make a write conditional."""
     kind: Kind = "main"
-    """Its kind: main, subagent (spawned) or cron."""
+    """The kind: main, subagent (spawned) or cron."""
     user_id: str | None = None
-    """The user it belongs to."""
+    """The user the session belongs to."""
     agent_id: str | None = None
-    """The agent it belongs to."""
+    """The agent the session belongs to."""
     name: str | None = None
-    """Its name."""
+    """The name."""
     type: SessionType | None = None
-    """Its session type."""
+    """The session type."""
     tags: list[str] = []
-    """Its tags."""
+    """The tags."""
     parent_id: str | None = None
-    """The session that spawned it, or the parent that `create` was given."""
+    """The parent: the session that spawned this one, or that `create` was given."""
     format: str | None = None
-    """Its message format: given at `create`, or that of the first message with a format of its own."""
+    """The message format: given at `create`, or that of the first message with a format of its own."""
     root_id: str | None = None
-    """The root of the tree it was spawned in. None for a root."""
+    """The root of the tree the session was spawned in. None for a root."""
     label: str | None = None
-    """Its label in its tree."""
+    """The label in the tree."""
     task: str | None = None
-    """The task it was spawned for."""
+    """The task the session was spawned for."""
     model: str | None = None
-    """The model it was spawned for."""
+    """The model the session was spawned for."""
     spawned_by: SpawnRef | None = None
-    """The tool call that spawned it."""
+    """The tool call that spawned the session."""
     answered_by: str | None = None
-    """The agent whose workers answer its messages in turns."""
+    """The agent whose workers answer the session's messages in turns."""
     priority: int = 0
-    """The priority of its run or its turns, -100 to 100. Higher is served first."""
+    """The priority of the session's run or turns, -100 to 100. Higher is served first."""
     fairness_key: str | None = None
-    """The key between which its agent's queue is fair. None for the root of its tree."""
+    """The key between which the queue of the session's agent is fair. None for the root of the tree."""
     channel: str | None = None
-    """The channel that talks in it, if `conversation` formed it."""
+    """The channel that talks in the session. None unless `conversation` formed the session."""
     work: WorkState | None = None
     """The state of its run or its open turn: queued, delayed, running, parked, or failed (a turn). None when there is neither.
 
@@ -143,47 +143,47 @@ class SessionInfo(_Frozen):
     turn_seq: int | None = None
     """The seq of the first message that the open turn answers. None when no turn is open."""
     attempt: int = 0
-    """The number of attempts at its run or open turn that failed or whose worker died, plus 1 while a worker has it."""
+    """The attempts at the run or open turn that failed or whose worker died, plus 1 while a worker has the work."""
     max_attempts: int | None = None
-    """The maximum number of attempts that may fail. None if workers may not claim it."""
+    """The maximum number of attempts that may fail. None if workers may not claim the session."""
     attempts: list[Attempt] = []
-    """The attempts at its run or open turn that failed or whose worker died, oldest first, at most ten."""
+    """The attempts at the session's run or open turn that failed or whose worker died, oldest first, at most ten."""
     available_at: datetime | None = None
-    """The time before which no worker claims its run or turn (UTC)."""
+    """The time before which no worker claims the session's run or turn (UTC)."""
     run_deadline: datetime | None = None
-    """The time at which its run ends as timed_out (UTC): the deadline of the present claim, or of the parent."""
+    """The time at which the session's run ends as timed_out (UTC): the deadline of the present claim, or of the parent."""
     metadata: dict[str, Any] = {}
-    """Its metadata."""
+    """The metadata."""
     system_prompt: str | None = None
-    """Its system prompt."""
+    """The system prompt."""
     formation: Formation
-    """The way in which it was formed."""
+    """The way in which the session was formed."""
 
     created_at: datetime
-    """When it was created (UTC)."""
+    """When the session was created (UTC)."""
     updated_at: datetime
-    """When it changed last (UTC)."""
+    """When the session changed last (UTC)."""
     finished_at: datetime | None = None
-    """When it ended (UTC)."""
+    """When the session ended (UTC)."""
     read_at: datetime
     """When this was read, by the server's clock (UTC)."""
     reason: str | None = None
-    """Why it ended, or is paused."""
+    """Why the session ended, or is paused."""
     result: Any = None
-    """The result that it ended with (JSON)."""
+    """The result that the session ended with (JSON)."""
 
     count: int
-    """Messages that it retains, pinned ones included. The system prompt does not count."""
+    """Messages that the session retains, pinned ones included. The system prompt does not count."""
     dropped: int
     """Messages that the cap or `clear` removed."""
     last_seq: int
-    """Its highest seq."""
+    """The highest seq."""
     entries: int
-    """Messages since its creation or the last `clear`."""
+    """Messages since the session's creation or the last `clear`."""
     user_messages: int
-    """User messages since its creation or the last `clear`."""
+    """User messages since the session's creation or the last `clear`."""
     assistant_messages: int
-    """Assistant messages since its creation or the last `clear`."""
+    """Assistant messages since the session's creation or the last `clear`."""
     turns: int
     """Completed transcript turns. Several user messages in a row, answered by an assistant message, are one of them."""
     bytes: int
@@ -192,12 +192,12 @@ class SessionInfo(_Frozen):
     """Tokens of the retained messages and the system prompt, by the writers' token counter."""
 
     spent_tokens: int = 0
-    """Recorded tokens of its loops and of all sessions below it."""
+    """Recorded tokens of the session's loops and of all sessions below."""
     spent_cost: float = 0.0
-    """Recorded cost of its loops and of all sessions below it."""
+    """Recorded cost of the session's loops and of all sessions below."""
 
     ttl: timedelta | None = None
-    """Its idle life. None for no bound. A session that waits for a worker, or is paused, does not expire by it."""
+    """The idle life. None for no bound. A session that waits for a worker, or is paused, does not expire by this."""
     expires_in: timedelta | None = None
     """The life left when this was read. None for a persistent session."""
     max_messages: int | None
@@ -207,9 +207,9 @@ class SessionInfo(_Frozen):
     max_turns: int | None = None
     """Limit of transcript turns."""
     max_entries: int | None = None
-    """Limit of messages since its creation or the last `clear`."""
+    """Limit of messages since the session's creation or the last `clear`."""
     max_duration: timedelta | None = None
-    """Limit of the time from its creation to the last write."""
+    """Limit of the time from the session's creation to the last write."""
     limit_action: LimitAction = "error"
     """The effect on an append that would exceed a limit."""
     max_message_bytes: int
@@ -220,9 +220,9 @@ class SessionInfo(_Frozen):
     """Messages that may wait in the inbox."""
 
     lease: LeaseInfo | None = None
-    """Its lease, if a worker holds it."""
+    """The lease, if a worker holds the session."""
     inbox_size: int = 0
-    """Messages that wait in its inbox."""
+    """Messages that wait in the session's inbox."""
 
     @property
     def current_turn(self) -> int:
@@ -251,22 +251,22 @@ class SessionInfo(_Frozen):
 
     @property
     def is_empty(self) -> bool:
-        """True if it has no user message."""
+        """True if the session has no user message."""
         return self.user_messages == 0
 
     @property
     def scope(self) -> Literal["ephemeral", "persistent"]:
-        """persistent if it never expires, else ephemeral."""
+        """persistent if the session never expires, else ephemeral."""
         return "persistent" if self.expires_in is None else "ephemeral"
 
     @property
     def duration(self) -> timedelta:
-        """Time from its creation to its last change, never negative."""
+        """Time from the creation of the session to the last change, never negative."""
         return max(self.updated_at - self.created_at, timedelta(0))
 
     @property
     def runtime(self) -> int:
-        """Seconds, rounded down, from its creation to its end, or until now."""
+        """Seconds, rounded down, from the creation of the session to the end, or until now."""
         return max(int(((self.finished_at or self.read_at) - self.created_at).total_seconds()), 0)
 
     @property

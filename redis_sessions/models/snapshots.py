@@ -19,4 +19,4 @@ class Snapshot(NamedTuple):
     messages: list[Message]
     """The result of `history()`: the newest messages of the range, oldest first."""
     shared: Mapping[str, Mapping[str, Any]] = {}
-    """The values of the shared scopes that were asked for, by scope and name. They are read in the same round trip."""
+    """The values of the shared scopes that the call named, by scope and name, read in the same round trip."""

@@ -16,13 +16,13 @@ class LastMessage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     seq: int
-    """Its seq."""
+    """The seq."""
     at: datetime
-    """Server time (UTC) when it was stored."""
+    """Server time (UTC) when the message was stored."""
     role: str | None = None
     """system, user, assistant or tool. None if the message is larger than 4 KiB."""
     text: str | None = None
-    """Its content as text. None if the message is larger than 4 KiB."""
+    """The content as text. None if the message is larger than 4 KiB."""
 
 
 class SessionSummary(BaseModel):
@@ -31,59 +31,59 @@ class SessionSummary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    """The session's ID."""
+    """The ID."""
     status: Status
-    """Its status."""
+    """The status."""
     rev: int
-    """Its revision: changes so far."""
+    """The revision: changes so far."""
     kind: Kind = "main"
-    """Its kind."""
+    """The kind."""
     user_id: str | None = None
-    """The user it belongs to."""
+    """The user the session belongs to."""
     agent_id: str | None = None
-    """The agent it belongs to."""
+    """The agent the session belongs to."""
     name: str | None = None
-    """Its name."""
+    """The name."""
     label: str | None = None
-    """Its label in its tree."""
+    """The label in the tree."""
     task: str | None = None
-    """The task it was spawned for."""
+    """The task the session was spawned for."""
     tags: list[str] = Field(default_factory=list)
-    """Its tags."""
+    """The tags."""
     metadata: dict[str, Any] = Field(default_factory=dict)
-    """Its metadata."""
+    """The metadata."""
     state: dict[str, Any] = Field(default_factory=dict)
-    """The values of its state that the list asked for by name. A name without a value is missing."""
+    """The values of the session's state that the list asked for by name. A name without a value is missing."""
     parent_id: str | None = None
-    """The session that spawned it."""
+    """The parent: the session that spawned this one."""
     root_id: str | None = None
-    """The root of the tree it was spawned in. None for a root."""
+    """The root of the tree the session was spawned in. None for a root."""
     created_at: datetime
-    """When it was created (UTC)."""
+    """When the session was created (UTC)."""
     updated_at: datetime
-    """When it changed last (UTC)."""
+    """When the session changed last (UTC)."""
     finished_at: datetime | None = None
-    """When it ended (UTC)."""
+    """When the session ended (UTC)."""
     count: int
-    """Messages that it retains."""
+    """Messages that the session retains."""
     last_seq: int
-    """Its highest seq."""
+    """The highest seq."""
     last_message: LastMessage | None = None
-    """Its newest message. None if it retains none."""
+    """The newest message. None if the session retains none."""
     user_messages: int
-    """User messages since its creation or the last clear."""
+    """User messages since the session's creation or the last clear."""
     assistant_messages: int
-    """Assistant messages since its creation or the last clear."""
+    """Assistant messages since the session's creation or the last clear."""
     turns: int
     """Completed turns."""
     tokens: int
     """Tokens of the retained messages, without the system prompt."""
     inbox_size: int = 0
-    """Messages that wait in its inbox."""
+    """Messages that wait in the session's inbox."""
     holder: str | None = None
-    """The name of the worker that holds its lease."""
+    """The name of the worker that holds the session's lease."""
     active_descendants: int = 0
-    """For a root: how many sessions of its tree are active."""
+    """For a root: the number of active sessions of the tree."""
 
     @property
     def exchanges(self) -> int:
@@ -92,7 +92,7 @@ class SessionSummary(BaseModel):
 
     @property
     def is_active(self) -> bool:
-        """True if it takes messages."""
+        """True if the session takes messages."""
         return self.status == "active"
 
     @property

@@ -43,6 +43,6 @@ class BlobSweepResult(NamedTuple):
     copied: int
     """Older files that stayed until the next sweep, because a session of their folder was copied during this one."""
     removed: int
-    """Older files to which nothing referred. They were removed, or would have been with `dry_run`."""
+    """Older files to which nothing referred, and which were removed. With `dry_run` they were only counted."""
     keys: int = 0
     """Keys of the server that were read. In a cluster most of them count twice."""

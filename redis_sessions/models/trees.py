@@ -38,9 +38,9 @@ class SpawnResult(NamedTuple):
     """Why it was refused: max_depth, max_children, max_active, max_descendants, max_spawned, token_budget, cost_budget,
     label_in_use, cancelled, call_not_open, or parent_<status>. None if it was accepted."""
     run_id: str | None
-    """The child's run ID, which is its incarnation. None if it was refused."""
+    """The run ID, which is its incarnation. None if it was refused."""
     session_key: str | None
-    """The child's session ID. None if it was refused."""
+    """The session ID. None if it was refused."""
     message: str
     """The result in one sentence."""
 
@@ -57,56 +57,56 @@ class SpawnResult(NamedTuple):
 
 
 class ChildInfo(BaseModel):
-    """A session of a tree at one moment. If the session is gone, only what its tree knows of it."""
+    """A session of a tree at one moment. If the session is gone, only the record of the tree."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    """Its session ID."""
+    """The session ID."""
     run_id: str
-    """Its run ID, which is its incarnation."""
+    """The run ID, which is the child's incarnation."""
     number: int
-    """Its number in the tree, from 1, in the order of spawning. The root is 0."""
+    """The number in the tree, from 1, in the order of spawning. The root is 0."""
     parent: int
-    """The number of its parent."""
+    """The number of the child's parent."""
     status: ChildStatus
-    """Its status."""
+    """The status."""
     on_parent_end: Literal["cancel", "detach", "request_cancel"]
-    """The effect that its parent's end has on it."""
+    """The effect that the end of the parent has on the child."""
     spawned_by: SpawnRef | None = None
-    """The tool call that spawned it."""
+    """The tool call that spawned the child."""
     is_stored: bool
-    """True if its session can be read. If not, it expired or was deleted."""
+    """True if the session can be read. If not, the session expired or was deleted."""
     label: str | None = None
-    """Its label in the tree."""
+    """The label in the tree."""
     agent_id: str | None = None
-    """The agent it was spawned for."""
+    """The agent the child was spawned for."""
     task: str | None = None
-    """The task it was spawned for."""
+    """The task the child was spawned for."""
     reason: str | None = None
-    """Why it ended."""
+    """Why the child ended."""
     result: Any = None
-    """The result that it ended with (JSON)."""
+    """The result that the child ended with (JSON)."""
     tokens: int = 0
-    """Tokens of its messages."""
+    """Tokens of the child's messages."""
     work: WorkState | None = None
-    """The state of its run or its open turn: queued, delayed, running, parked, or failed (a turn)."""
+    """The state of the child's run or open turn: queued, delayed, running, parked, or failed (a turn)."""
     attempt: int = 0
-    """The number of attempts at its run that failed or whose worker died, plus 1 while a worker has it, and after its end."""
+    """The attempts at the run that failed or whose worker died, plus 1 while a worker has the child, and after the end."""
     attempts: list[Attempt] = []
     """The attempts that failed or whose worker died, oldest first, at most ten."""
     created_at: datetime | None = None
-    """When it was spawned (UTC)."""
+    """When the child was spawned (UTC)."""
     updated_at: datetime | None = None
-    """When it changed last (UTC)."""
+    """When the child changed last (UTC)."""
     finished_at: datetime | None = None
-    """When it ended (UTC)."""
+    """When the child ended (UTC)."""
     runtime: timedelta | None = None
-    """Time from its spawn to its end, or until now."""
+    """Time from the spawn to the end of the child, or until now."""
     lease: LeaseInfo | None = None
-    """Its lease, if a worker holds it."""
+    """The lease, if a worker holds the child."""
 
     @property
     def is_active(self) -> bool:
-        """True if it has not ended."""
+        """True if the child has not ended."""
         return self.status in OPEN_STATUSES

@@ -16,9 +16,9 @@ class Turn:
     """
 
     number: int
-    """Its number, from 1."""
+    """The number, from 1."""
     entries: list[Message] = field(repr=False)
-    """All messages from its user message up to the next user message."""
+    """All messages from the user message of the turn up to the next user message."""
 
     @property
     def user_message(self) -> Message:
@@ -27,7 +27,7 @@ class Turn:
 
     @property
     def assistant_response(self) -> Message | None:
-        """The last assistant message of the turn, or None while it is open."""
+        """The last assistant message of the turn, or None while the turn is open."""
         answers = [message for message in self.entries if message.kind == "a"]
         return answers[-1] if answers else None
 
@@ -49,11 +49,11 @@ class Turn:
 
     @property
     def started(self) -> datetime:
-        """Server time (UTC) of its user message."""
+        """Server time (UTC) of the user message."""
         return self.user_message.timestamp
 
     @property
     def completed(self) -> datetime | None:
-        """Server time (UTC) of its response, or None while it is open."""
+        """Server time (UTC) of the response, or None while the turn is open."""
         answer = self.assistant_response
         return answer.timestamp if answer else None

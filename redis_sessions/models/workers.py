@@ -15,11 +15,11 @@ class WorkerInfo(BaseModel):
     id: str
     """The ID of the worker: 12 hex digits, new at each start."""
     owner: str
-    """The name that others see as the holder of its leases."""
+    """The name that others see as the holder of the worker's leases."""
     host: str
-    """The name of its machine."""
+    """The name of the machine."""
     pid: int
-    """Its process ID on this machine."""
+    """The process ID on this machine."""
     agents: tuple[str, ...]
     """The agents whose runs the worker claims."""
     concurrency: int
@@ -27,7 +27,7 @@ class WorkerInfo(BaseModel):
     holding: tuple[str, ...]
     """The IDs of the sessions that the worker works on. A change is at most about a second late."""
     ttl: timedelta
-    """The time for which its leases outlive the worker."""
+    """The time for which the leases of the worker outlive the worker."""
     started_at: datetime
     """When the worker was heard first (UTC)."""
     last_heard_at: datetime

@@ -78,16 +78,16 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
                 NotReplicated.
             token_counter: counts the tokens of a payload when it is appended. Default: `estimate_tokens`, a quarter of the
                 bytes that a model sees.
-            image_tokens: what an image, a recording or a file costs in the default count, 0 to 1,000,000. Default 1,000.
+            image_tokens: the tokens of an image, a recording or a file in the default count, 0 to 1,000,000. Default 1,000.
             touch_on_read: let `history` extend a session's life. Default False.
-            max_document_bytes: largest document, 1 to 64 MiB. Default 1 MiB.
-            bounds: the bounds of what is stored, as StorageBounds or a mapping. Default: those of StorageBounds.
+            max_document_bytes: largest document, 1 byte to 64 MiB. Default 1 MiB.
+            bounds: the bounds of stored data, as StorageBounds or a mapping. Default: those of StorageBounds.
             audit: called with an AuditRecord after each order that succeeded: delete, cancel, force release, forget, import and
                 prune. Errors of the function are logged.
             actor: the name that these records have, at most 128 characters. Default: '<host>:<process ID>'.
             codecs: codecs that payloads go through in this order, such as `Zstd` and `AesGcm`. Default: none.
-            encode: what goes through the codecs: messages, state, results, metadata, documents, deltas, checkpoints. Default:
-                messages. Encoded values are decoded in any case.
+            encode: the values that go through the codecs: messages, state, results, metadata, documents, deltas, checkpoints.
+                Default: messages. Encoded values are decoded in any case.
             telemetry: OpenTelemetry traces and metrics of this cache, a `redis_sessions.telemetry.Telemetry`. Default: none.
             **options: the defaults for new sessions. See SessionSettings.
 
@@ -140,10 +140,11 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """Create a session.
 
         Args:
-            id: its ID, 1 to 256 printable characters without white space and braces. Default: a new one. The IDs
+            id: the ID, 1 to 256 printable characters without white space and braces. Default: a new one. The IDs
                 `agent:<agent>:main` and `agent:<agent>:subagent:…` are reserved for `main_session` and `spawn`.
-            **given: what it says of itself (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt), its
-                first `state`, and its options, which override the cache's defaults. See SessionSettings.
+            **given: the description (user_id, agent_id, kind, name, type, tags, parent_id, metadata, system_prompt, formation,
+                format, answered_by, priority, fairness_key), the first `state`, and the options, which override the cache's
+                defaults. See SessionSettings.
 
         Raises:
             SessionExists: a session has this ID.
@@ -182,7 +183,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             inactivity: the idle time after which the next session is formed.
             **given: the arguments of `create`, for the next session.
 
-        Cost: two round trips. Three when a session is formed. Atomic.
+        Cost: two round trips. Three when the next session of a channel is formed. Atomic.
         """
         keys = channel_keys(self.namespace, channel)
         fields, settings = self._creation(given)
@@ -215,9 +216,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         """Return a handle whose first write creates the session, in the same script, if it does not exist. No round trip.
 
         `append`, `append_new`, `send`, `replace`, the lease, and writes of the state, the variables and parts create the session.
-        What is refused creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session
-        that exists stays as it is. The handle goes on when the session was deleted or expired: the next write creates a new one.
-        It never raises SessionReplaced and SessionRegressed.
+        A refused write creates nothing. All other methods raise SessionNotFound as long as the session does not exist. A session
+        that exists stays as it is. After a deletion or an expiry the next write of the handle creates a new session. The handle
+        never raises SessionReplaced and SessionRegressed.
 
         Args:
             id: the ID of the session.
@@ -226,8 +227,9 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         Raises:
             InvalidInput: an argument is not valid.
 
-        Cost: none. A write takes one round trip, whether it creates the session or not. It takes two when this process wrote
-        the session within the last minutes and it is gone since, or when an agent answers it for the first time in an hour.
+        Cost: none. A write takes one round trip, whether it creates the session or not. A write takes two when this process wrote
+        the session within the last minutes and the session is gone since, or when this process names the agent in `answered_by`
+        for the first time in an hour.
         """
         return AsyncEnsuredSession(self._context, self._context.keys(new_or_given_id(id)), self._creation(given))
 
@@ -268,7 +270,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
         Args:
             agent_id: the agent, or several.
             wait: how long to wait for a run or turn, 0 or more.
-            ttl: how long the lease outlives a worker that dies, 0.1 s to a day. It is renewed while the run is held.
+            ttl: how long the lease outlives a worker that dies, 0.1 s to a day. The lease is renewed while the run is held.
             owner: the name that others see as the holder. Default: '<host>:<process ID>'.
             max_hold: the time after which the lease is not renewed any more, so that a worker that hangs loses the run.
 
@@ -331,8 +333,8 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
             stop: an event that stops the worker.
             signals: whether SIGTERM and SIGINT stop the worker. Default: unless `stop` is given. The handlers that the worker
                 finds are back when it returns.
-            backoff: the pause after the first failed attempt, 0 to 30 days. It doubles up to 60 s, and a random part of at most a
-                half is taken off. Or a function that takes the number of the attempt and returns the pause.
+            backoff: the pause after the first failed attempt, 0 to 30 days. The pause doubles up to 60 s, and a random part of at
+                most a half is taken off. Or a function that takes the number of the attempt and returns the pause.
             retry_on: errors that are worth another attempt: a class, a tuple of classes, or a function that takes the error.
                 Another error fails the run at once.
             resumable: the handler can begin again after `run.wait_for`. With False the handler waits there and keeps its slot.
@@ -384,7 +386,7 @@ class AsyncSessionCache(PicklableByUrl, AsyncCacheQueries):
     async def import_sessions(
         self, lines: primitives.Lines, *, on_conflict: OnConflict = "error", key: str | bytes | None = None
     ) -> ImportResult:
-        """Import what `session.export()` yielded: all its sessions at once, or nothing. It can be repeated.
+        """Import the lines of `session.export()`: all sessions at once, or nothing. An import can be repeated.
 
         The sessions keep their IDs, seqs, times, state, ledger and fences. Each lives for its idle ttl from now, and not past its
         deadline. Runs that wait for a worker can be claimed.

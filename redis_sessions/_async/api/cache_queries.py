@@ -79,7 +79,7 @@ class AsyncCacheQueries:
         Args:
             limit: sessions of the page, 0 to 1,000.
             cursor: the cursor of the page before, with the same filters and order.
-            **filters: they combine.
+            **filters: a session must match all of them.
                 user_id, agent_id (or user, agent), label: sessions with this value.
                 tags: sessions with all of these tags.
                 kinds: sessions of any of these kinds (main, subagent, cron).
@@ -264,7 +264,7 @@ class AsyncCacheQueries:
     async def load(self, ids: Sequence[str], *, limit: int | None = None, shared: Sequence[str] = ()) -> Snapshots:
         """Return a Snapshot for each ID, in order, or None where no session has the ID. See `session.load`.
 
-        Each snapshot is as of one moment. Those of different sessions may have different moments.
+        Each snapshot is as of one moment. Different sessions may have different moments.
 
         Args:
             ids: IDs of sessions.
@@ -302,7 +302,7 @@ class AsyncCacheQueries:
         """Return a page of shared scopes that hold values, ascending by their bytes.
 
         Args:
-            prefix: what the names begin with.
+            prefix: return only scopes whose names begin with this text.
             limit: scopes of the page, 1 to 1,000.
             cursor: the cursor of the page before.
 
@@ -311,11 +311,11 @@ class AsyncCacheQueries:
         return await self._context.scopes.page(prefix, limit, cursor)
 
     async def reencrypt(self) -> AsyncIterator[ReencryptResult]:
-        """Store what is stored with the present codecs and the current key, session by session, then checkpoints and documents.
+        """Store all values again with the present codecs and the current key, session by session, then checkpoints and documents.
 
-        Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. What `encode` does not
-        name becomes plain. Deltas stay as they are, because the next message removes them. Call it again until nothing is
-        replaced, then take the old key out of the ring. The last call must not run while slots of a cluster move.
+        Sessions stay in use. A value that changes in the meantime stays, because its writer encodes it. Values that `encode`
+        does not name become plain. Deltas stay as they are, because the next message removes them. Repeat the call until nothing
+        is replaced, then take the old key out of the ring. The last call must not run while slots of a cluster move.
 
         Yields:
             The outcome for each session, thread and category: how many values were replaced, or the problem.
@@ -413,7 +413,7 @@ class AsyncCacheQueries:
         heartbeat: Duration | None = None,
         stop: Stoppable | None = None,
     ) -> AsyncWatch:
-        """Yield what happens in all sessions of a user or an agent, or of a tree, also in those that are created later.
+        """Yield the events of all sessions of a user or an agent, or of a tree, also of sessions that are created later.
 
         The events of each session are in order, each once, as `session.watch` has them. An end of one session ends no other's
         events: that session yields `deleted` or `regressed`. Messages that are damaged, or that this cache cannot decrypt, are a
@@ -486,11 +486,11 @@ class AsyncCacheQueries:
                 await self._context.auditor.record("prune", details={"sessions": pruner.removed})
 
     async def forget(self, user_id: str, *, find_unlisted: bool = False, documents: bool = True) -> ForgetResult:
-        """Remove all sessions of a user, and everything that other keys say of them. Call it again after an error.
+        """Remove all sessions of a user, and all mentions of them in other keys. Repeat the call after an error.
 
         With each session go all sessions below it, its leases, its places in queues and indexes, and its channel. Where the
         parent belongs to another user, the text of the result is erased from the parent's messages. The guide on privacy lists
-        what is removed and what is not.
+        the data that is removed, and the data that is not.
 
         Args:
             user_id: the user.
@@ -506,12 +506,12 @@ class AsyncCacheQueries:
             InvalidInput: the user ID is not valid.
             AccessDenied: `find_unlisted` needs the right to SCAN.
             SessionDamaged: a result could not be erased from a damaged session of another user. All else was removed. Repair
-                that session (`redis-sessions doctor --repair`) or delete it, and call it again.
-            StoreUnavailable, OutcomeUnknown: a server did not answer. Call it again: it goes on where it ended.
+                that session (`redis-sessions doctor --repair`) or delete it, and repeat the call.
+            StoreUnavailable, OutcomeUnknown: a server did not answer. A repeated call goes on where this one ended.
 
-        Cost: about twelve round trips for each 100 sessions, and about twenty for each session with a tree. The number of other
-        sessions does not matter. Waits up to 20 s if entries of the user name sessions that do not exist, because these can be
-        under creation.
+        Cost: about thirty round trips, twelve more for each 100 sessions, and about twenty for each session with a tree. The
+        number of other sessions does not matter. Waits up to 20 s if entries of the user name sessions that do not exist,
+        because these can be under creation.
         """
         forgetting = Forgetting(self._context, check_id(user_id, "user_id"))
         flag(find_unlisted, "find_unlisted")

@@ -50,7 +50,7 @@ class AsyncCheckpoints(NotPicklable):
         blobs: Mapping[str, bytes] | None = None,
         label: str | None = None,
     ) -> None:
-        """Store a checkpoint. It replaces one with the same namespace and ID, so that a repeated call changes nothing.
+        """Store a checkpoint, or replace the one with the same namespace and ID. A repeated call changes nothing.
 
         Args:
             id: the ID. Checkpoints of a namespace are ordered by it.
@@ -68,7 +68,8 @@ class AsyncCheckpoints(NotPicklable):
                 more than 1 MB removes them after an hour, as it does after the death of a process, and so does `delete`.
             ConcurrentModification: others dropped blobs of more than 1 MB again and again.
 
-        Cost: one round trip, and one more for each 1 MB of blobs. Atomic: no reader sees a part.
+        Cost: one round trip, and one more for each 1 MB of blobs. One more for the first write of this process to the thread
+        within an hour. Atomic: no reader sees a part.
         """
         bounds, chain, versions = self._context.bounds, self._context.chain, {} if versions is None else versions
         place = records.place_of(namespace, id)
@@ -159,7 +160,7 @@ class AsyncCheckpoints(NotPicklable):
         Args:
             limit: checkpoints of the page, 1 to 1,000.
             cursor: the cursor of the page before, with the same arguments.
-            namespace: the checkpoint namespace. Default: all. They are ordered by ID, then by namespace.
+            namespace: the checkpoint namespace. Default: all namespaces. The order is by ID, then by namespace.
             id: return only checkpoints with this ID.
             before: return only checkpoints with a lower ID.
 
@@ -219,7 +220,7 @@ class AsyncCheckpoints(NotPicklable):
         Args:
             thread: the other thread.
 
-        Cost: two round trips for each checkpoint. A blob is sent once.
+        Cost: two round trips for each checkpoint, and one for each page of them. A blob is sent once.
         """
         target = AsyncCheckpoints(self._context, checkpoint_keys(self._context.namespace, thread), self._ttl_ms)
         sent: set[tuple[str, str, str]] = set()

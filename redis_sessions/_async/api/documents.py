@@ -1,4 +1,4 @@
-"""Documents: text, JSON and bytes by category and name. They stay until they are deleted, or for their ttl."""
+"""Documents: text, JSON and bytes by category and name. A document stays until it is deleted, or for its ttl."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ T = TypeVar("T")
 class AsyncDocuments(NotPicklable):
     """The documents of one category, as text, JSON or bytes by name.
 
-    A name is 1 to 256 printable characters without '/', backslash, '..' and braces. One name can have each form: only the methods
-    for many documents, `list` and `delete` treat them together. An expired document is missing for all of them. A method is one
-    round trip unless its `Cost` says otherwise, and raises InvalidInput for a bad name.
+    A name is 1 to 256 printable characters without '/', backslash, '..' and braces. A name can have three forms: text, JSON and
+    bytes. Only the methods for many documents, `list` and `delete` treat the forms together. An expired document is missing for
+    all of them. A method is one round trip unless its `Cost` says otherwise, and raises InvalidInput for a bad name.
     """
 
     _instead = "send its `category`, and call `documents(category)` of a cache there"
@@ -42,7 +42,7 @@ class AsyncDocuments(NotPicklable):
         """The category."""
 
     async def put(self, name: str, text: str, *, ttl: Duration | None = None) -> None:
-        """Store a text. It replaces the present one: readers see the old or the new text.
+        """Store a text in place of the present one. Readers see the old or the new text.
 
         Args:
             name: the name.

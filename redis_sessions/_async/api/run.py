@@ -36,8 +36,9 @@ class AsyncRun(AsyncSession):
     """A claimed run or turn: a handle on its session that writes under the lease. The lease is renewed until the run is over.
 
     End a run with `complete` or `fail`, and a turn with `finish`. Give both back with `release`. `async with run:` gives the run
-    back at the end of the block if it was not ended. In the block other handles of this task write under the lease, too. When the
-    worker dies, or drops this handle, the lease runs out and another worker can claim the run. That counts as a failed attempt.
+    back at the end of the block if it was not ended. In the block other handles of this task write under the lease, too. When
+    the worker dies, or drops this handle, the lease runs out and another worker can claim the run. Such an end counts as a
+    failed attempt.
     """
 
     _instead = "only the worker that claimed it can end it. Send its `id`, and call `session(id)` of a cache there"
@@ -70,7 +71,7 @@ class AsyncRun(AsyncSession):
         self.should_stop = tasks.Event()
         """Set by a worker, within a second, when the run is over or lost, and when the grace of the worker is over.
 
-        An asyncio handler is cancelled, too. What the handler of a run that is over still writes is refused.
+        An asyncio handler is cancelled, too. Later writes of the handler of a run that is over are refused.
         """
         self.stop_reason: StopReason | None = None
         """The reason for `should_stop`: cancelled, timed_out, deleted, ended (by another handle), lost or shutdown."""
@@ -165,10 +166,10 @@ class AsyncRun(AsyncSession):
     ) -> list[ChildInfo]:
         """Wait until children have ended. Take no slot of the worker while they work.
 
-        In a worker the call parks the run: it raises RunParked, which leaves the handler, and the worker gives back lease and
-        slot. When the children have ended, the run is handed out again. The handler then begins again at its first line, its
-        spawns return the same children, and this call returns at once. With `worker(resumable=False)`, and in a run that
-        `claim` returned, the call waits in place and keeps the lease.
+        In a worker the call parks the run: the call raises RunParked, which leaves the handler, and the worker gives back lease
+        and slot. When the children have ended, the run is handed out again. The handler then begins again at its first line, its
+        spawns return the same children, and this call returns at once. With `worker(resumable=False)`, and in a run that `claim`
+        returned, the call waits in place and keeps the lease.
 
         Args:
             children: results of `spawn`, children, or IDs. Default: all children of the run.
@@ -181,7 +182,7 @@ class AsyncRun(AsyncSession):
         Raises:
             JoinTimeout: fewer children ended in time.
             InvalidInput: a session is not a child of this run.
-            RunParked: the run is parked. Let it pass through the handler.
+            RunParked: the run is parked. Let the exception pass through the handler.
 
         Cost: two round trips. One more when the run is parked, two more in a cluster.
         """

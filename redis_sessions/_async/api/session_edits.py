@@ -25,7 +25,7 @@ from .session_base import AsyncSessionBase
 class AsyncSessionEdits(AsyncSessionBase):
     """The transcript of one session, as it is edited. Each edit is atomic, and happens once for a `batch_id`.
 
-    Seqs are never used twice: what an edit removes leaves a gap. A watcher gets an `edit` event.
+    Seqs are never used twice: removed messages leave a gap. A watcher gets an `edit` event.
     """
 
     async def pin(self, seq: int, *, expected_rev: int | None = None) -> int:
@@ -67,14 +67,14 @@ class AsyncSessionEdits(AsyncSessionBase):
     async def pop(
         self, *, group: bool = False, batch_id: str | None = None, expected_rev: int | None = None
     ) -> list[Message]:
-        """Remove the newest message, or the newest group, and return what was removed.
+        """Remove and return the newest message, or the newest group.
 
         Of several callers each gets other messages. A call whose result is popped waits for a result again.
 
         Args:
             group: remove the newest tool call with its results, or the newest message if it belongs to no call.
             batch_id: makes the removal happen once. A repeated call removes nothing and returns the same messages, for a minute
-                and 64 operations of the session. After 64 operations it removes other messages.
+                and 64 operations of the session. After 64 operations a repeated call removes other messages.
             expected_rev: refuse the removal unless the session has this revision.
 
         Returns:
@@ -82,10 +82,10 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Raises:
             EditConflict: other messages came, in each attempt of `retry_for` seconds.
-            OutcomeUnknown: the call is repeated, and what it may have removed is not kept any more.
+            OutcomeUnknown: the call is repeated, and the messages that it may have removed are not kept any more.
 
         Cost: one round trip. Two for a group, and for a message that codecs encoded, because only a message that can be read is
-        removed. Each time that another writer comes between the two costs the same again.
+        removed. Each writer that comes between the two costs the same again.
         """
         if expected_rev is not None:
             whole(expected_rev, "expected_rev")
@@ -129,12 +129,12 @@ class AsyncSessionEdits(AsyncSessionBase):
         """Replace the messages above a seq by others, or one message in its place.
 
         `replace(*messages)` replaces all messages. `replace(*messages, after_seq=7)` replaces those above seq 7, for
-        example to regenerate an answer. `replace(7, message)` replaces the message with seq 7, which redacts
-        it: its time, its pin, its role, and the tool calls that it makes or answers stay. A paused or ended session can be
+        example to regenerate an answer. `replace(7, message)` redacts the message with
+        seq 7: its time, its pin, its role, and the tool calls that it makes or answers stay. A paused or ended session can be
         redacted, too.
 
         Args:
-            *batch: up to 10,000 messages, none to remove only. Or a seq and one message.
+            *batch: up to 2,000 messages (bound `batch_messages`), none to remove only. Or a seq and one message.
             after_seq: the last message that stays. Default: 0, so that none stays.
             batch_id: makes the edit happen once, however often it is repeated.
             expected_rev: refuse the edit unless the session has this revision.
@@ -257,8 +257,8 @@ class AsyncSessionEdits(AsyncSessionBase):
     ) -> int:
         """Replace the oldest messages by one user message that sums them up, in the session's message format.
 
-        The summary has the seq of the last replaced message. It replaces an older summary, and stays until the next one replaces
-        it, whatever the cap drops. Pinned messages stay. The counts of messages and turns stay.
+        The summary has the seq of the last replaced message. A summary stays until the next compaction replaces it, whatever the
+        cap drops. Pinned messages stay. The counts of messages and turns stay.
 
         Args:
             up_to_seq: the last message to replace.

@@ -76,12 +76,12 @@ class AsyncSessionMessages(AsyncSessionBase):
         )  # fmt: skip
 
     async def load(self, limit: int | None = None, *, after_seq: int = 0, shared: Sequence[str] = ()) -> Snapshot:
-        """Return the session as of one moment: what `info`, `state.all` and `history` return, in one round trip.
+        """Return the session as of one moment: the results of `info`, `state.all` and `history`, in one round trip.
 
         Args:
             limit: the number of messages, 0 or more. Default: all retained messages.
             after_seq: only messages with a higher seq.
-            shared: scopes of `cache.shared` whose values are read in the same round trip. They have a moment of their own.
+            shared: scopes of `cache.shared` whose values are read in the same round trip, as of a moment of their own.
 
         Writes of scopes that another process appended and could not apply are applied first, so `shared` has them.
 
@@ -110,8 +110,8 @@ class AsyncSessionMessages(AsyncSessionBase):
     ) -> Window:
         """Return the window for a model call: the system prompt, then the newest messages that fit, valid for the vendor.
 
-        Tool calls and their results are one group, with the reasoning items that they need. A group is in the window as a
-        whole. Results stand directly behind their call, and what others appended between them stands behind the results. Late
+        Tool calls and their results are one group, with the reasoning items that they need. A group is in the window as a whole.
+        Results stand directly behind their call, and messages that others appended between them stand behind the results. Late
         results, and calls without a result, are left out. The newest group is part of the window even if it exceeds the budget.
 
         Args:

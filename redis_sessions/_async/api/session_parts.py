@@ -33,7 +33,7 @@ class AsyncSessionParts(AsyncSessionBase):
             limit: parts of the page, 1 to 1,000.
             cursor: the cursor of the page before.
 
-        Cost: one round trip. It does not grow with the number of parts.
+        Cost: one round trip. The cost does not grow with the number of parts.
         """
         return await self._executor.run(parts.list_page(self._keys, self._incarnation, prefix, limit, cursor))
 
@@ -61,7 +61,7 @@ class AsyncSessionParts(AsyncSessionBase):
             BoundExceeded: the session would have more IDs than the bound `part_messages` says.
             SessionsError: as for `append`.
 
-        Cost: one round trip, atomic. It does not grow with the length of the session.
+        Cost: one round trip, atomic. The cost does not grow with the length of the session.
         """
         incarnation, lease = self._guard()
         call = new_messages.append_new(

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class EnsuredSession(Session):
-    """A handle of `cache.ensure`. It works on whatever session has the ID, so it pins no incarnation and no seq."""
+    """A handle of `cache.ensure`. The handle works on any session that has the ID, so it pins no incarnation and no seq."""
 
     def __init__(self, context: CacheContext, keys: SessionKeys, creation: Creation) -> None:
         super().__init__(context, keys, "")

@@ -108,12 +108,12 @@ class Lease(NotPicklable, Generic[S]):
 
         Raises:
             SessionLocked: another worker held the lease for the whole of `wait`.
-            LimitExceeded: 1,000 workers wait for the lease already.
+            BoundExceeded: 1,000 workers wait for the lease already (bound `waiters`).
             InvalidInput: this task holds the lease already.
             SessionNotFound, SessionReplaced: the session is gone.
             StoreUnavailable, OutcomeUnknown, NotReplicated: the server did not answer for `retry_for` after `wait`.
 
-        Cost: one round trip when the lease is free. A waiter is woken by the release and does not poll.
+        Cost: one round trip when the lease is free. The release wakes a waiter, which does not poll.
         """
         current = lease_context.current_lease(self._session._address)
         if self.is_held or (current is not None and current.is_open and current.state is LeaseState.HELD):
@@ -296,8 +296,8 @@ class Lease(NotPicklable, Generic[S]):
         Raises:
             LeaseLost: the lease is not held.
             SessionNotActive: the session is paused or has ended.
-            LimitExceeded: a limit of the session refuses the messages. They stay in the inbox. If parts entered before, those are
-                returned, and the next call raises.
+            LimitExceeded: a limit of the session refuses the messages, which stay in the inbox. If parts entered before, the call
+                returns these, and the next call raises.
 
         Cost: one round trip for each part. Each is atomic.
         """

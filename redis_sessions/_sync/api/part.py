@@ -18,9 +18,9 @@ from .session_base import SessionBase
 class Part(NotPicklable):
     """One part of a session, by its name: a transcript inside the session, such as that of a subagent.
 
-    A part has no cap, no pins and no groups, and no window is made of it. It lives and dies with its session. The first append
-    makes it. Writes obey the session's lease, its incarnation and its bounds, and extend its life. They change neither the
-    session's messages nor its revision. Every method raises SessionNotFound when the session is gone.
+    A part has no cap, no pins, no groups and no window. A part ends with its session. The first append makes the part. Writes
+    obey the session's lease, its incarnation and its bounds, and extend its life. Writes change neither the session's messages
+    nor its revision. Every method raises SessionNotFound when the session is gone.
     """
 
     _instead = "send the ID of the session and the name, and call `session(id).part(name)` of a cache there"
@@ -52,7 +52,7 @@ class Part(NotPicklable):
             OutcomeUnknown: no answer came within `retry_for`. The error has the batch ID, with which the append can be repeated.
             InvalidInput: a message or an ID is not valid.
 
-        Cost: one round trip, atomic. It grows neither with the length of the part nor with the number of parts.
+        Cost: one round trip, atomic. The cost grows neither with the length of the part nor with the number of parts.
         """
         session = self._session
         return session._run(

@@ -111,11 +111,11 @@ class Session(
                 together with changes of the state. Two round trips with the first turn of a session in a process.
             usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
                 message of the batch, instead of the estimate.
-            if_state: refuse the append unless the state has these values. None for a name that the state must not have. Values
-                of more than 8 KB in all are read and compared before, which costs one more round trip.
-            shared: values to set in shared scopes, by scope and name. See `cache.shared`. The session keeps them with the
+            if_state: refuse the append unless the state has these values. None for a name that the state must not have. If the
+                values have more than 8 KB in all, the client compares them first, which costs one more round trip.
+            shared: values to set in shared scopes, by scope and name. See `cache.shared`. The session keeps the values with the
                 messages, in the same step. Then each scope takes its values once and in order, by a second round trip. If this
-                process dies before, the next `load`, or append with `shared`, applies them.
+                process dies before, the next `load`, or append with `shared`, applies the values.
             remove_shared: names to remove from shared scopes, by scope.
 
         Returns:
@@ -134,7 +134,7 @@ class Session(
                 values that the scope refused are dropped.
             InvalidInput: a message is not valid.
 
-        Cost: one round trip, atomic. It does not grow with the length of the session. With `shared` two round trips, in a
+        Cost: one round trip, atomic. The cost does not grow with the length of the session. With `shared` two round trips, in a
         cluster one more for each further node.
         """
         has_state = state is not None or bool(remove_state) or if_state is not None
@@ -195,7 +195,7 @@ class Session(
         return result
 
     def send(self, message: str | MessageLike, *, batch_id: str | None = None) -> SendResult:
-        """Send one message. It never waits, and never comes between the messages of a lease holder.
+        """Send one message. `send` never waits, and the message never comes between the messages of a lease holder.
 
         While another worker holds the lease, the message waits in the session's inbox, in order. Otherwise the message is
         appended, behind the messages that still wait there. If the holder dies, this process, a worker or `recover` moves the
@@ -254,10 +254,11 @@ class Session(
         """Return the lease of this session, for `with session.lease() as lease:`. No round trip.
 
         Args:
-            ttl: how long the lease outlives a holder that dies, 0.1 s to a day. It is renewed while it is held.
+            ttl: how long the lease outlives a holder that dies, 0.1 s to a day. A held lease is renewed.
             wait: how long to wait for the lease, 0 to a day.
             owner: the name that others see as the holder. Default: '<host>:<process ID>'.
-            max_hold: how long the lease is renewed at most, 0.1 s or more. It ends then, and `lost` is set. Default: no bound.
+            max_hold: how long the lease is renewed at most, 0.1 s or more. Then the lease ends, and `lost` is set. Default: no
+                bound.
         """
         return Lease(self, self._under_lease, ttl, wait, owner, max_hold)
 
@@ -267,8 +268,8 @@ class Session(
         """Copy this session into a new one: a branch that goes on from one of its messages.
 
         The new session gets the messages with their seqs, the system prompt, the state, the variables, the description and the
-        options. It is the root of a tree of its own, without lease, inbox, children, ledger and open turn. Its ID is new, in the
-        same slot, and its kind is `main` unless another is given.
+        options. The new session is the root of a tree of its own, without lease, inbox, children, ledger and open turn. Its ID is
+        new, in the same slot, and its kind is `main` unless another is given.
 
         Args:
             up_to_seq: the last message that is copied. A group must end with it. Default: all messages but a tool call that
@@ -324,7 +325,7 @@ class Session(
         """Store the values of this session with the present codecs and the current key. See `reencrypt` of the cache.
 
         Returns:
-            How many values were replaced. Others may have been written in the meantime, with the key of their writer.
+            The number of values that were replaced. Values that others wrote during the call have the key of their writer.
 
         Raises:
             DecryptionError, CodecMissing: a value cannot be decoded. Values that were replaced before stay replaced.
@@ -375,7 +376,7 @@ class Session(
         remove_metadata: Sequence[str] = (),
         **changes: Unpack[SessionPatch],
     ) -> int:
-        """Change what the session says of itself, and its options.
+        """Change the description and the options of the session.
 
         Args:
             expected_rev: refuse the patch unless the session has this revision.
@@ -393,7 +394,8 @@ class Session(
             InvalidInput: a change is not valid. Nothing was written.
 
         Cost: one round trip. One more when user, agent or tags change. Two more when `answered_by` changes, because an open turn
-        moves to the queue of its agent, or when a limit changes, because a message that it refused may enter from the inbox.
+        moves to the queue of its agent, or when a limit changes, because a message that the limit refused may enter from the
+        inbox.
         """
         checked_names(changes, SessionPatch)
         self._knows_format = self._knows_format and "format" not in changes
@@ -450,8 +452,8 @@ class Session(
                 cancels it. A session that ended before is compared again when the sessions below it are gone.
 
         Raises:
-            RevisionConflict: the session has another revision. It stays.
-            SessionReplaced: another session has the ID by now. It stays.
+            RevisionConflict: the session has another revision. The session stays.
+            SessionReplaced: another session has the ID by now. That session stays.
             SessionDamaged: the revision of a damaged session cannot be read. Delete it without `expected_rev`.
             OutcomeUnknown: no answer came. A handle of `create` or `open` repeats the call, and one made by ID alone does not.
 
@@ -484,7 +486,7 @@ class Session(
             InvalidInput: the key is too short.
             ConcurrentModification: the sessions changed too fast. Pause the session, then export again.
 
-        Cost: one round trip for each 1,000 messages or 4 MB, which is also the most that is in memory.
+        Cost: one round trip for each 1,000 messages or 1 MB, which is about the most that is in memory.
         """
         return export_import.export(self._context, self._keys, self._incarnation, tree, key)
 

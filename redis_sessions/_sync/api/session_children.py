@@ -65,29 +65,30 @@ class SessionChildren(SessionBase):
     ) -> SpawnResult:
         """Spawn a child session for an agent, with the ID `agent:<agent_id>:subagent:<uuid>`.
 
-        The child lives no longer than this session, and not past its deadlines. It belongs to this session's user, unless the
-        description names another. Its result comes to this session as a message.
+        The child lives no longer than this session, and not past its deadlines. The child belongs to this session's
+        user, unless the description names another. The result of the child comes to this session as a message.
 
         Args:
             agent_id: the agent whose workers claim the child, 1 to 128 characters without ':'.
             task: the task, for the worker.
             label: a name that is unique among the active sessions of the tree.
             model: the model, for the worker.
-            mode: run: a worker claims the child, and it ends with its result. session: it stays until it is ended.
-            context: isolated: the child starts empty. fork: it starts with the messages that this session retains,
+            mode: run: a worker claims the child, and the child ends with its result. session: the child stays until a call ends
+                it.
+            context: isolated: the child starts empty. fork: the child starts with the messages that this session retains,
                 but not with a tool call that still waits for its result.
             cleanup: keep, or delete: the child is deleted when its result was delivered.
-            on_parent_end: cancel, detach or request_cancel: what happens to the child when this session ends. A cancellation of
-                this session is always one of the child.
+            on_parent_end: cancel, detach or request_cancel: the effect on the child when this session ends. A cancellation of
+                this session also cancels the child, in any case.
             run_timeout: time from each claim after which the child ends as timed_out. Time in the queue does not count.
             max_attempts: the number of attempts that may fail, 1 to 1,000. The death of a worker counts, a run that is given back
                 does not.
             token_budget: tokens that the child and all sessions below it may spend.
             cost_budget: cost that the child and all sessions below it may spend.
             spawned_by: the tool call that spawns the child.
-            report: what this session gets when the child ends, in its own message format. message: a user message.
-                tool_result: the result of the call in `spawned_by`, which must wait for its result. False: nothing, so that
-                `join` and `children` alone tell.
+            report: the report to this session when the child ends, in the message format of this session. message: a user
+                message. tool_result: the result of the call in `spawned_by`, which must wait for its result. False: nothing, so
+                that only `join` and `children` have the end.
             batch_id: makes the spawn happen once, however often it is repeated. Inside a run the default follows from the
                 attempt, the agent, the task, the label, and the number among equal spawns. So a handler that begins again after
                 `wait_for` gets the same children.
@@ -97,9 +98,9 @@ class SessionChildren(SessionBase):
             priority: -100 to 100. Children of a higher priority are claimed first.
             fairness_key: 1 to 128 characters. Workers serve the fairness keys of a queue in turn. Default: the root of the tree.
             wait: how long to wait for room when max_children, max_active or max_descendants refuses the child, 0 or more.
-            description: what the child says of itself, such as its name, tags and metadata. With mode="session" it can name the
-                agent that answers the child (`answered_by`). It has no agent_id, kind, parent_id, priority and fairness_key,
-                because the spawn sets them.
+            description: the description of the child, such as its name, tags and metadata. With mode="session" it can name the
+                agent that answers the child (`answered_by`). agent_id, kind, parent_id, priority and fairness_key
+                are refused here, because the spawn sets them.
             **options: limits and lifetimes of the child. See SessionSettings.
 
         Returns:
@@ -110,9 +111,9 @@ class SessionChildren(SessionBase):
             SessionLocked, LeaseLost: another worker holds this session's lease.
             InvalidInput: an argument is not valid.
 
-        Cost: one round trip, atomic. Two in a cluster, where run queues have slots of their own. A refusal for room costs two
-        more to find sessions that are gone. Their places are freed, and then the spawn is repeated. A wait is ended by the end of
-        a child, and repeats the spawn once a second.
+        Cost: one round trip, atomic. One more for the first spawn of this process for an agent within an hour, and one more in a
+        cluster, where run queues have slots of their own. A refusal for room costs two more to find sessions that are gone. Their
+        places are freed, and then the spawn is repeated. The end of a child ends a wait, which repeats the spawn once a second.
         """
         wait_ms = milliseconds(wait, "wait", minimum=0, bounds="0 or more")
         services = self._context
@@ -243,7 +244,7 @@ class SessionChildren(SessionBase):
         Raises:
             JoinTimeout: fewer children ended in time.
 
-        Cost: two round trips. The wait is ended by the children's ends. Every 5 s it also checks for children whose worker died.
+        Cost: two round trips. The ends of children end the wait. Every 5 s `join` also checks for children whose worker died.
         """
         target = trees.wanted_number(wanted)
         due = time.monotonic() + milliseconds(timeout, "timeout", minimum=0, bounds="0 or more") / 1000
@@ -320,7 +321,7 @@ class SessionChildren(SessionBase):
             hub.unregister(nonce)
 
     def request_cancel(self, *, reason: str | None = None) -> None:
-        """Ask this session, and all sessions below it, to stop. They see it with `is_cancel_requested`.
+        """Ask this session, and all sessions below it, to stop. Their handlers see this with `is_cancel_requested`.
 
         Cost: one round trip, atomic.
         """

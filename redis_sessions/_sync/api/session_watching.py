@@ -28,15 +28,15 @@ class SessionWatching(SessionBase):
         heartbeat: Duration | None = None,
         stop: Stoppable | None = None,
     ) -> Watch:
-        """Yield what happens in the session as it happens: messages and status changes in order, each once.
+        """Yield the events of the session as they happen: messages, edits and status changes in order, each once.
 
-        The watch goes on over disconnects and failovers, as long as a call is retried. It reads the
-        events that it missed. Messages that the cap dropped unseen are a `gap`. The watch ends after an event that `is_final`,
-        after a silence of `timeout`, or when it is stopped. Its `end_reason` says why. A slow watcher delays no other. To resume,
-        give the `cursor` of the last event.
+        The watch goes on over disconnects and failovers, as long as a call is retried. The watch reads the events that it
+        missed. Messages that the cap dropped unseen are a `gap`. The watch ends after an event that `is_final`, after a silence
+        of `timeout`, or when it is stopped. Its `end_reason` says why. A slow watcher delays no other. To resume, give the
+        `cursor` of the last event.
 
         Args:
-            after_seq: begin with the message after this one. None to begin with what comes from now on.
+            after_seq: begin with the message after this one. None to begin with the next event from now on.
             after_change: begin with the status change after this one.
             cursor: the cursor of an event, in place of `after_seq` and `after_change`.
             timeout: end the watch when nothing happens for this time. Default: never.
@@ -62,9 +62,9 @@ class SessionWatching(SessionBase):
     def publish(self, data: Any, *, restart: bool = False) -> None:
         """Tell the watchers a delta: a part of the answer that is being made.
 
-        All deltas since the last message are one answer. They are kept for watchers that connect, or connect again, until the
-        next message is appended, and at most 10 minutes after the last delta. The bound `deltas_bytes` says how many are kept.
-        They are not part of the transcript, of exports or of copies, and do not change the revision.
+        All deltas since the last message are one answer. The server keeps the deltas for watchers that connect, or connect again,
+        until the next message is appended, and at most 10 minutes after the last delta. The bound `deltas_bytes` says how many
+        are kept. Deltas are not part of the transcript, of exports or of copies, and do not change the revision.
 
         Args:
             data: a JSON value of at most 64 KiB.
