@@ -1,4 +1,4 @@
--- Store a checkpoint with its new blobs. It replaces a checkpoint of the same namespace and ID.
+-- Store a checkpoint with its new blobs, in place of a checkpoint of the same namespace and ID.
 -- Returns 1, or 0 if a blob that was stored before this call is gone, or -1 if the thread is not there and the caller has not put
 -- it into the index of threads. Then nothing was written.
 -- Errors: BOUND_EXCEEDED

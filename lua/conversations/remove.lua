@@ -1,4 +1,4 @@
--- Forget which session a channel talks in, unless it is another one by now.
+-- Forget which session a channel talks in, unless the channel talks in another session by now.
 -- Returns 1 if the channel was forgotten, else 0.
 -- Index: none
 local channel = KEYS[1] -- string: the ID of its session

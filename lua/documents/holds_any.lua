@@ -1,4 +1,4 @@
--- Tell whether a category holds documents that have not expired. Those that have are removed.
+-- Tell whether a category holds documents that have not expired. Expired documents are removed.
 -- Returns 1 or 0, or 2 when many had expired: the caller asks again.
 -- Index: none
 --- include: read_clock

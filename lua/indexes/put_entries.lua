@@ -1,6 +1,7 @@
 -- Put sessions into indexes, or move them between the active and the ended. Index entries are hints: the session itself is read
--- whenever it is listed. An announced session is about to be created or listed there. Its update time is now.
--- Returns how many entries an announced session had already. They keep their time of creation.
+-- whenever it is listed. An announced session is about to be created or listed there, with an update time of now. Entries that
+-- it had already keep their time of creation.
+-- Returns how many entries an announced session had already.
 -- Index: none
 --- include: tail read_clock ensure_min_ttl
 local indexes  = tail(KEYS, 1)     -- zsets of IDs, four an index: active by creation, active by last update, in microseconds;

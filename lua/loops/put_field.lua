@@ -1,4 +1,4 @@
--- Replace a loop's metadata, or what is known of its parallel group.
+-- Replace a loop's metadata, or the record of its parallel group.
 -- Returns {incarnation, '<rev>'}; the same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND INVALID_INPUT

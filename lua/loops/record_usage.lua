@@ -1,7 +1,7 @@
--- Record the usage of one step of a loop, once for its step ID: it counts for the loop, for the session, and for what the
--- session and every ancestor has spent.
--- Returns {incarnation, '<rev> <is_duplicate> <input> <output> <reasoning> <cache_read> <cache_write> <total> <cost>'}: the sums
--- of the loop.
+-- Record the usage of one step of a loop, once for its step ID. The usage counts for the loop, for the session, and for the
+-- spend of the session and of every ancestor.
+-- Returns {incarnation, '<rev> <is_duplicate> <input> <output> <reasoning> <cache_read> <cache_write> <total> <cost>'}: the
+-- sums of the loop.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST REVISION_CONFLICT
 --   LOOP_NOT_FOUND BOUND_EXCEEDED LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches

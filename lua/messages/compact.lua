@@ -1,8 +1,9 @@
 -- Replace the messages up to a seq by one summary, which takes the last one's seq. Pinned messages stay in their places. The
 -- range must end with a group. An older summary is replaced. A long range is replaced in parts, the oldest first, each by the
 -- whole summary: the caller repeats the call until the range is done.
--- Returns {incarnation, '<rev> compact <first>'}: the seq that the range began with, and ' part' behind it if more is to do. The
--- same operation, or the same part, again returns its first result. When that left the window of results, it is refused.
+-- Returns {incarnation, '<rev> compact <first>'}: the seq that the range began with, and ' part' behind it if more is to do.
+-- The same operation, or the same part, again returns its first result. When the result left the window of results, the call is
+-- refused.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST
 --   REVISION_CONFLICT COMPACTION_CONFLICT MESSAGE_TOO_LARGE INVALID_INPUT
 -- Index: touches

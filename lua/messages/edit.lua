@@ -1,9 +1,9 @@
--- Edit the tail of a transcript and the state in one step: abandon calls, remove the messages above a seq, append others, set and
--- remove state. Without the messages above seq 0 the counts of messages and turns begin again.
--- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of what was appended. Without messages
--- the first seq is that of what was removed. The same operation again returns its first result, then 1. A limit of the session
--- refuses the edit and ends nothing. With writes of shared scopes a new edit returns 0, then the revisions of the writes that
--- waited before.
+-- Edit the tail of a transcript and the state in one step: abandon calls, remove the messages above a seq, append others, set
+-- and remove state. Without the messages above seq 0 the counts of messages and turns begin again.
+-- Returns {incarnation, '<first seq> <last seq> <rev> <count> <dropped> <limit state>'} of the appended messages. Without
+-- messages the first seq is that of the removed messages. The same operation again returns its first result, then 1. A limit of
+-- the session refuses the edit and ends nothing. With writes of shared scopes a new edit returns 0, then the revisions of the
+-- writes that waited before.
 -- Errors: NEED_ANCESTORS NEED_PLAN SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED
 --   LEASE_LOST REVISION_CONFLICT SESSION_REGRESSED OUTCOME_UNKNOWN EDIT_CONFLICT STATE_CONFLICT MESSAGE_TOO_LARGE
 --   LIMIT_EXCEEDED BOUND_EXCEEDED INVALID_INPUT

@@ -1,5 +1,6 @@
--- Pin or unpin a message and its group, so that the cap keeps or drops them. Unpinning one that only the hash holds drops it.
--- Returns {incarnation, '<rev>'}; doing it twice changes nothing.
+-- Pin or unpin a message and its group, so that the cap keeps or drops them. An unpinned message that only the hash holds is
+-- dropped.
+-- Returns {incarnation, '<rev>'}. The same call again changes nothing.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE
 --   REVISION_CONFLICT MESSAGE_NOT_FOUND LIMIT_EXCEEDED INVALID_INPUT
 -- Index: touches

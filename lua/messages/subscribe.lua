@@ -1,5 +1,4 @@
--- Register a process that must hear of the session's next message once, or of everything that happens. Registering again
--- renews it.
+-- Register a process that must hear of the session's next message once, or of all events. A repeated call renews the place.
 -- Returns {incarnation, last seq}.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED BOUND_EXCEEDED
 -- Index: none

@@ -1,5 +1,5 @@
--- Append messages to a part of a session: all or none. The first append makes the part. It changes neither the session's messages
--- nor its revision, and moves its updated time. A message whose ID the part has is left out.
+-- Append messages to a part of a session: all or none. The first append makes the part. The session's messages and revision
+-- stay, and its updated time moves. A message whose ID the part has is left out.
 -- Returns {incarnation, '<first> <last> <messages of the part> <messages left out>', 1 for a repeated batch}; 0 0 when all are
 -- left out.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST

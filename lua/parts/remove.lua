@@ -1,4 +1,4 @@
--- Clear or delete a part: at once for readers, and 1,000 messages of what was cleared or deleted are removed by each call. A
+-- Clear or delete a part: at once for readers. Each call removes 1,000 of the cleared or deleted messages. A
 -- deletion spares a part that was made since its first attempt.
 -- Returns {incarnation, messages that were taken out, 1 if the part was there, 1 if messages are left to be removed}.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_NOT_ACTIVE SESSION_LOCKED LEASE_LOST

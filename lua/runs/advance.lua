@@ -1,12 +1,11 @@
--- Advance the work of a session: after its holder gave it back, after its holder died, or when its time may be over. What the
--- inbox holds enters the transcript. A run whose time is over, or whose attempts are used up, ends here. A run that is gone
--- leaves its tree. A nonce gives back once: again, it only looks.
--- The queue of the work hears in the same step, where it has the slot of the session. So it never hears an earlier state after a
--- later one.
+-- Advance the work of a session: after its holder gave it back, after its holder died, or when its time may be over. The inbox
+-- enters the transcript. A run whose time is over, or whose attempts are used up, ends here. A run that is gone leaves its
+-- tree. A nonce gives back once: a repeated call only looks. The script also writes the queue of the work, where the queue has
+-- the slot of the session. So the queue never gets an earlier state after a later one.
 -- Returns {incarnation, verdict, ms until the next check, queue, 1 if the parent must be advanced, too, 1 if messages wait in
--- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim it), 'idle' (no worker may claim it, 0 ms: it
--- needs no check), 'held' (a worker holds it), 'waiting' (it is paused, or its time has not come), 'parked' (it waits for
--- children), 'over', or 'cancelled' (over, and its tree has members to finalize).
+-- the inbox, 1 if the queue was written}. The verdicts: 'free' (a worker can claim the work), 'idle' (no worker may claim the
+-- work, 0 ms: no check is needed), 'held' (a worker holds the session), 'waiting' (the session is paused, or its time has not
+-- come), 'parked' (the run waits for children), 'over', or 'cancelled' (over, and the tree has members to finalize).
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED LEASE_LOST MESSAGE_TOO_LARGE LIMIT_EXCEEDED
 --   SESSION_NOT_ACTIVE OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches

@@ -1,4 +1,4 @@
--- Change what a session says of itself: its description, metadata and settings.
+-- Change the description, the metadata and the settings of a session.
 -- Returns {incarnation, '<rev>'}. The same operation again returns its first result.
 -- Errors: NEED_ANCESTORS SESSION_NOT_FOUND SESSION_REPLACED SESSION_LOCKED LEASE_LOST SESSION_NOT_ACTIVE REVISION_CONFLICT
 --   BOUND_EXCEEDED INVALID_INPUT

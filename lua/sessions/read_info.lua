@@ -1,4 +1,4 @@
--- Read a session's fields, without its messages, its state, and what scripts keep for themselves.
+-- Read a session's fields, without its messages, its state, and the fields that only scripts use.
 -- Returns {name, value, …}, with 'count' (messages in the list), 'left' (ms of life, or -1) and 'now' (ms) added.
 -- Errors: SESSION_NOT_FOUND SESSION_REPLACED
 -- Index: none

@@ -1,4 +1,4 @@
--- Remove what a session that is gone leaves: its ledger, its parts, its deltas and its popped messages.
+-- Remove the keys that a session leaves when it is gone: its ledger, its parts, its deltas and its popped messages.
 -- Returns how many keys there were.
 -- Index: none
 local session    = KEYS[1] -- hash

@@ -1,5 +1,5 @@
--- Replace stored values of a session, or of another hash, if each is still as the caller read it: all or none. They can be kept
--- aside for a time.
+-- Replace stored values of a session, or of another hash, if each is still as the caller read it: all or none. The former
+-- values can be kept aside for a time.
 -- Returns 1, or 0 when a value has changed.
 -- Index: none
 --- include: tail

@@ -1,5 +1,5 @@
 -- Move a damaged session out of the way, or delete it, whatever its keys hold.
--- Returns 1, or 0 when the session is another one by now.
+-- Returns 1, or 0 when another session has the ID by now.
 -- Index: may_end
 --- include: tail
 local session     = KEYS[1]       -- hash, unless it is damaged

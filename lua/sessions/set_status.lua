@@ -1,6 +1,6 @@
 -- Change a session's status. An ended session stays as it ended; the same status again changes nothing. At an end the inbox
 -- enters the transcript, unless a limit refuses it; the end counts in the tree, the result goes to the parent as a message, and
--- the children end by their policies. A cancellation is of all sessions below.
+-- the children end by their policies. A cancellation also cancels all sessions below.
 -- Returns {incarnation, '<rev>', 1 if the tree has cancelled members (trees/finalize_members), 1 if the parent must be advanced}.
 -- A long inbox enters in parts, the last one with the end: watchers hear of the end behind the last message.
 -- Errors: NEED_ANCESTORS NEED_REPEAT SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST

@@ -1,4 +1,4 @@
--- Set and remove values of a shared scope, exactly once for an operation ID. Bounds hold for what grows.
+-- Set and remove values of a shared scope, exactly once for an operation ID. Bounds are checked only for totals that grow.
 -- Returns 'write <removed>': the number of removed values that existed.
 -- Errors: BOUND_EXCEEDED INVALID_INPUT
 -- Index: none

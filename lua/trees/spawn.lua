@@ -1,5 +1,5 @@
 -- Spawn a child of a session, if its tree has room: child, label, counts, and its place in the agent's queue, all or nothing.
--- It lives no longer than its parent, nor past its parent's deadlines. An operation ID is one spawn.
+-- The child lives no longer than its parent, nor past its parent's deadlines. An operation ID is one spawn.
 -- Returns {incarnation, 'accepted', 'spawned <number in the tree> <id> <incarnation>'}, or {incarnation, 'forbidden', '<reason>
 -- <current> <max>'}.
 -- Errors: NEED_COPY SESSION_NOT_FOUND SESSION_DAMAGED SESSION_REPLACED SESSION_LOCKED LEASE_LOST NEED_ANCESTORS LIMIT_EXCEEDED

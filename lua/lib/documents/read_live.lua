@@ -1,4 +1,4 @@
--- Return a document that exists: its bytes, '<created> <updated>', and '<expires> <ttl>', all in ms. Both may be false.
+-- Return a document that exists: its bytes, '<created> <updated>', and '<expires> <ttl>', all in ms. The two texts may be false.
 -- A document that has expired is removed. `field` is the name with its extension.
 local function read_live(documents, field, now)
   local data, times, life = unpack(redis.call('HMGET', documents, field, field .. '\n', field .. '\r'))

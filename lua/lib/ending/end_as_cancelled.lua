@@ -1,4 +1,4 @@
--- Give an open session the status of the cancellation of its tree. What the end does in the tree is up to the caller.
+-- Give an open session the status of the cancellation of its tree. The caller applies the effects of the end in the tree.
 --- include: set_status save_counters parse_counters
 local function end_as_cancelled(session, messages, reason, now_ms, now_us)
   local counters, settings = unpack(redis.call('HMGET', session, 'counters', 'settings'))

@@ -1,5 +1,5 @@
 -- Make room for the cap when the newest group is open and too long: abandon the calls whose messages must leave, because a call
--- that is never answered must not hold the cap. It happens when another message than a result comes. A group of more than twice
+-- that is never answered must not hold the cap. Only a message that is not a result has this effect. A group of more than twice
 -- the cap is cut in any case, with the calls that were answered. Return how many calls were abandoned.
 --- include: list_index message_kind regroup_messages
 local function abandon_for_cap(messages, count, layout, dropped, max_messages)

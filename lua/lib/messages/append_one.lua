@@ -1,8 +1,9 @@
--- Append one message to a session on the short way that most appends take. It calls few functions and defines none, because this
--- is the server's time of most calls: so it compares bytes and flags as numbers, which message_header.lua explains. The message
--- may make or answer calls, and the cap may keep a task outside of the list. `time` is the reply of TIME. The result is recorded
--- by the message and by `mark` in `recent`, see find_recent; or under `field`, behind `results`. Return the seq, the revision, and
--- how many messages are retained; or nil when append_entries must append or refuse the message.
+-- Append one message to a session on the short way that most appends take. The function calls few others and defines none,
+-- because most calls spend their server time here. For the same reason it compares bytes and flags as numbers, which
+-- message_header.lua explains. The message may make or answer calls, and the cap may keep a task outside of the list. `time` is
+-- the reply of TIME. The result is recorded by the message and by `mark` in `recent`, see find_recent; or under `field`, behind
+-- `results`. Return the seq, the revision, and how many messages are retained; or nil when append_entries must append or refuse
+-- the message.
 --- include: split_counters split_settings encode_time
 local function append_one(session, messages, counters, settings, layout, entry, batch, seen, time, recent, mark, field, results)
   local max_messages, cap_policy, max_bytes, ttl_ms, deadline_ms = split_settings(settings)

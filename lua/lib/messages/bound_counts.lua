@@ -1,5 +1,5 @@
--- Bound the counters of a transcript that is cut at a seq among messages that the cap dropped. They count dropped messages above
--- the seq, too, whose kind is not known any more. `seqs` are the messages up to the seq that the hash still holds.
+-- Bound the counters of a transcript that is cut at a seq among messages that the cap dropped. The counters also count dropped
+-- messages above the seq, whose kind is not known any more. `seqs` are the messages up to the seq that the hash still holds.
 --- include: message_kind
 local function bound_counts(session, counters, after_seq, seqs)
   local users, assistants = after_seq, after_seq

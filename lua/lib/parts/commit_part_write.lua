@@ -1,4 +1,4 @@
--- Store what a write to a part changed, and extend the session's life. `is_activity` moves the session's updated time, too. The
+-- Store the changes of a write to a part, and extend the session's life. `is_activity` moves the session's updated time, too. The
 -- session's revision stays.
 --- include: format_part_totals parse_counters format_counters extend_session extend_ancestors extend_parts end_expired_lease
 local function commit_part_write(session, messages, parts, part_names, write, is_activity)

@@ -1,9 +1,9 @@
 -- Write work into its agent's queue, and when it must be checked. Work that is available now is offered to a waiting worker.
 -- `when`: 'keep' leaves the queue as it is; 'now' makes the work available unless it waits already; 'after' makes it available
--- in `delay_ms`; 'confirm' makes it available at the place that its reservation kept for `delay_ms`; 'reserve' makes it available
--- in `delay_ms` unless it waits already; 'remove' takes it out.
--- `check`: 'keep', 'after' `check_ms`, or 'remove'. Scores have microseconds, for the order. What is available has a score 10^12
--- ms before now, so that it stays available when the clock goes back. The keys live for 30 days.
+-- in `delay_ms`; 'confirm' makes it available at the place that its reservation kept for `delay_ms`; 'reserve' makes it
+-- available in `delay_ms` unless it waits already; 'remove' takes it out.
+-- `check`: 'keep', 'after' `check_ms`, or 'remove'. Scores have microseconds, for the order. Available work has a score 10^12
+-- ms before now, so that the work stays available when the clock goes back. The keys live for 30 days.
 --- include: read_clock offer_run
 local function schedule_run(queue, check_at, workers, work, when, delay_ms, check, check_ms)
   local now_ms, now_us = read_clock()

@@ -1,6 +1,7 @@
--- Check what every guarded write checks first. Return the write: {incarnation, status, counters (parsed), settings, results,
--- recent, now_ms, now_us, ancestor_keys, freed_lease}. Or return nil and the reply: the result of the same operation before, with
--- a third element that says so, or the refusal. An order (`is_order`) needs no lease, but a lease that it names must be held.
+-- Make the checks that every guarded write makes first. Return the write: {incarnation, status, counters (parsed), settings,
+-- results, recent, now_ms, now_us, ancestor_keys, freed_lease}. Or return nil and the reply: the result of the same operation
+-- before, with a third element that says so, or the refusal. An order (`is_order`) needs no lease, but a lease that it names
+-- must be held.
 --- include: results_field check_incarnation check_operation find_result touch_for_wait read_clock check_ancestors check_lease
 --- include: parse_counters
 local function begin_write(session, ancestor_keys, incarnation, lease, expected_rev, operation, is_order)

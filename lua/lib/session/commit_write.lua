@@ -1,4 +1,4 @@
--- Store what a guarded write changed, record its result under its operation ID, and return {incarnation, '<rev> <result>'}.
+-- Store the changes of a guarded write, record its result under its operation ID, and return {incarnation, '<rev> <result>'}.
 --- include: end_expired_lease save_counters extend_ancestors results_field append_result
 local function commit_write(session, messages, write, operation, result)
   local counters = write.counters

@@ -1,4 +1,4 @@
--- Compare what an append would make of a session with its limits. Return the limit state, or nil and the refusal. The action
+-- Compare the counts of a session after an append with its limits. Return the limit state, or nil and the refusal. The action
 -- end_session ends the session with the refusal, unless `loaded.never_ends`; in a tree the caller then applies the effects of
 -- the end (sessions/set_status). `last_seq`, `turns` and `pending_turn` are those after the append.
 --- include: parse_limits evaluate_limits find_exceeded_budget set_status save_counters parse_counters

@@ -1,6 +1,6 @@
 -- Read the fields of a session that its info shows, with 'count' (messages in the list), 'left' (ms of life, or -1) and 'now'
--- (ms) added. Return {name, value, …}. With `with_state` the state is among them. Its messages and what scripts keep for
--- themselves are not.
+-- (ms) added. Return {name, value, …}. With `with_state` the state is among them. The messages, and the fields that only
+-- scripts use, are not.
 --- include: read_clock
 local function read_info_fields(session, messages, with_state)
   local names, shown = {}, {}

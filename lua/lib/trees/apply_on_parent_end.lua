@@ -1,4 +1,4 @@
--- Apply the end of a session to those below it. A cancellation is of all of them: the mark '<number>'. At any other end the
+-- Apply the end of a session to those below it. A cancellation cancels all of them by the mark '<number>'. At any other end the
 -- policy of each active child holds: c cancels it, r asks it to stop, d lets it go on. The marks '<number>/c<last>' and
 -- '<number>/r<last>' say so, for the children of the session up to the number `last`: none is spawned before a retry.
 --- include: mark_member parse_spawn_counts
