@@ -24,7 +24,7 @@ def _count(default: int, le: int = 1_000_000) -> Any:
 class StorageBounds(BaseModel):
     """The bounds of what a cache stores. Text and JSON are measured in bytes of UTF-8.
 
-    The client refuses a larger value with InvalidInput. A script refuses a larger total with BoundExceeded. Both write nothing.
+    The client refuses a larger value with InvalidInput, a script a larger total with BoundExceeded. Nothing is written then.
     Messages, inboxes and documents have bounds of their own: `max_message_bytes`, `max_inbox` and `max_document_bytes`.
     """
 
@@ -63,7 +63,7 @@ class StorageBounds(BaseModel):
     batch_bytes: int = _bytes(1024 * 1024)
     """All messages of one append or edit, as stored. A single message is bounded by `max_message_bytes` instead."""
     inbox_bytes: int = _bytes(2 * 1024 * 1024)
-    """All messages of senders that wait in one inbox, as stored. One fits in any case. Results of children do not count."""
+    """All messages of senders that wait in one inbox, as stored. One message always fits. Results of children do not count."""
     loops: int = _count(1000, 100_000)
     """Loops of a session."""
     loop_config_bytes: int = _bytes(16 * 1024)
@@ -83,7 +83,7 @@ class StorageBounds(BaseModel):
     parts_bytes: int = Field(default=1024**3, ge=1, le=1024**4)
     """All messages of all parts of a session, as stored."""
     deltas_bytes: int = Field(default=256 * 1024, ge=1, le=1024 * 1024)
-    """All deltas of the answer that is being made in a session. Each counts 100 bytes more. The oldest go, one stays."""
+    """All deltas of the answer that is being made in a session. Each counts 100 bytes more. The oldest go, the newest stays."""
     readers: int = _count(1000, 100_000)
     """Processes that watch one session, or wait for its next message."""
     waiters: int = _count(1000, 100_000)

@@ -139,9 +139,9 @@ class SessionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
 
     ttl: Duration | None = 3600.0
-    """Idle life. Each write extends it. With None, and no `max_lifetime`, the session is persistent."""
+    """The idle life, which each write extends. With None, and no `max_lifetime`, the session is persistent."""
     max_lifetime: Duration | None = None
-    """The maximum lifetime from the creation. The session is gone after it, however busy it is."""
+    """The maximum lifetime from the creation. After this time the session is gone, however busy it is."""
     max_messages: int | None = Field(default=100, ge=1, le=_MAX_NUMBER)
     """The cap: retained messages, pinned ones included. The system prompt does not count.
 
@@ -154,7 +154,7 @@ class SessionSettings(BaseModel):
     turn: a user message. tool_safe and turn keep the newest user message as long as its turn goes on.
     """
     max_turns: int | None = Field(default=None, ge=0, le=_MAX_NUMBER)
-    """Turns of the session, 0 or more."""
+    """Completed transcript turns of the session, 0 or more."""
     max_entries: int | None = Field(default=None, ge=0, le=_MAX_NUMBER)
     """Messages since the creation or the last `clear`, 0 or more."""
     max_duration: Duration | None = None
@@ -162,7 +162,8 @@ class SessionSettings(BaseModel):
     limit_action: LimitAction = "error"
     """The effect on an append that would exceed max_turns, max_entries or max_duration.
 
-    error: it is refused. end_session: it is refused and the session ends as completed. ignore: it is accepted.
+    error: the append is refused. end_session: the append is refused and the session ends as completed. ignore: the append is
+    stored.
     """
     max_message_bytes: int = Field(default=1024 * 1024, ge=1, le=MAX_WIRE_BYTES)
     """Largest payload in bytes of JSON, 1 to 64 MiB."""
