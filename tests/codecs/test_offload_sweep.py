@@ -21,6 +21,7 @@ from redis_sessions import (
     InvalidInput,
     Session,
     SessionCache,
+    SessionDamaged,
     SessionNotActive,
     SessionNotFound,
     StoreUnavailable,
@@ -177,6 +178,45 @@ def test_copy_while_values_are_read(offloading: SessionCache, store: Store, monk
     assert offloading.sweep_blobs().removed == 0
     monkeypatch.setattr(blob_sweeper, "COPY_MARGIN_MS", -1000)
     assert (offloading.sweep_blobs().removed, store.find("/blobs")) == (7, [])
+
+
+@pytest.mark.parametrize("skip_damaged", [False, True])
+def test_file_that_is_swept_while_a_page_is_read(offloading: SessionCache, store: Store, skip_damaged: bool) -> None:
+    """A message that is replaced, and whose file is swept, between the page and the file, is read as it is now."""
+    session, text = offloading.create("a"), large()
+    with named_at():
+        session.append(user(text), user(large()))
+    is_done: list[str] = []
+
+    def replace(path: str) -> None:
+        if not is_done:
+            is_done.append(path)
+            seq = 1 if text in str(offloading.session("a").history(limit=1, before_seq=2)) else 2
+            offloading.session("a").replace(seq, user("short"))
+            offloading.sweep_blobs()
+
+    store.on_read = replace
+    found = contents(session, skip_damaged=skip_damaged)
+    assert is_done
+    assert (len(found), found.count("short")) == (2, 1)
+
+
+def test_file_that_is_swept_while_a_session_is_exported(offloading: SessionCache, store: Store) -> None:
+    """An export begins again when a file is gone, because its value was replaced. A file that is missing is named."""
+    session = offloading.create("a")
+    with named_at():
+        session.append(user(large()), user("two"), user(large("three")))
+    lines = session.export()
+    given = [next(lines) for _ in range(3)]
+    session.replace(1, user("short"))
+    assert offloading.sweep_blobs().removed == 1
+    given += lines
+    session.delete()
+    assert offloading.import_sessions(given).imported == 1
+    assert [text[:5] for text in contents(session)] == ["short", "two", "three"]
+    store.rm_file(store.files()[-1])
+    with pytest.raises(SessionDamaged, match="is missing"):
+        list(session.export())
 
 
 def test_sweep_needs_the_notes_of_copies(
