@@ -24,6 +24,7 @@ from redis_sessions.codecs import AesGcm, KeyRing, Zstd
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.conftest import REAL_ENGINES
 from tests.support.log_events import events_of
+from tests.support.servers import await_true
 
 
 def test_messages_are_read_as_they_were_written(open_cache: OpenCache, cache: SessionCache) -> None:
@@ -364,8 +365,9 @@ def test_worker_without_the_key_leaves_work_alone_for_a_time(
     with caplog.at_level(logging.ERROR, "redis_sessions.worker"):
         assert other.claim("worker", wait=1) is None
     assert [one.event for one in events_of(caplog.records)] == ["work_set_aside"]
-    info = open_cache().session(str(child.session_key)).info()
-    assert (info.work, info.attempt) == ("delayed", 0)
+    session = open_cache().session(str(child.session_key))
+    await_true(lambda: session.info().work == "delayed")
+    assert session.info().attempt == 0
 
 
 def test_server_sees_no_wanted_value_of_the_state(open_cache: OpenCache) -> None:

@@ -239,6 +239,8 @@ def test_key_of_another_type_is_a_row_with_its_problem(open_cache: OpenCache, ca
     assert sum(one.replaced > 0 for one in found) == 7
     (bad,) = [one for one in found if one.problem is not None]
     assert "WRONGTYPE" in str(bad.problem)
+    listed = {"documents": rotated.categories(), "shared": rotated.scopes()}.get(kind)
+    assert listed is None or [name.rpartition("/")[2] for name in listed.items] == ["b"]
     run("DEL", key)
 
 

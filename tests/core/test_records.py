@@ -134,4 +134,7 @@ def test_text_of_a_record_is_cut_at_its_separators_only(name: str, given_text: s
 @given(st.lists(st.text(SEPARATORS)))
 def test_lines_end_at_newlines_only(lines: list[str]) -> None:
     """The lines of a field are read as they were written."""
-    assert records.lines_of("".join(f"{line}\n" for line in lines).encode()) == lines
+    text = "".join(f"{line}\n" for line in lines)
+    assert records.lines_of(text.encode()) == lines
+    with pytest.raises(ValueError, match="cut"):
+        records.lines_of(f"{text}a".encode())

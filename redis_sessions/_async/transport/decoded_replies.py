@@ -47,7 +47,7 @@ async def result_of(call: Call[T], reply: Any, chain: Chain | None, run: Run, re
         except OriginsNeeded as problem:
             keys = problem.keys
         except FileMissing:
-            left, known = left - 1, {}
+            left, known = left - 1, {file: data for file, data in known.items() if data is not None}
         if keys is not None:
             keys.origins = await run(origins_of(keys))
         else:

@@ -302,8 +302,14 @@ class Spent(NamedTuple):
 
 
 def lines_of(text: bytes | None) -> list[str]:
-    """Return the lines of a field, each of which ends with a newline. `splitlines` would also cut at U+2028 and others."""
-    return (text or b"").decode().split("\n")[:-1]
+    """Return the lines of a field, each of which ends with a newline. `splitlines` would also cut at U+2028 and others.
+
+    Raises ValueError when the last line is cut.
+    """
+    *lines, rest = (text or b"").decode().split("\n")
+    if rest:
+        raise ValueError("the last line is cut")
+    return lines
 
 
 def parse_gaps(text: str) -> list[tuple[int, int]]:
@@ -313,11 +319,8 @@ def parse_gaps(text: str) -> list[tuple[int, int]]:
 
 def seqs_from(first: int, count: int, gaps: list[tuple[int, int]]) -> list[int]:
     """Return the seqs of `count` messages that follow each other in the list, from the first one's on."""
-    seqs: list[int] = []
-    seq = first
-    for gap_first, gap_last in gaps:
-        if gap_last < first:
-            continue
+    seqs, seq = list[int](), first
+    for gap_first, gap_last in (gap for gap in gaps if gap[1] >= first):
         seqs += range(seq, min(gap_first, seq + count - len(seqs)))
         if len(seqs) == count:
             return seqs
