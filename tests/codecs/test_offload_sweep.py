@@ -19,6 +19,7 @@ from redis_sessions import (
     BlobSweepResult,
     ConcurrentModification,
     InvalidInput,
+    InvalidState,
     Session,
     SessionCache,
     SessionDamaged,
@@ -199,6 +200,35 @@ def test_file_that_is_swept_while_a_page_is_read(offloading: SessionCache, store
     found = contents(session, skip_damaged=skip_damaged)
     assert is_done
     assert (len(found), found.count("short")) == (2, 1)
+
+
+@pytest.mark.parametrize("method", ["get", "get_many", "all", "all_documents"])
+def test_file_that_is_swept_while_a_document_is_read(offloading: SessionCache, store: Store, method: str) -> None:
+    """A document that is replaced, and whose file is swept, before the file is read, is read as it is now."""
+    notes = offloading.documents("notes")
+    with named_at():
+        notes.put("d", large())
+    is_done: list[str] = []
+
+    def replace(path: str) -> None:
+        if not is_done:
+            is_done.append(path)
+            notes.put("d", "short")
+            offloading.sweep_blobs()
+
+    store.on_read = replace
+    if method == "get":
+        assert notes.get("d") == "short"
+    elif method == "get_many":
+        assert notes.get_many(["d"])["d"].value == "short"
+    else:
+        listed = list(notes.all()) if method == "all" else offloading.all_documents(["notes"])["notes"]
+        assert [one.value for one in listed] == ["short"]
+    store.on_read = lambda path: None
+    notes.put("d", large())
+    store.rm_file(store.files()[0])
+    with pytest.raises(InvalidState, match="is missing"):
+        notes.get("d")
 
 
 def test_file_that_is_swept_while_a_session_is_exported(offloading: SessionCache, store: Store) -> None:
