@@ -17,6 +17,7 @@ from .._core.protocol.blobs import (
     BlobRef,
     BlobsNeeded,
     Fetched,
+    another_name,
     made_at_ms,
 )
 from .._core.protocol.chain import Binding
@@ -276,16 +277,24 @@ def _checked(ref: BlobRef, data: Any) -> Fetched:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its user can read, in folders that only its user can enter. Never through a link."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    """Write a file that only its user can read, in folders that only its user can enter. Never through a link.
+
+    The file appears whole, because an attempt that was given up may come late. What an attempt that dies leaves has the time of
+    the file in its name, so that a sweep removes it.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     for _ in range(3):  # a sweep may remove a folder that is empty
         for folder in [one for one in reversed(path.parents) if not one.exists()]:
             folder.mkdir(mode=0o700, exist_ok=True)
-        with (
-            suppress(FileNotFoundError),
-            open(path, "wb", opener=lambda name, _: os.open(name, flags, 0o600)) as target,
-        ):
-            target.write(data)
+        part = path.with_name(another_name(path.name))
+        with suppress(FileNotFoundError):
+            try:
+                with open(part, "wb", opener=lambda name, _: os.open(name, flags, 0o600)) as target:
+                    target.write(data)
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
             return
     raise FileNotFoundError(f"the folder {path.parent} was removed again and again")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -10,13 +11,20 @@ from redis_sessions import (
     AsyncSessionCache,
     CodecMissing,
     DecryptionError,
+    InvalidInput,
     SessionCache,
     SessionNotFound,
     StateConflict,
 )
+from redis_sessions._core.commands import stored_values
+from redis_sessions._core.commands.state import state_checks, stored_state
+from redis_sessions._core.transfer import damage
+from redis_sessions._core.transfer.import_schema import Damaged, check_field
 from redis_sessions.codecs import AesGcm, KeyRing, Zstd
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
 from tests.conftest import REAL_ENGINES
+from tests.support.log_events import events_of
+from tests.support.servers import await_true
 
 
 def test_messages_are_read_as_they_were_written(open_cache: OpenCache, cache: SessionCache) -> None:
@@ -308,3 +316,69 @@ def test_message_that_cannot_be_read_is_not_popped(open_cache: OpenCache, cache:
     for _ in range(2):
         assert [one.content for one in session.pop(batch_id="p")] == ["2"]
     assert contents(session) == ["1"]
+
+
+def test_fork_of_a_cache_that_does_not_encrypt_is_sound(open_cache: OpenCache, namespace: str) -> None:
+    """The origins of a fork stay plain where no codec changes a short text: no repair moves them, and imports take them."""
+    opened = open_cache(codecs=[Zstd()])
+    session = opened.create("a")
+    session.append(user())
+    fork = session.fork()
+    child = fork.spawn("worker", context="fork").raise_if_refused()
+    for id in (fork.id, str(child.session_key)):
+        keys = opened.session(id)._keys
+        fields = opened._context.executor.run(stored_values.read_fields(keys))
+        assert damage.check_fields(id, fields) == []
+    assert opened.import_sessions(list(fork.export(tree=True)), on_conflict="replace").replaced == 2
+    assert contents(opened.session(fork.id)) == [SECRET]
+
+
+@pytest.mark.parametrize("value", ["a", "a b c", "a b  ", "a {b}", "a b\u2028 c"])
+def test_origins_that_name_no_sessions_are_refused(value: str) -> None:
+    """A plain value names a namespace and a session, each time."""
+    with pytest.raises(Damaged, match="'origins' of session 's' is damaged"):
+        check_field("s", "origins", value.encode())
+
+
+def test_session_with_an_encrypted_attempt_error_is_imported(open_cache: OpenCache, namespace: str) -> None:
+    """An import takes the log of attempts as it is, and the error is read there. A log that is damaged is refused."""
+    opened = open_cache()
+    root = opened.create("a")
+    child = root.spawn("worker", max_attempts=2).raise_if_refused()
+    run = opened.claim("worker", wait=5)
+    assert run is not None
+    run._give_back("failed", problem="boom " + SECRET)
+    lines = list(root.export(tree=True))
+    root.delete()
+    assert opened.import_sessions(lines).imported == 2
+    assert opened.session(str(child.session_key)).info().attempts[0].error == "boom " + SECRET
+    with pytest.raises(InvalidInput, match="cannot be stored"):
+        opened.import_sessions([line.replace("\\\\u0001", "\\\\u00") for line in lines], on_conflict="replace")
+
+
+def test_worker_without_the_key_leaves_work_alone_for_a_time(
+    open_cache: OpenCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Work that a worker cannot decode is offered again later, so that the worker does not claim it without end."""
+    child = open_cache().create().spawn("worker", task=SECRET).raise_if_refused()
+    other = open_cache(codecs=[AesGcm(KeyRing({"k1": b"9" * 32}, current="k1"))])
+    with caplog.at_level(logging.ERROR, "redis_sessions.worker"):
+        assert other.claim("worker", wait=1) is None
+    assert [one.event for one in events_of(caplog.records)] == ["work_set_aside"]
+    session = open_cache().session(str(child.session_key))
+    await_true(lambda: session.info().work == "delayed")
+    assert session.info().attempt == 0
+
+
+def test_server_sees_no_wanted_value_of_the_state(open_cache: OpenCache) -> None:
+    """A wanted value that the state does not have is not sent, because the server would see its plain text."""
+    session = open_cache().create()
+    session.state.put("plan", {"a": 1})
+    stored = session._run(stored_state(session._keys, ["plan"]))
+    wanted = {"plan": f'"{SECRET}"', "other": f'"{SECRET}"', "gone": ""}
+    found = state_checks(session._keys, wanted, stored)
+    assert "zanzibar" not in str(found)
+    assert found["state.gone"] == ""
+    for name in ("plan", "other"):
+        with pytest.raises(StateConflict, match=name):
+            session.append(user("x"), if_state={name: SECRET})

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import fsspec
 import pytest
@@ -25,9 +26,11 @@ from redis_sessions import (
     StoreUnavailable,
 )
 from redis_sessions.codecs import EVERYTHING, Offload, Zstd
+from redis_sessions.codecs import offload as offload_module
 from redis_sessions.codecs._blob_threads import BlobThreads
 from tests.codecs.conftest import OpenCache, cipher, client_of, contents, user
-from tests.support.blob_store import Store, broken, large, modes_below, offload
+from tests.support.blob_store import Store, broken, large, modes_below, named_at, offload
+from tests.support.servers import await_true
 
 
 @pytest.fixture
@@ -380,9 +383,53 @@ def test_folder_of_files(open_cache: OpenCache, tmp_path: Path) -> None:
     path = Path(step.blobs._path(file))
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"):
-        step.blobs.upload(file, b"x")
+    step.blobs.upload(file, b"x")
+    assert (path.is_symlink(), path.read_bytes()) == (False, b"x")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_late_attempt_leaves_a_stored_file_whole(
+    open_cache: OpenCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt to store a file that was given up, and that fails when it comes late, leaves the file of the next attempt."""
+    cache = open_cache(codecs=chained(f"file://{tmp_path}/blobs", timeout=1.0))
+    session, text = cache.create("a"), large()
+    attempts: list[str] = []
+    may_go_on, is_over = threading.Event(), threading.Event()
+    real_open = open
+
+    def slow_open(path: Any, mode: str, **options: Any) -> Any:
+        attempts.append(str(path))
+        if len(attempts) > 1:
+            return real_open(path, mode, **options)
+        may_go_on.wait(60)
+        target = real_open(path, mode, **options)
+
+        def fail(data: bytes) -> None:
+            is_over.set()
+            raise OSError(28, "No space left on device")
+
+        return mock.Mock(wraps=target, write=fail, __enter__=lambda self: self, __exit__=lambda *_: target.close())
+
+    monkeypatch.setattr(offload_module, "open", slow_open, raising=False)
+    session.append(user(text))
+    may_go_on.set()
+    assert is_over.wait(60)
+    await_true(lambda: len(list((tmp_path / "blobs").rglob("?" * 44))) == 1)
+    assert contents(session) == [text]
+
+
+def test_rest_of_a_write_that_died_is_swept(open_cache: OpenCache, tmp_path: Path) -> None:
+    """A process that is killed in a write leaves a file that a sweep counts and removes."""
+    cache = open_cache(codecs=chained(f"file://{tmp_path}/blobs"))
+    with (
+        named_at(),
+        mock.patch.object(Path, "replace", side_effect=KeyboardInterrupt),
+        mock.patch.object(Path, "unlink"),
+        pytest.raises((KeyboardInterrupt, BlobStoreUnavailable)),
+    ):
+        cache.create("a").append(user(large()))
+    assert cache.sweep_blobs().removed == 1
 
 
 def test_reencrypt_moves_values_into_files_and_back(open_cache: OpenCache, store: Store) -> None:

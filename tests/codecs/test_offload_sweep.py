@@ -19,8 +19,10 @@ from redis_sessions import (
     BlobSweepResult,
     ConcurrentModification,
     InvalidInput,
+    InvalidState,
     Session,
     SessionCache,
+    SessionDamaged,
     SessionNotActive,
     SessionNotFound,
     StoreUnavailable,
@@ -177,6 +179,74 @@ def test_copy_while_values_are_read(offloading: SessionCache, store: Store, monk
     assert offloading.sweep_blobs().removed == 0
     monkeypatch.setattr(blob_sweeper, "COPY_MARGIN_MS", -1000)
     assert (offloading.sweep_blobs().removed, store.find("/blobs")) == (7, [])
+
+
+@pytest.mark.parametrize("skip_damaged", [False, True])
+def test_file_that_is_swept_while_a_page_is_read(offloading: SessionCache, store: Store, skip_damaged: bool) -> None:
+    """A message that is replaced, and whose file is swept, between the page and the file, is read as it is now."""
+    session, text = offloading.create("a"), large()
+    with named_at():
+        session.append(user(text), user(large()))
+    is_done: list[str] = []
+
+    def replace(path: str) -> None:
+        if not is_done:
+            is_done.append(path)
+            seq = 1 if text in str(offloading.session("a").history(limit=1, before_seq=2)) else 2
+            offloading.session("a").replace(seq, user("short"))
+            offloading.sweep_blobs()
+
+    store.on_read = replace
+    found = contents(session, skip_damaged=skip_damaged)
+    assert is_done
+    assert (len(found), found.count("short")) == (2, 1)
+
+
+@pytest.mark.parametrize("method", ["get", "get_many", "all", "all_documents"])
+def test_file_that_is_swept_while_a_document_is_read(offloading: SessionCache, store: Store, method: str) -> None:
+    """A document that is replaced, and whose file is swept, before the file is read, is read as it is now."""
+    notes = offloading.documents("notes")
+    with named_at():
+        notes.put("d", large())
+    is_done: list[str] = []
+
+    def replace(path: str) -> None:
+        if not is_done:
+            is_done.append(path)
+            notes.put("d", "short")
+            offloading.sweep_blobs()
+
+    store.on_read = replace
+    if method == "get":
+        assert notes.get("d") == "short"
+    elif method == "get_many":
+        assert notes.get_many(["d"])["d"].value == "short"
+    else:
+        listed = list(notes.all()) if method == "all" else offloading.all_documents(["notes"])["notes"]
+        assert [one.value for one in listed] == ["short"]
+    store.on_read = lambda path: None
+    notes.put("d", large())
+    store.rm_file(store.files()[0])
+    with pytest.raises(InvalidState, match="is missing"):
+        notes.get("d")
+
+
+def test_file_that_is_swept_while_a_session_is_exported(offloading: SessionCache, store: Store) -> None:
+    """An export begins again when a file is gone, because its value was replaced. A file that is missing is named."""
+    session = offloading.create("a")
+    with named_at():
+        session.append(user(large()), user("two"), user(large("three")))
+    lines = session.export()
+    given = [next(lines) for _ in range(3)]
+    session.replace(1, user("short"))
+    assert offloading.sweep_blobs().removed == 1
+    given += lines
+    session.delete()
+    assert offloading.import_sessions(given).imported == 1
+    assert [text[:5] for text in contents(session)] == ["short", "two", "three"]
+    store.rm_file(store.files()[-1])
+    with pytest.raises(SessionDamaged, match="is missing"):
+        list(session.export())
 
 
 def test_sweep_needs_the_notes_of_copies(

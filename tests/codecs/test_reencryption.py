@@ -10,6 +10,8 @@ from redis_sessions import (
     InvalidInput,
     SessionCache,
 )
+from redis_sessions._core.protocol.call import Call
+from redis_sessions._core.protocol.keys import checkpoint_keys
 from redis_sessions._core.transfer import import_staging
 from redis_sessions.codecs import Binding, Zstd, train_dictionary
 from tests.codecs.conftest import SECRET, OpenCache, cipher, client_of, contents, user
@@ -187,6 +189,73 @@ def test_session_that_no_index_lists_is_stored_again(open_cache: OpenCache, cach
         run("DEL", index)
     rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
     assert [(one.name, one.replaced) for one in rotated.reencrypt()] == [("a", 1)]
+
+
+def test_values_of_names_that_no_index_lists_are_stored_again(open_cache: OpenCache) -> None:
+    """Documents and shared values that came back after a `forget` are found by their keys."""
+    first = open_cache()
+    for text in (SECRET, "again " + SECRET):
+        first.documents("users/mia").put("d", text)
+        first.shared("user/mia").put("v", text)
+        if text == SECRET:
+            open_cache().forget("mia")
+    rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
+    assert [(one.name, one.replaced) for one in rotated.reencrypt()] == [
+        ("documents/users/mia", 1),
+        ("shared/user/mia", 1),
+    ]
+    assert sum(one.replaced for one in rotated.reencrypt()) == 0
+    alone = open_cache(codecs=[Zstd(), cipher("k2", current="k2")])
+    assert (alone.documents("users/mia").get("d"), alone.shared("user/mia").get("v")) == ("again " + SECRET,) * 2
+
+
+@pytest.mark.parametrize("kind", ["session", "documents", "checkpoints", "shared"])
+def test_key_of_another_type_is_a_row_with_its_problem(open_cache: OpenCache, cache: SessionCache, kind: str) -> None:
+    """A key that another program made does not stop `reencrypt`, and the outcome names it."""
+    opened = open_cache()
+    for name in ("a", "b"):
+        opened.create(name).append(user())
+        opened.documents(name).put("d", SECRET)
+        opened.checkpoints(name).put("1", state=SECRET.encode())
+        opened.shared(f"app/{name}").put("v", SECRET)
+    places: dict[str, tuple[Any, str]] = {
+        "session": ((one := opened.session("a")._keys), one.session),
+        "documents": ((two := opened.documents("a")._keys), two.documents),
+        "checkpoints": ((three := checkpoint_keys(cache.namespace, "a")), three.values),
+        "shared": ((four := opened.shared("app/a")._keys), four.values),
+    }
+    keys, key = places[kind]
+
+    def run(*command: Any) -> None:
+        cache._context.executor.run(Call(command, keys, lambda reply: None))
+
+    if kind == "session":
+        opened.session("a").delete()
+    run("DEL", key)
+    run("SET", key, "junk", "EX", 3600)
+    rotated = open_cache(codecs=[Zstd(), cipher("k1", "k2", current="k2")])
+    found = list(rotated.reencrypt())
+    assert len(found) == 8
+    assert sum(one.replaced > 0 for one in found) == 7
+    (bad,) = [one for one in found if one.problem is not None]
+    assert "WRONGTYPE" in str(bad.problem)
+    listed = {"documents": rotated.categories(), "shared": rotated.scopes()}.get(kind)
+    assert listed is None or [name.rpartition("/")[2] for name in listed.items] == ["b"]
+    run("DEL", key)
+
+
+def test_plain_attempt_errors_are_encrypted(open_cache: OpenCache, cache: SessionCache) -> None:
+    """`reencrypt` encrypts the errors of attempts that were stored before there were codecs."""
+    plain = open_cache(codecs=[])
+    child = plain.create().spawn("worker", max_attempts=2).raise_if_refused()
+    run = plain.claim("worker", wait=5)
+    assert run is not None
+    run._give_back("failed", problem="boom " + SECRET)
+    session = open_cache().session(str(child.session_key))
+    assert session.reencrypt() == 1
+    assert session.reencrypt() == 0
+    assert b"zanzibar" not in client_of(cache, session)("HGET", session._keys.session, "attempt_log")
+    assert session.info().attempts[0].error == "boom " + SECRET
 
 
 @pytest.mark.parametrize("appends", [False, True])

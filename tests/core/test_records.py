@@ -6,6 +6,8 @@ import hashlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from redis_sessions import SessionInfo
 from redis_sessions._core.protocol import records
@@ -50,7 +52,7 @@ def sample(word: Word, number: int) -> str:
 def sample_record(name: str) -> tuple[str, dict[str, str]]:
     """Return a record and its words by name."""
     values = {word.name: sample(word, 1000 + at) for at, word in enumerate(SCHEMA[name].words)}
-    ending = "\n" if name in ("waiter", "status_log") else ""
+    ending = "\n" if name == "waiter" else ""
     return " ".join(values.values()) + ending, values
 
 
@@ -111,3 +113,28 @@ def test_python_record_has_the_words_of_the_schema(name: str) -> None:
         text = values[word.name]
         accepted = (text, [text]) if word.type == "text" else (text, int(text))
         assert getattr(found, word.name) in accepted, word
+
+
+SEPARATORS = "a\u2028\u2029\x85\x1c\x1d\x1e\x0b\x0c\r\t\xa0\u3000"
+"""Characters at which `splitlines` or `split` would cut, and that no script cuts at."""
+
+
+@pytest.mark.parametrize("name", list(PYTHON))
+@given(given_text=st.text(SEPARATORS, min_size=1))
+def test_text_of_a_record_is_cut_at_its_separators_only(name: str, given_text: str) -> None:
+    """A text with any Unicode separator is read as it was written, in each record."""
+    _, values = sample_record(name)
+    texts = {word.name: word.type == "text" and word.name not in SAMPLES for word in SCHEMA[name].words}
+    words = [given_text if texts[key] else value for key, value in values.items()]
+    found = read(name, " ".join(words) + ("\n" if name == "waiter" else ""))
+    for key, is_text in texts.items():
+        assert not is_text or getattr(found, key) in (given_text, [given_text]), key
+
+
+@given(st.lists(st.text(SEPARATORS)))
+def test_lines_end_at_newlines_only(lines: list[str]) -> None:
+    """The lines of a field are read as they were written."""
+    text = "".join(f"{line}\n" for line in lines)
+    assert records.lines_of(text.encode()) == lines
+    with pytest.raises(ValueError, match="cut"):
+        records.lines_of(f"{text}a".encode())

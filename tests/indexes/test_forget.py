@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from redis_sessions import ForgetResult, InvalidInput, Lease, Session, SessionCache
-from redis_sessions._core.commands import workers
+from redis_sessions._core.commands import stored_values, workers
 from redis_sessions._core.protocol.keys import (
     agent_keys,
     channel_keys,
@@ -294,3 +294,14 @@ def test_ranks_keep_no_fairness_key_of_the_user(cache: SessionCache, clients: li
     cache.forget(MIA)
     settle(cache)
     assert traces(clients, MIA) == []
+
+
+def test_parent_does_not_keep_the_spawn_of_a_forgotten_session(cache: SessionCache) -> None:
+    """The recorded result of the spawn goes with the session, and that of another one stays."""
+    parent = cache.create("of-bob", user_id="bob")
+    own, other = (parent.spawn("clerk", task="t", batch_id=f"job-{n}").raise_if_refused() for n in range(2))
+    give_to_mia(cache, cache.session(str(own.session_key)))
+    assert cache.forget(MIA).session_ids == (own.session_key,)
+    stored = b" ".join(cache._context.executor.run(stored_values.read_fields(parent._keys)).values())
+    assert str(own.session_key).encode() not in stored
+    assert parent.spawn("clerk", task="t", batch_id="job-1").session_key == other.session_key

@@ -20,6 +20,7 @@ from redis_sessions import (
     SessionNotFound,
     SessionRegressed,
 )
+from redis_sessions._core.commands import stored_values
 
 
 def user(text: str = "x") -> dict[str, Any]:
@@ -366,3 +367,18 @@ def test_shared_handle_raises_no_false_session_regressed(cache: SessionCache) ->
     for thread in threads:
         thread.join()
     assert not problems
+
+
+def test_results_of_appends_stay_within_the_window(cache: SessionCache) -> None:
+    """Batch IDs that share a field, with other writes in between, keep 64 results there, and the session is exported."""
+    session = cache.create("a", max_messages=None)
+    for turn in range(5):
+        for number in range(60):
+            session.append(user(), batch_id=f"turn{turn}-{number}:usr")
+        session.append(user(), user(), batch_id=f"turn{turn}:bat")
+    fields = stored_values.read_fields(session._keys)
+    results = {name: value for name, value in cache._context.executor.run(fields).items() if b"results." in name}
+    assert max(value.count(b"\n") for value in results.values()) <= 64
+    assert session.append(user(), batch_id="turn4-10:usr").duplicate
+    assert not session.append(user(), batch_id="turn3-10:usr").duplicate
+    assert cache.import_sessions(session.export(), on_conflict="replace").replaced == 1

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import AsyncSessionCache, AuditRecord, InvalidInput, SessionCache, SessionNotFound
+from redis_sessions import AsyncSessionCache, AuditRecord, InvalidInput, SessionCache, SessionNotFound, StoreUnavailable
+from redis_sessions._core.commands import sessions
 from redis_sessions._sync.services.forgetting import Forgetting
 from redis_sessions._sync.services.pruner import Pruner
+from redis_sessions._sync.services.run_queues import RunQueues
 from redis_sessions.cli.app import log_audit
 from tests.conftest import Engines
 
@@ -135,3 +137,28 @@ def test_audit_line_of_the_command_line_cannot_be_forged(caplog: pytest.LogCaptu
     caplog.set_level(logging.INFO)
     log_audit(record)
     assert "\n" not in caplog.records[-1].getMessage()
+
+
+def test_order_that_succeeded_is_recorded_although_a_later_step_fails(
+    url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion and an import that the server confirmed have a record, also when a server stops before their last step."""
+    records: list[AuditRecord] = []
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise StoreUnavailable(where="x", waited=1.0, detail="it stopped")
+
+    with SessionCache.from_url(url, namespace=namespace, audit=records.append) as cache:
+        session = cache.create("a", answered_by="support")
+        session.start_loop("l")
+        session.append(X, request_turn=True)
+        lines = list(session.export())
+        with monkeypatch.context() as patch:
+            patch.setattr(sessions, "remove_rest", fail)
+            assert cache.delete("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(RunQueues, "confirm_import", fail)
+            assert cache.import_sessions(lines).imported == 1
+        assert [one.action for one in records] == ["delete", "import"]
+        assert cache.session("a").info().work == "queued"
+        cache.session("a").delete()

@@ -18,6 +18,8 @@ from redis_sessions import (
 )
 from redis_sessions._core.commands import outbox
 from redis_sessions._core.commands.shared import ScopeChange, stored_values
+from redis_sessions._core.commands.stored_values import read_fields
+from redis_sessions._core.protocol.call import Call
 from redis_sessions._sync.services.shared_scopes import SharedScopes
 from tests.codecs.conftest import OpenCache, cipher, open_cache  # noqa: F401 - a fixture
 
@@ -275,3 +277,23 @@ def test_packed_changes_are_unpacked() -> None:
     for cut in (packed[:-10], b"3:abc1:1", b"x"):
         with pytest.raises(ValueError, match=r"."):
             outbox.unpack(cut)
+
+
+def test_forgotten_scope_does_not_come_back(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`forget` with `find_unlisted` applies the writes that wait in sessions, and deletes what they wrote."""
+    session, damaged = cache.create("of-bob", user_id="bob"), cache.create("damaged", user_id="bob")
+    for one in (session, damaged):
+        patch = die_before_apply(monkeypatch)
+        with pytest.raises(Died):
+            one.append(X, shared={"user/mia": {"address": "Elm Street"}, "app/shop": {"open": True}})
+        patch.undo()
+    field = next(
+        name for name in cache._context.executor.run(read_fields(damaged._keys)) if name.startswith(b"outbox.")
+    )
+    cache._context.executor.run(Call(("HSET", damaged._keys.session, field, "junk"), damaged._keys, int))
+    found = cache.forget("mia", find_unlisted=True)
+    assert (found.scopes, found.shared_values) == (("user/mia",), 1)
+    assert waiting(cache, session) == []
+    session.load()
+    assert (cache.shared("user/mia").all(), cache.shared("app/shop").all()) == ({}, {"open": True})
+    damaged.delete()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
-from redis_sessions import SessionCache
+from redis_sessions import SessionCache, StorageBounds
+from redis_sessions._core.protocol.blobs import BlobRef
+from redis_sessions._core.transfer import import_blobs
 from redis_sessions._core.transfer.import_bounds import Bounds
 from redis_sessions._core.transfer.import_ledger import LedgerCheck
+from redis_sessions._core.transfer.import_parts import PartsCheck
 from redis_sessions._core.transfer.import_schema import Damaged
 from redis_sessions.codecs import EVERYTHING, AesGcm, KeyRing
 from redis_sessions.settings import SessionSettings
@@ -54,3 +59,18 @@ def test_steps_without_usage_are_refused_before_they_fill_the_memory() -> None:
         name_page(page)
     with pytest.raises(Damaged, match="at most 4096 steps"):
         name_page(256)
+
+
+def test_parts_and_files_are_refused_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that names more parts than the cache may store, or very many files, is refused at the first one too many."""
+    bounds = Bounds.of(SessionSettings(), StorageBounds(parts=10))
+    check = PartsCheck("s", {b"has_parts": b"1"}, bounds, b"~~~~~~~")
+    for number in range(1, 11):
+        check.add({f"part.p{number}": f"{number} 1 0 0 0 0"})
+    with pytest.raises(Damaged, match=r"at most 10 \(parts\)"):
+        check.add({"part.p11": "11 1 0 0 0 0"})
+    monkeypatch.setattr(import_blobs, "MAX_FILES", 10)
+    files = import_blobs.BlobsCheck("s", io.BytesIO())
+    files.need(BlobRef.of("a" * 32, b"x") for _ in range(10))
+    with pytest.raises(Damaged, match="more than 10 files"):
+        files.need([BlobRef.of("a" * 32, b"x")])

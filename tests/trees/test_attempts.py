@@ -353,3 +353,18 @@ def test_invalid_option_of_worker_is_refused(given: dict[str, Any]) -> None:
             cache.worker(**{"agent_id": "a", "handler": lambda run: None, **given})
         with pytest.raises(InvalidInput, match="after"):
             Retry(after=-1)
+
+
+def test_error_with_unicode_separators_is_one_attempt(cache: SessionCache) -> None:
+    """The text of an exception may hold line separators: it is shown, exported, imported and listed as it is."""
+    text = "a\u2028b\u2029c\x85d\x0be"
+
+    def fail(run: Run) -> None:
+        raise ValueError(text)
+
+    child = outcome_of(cache, fail, max_attempts=2, backoff=0)
+    session = cache.session(child.id)
+    assert [one.error for one in session.info().attempts] == [f"ValueError: {text}"] * 2
+    cache.import_sessions(session.export(), on_conflict="replace")
+    assert [one.error for one in session.info().attempts] == [f"ValueError: {text}"] * 2
+    assert cache.monitor().read().is_complete

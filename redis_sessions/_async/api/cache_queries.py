@@ -11,7 +11,16 @@ from ..._core.commands import leases, list_query, watch_progress
 from ..._core.commands.session_fields import check_agent
 from ..._core.commands.shared import checked_scopes
 from ..._core.commands.watch_pace import Stoppable, WatchPace
-from ..._core.protocol.found_keys import every_session, every_thread, session_id_of, thread_of
+from ..._core.protocol.found_keys import (
+    category_of,
+    every_document,
+    every_scope,
+    every_session,
+    every_thread,
+    scope_of,
+    session_id_of,
+    thread_of,
+)
 from ..._core.protocol.ids import check_id
 from ..._core.protocol.keys import checkpoint_keys, document_keys, index_keys, session_keys
 from ..._durations import Duration, flag, milliseconds, whole
@@ -318,11 +327,11 @@ class AsyncCacheQueries:
         is replaced, then take the old key out of the ring. The last call must not run while slots of a cluster move.
 
         Yields:
-            The outcome for each session, thread and category: how many values were replaced, or the problem.
+            The outcome for each session, thread, category and shared scope: how many values were replaced, or the problem.
 
         Raises:
             InvalidInput: the cache has no codecs.
-            AccessDenied: the user may not SCAN. Sessions are found by their keys, so that one that no list names is found, too.
+            AccessDenied: the user may not SCAN. Everything is found by its key, so that what no list names is found, too.
 
         Cost: for each session six round trips, and more for each 200 messages, and for each 50 values or 1 MB that are replaced.
         """
@@ -336,21 +345,14 @@ class AsyncCacheQueries:
             thread = thread_of(self.namespace, key)
             if thread is not None:
                 yield await reencrypt_thread(self._context, thread)
-        cursor = None
-        while True:
-            page = await self.categories(1000, cursor)
-            for category in page.items:
-                yield await reencrypt_documents(self._context, document_keys(self.namespace, category))
-            cursor = page.cursor
-            if cursor is None:
-                break
-        while True:
-            page = await self.scopes("", 1000, cursor)
-            for scope in page.items:
+        async for key in scan(self._context, every_document(self.namespace)):
+            category = category_of(self.namespace, key)
+            if category is not None:
+                yield await reencrypt_documents(self._context, category)
+        async for key in scan(self._context, every_scope(self.namespace)):
+            scope = scope_of(self.namespace, key)
+            if scope is not None:
                 yield await reencrypt_scope(self._context, self._context.scopes.keys_of(scope))
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     async def sweep_blobs(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -19,6 +20,7 @@ from ...models.documents import Document
 from ...models.pages import Page
 from ..services.context import CacheContext
 from ..services.document_categories import live_fields, put_within_bound
+from ..transport.blob_files import FileMissing
 from .session_state import validated
 
 T = TypeVar("T")
@@ -141,9 +143,9 @@ class AsyncDocuments(NotPicklable):
         while fields:
             found = await self._context.executor.run(documents.read(self._keys, fields))
             for field, stored in zip(fields, found, strict=False):
-                if stored is not None:
-                    document = partial(documents.document_of, self._keys, field, stored, self._context.chain)
-                    yield await self._context.executor.decode(document, stored.data)
+                document = await _decoded(self._context, self._keys, field, stored, documents.document_of, None)
+                if document is not None:
+                    yield document
             fields = fields[len(found) :]
 
     async def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
@@ -188,10 +190,7 @@ class AsyncDocuments(NotPicklable):
     async def _get(self, name: str, extension: str, default: Any) -> Any:
         field = documents.checked_field(name, extension)
         (stored,) = await self._context.executor.run(documents.read(self._keys, [field]))
-        if stored is None:
-            return default
-        value = partial(documents.value_of, self._keys, field, stored, self._context.chain)
-        return await self._context.executor.decode(value, stored.data)
+        return await _decoded(self._context, self._keys, field, stored, documents.value_of, default)
 
 
 async def put_documents(
@@ -214,20 +213,27 @@ async def put_documents(
 
 
 async def get_documents(
-    context: CacheContext, names: Mapping[DocumentKeys, Collection[str]], touch: bool
+    context: CacheContext, names: Mapping[DocumentKeys, Collection[str]], touch: bool, left: int = 2
 ) -> dict[str, dict[str, Document]]:
-    """Return documents of some categories, by category and name. One round trip to each node, and more for each 1 MB."""
-    left = {keys: documents.fields_of(given) for keys, given in names.items()}
+    """Return documents of some categories, by category and name. One round trip to each node, and more for each 1 MB.
+
+    They are read again, `left` times, while a file is missing: see `_decoded`.
+    """
+    unread = {keys: documents.fields_of(given) for keys, given in names.items()}
     stored: dict[DocumentKeys, dict[str, Stored]] = {keys: {} for keys in names}
-    while left := {keys: fields for keys, fields in left.items() if fields}:
-        replies = await context.executor.get_many([documents.read(keys, left[keys], touch=touch) for keys in left])
-        for (keys, fields), reply in zip(list(left.items()), replies, strict=True):
+    while unread := {keys: fields for keys, fields in unread.items() if fields}:
+        replies = await context.executor.get_many([documents.read(keys, unread[keys], touch=touch) for keys in unread])
+        for (keys, fields), reply in zip(list(unread.items()), replies, strict=True):
             stored[keys] |= {field: one for field, one in zip(fields, reply, strict=False) if one is not None}
-            left[keys] = fields[len(reply) :]
+            unread[keys] = fields[len(reply) :]
     found = {}
     for keys in names:
         read = partial(documents.found_documents, keys, stored[keys], context.chain)
-        found[keys.id] = await context.executor.decode(read, [one.data for one in stored[keys].values()])
+        data = [one.data for one in stored[keys].values()]
+        try:
+            found[keys.id] = await context.executor.decode(read, data, can_read_again=left > 0)
+        except FileMissing:
+            return await get_documents(context, names, touch, left - 1)
     return found
 
 
@@ -239,10 +245,10 @@ async def all_documents(context: CacheContext, keys: Collection[DocumentKeys]) -
     while left := {one: fields for one, fields in left.items() if fields}:
         replies = await context.executor.get_many([documents.read(one, fields) for one, fields in left.items()])
         for (one, fields), reply in zip(list(left.items()), replies, strict=True):
-            stored = [(field, data) for field, data in zip(fields, reply, strict=False) if data is not None]
-            for field, data in stored:
-                document = partial(documents.document_of, one, field, data, context.chain)
-                found[one.id].append(await context.executor.decode(document, data.data))
+            for field, stored in zip(fields, reply, strict=False):
+                document = await _decoded(context, one, field, stored, documents.document_of, None)
+                if document is not None:
+                    found[one.id].append(document)
             left[one] = fields[len(reply) :]
     return found
 
@@ -251,6 +257,24 @@ async def delete_documents(context: CacheContext, names: Mapping[DocumentKeys, C
     """Delete documents of some categories. Return how many there were. One round trip to each node."""
     calls = [call for keys, given in names.items() for call in documents.delete_many(keys, given)]
     return sum(await context.executor.get_many(calls))
+
+
+async def _decoded(
+    context: CacheContext, keys: DocumentKeys, field: str, stored: Stored | None, read: Callable[..., Any], default: Any
+) -> Any:
+    """Return a stored document, or the default if there is none.
+
+    The document is read again if its file is missing, because it may have been replaced since, and a sweep may have removed the
+    file.
+    """
+    for left in (2, 1, 0):
+        if stored is None:
+            break
+        with suppress(FileMissing):
+            decode = partial(read, keys, field, stored, context.chain)
+            return await context.executor.decode(decode, stored.data, can_read_again=left > 0)
+        (stored,) = await context.executor.run(documents.read(keys, [field]))
+    return default
 
 
 def _ttl_ms(ttl: Duration | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..._core.commands import documents
+from ..._core.commands.stored_values import result_or_default
 from ..._core.protocol.call import Call
 from ..._core.protocol.ids import check_category
 from ..._core.protocol.keys import DocumentKeys, document_keys, index_keys
@@ -45,7 +46,8 @@ class DocumentCategories:
 
     async def _holding(self, names: Sequence[str]) -> list[bool]:
         """Return which categories hold documents that have not expired. One round trip."""
-        results = await self._executor.get_many([documents.holds_any(self.keys_of(name)) for name in names])
+        found = await self._executor.run_many([documents.holds_any(self.keys_of(name)) for name in names])
+        results = [result_or_default(one, 0) for one in found]
         for at, name in enumerate(names):
             while results[at] == documents.HOLDS_MORE:
                 results[at] = await self._executor.run(documents.holds_any(self.keys_of(name)))

@@ -8,7 +8,6 @@ from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 
 from ..._core.commands import sessions, trees
-from ..._core.protocol.blobs import BlobFailure, BlobRef, Fetched
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._core.transfer import import_staging
 from ..._core.transfer.export_format import Writer, checked_key
@@ -20,8 +19,6 @@ from ..._core.transfer.import_staging import MAX_ATTEMPTS, Staging
 from ..._core.transfer.import_tree import is_recorded
 from ..._core.transfer.transferred_blobs import refs_of, refs_of_elements
 from ...errors import (
-    BlobStoreUnavailable,
-    CodecMissing,
     ConcurrentModification,
     InvalidInput,
     SessionDamaged,
@@ -32,7 +29,7 @@ from ...errors import (
 )
 from ...models.transfer import ImportResult, OnConflict
 from ..transport import primitives
-from ..transport.blob_files import fetch_files
+from .blob_export import FileGone, read_file
 from .context import CacheContext
 from .ledger_export import ledger_fields
 from .part_export import PartsChanged, part_fields
@@ -97,6 +94,7 @@ async def _session_lines(
     context: CacheContext, keys: SessionKeys, incarnation: str, writer: Writer
 ) -> AsyncIterator[str]:
     """Yield the lines of one session. Begin again when messages that were not read yet have left or changed."""
+    gone: SessionDamaged | None = None
     for _ in range(MAX_ATTEMPTS):
         page = await context.executor.run(import_staging.read(keys, incarnation))
         incarnation, found = page.incarnation, _PagesRead(page)
@@ -111,10 +109,16 @@ async def _session_lines(
             call = import_staging.read(keys, incarnation, after=page.last_seq, last=found.last_seq)
             page = await context.executor.run(call)
         if found.are_of_one_moment():
-            with suppress(PartsChanged):
+            try:
                 async for line in _other_lines(context, keys, found, writer):
                     yield line
                 return
+            except PartsChanged:
+                pass
+            except FileGone as problem:
+                if str(problem.damage) == str(gone):
+                    raise problem.damage from None
+                gone = problem.damage  # the value may have been replaced since, and a sweep may have removed its file
     raise ConcurrentModification(session_id=keys.id, tries=MAX_ATTEMPTS)
 
 
@@ -156,25 +160,8 @@ async def _other_lines(
         for line in writer.fields_of(keys.id, "parts", some):
             yield line
     for ref in files.values():
-        for line in writer.blob(keys.id, ref.file, await _read_file(context, keys, ref)):
+        for line in writer.blob(keys.id, ref.file, await read_file(context, keys, ref)):
             yield line
-
-
-async def _read_file(context: CacheContext, keys: SessionKeys, ref: BlobRef) -> bytes:
-    """Return a file of the blob store that a session refers to. Raises CodecMissing, BlobStoreUnavailable, SessionDamaged."""
-    blobs = None if context.chain is None else context.chain.blobs
-    if blobs is None:
-        raise CodecMissing(session_id=keys.id, codec="o")
-    known: dict[str, Fetched] = {}
-    await fetch_files(blobs, [ref], context.executor.retry_for, known)
-    found = known[ref.file]
-    if isinstance(found, bytes):
-        return found
-    if isinstance(found, BlobFailure):
-        detail = f"file {ref.file} of session {keys.id!r}: {found}"
-        raise BlobStoreUnavailable(where=blobs.where, waited=found.waited, detail=detail)
-    problem = "is missing" if found is None else found
-    raise SessionDamaged(session_id=keys.id, detail=f"its file {ref.file} in {blobs.where} {problem}")
 
 
 async def import_sessions(
@@ -213,8 +200,9 @@ async def _import(context: CacheContext, archive: Archive, on_conflict: OnConfli
                     await context.executor.run(call)
     if verdict == "exists":
         return _conflict(archive, staging.entries[number - 1].id, on_conflict)
-    for agent, run, claimable in runs:
-        await context.run_queues.confirm_import(agent, run, claimable=claimable)
+    with suppress(SessionsError):  # the sessions are there, and the reservations of their work run out by themselves
+        for agent, run, claimable in runs:
+            await context.run_queues.confirm_import(agent, run, claimable=claimable)
     await context.indexer.repair_all(list(staging.records))
     messages = sum(entry.messages for entry in staging.entries)
     return ImportResult(len(staging.entries) - number, 0, number, messages)

@@ -26,7 +26,7 @@ from .context import CacheContext
 from .deleter import delete_session
 from .forgotten_channels import forget_channel
 from .forgotten_values import forget_documents, forget_scopes
-from .mistyped_keys import remove_all, result_or_default, run_all, run_or_default
+from .mistyped_keys import remove_all, run_all, run_or_default
 from .tree_members import list_members
 from .user_quarantine import UserQuarantine
 from .worker_registry import leave_workers
@@ -317,4 +317,4 @@ class Forgetting:
         calls = [forgetting.read_facts(session_keys(self._context.namespace, id)) for id in ids]
         found = await self._executor.run_many(calls)
         self._mistyped = [id for id, one in zip(ids, found, strict=True) if stored_values.is_wrong_type(one)]
-        return {id: result_or_default(one, None) for id, one in zip(ids, found, strict=True)}
+        return {id: stored_values.result_or_default(one, None) for id, one in zip(ids, found, strict=True)}

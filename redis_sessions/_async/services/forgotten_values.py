@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from ..._core.commands import forgetting
-from ..._core.protocol.found_keys import every_document, every_scope, scope_of
+from contextlib import suppress
+
+from ..._core.commands import forgetting, outbox, stored_values
+from ..._core.protocol.found_keys import every_document, every_scope, every_session, scope_of, session_id_of
+from ..._core.protocol.keys import session_keys
+from ...errors import BoundExceeded, SessionDamaged, SessionNotFound, SessionReplaced, SessionsError
 from .context import CacheContext
-from .unlisted import scan
+from .unlisted import scan, scan_batches
+
+_UNREADABLE = (SessionNotFound, SessionReplaced, SessionDamaged)
 
 
 async def forget_documents(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
@@ -26,6 +32,8 @@ async def forget_documents(context: CacheContext, user: str, noted: list[str], f
 async def forget_scopes(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
     """Delete the shared scopes whose path ends with the user's ID. Return how many values they held."""
     count = 0
+    if find_unlisted:
+        await _apply_outboxes(context)
     scopes = set(await context.scopes.of_user(user))
     if find_unlisted:
         names = {
@@ -36,3 +44,18 @@ async def forget_scopes(context: CacheContext, user: str, noted: list[str], find
         count += await context.scopes.delete(scope)
         noted.append(scope)
     return count
+
+
+async def _apply_outboxes(context: CacheContext) -> None:
+    """Apply the writes of shared scopes that wait in sessions, else a scope comes back when its session is loaded."""
+    async for batch in scan_batches(context, every_session(context.namespace)):
+        ids = [id for id in (session_id_of(context.namespace, key) for key in batch) if id is not None]
+        sessions = [session_keys(context.namespace, id) for id in ids]
+        found = await context.executor.run_many([outbox.read(one, "") for one in sessions])
+        for keys, waiting in zip(sessions, found, strict=True):
+            if isinstance(waiting, SessionsError):
+                if not isinstance(waiting, _UNREADABLE) and not stored_values.is_wrong_type(waiting):
+                    raise waiting
+            elif waiting:
+                with suppress(BoundExceeded, *_UNREADABLE):
+                    await context.scopes.apply_waiting(keys, waiting[0].incarnation)

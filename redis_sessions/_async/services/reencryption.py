@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from ..._core.commands import checkpoint_records, checkpoints, reencryption, shared, stored_parts
+from ..._core.commands import checkpoint_records, checkpoints, reencryption, shared, stored_parts, stored_values
 from ..._core.commands.forks import origins_of
 from ..._core.commands.reencryption import StoredValue
 from ..._core.protocol.chain import Chain
@@ -19,6 +19,7 @@ from ...errors import (
     SessionDamaged,
     SessionNotFound,
     SessionReplaced,
+    SessionsError,
 )
 from ...models.transfer import ReencryptResult
 from . import part_export
@@ -26,10 +27,15 @@ from .context import CacheContext
 
 _PROBLEMS = (DecryptionError, CodecMissing, InvalidInput, InvalidState, SessionDamaged)
 """Errors of one session or category, which do not stop the others."""
-
-
 _MAX_PENDING_BYTES = 32 * 1024 * 1024
 """Bytes for a blob store that wait at once."""
+
+
+def _told(problem: SessionsError) -> str:
+    """Return what a result says of an error of one session or name. Raise any other error."""
+    if isinstance(problem, _PROBLEMS) or stored_values.is_wrong_type(problem):
+        return str(problem)
+    raise problem
 
 
 def _is_much(chain: Chain | None) -> bool:
@@ -153,8 +159,8 @@ async def reencrypt_if_there(context: CacheContext, id: str) -> ReencryptResult 
         return ReencryptResult(id, await reencrypt_session(context, context.keys(id), ""))
     except (SessionNotFound, SessionReplaced):
         return None
-    except _PROBLEMS as problem:
-        return ReencryptResult(id, 0, str(problem))
+    except SessionsError as problem:
+        return ReencryptResult(id, 0, _told(problem))
 
 
 async def _changes(
@@ -191,8 +197,8 @@ async def reencrypt_documents(context: CacheContext, keys: DocumentKeys) -> Reen
             changes = await _changes(context, await executor.run(call), renewed, "document", problems)
             for rewrite in reencryption.rewrite_documents(keys, changes):
                 replaced += await executor.run(rewrite)
-    except _PROBLEMS as problem:
-        return ReencryptResult(name, replaced, str(problem))
+    except SessionsError as problem:
+        return ReencryptResult(name, replaced, _told(problem))
     return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
 
 
@@ -201,11 +207,14 @@ async def reencrypt_scope(context: CacheContext, keys: SharedKeys) -> ReencryptR
     renewed = partial(reencryption.renewed_shared, checked_codecs(context).renewing(), keys.id)
     name, replaced = f"shared/{keys.id}", 0
     problems: list[str] = []
-    found = (await context.executor.run(shared.stored_values(keys))).items()
-    stored = [StoredValue(place.decode(), value) for place, value in found]
-    changes = await _changes(context, stored, renewed, "value", problems)
-    for rewrite in reencryption.rewrite_shared(keys, changes):
-        replaced += await context.executor.run(rewrite)
+    try:
+        found = (await context.executor.run(shared.stored_values(keys))).items()
+        stored = [StoredValue(place.decode(), value) for place, value in found]
+        changes = await _changes(context, stored, renewed, "value", problems)
+        for rewrite in reencryption.rewrite_shared(keys, changes):
+            replaced += await context.executor.run(rewrite)
+    except SessionsError as problem:
+        return ReencryptResult(name, replaced, _told(problem))
     return ReencryptResult(name, replaced, "; ".join(problems[:10]) or None)
 
 
@@ -225,8 +234,8 @@ async def reencrypt_thread(context: CacheContext, keys: CheckpointKeys) -> Reenc
             if len(names) < checkpoints.MAX_PAGE:
                 break
             after = names[-1]
-    except _PROBLEMS as problem:
-        problems.insert(0, str(problem))
+    except SessionsError as problem:
+        problems.insert(0, _told(problem))
     return ReencryptResult(f"checkpoints/{keys.id}", replaced, "; ".join(problems[:10]) or None)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..._core.commands import outbox, shared
 from ..._core.commands.outbox import Waiting
 from ..._core.commands.session_fields import checked_text
+from ..._core.commands.stored_values import result_or_default
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
 from ..._core.protocol.shared_keys import SharedKeys, scope_index_keys, shared_keys
@@ -94,8 +95,8 @@ class SharedScopes:
             cursor = names[-1]
 
     async def _holding(self, names: Sequence[str]) -> list[str]:
-        counts = await self._executor.get_many([shared.count(self.keys_of(name)) for name in names])
-        return [name for name, count in zip(names, counts, strict=True) if count]
+        counts = await self._executor.run_many([shared.count(self.keys_of(name)) for name in names])
+        return [name for name, count in zip(names, counts, strict=True) if result_or_default(count, 0)]
 
     async def _remove_empty(self) -> None:
         async for names in self._pages():

@@ -81,14 +81,20 @@ async def _upload(blobs: BlobStep, left: list[tuple[str, bytes]]) -> None:
         raise problem
 
 
+class FileMissing(Exception):
+    """The store does not have a file to which a reply refers."""
+
+
 async def read_decoded(
-    read: Callable[[], T], stored: Any, chain: Chain | None, retry_for: float, known: dict[str, Fetched] | None = None
-) -> T:
+    read: Callable[[], T], stored: Any, chain: Chain | None, retry_for: float, known: dict[str, Fetched] | None = None,
+    *, can_read_again: bool = False,
+) -> T:  # fmt: skip
     """Return the result of a function that decodes what a server replied. Files that the function needs are read before.
 
     Args:
         stored: all that the server replied. All files to which it refers are read at once.
         known: files that were read before. Gets those that are read now.
+        can_read_again: raise FileMissing for a file that is missing. Else the value that refers to it cannot be decoded.
     """
     blobs = None if chain is None else chain.blobs
     if blobs is None:
@@ -104,6 +110,8 @@ async def read_decoded(
             FETCHED.reset(token)
         refs = {needed.file: needed} | {ref.file: ref for ref in refs_in(stored) if ref.file not in known}
         await fetch_files(blobs, list(refs.values()), retry_for, known)
+        if can_read_again and any(known[file] is None for file in refs):
+            raise FileMissing
 
 
 async def fetch_files(blobs: BlobStep, refs: Sequence[BlobRef], retry_for: float, known: dict[str, Fetched]) -> None:

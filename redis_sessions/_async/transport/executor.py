@@ -127,9 +127,9 @@ class Executor:
                 await observer.flush()
         return result
 
-    async def decode(self, read: Callable[[], T], stored: Any) -> T:
-        """Return the result of a function that decodes what a server replied, with the files that the reply refers to."""
-        return await read_decoded(read, stored, self.chain, self.retry_for)
+    async def decode(self, read: Callable[[], T], stored: Any, *, can_read_again: bool = False) -> T:
+        """Return the result of a function that decodes what a server replied, with the files that it refers to."""
+        return await read_decoded(read, stored, self.chain, self.retry_for, can_read_again=can_read_again)
 
     def _due(self, now: float, began: float) -> float:
         """Return the time at which an attempt must be over: `timeout` bounds the attempt, and `retry_for` the whole call."""

@@ -143,7 +143,7 @@ def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str,
 
 def _ends(log: bytes) -> tuple[RunEnd, ...]:
     """Return the ends of a run that a status log holds."""
-    changes = [records.StatusChange.parse(line) for line in log.decode().splitlines()]
+    changes = [records.StatusChange.parse(line) for line in records.lines_of(log)]
     return tuple(
         RunEnd(one.number, moment(one.at_ms), status) for one in changes for status in _ENDED if one.status == status
     )

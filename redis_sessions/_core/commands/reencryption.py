@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ...errors import InvalidState
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.chain import RenewingChain, is_encoded, place_of
+from ..protocol.chain import RenewingChain, place_of
 from ..protocol.codec import split_payload
 from ..protocol.encoding import (
     decoded,
@@ -30,7 +30,7 @@ from ..protocol.encoding import (
 )  # fmt: skip
 from ..protocol.json_values import from_json
 from ..protocol.keys import CheckpointKeys, DocumentKeys, SessionKeys
-from ..protocol.records import MemberRecord, parse_gaps, seqs_from
+from ..protocol.records import MemberRecord, lines_of, parse_gaps, seqs_from
 from ..protocol.result_records import MARK, MemberResult, ResultRecord
 from ..protocol.scripts import script
 from ..protocol.shared_keys import SharedKeys
@@ -201,11 +201,11 @@ def _renewed_reason(keys: SessionKeys, stored: bytes) -> bytes:
 
 def _renewed_attempts(keys: SessionKeys, log: bytes) -> bytes:
     lines = []
-    for line in log.decode().splitlines():
+    for line in lines_of(log):
         *words, text = line.split(" ", 4)
-        error = from_json(text.encode()).encode("utf-8", "surrogatepass")
-        if is_encoded(error):
-            text = json.dumps(_renewed_reason(keys, error).decode(), ensure_ascii=False)
+        error = from_json(text.encode()).encode()
+        if (renewed := _renewed_reason(keys, error)) != error:
+            text = json.dumps(renewed.decode(), ensure_ascii=False)
         lines.append(" ".join([*words, text]) + "\n")
     return "".join(lines).encode()
 

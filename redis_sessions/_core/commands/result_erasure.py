@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ..protocol.codec import FACTS_FLAG, FLAGS_AT
@@ -17,18 +18,21 @@ class ResultOf:
 
     def __init__(self, incarnation: str, report: bytes | None) -> None:
         """Take the incarnation of the session, and its template of a result as it is stored."""
+        self._spawn = re.compile(rb"\n[^\n ]+ \d+ spawned \d+ [^\n ]+ %b(?=\n|\Z)" % incarnation.encode())
         self._batch = f"~{incarnation}.result".encode()
         template = _DEFAULT if report is None else report.split(b" ", 2)[-1]
         self._payload = template.replace(b'"@text@"', _TEXT, 1).replace(b'"@facts@"', _FACTS, 1)
 
     def in_fields(self, fields: Mapping[bytes, bytes]) -> list[Replacement]:
-        """Return what to replace in the messages that the parent's hash holds: kept ones, and those of the inbox."""
+        """Return what to replace in the parent's hash: messages that are kept or wait, and the result of the spawn."""
         found = []
         for name, value in fields.items():
             if name.startswith((b"kept.", b"inbox.")):
                 new = self._erased(value, _ENTRY_FLAGS_AT if name.startswith(b"inbox.") else FLAGS_AT)
                 if new is not None:
                     found.append((b"." + name, value, new))
+            elif name.startswith(b"results.") and (left := self._spawn.sub(b"", value)) != value:
+                found.append((b"." + name, value, left))
         return found
 
     def in_list(self, elements: Sequence[bytes], first: int) -> list[Replacement]:

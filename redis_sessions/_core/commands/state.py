@@ -11,6 +11,7 @@ from ..._arguments import mapping
 from ..._durations import whole
 from ...bounds import StorageBounds
 from ..protocol.call import Argument, Call, invoke
+from ..protocol.chain import MARK
 from ..protocol.encoding import decoded_field, encoded_fields
 from ..protocol.ids import operation_id_of
 from ..protocol.json_values import from_json, to_json
@@ -131,13 +132,16 @@ def state_checks(keys: SessionKeys, wanted: Mapping[str, str], stored: Mapping[s
 
 
 def _state_check(keys: SessionKeys, name: str, wanted: str, stored: bytes | None) -> str | bytes:
-    if stored is None or not wanted:
+    if not wanted:
         return wanted
+    other = wanted if keys.chain is None else MARK  # the server must not see a plain value, and stores no such value
+    if stored is None:
+        return other
     found = decoded_field(keys, f"state.{name}", stored)
     try:
-        return stored if _ordered(found) == _ordered(wanted) else wanted
+        return stored if _ordered(found) == _ordered(wanted) else other
     except (ValueError, RecursionError):  # what is damaged is not equal
-        return wanted
+        return other
 
 
 def _ordered(text: bytes | str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ...errors import SessionsError
 from ..protocol.call import Call, invoke
@@ -14,6 +14,7 @@ from ..protocol.records import Lineage
 from ..protocol.scripts import script
 from .trees import Member, parse_member
 
+T = TypeVar("T")
 NO_SESSION = "-"
 """Stands for the incarnation where there is none: no session has it."""
 _PARTS = ("session", "messages", "ledger", "parts", "part_names")
@@ -105,6 +106,15 @@ UNREADABLE = Identity("", -1, ())
 def is_wrong_type(result: object) -> bool:
     """Return whether a result is the error of a key that has another type than the library gives it."""
     return isinstance(result, SessionsError) and "WRONGTYPE" in str(result)
+
+
+def result_or_default(result: T | SessionsError, default: T) -> T:
+    """Return the result of a call, or the default for a key of another type. Raise any other error."""
+    if not isinstance(result, SessionsError):
+        return result
+    if is_wrong_type(result):
+        return default
+    raise result
 
 
 def read_identity(keys: SessionKeys) -> Call[Identity]:

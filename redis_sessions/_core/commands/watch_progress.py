@@ -20,7 +20,7 @@ from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
 from ..protocol.notifications import Notification
-from ..protocol.records import Counters, StatusChange
+from ..protocol.records import Counters, StatusChange, lines_of
 from .deltas import Delta, parse_published
 from .guarded_write import check_incarnation
 from .watch_pace import WatchPace
@@ -227,7 +227,7 @@ def snapshot(keys: SessionKeys, incarnation: str) -> Call[WatchSnapshot]:
         check_incarnation(keys, reply[0], incarnation)
         found, counters, log, status = [value or b"" for value in reply]
         numbers = Counters.parse(counters)
-        changes = [StatusChange.parse(line) for line in log.decode().splitlines()]
+        changes = [StatusChange.parse(line) for line in lines_of(log)]
         return WatchSnapshot(found.decode(), numbers.last_seq, numbers.dropped, status.decode() in _FINAL, changes)
 
     return Call(("HMGET", keys.session, "incarnation", "counters", "status_log", "status"), keys, read, writes=False)

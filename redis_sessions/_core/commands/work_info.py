@@ -30,13 +30,14 @@ def work_info(found: Mapping[str, bytes], now_ms: int, keys: SessionKeys) -> dic
     lease = records.LeaseRecord.parse(found.get("lease"))
     is_claimed = lease.has_holder and lease.fence == run.fence > 0
     has_ended_claimed = found["status"] not in _OPEN and run.fence > 0  # the lease may have been freed since
+    log = records.lines_of(found.get("attempt_log"))  # those before a retry come first
     return {
         "work": _state(run, found, now_ms, is_claimed=is_claimed and lease.deadline_ms > now_ms),
         "turn_seq": run.turn or None,
         "priority": int(found.get("priority", 0)),
         "attempt": run.attempts + (is_claimed or has_ended_claimed),
         "max_attempts": run.max_attempts,
-        "attempts": [_attempt(line, keys) for line in _lines(found)[-run.attempts :] if run.attempts],
+        "attempts": [_attempt(line, keys) for line in log[-run.attempts :] if run.attempts],
         "available_at": moment(run.available_ms) if run.available_ms > now_ms else None,
         "run_deadline": None if run.deadline_ms is None else moment(run.deadline_ms),
     }
@@ -44,13 +45,8 @@ def work_info(found: Mapping[str, bytes], now_ms: int, keys: SessionKeys) -> dic
 
 def attempt_ends(found: Mapping[str, bytes]) -> tuple[AttemptEnd, ...]:
     """Return the ends of the last ten attempts that did not end well, also of those before a retry, oldest first."""
-    words = [line.split(" ", 3) for line in _lines(found)]
+    words = [line.split(" ", 3) for line in records.lines_of(found.get("attempt_log"))]
     return tuple(AttemptEnd(moment(ended_ms), outcome) for _, ended_ms, outcome, _ in words)
-
-
-def _lines(found: Mapping[str, bytes]) -> list[str]:
-    """Return the lines of the log of attempts. Those before a retry come first."""
-    return found.get("attempt_log", b"").decode().splitlines()
 
 
 def _state(run: records.RunRecord, found: Mapping[str, bytes], now_ms: int, *, is_claimed: bool) -> WorkState | None:

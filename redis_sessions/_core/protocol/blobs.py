@@ -192,6 +192,11 @@ def made_at_ms(file: str) -> int | None:
     return int(name[:_TIME_DIGITS], 16)
 
 
+def another_name(name: str) -> str:
+    """Return the name of another file of the same time."""
+    return name[:_TIME_DIGITS] + secrets.token_hex(_RANDOM_BYTES)
+
+
 def _flat(reply: Any) -> Iterator[bytes]:
     """Yield the bytes of a reply, of all levels."""
     waiting = [reply]

@@ -57,7 +57,7 @@ class Layout(NamedTuple):
     @classmethod
     def parse(cls, text: bytes | None) -> Layout:
         """Read the record. No record means a plain list. Raises ValueError when it is damaged."""
-        open, group, marks, kept, task, gaps = (text or b"- 0 - 0 0 -").decode().split()
+        open, group, marks, kept, task, gaps = (text or b"- 0 - 0 0 -").decode().split(" ")
         return cls(open, int(group), marks, int(kept), int(task), parse_gaps("" if gaps == "-" else gaps))
 
 
@@ -73,7 +73,7 @@ class Settings(NamedTuple):
     @classmethod
     def parse(cls, text: bytes) -> Settings:
         """Read the record. Raises ValueError when it is damaged."""
-        max_messages, cap_policy, max_message_bytes, ttl_ms, deadline_ms = text.decode().split()
+        max_messages, cap_policy, max_message_bytes, ttl_ms, deadline_ms = text.decode().split(" ")
         return cls(int(max_messages), cap_policy, int(max_message_bytes), int(ttl_ms), optional_number(deadline_ms))
 
 
@@ -88,7 +88,7 @@ class Limits(NamedTuple):
     @classmethod
     def parse(cls, text: bytes | None) -> Limits:
         """Read the record. No record means no limits. Raises ValueError when it is damaged."""
-        *limits, action = (text or b"- - - error").decode().split()
+        *limits, action = (text or b"- - - error").decode().split(" ")
         return cls(*map(optional_number, limits), action)  # type: ignore[call-arg,arg-type]
 
     def __str__(self) -> str:
@@ -130,11 +130,10 @@ class Waiter(NamedTuple):
     @classmethod
     def parse_all(cls, text: bytes | None) -> list[Waiter]:
         """Read all records of a field. Raises ValueError when one is damaged."""
-        found = []
-        for line in (text or b"").decode().splitlines():
-            nonce, until_ms, counts_receivers, channel, detail = line.split(" ", 4)
-            found.append(cls(nonce, int(until_ms), counts_receivers, channel, detail))
-        return found
+        lines = [line.split(" ", 4) for line in lines_of(text)]
+        return [
+            cls(nonce, int(until), receivers, channel, detail) for nonce, until, receivers, channel, detail in lines
+        ]
 
 
 class Lineage(NamedTuple):
@@ -149,10 +148,8 @@ class Lineage(NamedTuple):
     @classmethod
     def parse(cls, text: bytes) -> Lineage:
         """Read the record. Raises ValueError when it is damaged."""
-        number, root_incarnation, path, id, *ancestors = text.decode().split()
-        if not ancestors:
-            raise ValueError("a lineage names no ancestor")
-        return cls(int(number), root_incarnation, path, id, ancestors)
+        number, root_incarnation, path, id, parent, *others = text.decode().split(" ")
+        return cls(int(number), root_incarnation, path, id, [parent, *others])
 
 
 class RunRecord(NamedTuple):
@@ -172,7 +169,9 @@ class RunRecord(NamedTuple):
     @classmethod
     def parse(cls, text: bytes) -> RunRecord:
         """Read the record. Raises ValueError when it is damaged."""
-        attempts, max_attempts, deadline, limit, timeout, available, fence, turn, retries, died = text.decode().split()
+        attempts, max_attempts, deadline, limit, timeout, available, fence, turn, retries, died = text.decode().split(
+            " "
+        )
         return cls(
             int(attempts), optional_number(max_attempts), optional_number(deadline), optional_number(limit), int(timeout),
             int(available), int(fence), optional_number(turn), int(retries), died == "1",
@@ -271,7 +270,7 @@ class StatusChange(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> StatusChange:
         """Read one record of the status log. Raises ValueError when it is damaged."""
-        number, last_seq, at_ms, status = text.split()
+        number, last_seq, at_ms, status = text.split(" ")
         return cls(int(number), int(last_seq), int(at_ms), status)
 
 
@@ -285,7 +284,7 @@ class Budget(NamedTuple):
     @classmethod
     def parse(cls, text: bytes | None) -> Budget:
         """Read the record. No record means no budget. Raises ValueError when it is damaged."""
-        tokens, cost, enforcement = (text or b"- - spawn").decode().split()
+        tokens, cost, enforcement = (text or b"- - spawn").decode().split(" ")
         return cls(optional_number(tokens), optional_number(cost), enforcement)
 
 
@@ -302,6 +301,17 @@ class Spent(NamedTuple):
         return cls(int(tokens), int(cost))
 
 
+def lines_of(text: bytes | None) -> list[str]:
+    """Return the lines of a field, each of which ends with a newline. `splitlines` would also cut at U+2028 and others.
+
+    Raises ValueError when the last line is cut.
+    """
+    *lines, rest = (text or b"").decode().split("\n")
+    if rest:
+        raise ValueError("the last line is cut")
+    return lines
+
+
 def parse_gaps(text: str) -> list[tuple[int, int]]:
     """Return the ranges of removed seqs from '<first>-<last>,…'. Raises ValueError when it is damaged."""
     return [(int(first), int(last)) for first, last in (part.split("-") for part in text.split(",") if part)]
@@ -309,11 +319,8 @@ def parse_gaps(text: str) -> list[tuple[int, int]]:
 
 def seqs_from(first: int, count: int, gaps: list[tuple[int, int]]) -> list[int]:
     """Return the seqs of `count` messages that follow each other in the list, from the first one's on."""
-    seqs: list[int] = []
-    seq = first
-    for gap_first, gap_last in gaps:
-        if gap_last < first:
-            continue
+    seqs, seq = list[int](), first
+    for gap_first, gap_last in (gap for gap in gaps if gap[1] >= first):
         seqs += range(seq, min(gap_first, seq + count - len(seqs)))
         if len(seqs) == count:
             return seqs

@@ -13,6 +13,8 @@ from ..protocol.chain import MAX_OVERHEAD_BYTES
 from .import_schema import Damaged
 from .import_spool import read_parts, write_parts
 
+MAX_FILES = 200_000
+"""The most files of one session. Each takes about 400 bytes of memory. More files of 64 KiB fill more than an export may have."""
 Places = dict[str, list[int]]
 """The places of the parts of each file in the spool."""
 
@@ -37,6 +39,8 @@ class BlobsCheck:
                 raise Damaged(f"session {self._id!r} refers to a file of {ref.size} bytes")
             if self._wanted.setdefault(ref.file, ref) != ref:
                 raise Damaged(f"session {self._id!r} refers to file {ref.file} in two ways")
+            if len(self._wanted) > MAX_FILES:
+                raise Damaged(f"session {self._id!r} refers to more than {MAX_FILES} files of a blob store")
 
     def add(self, name: Any, data: Any) -> None:
         """Take the next part of a file. Raises Damaged."""

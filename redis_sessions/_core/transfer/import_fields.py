@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._durations import MAX_DURATION_MS
 from ...bounds import StorageBounds
-from ...errors import InvalidInput
+from ...errors import CodecMissing, InvalidInput
 from ..commands.session_fields import KINDS, checked_choice, checked_tags
 from ..commands.sessions import read_info
 from ..commands.storage_bounds import check_fields, check_number, check_tags, value_bytes
@@ -19,7 +19,7 @@ from ..protocol.encoding import is_reason
 from ..protocol.ids import check_id
 from ..protocol.json_values import from_json
 from ..protocol.keys import SessionKeys
-from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words
+from ..protocol.records import Counters, LoopRecord, RunRecord, Settings, StatusChange, join_words, lines_of
 from ..protocol.work import Work, queue_prefix
 from .export_format import WAITER_FIELDS
 from .import_blobs import Places
@@ -31,6 +31,8 @@ from .import_values import check_member_result
 
 WAITING_TTL_MS = 30 * 24 * 3600 * 1000
 """The idle ttl of a session that waits for a worker, as in count_waiting.lua."""
+_ENCODED_ERROR = re.compile(rb'"\\u0001[a-z]{1,8} \d{1,16} [A-Za-z0-9+/=\\]*"\n')
+"""The encoded error of an attempt, as JSON. A script writes '\\/' for '/'."""
 _TIMED_LINE = re.compile(r"(\d+) (\d+) ", re.ASCII)
 
 
@@ -209,6 +211,8 @@ def _check_count(id: str, storage: StorageBounds, bound: str, found: int) -> Non
 def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
     """Refuse what could be stored, and would then be shown as damaged or listed under a value that no query can name."""
     shown = {name: b"null" if is_encoded(value) else value for name, value in fields.items()}
+    if log := shown.get(b"attempt_log"):
+        shown[b"attempt_log"] = _ENCODED_ERROR.sub(b'""\n', log)
     pairs = [part for pair in {**shown, b"left": b"-1", b"now": b"0", b"count": b"0"}.items() for part in pair]
     try:
         info = read_info(SessionKeys("import", id), pairs)
@@ -216,13 +220,13 @@ def _check_readable(id: str, fields: Mapping[bytes, bytes]) -> None:
         checked_tags(info.tags)
         for tag in info.tags:
             tag.encode()
-    except (ValueError, LookupError, TypeError, OverflowError, OSError) as problem:
+    except (ValueError, LookupError, TypeError, OverflowError, OSError, CodecMissing) as problem:
         raise Damaged(f"session {id!r} cannot be stored: {problem}") from None
 
 
 def _check_times(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
     """Refuse what happened later than now, and a future beyond the longest duration."""
-    log = [StatusChange.parse(line) for line in fields.get(b"status_log", b"").decode().splitlines()]
+    log = [StatusChange.parse(line) for line in lines_of(fields.get(b"status_log"))]
     past = {
         "created": [int(fields[b"created"]) // 1000],
         "counters": [Counters.parse(fields[b"counters"]).updated_us // 1000],
@@ -230,7 +234,7 @@ def _check_times(id: str, fields: Mapping[bytes, bytes], now_ms: int) -> None:
         "status_log": [change.at_ms for change in log],
         "attempt_log": [
             int(ms)
-            for line in fields.get(b"attempt_log", b"").decode().splitlines()
+            for line in lines_of(fields.get(b"attempt_log"))
             if (found := _TIMED_LINE.match(line))
             for ms in found.groups()
         ],

@@ -115,6 +115,7 @@ class PartsCheck:
         self._numbers.add(number)
         self._newest = number
         self._names.add(text)
+        check_number(self._bounds.storage, "parts", len(self._names), "parts")  # before there is more to remember
         self._messages, self._bytes, self._part = self._messages + count, self._bytes + record.bytes, 0
 
     def _take_totals(self, name: str, value: bytes) -> None:

@@ -170,6 +170,12 @@ def _priority(value: bytes) -> bool:
     return re.fullmatch(rb"-?[0-9]{1,3}", value) is not None and abs(int(value)) <= MAX_PRIORITY
 
 
+def _origins(value: bytes) -> bool:
+    """Return whether a value names namespaces and sessions in pairs."""
+    words = value.split(b" ")
+    return value == b"" or (len(words) % 2 == 0 and all(map(_passes(check_id), words)))
+
+
 def _report(value: bytes) -> bool:
     """Return whether the template of a child's result makes an entry."""
     found = re.fullmatch(rb"([a-z][@-O]) (\S+) (\{.*\})", value)
@@ -240,7 +246,7 @@ _FORMS: dict[str, Form] = {
     "channel": Form("the ID of a channel", _passes(check_id)),
     "answered_by": Form("the ID of an agent", _passes(check_agent)),
     "fairness_key": _ID_128,
-    "origins": Form("an encoded value", lambda value: False),
+    "origins": Form("'<namespace> <session> …', or an encoded value", _origins),
     "label": _ID_128,
     "retried": _ID_128,
     **{

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -20,6 +21,7 @@ from ...models.documents import Document
 from ...models.pages import Page
 from ..services.context import CacheContext
 from ..services.document_categories import live_fields, put_within_bound
+from ..transport.blob_files import FileMissing
 from .session_state import validated
 
 T = TypeVar("T")
@@ -142,9 +144,9 @@ class Documents(NotPicklable):
         while fields:
             found = self._context.executor.run(documents.read(self._keys, fields))
             for field, stored in zip(fields, found, strict=False):
-                if stored is not None:
-                    document = partial(documents.document_of, self._keys, field, stored, self._context.chain)
-                    yield self._context.executor.decode(document, stored.data)
+                document = _decoded(self._context, self._keys, field, stored, documents.document_of, None)
+                if document is not None:
+                    yield document
             fields = fields[len(found) :]
 
     def list(self, limit: int = 50, cursor: str | None = None) -> Page[str]:
@@ -189,10 +191,7 @@ class Documents(NotPicklable):
     def _get(self, name: str, extension: str, default: Any) -> Any:
         field = documents.checked_field(name, extension)
         (stored,) = self._context.executor.run(documents.read(self._keys, [field]))
-        if stored is None:
-            return default
-        value = partial(documents.value_of, self._keys, field, stored, self._context.chain)
-        return self._context.executor.decode(value, stored.data)
+        return _decoded(self._context, self._keys, field, stored, documents.value_of, default)
 
 
 def put_documents(
@@ -215,20 +214,27 @@ def put_documents(
 
 
 def get_documents(
-    context: CacheContext, names: Mapping[DocumentKeys, Collection[str]], touch: bool
+    context: CacheContext, names: Mapping[DocumentKeys, Collection[str]], touch: bool, left: int = 2
 ) -> dict[str, dict[str, Document]]:
-    """Return documents of some categories, by category and name. One round trip to each node, and more for each 1 MB."""
-    left = {keys: documents.fields_of(given) for keys, given in names.items()}
+    """Return documents of some categories, by category and name. One round trip to each node, and more for each 1 MB.
+
+    They are read again, `left` times, while a file is missing: see `_decoded`.
+    """
+    unread = {keys: documents.fields_of(given) for keys, given in names.items()}
     stored: dict[DocumentKeys, dict[str, Stored]] = {keys: {} for keys in names}
-    while left := {keys: fields for keys, fields in left.items() if fields}:
-        replies = context.executor.get_many([documents.read(keys, left[keys], touch=touch) for keys in left])
-        for (keys, fields), reply in zip(list(left.items()), replies, strict=True):
+    while unread := {keys: fields for keys, fields in unread.items() if fields}:
+        replies = context.executor.get_many([documents.read(keys, unread[keys], touch=touch) for keys in unread])
+        for (keys, fields), reply in zip(list(unread.items()), replies, strict=True):
             stored[keys] |= {field: one for field, one in zip(fields, reply, strict=False) if one is not None}
-            left[keys] = fields[len(reply) :]
+            unread[keys] = fields[len(reply) :]
     found = {}
     for keys in names:
         read = partial(documents.found_documents, keys, stored[keys], context.chain)
-        found[keys.id] = context.executor.decode(read, [one.data for one in stored[keys].values()])
+        data = [one.data for one in stored[keys].values()]
+        try:
+            found[keys.id] = context.executor.decode(read, data, can_read_again=left > 0)
+        except FileMissing:
+            return get_documents(context, names, touch, left - 1)
     return found
 
 
@@ -240,10 +246,10 @@ def all_documents(context: CacheContext, keys: Collection[DocumentKeys]) -> dict
     while left := {one: fields for one, fields in left.items() if fields}:
         replies = context.executor.get_many([documents.read(one, fields) for one, fields in left.items()])
         for (one, fields), reply in zip(list(left.items()), replies, strict=True):
-            stored = [(field, data) for field, data in zip(fields, reply, strict=False) if data is not None]
-            for field, data in stored:
-                document = partial(documents.document_of, one, field, data, context.chain)
-                found[one.id].append(context.executor.decode(document, data.data))
+            for field, stored in zip(fields, reply, strict=False):
+                document = _decoded(context, one, field, stored, documents.document_of, None)
+                if document is not None:
+                    found[one.id].append(document)
             left[one] = fields[len(reply) :]
     return found
 
@@ -252,6 +258,24 @@ def delete_documents(context: CacheContext, names: Mapping[DocumentKeys, Collect
     """Delete documents of some categories. Return how many there were. One round trip to each node."""
     calls = [call for keys, given in names.items() for call in documents.delete_many(keys, given)]
     return sum(context.executor.get_many(calls))
+
+
+def _decoded(
+    context: CacheContext, keys: DocumentKeys, field: str, stored: Stored | None, read: Callable[..., Any], default: Any
+) -> Any:
+    """Return a stored document, or the default if there is none.
+
+    The document is read again if its file is missing, because it may have been replaced since, and a sweep may have removed the
+    file.
+    """
+    for left in (2, 1, 0):
+        if stored is None:
+            break
+        with suppress(FileMissing):
+            decode = partial(read, keys, field, stored, context.chain)
+            return context.executor.decode(decode, stored.data, can_read_again=left > 0)
+        (stored,) = context.executor.run(documents.read(keys, [field]))
+    return default
 
 
 def _ttl_ms(ttl: Duration | None) -> int:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..._core.commands import sessions, stored_values, tree_room
 from ..._core.commands.stored_values import UNREADABLE, Identity
 from ..._core.commands.trees import Member
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ..._log_events import DAMAGED_DELETED, error_facts
-from ...errors import InvalidTransition, RevisionConflict, SessionDamaged, SessionReplaced
+from ...errors import InvalidTransition, RevisionConflict, SessionDamaged, SessionReplaced, SessionsError
 from .context import CacheContext
 from .mistyped_keys import run_or_default
 
@@ -75,7 +77,8 @@ def _delete(
             swept = deletion.incarnation
         else:
             if deletion.has_rest:
-                context.executor.run(sessions.remove_rest(keys))
+                with suppress(SessionsError):  # the session is gone, and a repair of the indexes removes its rest
+                    context.executor.run(sessions.remove_rest(keys))
             return existed
     raise SessionDamaged(session_id=keys.id, detail="its records do not change when it ends")
 

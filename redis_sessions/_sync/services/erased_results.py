@@ -63,7 +63,7 @@ def _erase_from_parent(context: CacheContext, parent: SessionKeys, result: Resul
         while True:
             changes += result.in_list(page.elements, index)
             replaced = _replace(context, parent, changes)
-            erased += replaced
+            erased += sum(not place.startswith(b".results.") for place, _, _ in changes[:replaced])
             if replaced < len(changes):
                 break  # messages moved since: look again
             changes, index = [], index + len(page.elements)

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
-from ..._core.commands import forgetting
-from ..._core.protocol.found_keys import every_document, every_scope, scope_of
+from contextlib import suppress
+
+from ..._core.commands import forgetting, outbox, stored_values
+from ..._core.protocol.found_keys import every_document, every_scope, every_session, scope_of, session_id_of
+from ..._core.protocol.keys import session_keys
+from ...errors import BoundExceeded, SessionDamaged, SessionNotFound, SessionReplaced, SessionsError
 from .context import CacheContext
-from .unlisted import scan
+from .unlisted import scan, scan_batches
+
+_UNREADABLE = (SessionNotFound, SessionReplaced, SessionDamaged)
 
 
 def forget_documents(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
@@ -27,6 +33,8 @@ def forget_documents(context: CacheContext, user: str, noted: list[str], find_un
 def forget_scopes(context: CacheContext, user: str, noted: list[str], find_unlisted: bool) -> int:
     """Delete the shared scopes whose path ends with the user's ID. Return how many values they held."""
     count = 0
+    if find_unlisted:
+        _apply_outboxes(context)
     scopes = set(context.scopes.of_user(user))
     if find_unlisted:
         names = {scope_of(context.namespace, key) for key in scan(context, every_scope(context.namespace), twice=True)}
@@ -35,3 +43,18 @@ def forget_scopes(context: CacheContext, user: str, noted: list[str], find_unlis
         count += context.scopes.delete(scope)
         noted.append(scope)
     return count
+
+
+def _apply_outboxes(context: CacheContext) -> None:
+    """Apply the writes of shared scopes that wait in sessions, else a scope comes back when its session is loaded."""
+    for batch in scan_batches(context, every_session(context.namespace)):
+        ids = [id for id in (session_id_of(context.namespace, key) for key in batch) if id is not None]
+        sessions = [session_keys(context.namespace, id) for id in ids]
+        found = context.executor.run_many([outbox.read(one, "") for one in sessions])
+        for keys, waiting in zip(sessions, found, strict=True):
+            if isinstance(waiting, SessionsError):
+                if not isinstance(waiting, _UNREADABLE) and not stored_values.is_wrong_type(waiting):
+                    raise waiting
+            elif waiting:
+                with suppress(BoundExceeded, *_UNREADABLE):
+                    context.scopes.apply_waiting(keys, waiting[0].incarnation)

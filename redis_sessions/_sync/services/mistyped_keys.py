@@ -32,16 +32,7 @@ def run_all(executor: Executor, calls: Sequence[Call[Any]], mistyped: int = 0) -
     results: list[Any] = []
     for first in range(0, len(calls), _BATCH):
         results += executor.run_many(calls[first : first + _BATCH])
-    return [result_or_default(one, mistyped) for one in results]
-
-
-def result_or_default(result: T | SessionsError, default: T) -> T:
-    """Return the result of a call, or the default for a key of another type. Raise any other error."""
-    if not isinstance(result, SessionsError):
-        return result
-    if stored_values.is_wrong_type(result):
-        return default
-    raise result
+    return [stored_values.result_or_default(one, mistyped) for one in results]
 
 
 def remove_all(context: CacheContext, places: Sequence[tuple[Sequence[EntryKeys], Sequence[str]]]) -> int:

@@ -148,7 +148,7 @@ class RunQueues(WorkAdvancer):
         """Give back work that may have been claimed, to be offered in `delay_ms`."""
         _, _, work = reserved.partition(" ")
         with suppress(SessionsError):  # else its lease runs out by itself
-            self._executor.run(self._advance_call(agents[0], self.keys_of(work), nonce, "released"))
+            self._executor.run(self._advance_call(agents[0], self.keys_of(work), nonce, "released", delay_ms=delay_ms))
         self.requeue_reserved(reserved, agents, delay_ms)
 
     def stop_waiting(

@@ -13,6 +13,7 @@ from typing import Any
 from ..._core.commands import outbox, shared
 from ..._core.commands.outbox import Waiting
 from ..._core.commands.session_fields import checked_text
+from ..._core.commands.stored_values import result_or_default
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import SessionKeys
 from ..._core.protocol.shared_keys import SharedKeys, scope_index_keys, shared_keys
@@ -95,8 +96,8 @@ class SharedScopes:
             cursor = names[-1]
 
     def _holding(self, names: Sequence[str]) -> list[str]:
-        counts = self._executor.get_many([shared.count(self.keys_of(name)) for name in names])
-        return [name for name, count in zip(names, counts, strict=True) if count]
+        counts = self._executor.run_many([shared.count(self.keys_of(name)) for name in names])
+        return [name for name, count in zip(names, counts, strict=True) if result_or_default(count, 0)]
 
     def _remove_empty(self) -> None:
         for names in self._pages():

@@ -128,9 +128,9 @@ class Executor:
                 observer.flush()
         return result
 
-    def decode(self, read: Callable[[], T], stored: Any) -> T:
-        """Return the result of a function that decodes what a server replied, with the files that the reply refers to."""
-        return read_decoded(read, stored, self.chain, self.retry_for)
+    def decode(self, read: Callable[[], T], stored: Any, *, can_read_again: bool = False) -> T:
+        """Return the result of a function that decodes what a server replied, with the files that it refers to."""
+        return read_decoded(read, stored, self.chain, self.retry_for, can_read_again=can_read_again)
 
     def _due(self, now: float, began: float) -> float:
         """Return the time at which an attempt must be over: `timeout` bounds the attempt, and `retry_for` the whole call."""
