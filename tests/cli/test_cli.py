@@ -307,3 +307,18 @@ def test_option_that_another_one_would_silence_is_refused(arguments: tuple[str, 
     done = run(*arguments, "--url", "redis://127.0.0.1:1")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert named in done.stderr
+
+
+@pytest.mark.parametrize("port", ["9" * 5000, "65536", "", "x", "-1"])
+def test_wrong_port_is_refused(port: str) -> None:
+    """A port must be a number up to 65535, however many digits are given."""
+    done = run("metrics", "--listen", f"127.0.0.1:{port}", "--url", "redis://127.0.0.1:1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--listen: must be HOST:PORT" in done.stderr
+
+
+def test_metrics_say_what_they_wait_for() -> None:
+    """A server that refuses connections is named on standard error, and the exit code is 3."""
+    done = run("metrics", "--url", "redis://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("waiting for redis://127.0.0.1:1, at most 10 s: connection refused")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from redis_sessions import (
     AccessDenied,
@@ -26,6 +23,7 @@ from redis_sessions.cli import scripts
 from redis_sessions.cli.connect import open_cache
 from redis_sessions.cli.repeat import repeat
 from tests.support.command_line import ENVIRONMENT, run
+from tests.support.server_states import busy
 from tests.support.servers import Server, await_true
 
 _UNAVAILABLE = StoreUnavailable(where="s", waited=1.0, detail="LOADING")
@@ -66,35 +64,6 @@ def test_failure_that_stays_or_single_check_ends(problem: Exception, pause: floa
     """Wrong credentials end a loop, and any failure ends a single check."""
     with pytest.raises(type(problem)):
         repeat(working(problem), pause)
-
-
-@contextmanager
-def busy(server: Server) -> Iterator[None]:
-    """Keep a server busy with a script in the block."""
-    client = server.client
-    client.config_set("lua-time-limit", 20)
-
-    def spin() -> None:
-        with pytest.raises(redis.ResponseError):
-            client.eval("while true do end", 0)
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    with redis.Redis(port=server.port) as other:
-
-        def is_busy() -> bool:
-            try:
-                other.get("x")
-            except redis.ResponseError:
-                return True
-            return False
-
-        await_true(is_busy)
-        try:
-            yield
-        finally:
-            other.script_kill()
-            thread.join()
 
 
 def test_scripts_load_goes_on_after_a_server_that_refuses(
