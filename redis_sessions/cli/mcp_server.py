@@ -102,7 +102,7 @@ def _checked(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
             raise InvalidInput(name=name[:100], detail=detail) from None
         if first["type"] == "missing":
             raise InvalidInput(name=name, detail="is missing: give this argument") from None
-        detail = f"{first['msg'].replace('Input should', 'must')}, got {repr(first['input'])[:100]}"
+        detail = f"{first['msg'].replace('Input should', 'must').replace('String should', 'must')}, got {repr(first['input'])[:100]}"
         raise InvalidInput(name=name, detail=detail) from None
 
 

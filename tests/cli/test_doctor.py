@@ -199,6 +199,6 @@ def test_acl_line_never_resets_the_default_user(own_server: Server) -> None:
 
 
 def test_acl_user_that_is_not_utf_8_is_refused(own_server: Server) -> None:
-    """Bytes that are no UTF-8 are wrong input."""
+    """Bytes that are not valid UTF-8 are wrong input."""
     done = run("doctor", "--acl", "\udcff", "--url", own_server.url)
     assert (done.returncode, done.stderr) == (2, "error --acl: must be UTF-8\n")

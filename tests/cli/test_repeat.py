@@ -69,7 +69,7 @@ def test_failure_that_stays_or_single_check_ends(problem: Exception, pause: floa
 def test_scripts_load_goes_on_after_a_server_that_refuses(
     own_server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A server that answers BUSY, as one that loads its data answers LOADING, is no missing right: the next check loads."""
+    """A server that answers BUSY, as one that loads its data answers LOADING, lacks no right: the next check loads."""
     with open_cache(own_server.url, "acme", contact=False) as cache:
         with busy(own_server):
             with pytest.raises(StoreUnavailable, match="BUSY"):

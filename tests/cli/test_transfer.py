@@ -79,7 +79,7 @@ def test_wrong_input_exits_with_2_and_keeps_the_exported_file(own_server: Server
 
 
 def test_export_to_a_pipe_whose_reader_ended_exits_with_141(own_server: Server) -> None:
-    """`--out /dev/stdout` is like standard output: a reader such as head that has ended is no wrong input."""
+    """`--out /dev/stdout` is like standard output: a reader such as head that has ended does not make the input wrong."""
     with SessionCache.from_url(own_server.url) as cache:
         cache.create("a").append(*[{"role": "user", "content": "x" * 1000}] * 500)
     reader, writer = os.pipe()

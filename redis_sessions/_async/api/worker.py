@@ -218,8 +218,6 @@ class Worker:
         elif isinstance(problem, GiveUp):
             reason = reason_of_giving_up(problem)
             await self._fail(run, reason, reason, is_final=True)
-        elif isinstance(problem, tasks.Cancelled) and run.stop_reason is not None:
-            pass  # at a shutdown the run is given back
         elif tasks.is_stop(problem, self._task):
             raise problem  # the worker itself was stopped: the run is given back
         elif not run.is_over and (run.stop_reason is not None or tasks.is_being_stopped(self._task)):
@@ -244,7 +242,8 @@ class Worker:
 
     async def _apply_failure(self, run: AsyncRun, problem: BaseException) -> None:
         if run.is_over:
-            if run.stop_reason in (None, "shutdown"):  # else the log says already why the run is over
+            is_stop = isinstance(problem, tasks.Cancelled) or run.stop_reason != "shutdown"
+            if run.stop_reason is None or not is_stop:  # else the log says already why the run is over
                 run._log.late_error(problem)
         elif is_run_over(problem, run.id):
             await self._stop_if_over(run)  # a paused session is not over: the run is given back
