@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
-from redis_sessions import Lease, LeaseLost, SessionCache, SessionsError
+from redis_sessions import Lease, LeaseLost, Session, SessionCache, SessionsError
 from redis_sessions.cli import control
 from redis_sessions.cli.commands import app
 from redis_sessions.models.leases import LeaseInfo
@@ -167,9 +167,9 @@ def test_release_by_force_takes_no_lease_of_a_later_holder(
         first = session.lease(ttl=60, owner="worker-7")
         first.acquire()
         read = Lease.info
-        later: list[Lease] = []
+        later: list[Lease[Session]] = []
 
-        def info(self: Lease) -> LeaseInfo | None:
+        def info(self: Lease[Session]) -> LeaseInfo | None:
             found = read(self)
             if not later:
                 first.release()
