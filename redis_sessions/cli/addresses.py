@@ -13,7 +13,7 @@ def parse_address(text: str, option: str, example: str) -> tuple[str, int]:
     """Return host and port of HOST:PORT, or of a port of this machine. Raises InvalidInput that names the option."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise InvalidInput(name=option, detail=f"must be HOST:PORT, such as {example}, got {text!r}")
     return host, int(port)
 

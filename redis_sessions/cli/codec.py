@@ -143,7 +143,7 @@ def sweep(
         str,
         typer.Option(
             "--grace",
-            help="Duration for which new files stay, such as 1d, because a writer may be about to refer to them.",
+            help="Duration, 10m or more, such as 1d, for which new files stay: a writer may be about to refer to them.",
         ),
     ] = "1d",
     dry_run: Annotated[

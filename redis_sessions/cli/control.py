@@ -9,7 +9,7 @@ import typer
 
 from .._sync.api.cache import SessionCache
 from .._sync.api.session import Session
-from ..errors import InvalidInput
+from ..errors import InvalidInput, SessionsError
 from ..models.trees import OPEN_STATUSES
 from .app import (
     DEFAULT_NAMESPACE,
@@ -19,13 +19,14 @@ from .app import (
     Url,
     app,
     count_of,
-    escape_controls,
+    describe_error,
     log_audit,
     print_notice,
     print_result,
 )
 from .connect import open_cache, place_of
 from .session_ids import Label, SessionId, find_session
+from .tree import find_descendants, name_tree
 
 Reason = Annotated[
     str | None, typer.Option("--reason", help="Reason that the session keeps.", show_default="no reason")
@@ -76,9 +77,10 @@ def request_cancel(
     with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         session.request_cancel(reason=reason)
-        asked = [child.id for child in session.children(recursive=True) if child.status in OPEN_STATUSES]
-    line = f"requested to stop: {session.id} and {count_of(len(asked), 'descendant')}"
-    print_result({"requested": [session.id, *asked]}, line, as_json)
+        found = find_descendants(session)
+    asked = None if found is None else [child.id for child in found if child.status in OPEN_STATUSES]
+    line = f"requested to stop: {name_tree(session, asked)}"
+    print_result({"requested": [session.id, *(asked or ())]}, line, as_json)
 
 
 @app.command()
@@ -89,10 +91,14 @@ def retry(
     namespace: Namespace = DEFAULT_NAMESPACE,
     as_json: Json = False,
 ) -> None:
-    """Retry a run or a turn that failed: a worker of its agent gets the work again."""
+    """Retry a run or a turn that failed: a worker of its agent gets the work again. Exit 1 if nothing failed."""
     with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
-        session.retry()
+        try:
+            session.retry()
+        except InvalidInput as problem:  # nothing on the command line is wrong: the session refuses
+            print_notice(f"error {describe_error(problem)}")
+            raise typer.Exit(1) from None
         info = session.info()
     agent = info.answered_by or info.agent_id
     facts = {"id": session.id, "status": info.status, "agent_id": agent}
@@ -123,22 +129,26 @@ def delete(
         raise InvalidInput(name="delete", detail="cannot ask, because standard input is not a terminal: give --yes")
     with open_cache(url, namespace, audit=log_audit) as cache:
         session = find_session(cache, id, label)
-        descendants = [child.id for child in session.children(recursive=True)]
-        what = f"{session.id} and {count_of(len(descendants), 'descendant')}"
+        if yes and id is not None and cache.get(id) is None:
+            whole = f" for {session.id!r}" if label is None else ""
+            detail = f"--yes needs a whole ID, and {id!r} is short{whole}"
+            raise InvalidInput(name="delete", detail=detail)
+        found = find_descendants(session)
+        what = name_tree(session, found)
         if not yes:
             _ask(cache, session, what)
-        elif label is None and session.id != id:
-            detail = f"--yes needs a whole ID, and {id!r} is short for {session.id!r}"
-            raise InvalidInput(name="delete", detail=detail)
         session.delete()
-    print_result({"deleted": [session.id, *descendants]}, f"deleted: {what}", as_json)
+    print_result({"deleted": [session.id, *(one.id for one in found or ())]}, f"deleted: {what}", as_json)
 
 
 def _ask(cache: SessionCache, session: Session, what: str) -> None:
     """Return if the user agrees to the deletion. Otherwise exit with 1."""
-    info = session.info()
-    facts = f"{info.status}, {count_of(info.count, 'message')}"
-    print_notice(f"Delete {escape_controls(what)} ({facts}) from {place_of(cache)}?")
+    try:
+        info = session.info()
+        facts = f"{info.status}, {count_of(info.count, 'message')}"
+    except SessionsError as problem:  # what is damaged can be deleted, too
+        facts = f"cannot be read: {describe_error(problem)}"
+    print_notice(f"Delete {what} ({facts}) from {place_of(cache)}?")
     if not typer.confirm("Delete", err=True):
         print_notice("nothing was deleted")
         raise typer.Exit(1)

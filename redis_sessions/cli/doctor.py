@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import statistics
 import time
 from typing import Annotated
@@ -19,7 +20,7 @@ from .._core.protocol.scripts import all_scripts
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from .._url import split_url
-from ..errors import InvalidInput, SchemaMismatch, SessionNotFound, SessionsError
+from ..errors import InvalidInput, SchemaMismatch, SessionNotFound, SessionsError, StoreUnavailable
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
@@ -46,13 +47,15 @@ from .doctor_checks import (
     diagnose,
 )
 from .doctor_security import check_encryption, check_login, check_version, flags_of
-from .doctor_user import examine_user
+from .doctor_user import ask_each, examine_user
 from .reindex import reindex
 from .repair import Repair, Repairer
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 _PROBE_ID = "doctor"
 """The ID of a session that is looked up to learn the schema version. It need not exist."""
+_PROBE_TTL = 60
+"""The seconds after which a session of a check ends, if it could not be deleted."""
 _PINGS = 20
 
 
@@ -107,8 +110,14 @@ def doctor(
 
     Exit 1 if a check fails.
     """
+    forms = {"--reindex": rebuild, "--repair": mend, "--acl": acl_user is not None, "--acl-line": acl_line}
+    given = [name for name, is_given in forms.items() if is_given]
+    if len(given) > 1:
+        raise InvalidInput(name="doctor", detail=f"takes one of {', '.join(forms)}, got {' and '.join(given)}")
     if dry_run and not mend:
-        raise InvalidInput(name="--dry-run", detail="needs --repair, because the other forms change nothing")
+        raise InvalidInput(name="--dry-run", detail="needs --repair, because the other forms have no trial")
+    if strict and given not in ([], ["--acl"]):
+        raise InvalidInput(name="--strict", detail=f"is for checks, and {given[0]} is none")
     if rebuild:
         _rebuild(url, namespace, as_json)
         return
@@ -128,7 +137,10 @@ def doctor(
 
 def _print_acl_line(url: str, namespace: str, as_json: bool) -> None:
     rules = acl_rules(namespace, in_cluster=split_url(url).kind == "cluster")
-    words = ["ACL", "SETUSER", namespace, "reset", "on", ">PASSWORD", *rules]
+    user = (
+        f"{namespace}-sessions" if namespace == "default" else namespace
+    )  # a reset of `default` would lock out others
+    words = ["ACL", "SETUSER", user, "reset", "on", ">PASSWORD", *rules]
     print(json.dumps(words) if as_json else " ".join(map(quote_word, words)))
 
 
@@ -180,17 +192,12 @@ def _examine(cache: SessionCache) -> list[Finding]:
     cache._executor.on_failure = notice.add
     with notice:
         schema, problem = _try_read(cache)
-    try:
-        infos = cache._context.router.send_to_all(("INFO",))
-        users = cache._context.router.send_to_all(("ACL", "GETUSER", "default"))
-        loaded = cache._context.router.send_to_all(("SCRIPT", "EXISTS", *[one.sha for one in all_scripts()]))
-        latency_ms = _latency_ms(cache, len(infos))
-        key = meta_key(cache.namespace)
-        written = cache._context.router.send(key, ("SET", key, SCHEMA_VERSION, "NX"))[0]
-    except (TransportError, RedisError):
-        if problem is not None:
-            raise problem from None
-        raise
+    infos = ask_each(cache, ("INFO",))
+    if all(isinstance(one, TransportError) for one in infos):
+        raise problem or StoreUnavailable(where=cache.where, waited=0.0, detail=str(infos[0]))
+    users = ask_each(cache, ("ACL", "GETUSER", "default"))
+    loaded = ask_each(cache, ("SCRIPT", "EXISTS", *[one.sha for one in all_scripts()]))
+    latency_ms = _latency_ms(cache, len(infos))
     findings = [check_login(cache.engine, flags_of(users[0])), check_encryption(cache.engine)]
     for info, found in zip(infos, loaded, strict=True):
         if isinstance(info, Exception):
@@ -199,7 +206,9 @@ def _examine(cache: SessionCache) -> list[Finding]:
         known = None if isinstance(found, Exception) else found
         facts = parse_info(info.decode())
         findings += [*diagnose(facts, latency_ms, known, schema), check_version(facts)]
-    return [*findings, check_reads(problem), check_writes(written), _check_scripts(cache), _check_waiting(cache)]
+    written = _try_write(cache)
+    rights = _check_rights(cache, may_write=not isinstance(written, Exception))
+    return [*findings, check_reads(problem), check_writes(written), rights, _check_waiting(cache)]
 
 
 def _try_read(cache: SessionCache) -> tuple[str, SessionsError | None]:
@@ -213,10 +222,26 @@ def _try_read(cache: SessionCache) -> tuple[str, SessionsError | None]:
     return SCHEMA_VERSION, None
 
 
-def _check_scripts(cache: SessionCache) -> Finding:
-    """Run a script, on a session that does not exist."""
+def _try_write(cache: SessionCache) -> object:
+    """Return the reply to a write that changes nothing, or its error."""
+    key = meta_key(cache.namespace)
     try:
-        cache.session(_PROBE_ID).history()
+        return cache._context.router.send(key, ("SET", key, SCHEMA_VERSION, "NX"))[0]
+    except (TransportError, RedisError) as problem:
+        return problem
+
+
+def _check_rights(cache: SessionCache, *, may_write: bool) -> Finding:
+    """Run scripts: create a session, write to it, and delete it. Where nothing can be written, read one that does not exist."""
+    try:
+        if not may_write:
+            cache.session(_PROBE_ID).history()
+            return check_rights(None)
+        session = cache.create(f"{_PROBE_ID}-{secrets.token_hex(8)}", ttl=_PROBE_TTL)
+        try:
+            session.append({"role": "user", "content": "a check by redis-sessions doctor"})
+        finally:
+            session.delete()
     except (SessionNotFound, SchemaMismatch):
         return check_rights(None)
     except SessionsError as problem:
@@ -236,6 +261,6 @@ def _latency_ms(cache: SessionCache, nodes: int) -> float:
     times = []
     for _ in range(_PINGS):
         began = time.perf_counter()
-        cache._context.router.send_to_all(("PING",))
+        ask_each(cache, ("PING",))
         times.append((time.perf_counter() - began) / nodes)
     return statistics.median(times) * 1000

@@ -54,6 +54,7 @@ class UserRights(NamedTuple):
     rules: list[str]
     """Rules of commands, such as -@all and +get. The last one that names a command counts."""
     selectors: int
+    passwords: int = 1
 
 
 def parse_user(reply: Sequence[Any] | Mapping[Any, Any]) -> UserRights:
@@ -66,6 +67,7 @@ def parse_user(reply: Sequence[Any] | Mapping[Any, Any]) -> UserRights:
         _patterns(found["channels"], "&"),
         _text(found["commands"]).split(),
         len(found.get("selectors", ())),
+        len(found.get("passwords", ())),
     )
 
 
@@ -109,6 +111,8 @@ def _check_login(user: str, rights: UserRights) -> Finding:
         return Finding("fail", "user", f"{user} is off", f"ACL SETUSER {user} on")
     if "nopass" in rights.flags:
         return Finding("warn", "user", f"{user} needs no password", f"ACL SETUSER {user} resetpass, then >PASSWORD")
+    if not rights.passwords:
+        return Finding("fail", "user", f"{user} has no password, and so cannot log in", f"ACL SETUSER {user} >PASSWORD")
     return Finding("ok", "user", f"{user} is on and has a password")
 
 

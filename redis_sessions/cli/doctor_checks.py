@@ -17,8 +17,8 @@ from redis.exceptions import (
 )
 
 from .._core.protocol.keys import SCHEMA_VERSION
-from .._core.protocol.transport_errors import error_word
-from ..errors import SessionsError
+from .._core.protocol.transport_errors import TransportError, error_word
+from ..errors import AccessDenied, SessionsError
 
 MIN_VERSION = (6, 2)
 MAX_LATENCY_MS = 5.0
@@ -90,7 +90,12 @@ def diagnose(info: dict[str, str], latency_ms: float, loaded: list[int] | None, 
 
 
 def check_info(refusal: Exception) -> Finding:
-    """Return the finding about a server that refuses INFO."""
+    """Return the finding about a server that refuses INFO, or does not answer."""
+    state = _state_of(refusal)
+    if state is not None and state.word != "NOPERM":
+        return Finding("fail", "server", state.fact, state.advice)
+    if isinstance(refusal, TransportError):
+        return Finding("fail", "server", str(refusal), "start the server, or let a replica take its place")
     return Finding("fail", "server", f"INFO is refused: {refusal}", "doctor needs the right to INFO")
 
 
@@ -105,18 +110,28 @@ def check_writes(reply: object) -> Finding:
     """Return the finding about the reply to a write that changes nothing."""
     if not isinstance(reply, Exception):
         return Finding("ok", "writes", "accepted")
-    word = error_word(str(reply))
-    for state in _STATES:
-        if word == state.word or (state.kind is not ResponseError and isinstance(reply, state.kind)):
-            return Finding("fail", "writes", f"refused: {state.fact}", state.advice)
+    state = _state_of(reply)
+    if state is not None:
+        return Finding("fail", "writes", f"refused: {state.fact}", state.advice)
+    if isinstance(reply, TransportError):
+        return Finding("fail", "writes", f"no answer: {reply}", "see the other findings")
     return Finding("fail", "writes", f"refused: {reply}", "look at the server's log")
 
 
+def _state_of(refusal: Exception) -> _State | None:
+    word = error_word(str(refusal))
+    for state in _STATES:
+        if word == state.word or (state.kind is not ResponseError and isinstance(refusal, state.kind)):
+            return state
+    return None
+
+
 def check_rights(problem: SessionsError | None) -> Finding:
-    """Return the finding about the error of a script, if there was one."""
+    """Return the finding about the error of scripts, if there was one."""
     if problem is None:
         return Finding("ok", "rights", "scripts run")
-    return Finding("fail", "rights", f"scripts do not run: {problem}", _RIGHTS)
+    advice = _RIGHTS if isinstance(problem, AccessDenied) else "see the other findings"
+    return Finding("fail", "rights", f"scripts do not run: {problem}", advice)
 
 
 def check_waiting(refusal: str | None) -> Finding:

@@ -111,7 +111,8 @@ def release_lease(
         session = find_session(cache, id, label)
         lease = session.lease()
         before = lease.info()
-        taken = lease.release(force=True, fence=fence) if before else 0
+        # The fence of the holder that is reported, so that the lease of a later holder is never taken.
+        taken = lease.release(force=True, fence=fence or before.fence) if before else 0
     if as_json:
         print(json.dumps({"released": before and before.model_dump(mode="json"), "taken": taken}))
     elif before is None:

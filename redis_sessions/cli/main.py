@@ -59,6 +59,7 @@ def _run() -> None:
     """Run the command. Raises SystemExit with its exit code."""
     from redis.exceptions import RedisError
 
+    from .._core.protocol.transport_errors import TransportError
     from ..errors import SessionsError
     from .app import SafeFormatter, describe_error, log_orders, print_notice
     from .commands import app
@@ -69,7 +70,7 @@ def _run() -> None:
     log_orders()
     try:
         app()
-    except (SessionsError, RedisError, LabelUnknown) as problem:
+    except (SessionsError, RedisError, TransportError, LabelUnknown) as problem:
         print_notice(f"error {describe_error(problem)}")
         sys.exit(_code_of(problem))
 
@@ -78,6 +79,7 @@ def _code_of(problem: Exception) -> int:
     """Return the exit code of an error. redis-py refuses bad options of a URL at the first connection."""
     from redis.exceptions import RedisError
 
+    from .._core.protocol.transport_errors import TransportError
     from ..errors import (
         AccessDenied,
         InvalidInput,
@@ -90,10 +92,9 @@ def _code_of(problem: Exception) -> int:
         StoreUnavailable,
     )
 
-    if isinstance(
-        problem,
-        AccessDenied | NotReplicated | OutcomeUnknown | SchemaMismatch | StoreError | StoreFull | StoreUnavailable,
-    ):
+    answers = AccessDenied | SchemaMismatch | StoreError | StoreFull
+    silences = NotReplicated | OutcomeUnknown | StoreUnavailable | TransportError
+    if isinstance(problem, answers | silences):
         return FAILED
     if isinstance(problem, RedisError) or (isinstance(problem, InvalidInput) and not isinstance(problem, InvalidState)):
         return WRONG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -102,7 +103,8 @@ def _checked(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
             raise InvalidInput(name=name[:100], detail=detail) from None
         if first["type"] == "missing":
             raise InvalidInput(name=name, detail="is missing: give this argument") from None
-        detail = f"{first['msg'].replace('Input should', 'must')}, got {repr(first['input'])[:100]}"
+        rule = re.sub("^(Input|String) should", "must", first["msg"])
+        detail = f"{rule}, got {repr(first['input'])[:100]}"
         raise InvalidInput(name=name, detail=detail) from None
 
 

@@ -14,8 +14,8 @@ from .._sync.api.cache import SessionCache
 from ..errors import InvalidInput
 from ..prometheus import FleetCollector, fleet_families
 from .addresses import cannot_listen, parse_address, show_address
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, parse_duration, print_notice, shared_url
-from .codec_options import codec_options
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, parse_duration, print_notice
+from .connect import open_cache
 
 _SERVER_SECONDS = 3.0
 """The longest wait for a server, so that `up` is 0 before a scrape is over."""
@@ -32,8 +32,13 @@ def metrics(
         ),
     ] = None,
     interval: Annotated[
-        str, typer.Option("--interval", help="Least time between two reads of the fleet, 100ms to 1h. For --listen.")
-    ] = "5s",
+        str | None,
+        typer.Option(
+            "--interval",
+            help="Least time between two reads of the fleet, 100ms to 1h. Only with --listen.",
+            show_default="5s",
+        ),
+    ] = None,
     url: Url = DEFAULT_URL,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
@@ -41,20 +46,22 @@ def metrics(
 
     The counters begin with the start of the command, so they are 0 where it prints once.
     """
-    pause = parse_duration(interval, "--interval", minimum="100ms", maximum="1h")
+    if interval is not None and listen is None:
+        raise InvalidInput(name="--interval", detail="needs --listen, because without it the metrics are printed once")
+    pause = parse_duration(interval or "5s", "--interval", minimum="100ms", maximum="1h")
     address = None if listen is None else parse_address(listen, "--listen", "127.0.0.1:9464")
     try:
         import_extra("prometheus_client", "metrics", "metrics")
     except ModuleNotFoundError as problem:
         raise InvalidInput(name="metrics", detail=str(problem)) from None
-    given: dict[str, Any] = codec_options()
-    if address is not None:
-        given |= {"timeout": _SERVER_SECONDS, "retry_for": _SERVER_SECONDS}
-    with SessionCache.from_url(shared_url(url), namespace=namespace, **given) as cache:
-        if address is None:
+    if address is None:
+        with open_cache(url, namespace) as cache:
             _print_once(cache)
-        else:
-            _serve(FleetCollector(cache.monitor(), pause), *address, pause)
+        return
+    seconds = _SERVER_SECONDS
+    with open_cache(url, namespace, contact=False, timeout=seconds, retry_for=seconds) as cache:
+        cache._executor.on_failure = None  # the metric `up` says it
+        _serve(FleetCollector(cache.monitor(), pause), *address, pause)
 
 
 def _print_once(cache: SessionCache) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from redis.exceptions import RedisError
 
 from .._core.commands import index_entries
 from .._core.protocol.found_keys import every_document, every_session, session_id_of
+from .._core.protocol.ids import check_category
 from .._core.protocol.transport_errors import TransportError
 from .._sync.api.cache import SessionCache
 from .._sync.services.lost_work import requeue
-from ..errors import AccessDenied, StoreUnavailable
+from ..errors import AccessDenied, InvalidInput, StoreUnavailable
 
 _BATCH = 200
 
@@ -44,7 +46,8 @@ def reindex(cache: SessionCache, progress: Callable[[int], None]) -> int:
         _remove_wrong_entries(cache)
         prefix = every_document(cache.namespace).removesuffix("*")
         for key in cache._context.router.scan(every_document(cache.namespace)):
-            cache._context.categories.register(key.decode().removeprefix(prefix))
+            with suppress(UnicodeDecodeError, InvalidInput):  # a key that this package did not make
+                cache._context.categories.register(check_category(key.decode().removeprefix(prefix)))
     except (TransportError, RedisError) as problem:
         if "NOPERM" in str(problem) or "permission" in str(problem):
             raise AccessDenied(where=cache.where, detail=f"--reindex needs the right to SCAN: {problem}") from None

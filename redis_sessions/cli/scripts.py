@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
-from typing import Annotated
 
 import typer
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from .._core.protocol.scripts import all_scripts
-from .._core.protocol.transport_errors import TransportError
+from .._core.protocol.transport_errors import ConnectionRejected, TransportError
 from .._sync.api.cache import SessionCache
 from ..errors import AccessDenied, StoreUnavailable
-from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Url, app, count_of, describe_error, parse_duration, print_notice
+from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Json, Url, app, count_of
 from .connect import open_cache
+from .repeat import Every, pause_of, repeat
 
 scripts = typer.Typer(no_args_is_help=True, help="Load the scripts into a server.")
 app.add_typer(scripts, name="scripts")
@@ -22,14 +21,7 @@ app.add_typer(scripts, name="scripts")
 
 @scripts.command("load")
 def load_scripts(
-    every: Annotated[
-        str | None,
-        typer.Option(
-            "--every",
-            help="Duration between two checks, 50ms to 1d, such as 1s, until Ctrl-C. A check loads what is missing.",
-            show_default="one check",
-        ),
-    ] = None,
+    every: Every = None,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> None:
@@ -37,21 +29,9 @@ def load_scripts(
 
     A server forgets its scripts when it restarts, and a new master may not know them.
     """
-    pause = None if every is None else parse_duration(every, "--every", minimum="50ms", maximum="1d")
-    try:
-        with open_cache(url, DEFAULT_NAMESPACE, decodes=False, contact=False) as cache:
-            while True:
-                try:
-                    _report(*_load(cache), as_json, is_quiet=pause is not None)
-                except StoreUnavailable as problem:
-                    if pause is None:
-                        raise
-                    print_notice(describe_error(problem))
-                if pause is None:
-                    return
-                time.sleep(pause)
-    except KeyboardInterrupt:
-        return
+    pause = pause_of(every)
+    with open_cache(url, DEFAULT_NAMESPACE, decodes=False, contact=pause is None) as cache:
+        repeat(lambda: _report(*_load(cache), as_json, is_quiet=pause is not None), pause)
 
 
 def _report(loaded: int, nodes: int, as_json: bool, *, is_quiet: bool) -> None:
@@ -74,11 +54,11 @@ def _load(cache: SessionCache) -> tuple[int, int]:
         for one in missing:
             for reply in router.send_to_all(("SCRIPT", "LOAD", one.source)):
                 if isinstance(reply, Exception):
-                    raise AccessDenied(
-                        where=cache.where, detail=f"scripts load needs the right to SCRIPT LOAD: {reply}"
-                    )
+                    raise reply
     except (TransportError, RedisError) as problem:
-        raise StoreUnavailable(
-            where=cache.where, waited=0.0, detail=f"{problem}; the command can be repeated"
-        ) from None
+        if isinstance(problem, AuthenticationError | ConnectionRejected | NoPermissionError):
+            detail = f"scripts load needs the right to SCRIPT LOAD: {problem}"
+            raise AccessDenied(where=cache.where, detail=detail) from None
+        detail = f"{problem}; the command can be repeated"
+        raise StoreUnavailable(where=cache.where, waited=0.0, detail=detail) from None
     return len(missing), len(known)

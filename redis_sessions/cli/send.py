@@ -95,7 +95,7 @@ def append(
     id: SessionId = None,
     text: Annotated[str | None, typer.Argument(help=_TEXT_HELP, show_default="none, with --payload")] = None,
     label: Label = None,
-    role: Annotated[str, typer.Option("--role", help=_ROLE_HELP)] = "assistant",
+    role: Annotated[str | None, typer.Option("--role", help=_ROLE_HELP, show_default="assistant")] = None,
     payload: Annotated[
         str | None,
         typer.Option(
@@ -112,11 +112,11 @@ def append(
     """Append a message to the transcript of a session, or several messages: all or none."""
     if payload is None:
         id, text = shift_text(id, text, label)
-        batch: list[MessageLike] = [Message(role, _content(text))]
-    elif text is None:
+        batch: list[MessageLike] = [Message("assistant" if role is None else role, _content(text))]
+    elif text is None and role is None:
         batch = _messages(payload)
     else:
-        raise InvalidInput(name="append", detail="takes TEXT or --payload, got both")
+        raise InvalidInput(name="append", detail="takes TEXT and --role, or --payload, got both")
     with open_cache(url, namespace) as cache:
         session = find_session(cache, id, label)
         done = session.append(*batch, batch_id=batch_id)

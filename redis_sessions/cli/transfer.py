@@ -64,7 +64,7 @@ def export(
     key = _key(key_file)
     with (
         open_cache(url, namespace) as cache,
-        opened_for_writing(file) as target,
+        opened_for_writing(file, compresses=True) as target,
     ):
         session = find_session(cache, id, label)
         end = _write(session.export(tree=not no_tree, key=key), target)
@@ -139,8 +139,11 @@ def _key(file: Path | None) -> bytes | None:
 
 
 @contextmanager
-def opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
-    """Yield a file that takes its name at the end of the block, so that a failed export never replaces a good file."""
+def opened_for_writing(file: Path | None, *, compresses: bool = False) -> Iterator[IO[bytes]]:
+    """Yield a file that takes its name at the end of the block, so that a failed export never replaces a good file.
+
+    `compresses`: compress what is written to a name that ends in .gz.
+    """
     if file is None:
         yield sys.stdout.buffer
         return
@@ -153,16 +156,18 @@ def opened_for_writing(file: Path | None) -> Iterator[IO[bytes]]:
             return
         folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with _new_part(file, folder) as target:
+            with _new_part(file, folder, compresses and file.suffix == ".gz") as target:
                 yield target
         finally:
             os.close(folder)
+    except BrokenPipeError:
+        raise  # the reader of a pipe has ended
     except OSError as problem:
         raise _unusable("--out", file, problem) from None
 
 
 @contextmanager
-def _new_part(file: Path, folder: int) -> Iterator[IO[bytes]]:
+def _new_part(file: Path, folder: int, compresses: bool) -> Iterator[IO[bytes]]:
     """Yield a new file in a folder, for its owner alone. After the block it has its name, after an error it is gone."""
     part = f"{file.name}.part"
     try:
@@ -175,7 +180,7 @@ def _new_part(file: Path, folder: int) -> Iterator[IO[bytes]]:
     try:
         with open(made, "wb") as plain:
             os.fchmod(made, _PRIVATE)
-            if file.suffix == ".gz":
+            if compresses:
                 with gzip.GzipFile(filename="", fileobj=plain, mode="wb") as target:
                     yield cast("IO[bytes]", target)
             else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from ..errors import InvalidInput
+from .._sync.api.session import Session
+from ..errors import InvalidInput, SessionsError
+from ..models.trees import ChildInfo
 from .app import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
@@ -17,11 +20,13 @@ from .app import (
     Wide,
     app,
     count_of,
+    describe_error,
     escape_controls,
     is_cut,
     log_audit,
     out,
     print_line,
+    print_notice,
     wide_console,
 )
 from .connect import open_cache
@@ -109,8 +114,24 @@ def cancel(
     with open_cache(url, namespace, audit=log_audit) as cache:
         session = find_session(cache, id, label)
         session.cancel(reason=reason)
-        cancelled = [child.id for child in session.children(recursive=True) if child.status == "cancelled"]
+        found = find_descendants(session)
+    cancelled = None if found is None else [child.id for child in found if child.status == "cancelled"]
     if as_json:
-        print(json.dumps({"cancelled": [session.id, *cancelled]}))
+        print(json.dumps({"cancelled": [session.id, *(cancelled or ())]}))
     else:
-        print_line(f"cancelled: {escape_controls(session.id)} and {count_of(len(cancelled), 'descendant')}")
+        print_line(f"cancelled: {name_tree(session, cancelled)}")
+
+
+def find_descendants(session: Session) -> list[ChildInfo] | None:
+    """Return the descendants of a session. If they cannot be listed, say so and return None: an order must not fail for that."""
+    try:
+        return session.children(recursive=True)
+    except SessionsError as problem:
+        print_notice(f"the descendants cannot be listed: {describe_error(problem)}")
+        return None
+
+
+def name_tree(session: Session, descendants: Sequence[object] | None) -> str:
+    """Return the ID of a session, and how many descendants an order is for."""
+    more = "its descendants" if descendants is None else count_of(len(descendants), "descendant")
+    return f"{escape_controls(session.id)} and {more}"

@@ -104,6 +104,8 @@ def watch(
     """
     is_one = id is not None or (label is not None and tree is None)
     _check(is_one, user, agent, tree, after_seq, from_now, cursor, once)
+    if once and timeout is not None:
+        raise InvalidInput(name="watch", detail="takes --once or --timeout, got both")
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     with open_cache(url, namespace) as cache:
         try:

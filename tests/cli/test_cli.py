@@ -288,3 +288,37 @@ def test_wrong_duration_is_refused_with_its_form(own_server: Server, text: str) 
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), (arguments, done.stderr)
         assert f"{arguments[-1]}: must be a duration from " in done.stderr
         assert f"such as 90s, 30m, 12h or 7d (a number without a unit is seconds), got {text!r}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("doctor", "--repair", "--reindex", "--dry-run"), "got --reindex and --repair"),
+        (("doctor", "--acl", "x", "--acl-line"), "got --acl and --acl-line"),
+        (("doctor", "--reindex", "--strict"), "--strict"),
+        (("doctor", "--reindex", "--dry-run"), "--dry-run"),
+        (("metrics", "--interval", "1s"), "needs --listen"),
+        (("watch", "a", "--once", "--timeout", "1s"), "--once or --timeout"),
+        (("append", "a", "--role", "user", "--payload", "{}"), "--payload"),
+    ],
+)
+def test_option_that_another_one_would_silence_is_refused(arguments: tuple[str, ...], named: str) -> None:
+    """A combination of which one option would be ignored is refused before a server is asked."""
+    done = run(*arguments, "--url", "redis://127.0.0.1:1")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert named in done.stderr
+
+
+@pytest.mark.parametrize("port", ["9" * 5000, "65536", "", "x", "-1"])
+def test_wrong_port_is_refused(port: str) -> None:
+    """A port must be a number up to 65535, however many digits are given."""
+    done = run("metrics", "--listen", f"127.0.0.1:{port}", "--url", "redis://127.0.0.1:1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--listen: must be HOST:PORT" in done.stderr
+
+
+def test_metrics_say_what_they_wait_for() -> None:
+    """A server that refuses connections is named on standard error, and the exit code is 3."""
+    done = run("metrics", "--url", "redis://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("waiting for redis://127.0.0.1:1, at most 10 s: connection refused")

@@ -69,7 +69,7 @@ def test_keys_are_rotated_on_the_command_line(own_server: Server, command_line: 
 
 def test_dictionary_is_trained_from_sessions(own_server: Server, tmp_path: Path, command_line: CommandLine) -> None:
     """`codec train` writes a private file, with which the same messages become smaller."""
-    url, file = own_server.url, tmp_path / "sessions.dict"
+    url, file = own_server.url, tmp_path / "sessions.dict.gz"
     with SessionCache.from_url(url) as cache:
         session = cache.create("a", max_messages=None)
         for n in range(500):

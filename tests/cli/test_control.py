@@ -7,9 +7,10 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
-from redis_sessions import SessionCache
+from redis_sessions import Lease, LeaseLost, Session, SessionCache, SessionsError
 from redis_sessions.cli import control
 from redis_sessions.cli.commands import app
+from redis_sessions.models.leases import LeaseInfo
 from tests.support.command_line import run
 from tests.support.servers import Server
 
@@ -66,6 +67,9 @@ def test_retry_gives_a_failed_run_to_a_worker_again(own_server: Server) -> None:
         assert again.id == first.id
         again.complete()
         assert run("retry", first.id, *url).returncode == 1
+        nothing = run("retry", "trip-7", *url)
+        assert (nothing.returncode, nothing.stderr.count("\n")) == (1, 1)
+        assert "the session has none" in nothing.stderr
 
 
 def test_retry_of_a_failed_turn_names_the_agent_that_answers(own_server: Server) -> None:
@@ -104,6 +108,11 @@ def test_delete_removes_the_session_with_its_descendants(own_server: Server) -> 
         cache.create("trip-8").spawn("researcher", label="bags")
         assert run("delete", "--label", "bags", "--yes", *url).stdout.endswith(" and 0 descendants\n")
         assert cache.get("trip-8") is not None
+        cache.session("trip-8").spawn("researcher", label="hotel")
+        short_tree = run("delete", "trip", "--label", "hotel", "--yes", *url)
+        assert short_tree.stderr == "error delete: --yes needs a whole ID, and 'trip' is short\n"
+        assert len(cache.session("trip-8").children()) == 2  # the deleted one is remembered
+        assert run("delete", "trip-8", "--label", "hotel", "--yes", *url).returncode == 0
 
 
 def test_terminal_is_asked_before_a_deletion(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,3 +135,51 @@ def test_terminal_is_asked_before_a_deletion(own_server: Server, monkeypatch: py
         yes = delete("y\n")
         assert (yes.exit_code, yes.stdout.endswith("deleted: trip-7 and 0 descendants\n")) == (0, True)
         assert cache.get("trip-7") is None
+
+
+@pytest.mark.parametrize("command", ["delete", "cancel", "request-cancel"])
+def test_descendants_that_cannot_be_listed_stop_no_order(own_server: Server, command: str) -> None:
+    """An order for a tree with a damaged child is carried out, and says that the descendants are not counted."""
+    url = ("--url", own_server.url)
+    with SessionCache.from_url(own_server.url) as cache:
+        root = cache.create("trip-7")
+        child = root.spawn("researcher").session_key
+        assert child is not None
+        own_server.client.hset(cache.session(child)._keys.session, "tags", "garbage")
+        with pytest.raises(SessionsError):
+            root.children(recursive=True)
+        done = run(command, "trip-7", *(["--yes"] if command == "delete" else []), *url)
+        assert (done.returncode, done.stdout.endswith(": trip-7 and its descendants\n")) == (0, True), done
+        assert "the descendants cannot be listed: " in done.stderr
+        if command == "delete":
+            assert cache.get("trip-7") is None
+        else:
+            assert root.info().status == ("cancelled" if command == "cancel" else "active")
+            assert root.is_cancel_requested()
+
+
+def test_release_by_force_takes_no_lease_of_a_later_holder(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lease that changes its holder while the command runs stays with the new holder."""
+    with SessionCache.from_url(own_server.url) as cache:
+        session = cache.create("a")
+        first = session.lease(ttl=60, owner="worker-7")
+        first.acquire()
+        read = Lease.info
+        later: list[Lease[Session]] = []
+
+        def info(self: Lease[Session]) -> LeaseInfo | None:
+            found = read(self)
+            if not later:
+                first.release()
+                later.append(cache.session("a").lease(ttl=60, owner="worker-8"))
+                later[0].acquire()
+            return found
+
+        monkeypatch.setattr(Lease, "info", info)
+        done = CliRunner().invoke(app, ["lease", "release", "a", "--url", own_server.url])
+        assert isinstance(done.exception, LeaseLost)
+        assert "released" not in done.stdout
+        later[0].renew()
+        later[0].release()

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from redis_sessions import SessionCache
 from redis_sessions.cli.doctor_checks import Finding, diagnose
 from redis_sessions.cli.doctor_security import check_encryption, check_login, check_version, known_holes
 from redis_sessions.engines import Engine
 from tests.support.command_line import run
-from tests.support.servers import Server, await_true, binaries
+from tests.support.server_states import busy, url_of_user
+from tests.support.servers import Server, await_true, binaries, cluster
 
 REDIS_9 = {"redis_version": "9.0.0"}
 
@@ -137,3 +139,66 @@ def test_doctor_knows_a_real_replica(own_server: Server) -> None:
         assert done.returncode == 1
     finally:
         replica.stop()
+
+
+def findings_of(*arguments: str) -> dict[str, dict[str, str]]:
+    """Run `doctor`, which must find a failure. Return the findings by subject: of those with one subject the last failure."""
+    done = run("doctor", "--json", *arguments)
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    found = sorted(json.loads(done.stdout), key=lambda one: str(one["level"]) == "fail")
+    return {one["subject"]: one for one in found}
+
+
+def test_missing_right_to_write_is_found(own_server: Server) -> None:
+    """A user who can read and run scripts, but cannot change sessions, is a failure that names the command."""
+    url = url_of_user(own_server, "-rpush")
+    rights = findings_of("--url", url, "--namespace", "acme")["rights"]
+    assert (rights["level"], "rpush" in rights["fact"], "guide" in rights["advice"]) == ("fail", True, True)
+    assert run("doctor", "--url", url_of_user(own_server, "+rpush"), "--namespace", "acme").returncode == 0
+    with SessionCache.from_url(own_server.url, namespace="acme") as cache:
+        assert cache.list().items == []
+
+
+def test_user_without_any_password_is_a_failure(own_server: Server) -> None:
+    """A user who is on and has no password cannot log in."""
+    own_server.client.execute_command("ACL", "SETUSER", "worker", "reset", "on", "~*", "&*", "+@all")
+    user = findings_of("--acl", "worker", "--url", own_server.url)["user"]
+    assert (user["level"], user["fact"]) == ("fail", "worker has no password, and so cannot log in")
+
+
+def test_busy_server_is_no_missing_right(own_server: Server) -> None:
+    """A server that a script keeps busy refuses INFO, too: the advice is to end the script."""
+    with busy(own_server):
+        found = findings_of("--url", own_server.url)
+        assert found["server"] == {
+            "level": "fail", "subject": "server", "fact": "a script keeps the server busy",
+            "advice": "wait, or end the script with SCRIPT KILL",
+        }  # fmt: skip
+        assert "guide" not in found["rights"]["advice"]
+        done = run("doctor", "--acl", "default", "--url", own_server.url)
+        assert (done.returncode, "BUSY" in done.stderr) == (3, True)
+
+
+def test_dead_master_of_a_cluster_is_named() -> None:
+    """The findings name the master that does not answer, and examine the others."""
+    with cluster(binaries()["valkey-9"]) as nodes:
+        url = nodes[0].url.replace("redis://", "redis+cluster://")
+        nodes[2].kill()
+        found = findings_of("--url", url)
+        assert f":{nodes[2].port} does not answer" in found["server"]["fact"]
+        assert "memory" in found
+        acl = run("doctor", "--acl", "default", "--url", url)
+        assert (acl.returncode, acl.stdout, acl.stderr.count("error ")) == (3, "", 1)
+
+
+def test_acl_line_never_resets_the_default_user(own_server: Server) -> None:
+    """The line of the namespace `default` is for a user of another name, because programs log in as `default`."""
+    line = json.loads(run("doctor", "--acl-line", "--namespace", "default", "--json").stdout)
+    assert line[:4] == ["ACL", "SETUSER", "default-sessions", "reset"]
+    assert "~default:meta" in line
+
+
+def test_acl_user_that_is_not_utf_8_is_refused(own_server: Server) -> None:
+    """Bytes that are not valid UTF-8 are wrong input."""
+    done = run("doctor", "--acl", "\udcff", "--url", own_server.url)
+    assert (done.returncode, done.stderr) == (2, "error --acl: must be UTF-8\n")

@@ -68,6 +68,7 @@ def test_reindex_lists_no_deleted_session(own_server: Server) -> None:
             cache.delete(f"s{number}")
         cache.documents("notes/a").put("n", "text")
         own_server.client.delete("sessions:index:documents")
+        own_server.client.set(b"sessions:documents:\xff", "a key of another program")
         assert run("doctor", "--reindex", "--url", own_server.url).stdout == "checked 50 sessions\n"
         assert cache.categories().items == ["notes/a"]
         await_true(lambda: cache.count() == 50)

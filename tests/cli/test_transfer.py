@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from redis_sessions import SessionCache
-from tests.support.command_line import run
+from tests.support.command_line import ENVIRONMENT, run
 from tests.support.servers import Server
 
 
@@ -75,3 +76,27 @@ def test_wrong_input_exits_with_2_and_keeps_the_exported_file(own_server: Server
     assert (missing.returncode, "does not exist" in missing.stderr) == (1, True)
     assert file.read_bytes() == good
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "changed.jsonl", "cut.jsonl", "empty.jsonl"]
+
+
+def test_export_to_a_pipe_whose_reader_ended_exits_with_141(own_server: Server) -> None:
+    """`--out /dev/stdout` is like standard output: a reader such as head that has ended does not make the input wrong."""
+    with SessionCache.from_url(own_server.url) as cache:
+        cache.create("a").append(*[{"role": "user", "content": "x" * 1000}] * 500)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [
+        sys.executable,
+        "-m",
+        "redis_sessions.cli.main",
+        "export",
+        "a",
+        "--out",
+        "/dev/stdout",
+        "--url",
+        own_server.url,
+    ]
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=120, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -1,8 +1,14 @@
-"""States in which a server refuses commands: a failed snapshot, a replica, a user without rights."""
+"""States in which a server refuses commands: a failed snapshot, a replica, a user without rights, a long script."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+import redis
 
 from tests.support.servers import Server, await_true
 
@@ -35,3 +41,32 @@ def demote(server: Server) -> None:
 def promote(server: Server) -> None:
     """Make the server a master again."""
     server.client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@contextmanager
+def busy(server: Server) -> Iterator[None]:
+    """Keep a server busy with a script in the block."""
+    client = server.client
+    client.config_set("lua-time-limit", 20)
+
+    def spin() -> None:
+        with pytest.raises(redis.ResponseError):
+            client.eval("while true do end", 0)
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    with redis.Redis(port=server.port) as other:
+
+        def is_busy() -> bool:
+            try:
+                other.get("x")
+            except redis.ResponseError:
+                return True
+            return False
+
+        await_true(is_busy)
+        try:
+            yield
+        finally:
+            other.script_kill()
+            thread.join()

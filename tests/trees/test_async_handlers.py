@@ -141,6 +141,58 @@ def test_end_of_grace_cancels_handler_and_then_gives_back(
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
+def wrapping(began: asyncio.Event) -> Callable[[AsyncRun], Awaitable[None]]:
+    """Return a handler that turns its cancellation into an error of its own, as some clients do."""
+
+    async def handler(run: AsyncRun) -> None:
+        began.set()
+        try:
+            await asyncio.sleep(DEADLINE_SECONDS)
+        except asyncio.CancelledError as problem:
+            raise RuntimeError("the client is closed") from problem
+
+    return handler
+
+
+def test_wrapped_cancellation_uses_up_no_attempt(options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """A handler that turns its cancellation at a stop into an error has its run given back, also in its last attempt."""
+    began = asyncio.Event()
+
+    async def main(cache: AsyncSessionCache, stop: asyncio.Event) -> None:
+        await spawn(await cache.create(), "t", max_attempts=1)
+        await began.wait()
+        stop.set()
+        run = await cache.claim("a", wait=DEADLINE_SECONDS)
+        assert run is not None
+        assert (run.attempt, run.has_died, (await run.info()).attempts) == (1, False, [])
+        await run.complete()
+
+    with caplog.at_level(logging.INFO, "redis_sessions"):
+        run_async(options, wrapping(began), main, grace=0)
+    assert "the client is closed" in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_wrapped_cancellation_at_end_of_event_loop_is_no_failure(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of an event loop cancels worker and handler. The error of the handler is not taken for a failed attempt."""
+    began = asyncio.Event()
+
+    async def main() -> None:
+        cache = AsyncSessionCache.from_url(**options)
+        worker = asyncio.create_task(cache.worker("a", wrapping(began), grace=0, signals=False))
+        await spawn(await cache.create(), "t", max_attempts=1)
+        await began.wait()
+        assert not worker.done()
+
+    with caplog.at_level(logging.INFO, "redis_sessions"):
+        asyncio.run(asyncio.wait_for(main(), DEADLINE_SECONDS))
+    events = {getattr(record, "event", "") for record in caplog.records}
+    assert "run_claimed" in events
+    assert not events & {"run_failed", "run_retried"}
+
+
 def test_second_stop_ends_grace(options: dict[str, Any]) -> None:
     """A second signal ends the grace at once: the handler is cancelled, and its run given back."""
     handler = Slow()

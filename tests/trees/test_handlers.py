@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import InvalidInput, Run, Session, SessionCache, SessionNotFound
+from redis_sessions import InvalidInput, Retry, Run, Session, SessionCache, SessionNotFound
 from tests.support.log_events import events_of
 from tests.support.machine_load import measured_load
 from tests.support.servers import await_true
@@ -225,6 +225,50 @@ def test_end_of_grace_tells_handler_before_release(cache: SessionCache, log: pyt
     run = claim_run(cache)
     assert (run.attempt, texts(run)) == (1, ["so far"])
     assert cache.session(id).info().attempts == []
+    assert not [record for record in log.records if record.levelno > logging.INFO]
+
+
+@pytest.mark.parametrize(
+    "problem", [RuntimeError("stopped"), SystemExit(3), Retry("stopped")], ids=lambda one: type(one).__name__
+)
+def test_error_of_stopped_handler_uses_up_no_attempt(
+    cache: SessionCache, log: pytest.LogCaptureFixture, problem: BaseException
+) -> None:
+    """A handler that leaves with an error because the worker stops has its run given back, also in its last attempt."""
+    (id,) = spawn_runs(cache.create(), "t", max_attempts=1)
+    began = threading.Event()
+
+    def handler(run: Run) -> None:
+        began.set()
+        if run.should_stop.wait(DEADLINE_SECONDS):
+            raise problem
+
+    with working(cache, handler, grace=0) as stop:
+        assert began.wait(DEADLINE_SECONDS)
+        stop.set()
+    assert claim_run(cache).attempt == 1
+    info = cache.session(id).info()
+    assert (info.status, info.attempts) == ("active", [])
+    assert "stopped" in log.text or "SystemExit: 3" in log.text
+    assert not [record for record in log.records if record.levelno > logging.INFO]
+
+
+def test_retry_of_handler_whose_run_is_over_does_nothing(cache: SessionCache, log: pytest.LogCaptureFixture) -> None:
+    """A handler can leave with Retry whatever the reason of the stop is: a cancelled run stays cancelled, without a warning."""
+    (id,) = spawn_runs(cache.create(), "t")
+    began, ended = threading.Event(), threading.Event()
+
+    def handler(run: Run) -> None:
+        began.set()
+        run.should_stop.wait(DEADLINE_SECONDS)
+        ended.set()
+        raise Retry("stopped")
+
+    with working(cache, handler):
+        assert began.wait(DEADLINE_SECONDS)
+        cache.session(id).cancel()
+        assert ended.wait(DEADLINE_SECONDS)
+    assert cache.session(id).info().status == "cancelled"
     assert not [record for record in log.records if record.levelno > logging.INFO]
 
 

@@ -107,6 +107,11 @@ def is_stop(problem: BaseException, parent: asyncio.Task[Any] | None) -> bool:
     """
     if not isinstance(problem, Cancelled):
         return isinstance(problem, KeyboardInterrupt)
+    return is_being_stopped(parent)
+
+
+def is_being_stopped(parent: asyncio.Task[Any] | None) -> bool:
+    """Return whether the present task is being cancelled together with its parent, or with the event loop."""
     return is_being_cancelled() and (parent is None or parent.done() or parent.cancelling() > 0)
 
 

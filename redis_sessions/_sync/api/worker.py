@@ -208,6 +208,7 @@ class Worker:
 
     def _apply_error(self, run: Run, problem: BaseException) -> None:
         """Park, give back, end or fail a run by the error that left its handler."""
+        run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")  # the log says so already
         if run.is_over and isinstance(problem, RunParked | Retry | GiveUp):
             return
         if isinstance(problem, RunParked):
@@ -218,10 +219,10 @@ class Worker:
         elif isinstance(problem, GiveUp):
             reason = reason_of_giving_up(problem)
             self._fail(run, reason, reason, is_final=True)
-        elif isinstance(problem, tasks.Cancelled) and run.stop_reason is not None:
-            run.is_over = run.is_over or run.stop_reason != "shutdown"
         elif tasks.is_stop(problem, self._task):
             raise problem  # the worker itself was stopped: the run is given back
+        elif not run.is_over and (run.stop_reason is not None or tasks.is_being_stopped(self._task)):
+            run._why_released = f"its handler was stopped, and left with {describe_error(problem)}"
         else:
             self._apply_failure(run, problem)
 
@@ -241,10 +242,10 @@ class Worker:
             run.complete(result)
 
     def _apply_failure(self, run: Run, problem: BaseException) -> None:
-        if run.stop_reason not in (None, "shutdown"):
-            run.is_over = True  # the log says so already
-        elif run.is_over:
-            run._log.late_error(problem)
+        if run.is_over:
+            is_stop = isinstance(problem, tasks.Cancelled) or run.stop_reason != "shutdown"
+            if run.stop_reason is None or not is_stop:  # else the log says already why the run is over
+                run._log.late_error(problem)
         elif is_run_over(problem, run.id):
             self._stop_if_over(run)  # a paused session is not over: the run is given back
             run.is_over = run.stop_reason is not None

@@ -90,6 +90,11 @@ def is_stop(problem: BaseException, parent: threading.Thread) -> bool:
     return False
 
 
+def is_being_stopped(parent: threading.Thread) -> bool:
+    """Return False, because a thread cannot be cancelled."""
+    return False
+
+
 def check_event(event: Waitable, name: str) -> None:
     """Raise InvalidInput unless a thread can wait for an event. An `asyncio.Event` would count as set at once."""
     wait = getattr(event, "wait", None)
