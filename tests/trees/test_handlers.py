@@ -253,6 +253,61 @@ def test_error_of_stopped_handler_uses_up_no_attempt(
     assert not [record for record in log.records if record.levelno > logging.INFO]
 
 
+@pytest.mark.parametrize(("result", "status"), [(None, "active"), ({"done": 1}, "completed")], ids=["nothing", "value"])
+def test_stopped_handler_that_returns_a_value_ends_its_run(cache: SessionCache, result: Any, status: str) -> None:
+    """A handler that saw the stop, and returns nothing, has its run given back. A value is the result of the run."""
+    (id,) = spawn_runs(cache.create(), "t")
+    began = threading.Event()
+
+    def handler(run: Run) -> Any:
+        began.set()
+        return result if run.should_stop.wait(DEADLINE_SECONDS) else "it was not stopped"
+
+    with working(cache, handler, grace=0) as stop:
+        assert began.wait(DEADLINE_SECONDS)
+        stop.set()
+    info = cache.session(id).info()
+    assert (info.status, info.result, info.attempts) == (status, result, [])
+
+
+def test_question_of_stopped_handler_stays_open(cache: SessionCache) -> None:
+    """A turn whose handler saw the stop and returned is given back, so that another worker answers."""
+    session = cache.create(answered_by="a")
+    session.send({"role": "user", "content": "q"})
+    began = threading.Event()
+
+    def handler(run: Run) -> None:
+        began.set()
+        run.should_stop.wait(DEADLINE_SECONDS)
+
+    with working(cache, handler, grace=0) as stop:
+        assert began.wait(DEADLINE_SECONDS)
+        stop.set()
+    assert session.info().work == "queued"
+    turn = claim_run(cache)
+    assert (turn.work, turn.attempt, len(turn.history())) == ("turn", 1, 1)
+
+
+def test_handler_that_never_saw_the_stop_has_ended_its_run(cache: SessionCache) -> None:
+    """A handler that does not look at `should_stop` returns when it is done, also behind the grace."""
+    (id,) = spawn_runs(cache.create(), "t")
+    began, goes_on = threading.Event(), threading.Event()
+
+    def let_end(run: Run) -> None:
+        await_true(lambda: run.stop_reason == "shutdown")
+        goes_on.set()
+
+    def handler(run: Run) -> None:
+        threading.Thread(target=let_end, args=(run,)).start()
+        began.set()
+        goes_on.wait(DEADLINE_SECONDS)
+
+    with working(cache, handler, grace=0) as stop:
+        assert began.wait(DEADLINE_SECONDS)
+        stop.set()
+    assert cache.session(id).info().status == "completed"
+
+
 def test_retry_of_handler_whose_run_is_over_does_nothing(cache: SessionCache, log: pytest.LogCaptureFixture) -> None:
     """A handler can leave with Retry whatever the reason of the stop is: a cancelled run stays cancelled, without a warning."""
     (id,) = spawn_runs(cache.create(), "t")

@@ -229,6 +229,9 @@ class Worker:
         run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")
         if run.is_over or run.max_attempts is None:
             return
+        if run.stop_reason == "shutdown" and run.should_stop.was_seen and (result is None or run.work == "turn"):
+            run._why_released = "its handler was stopped, and returned"
+            return
         problem = result_problem(result, self._context.bounds)
         if problem is not None:
             await self._fail(run, ": ".join(problem), problem[0], is_final=True)

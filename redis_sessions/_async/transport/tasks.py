@@ -169,6 +169,15 @@ class Event:
         return True
 
 
+class StopEvent(Event):
+    """The event that tells a handler to stop."""
+
+    @property
+    def was_seen(self) -> bool:
+        """True if the handler knows that it is set: it is cancelled in the same step."""
+        return self._is_set
+
+
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done() and not future.get_loop().is_closed():
         future.set_result(None)

@@ -316,7 +316,7 @@ class SessionCache(PicklableByUrl, CacheQueries):
         - The run is cancelled, timed out, deleted or lost: the handler is stopped within a second. An asyncio handler is
           cancelled, a thread sees `run.should_stop`. The slot is free at once, and what the handler still writes is refused.
         - The worker stops: the handler has `grace` to end. Then it is stopped, and the run is given back 3 s later at most. No
-          attempt is counted, whatever exception the handler then leaves with. A handler that returns has finished its run.
+          attempt is counted. A handler that saw the stop, and returns no value, has its run given back, too.
 
         A turn that fails stays open, and its session stays active. A run whose last worker died is handled alone, so that no
         other run dies with it.

@@ -69,7 +69,7 @@ class Run(Session):
         """True if the run was parked, and its handler begins again in the same attempt."""
         self.traceparent = claim.traceparent
         """The trace context of the spawn, or of the newest message that asked for the turn, as W3C traceparent."""
-        self.should_stop = tasks.Event()
+        self.should_stop = tasks.StopEvent()
         """Set by a worker, within a second, when the run is over or lost, and when the grace of the worker is over.
 
         An asyncio handler is cancelled, too. Later writes of the handler of a run that is over are refused.

@@ -24,6 +24,23 @@ signals = stop_on_signals
 T = TypeVar("T")
 
 
+class StopEvent(threading.Event):
+    """The event that tells a handler to stop."""
+
+    was_seen = False
+    """True if the handler found that it is set."""
+
+    def is_set(self) -> bool:
+        """Return whether the event is set."""
+        self.was_seen = super().is_set()
+        return self.was_seen
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return whether the event was set within `timeout` seconds."""
+        self.was_seen = super().wait(timeout)
+        return self.was_seen
+
+
 class Cancelled(BaseException):
     """Never raised, because a thread cannot be cancelled."""
 
