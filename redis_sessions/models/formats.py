@@ -27,6 +27,11 @@ class Facts(NamedTuple):
     """The IDs of the tool calls whose results the payload holds."""
     binds_next: bool = False
     """True if the vendor refuses the payload without the item that follows it, such as a reasoning item."""
+    tools: tuple[tuple[str, str], ...] = ()
+    """Pairs of an ID of `opens` or `closes` and the name of its tool, for a vendor whose calls or results can lack the ID.
+
+    The second call of a tool in one payload has the name '<name>/2'. A result whose ID is its name answers the oldest open call
+    of this tool. Another result answers a call without a pair by the name, if no open call has the ID."""
 
 
 class MessageFormat(ABC):

@@ -151,7 +151,10 @@ class Bedrock(Writer):
 
 
 class Gemini(Writer):
-    """Write contents of generateContent. A conversation has IDs in all its calls, or in none of them."""
+    """Write contents of generateContent. A conversation has IDs in all its calls or in none, and so in its results.
+
+    The Gemini API gives IDs to calls, and google-genai writes results without IDs when it calls a function itself.
+    """
 
     name = "gemini"
     is_user_first = True
@@ -159,16 +162,20 @@ class Gemini(Writer):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
-        self.has_ids = self.rng.random() < 0.4
+        self.has_ids, self.has_result_ids = self.rng.choice(((True, True), (True, False), (False, False), (False, True)))
+        self.tool_of: dict[str, str] = {}
         self.is_snake = self.rng.random() < 0.2
 
     def new_calls(self, count: int, used: Sequence[str] = (), busy: Sequence[str] = ()) -> list[Call]:
-        """Return new calls. Without IDs, the calls of one message have different tools, whose calls are not busy."""
-        if self.has_ids:
+        """Return new calls. Where IDs are missing, the calls of one message have different tools, whose calls are not busy."""
+        if self.has_ids and self.has_result_ids:
             return super().new_calls(count, used, busy)
-        free = [tool for tool in TOOLS if tool not in busy]
+        busy_tools = {self.tool_of.get(id, id) for id in busy}
+        free = [tool for tool in TOOLS if tool not in busy_tools]
         tools = self.rng.sample(free, min(count, len(free)))
-        return [Call(tool, tool, self.mark()) for tool in tools]
+        calls = [Call(f"call_{self.number()}" if self.has_ids else tool, tool, self.mark()) for tool in tools]
+        self.tool_of |= {call.id: call.tool for call in calls}
+        return calls
 
     def _key(self, name: str) -> str:
         return (
@@ -198,7 +205,8 @@ class Gemini(Writer):
     def results_payload(self, calls: Sequence[Call]) -> Payload:
         parts = []
         for call in calls:
-            own = {"id": call.id} if self.has_ids else {}
+            id = call.id if self.has_ids else f"result_{self.number()}"
+            own = {"id": id} if self.has_result_ids else {}
             response = {**own, "name": call.tool, "response": {"output": call.mark}}
             parts.append({self._key("functionResponse"): response})
         return {"role": "user", "parts": parts}

@@ -1,0 +1,74 @@
+"""Details of vendors' messages that a window must keep, each as an SDK writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from redis_sessions import Message, SessionCache
+from tests.support.vendors import VALIDATORS
+
+Payload = dict[str, Any]
+
+
+def part_text(text: str, role: str = "user") -> Payload:
+    """Return a content of Gemini with a text."""
+    return {"role": role, "parts": [{"text": text}]}
+
+
+def called(*calls: tuple[str | None, str]) -> Payload:
+    """Return a content of Gemini with calls, each an ID or None, and a name."""
+    own = [{"name": name, "args": {}} if id is None else {"id": id, "name": name, "args": {}} for id, name in calls]
+    return {"role": "model", "parts": [{"functionCall": one} for one in own]}
+
+
+def answered(*results: tuple[str | None, str]) -> Payload:
+    """Return a content of Gemini with results, each an ID or None, and a name."""
+    own = [{"name": name, "response": {}} if id is None else {"id": id, "name": name, "response": {}} for id, name in results]
+    return {"role": "user", "parts": [{"functionResponse": one} for one in own]}
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+@pytest.mark.parametrize(
+    ("calls", "results"),
+    [
+        ([("abc", "f")], [(None, "f")]),
+        ([(None, "f")], [("abc", "f")]),
+        ([("1", "f"), ("2", "g"), ("3", "f")], [(None, "g"), (None, "f"), (None, "f")]),
+    ],
+)
+def test_gemini_result_without_id_answers_the_call(
+    cache: SessionCache, calls: list[tuple[str | None, str]], results: list[tuple[str | None, str]], is_one_batch: bool
+) -> None:
+    """google-genai writes results without IDs for calls with IDs. The call is not abandoned, and the window has both."""
+    session = cache.create(format="gemini")
+    payloads = [part_text("q"), called(*calls), answered(*results), part_text("done", "model")]
+    for batch in [payloads] if is_one_batch else [[one] for one in payloads]:
+        session.append(*batch)
+    assert not any(message.is_late for message in session.history())
+    assert not session.history()[-1].continues_group
+    found = session.context().payloads
+    assert len(found) == 4 and found[1] == payloads[1]
+    assert VALIDATORS["gemini"](found) == []
+
+
+def test_gemini_result_with_id_does_not_answer_another_call(cache: SessionCache) -> None:
+    """A result answers the call with its ID only, though a call of the same function is open."""
+    session = cache.create(format="gemini")
+    session.append(part_text("q"), called(("1", "f")))
+    session.abandon_calls(["1"])
+    session.append(called(("2", "f")), answered(("1", "f")), answered(("2", "f")))
+    assert [message.is_late for message in session.history()] == [False, False, False, True, False]
+    assert session.context().payloads[1:] == [called(("2", "f")), answered(("2", "f"))]
+
+
+def test_gemini_result_without_id_is_popped_replaced_and_appended_again(cache: SessionCache) -> None:
+    """A call with an ID is open again after its result was popped, and the result can be redacted."""
+    session = cache.create(format="gemini", max_messages=4)
+    session.append(part_text("q"), called(("abc", "f")), answered((None, "f")))
+    session.pop()
+    session.append(answered((None, "f")))
+    redacted = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "removed"}}}]}
+    session.replace(3 + 1, redacted)
+    assert session.context().payloads == [part_text("q"), called(("abc", "f")), redacted]
