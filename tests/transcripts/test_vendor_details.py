@@ -72,3 +72,29 @@ def test_gemini_result_without_id_is_popped_replaced_and_appended_again(cache: S
     redacted = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "removed"}}}]}
     session.replace(3 + 1, redacted)
     assert session.context().payloads == [part_text("q"), called(("abc", "f")), redacted]
+
+
+REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g" * 400}
+SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I will look."}]}
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "x" * 4000}
+USAGE = {"input_tokens": 10, "output_tokens": 1500, "total_tokens": 1510}
+
+
+@pytest.mark.parametrize("output", [[CALL], [CALL, {**CALL, "id": "fc_2", "call_id": "b"}], [REASONING, SAID, CALL]])
+def test_output_tokens_of_a_response_are_counted_once(cache: SessionCache, output: list[Payload]) -> None:
+    """The items of a response share its output tokens, also if the response has no message. Others keep their estimate."""
+    session = cache.create()
+    session.append({"role": "user", "content": "q"}, *output, usage=USAGE)
+    asked, *made = [message.tokens or 0 for message in session.history()]
+    assert asked == 1
+    assert sum(made) == 1500
+    assert made[-1] > 500
+
+
+def test_usage_counts_the_newest_answer_only(cache: SessionCache) -> None:
+    """An answer ends at a message that no model made, and a count of the caller stays."""
+    session = cache.create()
+    result = {"type": "function_call_output", "call_id": "a", "output": "done"}
+    entry = Message.tool_call("f", "an entry of the library")
+    session.append(Message(payload=CALL, tokens=3), result, Message(payload=REASONING, tokens=100), SAID, entry, usage=USAGE)
+    assert [message.tokens for message in session.history()][:4] == [3, 2, 100, 1400]
