@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from redis_sessions import Message, SessionCache
+from redis_sessions.models.formats import format_named, recognise
 from tests.support.vendors import VALIDATORS
 
 Payload = dict[str, Any]
@@ -98,3 +99,37 @@ def test_usage_counts_the_newest_answer_only(cache: SessionCache) -> None:
     entry = Message.tool_call("f", "an entry of the library")
     session.append(Message(payload=CALL, tokens=3), result, Message(payload=REASONING, tokens=100), SAID, entry, usage=USAGE)
     assert [message.tokens for message in session.history()][:4] == [3, 2, 100, 1400]
+
+
+def ui(id: str, role: str, *parts: Payload) -> Payload:
+    """Return a UI message of the AI SDK."""
+    return {"id": id, "role": role, "parts": list(parts)}
+
+
+UI_USER = ui("1", "user", {"type": "text", "text": "go"})
+
+
+def test_each_report_of_a_child_has_its_own_ui_message_id(cache: SessionCache) -> None:
+    """A UI message needs an ID that no other message has, and reads of the message give the same ID."""
+    parent = cache.create()
+    parent.append(UI_USER)
+    for name in ("one", "two"):
+        parent.spawn(name, task="x").raise_if_refused()
+        cache.claim(name).complete("done")
+    ids = [payload["id"] for payload in parent.context().payloads]
+    assert len(set(ids)) == 3
+    assert ids == [message.payload["id"] for message in parent.history()]
+    assert all(id.startswith("msg-") and "@" not in id for id in ids[1:])
+
+
+def test_child_of_a_ui_session_reports_a_user_message(cache: SessionCache) -> None:
+    """A result is a part of its call in UI messages, so report='tool_result' gives a user message of this format."""
+    parent = cache.create()
+    parent.append(UI_USER, ui("2", "assistant", {"type": "tool-spawn", "toolCallId": "c9", "state": "input-available"}))
+    by = {"tool_call_id": "c9", "tool_name": "spawn"}
+    parent.spawn("helper", task="x", spawned_by=by, report="tool_result").raise_if_refused()
+    cache.claim("helper").complete("done")
+    told = parent.context().payloads[-1]
+    assert told["role"] == "user"
+    assert told["parts"] == [{"type": "text", "text": "[helper completed] done"}]
+    assert recognise(told)[0] is format_named("ai_sdk_ui")

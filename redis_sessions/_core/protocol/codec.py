@@ -79,7 +79,7 @@ def encode(message: Any, batch_id: str, counter: TokenCounter, keys: SessionKeys
     flags = 64 + PINNED_FLAG if pinned else 64
     words = ""
     if facts is not None and (facts.opens or facts.closes or facts.binds_next):
-        flags, words = flags + FACTS_FLAG, _words(facts) + " "
+        flags, words = flags + FACTS_FLAG, facts_words(facts) + " "
     if kind == "t":
         flags += CONTINUES_FLAG  # a result mostly continues the group of its call, and the scripts see to the others
     if keys.chain is None:
@@ -106,7 +106,7 @@ def counted(counter: TokenCounter, payload: dict[str, Any]) -> int:
     return tokens if is_checked else whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
 
 
-def _words(facts: Facts) -> str:
+def facts_words(facts: Facts) -> str:
     """Return the facts as scripts read them: '-' and '+' with the hash of each call, and '~' if the next item is bound.
 
     The hash of a tool stands behind the hash of its call's ID.
