@@ -133,3 +133,54 @@ def test_child_of_a_ui_session_reports_a_user_message(cache: SessionCache) -> No
     assert told["role"] == "user"
     assert told["parts"] == [{"type": "text", "text": "[helper completed] done"}]
     assert recognise(told)[0] is format_named("ai_sdk_ui")
+
+
+def test_approved_ui_call_stays_only_in_the_last_message(cache: SessionCache) -> None:
+    """The AI SDK runs an approved tool when its message is the last. Behind it a call without a result would be refused."""
+    asked = {"type": "tool-rm", "toolCallId": "c", "state": "approval-responded", "input": {}, "approval": {"id": "ap"}}
+    said = {"type": "text", "text": "May I?"}
+    session = cache.create()
+    session.append(UI_USER, ui("2", "assistant", {"type": "step-start"}, said, asked))
+    assert session.context().payloads[-1]["parts"][-1] == asked
+    session.append(ui("3", "assistant", asked), ui("4", "user", {"type": "text", "text": "hello?"}))
+    found = session.context().payloads
+    assert [payload["id"] for payload in found] == ["1", "2", "4"]
+    assert found[1]["parts"] == [{"type": "step-start"}, said]
+
+
+def test_anthropic_response_becomes_a_message_of_the_request(cache: SessionCache) -> None:
+    """The API refuses the fields of a response in a request, and the stored message keeps them."""
+    response = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "yo"}], "stop_sequence": None, "usage": {"input_tokens": 1},
+    }  # fmt: skip
+    session = cache.create()
+    session.append({"role": "user", "content": "hi"}, response)
+    assert session.context().payloads[-1] == {"role": "assistant", "content": response["content"]}
+    assert session.history()[-1].payload == response
+
+
+DATA = {"content": "go", "additional_kwargs": {}, "response_metadata": {}, "type": "human", "name": None, "id": None}
+HUMANS: dict[str, Payload] = {
+    "flat": DATA,
+    "data": {"type": "human", "data": DATA},
+    "dumpd": {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": DATA},
+}
+
+
+@pytest.mark.parametrize("form", HUMANS)
+def test_messages_of_the_library_have_the_langchain_form_of_the_session(cache: SessionCache, form: str) -> None:
+    """LangChain reads a list of one form only, so reports of children and summaries have the form of the others."""
+    human = HUMANS[form]
+    parent = cache.create()
+    parent.append(human, human)
+    parent.compact(1, "A summary.")
+    parent.spawn("helper", task="x").raise_if_refused()
+    cache.claim("helper").complete("done")
+    found = parent.context().payloads
+    assert len(found) == 3
+    assert {tuple(sorted(payload.keys() & {"lc", "data", "kwargs", "content"})) for payload in found} == {
+        tuple(sorted(human.keys() & {"lc", "data", "kwargs", "content"}))
+    }
+    assert found[-1].get("id") in (None, human.get("id"))
+    assert "[helper completed] done" in str(found[-1])

@@ -31,12 +31,19 @@ class Anthropic(Writer):
             id = f"srvtoolu_{self.number()}"
             use = {"type": "server_tool_use", "id": id, "name": "web_search", "input": {"query": "q"}}
             blocks[-1:-1] = [use, {"type": "web_search_tool_result", "tool_use_id": id, "content": []}]
-        return {"role": "assistant", "content": blocks if len(blocks) > 1 or self.rng.random() < 0.5 else text}
+        payload = {"role": "assistant", "content": blocks if len(blocks) > 1 or self.rng.random() < 0.5 else text}
+        return self._response(payload)
+
+    def _response(self, payload: Payload) -> Payload:
+        """Return a message as the API responds with it, or without the fields of a response."""
+        if isinstance(payload["content"], str) or self.rng.random() < 0.7:
+            return payload
+        return {"id": "msg", "type": "message", **payload, "model": "claude", "stop_reason": "end_turn", "usage": {}}
 
     def calls_payload(self, calls: Sequence[Call], text: str, thinks: bool) -> Payload:
         said = [{"type": "text", "text": text}] if text else []
         made = [{"type": "tool_use", "id": call.id, "name": call.tool, "input": {"q": call.mark}} for call in calls]
-        return {"role": "assistant", "content": [*_thinking(thinks), *said, *made]}
+        return self._response({"role": "assistant", "content": [*_thinking(thinks), *said, *made]})
 
     def results_payload(self, calls: Sequence[Call]) -> Payload:
         results = [{"type": "tool_result", "tool_use_id": call.id, "content": call.mark} for call in calls]
