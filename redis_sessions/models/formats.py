@@ -65,6 +65,10 @@ class MessageFormat(ABC):
         """Return a system message with a text. Called only if `has_system_messages`."""
         return {"role": "system", "content": text}
 
+    def split_system_prompt(self, payload: Payload) -> tuple[str, Payload] | None:
+        """Return the system prompt with which a user message begins, and the message without it. None if it has none."""
+        return None
+
     @abstractmethod
     def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
         """Return a message with the result of one call."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import Message, SessionCache
+from redis_sessions import Message, SessionCache, StateConflict
 from redis_sessions.models.formats import format_named, recognise
 from tests.support.vendors import VALIDATORS
 
@@ -184,3 +184,29 @@ def test_messages_of_the_library_have_the_langchain_form_of_the_session(cache: S
     }
     assert found[-1].get("id") in (None, human.get("id"))
     assert "[helper completed] done" in str(found[-1])
+
+
+def test_import_takes_the_system_prompt_of_the_first_pydantic_ai_request(cache: SessionCache) -> None:
+    """pydantic-ai writes system prompts into the first request, and a window without this request needs them, too."""
+    prompts = [{"part_kind": "system-prompt", "content": text} for text in ("Be brief.", "Be kind.")]
+    asked = {"kind": "request", "parts": [*prompts, {"part_kind": "user-prompt", "content": "q " * 50}]}
+    answer = {"kind": "response", "parts": [{"part_kind": "text", "content": "a"}]}
+    again = {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "again"}]}
+    session = cache.create()
+    session.import_messages([asked, answer, again])
+    assert session.info().system_prompt == "Be brief.\nBe kind."
+    assert session.history()[0].payload["parts"] == asked["parts"][2:]
+    window = session.context(max_tokens=12)
+    assert window.truncated
+    assert "Be brief." in str(window.payloads[0])
+
+
+def test_import_does_not_replace_a_system_prompt(cache: SessionCache) -> None:
+    """A session keeps its own system prompt, and takes messages that begin without one."""
+    session = cache.create(system_prompt="MINE")
+    user = {"role": "user", "content": "x"}
+    with pytest.raises(StateConflict, match="'system_prompt' of session .* is set"):
+        session.import_messages([{"role": "system", "content": "OLD"}, user])
+    assert (session.info().system_prompt, session.history()) == ("MINE", [])
+    session.import_messages([user])
+    assert session.info().system_prompt == "MINE"
