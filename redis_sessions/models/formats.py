@@ -77,6 +77,13 @@ class MessageFormat(ABC):
         """Return a message with a synthetic result of one call that a payload makes. None if only the vendor can answer it."""
         return self.call_result(call_id, "", text)
 
+    def part_of(self, payload: Payload) -> str:
+        """Return the ID of the model's message of which the payload is a part. '' if the payload is a whole message.
+
+        A window has the parts of one message together, and the results of their calls behind them.
+        """
+        return ""
+
     def programs(self, payload: Payload) -> tuple[str, ...]:
         """Return the IDs of the calls that run the programs by which parts of a payload were made.
 

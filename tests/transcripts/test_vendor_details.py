@@ -210,3 +210,45 @@ def test_import_does_not_replace_a_system_prompt(cache: SessionCache) -> None:
     assert (session.info().system_prompt, session.history()) == ("MINE", [])
     session.import_messages([user])
     assert session.info().system_prompt == "MINE"
+
+
+def line(whole: str, *blocks: Payload, role: str = "assistant") -> Payload:
+    """Return a line of Claude Code with blocks of an API message."""
+    own = {"id": whole} if whole else {}
+    return {"type": role, "uuid": str(blocks), "sessionId": "s", "message": {**own, "role": role, "content": list(blocks)}}
+
+
+THINKING = line("m1", {"type": "thinking", "thinking": "t", "signature": "sig"})
+TEXT = line("m1", {"type": "text", "text": "Let me look. " * 30})
+USES = [line("m1", {"type": "tool_use", "id": id, "name": "Read", "input": {}}) for id in "ab"]
+RESULTS = [line("", {"type": "tool_result", "tool_use_id": id, "content": "x"}, role="user") for id in "ab"]
+ASKED = line("", {"type": "text", "text": "q"}, role="user")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [THINKING, *USES, *RESULTS],
+        [THINKING, TEXT, *USES, *RESULTS],
+        [THINKING, TEXT, USES[0], RESULTS[0], USES[1], RESULTS[1]],
+        [USES[0], RESULTS[0], TEXT, USES[1], RESULTS[1]],
+    ],
+)
+def test_claude_code_lines_of_one_message_stay_together(cache: SessionCache, lines: list[Payload]) -> None:
+    """The lines of one API message come first, then its results, whatever the budget is and in whatever order they came."""
+    session = cache.create()
+    for one in [ASKED, *lines]:
+        session.append(one)
+    made = [one for one in lines if one["type"] == "assistant"]
+    for budget in (1, 50, 10_000):
+        assert session.context(max_tokens=budget).payloads == [ASKED, *made, *RESULTS]
+    answered = [payload["type"] for payload in session.context(abandoned="answer").payloads]
+    assert answered == ["user", *["assistant"] * len(made), "user", "user"]
+
+
+def test_compaction_keeps_claude_code_lines_of_one_message(cache: SessionCache) -> None:
+    """A summary replaces whole API messages, so that calls keep their thinking."""
+    session = cache.create()
+    session.append(ASKED, line("m0", {"type": "text", "text": "a"}), ASKED, THINKING, TEXT, USES[0], RESULTS[0])
+    session.compact(keep=2, summary="A summary.")
+    assert [message.payload for message in session.history()][1:] == [THINKING, TEXT, USES[0], RESULTS[0]]

@@ -226,11 +226,17 @@ def compactable(found: list[Message], up_to_seq: int | None, keep: int | None) -
     end = len(found) - (keep or 0)
     if found and end == len(found) and _is_newest_open(found):
         end -= 1
-    while 0 < end < len(found) and found[end].continues_group:
+    while 0 < end < len(found) and (found[end].continues_group or _is_of_one_message(found[end - 1], found[end])):
         end -= 1
     while end > 0 and found[end - 1].pinned:
         end -= 1
     return [one for one in found[: max(end, 0)] if not one.pinned]
+
+
+def _is_of_one_message(message: Message, next_one: Message) -> bool:
+    """Return whether two messages are parts of one message of the vendor."""
+    whole = format_of(next_one.payload).part_of(next_one.payload)
+    return whole != "" and whole == format_of(message.payload).part_of(message.payload)
 
 
 def _is_newest_open(found: list[Message]) -> bool:
