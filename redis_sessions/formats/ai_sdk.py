@@ -157,7 +157,7 @@ class AISDKUIFormat(MessageFormat):
         return _kept(payload, "parts", [not call or keeps_call(call) for call in calls])
 
     def join(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Leave out calls that were approved or denied and have no result. The SDK goes on with those of the last message only."""
+        """Leave out calls that were approved or denied and have no result. The SDK goes on with the last message only."""
         left = [self._without_responded(payload) for payload in payloads[:-1]]
         return [payload for payload in left if payload is not None] + [*payloads[-1:]]
 

@@ -111,11 +111,13 @@ class LangChainFormat(MessageFormat):
         """Return the payloads in one form. The library writes its own messages in the form of `messages_to_dict`."""
         keys = [found[1] if (found := _unpacked(payload)) else "data" for payload in payloads]
         other = next((key for key in reversed(keys) if key != "data"), "data")
-        return [_in_form(payload, other) if key == "data" else payload for payload, key in zip(payloads, keys, strict=True)]
+        return [
+            _in_form(payload, other) if key == "data" else payload for payload, key in zip(payloads, keys, strict=True)
+        ]
 
 
 def _in_form(payload: Payload, key: str) -> Payload:
-    """Return a message of `messages_to_dict` in the form whose fields have a key. The payload itself if it is no such message."""
+    """Return a message of `messages_to_dict` in the form whose fields have a key. The payload itself for any other."""
     found = _unpacked(payload)
     if found is None or key == "data":
         return payload

@@ -174,7 +174,7 @@ def gemini_result(response: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("text", [HASHES, WORDS, DATA_URL])
 def test_text_of_arguments_and_results_is_never_media(text: str) -> None:
     """A model sees hashes, prose and data URLs in results and arguments as text, whatever keys and types are around them."""
-    payloads = [
+    payloads: list[dict[str, Any]] = [
         {"type": "function_call_output", "call_id": "c", "output": text},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": text}]},
         {"role": "user", "content": [{"type": "text", "text": text}]},

@@ -87,7 +87,8 @@ def test_content_gives_facts_of_its_parts(payload: dict[str, Any], facts: Facts)
 def test_facts_name_the_tools_of_results_and_of_calls_with_ids() -> None:
     """The names are numbered as calls without IDs are, so that either side can lack the ID."""
     called, answered = GEMINI.facts(model(call("f", "1"), call("f", "2"), call("g"))), GEMINI.facts(user(response("f")))
-    assert called is not None and answered is not None
+    assert called is not None
+    assert answered is not None
     assert called.tools == (("1", "f"), ("2", "f/2"))
     assert answered.tools == (("f", "f"),)
 

@@ -26,7 +26,10 @@ def called(*calls: tuple[str | None, str]) -> Payload:
 
 def answered(*results: tuple[str | None, str]) -> Payload:
     """Return a content of Gemini with results, each an ID or None, and a name."""
-    own = [{"name": name, "response": {}} if id is None else {"id": id, "name": name, "response": {}} for id, name in results]
+    own = [
+        {"name": name, "response": {}} if id is None else {"id": id, "name": name, "response": {}}
+        for id, name in results
+    ]
     return {"role": "user", "parts": [{"functionResponse": one} for one in own]}
 
 
@@ -50,7 +53,8 @@ def test_gemini_result_without_id_answers_the_call(
     assert not any(message.is_late for message in session.history())
     assert not session.history()[-1].continues_group
     found = session.context().payloads
-    assert len(found) == 4 and found[1] == payloads[1]
+    assert len(found) == 4
+    assert found[1] == payloads[1]
     assert VALIDATORS["gemini"](found) == []
 
 
@@ -97,8 +101,17 @@ def test_usage_counts_the_newest_answer_only(cache: SessionCache) -> None:
     session = cache.create()
     result = {"type": "function_call_output", "call_id": "a", "output": "done"}
     entry = Message.tool_call("f", "an entry of the library")
-    session.append(Message(payload=CALL, tokens=3), result, Message(payload=REASONING, tokens=100), SAID, entry, usage=USAGE)
+    session.append(
+        Message(payload=CALL, tokens=3), result, Message(payload=REASONING, tokens=100), SAID, entry, usage=USAGE
+    )
     assert [message.tokens for message in session.history()][:4] == [3, 2, 100, 1400]
+
+
+def end(cache: SessionCache, agent: str) -> None:
+    """Claim the child of an agent, and complete it."""
+    run = cache.claim(agent)
+    assert run is not None
+    run.complete("done")
 
 
 def ui(id: str, role: str, *parts: Payload) -> Payload:
@@ -115,7 +128,7 @@ def test_each_report_of_a_child_has_its_own_ui_message_id(cache: SessionCache) -
     parent.append(UI_USER)
     for name in ("one", "two"):
         parent.spawn(name, task="x").raise_if_refused()
-        cache.claim(name).complete("done")
+        end(cache, name)
     ids = [payload["id"] for payload in parent.context().payloads]
     assert len(set(ids)) == 3
     assert ids == [message.payload["id"] for message in parent.history()]
@@ -128,7 +141,7 @@ def test_child_of_a_ui_session_reports_a_user_message(cache: SessionCache) -> No
     parent.append(UI_USER, ui("2", "assistant", {"type": "tool-spawn", "toolCallId": "c9", "state": "input-available"}))
     by = {"tool_call_id": "c9", "tool_name": "spawn"}
     parent.spawn("helper", task="x", spawned_by=by, report="tool_result").raise_if_refused()
-    cache.claim("helper").complete("done")
+    end(cache, "helper")
     told = parent.context().payloads[-1]
     assert told["role"] == "user"
     assert told["parts"] == [{"type": "text", "text": "[helper completed] done"}]
@@ -160,11 +173,23 @@ def test_anthropic_response_becomes_a_message_of_the_request(cache: SessionCache
     assert session.history()[-1].payload == response
 
 
-DATA = {"content": "go", "additional_kwargs": {}, "response_metadata": {}, "type": "human", "name": None, "id": None}
+DATA: Payload = {
+    "content": "go",
+    "additional_kwargs": {},
+    "response_metadata": {},
+    "type": "human",
+    "name": None,
+    "id": None,
+}
 HUMANS: dict[str, Payload] = {
     "flat": DATA,
     "data": {"type": "human", "data": DATA},
-    "dumpd": {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": DATA},
+    "dumpd": {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain", "schema", "messages", "HumanMessage"],
+        "kwargs": DATA,
+    },
 }
 
 
@@ -176,7 +201,7 @@ def test_messages_of_the_library_have_the_langchain_form_of_the_session(cache: S
     parent.append(human, human)
     parent.compact(1, "A summary.")
     parent.spawn("helper", task="x").raise_if_refused()
-    cache.claim("helper").complete("done")
+    end(cache, "helper")
     found = parent.context().payloads
     assert len(found) == 3
     assert {tuple(sorted(payload.keys() & {"lc", "data", "kwargs", "content"})) for payload in found} == {
@@ -205,7 +230,7 @@ def test_import_does_not_replace_a_system_prompt(cache: SessionCache) -> None:
     """A session keeps its own system prompt, and takes messages that begin without one."""
     session = cache.create(system_prompt="MINE")
     user = {"role": "user", "content": "x"}
-    with pytest.raises(StateConflict, match="'system_prompt' of session .* is set"):
+    with pytest.raises(StateConflict, match=r"'system_prompt' of session .* is set"):
         session.import_messages([{"role": "system", "content": "OLD"}, user])
     assert (session.info().system_prompt, session.history()) == ("MINE", [])
     session.import_messages([user])
@@ -215,7 +240,12 @@ def test_import_does_not_replace_a_system_prompt(cache: SessionCache) -> None:
 def line(whole: str, *blocks: Payload, role: str = "assistant") -> Payload:
     """Return a line of Claude Code with blocks of an API message."""
     own = {"id": whole} if whole else {}
-    return {"type": role, "uuid": str(blocks), "sessionId": "s", "message": {**own, "role": role, "content": list(blocks)}}
+    return {
+        "type": role,
+        "uuid": str(blocks),
+        "sessionId": "s",
+        "message": {**own, "role": role, "content": list(blocks)},
+    }
 
 
 THINKING = line("m1", {"type": "thinking", "thinking": "t", "signature": "sig"})

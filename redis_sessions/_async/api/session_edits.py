@@ -319,7 +319,8 @@ class AsyncSessionEdits(AsyncSessionBase):
         """Fill an empty session with the messages of another store: all or none.
 
         System and developer messages that come first become the system prompt, and so do the system prompts in the first
-        request of pydantic-ai. The others are stored as they are, so their own IDs and times stay in their payloads. `Message.timestamp` is the time of the import.
+        request of pydantic-ai. The others are stored as they are, so their own IDs and times stay in their payloads.
+        `Message.timestamp` is the time of the import.
 
         Args:
             batch: messages in their order: up to 2,000 (bound `batch_messages`) with up to 800 tool calls and results

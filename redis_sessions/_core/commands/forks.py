@@ -130,8 +130,8 @@ def copied_metadata(info: SessionInfo) -> dict[str, Argument]:
 def reports(report: Report, spawned_by: SpawnRef | None) -> str:
     """Return how the parent hears of the end of a child, a line for each message format of the parent. '' for the default.
 
-    message: a user message. tool_result: the result of the call that spawned the child, or a user message for a format whose
-    results are no messages of their own. False: nothing.
+    message: a user message. tool_result: the result of the call that spawned the child, or a user message for a format that
+    has the result in the message of the call. False: nothing.
     """
     if report is False:
         return "- "
@@ -180,4 +180,6 @@ def _template(format: MessageFormat, make: Callable[[str], dict[str, Any]], call
     facts = format.facts(payload)
     if placeholders != (1, 1) or (call_id is not None and (facts is None or facts.closes != (call_id,))):
         return ""
-    return f"u@ - {text}" if call_id is None or facts is None else f"{kind_of_facts(facts)}B {facts_words(facts)} {text}"
+    return (
+        f"u@ - {text}" if call_id is None or facts is None else f"{kind_of_facts(facts)}B {facts_words(facts)} {text}"
+    )

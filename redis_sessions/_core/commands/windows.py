@@ -117,7 +117,9 @@ class Selection:
 
 def _continues(message: Message) -> bool:
     """Return whether older messages may belong to a message: it continues a group, or a message of the vendor."""
-    return message.continues_group or (message.kind in "ar" and format_of(message.payload).part_of(message.payload) != "")
+    return message.continues_group or (
+        message.kind in "ar" and format_of(message.payload).part_of(message.payload) != ""
+    )
 
 
 def _user_texts(dropped: Iterable[Block]) -> Iterator[Block]:

@@ -37,9 +37,7 @@ _ARGUMENT_KEYS = frozenset(
 _RESULT_KEYS = frozenset(("output", "result", "response", "json", "structuredContent", "structured_content"))
 _RESULT_LISTS = ("output", "value")
 """The keys of a result under which a vendor has parts, apart from `content`."""
-_OPAQUE_KEYS = frozenset(
-    ("thoughtSignature", "thought_signature", "signature", "redactedContent", "redacted_content")
-)
+_OPAQUE_KEYS = frozenset(("thoughtSignature", "thought_signature", "signature", "redactedContent", "redacted_content"))
 _BINARY_KEYS = frozenset(("data", "bytes", "b64_json", "base64", "image", "audio", "video", "file_data", "body"))
 _SPECIAL_KEYS = _OPAQUE_KEYS | _BINARY_KEYS
 _CARRIERS = _BINARY_KEYS | frozenset(

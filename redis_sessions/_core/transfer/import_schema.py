@@ -38,7 +38,8 @@ _AMOUNTS = {"usage", "spent"}
 _OPTIONS = {"limits", "tree_limits", "budget"}
 _TEXTS = {
     ("counters", "pending_turn"): rb"[01]",
-    ("layout", "open"): rb"-|[0-9a-f]{8}(?:[0-9a-f]{8})?:%b(?:,[0-9a-f]{8}(?:[0-9a-f]{8})?:%b){0,1023}" % (COUNT, COUNT),
+    ("layout", "open"): rb"-|[0-9a-f]{8}(?:[0-9a-f]{8})?:%b(?:,[0-9a-f]{8}(?:[0-9a-f]{8})?:%b){0,1023}"
+    % (COUNT, COUNT),
     ("layout", "marks"): rb"-|[br]p?|p",
     ("layout", "gaps"): rb"-|%b-%b(?:,%b-%b)*" % (COUNT, COUNT, COUNT, COUNT),
     ("settings", "max_messages"): OPTION,

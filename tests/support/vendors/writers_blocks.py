@@ -169,7 +169,9 @@ class Gemini(Writer):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
-        self.has_ids, self.has_result_ids = self.rng.choice(((True, True), (True, False), (False, False), (False, True)))
+        self.has_ids, self.has_result_ids = self.rng.choice(
+            ((True, True), (True, False), (False, False), (False, True))
+        )
         self.tool_of: dict[str, str] = {}
         self.is_snake = self.rng.random() < 0.2
 
