@@ -30,8 +30,10 @@ if not before then return redis.error_reply(string.format('MESSAGE_NOT_FOUND %.0
 local head, rest = string.match(entry, '^(%S+) %S+(.*)$')
 local message = string.sub(before, 1, 8) .. head .. ' ' .. message_batch(before) .. rest -- a repeated append finds its batch ID
 local facts, old_facts = message_facts(message), message_facts(before)
-local plain_facts = string.gsub(old_facts, '[!?]', {['!'] = '+', ['?'] = '-'})
-if message_kind(message) ~= message_kind(before) or plain_facts ~= facts then
+local function plain(text) -- a stored result has the ID of its call
+  return (string.gsub(string.gsub(text, '[!?]', {['!'] = '+', ['?'] = '-'}), '%-%w+', function(hash) return string.sub(hash, -8) end))
+end
+if message_kind(message) ~= message_kind(before) or plain(old_facts) ~= plain(facts) then
   return redis.error_reply(string.format('EDIT_CONFLICT other_calls %.0f %.0f 0 0', seq, counters.last_seq))
 end
 if facts ~= '' then message = set_facts(message, facts, old_facts) end

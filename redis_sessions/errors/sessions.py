@@ -324,16 +324,25 @@ class OperationConflict(SessionsError):
 
 
 class StateConflict(SessionsError):
-    """A value of the state is not the one that `if_state` names. Nothing was written."""
+    """A value of the state is not the one that `if_state` names, or an import would replace the system prompt.
+
+    Nothing was written.
+    """
 
     reply = ("field",)
-    template = (
-        "{name!r} in the state of session {session_id!r} has another value than if_state names: read it, then retry"
-    )
+    template = "{name!r} {detail}"
     session_id: str
     name: str
+    """The name in the state, or `system_prompt`."""
+    detail: str
 
     @classmethod
     def from_reply(cls, session_id: str, words: list[str]) -> Self:
         """Return the error with the name in the state."""
-        return cls(session_id=session_id, name=" ".join(words).removeprefix("state."))
+        field = " ".join(words)
+        name = field.removeprefix("state.")
+        detail = f"in the state of session {session_id!r} has another value than if_state names: read it, then retry"
+        if field == "system":
+            name, detail = "system_prompt", f"of session {session_id!r} is set, and the messages begin with another one"
+            detail += ": leave it out of the messages, or unset the session's with patch(system_prompt=None)"
+        return cls(session_id=session_id, name=name, detail=detail)

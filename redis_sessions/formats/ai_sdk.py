@@ -34,7 +34,8 @@ _UI_TYPES = frozenset(
     )
 )
 _COMPLETE = ("output-available", "output-error", "output-denied", "approval-responded", "result")
-"""The states of a tool part that needs nothing more: it has its result, or the SDK runs the tool of the approved call."""
+"""The states of a tool part that needs nothing more: it has its result, or the user has answered the request for approval."""
+_RESPONDED = "approval-responded"
 _REASONING = ("reasoning", "reasoning-file", "step-start")
 
 
@@ -154,6 +155,17 @@ class AISDKUIFormat(MessageFormat):
         """Return the message without some of the tool parts that have no result."""
         calls = [_open_call(part) for part in parts_in(payload.get("parts"))]
         return _kept(payload, "parts", [not call or keeps_call(call) for call in calls])
+
+    def join(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Leave out calls that were approved or denied and have no result. The SDK goes on with the last message only."""
+        left = [self._without_responded(payload) for payload in payloads[:-1]]
+        return [payload for payload in left if payload is not None] + [*payloads[-1:]]
+
+    def _without_responded(self, payload: Payload) -> Payload | None:
+        if self.facts(payload) is None:
+            return payload
+        responded = [_called(part).get("state") == _RESPONDED for part in dicts_in(payload["parts"])]
+        return _kept(payload, "parts", [not one for one in responded]) if any(responded) else payload
 
 
 def _type_of(part: Any) -> str:

@@ -91,7 +91,8 @@ class AnthropicFormat(MessageFormat):
     def join(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return the payloads with a user message of results merged with the user messages directly behind it.
 
-        What a code execution made that is not among the payloads leaves.
+        What a code execution made that is not among the payloads leaves. Of a whole response role and content stay, because
+        the API refuses its other fields in a request.
         """
         found: list[Payload] = []
         run: list[Payload] = []
@@ -99,7 +100,7 @@ class AnthropicFormat(MessageFormat):
             if self._continues(payload) if run else self._has_results(payload):
                 run.append(payload)
                 continue
-            found += [*_merged(run), payload]
+            found += [*_merged(run), _sent(payload)]
             run = []
         return [*found, *_merged(run)]
 
@@ -154,6 +155,13 @@ def _is_mark(kind: str, block: Any) -> bool:
 
 def _is_response(payload: Payload) -> bool:
     return payload.get("type") == "message" and "stop_reason" in payload
+
+
+def _sent(payload: Payload) -> Payload:
+    """Return the role and the content of a whole response, and any other payload as it is."""
+    if not (_is_response(payload) and payload.get("role") == "assistant" and "content" in payload):
+        return payload
+    return {"role": payload["role"], "content": payload["content"]}
 
 
 def _is_result(kind: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..models.formats import Facts, MessageFormat, Payload
-from ._blocks import text_of_blocks
+from ._blocks import id_of, text_of_blocks
 from ._parts import Keeps
 from .anthropic import AnthropicFormat
 
@@ -72,6 +72,11 @@ class ClaudeCodeFormat(MessageFormat):
         """Return a user record with a synthetic result of one call. None for a call that the API itself runs."""
         message = self._inner.answer(_message_in(payload) or {}, call_id, text)
         return None if message is None else {"type": "user", "message": message}
+
+    def part_of(self, payload: Payload) -> str:
+        """Return the ID of the API's message. Claude Code writes a line for each of its blocks."""
+        message = _message_in(payload) or {}
+        return id_of(message.get("id")) if payload.get("type") == "assistant" else ""
 
     def programs(self, payload: Payload) -> tuple[str, ...]:
         """Return the IDs of the code executions by which blocks were made."""

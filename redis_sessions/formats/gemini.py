@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -29,7 +29,10 @@ _SKIPS_VALIDATION = "skip_thought_signature_validator"
 
 
 class GeminiFormat(MessageFormat):
-    """Contents with `parts`. A call without an ID has the name of its function as its ID."""
+    """Contents with `parts`. A call without an ID has the name of its function as its ID.
+
+    The model gives IDs to its calls, and google-genai writes results without IDs when the SDK itself calls the function.
+    """
 
     name = "gemini"
     starts_with_user = True
@@ -44,7 +47,7 @@ class GeminiFormat(MessageFormat):
         if side == "model" and any(map(_is_thought, parts)) and not any(map(_has_content, parts)):
             return Facts("reasoning", binds_next=True)
         uses = _uses(parts)
-        return facts_of(_kind(side, parts, uses), uses)
+        return facts_of(_kind(side, parts, uses), uses)._replace(tools=_tools(parts, uses))
 
     def text(self, payload: Payload) -> str:
         """Return the text parts without the model's thoughts."""
@@ -143,6 +146,17 @@ def _uses(parts: Sequence[Any]) -> list[Use]:
     return [Use(call, result) for call, result in zip(calls, results, strict=True)]
 
 
+def _tools(parts: Sequence[Payload], uses: Sequence[Use]) -> tuple[tuple[str, str], ...]:
+    """Return the function of each result, and of each call with an ID, numbered as the calls without an ID are."""
+    found: list[tuple[str, str]] = []
+    for key in ("functionCall", "functionResponse"):
+        fields = [field for part in parts if isinstance(field := _field(part, key), dict) and field.get("id")]
+        names = ids_of((None, field.get("name")) for field in fields)
+        found += [(str(field["id"]), name) for field, name in zip(fields, names, strict=True) if name]
+    with_id = dict(found)
+    return (*found, *((use.result, use.result) for use in uses if use.result and use.result not in with_id))
+
+
 def _answer(part: Payload, call_id: str, text: str) -> Payload:
     """Return a part with the result of the call in a part."""
     call = _field(part, "functionCall")
@@ -191,9 +205,9 @@ def _all_parts(contents: Sequence[Payload]) -> list[Any]:
 
 def _results_first(contents: Sequence[Payload], calls: Sequence[Any]) -> list[Any]:
     """Return the parts of contents of the user: results in the order of the calls before them, then the rest."""
-    own, free = _places(calls)
     found = [pair for content in contents for pair in zip(_uses(content["parts"]), content["parts"], strict=True)]
     results = [(use.result, part) for use, part in found if use.result]
+    own, free = _places(calls, {id for id, _ in results})
     placed = []
     for id, part in sorted(results, key=lambda result: _number(*result)):
         places = free.get(_name_of(part), [])
@@ -203,13 +217,13 @@ def _results_first(contents: Sequence[Payload], calls: Sequence[Any]) -> list[An
     return ordered + [part for use, part in found if not use.result]
 
 
-def _places(calls: Sequence[Any]) -> tuple[dict[str, int], dict[str, list[int]]]:
-    """Return the places of the calls with an ID by this ID, and those of the other calls by their name."""
+def _places(calls: Sequence[Any], answered: Container[str]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Return the places of the calls whose ID a result has by this ID, and those of the other calls by their name."""
     own: dict[str, int] = {}
     free: dict[str, list[int]] = {}
     for place, use in enumerate(_uses(calls)):
         call = _field(calls[place], "functionCall") if use.call else {}
-        if call.get("id"):
+        if call.get("id") and use.call in answered:
             own[use.call] = place
         elif use.call:
             free.setdefault(str(call.get("name")), []).append(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..models.formats import Facts, MessageFormat, Payload
@@ -86,11 +87,7 @@ class LangChainFormat(MessageFormat):
         if found is None:
             return self.call_result(call_id, "", text)
         _, key, fields = found
-        message = self.call_result(call_id, _tool_of(fields, call_id), text)
-        if key == "kwargs":
-            path = ["langchain", "schema", "messages", "ToolMessage"]
-            return {"lc": 1, "type": "constructor", "id": path, "kwargs": message["data"]}
-        return message if key else dict(message["data"])
+        return _in_form(self.call_result(call_id, _tool_of(fields, call_id), text), key)
 
     def keep(self, payload: Payload, keeps_call: Keeps, keeps_result: Keeps) -> Payload | None:
         """Return the message without some calls and results, wherever LangChain repeats them."""
@@ -109,6 +106,27 @@ class LangChainFormat(MessageFormat):
         if not _has_content(left):
             return None
         return {**payload, key: left} if key else left
+
+    def join(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Return the payloads in one form. The library writes its own messages in the form of `messages_to_dict`."""
+        keys = [found[1] if (found := _unpacked(payload)) else "data" for payload in payloads]
+        other = next((key for key in reversed(keys) if key != "data"), "data")
+        return [
+            _in_form(payload, other) if key == "data" else payload for payload, key in zip(payloads, keys, strict=True)
+        ]
+
+
+def _in_form(payload: Payload, key: str) -> Payload:
+    """Return a message of `messages_to_dict` in the form whose fields have a key. The payload itself for any other."""
+    found = _unpacked(payload)
+    if found is None or key == "data":
+        return payload
+    type, _, data = found
+    fields = {**data, "type": type}
+    if not key:
+        return fields
+    path = ["langchain", "schema", "messages", f"{type[:1].upper()}{type[1:]}Message".replace("Ai", "AI")]
+    return {"lc": 1, "type": "constructor", "id": path, "kwargs": fields}
 
 
 def _unpacked(payload: Payload) -> tuple[str, str, Payload] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from ..models.formats import Facts, MessageFormat, Payload
@@ -41,6 +41,14 @@ class PydanticAIFormat(MessageFormat):
     def system_message(self, text: str) -> Payload:
         """Return a request with one system prompt."""
         return {"kind": "request", "parts": [{"part_kind": "system-prompt", "content": text}]}
+
+    def split_system_prompt(self, payload: Payload) -> tuple[str, Payload] | None:
+        """Return the system prompts of the first request, which stand before its user prompt, and the request without them."""
+        parts = parts_in(payload.get("parts")) if _side(payload) == "request" else []
+        prompts = list(takewhile(lambda part: _is_of(part, "system-prompt"), parts))
+        if not prompts or len(prompts) == len(parts):
+            return None
+        return _text_in(prompts, "system-prompt"), {**payload, "parts": parts[len(prompts) :]}
 
     def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
         """Return a request with one tool return."""

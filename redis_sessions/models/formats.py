@@ -27,6 +27,11 @@ class Facts(NamedTuple):
     """The IDs of the tool calls whose results the payload holds."""
     binds_next: bool = False
     """True if the vendor refuses the payload without the item that follows it, such as a reasoning item."""
+    tools: tuple[tuple[str, str], ...] = ()
+    """Pairs of an ID of `opens` or `closes` and the name of its tool, for a vendor whose calls or results can lack the ID.
+
+    The second call of a tool in one payload has the name '<name>/2'. A result whose ID is its name answers the oldest open call
+    of this tool. Another result answers a call without a pair by the name, if no open call has the ID."""
 
 
 class MessageFormat(ABC):
@@ -60,6 +65,10 @@ class MessageFormat(ABC):
         """Return a system message with a text. Called only if `has_system_messages`."""
         return {"role": "system", "content": text}
 
+    def split_system_prompt(self, payload: Payload) -> tuple[str, Payload] | None:
+        """Return the system prompt with which a user message begins, and the message without it. None if it has none."""
+        return None
+
     @abstractmethod
     def call_result(self, call_id: str, tool_name: str, text: str) -> Payload:
         """Return a message with the result of one call."""
@@ -67,6 +76,13 @@ class MessageFormat(ABC):
     def answer(self, payload: Payload, call_id: str, text: str) -> Payload | None:
         """Return a message with a synthetic result of one call that a payload makes. None if only the vendor can answer it."""
         return self.call_result(call_id, "", text)
+
+    def part_of(self, payload: Payload) -> str:
+        """Return the ID of the model's message of which the payload is a part. '' if the payload is a whole message.
+
+        A window has the parts of one message together, and the results of their calls behind them.
+        """
+        return ""
 
     def programs(self, payload: Payload) -> tuple[str, ...]:
         """Return the IDs of the calls that run the programs by which parts of a payload were made.

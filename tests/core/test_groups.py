@@ -15,12 +15,19 @@ GROUP_MESSAGE, GROUP_CALL = lua_function("group_message"), lua_function("group_c
 SETTLE_CALLS = lua_function("drop_closed_calls")
 PARSE, FORMAT = lua_function("parse_layout"), lua_function("format_layout")
 TIME = "8V`R-!!0"
-CALLS = st.lists(st.sampled_from(["a", "b", "c", "d", "a/2", "a/3"]), max_size=3, unique=True)
+TOOLS = {"id-1": "a", "id-2": "a", "id-3": "b"}
+"""The tools of calls with IDs, for a vendor whose results can lack them."""
+CALLS = st.lists(st.sampled_from(["a", "b", "c", "d", "a/2", "a/3", *TOOLS]), max_size=3, unique=True)
+
+
+def hash_of(id: str) -> str:
+    """Return the hash of a call, and that of its tool."""
+    return call_hash(id) + (call_hash(TOOLS[id]) if id in TOOLS else "")
 
 
 def message(kind: str, opens: list[str], closes: list[str], end: str = "") -> str:
     """Return a message as it is pushed. A tool message says that it continues the group."""
-    facts = "".join(f"-{call_hash(id)}" for id in closes) + "".join(f"+{call_hash(id)}" for id in opens) + end
+    facts = "".join(f"-{hash_of(id)}" for id in closes) + "".join(f"+{hash_of(id)}" for id in opens) + end
     flags = chr(64 + (2 if facts else 0) + (4 if kind == "t" else 0))
     return f"{TIME}{kind}{flags}1 b {facts} {{}}" if facts else f"{TIME}{kind}{flags}1 b {{}}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -154,12 +155,58 @@ def test_image_or_file_costs_flat_tokens(part: dict[str, Any]) -> None:
             {"toolResult": {"toolUseId": "t", "content": [{"image": {"format": "png", "source": {"bytes": BASE64}}}]}}
         ),
         {"role": "tool", "content": [{"output": {"type": "content", "value": [{"type": "media", "data": BASE64}]}}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"function": {"arguments": {"image": BASE64}}}]},
     ],
 )
 def test_image_inside_result_costs_flat_tokens(payload: dict[str, Any]) -> None:
-    """An image in the result or in the arguments of a tool costs the flat tokens and a few for the keys around it."""
+    """An image in the result of a tool costs the flat tokens and a few for the keys around it."""
     assert IMAGE_TOKENS < estimate_tokens(payload) < IMAGE_TOKENS + 20
+
+
+HASHES = "\n".join(f"{number:040x}" for number in range(1000))  # 40,999 bytes
+PROSE = {"type": "document", "title": "t"}
+
+
+def gemini_result(response: dict[str, Any]) -> dict[str, Any]:
+    """Return a result of Gemini."""
+    return {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": response}}]}
+
+
+@pytest.mark.parametrize("text", [HASHES, WORDS, DATA_URL])
+def test_text_of_arguments_and_results_is_never_media(text: str) -> None:
+    """A model sees hashes, prose and data URLs in results and arguments as text, whatever keys and types are around them."""
+    payloads: list[dict[str, Any]] = [
+        {"type": "function_call_output", "call_id": "c", "output": text},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": text}]},
+        {"role": "user", "content": [{"type": "text", "text": text}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"data": text}}]},
+        {"role": "assistant", "content": [{"type": "tool-result", "toolCallId": "c", "result": text}]},
+        user({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}),
+        chat_call(text),
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": text}},
+        *(gemini_result({**fields, key: text}) for fields in ({}, PROSE) for key in ("result", "data", "body")),
+        user({"toolResult": {"toolUseId": "t", "content": [{"json": {**PROSE, "body": text}}]}}),
+        {"kind": "request", "parts": [{"part_kind": "tool-return", "content": {**PROSE, "data": text}}]},
+        {"role": "tool", "content": [{"type": "tool-result", "output": {"type": "json", "value": {"result": text}}}]},
+        {"id": "m", "role": "assistant", "parts": [{"type": "tool-f", "input": {}, "output": {**PROSE, "body": text}}]},
+    ]
+    for payload in payloads:
+        assert estimate_tokens(payload) == pytest.approx(len(text) / 4, rel=0.02), payload
+
+
+def test_encrypted_text_of_results_and_compactions_counts() -> None:
+    """A model gets the pages of a search and the messages of a compaction, so only reasoning is capped."""
+    page = {"type": "web_search_result", "url": "https://a.b", "title": "t", "encrypted_content": "x" * 8000}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": [page] * 10}
+    assert estimate_tokens({"role": "assistant", "content": [found]}) == pytest.approx(20_000, rel=0.01)
+    assert estimate_tokens({"type": "compaction", "encrypted_content": BASE64}) == len(BASE64) // 4 + 1
+
+
+@pytest.mark.parametrize("key", ["input_schema", "inputSchema", "parameters"])
+def test_names_of_parameters_in_a_tool_schema_count(key: str) -> None:
+    """A list of tools costs about a quarter of its JSON."""
+    fields = {f"parameter_{number}": {"type": "string", "description": "d", "enum": ["a", "b"]} for number in range(40)}
+    listed = {"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "t", key: {"properties": fields}}]}
+    assert estimate_tokens(listed) == pytest.approx(len(json.dumps(listed, separators=(",", ":"))) / 4, rel=0.35)
 
 
 def test_text_of_document_counts_besides_its_flat_cost() -> None:

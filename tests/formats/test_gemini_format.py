@@ -37,6 +37,12 @@ def model(*parts: Any) -> dict[str, Any]:
     return {"role": "model", "parts": list(parts)}
 
 
+def pairing(payload: dict[str, Any]) -> Facts | None:
+    """Return the facts of a payload without the tools."""
+    found = GEMINI.facts(payload)
+    return found and found._replace(tools=())
+
+
 def user(*parts: Any) -> dict[str, Any]:
     """Return a content of the user."""
     return {"role": "user", "parts": list(parts)}
@@ -73,9 +79,18 @@ def everything(_: str) -> bool:
 )
 def test_content_gives_facts_of_its_parts(payload: dict[str, Any], facts: Facts) -> None:
     """The kind follows from the role and the parts, and each call and result has an ID."""
-    found, own = recognise(payload)
+    found, _ = recognise(payload)
     assert found is not None
-    assert (found.name, own) == ("gemini", facts)
+    assert (found.name, pairing(payload)) == ("gemini", facts)
+
+
+def test_facts_name_the_tools_of_results_and_of_calls_with_ids() -> None:
+    """The names are numbered as calls without IDs are, so that either side can lack the ID."""
+    called, answered = GEMINI.facts(model(call("f", "1"), call("f", "2"), call("g"))), GEMINI.facts(user(response("f")))
+    assert called is not None
+    assert answered is not None
+    assert called.tools == (("1", "f"), ("2", "f/2"))
+    assert answered.tools == (("f", "f"),)
 
 
 def test_snake_case_gives_same_facts_as_camel_case() -> None:
@@ -83,16 +98,16 @@ def test_snake_case_gives_same_facts_as_camel_case() -> None:
     nulls = {"text": None, "function_response": None, "inline_data": None, "thought": None}
     called = {"role": "model", "parts": [{**nulls, "function_call": {"id": None, "name": "f", "args": {}}}]}
     answer = {"role": "user", "parts": [{"text": None, "function_response": {"id": None, "name": "f", "response": {}}}]}
-    assert GEMINI.facts(called) == Facts("assistant_message", ("f",))
-    assert GEMINI.facts(answer) == Facts("tool_message", (), ("f",))
+    assert pairing(called) == Facts("assistant_message", ("f",))
+    assert pairing(answer) == Facts("tool_message", (), ("f",))
 
 
 def test_second_call_of_one_function_without_id_gets_number() -> None:
     """Parallel calls of one function differ although the API gives them no IDs."""
-    assert GEMINI.facts(model(call("f"), call("f"), call("g"), call("f"))) == Facts(
+    assert pairing(model(call("f"), call("f"), call("g"), call("f"))) == Facts(
         "assistant_message", ("f", "f/2", "g", "f/3")
     )
-    assert GEMINI.facts(user(response("f"), response("f"))) == Facts("tool_message", (), ("f", "f/2"))
+    assert pairing(user(response("f"), response("f"))) == Facts("tool_message", (), ("f", "f/2"))
 
 
 def test_part_that_server_completes_opens_nothing() -> None:
@@ -101,7 +116,7 @@ def test_part_that_server_completes_opens_nothing() -> None:
     output = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}
     search = {"toolCall": {"id": "s", "toolType": "GOOGLE_SEARCH"}}
     found = {"toolResponse": {"id": "s", "response": {}}}
-    assert GEMINI.facts(model(code, output, search, found, text("1"))) == Facts("assistant_message")
+    assert pairing(model(code, output, search, found, text("1"))) == Facts("assistant_message")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +152,7 @@ def test_payload_of_another_format_gives_no_facts(payload: dict[str, Any]) -> No
 def test_broken_part_is_ignored(part: dict[str, Any]) -> None:
     """A call or result that nothing can match has no ID, and stays where it is."""
     payload = model(part, call("f", 7), None, "x", [])
-    assert GEMINI.facts(payload) == Facts("assistant_message", ("7",))
+    assert pairing(payload) == Facts("assistant_message", ("7",))
     left = GEMINI.keep(payload, all_but("7"), everything)
     assert left is None or call("f", 7) not in left["parts"]
     assert GEMINI.text(payload) == ""
@@ -252,7 +267,7 @@ def test_messages_of_library_have_gemini_shape() -> None:
     """A user message and a result are contents whose facts are as expected."""
     assert GEMINI.user_message("Hi") == user(text("Hi"))
     assert GEMINI.call_result("1", "f", "done") == user(response("f", "1", "done"))
-    assert GEMINI.facts(GEMINI.call_result("1", "f", "done")) == Facts("tool_message", (), ("1",))
+    assert pairing(GEMINI.call_result("1", "f", "done")) == Facts("tool_message", (), ("1",))
     assert GEMINI.call_result("f", "f", "done") == user(response("f", value="done"))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from redis_sessions import CompactionConflict, EditConflict, LimitExceeded, SessionCache, SessionsError, Window
 from tests.conftest import ENGINES
-from tests.support.vendors import VALIDATORS, openai_responses
+from tests.support.vendors import VALIDATORS, claude_code, openai_responses
 from tests.support.vendors.conversations import WRITERS, Conversation, Step, conversation, shrink
 from tests.support.vendors.expected import Expected, Register, expected
 
@@ -96,7 +96,7 @@ class Play:
         shown = "".join(f"\n      {payload}" for payload in payloads)
         if wanted.whole and options.get("start") != "user" and not payloads:
             raise Violation(f"{call} is empty, the transcript has {wanted.whole}")
-        problems = self.problems(payloads) if payloads else []
+        problems = self.problems(payloads, session) if payloads else []
         if problems:
             raise Violation(f"{call} is refused: {problems}{shown}")
         if window.tokens > budget and not window.over_budget:
@@ -122,8 +122,12 @@ class Play:
         if window.truncated and not left_out and not window.over_budget and budget == UNLIMITED:
             raise Violation(f"context({options}) has all messages, and truncated is True")
 
-    def problems(self, payloads: list[dict[str, Any]]) -> list[str]:
-        """Return the reasons why the vendor refuses a list."""
+    def problems(self, payloads: list[dict[str, Any]], session: Any) -> list[str]:
+        """Return the reasons why the vendor refuses a list, which is a window of a session."""
+        if self.writer.name == "claude_code":
+            lines = [message.payload for message in session.history()]
+            thinks = {claude_code.message_id(line) for line in lines if "thinking" in claude_code.block_types(line)}
+            return claude_code.problems(payloads, thinks)
         if self.writer.name == "openai_responses":
             return openai_responses.problems(payloads, self.register.reasoning_of())
         return VALIDATORS[self.writer.name](payloads)

@@ -3,7 +3,7 @@
 local function abandon_calls(messages, layout, counters, hashes)
   local chosen = {}
   for _, call in ipairs(layout.open) do
-    if hashes == '*' or string.find(hashes, call[1], 1, true) then chosen[call[1]] = call[2] end
+    if hashes == '*' or string.find(hashes, string.sub(call[1], 1, 8), 1, true) then chosen[call[1]] = call[2] end
   end
   if not next(chosen) then return 0 end
   local from = math.max(list_index(layout.group, counters.dropped, layout.gaps), 0)

@@ -12,15 +12,12 @@ local function group_call(entry, seq, text)
   if not continues then group = here elseif seq - group > 999 then return end -- the full rules begin another group
   if flags % 4 > 1 then
     local facts = string.match(entry, '^%d+ %S+ (%S+)', 3)
-    if #facts % 9 ~= 0 or (flags % 8 > 3 and not continues) then return end -- it binds the next message, or has no call
-    for at = 1, #facts, 9 do
-      local hash = string.sub(facts, at + 1, at + 8)
-      local first = open ~= '' and string.find(open, hash, 1, true)
-      if first then
-        local behind = string.find(open, ',', first, true)
-        open = behind and string.sub(open, 1, first - 1) .. string.sub(open, behind + 1) or string.sub(open, 1, math.max(first - 2, 0))
-      end
-      if string.byte(facts, at) == 43 then -- '+'
+    if string.byte(facts, -1) == 126 or (flags % 8 > 3 and not continues) then return end -- it binds the next, or has no call
+    for sign, hash in string.gmatch(facts, '(.)(%w+)') do
+      local listed = ',' .. open
+      local first, last = string.find(listed, ',' .. string.sub(hash, 1, 8) .. '%w*:%d+')
+      if first then open = string.sub(string.sub(listed, 1, first - 1) .. string.sub(listed, last + 1), 2) end
+      if sign == '+' then
         open = (open ~= '' and open .. ',' or '') .. hash .. ':' .. here
       elseif not first then
         return -- no call has this ID: the full rules mark the result

@@ -41,13 +41,13 @@ local function group_message(message, seq, layout, is_abandoned)
       layout.abandoned = layout.abandoned + 1
       return '!' .. hash
     end
-    local call = calls.by_hash[hash] or sign == '-' and nearest_call(layout, calls, hash)
+    local call = calls.by_hash[string.sub(hash, 1, 8)] or sign == '-' and nearest_call(layout, calls, hash)
     if call then close_call(calls, call) end
     if sign == '+' then
       open_call(layout, calls, hash, seq)
       return
     end
-    return (call and '-' or '?') .. (call and call[1] or hash)
+    return call and '-' .. call.id .. string.sub(hash, 9) or '?' .. hash
   end)
   if new_facts ~= facts then message = set_facts(message, facts, new_facts) end
   return set_flags(message, flags), is_new_pin

@@ -42,7 +42,7 @@ local function add_removed_messages(messages, sums, length, size, is_bounded)
         sums.assistants, sums.turns, sums.is_open = sums.assistants + 1, sums.turns + sums.is_open, 0
       end
       if kind == 'u' or kind == 'a' then sums.first_kind = sums.first_kind or kind end
-      for sign, hash in string.gmatch(sums.is_cut == 1 and message_facts(message) or '', '([-+])(%w+)') do
+      for sign, hash in string.gmatch(sums.is_cut == 1 and message_facts(message) or '', '([-+])(........)') do
         if sign == '+' then sums.made[hash] = true elseif not sums.made[hash] then sums.wanted[hash] = true end
       end
     end

@@ -10,10 +10,10 @@ local function reopen_calls(messages, layout, dropped, staying, after_seq, wante
     local facts, kind, signs = message_facts(message), message_kind(message), {}
     newest = newest or message
     for sign, hash in string.gmatch(facts, '([-+!])(%w+)') do
-      if wanted[hash] then signs[hash] = sign end
+      if wanted[string.sub(hash, 1, 8)] then signs[hash] = sign end
     end
     for hash, sign in pairs(signs) do
-      wanted[hash] = nil
+      wanted[string.sub(hash, 1, 8)] = nil
       if sign == '+' then open[#open + 1] = {hash, list_seq(index, dropped, layout.gaps)} end
     end
     if not is_bound and string.find(facts, '~', 1, true) then binds = is_later_call and 'r' or 'b' end

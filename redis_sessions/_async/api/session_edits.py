@@ -318,8 +318,9 @@ class AsyncSessionEdits(AsyncSessionBase):
     async def import_messages(self, batch: Iterable[MessageLike], *, batch_id: str | None = None) -> AppendResult:
         """Fill an empty session with the messages of another store: all or none.
 
-        System and developer messages that come first become the system prompt. The others are stored as they are, so their own
-        IDs and times stay in their payloads. `Message.timestamp` is the time of the import.
+        System and developer messages that come first become the system prompt, and so do the system prompts in the first
+        request of pydantic-ai. The others are stored as they are, so their own IDs and times stay in their payloads.
+        `Message.timestamp` is the time of the import.
 
         Args:
             batch: messages in their order: up to 2,000 (bound `batch_messages`) with up to 800 tool calls and results
@@ -331,6 +332,7 @@ class AsyncSessionEdits(AsyncSessionBase):
 
         Raises:
             EditConflict: the session had messages before.
+            StateConflict: the session has a system prompt, and the messages begin with one.
             InvalidInput: a message is not valid.
 
         Cost: one round trip, atomic.

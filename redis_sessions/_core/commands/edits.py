@@ -9,7 +9,7 @@ from ..._arguments import texts
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
-from ...models.formats import format_named
+from ...models.formats import format_named, format_of
 from ...models.limits import LimitCheck
 from ...models.messages import Message
 from ...models.results import AppendResult
@@ -66,7 +66,7 @@ def edit(
         last_seq: the highest seq that the session must have.
         state: values to set by name.
         remove_state: names to remove.
-        checks: fields of the state, and the value that each must have, '' for none.
+        checks: fields of the session, such as those of the state, and the value that each must have, '' for none.
         fields: other fields of the session to set.
         abandoned: '<hash> …' of the calls to abandon, '*' for all open calls, or ''.
         writes: of shared scopes, which the session keeps until they are applied.
@@ -226,11 +226,17 @@ def compactable(found: list[Message], up_to_seq: int | None, keep: int | None) -
     end = len(found) - (keep or 0)
     if found and end == len(found) and _is_newest_open(found):
         end -= 1
-    while 0 < end < len(found) and found[end].continues_group:
+    while 0 < end < len(found) and (found[end].continues_group or _is_of_one_message(found[end - 1], found[end])):
         end -= 1
     while end > 0 and found[end - 1].pinned:
         end -= 1
     return [one for one in found[: max(end, 0)] if not one.pinned]
+
+
+def _is_of_one_message(message: Message, next_one: Message) -> bool:
+    """Return whether two messages are parts of one message of the vendor."""
+    whole = format_of(next_one.payload).part_of(next_one.payload)
+    return whole != "" and whole == format_of(message.payload).part_of(message.payload)
 
 
 def _is_newest_open(found: list[Message]) -> bool:
@@ -250,7 +256,10 @@ def import_messages(
     *,
     batch_id: str | None = None,
 ) -> Call[Edited]:
-    """Fill an empty session. System messages that come first become its system prompt. Raises InvalidInput."""
+    """Fill an empty session. The system prompt with which the messages begin becomes its own. Raises InvalidInput.
+
+    A session that has a system prompt refuses another one.
+    """
     if not isinstance(messages, Iterable) or isinstance(messages, str | Mapping):
         raise InvalidInput(name="batch", detail=f"must be a list of messages, got {messages!r:.200}")
     prompts: list[str] = []
@@ -258,6 +267,12 @@ def import_messages(
     while len(prompts) < len(listed) and listed[len(prompts)].kind == "s":
         prompt = listed[len(prompts)]
         prompts.append(checked_text(prompt.with_payload(to_payload(prompt.payload)).text, "message"))
+    listed = listed[len(prompts) :]
+    first = to_payload(listed[0].payload) if listed else {}
+    split = format_of(first).split_system_prompt(first)
+    if split is not None:
+        prompts.append(checked_text(split[0], "message"))
+        listed[0] = listed[0].with_payload(split[1])
     text = "\n\n".join(prompts)
     fields: dict[str, Argument] = {
         "system": text,
@@ -269,10 +284,11 @@ def import_messages(
         keys,
         incarnation,
         lease,
-        listed[len(prompts) :],
+        listed,
         counter,
         "import_messages",
         last_seq=0,
+        checks={"system": ""} if prompts else None,
         fields=fields,
         batch_id=batch_id,
         bounds=bounds,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 from ..._durations import whole
@@ -15,11 +15,12 @@ from ...models.sessions import SessionInfo
 from ...models.trees import SpawnRef
 from ...settings import SessionSettings
 from ..protocol.call import Argument, Call, invoke
-from ..protocol.codec import call_hash
+from ..protocol.codec import facts_words
 from ..protocol.encoding import decoded_origins, encoded_fields
 from ..protocol.json_values import to_json
 from ..protocol.keys import Origin, SessionKeys, StagedKeys
 from ..protocol.result_records import FACTS_PLACE as _FACTS
+from ..protocol.result_records import ID_PLACE as _ID
 from ..protocol.result_records import TEXT_PLACE as _TEXT
 from ..protocol.scripts import script
 from .option_fields import NEW_TURNS, option_merges
@@ -129,7 +130,8 @@ def copied_metadata(info: SessionInfo) -> dict[str, Argument]:
 def reports(report: Report, spawned_by: SpawnRef | None) -> str:
     """Return how the parent hears of the end of a child, a line for each message format of the parent. '' for the default.
 
-    message: a user message. tool_result: the result of the call that spawned the child. False: nothing.
+    message: a user message. tool_result: the result of the call that spawned the child, or a user message for a format that
+    has the result in the message of the call. False: nothing.
     """
     if report is False:
         return "- "
@@ -146,7 +148,8 @@ def reports(report: Report, spawned_by: SpawnRef | None) -> str:
     lines = []
     for name in ("-", *format_names()):
         format = format_named("openai_chat" if name in ("-", "plain") else name)
-        template = _template(format, format.call_result(call_id, tool, _TEXT), call_id)
+        make = partial(format.call_result, call_id, tool)
+        template = _template(format, make, call_id) or _template(format, format.user_message)
         if template:
             lines.append(f"{name} {template}")
     return "\n".join(lines)
@@ -155,23 +158,28 @@ def reports(report: Report, spawned_by: SpawnRef | None) -> str:
 @lru_cache(maxsize=8)
 def _message_reports(formats: tuple[MessageFormat, ...]) -> str:
     """Return the lines for user messages. They change only with the registered formats."""
-    default = _template(format_named("plain"), format_named("plain").user_message(_TEXT))
+    default = _template(format_named("plain"), format_named("plain").user_message)
     lines = []
     for format in formats:
-        template = _template(format, format.user_message(_TEXT))
+        template = _template(format, format.user_message)
         if template and template != default:
             lines.append(f"{format.name} {template}")
     return "\n".join(lines)
 
 
-def _template(format: MessageFormat, payload: dict[str, Any], call_id: str | None = None) -> str:
-    """Return '<kind><flags> <facts or -> <payload>', with placeholders for the text and the metadata.
+def _template(format: MessageFormat, make: Callable[[str], dict[str, Any]], call_id: str | None = None) -> str:
+    """Return '<kind><flags> <facts or -> <payload>', with placeholders for the text and the metadata, and for an ID of the text.
 
     '' for a format in which the text does not stand alone, or in which the payload does not answer the call.
     """
+    payload = make(_TEXT)
+    if "id" in payload and payload["id"] != make("").get("id"):
+        payload = {**payload, "id": _ID}
     text = json.dumps(payload | {"metadata": _FACTS}, ensure_ascii=False, separators=(",", ":"))
     placeholders = (text.count(json.dumps(_TEXT)), text.count(json.dumps(_FACTS)))
     facts = format.facts(payload)
     if placeholders != (1, 1) or (call_id is not None and (facts is None or facts.closes != (call_id,))):
         return ""
-    return f"u@ - {text}" if call_id is None else f"{kind_of_facts(facts)}B -{call_hash(call_id)} {text}"
+    return (
+        f"u@ - {text}" if call_id is None or facts is None else f"{kind_of_facts(facts)}B {facts_words(facts)} {text}"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
@@ -21,7 +20,7 @@ from ..protocol.keys import SessionKeys
 from ..protocol.records import parse_gaps, seqs_from
 from ..protocol.scripts import script
 from .guarded_write import expected_argument
-from .model_usage import output_tokens
+from .model_usage import with_usage
 from .recorded_results import APPEND, words_of
 from .storage_bounds import check_transcript_batch
 
@@ -45,11 +44,11 @@ def encode_batch(
     """Return the batch ID, a new one if none is given, and the messages as scripts take them. Raises InvalidInput.
 
     Args:
-        usage: the usage of the model call whose answer is in the batch. It counts the tokens of the last assistant message.
+        usage: the usage of the model call whose answer is in the batch. Its output tokens are those of the answer.
         replaced_seq: the message that the only message of the batch replaces.
     """
     batch = operation_id_of(batch_id)
-    messages = messages if usage is None else _with_usage(messages, usage)
+    messages = messages if usage is None else with_usage(messages, usage, counter)
     encoded: list[Encoded] = []
     try:
         for at, message in enumerate(messages):
@@ -63,16 +62,6 @@ def encode_batch(
         drop_unsent(keys, (one.entry for one in encoded))
         raise
     return batch, encoded
-
-
-def _with_usage(messages: Iterable[MessageLike], usage: Any) -> list[MessageLike]:
-    listed = [copy(one) if isinstance(one, Message) else Message(payload=one) for one in messages]
-    for message in reversed(listed):
-        if message.role == "assistant":
-            if message.tokens is None:
-                message.tokens = output_tokens(usage)
-            return [*listed]
-    raise InvalidInput(name="usage", detail="needs an assistant message in the batch, got none")
 
 
 def append(

@@ -68,6 +68,8 @@ class Arrangement:
         self._bound: Block | None = None
         self._latest: Block | None = None
         """The block of the latest item that a model made apart from its text."""
+        self._parts: dict[str, Block] = {}
+        """The blocks of messages that a vendor keeps in several parts, by the IDs of these messages."""
         for message in messages:
             if _is_for_models(message) and (system == "keep" or message.kind != "s"):
                 self._add(message)
@@ -101,7 +103,12 @@ class Arrangement:
         if block is None:
             block = Block(message.seq)
             self.blocks.append(block)
-        block.entries.append(entry)
+        whole = _whole_of(message)
+        if whole:  # a part may come behind results of earlier parts
+            block.entries.insert(_end_of_calls(block), entry)
+            self._parts[whole] = block
+        else:
+            block.entries.append(entry)
         for hash in entry.closes:
             self._open.pop(hash).waiting.discard(hash)
             block.has_results = True
@@ -132,6 +139,10 @@ class Arrangement:
             return self._open[next(iter(entry.closes))]
         if bound is not None and kind in "acr":
             return bound
+        if self._parts and kind in "ar":
+            block = self._parts.get(_whole_of(message))
+            if block is not None:
+                return block
         if self._open and kind in "ac":
             for id in format_of(message.payload).programs(message.payload):
                 if call_hash(id) in self._open:
@@ -159,6 +170,17 @@ class Arrangement:
             block.waiting -= here
             block.has_results = True
             left -= here
+
+
+def _whole_of(message: Message) -> str:
+    """Return the ID of the message of a model of which a message is a part. '' if it is a whole one."""
+    return format_of(message.payload).part_of(message.payload) if message.kind in "ar" else ""
+
+
+def _end_of_calls(block: Block) -> int:
+    """Return the index behind the last entry of the model in a block."""
+    ends = [at for at, entry in enumerate(block.entries, 1) if entry.message.kind in "acr"]
+    return ends[-1] if ends else len(block.entries)
 
 
 def _is_for_models(message: Message) -> bool:
@@ -253,15 +275,20 @@ def _going_on(block: Block, is_last: bool) -> set[str]:
 def _answer(block: Block) -> set[str]:
     """Put a synthetic result behind each message with unanswered calls, and behind the results of the message that are there.
 
-    Return the hashes of the calls that only the vendor can answer.
+    A message of the vendor in several parts is one message. Return the hashes of the calls that only the vendor can answer.
     """
     answered: list[Entry] = []
     results: list[Entry] = []
-    calls, left = set[str](), set()
+    calls, left, before = set[str](), set(), ""
     for entry in block.entries:
-        if entry.message.kind in "acr" or not entry.closes or not entry.closes <= calls:
+        is_of_model = entry.message.kind in "acr"
+        whole = _whole_of(entry.message)
+        if is_of_model and whole and whole == before:
+            calls = calls | entry.opens
+        elif is_of_model or not entry.closes or not entry.closes <= calls:
             answered += results
             calls, results = entry.opens, []
+        before = whole if is_of_model else before
         answered.append(entry)
         if not entry.opens & block.waiting:
             continue

@@ -49,7 +49,7 @@ class Selection:
         """
         if self._missing or self.tokens_read <= self._budget or not self.blocks:
             return False
-        if oldest_read is not None and oldest_read.continues_group and oldest_read.seq >= self._oldest:
+        if oldest_read is not None and oldest_read.seq >= self._oldest and _continues(oldest_read):
             return False
         if older is None or self._first_user() is not None:
             return True
@@ -113,6 +113,13 @@ class Selection:
             [*prompt, *messages], format=format, system=system, tokens=self.tokens, truncated=self.truncated,
             over_budget=self.tokens > self._budget,
         )  # fmt: skip
+
+
+def _continues(message: Message) -> bool:
+    """Return whether older messages may belong to a message: it continues a group, or a message of the vendor."""
+    return message.continues_group or (
+        message.kind in "ar" and format_of(message.payload).part_of(message.payload) != ""
+    )
 
 
 def _user_texts(dropped: Iterable[Block]) -> Iterator[Block]:

@@ -79,7 +79,7 @@ def encode(message: Any, batch_id: str, counter: TokenCounter, keys: SessionKeys
     flags = 64 + PINNED_FLAG if pinned else 64
     words = ""
     if facts is not None and (facts.opens or facts.closes or facts.binds_next):
-        flags, words = flags + FACTS_FLAG, _words(facts) + " "
+        flags, words = flags + FACTS_FLAG, facts_words(facts) + " "
     if kind == "t":
         flags += CONTINUES_FLAG  # a result mostly continues the group of its call, and the scripts see to the others
     if keys.chain is None:
@@ -106,16 +106,20 @@ def counted(counter: TokenCounter, payload: dict[str, Any]) -> int:
     return tokens if is_checked else whole(tokens, "tokens", maximum=MAX_MESSAGE_TOKENS)
 
 
-def _words(facts: Facts) -> str:
-    """Return the facts as scripts read them: '-' and '+' with the hash of each call, and '~' if the next item is bound."""
-    _, opens, closes, binds_next = facts
-    if len(opens) + len(closes) == 1 and not binds_next:
+def facts_words(facts: Facts) -> str:
+    """Return the facts as scripts read them: '-' and '+' with the hash of each call, and '~' if the next item is bound.
+
+    The hash of a tool stands behind the hash of its call's ID.
+    """
+    _, opens, closes, binds_next, tools = facts
+    if len(opens) + len(closes) == 1 and not binds_next and not tools:
         return "+" + call_hash(opens[0]) if opens else "-" + call_hash(closes[0])
     if len(opens) > MAX_CALLS_PER_MESSAGE or len(closes) > MAX_CALLS_PER_MESSAGE:
         name, count = ("opens", len(opens)) if len(opens) > MAX_CALLS_PER_MESSAGE else ("closes", len(closes))
         detail = f"{name} {count} tool calls, a message may have at most {MAX_CALLS_PER_MESSAGE}"
         raise InvalidInput(name="message", detail=detail)
-    words = ["-" + call_hash(id) for id in closes] + ["+" + call_hash(id) for id in opens]
+    hashes = {id: call_hash(id) + call_hash(name) for id, name in tools}
+    words = [sign + (hashes.get(id) or call_hash(id)) for sign, ids in (("-", closes), ("+", opens)) for id in ids]
     if len(words) > 1:
         words = list(dict.fromkeys(words))
     return "".join(words) + ("~" if binds_next else "")

@@ -1,18 +1,19 @@
 """Make the payload of a message that tells a parent of a child's end, from the record that scripts store.
 
 The record is '\\2<child ID> <incarnation> <label> <agent> <status> <runtime> <bytes of usage> <of reason> <of result> ', then the
-usage, the reason, the result as JSON, and a template with places for the text and the facts. Without a template the payload
-is a chat message of the user.
+usage, the reason, the result as JSON, and a template with places for the text and the facts, and for an ID that the format makes
+from the text. Without a template the payload is a chat message of the user.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from .json_values import from_json, to_json
 
 MARK = b"\2"
-TEXT_PLACE, FACTS_PLACE = "@text@", "@facts@"
+TEXT_PLACE, FACTS_PLACE, ID_PLACE = "@text@", "@facts@", "@id@"
 _USAGE = ("input", "output", "reasoning", "cache_read", "cache_write", "total", "cost_micros")
 
 
@@ -62,7 +63,11 @@ class ResultRecord(NamedTuple):
         if result and not isinstance(value, str):
             facts["result"] = value
         text = f"{head} {text}" if result or text else head
-        return filled(self.template, text, {"subagent": facts})
+        payload = filled(self.template, text, {"subagent": facts})
+        if payload.get("id") == ID_PLACE:
+            digest = sha256(f"{self.run_id} {text}".encode("utf-8", "surrogatepass")).hexdigest()
+            payload["id"] = f"msg-{digest[:16]}"
+        return payload
 
 
 def filled(template: bytes, text: str, facts: dict[str, Any]) -> dict[str, Any]:

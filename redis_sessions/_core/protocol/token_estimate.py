@@ -1,8 +1,9 @@
 """Estimate the tokens of a payload without a tokenizer.
 
 The estimate is a quarter of the UTF-8 bytes that a model sees, plus 1. An image, a recording or a file costs a flat number
-of tokens, because its price does not depend on the size of its base64 text. Encrypted reasoning costs at most
-`OPAQUE_TOKENS`. Fields that only software reads cost nothing (`UNSEEN`).
+of tokens, because its price does not depend on the size of its base64 text. Inside arguments and results a vendor sees text,
+also where the text looks like base64 or a data URL. Encrypted reasoning costs at most `OPAQUE_TOKENS`. Fields that only
+software reads cost nothing (`UNSEEN`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 IMAGE_TOKENS = 1000
 """The default cost of an image, a recording or a file."""
 OPAQUE_TOKENS = 100
-"""The most that one signature or one encrypted text of a reasoning model costs."""
+"""The most that one signature or one encrypted reasoning costs."""
 MAX_DEPTH = 400
 """The estimate ignores parts that are nested deeper. The store refuses such a payload."""
 
@@ -30,14 +31,14 @@ UNSEEN = frozenset({
 })  # fmt: skip
 """The keys of a message and of its parts that a model does not see. Inside arguments and results every key counts."""
 
-_ARGUMENT_KEYS = frozenset(("arguments", "args", "input", "parameters", "action", "rawInput"))
+_ARGUMENT_KEYS = frozenset(
+    ("arguments", "args", "input", "parameters", "action", "rawInput", "input_schema", "inputSchema")
+)
 _RESULT_KEYS = frozenset(("output", "result", "response", "json", "structuredContent", "structured_content"))
-_OPAQUE_KEYS = frozenset(
-    ("thoughtSignature", "thought_signature", "encrypted_content", "signature", "redactedContent", "redacted_content")
-)
-_BINARY_KEYS = frozenset(
-    ("data", "bytes", "b64_json", "base64", "image", "audio", "video", "file_data", "result", "body")
-)
+_RESULT_LISTS = ("output", "value")
+"""The keys of a result under which a vendor has parts, apart from `content`."""
+_OPAQUE_KEYS = frozenset(("thoughtSignature", "thought_signature", "signature", "redactedContent", "redacted_content"))
+_BINARY_KEYS = frozenset(("data", "bytes", "b64_json", "base64", "image", "audio", "video", "file_data", "body"))
 _SPECIAL_KEYS = _OPAQUE_KEYS | _BINARY_KEYS
 _CARRIERS = _BINARY_KEYS | frozenset(
     ("url", "uri", "image_url", "file_url", "fileUri", "file_uri", "file", "file_id", "fileId", "s3Location")
@@ -55,14 +56,22 @@ _MEDIA_KEYS = frozenset(("inlineData", "inline_data", "fileData", "file_data"))
 _CHAT_KEYS = frozenset(("role", "content", "tool_calls", "tool_call_id"))
 _CALL_KEYS = frozenset(("id", "type", "function", "index"))
 _SOURCE_TYPES = ("base64", "url", "file")
+_RENAMED = {
+    "redacted_thinking": ("data", "redacted_content"),
+    "reasoning": ("encrypted_content", "redacted_content"),
+    "image_generation_call": ("result", "b64_json"),
+    "text": ("data", "text"),
+}
+"""For each type of a part the key of a value that means something else in other parts, and a key that says what it is."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]++={0,2}[\r\n]*+")
 _MIN_BASE64 = 1000
-_MIN_LETTERS = 16
 _MAX_PLAIN_BITS = 10_000
 
 # How a value is read: as a part of a message, as a part of an image, as arguments of a tool, or as the result of a tool.
 _PART, _MEDIA, _ARGUMENTS, _RESULT = range(4)
 _MODES = dict.fromkeys(_ARGUMENT_KEYS, _ARGUMENTS) | dict.fromkeys(_RESULT_KEYS, _RESULT)
+_TEXT_KEYS = frozenset(_MODES) | {"content", "text"}
+"""The keys whose strings are text, also if they begin as a data URL."""
 
 
 def estimate_tokens(payload: dict[str, Any], image_tokens: int = IMAGE_TOKENS) -> int:
@@ -101,12 +110,7 @@ def _chat_size(payload: dict[str, Any], content: Any) -> int | None:
         if type(function) is not dict or len(function) != 2:
             return None
         name, arguments = function.get("name"), function.get("arguments")
-        if (
-            type(name) is not str
-            or type(arguments) is not str
-            or name.startswith("data:")
-            or arguments.startswith("data:")
-        ):
+        if type(name) is not str or type(arguments) is not str:
             return None
         size += _size(name) + _size(arguments)
     return size
@@ -128,7 +132,7 @@ class _Sums:
             if key in UNSEEN:
                 continue
             if isinstance(part, str):
-                if key in _SPECIAL_KEYS or part.startswith("data:"):
+                if key in _SPECIAL_KEYS or (part.startswith("data:") and key not in _TEXT_KEYS):
                     self.read_special(key, part, _PART)
                 else:
                     self.size += len(part) if part.isascii() else _size(part)
@@ -141,7 +145,7 @@ class _Sums:
         """Read arguments or a result, where numbers count, too, or parts of an image."""
         for key, part in items:
             if isinstance(part, str):
-                if key in _SPECIAL_KEYS or mode == _MEDIA or part.startswith("data:"):
+                if mode == _MEDIA:
                     self.read_special(key, part, mode)
                 else:
                     self.size += _size(part) + 1
@@ -168,7 +172,7 @@ def _cost(payload: dict[str, Any], image_tokens: int) -> tuple[int, int]:
         if depth > MAX_DEPTH:
             continue
         if isinstance(value, dict):
-            if mode in (_PART, _RESULT) and _is_media(key, value):
+            if _is_media(key, value, mode):
                 mode = _MEDIA
                 sums.flat += image_tokens
             if mode == _PART:
@@ -188,13 +192,13 @@ def _cost(payload: dict[str, Any], image_tokens: int) -> tuple[int, int]:
 
 
 def _once(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of a message without second copies of tool calls, and with redacted thinking under a key of its own."""
+    """Return a part of a message without second copies of tool calls, and with encoded data and text under keys of their own."""
     if value.get("tool_calls"):
         copies = _copied_keys(value)
         return {key: part for key, part in value.items() if key not in copies}
-    if value.get("type") == "redacted_thinking":
-        return {"redacted_content": value.get("data")}
-    return value
+    kind = value.get("type")
+    old, new = _RENAMED.get(kind, ("", "")) if isinstance(kind, str) else ("", "")
+    return {new if key == old else key: part for key, part in value.items()} if old in value else value
 
 
 def _copied_keys(value: dict[str, Any]) -> tuple[str, ...]:
@@ -206,9 +210,16 @@ def _copied_keys(value: dict[str, Any]) -> tuple[str, ...]:
     return ("additional_kwargs",)
 
 
-def _is_media(key: str, value: dict[str, Any]) -> bool:
-    """Return True for an object that stands for one image, recording or file, in the form of any vendor."""
+def _is_media(key: str, value: dict[str, Any], mode: int) -> bool:
+    """Return True for an object that stands for one image, recording or file, in the form of any vendor.
+
+    Inside a result only the parts of a vendor do: the items of `content`, and what has a type that only vendors use.
+    """
     kind = value.get("type") or value.get("kind")
+    if mode == _RESULT and key != "":
+        return key in _RESULT_LISTS and isinstance(kind, str) and kind in _MEDIA_TYPES
+    if mode not in (_PART, _RESULT):
+        return False
     if isinstance(kind, str) and kind in _MEDIA_WORDS and (kind in _MEDIA_TYPES or not _CARRIERS.isdisjoint(value)):
         return True
     if "source" in value and isinstance(value["source"], dict):
@@ -221,13 +232,11 @@ def _flat_cost(key: str, text: str, mode: int, image_tokens: int) -> int | None:
     """Return the flat tokens of a string, or None if its bytes count."""
     if mode == _MEDIA:
         return 0 if key in _MEDIA_FIELDS or _is_data_url(text) or _is_base64(text) else None
-    if mode == _PART and key in _OPAQUE_KEYS:
+    if key in _OPAQUE_KEYS:
         return min(OPAQUE_TOKENS, len(text) // 4)
     if _is_data_url(text):
         return image_tokens
-    if key in _BINARY_KEYS and _is_base64(text) and (mode == _PART or len(set(text[:_MIN_BASE64])) >= _MIN_LETTERS):
-        return image_tokens
-    return None
+    return image_tokens if key in _BINARY_KEYS and _is_base64(text) else None
 
 
 def _is_data_url(text: str) -> bool:

@@ -166,7 +166,7 @@ def repaired(stored: bytes, before: bytes | None, *, has_time: bool) -> bytes:
     if head is not None:
         start = head[0]
         if start[flags_at] & FACTS_FLAG:
-            facts = re.match(rb"(?:(?:[-+?!][0-9a-f]{8}){1,512}~?|~) ", stored[len(start) :])
+            facts = re.match(rb"(?:(?:[-+?!][0-9a-f]{8}(?:[0-9a-f]{8})?){1,512}~?|~) ", stored[len(start) :])
             start = (
                 start + facts[0]
                 if facts

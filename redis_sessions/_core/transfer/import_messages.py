@@ -131,7 +131,7 @@ class MessageCheck:
         assert head is not None
         flag, tokens, batch, facts = head.groups()
         if self._open:
-            made = {(seq, hash) for hash in re.findall(rb"\+(\w{8})", facts)}
+            made = {(seq, hash) for hash in re.findall(rb"\+(\w+)", facts)}
             self._open -= made
         return flag, tokens, batch
 

@@ -29,7 +29,7 @@ OPTION = rb"(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15}|900[0-7][0-9]{12})"
 """A number that a caller may give as an option, and that scripts only compare: 0 to about 2^53."""
 INCARNATION = rb"[0-9a-f]{12}"
 PLAIN = rb"[@ADEHILM]\d{1,10} [^\s]{1,600} "
-WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^\s]{1,600} (?:(?:[-+?!][0-9a-f]{8}){1,512}~?|~) "
+WITH_FACTS = rb"[BCFGJKNO]\d{1,10} [^\s]{1,600} (?:(?:[-+?!][0-9a-f]{8}(?:[0-9a-f]{8})?){1,512}~?|~) "
 ENTRY = re.compile(rb"[suatckevrx](?:%b|%b)" % (PLAIN, WITH_FACTS))
 """The head of an entry: a message of an inbox, which has no time yet."""
 _STATUS = rb"active|paused|completed|failed|cancelled|timed_out"
@@ -38,7 +38,8 @@ _AMOUNTS = {"usage", "spent"}
 _OPTIONS = {"limits", "tree_limits", "budget"}
 _TEXTS = {
     ("counters", "pending_turn"): rb"[01]",
-    ("layout", "open"): rb"-|[0-9a-f]{8}:%b(?:,[0-9a-f]{8}:%b){0,1023}" % (COUNT, COUNT),
+    ("layout", "open"): rb"-|[0-9a-f]{8}(?:[0-9a-f]{8})?:%b(?:,[0-9a-f]{8}(?:[0-9a-f]{8})?:%b){0,1023}"
+    % (COUNT, COUNT),
     ("layout", "marks"): rb"-|[br]p?|p",
     ("layout", "gaps"): rb"-|%b-%b(?:,%b-%b)*" % (COUNT, COUNT, COUNT, COUNT),
     ("settings", "max_messages"): OPTION,

@@ -109,8 +109,8 @@ class Session(
             remove_state: names to remove from the state, in the same step.
             request_turn: open a turn in the same step, so that a worker of the agent in `answered_by` answers the batch. Not
                 together with changes of the state. Two round trips with the first turn of a session in a process.
-            usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens count the last assistant
-                message of the batch, instead of the estimate.
+            usage: the usage of an API response, as its SDK or its JSON gives it. Its output tokens are the count of the model's
+                answer in the batch, instead of the estimates. The items of an answer share them.
             if_state: refuse the append unless the state has these values. None for a name that the state must not have. If the
                 values have more than 8 KB in all, the client compares them first, which costs one more round trip.
             shared: values to set in shared scopes, by scope and name. See `cache.shared`. The session keeps the values with the

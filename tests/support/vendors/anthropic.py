@@ -5,6 +5,7 @@
   These blocks come first in its content.
 - The result of a server tool's call comes before the next words of the user.
 - A block that a code execution made stands behind the call of the code execution, and before its result.
+- A message has no other fields than role and content.
 - Content is not empty, text blocks have text, and a thinking block is not the last block of an assistant message.
 """
 
@@ -37,6 +38,8 @@ def links(payload: dict[str, Any]) -> Links:
 
 def _shape(payload: dict[str, Any]) -> list[str]:
     role, content = payload.get("role"), payload.get("content")
+    if other := sorted(payload.keys() - {"role", "content"}):
+        return [f"extra inputs {other}"]
     if role not in ("user", "assistant"):
         return [f"the role {role!r} is unknown"]
     if isinstance(content, str):

@@ -2,17 +2,21 @@
 
 - The first content is from the user.
 - A content with functionCall parts comes directly behind a user content or a content with functionResponse parts.
-- The content behind it has as many functionResponse parts as it has functionCall parts, one for each.
+- The content behind it has as many functionResponse parts as it has functionCall parts, one for each. If the call and the
+  result have IDs, the IDs are equal. Else the result names the function of the call.
 - A result names the function of its call.
 - A content has parts, and each part has data.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from .pairing import Links, check_names, check_results_in_next, dicts
 
+_CALL = ("functionCall", "function_call")
+_RESULT = ("functionResponse", "function_response")
 _ROLES = ("user", "model", "function")
 
 
@@ -31,7 +35,10 @@ def problems(payloads: list[dict[str, Any]]) -> list[str]:
     found += check_names(
         (pair for calls, _ in named for pair in calls), (pair for _, results in named for pair in results)
     )
-    return found + check_results_in_next([links(payload) for payload in payloads])
+    paired = [links(payload) for payload in payloads]
+    for number, (before, payload) in enumerate(pairwise(payloads), 1):
+        paired[number] = paired[number]._replace(results=_called(before, payload))
+    return found + check_results_in_next(paired)
 
 
 def links(payload: dict[str, Any]) -> Links:
@@ -40,6 +47,22 @@ def links(payload: dict[str, Any]) -> Links:
     return Links(
         _numbered(parts, "functionCall", "function_call"), _numbered(parts, "functionResponse", "function_response")
     )
+
+
+def _called(before: dict[str, Any], payload: dict[str, Any]) -> tuple[str, ...]:
+    """Return the results of a content, each with the ID of its call in the content before, or with its own."""
+    calls, results = _named(before)[0], _named(payload)[1]
+    left = {id: name for id, name in calls if id not in {result for result, _ in results}}
+    has_id = {id for key in _CALL for part in dicts(before.get("parts")) if (id := (part.get(key) or {}).get("id"))}
+    own = {id for key in _RESULT for part in dicts(payload.get("parts")) if (id := (part.get(key) or {}).get("id"))}
+    found = []
+    for id, name in results:
+        fits = [call for call in left if left[call] == name and not (id in own and call in has_id)]
+        if id not in dict(calls) and fits:
+            id = fits[0]
+            del left[id]
+        found.append(id)
+    return tuple(found)
 
 
 def _named(payload: dict[str, Any]) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:

@@ -31,12 +31,19 @@ class Anthropic(Writer):
             id = f"srvtoolu_{self.number()}"
             use = {"type": "server_tool_use", "id": id, "name": "web_search", "input": {"query": "q"}}
             blocks[-1:-1] = [use, {"type": "web_search_tool_result", "tool_use_id": id, "content": []}]
-        return {"role": "assistant", "content": blocks if len(blocks) > 1 or self.rng.random() < 0.5 else text}
+        payload = {"role": "assistant", "content": blocks if len(blocks) > 1 or self.rng.random() < 0.5 else text}
+        return self._response(payload)
+
+    def _response(self, payload: Payload) -> Payload:
+        """Return a message as the API responds with it, or without the fields of a response."""
+        if isinstance(payload["content"], str) or self.rng.random() < 0.7:
+            return payload
+        return {"id": "msg", "type": "message", **payload, "model": "claude", "stop_reason": "end_turn", "usage": {}}
 
     def calls_payload(self, calls: Sequence[Call], text: str, thinks: bool) -> Payload:
         said = [{"type": "text", "text": text}] if text else []
         made = [{"type": "tool_use", "id": call.id, "name": call.tool, "input": {"q": call.mark}} for call in calls]
-        return {"role": "assistant", "content": [*_thinking(thinks), *said, *made]}
+        return self._response({"role": "assistant", "content": [*_thinking(thinks), *said, *made]})
 
     def results_payload(self, calls: Sequence[Call]) -> Payload:
         results = [{"type": "tool_result", "tool_use_id": call.id, "content": call.mark} for call in calls]
@@ -151,7 +158,10 @@ class Bedrock(Writer):
 
 
 class Gemini(Writer):
-    """Write contents of generateContent. A conversation has IDs in all its calls, or in none of them."""
+    """Write contents of generateContent. A conversation has IDs in all its calls or in none, and so in its results.
+
+    The Gemini API gives IDs to calls, and google-genai writes results without IDs when it calls a function itself.
+    """
 
     name = "gemini"
     is_user_first = True
@@ -159,16 +169,22 @@ class Gemini(Writer):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
-        self.has_ids = self.rng.random() < 0.4
+        self.has_ids, self.has_result_ids = self.rng.choice(
+            ((True, True), (True, False), (False, False), (False, True))
+        )
+        self.tool_of: dict[str, str] = {}
         self.is_snake = self.rng.random() < 0.2
 
     def new_calls(self, count: int, used: Sequence[str] = (), busy: Sequence[str] = ()) -> list[Call]:
-        """Return new calls. Without IDs, the calls of one message have different tools, whose calls are not busy."""
-        if self.has_ids:
+        """Return new calls. Where IDs are missing, the calls of one message have different tools, whose calls are not busy."""
+        if self.has_ids and self.has_result_ids:
             return super().new_calls(count, used, busy)
-        free = [tool for tool in TOOLS if tool not in busy]
+        busy_tools = {self.tool_of.get(id, id) for id in busy}
+        free = [tool for tool in TOOLS if tool not in busy_tools]
         tools = self.rng.sample(free, min(count, len(free)))
-        return [Call(tool, tool, self.mark()) for tool in tools]
+        calls = [Call(f"call_{self.number()}" if self.has_ids else tool, tool, self.mark()) for tool in tools]
+        self.tool_of |= {call.id: call.tool for call in calls}
+        return calls
 
     def _key(self, name: str) -> str:
         return (
@@ -198,7 +214,8 @@ class Gemini(Writer):
     def results_payload(self, calls: Sequence[Call]) -> Payload:
         parts = []
         for call in calls:
-            own = {"id": call.id} if self.has_ids else {}
+            id = call.id if self.has_ids else f"result_{self.number()}"
+            own = {"id": id} if self.has_result_ids else {}
             response = {**own, "name": call.tool, "response": {"output": call.mark}}
             parts.append({self._key("functionResponse"): response})
         return {"role": "user", "parts": parts}
