@@ -98,6 +98,16 @@ def server_error(where: str, id: str, reply: Exception) -> Exception:
     return StoreError(where=where, detail=text)
 
 
+def final_refusal(where: str, id: str, reply: Exception) -> SessionsError | None:
+    """Return the error of a reply that the same call would get again. None if it may pass, or asks for something first."""
+    if isinstance(reply, NoScriptError | AskError) or str(reply).startswith(
+        "NEED_"
+    ):  # MovedError is a kind of AskError
+        return None
+    refusal = server_error(where, id, reply)
+    return refusal if isinstance(refusal, SessionsError) else None
+
+
 def is_of_replica(reply: Any) -> bool:
     """Return whether a reply is the refusal of a server that is not a master."""
     if not isinstance(reply, Exception):
