@@ -1,4 +1,4 @@
-"""What the adapters store of a text, with a cache that encodes messages or everything."""
+"""Texts that the adapters store, with a cache that encodes messages or everything."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def test_callers_of_one_object_add_and_pop_once_over_a_lossy_network(server: Ser
 
 @pytest.mark.parametrize("server", ["valkey-9"], indirect=True)
 def test_clear_ends_the_repetition_of_earlier_writes(server: Server, namespace: str) -> None:
-    """What a caller writes after a clear is another write than the equal one before, whose reply was lost."""
+    """A write after a clear is another one than the equal write before the clear whose reply was lost."""
     losses = Losses(requests=0, replies=0)
     x, y, z = ({"role": "user", "content": text} for text in "xyz")
     message = Message("user", ["x"], message_id="m")

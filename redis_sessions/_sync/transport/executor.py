@@ -31,15 +31,7 @@ from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
 from .ping import ping
-from .refusals import (
-    DENIED,
-    END_RETRIES,
-    end_of_retries,
-    final_refusal,
-    repeat_advice,
-    server_error,
-    transport_failure,
-)
+from .refusals import DENIED, END_RETRIES, end_of_retries, final_refusal, repeat_advice, server_error, transport_failure
 from .router import Router
 from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
