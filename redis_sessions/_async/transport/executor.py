@@ -203,8 +203,7 @@ class Executor:
                 if isinstance(reply, TransportError):
                     results.append(reply)
                 elif isinstance(reply, Exception):
-                    final = None if call.writes else final_refusal(self.where, call.keys.id, reply)
-                    results.append(final or await self.run(call, began))  # alone, it is routed and loaded as needed
+                    results.append(final_refusal(self.where, call, reply) or await self.run(call, began))
                 else:
                     if call.writes and self.acks:
                         self._check_acks(call, acked)
