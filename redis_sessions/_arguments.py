@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .errors import InvalidInput
@@ -21,6 +21,13 @@ def texts(values: Any, name: str) -> list[str]:
     if listed is None or not all(isinstance(one, str) for one in listed):
         raise InvalidInput(name=name, detail=f"must be a list of strings, got {values!r:.200}")
     return listed
+
+
+def check_no_contradiction(sets: Collection[str], removed: Collection[str]) -> None:
+    """Raise InvalidInput for a name that one call both sets and removes."""
+    for name in removed:
+        if name in sets:
+            raise InvalidInput(name=name, detail="must not be both set and removed by one call")
 
 
 def check_function(value: object, name: str) -> None:

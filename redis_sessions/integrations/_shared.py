@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .. import AsyncSessionCache, InvalidInput, SessionCache, compose_id
 from .._durations import Duration
 
 _MAX_LIMIT = 2**53
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -34,6 +35,29 @@ def check_source(url: object, cache: object, client: object) -> None:
     if len(named) != 1:
         detail = f"give exactly one of url, cache and client, got {' and '.join(named) or 'none of them'}"
         raise InvalidInput(name="url", detail=detail)
+
+
+def text_of(value: Any, name: str) -> str:
+    """Return a value that is text of at least one character. Raises InvalidInput that names it."""
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(name=name, detail=f"must be text of at least one character, got {value!r:.80}")
+    return value
+
+
+def valid_text(text: str) -> str:
+    """Return text with U+FFFD for each half of a surrogate pair, which UTF-8 cannot encode and most parsers refuse."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def valid_json(value: _T) -> _T:
+    """Return a JSON value with U+FFFD for each half of a surrogate pair."""
+    text = json.dumps(value, ensure_ascii=False)
+    valid = valid_text(text)
+    return value if valid is text else cast(_T, json.loads(valid))
 
 
 def id_of(*names: str) -> str:

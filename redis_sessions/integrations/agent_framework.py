@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import AsyncSession, ConcurrentModification, InvalidInput, RevisionConflict, SessionNotFound
 from .._durations import Duration
-from ._repeats import Repeats, settled
-from ._shared import id_of, needs
+from ._repeats import Repeats
+from ._shared import id_of, needs, text_of
 from ._source import MAX_BYTES, CacheSource
 
 with needs("agent-framework-core", "agent-framework"):
@@ -74,7 +74,7 @@ class RedisSessionsHistoryProvider(HistoryProvider):
             InvalidInput: an argument is not valid. It is a ValueError.
         """
         super().__init__(
-            source_id, load_messages=load_messages, store_inputs=store_inputs,
+            text_of(source_id, "source_id"), load_messages=load_messages, store_inputs=store_inputs,
             store_context_messages=store_context_messages, store_context_from=store_context_from,
             store_outputs=store_outputs,
         )  # fmt: skip
@@ -82,14 +82,15 @@ class RedisSessionsHistoryProvider(HistoryProvider):
             raise InvalidInput(name="max_messages", detail=f"must be None or 0 or more, got {max_messages!r}")
         scopes = {"tenant_id": tenant_id, "application_id": application_id, "agent_id": agent_id}
         for name, value in scopes.items():
-            if value == "":
-                raise InvalidInput(name=name, detail="must be text of at least one character or None, got ''")
+            if value is not None:
+                text_of(value, name)
         self.max_messages = max_messages
         self._scope = tuple(value or "" for value in scopes.values()) if any(scopes.values()) else ()
         self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
         self._given: dict[str, Any] = {
             "ttl": ttl, "max_messages": max_messages or None, "cap_policy": "oldest", "max_message_bytes": MAX_BYTES, **given
         }  # fmt: skip
+        self._source.cache.ensure("check", **self._given)  # an option that is not valid raises here
         self._repeats = Repeats()
 
     async def get_messages(
@@ -124,17 +125,17 @@ class RedisSessionsHistoryProvider(HistoryProvider):
 
     async def clear(self, session_id: str | None) -> None:
         """Remove all messages of a session. Cost: one round trip."""
+        id = self._id(session_id)
+        session = self._source.cache.session(id)
         with suppress(SessionNotFound):
-            await settled(self._source.cache.session(self._id(session_id)).clear())
+            await self._repeats.once("clear", lambda batch_id: session.clear(batch_id=batch_id), place=id)
 
     async def aclose(self) -> None:
         """Close the connections of a provider with a `url`, which cannot be used any more. Else do nothing."""
         await self._source.close()
 
     def _id(self, session_id: str | None) -> str:
-        if not session_id:
-            raise InvalidInput(name="session_id", detail=f"must be text of at least one character, got {session_id!r}")
-        return id_of(*self._scope, self.source_id, session_id)
+        return id_of(*self._scope, self.source_id, text_of(session_id, "session_id"))
 
 
 async def _save(session: AsyncSession, messages: Sequence[Message], batch_id: str) -> None:

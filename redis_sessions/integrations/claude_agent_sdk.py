@@ -24,7 +24,7 @@ from .. import AsyncSession, AsyncSessionCache, InvalidInput, SessionNotFound, S
 from .._durations import Duration
 from ..bounds import MAX_WIRE_BYTES
 from ..models.summaries import SessionSummary
-from ._shared import Caches, id_of, needs
+from ._shared import Caches, id_of, needs, text_of
 
 with needs("claude-agent-sdk", "claude-agent-sdk"):
     import anyio.to_thread
@@ -49,6 +49,8 @@ _MAX_SUMMARY_BYTES = 48 * 1024
 """A larger summary is not stored, but made again for each list."""
 _CONCURRENT = 16
 _SUMMARY = "claude_summary"
+_Place = tuple[str, str, str | None]
+"""The project, the session and the subpath of a transcript."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -94,27 +96,31 @@ class RedisSessionsStore(SessionStore):
         self._caches = Caches(
             url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_message_bytes=MAX_WIRE_BYTES, **options
         )  # fmt: skip
-        self._failed: OrderedDict[str, str] = OrderedDict()
-        """The batch IDs of appends that failed, by their content."""
+        self._failed: OrderedDict[tuple[_Place, str], str] = OrderedDict()
+        """The batch IDs of appends that failed, by transcript and content, until another append to the transcript succeeds."""
 
     @_for_any_loop
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Append entries to a transcript. An entry whose uuid the transcript has is left out.
 
-        The same entries again, after an append of this object failed, are the same append.
+        The same entries again, after an append of this object failed, are the same append. They are another one when the object
+        has appended something else to the transcript since, because the SDK has then given the failed append up.
 
         Cost: one round trip for each 500 entries or 768 KiB.
         """
-        failed = self._failed.pop(_content(key, entries), None) if self._failed else None
+        place = _place(key)
+        failed = self._failed.pop((place, _content(entries)), None) if self._failed else None
         append_id = failed or uuid4().hex
         try:
             for number, batch in enumerate(_batches(entries)):
                 await self._append(key, batch, f"{append_id}.{number}")
         except BaseException:
-            self._failed[_content(key, entries)] = append_id
+            self._failed[place, _content(entries)] = append_id
             if len(self._failed) > _MAX_FAILED:
                 self._failed.popitem(last=False)
             raise
+        for given_up in [one for one in list(self._failed) if one[0] == place]:
+            self._failed.pop(given_up, None)
 
     async def _append(self, key: SessionKey, batch: Sequence[SessionStoreEntry], batch_id: str) -> None:
         project, id, subpath = _place(key)
@@ -183,8 +189,13 @@ class RedisSessionsStore(SessionStore):
         return folded
 
     async def _keep_summary(self, session: AsyncSession, summary: dict[str, Any]) -> None:
-        """Store a summary with its session. Without that it is made again by the next list."""
-        if len(json.dumps(summary)) <= _MAX_SUMMARY_BYTES:
+        """Store a summary with its session, unless it would be plain text where messages are encoded.
+
+        Without that it is made again by the next list.
+        """
+        chain = self._cache._context.chain
+        is_plainer = chain is not None and "messages" in chain.kinds and "metadata" not in chain.kinds
+        if not is_plainer and len(json.dumps(summary)) <= _MAX_SUMMARY_BYTES:
             with suppress(SessionsError):
                 await session.patch(metadata={_SUMMARY: summary})
 
@@ -226,24 +237,26 @@ class RedisSessionsStore(SessionStore):
 
     async def _listed(self, project: str) -> AsyncIterator[SessionSummary]:
         """Yield the sessions of a project that have main entries."""
-        async for one in self._cache.iter_sessions(tags=[_tag(project)]):
+        tag = _tag(text_of(project, "project_key"))
+        async for one in self._cache.iter_sessions(tags=[tag], order="created"):  # writes do not move it in the list
             if one.last_seq and one.metadata.get("project_key") == project:
                 yield one
 
 
-def _place(key: SessionKey) -> tuple[str, str, str | None]:
+def _place(key: SessionKey) -> _Place:
     """Return the project, the session and the subpath of a key. Raises InvalidInput."""
     project, id, subpath = key["project_key"], key["session_id"], key.get("subpath")
-    for name, value in (("project_key", project), ("session_id", id), ("subpath", "" if subpath is None else subpath)):
-        if not isinstance(value, str):
-            raise InvalidInput(name=name, detail=f"must be text, got {value!r}")
     if subpath == "":
         raise InvalidInput(name="subpath", detail="must not be empty: leave it out for the main transcript")
-    return project, id, subpath
+    return (
+        text_of(project, "project_key"),
+        text_of(id, "session_id"),
+        None if subpath is None else text_of(subpath, "subpath"),
+    )
 
 
-def _content(key: SessionKey, batch: Sequence[SessionStoreEntry]) -> str:
-    return sha256(json.dumps([_place(key), batch], default=repr).encode()).hexdigest()
+def _content(entries: Sequence[SessionStoreEntry]) -> str:
+    return sha256(json.dumps(entries, default=repr).encode()).hexdigest()
 
 
 def _part_name(subpath: str) -> str:

@@ -20,8 +20,8 @@ from .. import (
     SessionsError,
 )
 from .._durations import Duration
-from ._repeats import Repeats, settled
-from ._shared import id_of, limit_of, needs
+from ._repeats import Repeats
+from ._shared import id_of, limit_of, needs, text_of
 from ._source import MAX_BYTES, CacheSource
 
 with needs("openai-agents", "openai-agents"):
@@ -70,12 +70,10 @@ class RedisSessionsSession(SessionABC):
         self.session_settings = (
             SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
         )
-        self._id = id_of(session_id)
+        self._id = id_of(text_of(session_id, "session_id"))
         self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
-        self._given: dict[str, Any] = {
-            "ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, **given
-        }  # fmt: skip
-        self._ensured: AsyncSession | None = None
+        options: dict[str, Any] = {"ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, **given}
+        self._ensured = self._source.cache.ensure(self._id, **options)
         self._repeats = Repeats()
 
     @classmethod
@@ -123,9 +121,9 @@ class RedisSessionsSession(SessionABC):
 
     async def clear_session(self, *, wrapper: Any = None) -> None:
         """Remove all items. Cost: one round trip."""
-        cache = self._cache
+        session = self._cache.session(self._id)
         with suppress(SessionNotFound):
-            await settled(cache.session(self._id).clear())
+            await self._repeats.once("clear", lambda batch_id: session.clear(batch_id=batch_id))
 
     async def ping(self) -> bool:
         """Return whether the server answers."""
@@ -147,9 +145,7 @@ class RedisSessionsSession(SessionABC):
     @property
     def _session(self) -> AsyncSession:
         """The handle whose first write creates the session."""
-        cache = self._cache
-        if self._ensured is None:
-            self._ensured = cache.ensure(self._id, **self._given)
+        _ = self._cache  # it raises InvalidInput after `close`
         return self._ensured
 
     async def _write(

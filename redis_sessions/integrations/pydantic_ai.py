@@ -13,13 +13,15 @@ from .. import (
     RevisionConflict,
     SessionNotFound,
     SessionReplaced,
+    SessionSummary,
     StateConflict,
     compose_id,
     split_id,
 )
+from .._arguments import texts
 from .._durations import Duration
 from ._repeats import settled
-from ._shared import needs
+from ._shared import needs, text_of
 from ._source import MAX_BYTES, CacheSource
 
 with needs("pydantic-ai-slim", "pydantic-ai"):
@@ -35,6 +37,8 @@ with needs("pydantic-ai-slim", "pydantic-ai"):
 _TAG = "pydantic-ai"
 _PREFIX = "pydantic-ai"
 _records = TypeAdapter(ConversationRecord)
+_PAGE = 1000
+"""Conversations that are listed at once, the most that `cache.list` takes."""
 _MAX_PLACES = 50_000
 """Entries of which an object remembers the conversation that holds them."""
 
@@ -72,11 +76,12 @@ class RedisSessionsConversationStore(ConversationStore):
         if "max_messages" in given:
             detail = "cannot be given: a conversation without its first entries could not be read"
             raise InvalidInput(name="max_messages", detail=detail)
-        tags = [_TAG, *(given.pop("tags", None) or [])]
+        tags = [_TAG, *texts(given.pop("tags", None) or [], "tags")]
         self._source = CacheSource(type(self).__name__, url=url, cache=cache, client=client, namespace=namespace)
         self._given: dict[str, Any] = {
             "ttl": ttl, "max_messages": None, "max_message_bytes": MAX_BYTES, "tags": tags, **given
         }  # fmt: skip
+        self._source.cache.ensure("check", **self._given)  # an option that is not valid raises here
         self._places: OrderedDict[str, str] = OrderedDict()
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
@@ -90,20 +95,29 @@ class RedisSessionsConversationStore(ConversationStore):
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
         """Return the records with a scope, those that were saved last before the others.
 
-        With a `limit` the choice is exact to 2 s, as for `cache.list`. Cost: two round trips for each 1,000 records.
+        With a `limit` the choice is exact to 2 s, as for `cache.list`. Cost: two round trips for each 1,000 records. With a
+        `limit` above 1,000, or where other programs use the tag, all records of the scope are read.
         """
         filters: dict[str, Any] = {"tags": [_TAG], "state": ["record"]}
         if scope is not None:
             filters["user_id"] = compose_id(scope)
-        found, cursor = list[ConversationRecord](), None
-        while limit is None or len(found) < limit:
-            page = await self._source.cache.list(1000 if limit is None else min(max(limit, 1), 1000), cursor, **filters)
-            records = [self._record(one.state["record"]) for one in page.items if one.state.get("record") is not None]
-            found += [record for record in records if scope is None or record.scope == scope]
+        if limit is not None and limit <= _PAGE:  # one page has the newest
+            page = await self._source.cache.list(max(limit, 0), **filters)
+            found = self._records(page.items, scope)
+            if page.cursor is None or len(found) >= limit:
+                return _newest(found, limit)
+        found, cursor = [], None
+        while True:  # by creation, because a save between two pages moves a session in the order of updates
+            page = await self._source.cache.list(_PAGE, cursor, **filters, order="created")
+            found += self._records(page.items, scope)
             cursor = page.cursor
             if cursor is None:
-                break
-        return sorted(found, key=lambda record: record.updated_at, reverse=True)[:limit]
+                return _newest(found, limit)
+
+    def _records(self, listed: Iterable[SessionSummary], scope: str | None) -> list[ConversationRecord]:
+        """Return the records of sessions that are listed, except for those of other programs, and of another scope."""
+        records = [self._record(one.state["record"]) for one in listed if one.state.get("record") is not None]
+        return [record for record in records if scope is None or record.scope == scope]
 
     async def write_record(
         self,
@@ -172,7 +186,7 @@ class RedisSessionsConversationStore(ConversationStore):
             line = _line(await self._log(place), head_id, limit)
             if line is not None:
                 return line
-        async for summary in self._source.cache.iter_sessions(tags=[_TAG]):
+        async for summary in self._source.cache.iter_sessions(tags=[_TAG], order="created"):
             if not summary.id.startswith(f"{_PREFIX}/"):
                 continue  # another program gave its session this tag
             conversation_id = split_id(summary.id)[1]
@@ -188,7 +202,8 @@ class RedisSessionsConversationStore(ConversationStore):
         await self._source.close()
 
     def _session(self, conversation_id: str, incarnation: str | None = None) -> AsyncSession:
-        return self._source.cache.session(compose_id(_PREFIX, conversation_id), incarnation=incarnation)
+        id = compose_id(_PREFIX, text_of(conversation_id, "conversation_id"))
+        return self._source.cache.session(id, incarnation=incarnation)
 
     def _record(self, stored: Any) -> ConversationRecord:
         record = _records.validate_json(json.dumps(stored))
@@ -241,6 +256,10 @@ class RedisSessionsConversationStore(ConversationStore):
             self._places[id] = conversation_id
         while len(self._places) > _MAX_PLACES:
             self._places.popitem(last=False)
+
+
+def _newest(records: Iterable[ConversationRecord], limit: int | None) -> list[ConversationRecord]:
+    return sorted(records, key=lambda record: record.updated_at, reverse=True)[:limit]
 
 
 def _line(log: dict[str, ConversationEntry], head_id: str, limit: int | None) -> list[ConversationEntry] | None:

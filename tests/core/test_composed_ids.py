@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +39,8 @@ def test_composed_id_is_the_same_in_every_version(parts: tuple[str, ...], id: st
     assert compose_id(*parts) == id
 
 
-@pytest.mark.parametrize("id", ["a b", "=YS9", "=YWI=", "a//b", "", "=!!", "agent:a:main", "=YQ"])
-def test_other_id_has_no_parts(id: str) -> None:
+@pytest.mark.parametrize("id", ["a b", "=YS9", "=YWI=", "a//b", "", "=!!", "agent:a:main", "=YQ", 5, None, b"a"])
+def test_other_id_has_no_parts(id: Any) -> None:
     """An ID that `compose_id` never makes is refused."""
     with pytest.raises(InvalidInput, match="compose_id"):
         split_id(id)

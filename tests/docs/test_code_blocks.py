@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ from tests.support.servers import Server, await_true, binaries
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAM_PAGES = [page for page in PAGES if page.parent.name != "integrations"]
+"""The pages whose Python code needs no framework. `tests/integrations/test_guides.py` runs that of the others."""
 OPERATIONS = ROOT / "docs" / "guides" / "operations.md"
 GUARANTEES = ROOT / "docs" / "guides" / "guarantees.md"
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
@@ -66,9 +68,9 @@ def blocks(page: Path, language: str) -> list[Block]:
     return [block for block in found if block.language == language]
 
 
-def python_programs() -> Iterator[list[Block]]:
+def python_programs(pages: Iterable[Path]) -> Iterator[list[Block]]:
     """Yield each Python block with the blocks that continue it."""
-    for page in PAGES:
+    for page in pages:
         program: list[Block] = []
         for block in blocks(page, "python"):
             if block.title != "continued" and program:
@@ -84,7 +86,7 @@ def shell_blocks() -> list[Block]:
     return [block for page in PAGES for block in blocks(page, "sh") if "redis-sessions " in block.code]
 
 
-@pytest.mark.parametrize("program", list(python_programs()), ids=lambda program: program[0].name)
+@pytest.mark.parametrize("program", list(python_programs(PROGRAM_PAGES)), ids=lambda program: program[0].name)
 def test_python_block_runs(program: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block runs as it stands, alone or behind the blocks that it continues."""
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from redis_sessions import Lease, LeaseLost, Session, SessionCache
+from redis_sessions import Lease, LeaseLost, Session, SessionCache, SessionNotFound
 from redis_sessions._sync.transport import tasks
 from tests.support.attempts import repeat_if_dearer
 from tests.support.lease_waiters import FREE, elsewhere
@@ -163,6 +163,23 @@ def test_first_write_of_ensured_handle_is_one_round_trip(server: Server, namespa
             other.ensure("a").append(X)
             assert count_round_trips(server) == 1
         assert other.session("a").info().count == 3
+    server.client.flushall()
+
+
+@repeat_if_dearer
+def test_missing_sessions_take_no_further_round_trips(server: Server, namespace: str) -> None:
+    """A load of many sessions is one round trip, whether all of them exist or one."""
+    with SessionCache.from_url(server.url, namespace=namespace) as cache:
+        cache.create("a").append(X)
+        missing = [f"missing-{number}" for number in range(50)]
+        cache.load(["a"])
+        with without_background():
+            count_round_trips(server)
+            assert [one is None for one in cache.load([*missing, "a"])] == [True] * 50 + [False]
+            assert count_round_trips(server) == 1
+            with pytest.raises(SessionNotFound):
+                cache.session("missing").load()
+            assert count_round_trips(server) == 1
     server.client.flushall()
 
 

@@ -123,6 +123,8 @@ def test_pages_list_each_session_once_in_order(cache: SessionCache) -> None:
         lambda: cache.list(-1),
         lambda: cache.list(1001),
         lambda: cache.list(order="name"),  # type: ignore[arg-type]
+        lambda: cache.list(ascending="yes"),  # type: ignore[arg-type]
+        lambda: cache.list(active_only=1),  # type: ignore[arg-type]
         lambda: cache.list(kinds=["other"]),
         lambda: cache.list(tags="red"),  # type: ignore[arg-type]
         lambda: cache.list(user="a b"),

@@ -20,7 +20,9 @@ from claude_agent_sdk.testing import run_session_store_conformance
 
 from redis_sessions import AsyncSessionCache, InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions.integrations.claude_agent_sdk import RedisSessionsStore
-from tests.conftest import Engines
+from redis_sessions.settings import Encodable
+from tests.codecs.conftest import SECRET, cipher
+from tests.conftest import Engines, fake_client
 from tests.faults.test_round_trips import count_round_trips, without_background
 from tests.integrations.crew import IS_LONG, Crew
 from tests.support.attempts import repeat_if_dearer
@@ -96,6 +98,78 @@ def test_failed_append_that_is_repeated_is_stored_once(engines: Engines, namespa
         asyncio.run(main())
 
 
+def test_entries_of_an_append_that_was_given_up_can_be_appended_later(engines: Engines, namespace: str) -> None:
+    """After the next append succeeded, the entries of a failed one are other entries, for example a title that is set again."""
+    engines.url("valkey-9")
+    losses = Losses(requests=0, replies=0)
+    old, new = entry(None, "title", customTitle="y"), entry(None, "title", customTitle="x")
+
+    async def main(port: int) -> None:
+        url = f"redis://127.0.0.1:{port}"
+        async with AsyncSessionCache.from_url(url, namespace=namespace, timeout=0.2, retry_for=0.4) as cache:
+            store = RedisSessionsStore(cache=cache)
+            for key in (KEY, SUB):
+                await store.append(key, [entry("first")])
+                losses.replies = 1.0
+                with pytest.raises((OutcomeUnknown, StoreUnavailable)):
+                    await store.append(key, [old])
+                losses.replies = 0.0
+                await store.append(key, [new])
+                await store.append(key, [old])
+                found = await store.load(key)
+                assert found is not None
+                assert found[-2:] == [new, old]
+            await store.close()
+
+    with proxy(engines.nodes["valkey-9"][0].port, losses) as port:
+        asyncio.run(main(port))
+
+
+@REAL
+def test_lists_have_the_sessions_that_are_being_written(url: str, namespace: str) -> None:
+    """A list of several pages has each session once, although writes move sessions in the order of updates."""
+    keys: list[Any] = [{"project_key": "p", "session_id": f"s{number}"} for number in range(450)]
+
+    async def main() -> None:
+        store = RedisSessionsStore(url=url, namespace=namespace)
+        await asyncio.gather(*[store.append(key, [entry("a")]) for key in keys])
+        await asyncio.sleep(2.5)  # the order of updates is exact to 2 s, so later writes move the sessions
+
+        async def write() -> None:
+            for key in itertools.cycle(keys):
+                await store.append(key, [entry(None)])
+
+        writing = asyncio.create_task(write())
+        for _ in range(10):
+            listed = [one["session_id"] for one in await store.list_sessions("p")]
+            assert sorted(listed) == sorted(key["session_id"] for key in keys)
+        writing.cancel()
+        await asyncio.wait([writing])
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("encode", "is_stored"), [({"messages"}, False), ({"messages", "metadata"}, True)])
+def test_summary_is_never_plainer_than_the_messages(encode: set[Encodable], is_stored: bool) -> None:
+    """Summaries, which have texts of prompts, are stored with a session only if they are encoded as its messages are."""
+    cache = SessionCache.from_url("fake://", codecs=[cipher()], encode=encode)
+
+    async def main() -> None:
+        store = RedisSessionsStore(cache=cache)
+        await store.append(KEY, [entry("a", SECRET)])
+        for _ in range(2):
+            (found,) = await store.list_session_summaries(KEY["project_key"])
+            assert "zanzibar" in str(found["data"])
+        await store.close()
+
+    asyncio.run(main())
+    client = fake_client(cache)
+    fields = {key: client.hgetall(key) for key in client.keys("*") if client.type(key) == b"hash"}
+    assert b"zanzibar" not in str(fields).encode()
+    assert ("claude_summary" in str(fields)) is is_stored
+
+
 def random_entries(seed: int) -> list[Any]:
     """Return entries of all kinds that a summary is made of."""
     chooser = random.Random(seed)
@@ -140,13 +214,13 @@ def test_summaries_are_those_of_the_fold(url: str, namespace: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("text", ["", "a/b", "{x}", "ü \ud800", "x" * 300, "💥" * 80, "agent:a:main", "..", "a:b"])
+@pytest.mark.parametrize("text", [" ", "a/b", "{x}", "ü \ud800", "x" * 300, "💥" * 80, "agent:a:main", "..", "a:b"])
 def test_keys_of_any_characters_are_apart(text: str) -> None:
     """Projects, sessions and subpaths have any characters, and none is taken for another."""
 
     async def main() -> None:
         store, memory = RedisSessionsStore(url="fake://"), InMemorySessionStore()
-        subpath = (text if text.isascii() else text[:40]) or "empty"
+        subpath = text if text.isascii() else text[:40]
         keys: list[Any] = [
             {"project_key": text, "session_id": "s"},
             {"project_key": "p", "session_id": text},
@@ -178,8 +252,13 @@ def test_bad_input_is_refused() -> None:
         store = RedisSessionsStore(url="fake://")
         with pytest.raises(InvalidInput, match="subpath"):
             await store.append({**KEY, "subpath": ""}, [entry("a")])
-        with pytest.raises(InvalidInput, match="session_id"):
-            await store.load({**KEY, "session_id": 5})
+        for wrong in ("", None, 5):
+            with pytest.raises(InvalidInput, match="session_id"):
+                await store.load({**KEY, "session_id": wrong})
+            with pytest.raises(InvalidInput, match="project_key"):
+                await store.append({**KEY, "project_key": wrong}, [entry("a")])
+            with pytest.raises(InvalidInput, match="project_key"):
+                await store.list_sessions(wrong)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput, match="message"):
             await store.append(KEY, ["text"])  # type: ignore[list-item]
         await store.append(KEY, [])

@@ -12,7 +12,7 @@ from redis_sessions.integrations.claude_agent_sdk import RedisSessionsStore
 from tests.conftest import Engines
 from tests.integrations.programs import SEEDS, Chance
 
-PROJECTS = ("p", "/home/ü {x}", "p-2", "")
+PROJECTS = ("p", "/home/ü {x}", "p-2", " ")
 SESSIONS = ("s1", "s2", "s:{3}")
 SUBPATHS = (None, None, "subagents/agent-1", "ü {}", "a", "a/b")
 FIELDS: dict[str, list[Any]] = {

@@ -19,7 +19,8 @@ from google.genai import types
 from redis_sessions import AsyncSession, InvalidInput, OutcomeUnknown, SessionCache, StoreUnavailable
 from redis_sessions._async.services import shared_scopes
 from redis_sessions._async.transport import connections, tasks
-from redis_sessions.integrations.google_adk import RedisSessionsSessionService
+from redis_sessions.integrations.google_adk import RedisSessionsSessionService, _sessions
+from redis_sessions.integrations.google_adk._names import id_of
 from tests.conftest import REAL_ENGINES, Engines
 from tests.faults.test_round_trips import count_scripts
 from tests.support.attempts import repeat_if_dearer
@@ -73,6 +74,79 @@ def service(url: str, namespace: str) -> Iterator[RedisSessionsSessionService]:
     asyncio.run(one.create_session(**NAMES))
     yield one
     asyncio.run(one.close())
+
+
+# -- bad input -------------------------------------------------------------------------------------------------------------
+
+HALF = "\ud83d"
+"""Half of a surrogate pair, such as a text that was cut in the middle of an emoji."""
+DAMAGED_EVENTS = {
+    "text": event(HALF),
+    "state": event("x", {"k": HALF, "user:k": HALF}),
+    "error": Event(author="agent", invocation_id="i", error_message=HALF),
+    "arguments": Event(
+        author="agent", invocation_id="i",
+        content=types.Content(parts=[types.Part(function_call=types.FunctionCall(name="f", args={"q": HALF}))]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGED_EVENTS)
+def test_event_with_half_of_a_surrogate_pair_can_be_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a surrogate pair is stored as U+FFFD. One that was stored before hides no session, and is read as U+FFFD."""
+
+    async def main() -> None:
+        async with RedisSessionsSessionService("fake://") as service:
+            session = await service.create_session(**NAMES)
+            await service.create_session(**{**NAMES, "session_id": "two"})
+            for patched in (False, True):
+                if patched:
+                    monkeypatch.setattr(_sessions, "valid_json", lambda value: value)
+                await service.append_event(session, DAMAGED_EVENTS[name].model_copy(update={"id": str(patched)}))
+            found = await service.get_session(**NAMES)
+            assert found is not None
+            assert len(found.events) == 2
+            assert [HALF in str(one.model_dump()) for one in found.events] == [False, False]
+            assert ["\ufffd" in str(one.model_dump()) for one in found.events] == [True, True]
+            assert HALF not in str(found.state)
+            assert len((await service.list_sessions(app_name="shop")).sessions) == 2
+
+    asyncio.run(main())
+
+
+def test_list_needs_no_event_that_can_be_read() -> None:
+    """An event that the framework cannot read makes a list neither fail nor shorter."""
+
+    async def main() -> None:
+        async with RedisSessionsSessionService("fake://") as service:
+            await service.create_session(**NAMES)
+            stored = service._cache.session(id_of(list(NAMES.values())))
+            await stored.append({"invocation_id": 5, "id": [], "timestamp": 7.0, "role": "user", "content": "x"})
+            (found,) = (await service.list_sessions(app_name="shop")).sessions
+            assert (found.id, found.last_update_time) == ("one", 7.0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("wrong", ["", None, 5])
+def test_name_that_is_empty_is_refused(wrong: Any) -> None:
+    """An empty name of an application, a user or a session to read is InvalidInput that names it."""
+
+    async def main() -> None:
+        async with RedisSessionsSessionService("fake://") as service:
+            for name in NAMES:
+                calls = [service.get_session, service.delete_session]
+                if name != "session_id":
+                    calls.append(service.create_session)  # type: ignore[arg-type]
+                for call in calls:
+                    with pytest.raises(InvalidInput, match=name):
+                        await call(**{**NAMES, name: wrong})
+            with pytest.raises(InvalidInput, match="app_name"):
+                await service.list_sessions(app_name=wrong)
+            with pytest.raises(InvalidInput, match="user_id"):
+                await service.get_user_state(app_name="shop", user_id=wrong)
+
+    asyncio.run(main())
 
 
 # -- processes -------------------------------------------------------------------------------------------------------------

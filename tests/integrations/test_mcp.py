@@ -378,6 +378,24 @@ def test_failed_store_is_logged_or_raised(caplog: pytest.LogCaptureFixture) -> N
     asyncio.run(main())
 
 
+def test_event_that_cannot_be_encoded_ends_no_session(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a surrogate pair is stored as U+FFFD, and any other failure is logged, because it would end the MCP session."""
+
+    async def main() -> None:
+        async with opened(url="fake://") as store:
+            first = await store.store_event("1", notification(1))
+            assert await store.store_event("1", notification("\ud83d")) != ""
+            assert (await replayed(store, first))[1] == [notification("\ufffd")]
+            monkeypatch.setattr(store, "_append", lambda *given: 1 / 0)
+            with caplog.at_level(logging.WARNING, "redis_sessions.mcp"):
+                assert await store.store_event("1", notification(2)) == ""
+            assert "is not stored" in caplog.text
+
+    asyncio.run(main())
+
+
 def test_event_above_bound_is_refused() -> None:
     """An event larger than `max_message_bytes` is not stored, and the events around it are."""
 

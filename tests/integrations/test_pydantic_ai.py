@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import threading
 from collections.abc import Awaitable, Sequence
@@ -32,6 +33,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.usage import RunUsage
 
 from redis_sessions import InvalidInput
+from redis_sessions.integrations import pydantic_ai
 from redis_sessions.integrations.pydantic_ai import RedisSessionsConversationStore
 from tests.conftest import Engines
 from tests.faults.test_round_trips import count_round_trips
@@ -202,6 +204,34 @@ def test_primitives_take_one_round_trip(server: Server, namespace: str) -> None:
     server.client.flushall()
 
 
+@ONE
+def test_lists_have_the_conversations_that_are_being_saved(server: Server, namespace: str) -> None:
+    """A list of several pages has each conversation once, although saves move them in the order of updates."""
+    ids = [f"c{number}" for number in range(200)]
+
+    async def main() -> None:
+        store = RedisSessionsConversationStore(url=server.url, namespace=namespace)
+        await asyncio.gather(*[append_once(store, id, "first") for id in ids])
+        await asyncio.sleep(2.5)  # the order of updates is exact to 2 s, so later saves move the conversations
+
+        async def save() -> None:
+            for number in itertools.count():
+                await append_once(store, ids[number % len(ids)], f"number {number}.")
+
+        saving = asyncio.create_task(save())
+        for limit in (None, 1, 10, 200, 500) * 2:
+            listed = [one.conversation_id for one in await store.list_conversations(limit=limit)]
+            assert len(set(listed)) == len(listed) == min(limit or 200, 200)
+        saving.cancel()
+        await asyncio.wait([saving])
+        await store.aclose()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pydantic_ai, "_PAGE", 50)
+        asyncio.run(main())
+    server.client.flushall()
+
+
 def test_wrong_arguments_are_refused() -> None:
     """Without a source, and with two, a store is InvalidInput, and a negative limit is the framework's own error."""
     with pytest.raises(InvalidInput, match="exactly one"):
@@ -209,6 +239,9 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(InvalidInput, match="exactly one"):
         RedisSessionsConversationStore(url="fake://", client=object())
     store = RedisSessionsConversationStore(url="fake://")
+    for wrong in ("", None, 5):
+        with pytest.raises(InvalidInput, match="conversation_id"):
+            asyncio.run(store.read_record(wrong))  # type: ignore[arg-type]
     for call in (store.load("a", limit=-1), store.list_conversations(limit=-1)):
         with pytest.raises(UserError, match="negative"):
             asyncio.run(call)

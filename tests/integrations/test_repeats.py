@@ -9,9 +9,13 @@ from typing import Any
 
 import anyio
 import pytest
+from agent_framework import Message
+from agent_framework._sessions import filter_new_messages
 
 from redis_sessions import AsyncSessionCache, OutcomeUnknown, StoreUnavailable
+from redis_sessions.integrations import agent_framework
 from redis_sessions.integrations._repeats import Repeats, settled
+from redis_sessions.integrations.agent_framework import RedisSessionsHistoryProvider
 from redis_sessions.integrations.openai_agents import RedisSessionsSession
 from tests.support.proxy import Losses, proxy
 from tests.support.servers import Server
@@ -182,4 +186,51 @@ def test_callers_of_one_object_add_and_pop_once_over_a_lossy_network(server: Ser
         asyncio.run(main(port))
     assert losses.lost_replies > 0
     assert Counter(popped) == wanted
+    server.client.flushall()
+
+
+@pytest.mark.parametrize("server", ["valkey-9"], indirect=True)
+def test_clear_ends_the_repetition_of_earlier_writes(server: Server, namespace: str) -> None:
+    """A write after a clear is another one than the equal write before the clear whose reply was lost."""
+    losses = Losses(requests=0, replies=0)
+    x, y, z = ({"role": "user", "content": text} for text in "xyz")
+    message = Message("user", ["x"], message_id="m")
+
+    async def unknown(call: Callable[[], Awaitable[Any]], replies: float = 1.0) -> None:
+        losses.replies = replies
+        with pytest.raises(OutcomeUnknown):
+            await call()
+        losses.replies = 0.0
+
+    def lose_replies(existing: list[Message], messages: list[Message]) -> list[Message]:
+        losses.replies = 1.0
+        return filter_new_messages(existing, messages)
+
+    async def main(port: int) -> None:
+        url = f"redis://127.0.0.1:{port}?timeout=0.2&retry_for=0.4"
+        async with AsyncSessionCache.from_url(url, namespace=namespace) as cache:
+            session, provider = RedisSessionsSession("a", cache=cache), RedisSessionsHistoryProvider(cache=cache)
+            await session.add_items([x])
+            await unknown(lambda: session.add_items([y]))
+            await session.clear_session()
+            await session.add_items([y])
+            assert await session.get_items() == [y]
+            await unknown(session.pop_item)
+            await session.clear_session()
+            await session.add_items([z])
+            assert [await session.pop_item() for _ in range(2)] == [z, None]
+            await session.add_items([x])
+            await unknown(session.clear_session)
+            await asyncio.create_task(session.add_items([z]))
+            await session.clear_session()
+            assert await session.get_items() == [z]  # the repetition of the clear that happened before
+            with pytest.MonkeyPatch.context() as patch:  # the read of a save has a reply, and its write has none
+                patch.setattr(agent_framework, "filter_new_messages", lose_replies)
+                await unknown(lambda: provider.save_messages("a", [message]), replies=0.0)
+            await provider.clear("a")
+            await provider.save_messages("a", [message])
+            assert len(await provider.get_messages("a")) == 1
+
+    with proxy(server.port, losses) as port:
+        asyncio.run(main(port))
     server.client.flushall()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -13,6 +15,9 @@ import pytest
 from redis_sessions import AsyncSessionCache, InvalidInput, SessionCache, compose_id
 from redis_sessions.integrations._shared import Caches, id_of, needs
 from redis_sessions.integrations._source import CacheSource
+from redis_sessions.integrations.agent_framework import RedisSessionsHistoryProvider
+from redis_sessions.integrations.openai_agents import RedisSessionsSession
+from redis_sessions.integrations.pydantic_ai import RedisSessionsConversationStore
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,29 @@ def test_caches_need_exactly_one_source(given: dict[str, Any], found: str) -> No
     arguments: dict[str, Any] = {"url": None, "cache": None, "client": None, "namespace": None, "ttl": None, **given}
     with pytest.raises(InvalidInput, match=f"exactly one of url, cache and client, got {found}"):
         Caches(**arguments)
+
+
+@pytest.mark.parametrize("source", ["url", "cache"])
+@pytest.mark.parametrize(
+    "make", [partial(RedisSessionsSession, "s"), RedisSessionsHistoryProvider, RedisSessionsConversationStore]
+)
+def test_option_that_is_not_valid_is_refused_at_construction(make: Callable[..., Any], source: str) -> None:
+    """An adapter checks the options of its sessions before its first write."""
+    url = "redis://127.0.0.1:1"
+    given: dict[str, Any] = {source: url if source == "url" else SessionCache.from_url(url)}
+    make(**given, ttl="1h", user_id="mia")
+    for name, value in {"ttl": -1, "nonsense": 1, "codecs": [], "user_id": "", "tags": "a"}.items():
+        with pytest.raises(InvalidInput, match=name):
+            make(**given, **{name: value})
+
+
+def test_id_that_is_empty_is_refused_by_its_name() -> None:
+    """An empty ID, which callers would share without knowing it, and None are refused."""
+    for wrong in ("", None, 5):
+        with pytest.raises(InvalidInput, match=r"session_id: must be text of at least one character"):
+            RedisSessionsSession(wrong, url="fake://")  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match="source_id"):
+            RedisSessionsHistoryProvider(wrong, url="fake://")  # type: ignore[arg-type]
 
 
 def test_names_of_any_length_make_ids_that_are_apart() -> None:

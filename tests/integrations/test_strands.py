@@ -150,7 +150,7 @@ def test_agent_goes_on_in_another_process(url: str, namespace: str) -> None:
     assert second.state.get("seen") == 3
 
 
-@pytest.mark.parametrize("id", ["", "a/b", "{x}", "ü \ud800", "x" * 400, "..", "agent:a:main", "a b"])
+@pytest.mark.parametrize("id", [" ", "a/b", "{x}", "ü \ud800", "x" * 400, "..", "agent:a:main", "a b"])
 def test_ids_of_any_characters_are_apart(id: str) -> None:
     """Sessions and agents have any characters, and none is taken for another."""
     cache = SessionCache.from_url("fake://")
@@ -179,8 +179,16 @@ def test_bad_input_has_the_errors_of_the_framework() -> None:
     for given in ({}, {"url": "fake://", "cache": cache}):
         with pytest.raises(InvalidInput, match="exactly one"):
             RedisSessionsSessionManager("s", **given)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="session_id"):
-        RedisSessionsSessionManager(5, cache=cache)  # type: ignore[arg-type]
+    for wrong in ("", None, 5):
+        with pytest.raises(InvalidInput, match="session_id"):
+            RedisSessionsSessionManager(wrong, cache=cache)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match="agent_id"):
+            manager.create_agent("s", agent(wrong))  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match="name"):
+            RedisSessionsStorage(cache=cache, name=wrong)  # type: ignore[arg-type]
+    for option in ({"codecs": []}, {"tll": "1h"}, {"session_repository": manager}):
+        with pytest.raises(InvalidInput, match=f"{next(iter(option))}: is not an option .* give cache=SessionCache"):
+            RedisSessionsSessionManager("s", cache=cache, **option)
     with pytest.raises(SessionException, match="already exists"):
         manager.create_session(Session("s", SessionType.AGENT))
     assert (
@@ -208,6 +216,31 @@ def test_bad_input_has_the_errors_of_the_framework() -> None:
     manager.delete_session("s")
     assert manager.read_session("s") is None
     assert cache.list().items == []
+
+
+def test_longest_agent_id_is_checked_when_the_agent_is_created() -> None:
+    """An agent whose messages could not be stored under its ID is refused."""
+    manager = RedisSessionsSessionManager("s", url="fake://")
+    manager.create_agent("s", agent("x" * 503))
+    manager.create_message("s", "x" * 503, message("a", 0))
+    assert len(manager.list_messages("s", "x" * 503)) == 1
+    for long in ("x" * 504, "é" * 84):
+        with pytest.raises(InvalidInput):
+            manager.create_agent("s", agent(long))
+        assert manager.read_agent("s", long) is None
+
+
+def test_server_that_is_down_is_asked_once() -> None:
+    """The construction waits for a server no longer than one call does."""
+    cache = SessionCache.from_url("redis://127.0.0.1:1?retry_for=0.05")
+    calls: list[Exception] = []
+    cache._executor.on_failure = calls.append
+    asked: list[object] = []
+    run = cache._executor.run
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SessionException):
+        patch.setattr(type(cache._executor), "run", lambda self, call, *given: asked.append(call) or run(call, *given))
+        RedisSessionsSessionManager("s", cache=cache)
+    assert len(asked) == 1
 
 
 @REAL

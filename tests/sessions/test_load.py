@@ -265,8 +265,9 @@ def test_invalid_argument_is_refused(cache: SessionCache, arguments: dict[str, A
     """An argument out of its bounds is refused before anything is sent."""
     with pytest.raises(InvalidInput):
         cache.session("a").load(**arguments)
-    with pytest.raises(InvalidInput):
-        cache.load("a")
+    for ids in ("a", 5, None, [5]):
+        with pytest.raises(InvalidInput, match="ids: must be a list of strings"):
+            cache.load(ids)  # type: ignore[arg-type]
 
 
 def test_async_snapshot_equals_sync_snapshot(cache: SessionCache) -> None:

@@ -71,6 +71,18 @@ def test_append_sets_and_removes_shared_values(cache: SessionCache) -> None:
     assert session.load(0, shared=["a", "b", "c"]).shared == {"a": {"x": 5}, "b": {"z": [1]}, "c": {}}
 
 
+def test_value_that_is_set_and_removed_is_refused(cache: SessionCache) -> None:
+    """An append that sets and removes the same value is refused, and so is one of the session's own state."""
+    session = cache.create()
+    for given in (
+        {"shared": {"a": {"x": 1}}, "remove_shared": {"a": ["x"]}},
+        {"state": {"x": 1}, "remove_state": ["x"]},
+    ):
+        with pytest.raises(InvalidInput, match="x: must not be both set and removed"):
+            session.append(X, **given)
+    assert (session.history(), cache.shared("a").all(), session.state.all()) == ([], {}, {})
+
+
 def test_shared_values_need_no_message(cache: SessionCache) -> None:
     """An append of shared values alone changes the scopes, and the revision of the session."""
     session = cache.create()

@@ -30,7 +30,7 @@ from .blob_files import read_decoded, store_files, try_to_store_files
 from .call_parts import prepare_next_part
 from .decoded_replies import result_of
 from .ping import ping
-from .refusals import DENIED, END_RETRIES, end_of_retries, repeat_advice, server_error, transport_failure
+from .refusals import DENIED, END_RETRIES, end_of_retries, final_refusal, repeat_advice, server_error, transport_failure
 from .router import Router
 from .schema_check import SchemaCheck
 from .write_observer import WriteObserver
@@ -48,7 +48,8 @@ class Executor:
 
     run: one call, retried. The methods for many calls send them in one round trip to each node:
         run_many: retried, errors are values. get_many: the same, and the first error is raised.
-        try_many: a node that does not answer is not tried again. A call that a server refused is run once more alone.
+        try_many: a node that does not answer is not tried again. A call is run once more alone, unless it only reads and its
+            refusal is final.
         send_once: nothing is tried again, for the background.
     """
 
@@ -202,7 +203,7 @@ class Executor:
                 if isinstance(reply, TransportError):
                     results.append(reply)
                 elif isinstance(reply, Exception):
-                    results.append(await self.run(call, began))  # alone, it is routed and loaded as needed
+                    results.append(final_refusal(self.where, call, reply) or await self.run(call, began))
                 else:
                     if call.writes and self.acks:
                         self._check_acks(call, acked)

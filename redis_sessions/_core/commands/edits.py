@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..._arguments import texts
+from ..._arguments import check_no_contradiction, texts
 from ..._durations import whole
 from ...bounds import DEFAULT_BOUNDS, StorageBounds
 from ...errors import InvalidInput
@@ -74,7 +74,8 @@ def edit(
     checks = checks or {}
     removed = [state_field("state.", name) for name in dict.fromkeys(texts(remove_state, "remove_state"))]
     check_number(bounds, "values", len(removed), "remove_state")
-    sets = {name: value for name, value in state_fields(state).items() if name not in removed} | dict(fields or {})
+    sets = state_fields(state) | dict(fields or {})
+    check_no_contradiction(state or {}, remove_state)
     check_fields(bounds, sets)
     batch, encoded = encode_batch(messages, batch_id, counter, keys, bounds, minimum=0, usage=usage)
     sets = encoded_fields(keys, sets)

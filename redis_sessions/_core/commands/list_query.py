@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Literal, NamedTuple, get_args
 
 from ..._arguments import texts
-from ..._durations import whole
+from ..._durations import flag, whole
 from ...errors import InvalidInput
 from ...models.summaries import SessionSummary
 from ..protocol.ids import check_id
@@ -195,7 +195,8 @@ def query(
     whole(limit, "limit", maximum=MAX_PAGE_SESSIONS)
     labels = tuple(sorted(set(wanted_tags)))
     return Query(
-        user_id, agent_id, label, labels, chosen, bool(active_only), order, bool(ascending), names, limit
+        user_id, agent_id, label, labels, chosen, flag(active_only, "active_only"), order, flag(ascending, "ascending"), names,
+        limit,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple
 
-from ..._arguments import mapping, texts
+from ..._arguments import check_no_contradiction, mapping, texts
 from ..._durations import whole
 from ...bounds import StorageBounds
 from ...errors import InvalidInput, InvalidState
@@ -72,10 +72,10 @@ def change(
     mapping(values, "values")
     names = [check_name(name) for name in dict.fromkeys(texts(removed, "names"))]
     check_number(bounds, "shared_values", len(names), "names")
+    check_no_contradiction(values, names)
     sets = {
         check_name(name): encoded_shared(chain, scope, name, to_json(value, name).encode())
         for name, value in values.items()
-        if name not in names
     }
     check_number(bounds, "shared_values", len(sets), "values")
     check_number(bounds, "shared_bytes", sum(len(name.encode()) + len(one) for name, one in sets.items()), "values")

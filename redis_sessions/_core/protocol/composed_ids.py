@@ -37,7 +37,7 @@ def split_id(id: str) -> tuple[str, ...]:
     try:
         parts = tuple(_decode(word) for word in id.split("/"))
         is_composed = compose_id(*parts) == id
-    except (ValueError, InvalidInput):
+    except (AttributeError, TypeError, ValueError, InvalidInput):  # the first two for an ID that is not text
         is_composed = False
     if not is_composed:
         raise InvalidInput(name="id", detail=f"must be an ID of compose_id, got {id!r}")

@@ -282,10 +282,8 @@ class CacheQueries:
 
         Cost: one round trip to each node. Of each session that has more than 1,000 messages or 1 MiB, one more for each page.
         """
-        if isinstance(ids, str):
-            raise InvalidInput(name="ids", detail=f"must be a list of IDs, got {ids!r}")
         size = None if limit is None else whole(limit, "limit")
-        wanted = [SnapshotRequest(self._context.keys(id), limit=size) for id in ids]
+        wanted = [SnapshotRequest(self._context.keys(id), limit=size) for id in texts(ids, "ids")]
         return load_if_there(self._context, wanted, checked_scopes(shared))
 
     def shared(self, scope: str, *, ttl: Duration | None = None) -> SharedScope:

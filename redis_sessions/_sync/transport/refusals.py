@@ -98,6 +98,18 @@ def server_error(where: str, id: str, reply: Exception) -> Exception:
     return StoreError(where=where, detail=text)
 
 
+def final_refusal(where: str, call: Call[Any], reply: Exception) -> SessionsError | None:
+    """Return the error of a read that was sent with other calls and would be refused again.
+
+    None for a call that must be sent again alone, where it is routed and loaded as needed: a write, a read that asks for
+    something first, and a read whose refusal may pass.
+    """
+    if call.writes or isinstance(reply, NoScriptError | AskError) or str(reply).startswith("NEED_"):
+        return None  # MovedError is a kind of AskError
+    refusal = server_error(where, call.keys.id, reply)
+    return refusal if isinstance(refusal, SessionsError) else None
+
+
 def is_of_replica(reply: Any) -> bool:
     """Return whether a reply is the refusal of a server that is not a master."""
     if not isinstance(reply, Exception):

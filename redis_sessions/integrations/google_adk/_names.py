@@ -13,10 +13,17 @@ from google.adk.sessions.state import State
 from pydantic_core import to_jsonable_python
 
 from ... import InvalidInput, compose_id
+from .._shared import text_of, valid_json
 
 _log = logging.getLogger("redis_sessions")
 _MAX_PART = 80
 """The characters that one name takes in an ID at most. A longer name is replaced by its hash."""
+
+
+def names_of(app_name: str, user_id: str, session_id: str) -> list[str]:
+    """Return the names of a session. The framework takes spaces around a session ID away. Raises InvalidInput."""
+    name = text_of(session_id, "session_id").strip()
+    return [text_of(app_name, "app_name"), text_of(user_id, "user_id"), text_of(name, "session_id")]
 
 
 def part_of(name: str) -> str:
@@ -41,9 +48,9 @@ def session_id_of(session: Session) -> str:
 
 
 def tags_of(app_name: str, user_id: str | None) -> list[str]:
-    """Return the tags of a session: its application, and its user there."""
-    app = part_of(app_name)
-    return [app] if user_id is None else [app, f"{app}/{part_of(user_id)}"]
+    """Return the tags of a session: its application, and its user there. Raises InvalidInput."""
+    app = part_of(text_of(app_name, "app_name"))
+    return [app] if user_id is None else [app, f"{app}/{part_of(text_of(user_id, 'user_id'))}"]
 
 
 def app_prefix(app_name: str) -> str:
@@ -99,4 +106,4 @@ def _jsonable(delta: Mapping[str, Any]) -> dict[str, Any]:
     except Exception:  # whatever the classes of the values raise
         _log.warning("some values of the state have no JSON form, and are stored as text", exc_info=True)
         found = to_jsonable_python(delta, inf_nan_mode="null", serialize_unknown=True)
-    return dict(found)
+    return valid_json(dict(found))

@@ -30,9 +30,20 @@ from ... import (
 from ..._durations import Duration
 from ...bounds import MAX_WIRE_BYTES
 from .._repeats import settled
-from .._shared import Caches
-from ._names import app_prefix, app_scope, by_key, id_of, part_of, session_id_of, split_state, tags_of, user_scope
-from ._sessions import events_of, last_update, marker_of, merged_state, payload_of, to_session
+from .._shared import Caches, text_of
+from ._names import (
+    app_prefix,
+    app_scope,
+    by_key,
+    id_of,
+    names_of,
+    part_of,
+    session_id_of,
+    split_state,
+    tags_of,
+    user_scope,
+)
+from ._sessions import event_payloads, events_of, last_update, marker_of, merged_state, payload_of, to_session
 
 _LIST_PAGE = 1000
 _MAX_STATE_BYTES = 16 * 1024 * 1024
@@ -101,8 +112,8 @@ class RedisSessionsSessionService(BaseSessionService):
 
         Cost: three calls at once. With values of these scopes two round trips before two calls at once.
         """
-        name = (session_id or "").strip() or platform_uuid.new_uuid()
-        names, now = [app_name, user_id, name], platform_time.get_time()
+        names = names_of(app_name, user_id, (session_id or "").strip() or platform_uuid.new_uuid())
+        name, now = names[2], platform_time.get_time()
         own, shared = split_state(state or {}, app_name, user_id)
         handle = self._cache.ensure(
             id_of(names), user_id=part_of(user_id), tags=tags_of(app_name, user_id),
@@ -135,7 +146,7 @@ class RedisSessionsSessionService(BaseSessionService):
 
         Cost: one round trip for each 1,000 events or 1 MiB. In a cluster one to each node that holds a scope.
         """
-        names = (app_name, user_id, session_id.strip() if session_id else session_id)
+        names = names_of(app_name, user_id, session_id)
         limit = config.num_recent_events if config else None
         (found,) = await self._cache.load(
             [id_of(names)], limit=1 if limit == 0 else limit, shared=[app_scope(app_name), user_scope(*names[:2])]
@@ -178,11 +189,12 @@ class RedisSessionsSessionService(BaseSessionService):
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Delete a session with its events. One that does not exist is deleted already."""
-        await self._cache.delete(id_of((app_name, user_id, session_id.strip() if session_id else session_id)))
+        await self._cache.delete(id_of(names_of(app_name, user_id, session_id)))
 
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Return the state of a user in an application, by names without `user:`. One round trip."""
-        return by_key(await self._cache.shared(user_scope(app_name, user_id)).all())
+        scope = user_scope(text_of(app_name, "app_name"), text_of(user_id, "user_id"))
+        return by_key(await self._cache.shared(scope).all())
 
     async def append_event(self, session: Session, event: Event) -> Event:
         """Store an event with its changes of the state: all of it or nothing, and once for an event.
@@ -232,9 +244,9 @@ class RedisSessionsSessionService(BaseSessionService):
         (found,) = await self._cache.load([session_id_of(session)], limit=1)
         if found is None:
             raise SessionNotFoundError(f"Session {session.id} not found.")
-        newest = [event.id for event in events_of(found)]
+        newest = [event["id"] for event in event_payloads(found)]
         known = [event.id for event in session.events[-1:]]
-        if last_update(found, events_of(found)) > session.last_update_time and newest != known:
+        if last_update(found) > session.last_update_time and newest != known:
             raise StaleSessionError(_STALE)
         return marker_of(found)
 

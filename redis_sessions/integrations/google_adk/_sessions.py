@@ -12,6 +12,7 @@ from google.adk.sessions.state import State
 from pydantic import TypeAdapter
 
 from ... import Snapshot
+from .._shared import valid_json, valid_text
 from ._names import app_scope, by_key, user_scope
 
 _EVENTS = TypeAdapter(list[Event])
@@ -21,8 +22,12 @@ _EMPTY_ACTIONS = {"state_delta", "artifact_delta", "requested_auth_configs", "re
 
 def events_of(found: Snapshot) -> list[Event]:
     """Return the events among the messages of a session. Others may have sent it messages that are none."""
-    payloads = [message.payload for message in found.messages if "invocation_id" in message.payload]
-    return _EVENTS.validate_json(json.dumps(payloads))  # twice as fast as from dicts
+    text = json.dumps(event_payloads(found), ensure_ascii=False)
+    return _EVENTS.validate_json(valid_text(text))  # twice as fast as from dicts
+
+
+def event_payloads(found: Snapshot) -> list[dict[str, Any]]:
+    return [message.payload for message in found.messages if "invocation_id" in message.payload]
 
 
 def payload_of(event: Event) -> dict[str, Any]:
@@ -32,11 +37,13 @@ def payload_of(event: Event) -> dict[str, Any]:
     actions = {name: value for name, value in actions.items() if value or name not in _EMPTY_ACTIONS}
     if payload.get("node_info") == {"path": ""}:
         del payload["node_info"]
-    return {**payload, "actions": actions} if actions else payload
+    return valid_json({**payload, "actions": actions} if actions else payload)
 
 
-def last_update(found: Snapshot, events: Sequence[Event]) -> float:
-    return events[-1].timestamp if events else float(found.info.metadata["adk"]["created"])
+def last_update(found: Snapshot) -> float:
+    """Return the time of the newest event, or of the creation. One message of a snapshot is enough."""
+    newest = found.messages[-1].payload if found.messages else {}
+    return float(newest["timestamp"] if "invocation_id" in newest else found.info.metadata["adk"]["created"])
 
 
 def marker_of(found: Snapshot) -> str:
@@ -56,12 +63,9 @@ def merged_state(
 def to_session(found: Snapshot, names: Sequence[str], events: list[Event]) -> Session:
     """Return a session with the values of its scopes among its state."""
     app_name, user_id, name = names
-    newest = events[-1:]
-    if not newest or newest[0].id != found.messages[-1].payload.get("id"):
-        newest = events_of(found._replace(messages=found.messages[-1:]))
     session = Session(
         id=name, app_name=app_name, user_id=user_id, state=merged_state(found.state, names, found.shared), events=events,
-        last_update_time=last_update(found, newest),
+        last_update_time=last_update(found),
     )  # fmt: skip
     session._storage_update_marker = marker_of(found)
     return session

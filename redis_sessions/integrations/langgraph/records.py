@@ -60,9 +60,9 @@ class Place(NamedTuple):
 
 def thread_key(thread_id: Any) -> str:
     """Return the thread of a thread ID of any characters and any length. Raises InvalidInput for an empty one."""
-    text = str(thread_id)
+    text = "" if thread_id is None else str(thread_id)
     if not text:
-        raise InvalidInput(name="thread_id", detail="must not be empty")
+        raise InvalidInput(name="thread_id", detail=f"must not be empty, got {thread_id!r}")
     try:
         return compose_id(text)
     except InvalidInput:  # it is too long for an ID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 from collections.abc import AsyncGenerator
@@ -11,22 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.types import JSONRPCMessage, jsonrpc_message_adapter
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from ... import AsyncSessionCache, SessionCache
 from ..._core.commands.session_fields import checked_choice
 from ..._durations import Duration
-from ...errors import (
-    InvalidInput,
-    MessageTooLarge,
-    NotReplicated,
-    OutcomeUnknown,
-    SessionNotFound,
-    SessionsError,
-    StoreFull,
-    StoreUnavailable,
-)
+from ...errors import InvalidInput, SessionNotFound, SessionsError
 from ...models.messages import Message
-from .._shared import Caches
+from .._shared import Caches, text_of, valid_text
 from .calling_transport import calling_transport, stream_of
 from .event_ids import EventPosition, StoredEvent, Stream, parse_event_id
 from .handover import Handovers
@@ -36,8 +29,6 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 _log = logging.getLogger("redis_sessions.mcp")
-_TRANSIENT = (MessageTooLarge, NotReplicated, OutcomeUnknown, StoreFull, StoreUnavailable)
-"""The errors that `on_failure` is about."""
 OnFailure = Literal["continue", "raise"]
 
 
@@ -92,19 +83,20 @@ class RedisSessionsEventStore(EventStore):
 
         Raises:
             InvalidInput: an argument is not valid, or the event store is closed.
-            StoreUnavailable, OutcomeUnknown, StoreFull, NotReplicated, MessageTooLarge: the event could not be stored, and
-                `on_failure` is `raise`.
+            Exception: the event could not be stored, and `on_failure` is `raise`.
 
         Cost: one round trip.
         """
         transport = calling_transport()
-        stream = stream_of(transport, _checked_stream_id(stream_id))
+        stream = stream_of(transport, text_of(stream_id, "stream_id"))
         try:
             if message is None:
                 return (await self._append(stream, None)).format()
             async with self._handovers.storing(transport, stream):
                 return (await self._append(stream, _text_of(message))).format()
-        except _TRANSIENT as problem:
+        except InvalidInput:
+            raise
+        except Exception as problem:  # whatever it is, it would end the MCP session
             if self._on_failure == "raise":
                 raise
             _log.warning(
@@ -170,7 +162,7 @@ class RedisSessionsEventStore(EventStore):
     async def delete_streams(self, owner: Stream) -> None:
         """Delete all streams of an MCP session. What cannot be deleted expires."""
         try:
-            async for one in self._caches.asynchronous.iter_sessions(user=owner.owner):
+            async for one in self._caches.asynchronous.iter_sessions(user=owner.owner, order="created"):
                 await self._caches.asynchronous.delete(one.id)
         except SessionsError as problem:
             _log.warning("streams of a client that is gone are not deleted, and will expire: %s", problem)
@@ -215,13 +207,12 @@ def _stored_event(stream: Stream, message: Message) -> StoredEvent:
 
 
 def _text_of(message: JSONRPCMessage) -> str:
-    """Return a message as the transport writes it. Raises InvalidInput."""
+    """Return a message as the transport writes it, with U+FFFD for what UTF-8 cannot encode. Raises InvalidInput."""
     if not isinstance(message, BaseModel):
         raise InvalidInput(name="message", detail=f"must be a JSON-RPC message or None, got a {type(message).__name__}")
-    return message.model_dump_json(by_alias=True, exclude_unset=True)
-
-
-def _checked_stream_id(stream_id: str) -> str:
-    if not isinstance(stream_id, str) or not stream_id:
-        raise InvalidInput(name="stream_id", detail=f"must be text of at least one character, got {stream_id!r}")
-    return stream_id
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True)
+    except PydanticSerializationError:
+        return valid_text(
+            json.dumps(message.model_dump(mode="json", by_alias=True, exclude_unset=True), ensure_ascii=False)
+        )

@@ -11,8 +11,8 @@ from ... import InvalidInput, Message, Part, SessionExists, SessionNotFound, Ses
 from ..._durations import Duration
 from ...bounds import MAX_WIRE_BYTES
 from ...models.messages import KIND_OF_ROLE
-from .._shared import Caches, limit_of, needs
-from ._names import digest, quoted, session_id_of, text_of
+from .._shared import Caches, limit_of, needs, text_of
+from ._names import digest, quoted, session_id_of
 
 with needs("strands-agents", "strands"):
     from strands.session.repository_session_manager import RepositorySessionManager
@@ -38,7 +38,7 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
         client: Any = None,
         namespace: str | None = None,
         ttl: Duration | None = None,
-        **kwargs: Any,
+        **others: Any,
     ) -> None:
         """Open a session, and create it if it does not exist.
 
@@ -49,20 +49,26 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
             client: a client of redis or redis.asyncio.
             namespace: the prefix of all keys. Default: that of the cache, else "sessions".
             ttl: the life of a session after its last write. Default: no end.
-            **kwargs: options of the base class.
+            **others: refused. The base class takes options and ignores them.
 
         Raises:
             InvalidInput: not exactly one source is given, or an argument is not valid.
+            SessionException: the server did not answer, or refused.
         """
+        for name in others:
+            advice = "give cache=SessionCache.from_url(url, ...) for the options of a cache, such as codecs and encode"
+            raise InvalidInput(name=name, detail=f"is not an option of {type(self).__name__}: {advice}")
         self._caches = Caches(
             url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_message_bytes=MAX_WIRE_BYTES
         )
         self._created_at: dict[tuple[str, str], str] = {}
         """The times at which agents were created, as this object knows them."""
         try:
-            super().__init__(session_id=session_id, session_repository=self, **kwargs)
-        except SessionException:  # another process created it since it was looked for
-            super().__init__(session_id=session_id, session_repository=self, **kwargs)
+            super().__init__(session_id=session_id, session_repository=self)
+        except SessionException as problem:
+            if not isinstance(problem.__cause__, SessionExists):
+                raise
+            super().__init__(session_id=session_id, session_repository=self)  # another process created it just now
 
     def create_session(self, session: Session, **kwargs: Any) -> Session:
         """Create a session. Raises SessionException when it exists. One round trip."""
@@ -71,8 +77,8 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
                 self._caches.plain.create(
                     session_id_of(session.session_id), metadata={"strands_session": _plain(session.to_dict())}
                 )
-            except SessionExists:
-                raise SessionException(f"Session {session.session_id} already exists") from None
+            except SessionExists as problem:
+                raise SessionException(f"Session {session.session_id} already exists") from problem
         return session
 
     def read_session(self, session_id: str, **kwargs: Any) -> Session | None:
@@ -93,7 +99,8 @@ class RedisSessionsSessionManager(RepositorySessionManager, SessionRepository):
                 raise SessionException(f"Session {session_id} does not exist")
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
-        """Store an agent. One round trip."""
+        """Store an agent. One round trip. Raises InvalidInput for an ID that is too long."""
+        self._messages(session_id, session_agent.agent_id)  # the name of this part has the ID
         with _as_session_errors(session_id):
             self._part(session_id, _AGENTS).put(_plain(session_agent.to_dict()), _key(session_agent.agent_id))
         self._created_at[session_id, session_agent.agent_id] = session_agent.created_at

@@ -55,7 +55,7 @@ class RedisSessionsStorage:
         self._caches = Caches(
             url=url, cache=cache, client=client, namespace=namespace, ttl=ttl, max_message_bytes=MAX_WIRE_BYTES
         )
-        self._id = session_id_of(name)
+        self._id = session_id_of(name, "name")
         self._prefix = ""
         self._search_strategy = search_strategy
 
