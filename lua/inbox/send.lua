@@ -9,7 +9,7 @@
 -- Index: touches
 --- include: tail results_field load_session check_operation parse_inbox find_before touch_for_wait read_clock read_inbox
 --- include: find_batch_in_transcript check_ancestors check_lease check_room parse_lease parse_run enqueue_inbox
---- include: extend_ancestors drain_inbox record_trace
+--- include: extend_ancestors drain_inbox record_trace announce_check
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
@@ -74,10 +74,9 @@ local function name_work()
   return format_work(id, parse_lineage(loaded.lineage).ancestors, priority, fairness_key)
 end
 if locked then
-  local entry = entries[1]
-  refusal = check_room(session, loaded, inbox, entry, operation_id, max_bytes)
+  refusal = check_room(session, loaded, inbox, entries[1], operation_id, max_bytes)
   if refusal then return refusal end
-  local count = enqueue_inbox(session, messages, loaded, entry, field, operation_id, now_ms, 0)
+  local count = enqueue_inbox(session, messages, loaded, entries[1], field, operation_id, now_ms, 0)
   if format ~= '' then redis.call('HSETNX', session, 'format', format) end
   if loaded.answered_by then record_trace(session, trace, now_ms) end
   extend_ancestors(ancestor_keys, now_ms)
@@ -85,6 +84,7 @@ if locked then
   if is_queued then -- the check brings the message in, should the holder die
     redis.call('ZADD', check_at, 'LT', string.format('%d', deadline_ms + 20), name_work())
     redis.call('PEXPIREAT', check_at, string.format('%d', now_ms + 2592000000))
+    announce_check(workers, now_ms, deadline_ms - now_ms + 20)
   end
   return string.format('%s 0 queued %d %d', found, count, deadline_ms - now_ms)
 end

@@ -1,7 +1,8 @@
 -- Reserve the next work of an agent for a second. If there is none, add the worker to the waiting workers. Also hand out the work
 -- whose check is due. Work that is due enters the line `ready`: by priority, then fairly between the fairness keys, each of which
 -- gets its turn, however much waits under another.
--- Returns {'<time> <work>' (reserved until then) or '', ms until there may be something to do or -1, work to check}.
+-- Returns {'<time> <work>' (reserved until then) or '', ms until there may be something to do or -1, work to check, inboxes to
+-- check}.
 -- Index: none
 --- include: read_clock without_waiter format_waiter rank_works
 local queue            = KEYS[1]           -- zset: work by the time at which it is available, in ms
@@ -12,6 +13,8 @@ local ranks            = KEYS[5]           -- zset: '<priority>/<fairness key>' 
                                            -- by the rank that was served last, '#' by minus how many were given
 local running          = KEYS[6]           -- zset: with a bound, work that was handed out, by the end of its lease in ms
 local bound            = KEYS[7]           -- string: how much may run at once, if that is bounded
+local inbox_check_at   = KEYS[8]           -- zset: check_at of the queue of inboxes that no agent answers; check_at of this queue
+                                           -- again where the other one has a slot of its own
 local purpose          = ARGV[1]           -- 'claim', 'leave' (only leave the place: it checks nothing) or 'check' (only get work to check)
 local nonce            = ARGV[2]           -- of the worker, or ''
 local wait_ms          = tonumber(ARGV[3]) -- that the worker waits, or 0
@@ -22,9 +25,14 @@ local max_checks       = tonumber(ARGV[6]) -- how much work to check
 local now_ms, now_us = read_clock()
 local instant, expires = now_us / 1000, string.format('%d', now_ms + 2592000000)
 if purpose == 'leave' then max_checks = 0 end
-local due = redis.call('ZRANGEBYSCORE', check_at, '-inf', string.format('%d', now_ms), 'LIMIT', 0, max_checks)
-for _, work in ipairs(due) do redis.call('ZADD', check_at, string.format('%d', now_ms + 2000), work) end
-if purpose == 'check' then return {'', -1, due} end
+local function take_due(checks)
+  local due = redis.call('ZRANGEBYSCORE', checks, '-inf', string.format('%d', now_ms), 'LIMIT', 0, max_checks)
+  for _, work in ipairs(due) do redis.call('ZADD', checks, string.format('%d', now_ms + 2000), work) end
+  return due
+end
+local due, inbox_due = take_due(check_at), {}
+if purpose == 'check' then return {'', -1, due, inbox_due} end
+if inbox_check_at ~= check_at then inbox_due = take_due(inbox_check_at) end
 local waiters = without_waiter(redis.call('GET', workers) or '', nonce, now_ms)
 local reserved, left_ms, max_running = '', -1, redis.call('GET', bound)
 if purpose == 'claim' then
@@ -79,4 +87,4 @@ else
 end
 local next_check = redis.call('ZRANGE', check_at, 0, 0, 'WITHSCORES')[2]
 if next_check and (left_ms < 0 or next_check - now_ms < left_ms) then left_ms = math.max(next_check - now_ms, 0) end
-return {reserved, math.ceil(math.max(left_ms, -1)), due}
+return {reserved, math.ceil(math.max(left_ms, -1)), due, inbox_due}

@@ -34,6 +34,9 @@ if not is_turn then
   if run.max_attempts == '-' or run.turn then
     return redis.error_reply('INVALID_INPUT retry is for a run or a turn that failed; the session has none')
   end
+  if loaded.is_open then
+    return redis.error_reply('INVALID_INPUT retry is for what failed; the run has not ended')
+  end
   if loaded.status ~= 'failed' and loaded.status ~= 'timed_out' then
     return redis.error_reply('INVALID_TRANSITION ' .. loaded.status .. ' active')
   end

@@ -76,8 +76,11 @@ def escape_json(text: str) -> str:
 class SafeConsole(Console):
     """A console that prints no control character of a text. Its own control sequences go through.
 
-    On an output that cannot show UTF-8 it prints ASCII.
+    On an output that cannot show UTF-8 it prints ASCII. ':robot:' stays as it is, because IDs have such parts.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield the segments of what is printed, each with its text escaped."""

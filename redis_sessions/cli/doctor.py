@@ -12,6 +12,7 @@ import typer
 from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from .._core.commands.server_health import parse_info
 from .._core.protocol.ids import check_namespace
@@ -151,7 +152,9 @@ def _print_findings(findings: list[Finding], as_json: bool) -> None:
         table = Table(box=None, show_header=False, pad_edge=False)
         for finding in findings:
             fact, advice = (escape(escape_controls(text)) for text in (finding.fact, finding.advice))
-            table.add_row(_MARKS[finding.level], finding.subject, fact + (f"\n[dim]→ {advice}[/]" if advice else ""))
+            table.add_row(
+                _MARKS[finding.level], Text(finding.subject), fact + (f"\n[dim]→ {advice}[/]" if advice else "")
+            )
         out.print(table)
 
 

@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -68,7 +67,7 @@ def show(
     fits = len(info.id) <= out.width - _FRAME_WIDTH
     if not fits:
         print_line(escape_controls(info.id))
-    out.print(Panel(summary, title=escape(info.id) if fits else None, title_align="left", expand=False))
+    out.print(Panel(summary, title=Text(info.id) if fits else None, title_align="left", expand=False))
     if info.system_prompt is not None:
         _print_message("system", "prompt", info.system_prompt)
     if info.dropped:

@@ -322,3 +322,25 @@ def test_metrics_say_what_they_wait_for() -> None:
     done = run("metrics", "--url", "redis://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("waiting for redis://127.0.0.1:1, at most 10 s: connection refused")
+
+
+@pytest.mark.parametrize("server", ["valkey-9"], indirect=True)
+def test_ids_with_names_of_emoji_are_printed_as_they_are(server: Server) -> None:
+    """The parts of an ID stay text, in titles, tables, trees and lines."""
+    with SessionCache.from_url(server.url) as cache:
+        child = cache.create("root:fire:", name=":robot:", tags=[":robot:"]).spawn(
+            "robot", task=":robot:", label=":robot:"
+        )
+        assert child.session_key is not None
+        cache.session(child.session_key).append({"role": "user", "content": ":robot:"})
+        commands = (
+            ["show", child.session_key],
+            ["tree", "root:fire:"],
+            ["ls", "--kind", "subagent"],
+            ["show", "root:fire:"],
+        )
+        for arguments in commands:
+            shown = run(*arguments, "--url", server.url).stdout
+            assert ":robot:" in shown or ":fire:" in shown
+            assert not {"\N{ROBOT FACE}", "\N{FIRE}"} & set(shown)
+    server.client.flushall()

@@ -342,3 +342,13 @@ def test_parked_turn_goes_on_with_its_requests(cache: SessionCache) -> None:
         assert session.wait_for_reply(sent, timeout=DEADLINE_SECONDS).content == "answer"
         await_work_state(session, None)
     assert seen == [["1"], ["1"]]
+
+
+@pytest.mark.parametrize("children", [5, [5], 1.5], ids=repr)
+def test_wait_for_what_is_no_child_is_refused(cache: SessionCache, children: Any) -> None:
+    """A number, such as the count of children that `wanted` takes, is refused as an argument."""
+    spawn_runs(cache.create(), "t")
+    run = claim_run(cache)
+    with pytest.raises(InvalidInput, match="children: must be results of spawn, children or IDs"):
+        run.wait_for(children)
+    run.complete()

@@ -114,7 +114,7 @@ def test_retry_of_what_did_not_fail_is_refused(cache: SessionCache) -> None:
     cancelled.cancel()
     orphan.fail()
     for session, error in (
-        (opened, InvalidTransition), (completed, InvalidTransition), (cancelled, InvalidTransition), (parent, InvalidInput),
+        (opened, InvalidInput), (completed, InvalidTransition), (cancelled, InvalidTransition), (parent, InvalidInput),
     ):  # fmt: skip
         before = session.info().rev
         with pytest.raises(error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -322,3 +322,16 @@ def test_patched_budget_of_child_holds_for_its_spawns(cache: SessionCache) -> No
     refused = child.spawn("a")
     child.patch(token_budget=None)
     assert (refused.reason, child.spawn("a").accepted) == ("token_budget", True)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"delay": 5}, {"run_at": datetime(2100, 1, 1, tzinfo=UTC)}, {"run_timeout": 5}, {"max_attempts": 1}],
+    ids=str,
+)
+def test_session_that_no_worker_claims_takes_no_option_of_runs(cache: SessionCache, option: dict[str, Any]) -> None:
+    """An option that would have no effect is refused."""
+    session = cache.create()
+    with pytest.raises(InvalidInput, match="needs mode='run'"):
+        session.spawn("a", mode="session", **option)
+    assert session.children() == []

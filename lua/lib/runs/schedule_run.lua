@@ -4,10 +4,12 @@
 -- available in `delay_ms` unless it waits already; 'remove' takes it out.
 -- `check`: 'keep', 'after' `check_ms`, or 'remove'. Scores have microseconds, for the order. Available work has a score 10^12
 -- ms before now, so that the work stays available when the clock goes back. The keys live for 30 days.
---- include: read_clock offer_run
+-- Work that is due soon is announced to a waiting worker, because workers ask every 10 s only.
+--- include: read_clock offer_run announce_check
 local function schedule_run(queue, check_at, workers, work, when, delay_ms, check, check_ms)
   local now_ms, now_us = read_clock()
   local instant, expires = now_us / 1000, string.format('%d', now_ms + 2592000000)
+  local soonest_ms = 10000
   if when == 'remove' then
     redis.call('ZREM', queue, work)
   elseif when ~= 'keep' then
@@ -19,7 +21,7 @@ local function schedule_run(queue, check_at, workers, work, when, delay_ms, chec
     if not is_kept then
       local score = string.format('%.3f', instant + 1000)
       if at > instant then
-        score = string.format('%.3f', at)
+        score, soonest_ms = string.format('%.3f', at), at - instant
       elseif not offer_run(workers, work, now_ms, score) then
         score = string.format('%.3f', at - 10^12)
       end
@@ -32,5 +34,7 @@ local function schedule_run(queue, check_at, workers, work, when, delay_ms, chec
   elseif check == 'after' then
     redis.call('ZADD', check_at, string.format('%d', now_ms + check_ms), work)
     redis.call('PEXPIREAT', check_at, expires)
+    soonest_ms = math.min(soonest_ms, check_ms)
   end
+  announce_check(workers, now_ms, soonest_ms)
 end

@@ -97,13 +97,16 @@ class RunQueues(WorkAdvancer):
     async def dequeue(self, agent: str, nonce: str, wait_ms: int) -> DequeueReply:
         """Ask for the next work, or a place among the waiting workers. Work that must be checked is checked in the background."""
         queue, hub = self.queue_of(agent), self._hub
-        call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers)
+        inboxes = None if self.is_cluster else self.queue_of(INBOX_QUEUE)
+        call = run_queues.dequeue(queue, "claim", nonce, wait_ms, hub.channel, hub.counts_receivers, inboxes)
         reply = await self._executor.run(call)
         await self.remove_damaged(agent, reply.damaged)
         if reply.damaged and not reply.reserved:
-            reply = (await self._executor.run(call))._replace(due=reply.due)
+            reply = (await self._executor.run(call))._replace(due=reply.due, inboxes_due=reply.inboxes_due)
         if reply.due:
             self.spawn(self._check_due, agent, reply.due, nonce)
+        if reply.inboxes_due:
+            self.spawn(self._check_all, INBOX_QUEUE, reply.inboxes_due)
         return reply
 
     async def claim(
@@ -210,14 +213,17 @@ class RunQueues(WorkAdvancer):
         ]  # a server that does not answer keeps a check for long
         self._checking.update(due)
         for work in due:
-            keys = self.keys_of(work)
             try:
-                reply = await self.advance(keys, (agent, work))
+                await self._check(self.keys_of(work), (agent, work))
             finally:
                 self._checking.discard(work)
-            if reply is not None and reply.verdict == "parked":
-                with suppress(SessionsError):
-                    await self.recover_children(keys, (await list_members(self._executor, keys, "")).members)
+
+    async def _check(self, keys: SessionKeys, source: tuple[str, str] | None = None) -> None:
+        """Check a session, and the children that a parked run waits for. See `advance`."""
+        reply = await self.advance(keys, source)
+        if reply is not None and reply.verdict == "parked":
+            with suppress(SessionsError):
+                await self.recover_children(keys, (await list_members(self._executor, keys, "")).members)
 
     async def recover_children(self, keys: SessionKeys, members: Sequence[Member]) -> None:
         """Check the work of the agents of a session's children, should they have no worker of their own.
@@ -228,7 +234,7 @@ class RunQueues(WorkAdvancer):
         await self.recover(*{agent for member in active if (agent := agent_of(member.id))})
         if self.is_cluster:
             for member in random.sample(active, min(len(active), _MAX_CHECKED_CHILDREN)):
-                await self.advance(self.keys_of(Work(member.id, (keys.id, *keys.ancestors))))
+                await self._check(self.keys_of(Work(member.id, (keys.id, *keys.ancestors))))
 
     def remove_ended(self, keys: SessionKeys) -> None:
         """Take the work of a session that has ended out of its queue, in the background."""

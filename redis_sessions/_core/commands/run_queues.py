@@ -51,16 +51,21 @@ class DequeueReply(NamedTuple):
     """Work that the worker must check."""
     damaged: list[bytes]
     """Members of the queue that name no session."""
+    inboxes_due: list[str]
+    """Work of the queue of inboxes that the worker must check."""
 
 
 def _read_dequeue(reply: Any) -> DequeueReply:
-    reserved, next_ms, due = reply
+    reserved, next_ms, due, inboxes_due = reply
     work = reserved.partition(b" ")[2]
     damaged = [one for one in due if not is_work(one)]
     if reserved and not is_work(work):
         damaged.append(work)
         reserved = b""
-    return DequeueReply(reserved.decode(), next_ms, [one.decode() for one in due if one not in damaged], damaged)
+    sound = [one.decode() for one in due if one not in damaged]
+    return DequeueReply(
+        reserved.decode(), next_ms, sound, damaged, [one.decode() for one in inboxes_due if is_work(one)]
+    )
 
 
 def dequeue(
@@ -70,12 +75,18 @@ def dequeue(
     wait_ms: int = 0,
     channel: str = "",
     counts_receivers: bool = False,
+    inboxes: AgentKeys | None = None,
 ) -> Call[DequeueReply]:
-    """Ask for work, or a place among the waiting workers (claim). Leave that place (leave), or get due work only (check)."""
+    """Ask for work, or a place among the waiting workers (claim). Leave that place (leave), or get due work only (check).
+
+    Args:
+        inboxes: the queue of inboxes, to get its due work, too, where a script can read both queues.
+    """
     return invoke(
         script("runs/dequeue"),
         agent,
         _read_dequeue,
+        other_keys={"inbox_check_at": (inboxes or agent).check_at},
         purpose=purpose,
         nonce=nonce,
         wait_ms=wait_ms,

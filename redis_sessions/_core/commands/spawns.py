@@ -36,6 +36,8 @@ _CLEANUPS: tuple[str, ...] = get_args(Cleanup)
 _CONTEXTS: tuple[str, ...] = get_args(Context)
 _LETTERS = {"cancel": "c", "detach": "d", "request_cancel": "r"}
 _ON_PARENT_END = tuple(_LETTERS)
+DEFAULT_ATTEMPTS = 3
+"""The number of attempts of a run that may fail, unless the spawn says otherwise."""
 _REFUSALS = {
     "max_depth": "the tree has {max} levels already",
     "max_children": "{max} children are active already",
@@ -115,6 +117,11 @@ def spawn_request(
         fields["spawned_by"] = reference
     check_fields(bounds, fields)
     whole(max_attempts, "max_attempts", minimum=1, maximum=1000)
+    if mode == "session":
+        _refuse_run_options(
+            delay=bool(delay), run_at=run_at is not None, run_timeout=run_timeout is not None,
+            max_attempts=max_attempts != DEFAULT_ATTEMPTS,
+        )  # fmt: skip
     fields |= queue_fields(priority or None, fairness_key)
     seed = None if batch_id is None else f"{parent.session} {batch_id}"
     id = f"agent:{agent_id}:subagent:{new_id(parent.tag, seed)}"
@@ -134,6 +141,15 @@ def spawn_request(
         fields,
         batch_id or new_operation_id(),
     )
+
+
+def _refuse_run_options(**given: bool) -> None:
+    """Raise InvalidInput if a child that no worker claims is given an option of runs."""
+    for name, is_given in given.items():
+        if is_given:
+            raise InvalidInput(
+                name=name, detail="needs mode='run': no worker claims a child with mode='session' as a run"
+            )
 
 
 def _run_at_ms(run_at: datetime | None, delay: Duration, *, is_repeatable: bool) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..._durations import whole
@@ -110,6 +110,8 @@ def chosen_members(
     if children is None:
         return list(members)
     given = [children] if isinstance(children, str | SpawnResult | ChildInfo) else children
+    if not isinstance(given, Iterable):
+        raise InvalidInput(name="children", detail=f"must be results of spawn, children or IDs, got {children!r}")
     ids: set[str] = set()
     for child in given:
         id = (
@@ -117,6 +119,8 @@ def chosen_members(
         )
         if id is None:
             raise InvalidInput(name="children", detail=f"must have been accepted, got {child!r}")
+        if not isinstance(id, str):
+            raise InvalidInput(name="children", detail=f"must be results of spawn, children or IDs, got {child!r}")
         ids.add(id)
     chosen = [member for member in members if member.id in ids]
     strangers = ids - {member.id for member in chosen}

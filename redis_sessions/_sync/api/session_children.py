@@ -49,7 +49,7 @@ class SessionChildren(SessionBase):
         cleanup: spawns.Cleanup = "keep",
         on_parent_end: spawns.OnParentEnd = "cancel",
         run_timeout: Duration | None = None,
-        max_attempts: int = 3,
+        max_attempts: int = spawns.DEFAULT_ATTEMPTS,
         token_budget: int | None = None,
         cost_budget: float | None = None,
         spawned_by: SpawnRef | Mapping[str, Any] | None = None,
@@ -74,7 +74,7 @@ class SessionChildren(SessionBase):
             label: a name that is unique among the active sessions of the tree.
             model: the model, for the worker.
             mode: run: a worker claims the child, and the child ends with its result. session: the child stays until a call ends
-                it.
+                it, and takes no `run_timeout`, `max_attempts`, `delay` and `run_at`.
             context: isolated: the child starts empty. fork: the child starts with the messages that this session retains,
                 but not with a tool call that still waits for its result.
             cleanup: keep, or delete: the child is deleted when its result was delivered.
@@ -260,6 +260,8 @@ class SessionChildren(SessionBase):
                 )  # fmt: skip
                 ended = [member for member in found.members if member.status not in OPEN_STATUSES]
                 if len(ended) >= (target or len(found.members)):
+                    if self._lease is None:  # another process may hold the lease, and die before it has the results
+                        self._context.run_queues.watch_inbox(self._keys, 0)
                     return self._child_infos(ended)
                 if left == 0:
                     raise trees.join_timeout(self.id, found.members)

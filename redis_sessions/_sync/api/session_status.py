@@ -98,9 +98,10 @@ class SessionStatus(SessionBase):
         message.
 
         Raises:
-            InvalidTransition: the run is completed, cancelled, or has not ended.
+            InvalidTransition: the run is completed or cancelled.
             SessionNotActive: the parent has ended, or the tree was cancelled.
-            InvalidInput: the session has no run and no turn that failed, or another active session of the tree has its label.
+            InvalidInput: the run has not ended, the session has no run and no turn that failed, or another active session of the
+                tree has its label.
             LimitExceeded: the tree has `max_active` active sessions, or the parent has `max_children`.
 
         Cost: two round trips. The change is atomic. A refusal for room costs two more to find sessions that are gone.
