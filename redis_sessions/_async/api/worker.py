@@ -257,8 +257,6 @@ class Worker:
             await self._fail(run, reason, parent_reason, is_final=not self._policy.is_retried(problem), trace=problem)
 
     async def _fail(self, run: AsyncRun, reason: str, parent_reason: str, *, is_final: bool, trace: Any = None) -> None:
-        if run.is_over:
-            return
         is_last = is_final or run.max_attempts is None or run.attempt >= run.max_attempts
         delay_ms = 0 if is_last else self._policy.pause_ms(run.attempt)
         run._log.attempt_failed(reason, run.max_attempts, None if is_last else delay_ms, trace)
