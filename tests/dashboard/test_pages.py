@@ -111,6 +111,25 @@ def test_sessions_page_filters_and_pages(cache: SessionCache) -> None:
         assert texts(page(client, "/sessions?user=leo"), "no-rows") == ["No session matches."]
 
 
+def test_sessions_page_shows_what_it_read(cache: SessionCache) -> None:
+    """A row is as the list has it, also where the read of the fleet is older: a session that ended matches its filter."""
+    one = cache.create("job")
+    with dashboard(cache) as running, running.client() as client:
+        client.get("/")
+        await_true(lambda: running.app.state.board.poller.fleet is not None)
+        assert [each.id for each in running.app.state.board.poller.fleet.sessions] == ["job"]
+        one.append({"role": "user", "content": "x"})
+        one.complete()
+
+        def row() -> str:
+            html = client.get("/sessions?status=completed").text
+            return html[html.index('data-key="job"') :].partition("</tr>")[0] if 'data-key="job"' in html else ""
+
+        await_true(lambda: row() != "")
+        assert "s-completed" in row()
+        assert '<td class="n">1</td>' in row()
+
+
 def test_search_finds_whole_and_short_ids(cache: SessionCache) -> None:
     """A whole ID leads to its session. A part of an ID, also a shortened one, leads to the sessions that have it."""
     for id in ("support-42", "support-421", "other/a?b#c%20d"):
