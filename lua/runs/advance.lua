@@ -10,7 +10,7 @@
 --   SESSION_NOT_ACTIVE OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
---- include: load_session give_back_run end_claim tell_queue
+--- include: load_session give_back_run end_claim tell_queue format_run
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
@@ -111,7 +111,8 @@ if loaded.parked then
   local state, left_ms = check_parked(root, loaded.parked, now_ms)
   if not state then return reply('parked', math.min(left_ms, 10000)) end
   redis.call('HDEL', session, 'parked')
-  redis.call('HSET', session, 'resumed', state)
+  run.available_ms = now_ms - 10^12
+  redis.call('HSET', session, 'resumed', state, 'run', format_run(run))
 end
 if run.available_ms > now_ms then return reply('waiting', run.available_ms - now_ms) end
 return reply('free', loaded.left_ms)

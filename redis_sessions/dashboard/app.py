@@ -85,7 +85,9 @@ def dashboard_app(
     own = AsyncSessionCache(cache, retry_for=RETRY_FOR, timeout=RETRY_FOR, audit=audited(cache))
     seed = f"{own.where} {own.namespace} {own.engine.options.get('password')} {platform.node()}"
     credentials = Credentials(token, username, password, seed)
-    poller = FleetPoller(own.monitor(max_sessions, stuck_after=stuck_after) if monitor is None else monitor, own.where, stop)
+    poller = FleetPoller(
+        own.monitor(max_sessions, stuck_after=stuck_after) if monitor is None else monitor, own.where, stop
+    )
     board = Board(own, poller, credentials, allow_actions=allow_actions)
     guesses = GuessLimiter()
     login, actions = Login(board, guesses), Actions(board)

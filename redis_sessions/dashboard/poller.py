@@ -125,7 +125,7 @@ class FleetPoller:
                 self._is_viewed.clear()
 
     async def _end_when_stopped(self, stop: Stoppable) -> None:
-        while not stop.is_set():
+        while not stop.is_set():  # noqa: ASYNC110 -- it can be an event of threads
             await asyncio.sleep(STOP_SECONDS)
         self.end_streams()
 

@@ -28,7 +28,7 @@ def session(id: str, **fields: Any) -> dict[str, Any]:
     """Return the fields of a session of a fleet."""
     known = {
         "id": id, "status": "active", "rev": 1, "kind": "main", "created_at": NOW, "updated_at": NOW, "count": 1, "last_seq": 1,
-        "user_messages": 1, "assistant_messages": 0, "turns": 0, "tokens": 1,
+        "user_messages": 1, "assistant_messages": 0, "turns": 0, "tokens": 1, "read_at": NOW,
     }  # fmt: skip
     return known | fields
 

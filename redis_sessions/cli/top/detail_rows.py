@@ -19,7 +19,7 @@ from ..show import COLOURS, describe_attempt, format_message
 from ..table import Cell, Column, fitted_widths, table_line
 from ..tree_lines import describe_child, describe_root, tree_nodes
 from ..workers import COLUMNS
-from .figures import brief, since, until
+from .figures import brief, has_lost_holder, since, until
 from .reader import SessionDetail, TreeDetail
 from .state import Row, View
 
@@ -155,7 +155,7 @@ def _session_facts(info: SessionInfo, seen: FleetSession | None, workers: Mappin
         state = "" if worker is None else ", alive" if worker.is_alive else ", DEAD"
         facts["held by"] = f"{lease.owner}{state}, for {since(lease.held_since, now)}, {left} left, fence {lease.fence}"
         facts["waiters"] = ", ".join(lease.waiters[:5])
-    elif seen is not None and seen.holder and seen.lease_expires_at is not None and seen.lease_expires_at <= now:
+    elif seen is not None and seen.holder and seen.lease_expires_at is not None and has_lost_holder(seen):
         facts["held by"] = f"{seen.holder}, whose lease ran out {since(seen.lease_expires_at, now)} ago"
     bound = "" if info.max_attempts is None else f" of {info.max_attempts}"
     facts |= {

@@ -25,8 +25,6 @@ _WIDE = 100
 """The width from which on there is a column for the time that work waits."""
 _MAX_LINES = 3
 """Lines that a problem may take, where there is room."""
-_MAX_PROBLEMS = 200
-"""Problems that a fleet names."""
 _SAMPLE = 200
 """Rows that are looked at for the widths of columns."""
 MAX_LISTED = 1000
@@ -106,7 +104,7 @@ def _problem_rows(
     statuses: Mapping[str, str], spare: int,
 ) -> Iterator[Row]:  # fmt: skip
     if problems:
-        yield _heading(f"PROBLEMS {len(problems)}{'' if len(problems) < _MAX_PROBLEMS else ' or more'}")
+        yield _heading(f"PROBLEMS {len(problems)}{' or more' if fleet.cut_kinds else ''}")
     else:
         yield _heading("PROBLEMS none found" if fleet.is_complete else "PROBLEMS none found yet")
         if not (fleet.active or fleet.ended or fleet.workers or fleet.agents):
@@ -181,7 +179,7 @@ def _agent_rows(fleet: Fleet, width: int | None) -> list[Row]:
 
 def _agent_cells(one: AgentLoad) -> list[Cell]:
     wait = "" if one.oldest_wait is None else brief(one.oldest_wait.total_seconds())
-    is_stuck = one.queued > 0 and one.workers == 0
+    is_stuck = one.queued > 0 and one.workers == 0 and one.running == 0
     numbers = (one.running, one.parked, one.retried)
     failed: Cell = (str(one.failed), "red") if one.failed else "0"
     idle: Cell = ("no worker", "red") if is_stuck else str(one.idle)
@@ -216,7 +214,7 @@ def _session_rows(
 
 def _session_cells(fleet: Fleet, ids: Mapping[str, str], has_wait: bool, one: FleetSession) -> list[Cell]:
     now, state = fleet.read_at, state_of(one)
-    is_lost = has_lost_holder(one, now)
+    is_lost = has_lost_holder(one)
     held = since(one.held_since, now)
     inbox = f"{one.inbox_size}/{one.max_inbox}" if one.max_inbox and one.inbox_size else str(one.inbox_size or "")
     is_full = one.max_inbox is not None and one.inbox_size >= one.max_inbox > 0
