@@ -97,8 +97,7 @@ end
 if not loaded.is_free or loaded.status == 'paused' then
   local wait_ms = loaded.status == 'active' and lease.deadline_ms - now_ms or 60000
   count_waiting(session, messages, ancestor_keys, now_ms, loaded.status == 'active' and -1 or 1)
-  local verdict = loaded.is_free and 'waiting' or 'held'
-  return reply(verdict, math.max(math.min(loaded.left_ms, wait_ms), 100))
+  return reply(loaded.is_free and 'waiting' or 'held', math.max(math.min(loaded.left_ms, wait_ms), 100))
 end
 local has_turn = run.turn and loaded.answered_by and run.turn > 0
 if run.max_attempts == '-' or (run.turn and not (has_turn and run.attempts < run.max_attempts + 0)) then
