@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "SPANS", "Telemetry"]
 
 
-
 class _Global:
     """The global provider of the process, before and after it is set. What was made before passes its values on."""
 

@@ -190,6 +190,22 @@ def test_large_message_is_cut_and_can_be_downloaded(cache: SessionCache) -> None
     assert whole.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("kind", ["calls", "markup", "cyrillic", "hidden"])
+def test_page_of_large_messages_stays_below_200_kb(cache: SessionCache, kind: str) -> None:
+    """Many calls, characters that are sent as escapes, and those with several bytes share the weight of the page."""
+    text = {"markup": "<>&\"'" * 800, "cyrillic": "ж" * 4000, "hidden": "\u202e" * 4000}.get(kind, "x")
+    calls = [{"type": "tool_use", "id": f"t{at}", "name": "search", "input": {"q": "x" * 150}} for at in range(40)]
+    message = {"role": "assistant", "content": calls} if kind == "calls" else {"role": "user", "content": text}
+    big = cache.create("big")
+    for _ in range(50):
+        big.append(message)
+    with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
+        html = page(client, "/session?id=big")
+    assert html.count('data-testid="message"') == 50
+    assert html.count('data-testid="cut"') > 30
+    assert len(html.encode()) < 200_000
+
+
 def test_long_transcript_has_pages(cache: SessionCache) -> None:
     """The newest 50 messages are shown, and a link leads to those before."""
     one = cache.create("s1", max_messages=None)

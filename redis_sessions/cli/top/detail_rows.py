@@ -101,16 +101,16 @@ def one_worker_rows(fleet: Fleet, id: str, width: int) -> list[Row]:
     known = {session.id: session for session in fleet.sessions}
     for held in one.holding:
         session = known.get(held)
-        status = session.status if session is not None else None
+        status, fence = (None, None) if session is None else (session.status, session.fence)
         more = (
             ""
             if session is None
             else f" {since(session.held_since, fleet.read_at)} {session.task or session.name or ''}"
         )
         text = escape_controls(f"{held}{more}")
-        rows.append(
-            Row(partial(_text, text), f"session {held}", View("session", held), held, status, partial(_lines, held))
-        )
+        about = partial(_lines, held)
+        key = f"session {held}"
+        rows.append(Row(partial(_text, text), key, View("session", held), held, status, about, fence=fence))
     return rows
 
 
@@ -131,7 +131,11 @@ def session_rows(detail: SessionDetail, fleet: Fleet | None, width: int) -> list
     rows.append(_heading(f"MESSAGES, the newest first: {len(detail.messages)} of {info.count:,}"))
     for message in reversed(detail.messages):
         rows += _message_rows(message, width)
-    return [row if row.is_heading else row._replace(key=f"line {at}") for at, row in enumerate(rows)]
+    fence = None if info.lease is None else info.lease.fence
+    return [
+        row if row.is_heading else row._replace(key=f"line {at}", session_id=info.id, status=info.status, fence=fence)
+        for at, row in enumerate(rows)
+    ]
 
 
 def _session_facts(info: SessionInfo, seen: FleetSession | None, workers: Mapping[str, WorkerInfo]) -> dict[str, str]:
@@ -205,7 +209,9 @@ def tree_rows(detail: TreeDetail, view: View, width: int) -> list[Row]:
             text.stylize("underline")
         about = partial(_lines, id, (info.task if child is None else child.task) or "")
         drawn = partial(Text.assemble, (guide, "dim"), text, no_wrap=True)
-        rows.append(Row(drawn, f"session {id}", View("session", id), id, status, about))
+        lease = (info if child is None else child).lease
+        fence = None if lease is None else lease.fence
+        rows.append(Row(drawn, f"session {id}", View("session", id), id, status, about, fence=fence))
     return rows
 
 

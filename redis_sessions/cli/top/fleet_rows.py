@@ -18,8 +18,8 @@ from .figures import amount, brief, contains, has_lost_holder, matching, since, 
 from .state import Row, View
 
 T = TypeVar("T")
-_Facts = tuple[str, View | None, str | None, str | None, Callable[[], tuple[str, ...]]]
-"""The facts of a row: its key, the view that it opens, the session with its status, and the lines about it."""
+_Facts = tuple[str, View | None, FleetSession | None, Callable[[], tuple[str, ...]]]
+"""The facts of a row: its key, the view that it opens, the session, and the lines about it."""
 _SHORT_ID_ROOM = 20
 _WIDE = 100
 """The width from which on there is a column for the time that work waits."""
@@ -78,13 +78,13 @@ def fleet_rows(
     known |= {one.session_id for one in fleet.problems if one.session_id is not None}
     ids = short_ids(known, 10_000 if width is None else _SHORT_ID_ROOM, [one.id for one in fleet.sessions])
     named = {one.session_id for one in fleet.problems}
-    statuses = {one.id: one.status for one in fleet.sessions if one.id in named}
+    about = {one.id: one for one in fleet.sessions if one.id in named}
     words = filter.lower().split()
     problems = [
         one for one in fleet.problems
         if not words or contains(words, one.session_id, one.agent_id, one.worker, one.text, _KINDS[one.kind])
     ]  # fmt: skip
-    rows = list(_problem_rows(fleet, problems, width, ids, statuses, problem_lines - len(problems)))
+    rows = list(_problem_rows(fleet, problems, width, ids, about, problem_lines - len(problems)))
     rows += _agent_rows(fleet, width) if not filter else []
     rows += _session_rows(fleet, sessions, head, width, ids)
     failed = matching(fleet.failed, filter)
@@ -101,7 +101,7 @@ def _heading(text: str) -> Row:
 
 def _problem_rows(
     fleet: Fleet, problems: Sequence[FleetProblem], width: int | None, ids: Mapping[str, str],
-    statuses: Mapping[str, str], spare: int,
+    sessions: Mapping[str, FleetSession], spare: int,
 ) -> Iterator[Row]:  # fmt: skip
     if problems:
         yield _heading(f"PROBLEMS {len(problems)}{' or more' if fleet.cut_kinds else ''}")
@@ -120,13 +120,14 @@ def _problem_rows(
             lines = _wrapped(lines[0], width - sum(widths) - 6, min(max(spare, 0) + 1, _MAX_LINES))
             spare -= len(lines) - 1
         style = "red" if one.kind in _URGENT else "yellow"
-        opens = _opens(one)
+        opens, session = _opens(one), sessions.get(one.session_id or "")
         yield Row(
             partial(_draw_problem, columns, widths, [(row[0], style), *row[1:]], lines[0]),
             key=f"problem {one.kind} {one.session_id} {one.agent_id} {one.worker}",
             opens=opens,
             session_id=one.session_id,
-            status=statuses.get(one.session_id or ""),
+            status=None if session is None else session.status,
+            fence=None if session is None else session.fence,
             about=partial(_about_problem, one),
         )
         for more in lines[1:]:
@@ -173,7 +174,7 @@ def _agent_rows(fleet: Fleet, width: int | None) -> list[Row]:
     cells = [_agent_cells(one) for one in fleet.agents]
     return _table(
         _AGENT_COLUMNS, cells, f"AGENTS {len(cells)}", width,
-        [("agent " + one.agent_id, View("workers"), None, None, partial(_about_agent, one)) for one in fleet.agents],
+        [("agent " + one.agent_id, View("workers"), None, partial(_about_agent, one)) for one in fleet.agents],
     )  # fmt: skip
 
 
@@ -246,7 +247,7 @@ def _spent(one: FleetSession) -> Cell:
 
 
 def _session_facts(one: FleetSession) -> _Facts:
-    return f"session {one.id}", View("session", one.id), one.id, one.status, partial(_about_session, one)
+    return f"session {one.id}", View("session", one.id), one, partial(_about_session, one)
 
 
 def _about_session(one: FleetSession) -> tuple[str, ...]:
@@ -268,8 +269,7 @@ def _spend_rows(fleet: Fleet, width: int | None, ids: Mapping[str, str]) -> list
         for one in fleet.spenders
     ]
     facts: list[_Facts] = [
-        (f"spend {one.id}", View("tree", one.id), one.id, one.status, partial(_about_session, one))
-        for one in fleet.spenders
+        (f"spend {one.id}", View("tree", one.id), one, partial(_about_session, one)) for one in fleet.spenders
     ]
     return _table(_SPEND_COLUMNS, cells, f"SPEND BY ROOT {len(cells)}", width, facts)
 
@@ -296,8 +296,9 @@ def _table(
             Row(partial(table_line, columns, widths, [column.head for column in columns], "bold"), is_heading=True)
         )
     for at in range(len(cells)):
-        key, opens, session_id, status, about = facts[at]
-        rows.append(Row(partial(_draw, columns, widths, cells, at), key, opens, session_id, status, about))
+        key, opens, session, about = facts[at]
+        id, status, fence = (None, None, None) if session is None else (session.id, session.status, session.fence)
+        rows.append(Row(partial(_draw, columns, widths, cells, at), key, opens, id, status, about, fence=fence))
         if width is not None and labels and labels[at][1]:
             rows += _label_rows(*labels[at], widths[[one.head for one in columns].index("agent")], width)
     return rows
