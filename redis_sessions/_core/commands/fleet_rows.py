@@ -80,10 +80,10 @@ def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
             return None
         try:
             more = _more(keys, found, now_us // 1000, has_inbox=row.summary.inbox_size > 0)
+            session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
+            return _row_of(session, found, row.incarnation, row.updated_us)
         except (LookupError, ValueError, TypeError, ArithmeticError):
             return None
-        session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
-        return _row_of(session, found, row.incarnation, row.updated_us)
 
     return Call(("HMGET", keys.session, *_ALL_FIELDS), keys, read, writes=False)
 
