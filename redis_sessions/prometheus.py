@@ -52,6 +52,8 @@ METRICS = (
                 "Open runs and turns with an attempt that failed or died.", ("agent",)),
     FleetMetric("redis_sessions_work_failed", "gauge",
                 "Runs that failed or timed out in the last hour, and open turns that gave up.", ("agent",)),
+    FleetMetric("redis_sessions_turns_given_up", "gauge",
+                "Open turns that gave up: no worker answers them until they are retried.", ("agent",)),
     FleetMetric("redis_sessions_oldest_wait_seconds", "gauge",
                 "Time for which the longest queued run or turn waits.", ("agent",)),
     FleetMetric("redis_sessions_workers", "gauge",
@@ -205,6 +207,7 @@ def _agent_samples(
                 add("redis_sessions_work", getattr(load, state), agent, state)
             add("redis_sessions_work_retried", load.retried, agent)
             add("redis_sessions_work_failed", load.failed, agent)
+            add("redis_sessions_turns_given_up", load.given_up, agent)
             wait = 0.0 if load.oldest_wait is None else load.oldest_wait.total_seconds()
             add("redis_sessions_oldest_wait_seconds", wait, agent)
             add("redis_sessions_workers", load.workers, agent, "alive")

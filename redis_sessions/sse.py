@@ -159,9 +159,8 @@ def stream_sessions(
     cache.watch(**options)  # refuses what is not valid, and sends nothing
 
     async def opened() -> AsyncWatch:
-        found = await asyncio.gather(*[_is_member(cache.session(id), which) for id in positions])
-        known = {id: positions[id] for id, is_member in zip(list(positions), found, strict=True) if is_member}
-        return cache.watch(**options, after=known)
+        members = await _members(cache, list(positions), which)
+        return cache.watch(**options, after={id: positions[id] for id in members})
 
     async def check() -> None:
         if tree is not None:
@@ -307,14 +306,22 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return found[0].decode("latin-1") if found and found[0] else None
 
 
+async def _members(cache: AsyncSessionCache, ids: list[str], which: Mapping[str, str | None]) -> list[str]:
+    """Return those of some sessions that may be watched, because they belong to the user, the agent or the tree."""
+    tree = which["tree"]
+    if tree is not None and ids:  # a session names the root of the whole tree, and `tree` can be below that root
+        stored = {one.id for one in await cache.session(tree).children(recursive=True) if one.is_stored}
+        return [id for id in ids if id == tree or id in stored]
+    found = await asyncio.gather(*[_is_member(cache.session(id), which) for id in ids])
+    return [id for id, is_member in zip(ids, found, strict=True) if is_member]
+
+
 async def _is_member(session: AsyncSession, which: Mapping[str, str | None]) -> bool:
-    """Return whether a session may be watched: it belongs to the user, the agent or the tree."""
+    """Return whether a session belongs to the user or the agent."""
     try:
         info = await session.info()
     except SessionNotFound:
         return False
-    if which["tree"] is not None:
-        return which["tree"] in (info.id, info.root_id)
     return (info.user_id, info.agent_id)[which["user_id"] is None] == (which["user_id"] or which["agent_id"])
 
 

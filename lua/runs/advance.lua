@@ -10,7 +10,7 @@
 --   SESSION_NOT_ACTIVE OPERATION_CONFLICT INVALID_INPUT
 -- Index: touches
 --- include: tail read_clock load_run is_finished_run finish_run describe_queue parse_run count_waiting results_field find_result
---- include: load_session give_back_run end_claim tell_queue
+--- include: load_session give_back_run end_claim tell_queue format_run
 local session       = KEYS[1]           -- hash
 local messages      = KEYS[2]           -- list
 local queue         = KEYS[3]           -- zset, as in runs/schedule; the session again where the queue has a slot of its own
@@ -97,8 +97,7 @@ end
 if not loaded.is_free or loaded.status == 'paused' then
   local wait_ms = loaded.status == 'active' and lease.deadline_ms - now_ms or 60000
   count_waiting(session, messages, ancestor_keys, now_ms, loaded.status == 'active' and -1 or 1)
-  local verdict = loaded.is_free and 'waiting' or 'held'
-  return reply(verdict, math.max(math.min(loaded.left_ms, wait_ms), 100))
+  return reply(loaded.is_free and 'waiting' or 'held', math.max(math.min(loaded.left_ms, wait_ms), 100))
 end
 local has_turn = run.turn and loaded.answered_by and run.turn > 0
 if run.max_attempts == '-' or (run.turn and not (has_turn and run.attempts < run.max_attempts + 0)) then
@@ -111,7 +110,8 @@ if loaded.parked then
   local state, left_ms = check_parked(root, loaded.parked, now_ms)
   if not state then return reply('parked', math.min(left_ms, 10000)) end
   redis.call('HDEL', session, 'parked')
-  redis.call('HSET', session, 'resumed', state)
+  run.available_ms = now_ms - 10^12
+  redis.call('HSET', session, 'resumed', state, 'run', format_run(run))
 end
 if run.available_ms > now_ms then return reply('waiting', run.available_ms - now_ms) end
 return reply('free', loaded.left_ms)

@@ -81,7 +81,7 @@ if not is_turn then
 end
 drop_request(ancestor_keys[#ancestor_keys - 1] or session, parse_lineage(loaded.lineage).number)
 run.retries = run.retries + 1
-run.attempts, run.available_ms, run.deadline_ms, run.has_died, run.fence = 0, 0, run.limit_ms, '0', 0
+run.attempts, run.available_ms, run.deadline_ms, run.has_died, run.fence = 0, now_ms - 10^12, run.limit_ms, '0', 0
 redis.call('HSET', session, 'run', format_run(run), 'retried', operation_id)
 local counters, settings = unpack(redis.call('HMGET', session, 'counters', 'settings'))
 save_counters(session, messages, now_ms, now_us, settings, parse_counters(counters))

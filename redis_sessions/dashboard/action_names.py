@@ -23,6 +23,11 @@ class Action(NamedTuple):
     is_dangerous: bool = False
 
 
+def _has_failed_run(info: SessionInfo) -> bool:
+    """Return whether a session ended with a run that workers could claim. Only such a session becomes active again."""
+    return info.status in ("failed", "timed_out") and info.max_attempts is not None and info.answered_by is None
+
+
 ACTIONS = {
     one.name: one
     for one in (
@@ -46,7 +51,7 @@ ACTIONS = {
         Action(
             "retry", "Retry",
             "The run or turn that failed becomes available to workers again, with new attempts.",
-            "waits for a worker", lambda info: info.work == "failed" or info.status in ("failed", "timed_out"),
+            "waits for a worker", lambda info: info.work == "failed" or _has_failed_run(info),
         ),
         Action(
             "pause", "Pause", "The session takes no messages until it is resumed.", "is paused",

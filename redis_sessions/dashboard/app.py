@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from .._async.api.cache import AsyncSessionCache
+from .._core.commands.watch_pace import Stoppable, WatchPace
 from .._durations import Duration, flag
 from .._sync.api.cache import SessionCache
 from ..errors import SessionNotFound, SessionsError
@@ -51,6 +52,7 @@ def dashboard_app(
     stuck_after: Duration = "60s",
     max_sessions: int = 10_000,
     monitor: Monitor | None = None,
+    stop: Stoppable | None = None,
 ) -> Starlette:
     """Return the dashboard of the sessions of a cache, as an ASGI app to serve or to mount in another app.
 
@@ -71,6 +73,7 @@ def dashboard_app(
         stuck_after: the time without a write after which the holder of a lease counts as silent, and work as waiting for long.
         max_sessions: active sessions whose problems are shown, 1 to 100,000. About 4 KB of memory each.
         monitor: the monitor that reads the fleet. Default: `cache.monitor()`.
+        stop: end the streams of open pages within 0.25 s after this event is set. A server waits for them when it shuts down.
 
     Raises:
         InvalidInput: an argument is not valid.
@@ -78,10 +81,13 @@ def dashboard_app(
     Cost: one read of the fleet each 2 s for all viewers together, each 15 s while no page is open.
     """
     flag(allow_actions, "allow_actions")
+    WatchPace(None, None, stop)  # refuses what is not an event
     own = AsyncSessionCache(cache, retry_for=RETRY_FOR, timeout=RETRY_FOR, audit=audited(cache))
     seed = f"{own.where} {own.namespace} {own.engine.options.get('password')} {platform.node()}"
     credentials = Credentials(token, username, password, seed)
-    poller = FleetPoller(own.monitor(max_sessions, stuck_after=stuck_after) if monitor is None else monitor, own.where)
+    poller = FleetPoller(
+        own.monitor(max_sessions, stuck_after=stuck_after) if monitor is None else monitor, own.where, stop
+    )
     board = Board(own, poller, credentials, allow_actions=allow_actions)
     guesses = GuessLimiter()
     login, actions = Login(board, guesses), Actions(board)

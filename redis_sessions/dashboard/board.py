@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict, defaultdict
@@ -83,6 +84,7 @@ class Board:
         self.allow_actions = allow_actions
         self.assets = _digest_of_assets()
         self._rendered: OrderedDict[tuple[str, ...], tuple[int, dict[str, Markup]]] = OrderedDict()
+        self._rendering: dict[tuple[str, ...], asyncio.Task[dict[str, Markup]]] = {}
         self.templates = _templates(self)
 
     def now(self) -> datetime:
@@ -91,10 +93,21 @@ class Board:
 
     async def render_parts(self, page: Page, query: Query, root: str) -> dict[str, Markup]:
         """Return the parts of a page by name. Viewers of the same page share them until the next read of the fleet."""
-        known = self._rendered.get(_key(page, query, root))
+        key = _key(page, query, root)
+        known = self._rendered.get(key)
         if known is not None and known[0] == self.poller.tick:
             return known[1]
-        return await self._render(page, query, root)
+        task = self._rendering.get(key)
+        if task is None or task.done():
+            task = self._rendering[key] = asyncio.create_task(self._render(page, query, root))
+            task.add_done_callback(lambda done: self._forget_rendering(key, done))
+        return await asyncio.shield(task)  # a viewer who leaves does not end the read of the others
+
+    def _forget_rendering(self, key: tuple[str, ...], task: asyncio.Task[dict[str, Markup]]) -> None:
+        if self._rendering.get(key) is task:
+            del self._rendering[key]
+        if not task.cancelled():
+            task.exception()  # has been seen, also if all viewers left
 
     async def _render(self, page: Page, query: Query, root: str) -> dict[str, Markup]:
         """Return the parts of a page as of now, and keep them for the streams of its viewers."""
@@ -118,6 +131,7 @@ class Board:
     def forget_rendered(self) -> None:
         """Render all parts again, because an action changed something."""
         self._rendered.clear()
+        self._rendering.clear()
 
     async def render_page(self, page: Page, request: Request) -> HTMLResponse:
         """Return a page with its parts."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
+from .._core.commands.watch_pace import STOP_SECONDS, Stoppable
 from ..errors import SessionsError
 from ..models.fleet import Fleet
 
@@ -34,9 +35,10 @@ class Monitor(Protocol):
 class FleetPoller:
     """Reads the fleet in the background of the event loop, and wakes the viewers after each read."""
 
-    def __init__(self, monitor: Monitor, where: str) -> None:
-        """Take the monitor of a fleet, and the name of its server. Nothing is read yet."""
+    def __init__(self, monitor: Monitor, where: str, stop: Stoppable | None = None) -> None:
+        """Take the monitor of a fleet, the name of its server, and the event that ends all streams. Nothing is read yet."""
         self._monitor = monitor
+        self._stop = stop
         self.where = where
         self.fleet: Fleet | None = None
         """The fleet as it was read last."""
@@ -49,6 +51,7 @@ class FleetPoller:
         self.viewers = 0
         """Open pages."""
         self._task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._read_at = 0.0
         self._tried_at = 0.0
         self._wakes: set[asyncio.Event] = set()
@@ -65,15 +68,18 @@ class FleetPoller:
         self.viewers = 0
         self.is_closed = False
         self._task = loop.create_task(self._run())
+        if self._stop is not None:
+            self._stopping = loop.create_task(self._end_when_stopped(self._stop))
 
     async def close(self) -> None:
         """End the reads and all streams."""
         self.end_streams()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        for task in (self._task, self._stopping):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._task = self._stopping = None
 
     def end_streams(self) -> None:
         """Let all streams end, because the process stops."""
@@ -117,6 +123,11 @@ class FleetPoller:
             self.viewers -= 1
             if self.viewers <= 0:
                 self._is_viewed.clear()
+
+    async def _end_when_stopped(self, stop: Stoppable) -> None:
+        while not stop.is_set():  # noqa: ASYNC110 -- it can be an event of threads
+            await asyncio.sleep(STOP_SECONDS)
+        self.end_streams()
 
     async def _run(self) -> None:
         while True:

@@ -56,10 +56,8 @@ async def load_sessions(board: Board, query: Query) -> dict[str, Any]:
         if cursor is None or len(rows) >= _ROWS:
             break
     kept = {name: query[name] for name in _NAMES if query.get(name) and name != "cursor"}
-    fleet = board.poller.fleet
-    known = {one.id: one for one in fleet.sessions} if fleet else {}
     return {
-        "rows": [known.get(one.id, one) for one in rows], "cursor": cursor, "scanned": scanned, "is_scan": is_scan,
+        "rows": rows, "cursor": cursor, "scanned": scanned, "is_scan": is_scan,
         "sought": sought, "next_query": urlencode({**kept, "cursor": cursor}) if cursor else "",
         "first_query": urlencode(kept) if query.get("cursor") else None, "statuses": _STATUSES,
         "chosen": {name: query.get(name, "") for name in _NAMES}, "has_filter": bool(kept),

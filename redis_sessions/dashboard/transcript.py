@@ -7,17 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from markupsafe import escape
+
 from ..models.formats import format_of
 from ..models.messages import Message, text_of
-from .text import as_json, shorten
+from .text import as_json, shorten, show_hidden
 
 MAX_SHOWN = 4000
-"""Characters of a text that a page shows. The whole message is a download."""
+"""Bytes of a text that a page shows, as they are sent. The whole message is a download."""
 _PAGE_BUDGET = 70_000
-"""Characters that the messages of a page have together. Those above show their beginnings only."""
+"""Bytes that the messages of a page have together. Those above show their beginnings only."""
 _LEAST = 200
 _MAX_PARTS = 40
 """Calls and results of one message that a page shows."""
+_PART_BYTES = 150
+"""Bytes of the elements around a part."""
 _CALLS = ("tool_use", "tooluse", "tool_call", "toolcall", "function_call", "functioncall", "server_tool_use")
 _RESULTS = ("result", "_output", "functionresponse", "tool_return", "toolreturn", "retry_prompt")
 _THOUGHTS = ("thinking", "reasoning", "thought")
@@ -55,30 +59,36 @@ class Item(NamedTuple):
 
 
 def items_of(messages: Sequence[Message]) -> list[Item]:
-    """Return messages, oldest first, with at most as many characters as a page may have. The newest ones are shown best."""
+    """Return messages, oldest first, with at most as many bytes as a page may have. The newest ones are shown best."""
     budget, items = _PAGE_BUDGET, []
     names = {id: name for message in messages for id, name in _calls(message)}
     for message in reversed(messages):
         item = item_of(message, max(min(budget, MAX_SHOWN), _LEAST), names)
-        budget -= len(item.text) + sum(len(part.body) for part in item.parts)
+        budget -= _weight(item.text) + sum(_weight_of_part(part) for part in item.parts)
         items.append(item)
     return items[::-1]
 
 
 def item_of(message: Message, room: int = MAX_SHOWN, names: Mapping[str, str] | None = None) -> Item:
-    """Return a message with at most `room` characters of its text, and of each of its parts.
+    """Return a message with at most `room` bytes of its text, and as many of all its parts, at least of its first part.
 
     Args:
         message: the message.
-        room: the number of characters.
+        room: the number of bytes as the page sends them, with escapes.
         names: the names of tools by the IDs of their calls, for the titles of results.
     """
     text, raw = full_text(message), list(_parts(message, names or {}, room // 2))
-    parts = [Part(kind, shorten(title, 100), *_cut(body, room // 2)) for kind, title, body in raw[:_MAX_PARTS]]
+    parts, left = list[Part](), room
+    for kind, title, body in raw[:_MAX_PARTS]:
+        if parts and left <= 0:
+            break
+        part = Part(kind, shorten(title, 100), *_cut(body, max(min(left, room // 2), _LEAST // 2)))
+        parts.append(part)
+        left -= _weight_of_part(part)
     shown, is_cut = _cut(text, room)
     return Item(
         message.seq, message.role, message.type, message.timestamp, message.pinned, message.tokens or 0, shown, parts,
-        is_cut or len(raw) > _MAX_PARTS or any(part.is_cut for part in parts),
+        is_cut or len(raw) > len(parts) or any(part.is_cut for part in parts),
     )  # fmt: skip
 
 
@@ -95,7 +105,20 @@ def full_text(message: Message) -> str:
 
 
 def _cut(text: str, room: int) -> tuple[str, bool]:
-    return (text, False) if len(text) <= room else (text[:room], True)
+    """Return the beginning of a text that has at most `room` bytes on a page, and whether something is left out."""
+    shown = text[:room]
+    while (weight := _weight(shown)) > room:
+        shown = shown[: len(shown) * room // weight]
+    return shown, len(shown) < len(text)
+
+
+def _weight(text: str) -> int:
+    """Return the bytes of a text on a page."""
+    return len(escape(show_hidden(text)).encode(errors="replace"))
+
+
+def _weight_of_part(part: Part) -> int:
+    return _PART_BYTES + _weight(part.title) + _weight(part.body)
 
 
 def _calls(message: Message) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ class AuditRecord(BaseModel):
     action: AuditAction
     """delete, cancel, force_release (of a lease), forget (a user), import, prune or repair.
 
-    From the dashboard also request_cancel, pause, resume and retry.
+    From the dashboard also request_cancel, pause, resume and retry. From `top` also pause, resume and retry.
     """
     namespace: str
     """The namespace."""

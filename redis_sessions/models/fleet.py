@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,6 +25,9 @@ inbox_full: the session refuses messages. budget_spent: the session's tree refus
 session has active sessions below it, or a run or turn that waits. long_wait: work waits for a long time though workers live.
 run_failed: a run failed or timed out, or a turn gave up, in the last hour. dead_worker: a worker died in the last hour.
 """
+
+MAX_OF_A_KIND = 50
+"""Problems of one kind that a fleet names."""
 
 
 class FleetProblem(BaseModel):
@@ -50,8 +54,12 @@ class FleetProblem(BaseModel):
 class FleetSession(SessionSummary):
     """A session as a fleet shows it: a summary, with its lease, its work, and the spend of its tree."""
 
+    read_at: datetime
+    """When the session was read (UTC). In a large fleet the lease can have been renewed since."""
     work: WorkState | None = None
     """The state of the session's run or open turn. None when there is neither."""
+    fence: int | None = None
+    """The fence of the lease, if a worker holds it."""
     held_since: datetime | None = None
     """When the lease was granted (UTC), if a worker holds the session."""
     lease_expires_at: datetime | None = None
@@ -102,7 +110,9 @@ class AgentLoad(BaseModel):
     retried: int = 0
     """Runs and turns that are open and had an attempt that failed or whose worker died."""
     failed: int = 0
-    """Runs that failed or timed out in the last hour, and open turns that gave up."""
+    """Runs that failed or timed out in the last hour, and open turns that gave up. The last 50,000 failures are counted."""
+    given_up: int = 0
+    """Open turns that gave up."""
     oldest_wait: timedelta | None = None
     """The longest wait of a queued run or turn."""
     workers: int = 0
@@ -205,19 +215,25 @@ class Fleet(BaseModel):
     ended: int
     """Sessions that have ended and are still stored."""
     is_complete: bool
-    """True if each active session was read at least once. False in the first reads of a large fleet, and above `max_sessions`."""
+    """True if each active session was read at least once, as far as the counts of the index tell.
+
+    False in the first reads of a large fleet, while sessions that are written often were not met, and above `max_sessions`.
+    """
     messages_per_second: float | None = None
     """New messages a second. None before the second read of a session."""
     problems: list[FleetProblem] = []
-    """The problems, the most urgent first, at most 200."""
+    """The problems, the most urgent first, at most 50 of a kind."""
     agents: list[AgentLoad] = []
     """The agents, by the number of runs and turns that wait."""
     sessions: list[FleetSession] = []
     """Active sessions that were read, the last change first. At most `max_sessions`."""
     failed: list[FleetSession] = []
-    """Sessions that failed or timed out in the last hour, the newest first, at most 200."""
+    """Sessions that failed or timed out in the last hour, the newest first, at most 200.
+
+    Each is read again after some reads, so one that was deleted is gone from here some seconds later.
+    """
     workers: list[WorkerInfo] = []
-    """Workers, those that live first, then those that died in the last hour. At most 1,000."""
+    """Workers, those that live first, then those that died in the last hour. At most 10,000."""
     spenders: list[FleetSession] = []
     """Roots that spent tokens, the largest first, at most 100."""
     servers: list[ServerHealth] = []
@@ -225,4 +241,10 @@ class Fleet(BaseModel):
     ended_runs: list[EndedRuns] = []
     """Runs that ended since the monitor began, by agent."""
     samples: list[FleetSample] = []
-    """The last hour, oldest first. A sample a read, thinned out to at most 720."""
+    """The last hour, oldest first. A sample a read, at most one each 5 s."""
+
+    @property
+    def cut_kinds(self) -> frozenset[ProblemKind]:
+        """The kinds of which `problems` has 50, so that there can be more."""
+        numbers = Counter(one.kind for one in self.problems)
+        return frozenset(kind for kind, number in numbers.items() if number >= MAX_OF_A_KIND)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "SPANS", "Telemetry"]
 
+
+class _Global:
+    """The global provider of the process, before and after it is set. What was made before passes its values on."""
+
+
+_GLOBAL = _Global()
 _instruments: WeakKeyDictionary[Any, Instruments] = WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -67,10 +73,12 @@ class Telemetry:
         from opentelemetry import metrics, trace
 
         tracer = trace.get_tracer(SYSTEM, __version__, self._tracer_provider)
-        provider = self._meter_provider or metrics.get_meter_provider()
+        current = metrics.get_meter_provider()
+        provider = self._meter_provider or current
         with _lock:
-            if provider not in _instruments:
-                _instruments[provider] = Instruments(provider.get_meter(SYSTEM, __version__))
-            instruments = _instruments[provider]
+            key = _GLOBAL if provider is current and current not in _instruments else provider
+            if key not in _instruments:
+                _instruments[key] = Instruments(provider.get_meter(SYSTEM, __version__))
+            instruments = _instruments[key]
         kind = OpenTelemetry if self._records_calls else WithoutCalls
         return kind(tracer, instruments, server, self._call_spans_over)

@@ -27,7 +27,7 @@ def session(number: int, **fields: Any) -> FleetSession:
     given: dict[str, Any] = {
         "id": session_id(number), "status": "active", "rev": 3, "kind": "subagent", "agent_id": "researcher",
         "created_at": ago(3600), "updated_at": ago(number), "count": 4, "last_seq": 4, "user_messages": 2,
-        "assistant_messages": 2, "turns": 2, "tokens": 120, "max_inbox": 100, "task": f"Find bag {number}",
+        "assistant_messages": 2, "turns": 2, "tokens": 120, "max_inbox": 100, "task": f"Find bag {number}", "read_at": NOW,
     }  # fmt: skip
     return FleetSession(**given | fields)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from redis_sessions import AuditRecord, SessionCache
+from redis_sessions.cli.top.actions import perform
+from redis_sessions.cli.top.detail_rows import session_rows
 from redis_sessions.cli.top.keys import split_keys
-from redis_sessions.cli.top.reader import Sight
+from redis_sessions.cli.top.reader import SessionDetail, Sight
 from redis_sessions.cli.top.screen import page_of, printed_lines, rows_of, screen_lines
 from redis_sessions.cli.top.state import SORTS, Action, Row, State, View
 from redis_sessions.models.fleet import Fleet
@@ -300,3 +303,39 @@ def test_texts_of_others_cannot_control_the_terminal() -> None:
 def test_keys_are_split(sent: bytes, keys: list[str], rest: bytes) -> None:
     """Sequences have names, a key that is not complete waits for its rest, and others are left out."""
     assert split_keys(sent) == (keys, rest)
+
+
+def test_pause_key_in_the_view_of_a_paused_session_resumes_it() -> None:
+    """Every line of a session's view is about the session, so an action knows its status and its lease."""
+    with SessionCache.from_url("fake://") as cache:
+        session = cache.create("chat")
+        with session.lease():
+            session.pause()
+            info = session.info()
+            assert info.lease is not None
+            state = State(allows_actions=True, views=[View("fleet"), View("session", "chat")])
+            rows = session_rows(SessionDetail(info, []), None, 80)
+            state.press("p", rows, 10)
+            assert state.question == Action("resume", "chat", info.lease.fence)
+
+
+def test_actions_are_audited_and_release_the_lease_that_was_seen() -> None:
+    """Each action leaves a record. A lease that was granted since the question stays with its holder."""
+    records: list[AuditRecord] = []
+    with SessionCache.from_url("fake://", audit=records.append) as cache:
+        root = cache.create("root")
+        run_id = str(root.spawn("a", max_attempts=1).session_key)
+        run = cache.claim("a", wait=20)
+        assert run is not None
+        run.fail(reason="x")
+        for kind in ("pause", "resume"):
+            perform(cache, Action(kind, "root"))
+        perform(cache, Action("retry", run_id))
+        lease = cache.create("held").lease()
+        lease.acquire()
+        assert "another holder" in perform(cache, Action("release", "held", lease.fence + 1))
+        assert "released" in perform(cache, Action("release", "held", lease.fence))
+        perform(cache, Action("cancel", "root"))
+        perform(cache, Action("delete", "root"))
+    actions = ["pause", "resume", "retry", "force_release", "cancel", "delete"]
+    assert [one.action for one in records] == actions

@@ -201,6 +201,18 @@ def test_action_that_makes_no_sense_is_refused(cache: SessionCache) -> None:
         assert client.get("/action/pause?id=gone").status_code == 404
 
 
+def test_retry_is_offered_for_runs_that_failed_only(cache: SessionCache) -> None:
+    """A session that failed without a run, or whose turns an agent answers, has nothing that a worker could claim again."""
+    plain, answered, run = cache.create("plain"), cache.create("answered", answered_by="clerk"), failed_run(cache)
+    plain.fail(reason="x")
+    answered.fail(reason="x")
+    with start(cache) as running, running.client() as client:
+        for one, status in ((plain, 409), (answered, 409), (run, 200)):
+            assert client.get("/action/retry", params={"id": one.id}).status_code == status
+            page = client.get("/session", params={"id": one.id}).text
+            assert ("/action/retry" in page) == (status == 200)
+
+
 def test_error_of_an_action_is_shown(cache: SessionCache) -> None:
     """A refusal of the server is a page with its message, and is not recorded."""
     records: list[AuditRecord] = []

@@ -28,7 +28,7 @@ def session(id: str, **fields: Any) -> dict[str, Any]:
     """Return the fields of a session of a fleet."""
     known = {
         "id": id, "status": "active", "rev": 1, "kind": "main", "created_at": NOW, "updated_at": NOW, "count": 1, "last_seq": 1,
-        "user_messages": 1, "assistant_messages": 0, "turns": 0, "tokens": 1,
+        "user_messages": 1, "assistant_messages": 0, "turns": 0, "tokens": 1, "read_at": NOW,
     }  # fmt: skip
     return known | fields
 
@@ -111,6 +111,25 @@ def test_sessions_page_filters_and_pages(cache: SessionCache) -> None:
         assert texts(page(client, "/sessions?user=leo"), "no-rows") == ["No session matches."]
 
 
+def test_sessions_page_shows_what_it_read(cache: SessionCache) -> None:
+    """A row is as the list has it, also where the read of the fleet is older: a session that ended matches its filter."""
+    one = cache.create("job")
+    with dashboard(cache) as running, running.client() as client:
+        client.get("/")
+        await_true(lambda: running.app.state.board.poller.fleet is not None)
+        assert [each.id for each in running.app.state.board.poller.fleet.sessions] == ["job"]
+        one.append({"role": "user", "content": "x"})
+        one.complete()
+
+        def row() -> str:
+            html = client.get("/sessions?status=completed").text
+            return html[html.index('data-key="job"') :].partition("</tr>")[0] if 'data-key="job"' in html else ""
+
+        await_true(lambda: row() != "")
+        assert "s-completed" in row()
+        assert '<td class="n">1</td>' in row()
+
+
 def test_search_finds_whole_and_short_ids(cache: SessionCache) -> None:
     """A whole ID leads to its session. A part of an ID, also a shortened one, leads to the sessions that have it."""
     for id in ("support-42", "support-421", "other/a?b#c%20d"):
@@ -169,6 +188,22 @@ def test_large_message_is_cut_and_can_be_downloaded(cache: SessionCache) -> None
     assert whole.headers["content-type"] == "text/plain; charset=utf-8"
     assert whole.headers["content-disposition"] == 'attachment; filename="s1-1.txt"'
     assert whole.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("kind", ["calls", "markup", "cyrillic", "hidden"])
+def test_page_of_large_messages_stays_below_200_kb(cache: SessionCache, kind: str) -> None:
+    """Many calls, characters that are sent as escapes, and those with several bytes share the weight of the page."""
+    text = {"markup": "<>&\"'" * 800, "cyrillic": "ж" * 4000, "hidden": "\u202e" * 4000}.get(kind, "x")
+    calls = [{"type": "tool_use", "id": f"t{at}", "name": "search", "input": {"q": "x" * 150}} for at in range(40)]
+    message = {"role": "assistant", "content": calls} if kind == "calls" else {"role": "user", "content": text}
+    big = cache.create("big")
+    for _ in range(50):
+        big.append(message)
+    with dashboard(cache, monitor=FixedMonitor()) as running, running.client() as client:
+        html = page(client, "/session?id=big")
+    assert html.count('data-testid="message"') == 50
+    assert html.count('data-testid="cut"') > 30
+    assert len(html.encode()) < 200_000
 
 
 def test_long_transcript_has_pages(cache: SessionCache) -> None:

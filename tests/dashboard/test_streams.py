@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -10,12 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from redis_sessions import SessionCache, StoreUnavailable
+from redis_sessions import InvalidInput, SessionCache, StoreUnavailable
 from redis_sessions._core.protocol.call import Call
 from redis_sessions._core.protocol.keys import session_keys
-from redis_sessions.dashboard import poller, session_streams, streams
-from tests.support.dashboard import FixedMonitor, Running, dashboard, events, fleet
+from redis_sessions.dashboard import dashboard_app, poller, session_streams, streams
+from redis_sessions.dashboard.board import Page
+from tests.support.dashboard import FixedMonitor, Running, dashboard, events, fleet, serve
 from tests.support.servers import await_true
 
 
@@ -239,6 +243,59 @@ def test_streams_end_when_the_server_stops(cache: SessionCache, monkeypatch: pyt
             assert next(events(stream))[0] == "parts"
         running.app.state.board.poller.end_streams()
         await_true(lambda: running.app.state.board.poller.viewers == 0)
+
+
+def test_streams_of_a_mounted_dashboard_end_when_its_app_stops(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mounted app has no lifespan, and a server waits for its streams: they end once `stop` is set, and new ones at once."""
+    monkeypatch.setattr(streams, "BEAT", 3600.0)
+    monkeypatch.setattr(session_streams, "BEAT", 3600.0)
+    cache.create("s1")
+    stop = threading.Event()
+    mounted = dashboard_app(cache, monitor=FixedMonitor(), stop=stop)
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(serve(Starlette(routes=[Mount("/ops", mounted)])))
+        client = stack.enter_context(running.client())
+        paths = ("/ops/live/fleet", "/ops/live/session?id=s1")
+        open_streams = [events(stack.enter_context(client.stream("GET", path))) for path in paths]
+        for stream in open_streams:
+            assert next(stream)[0] == "parts"
+        stop.set()
+        for stream in open_streams:  # a stream that goes on fails by the timeout of the client
+            assert len(list(stream)) < 10
+        assert list(events(stack.enter_context(client.stream("GET", "/ops/live/fleet")))) == []
+
+
+def test_stop_that_is_not_an_event_is_refused(cache: SessionCache) -> None:
+    """A wrong `stop` is an error when the app is made, and not when the process shuts down."""
+    with pytest.raises(InvalidInput, match="stop"):
+        dashboard_app(cache, stop="now")  # type: ignore[arg-type]
+
+
+def test_viewers_of_one_page_share_its_reads(cache: SessionCache) -> None:
+    """Viewers who ask at the same time wait for one read. One that leaves does not end the read of the others."""
+    board = dashboard_app(cache, monitor=FixedMonitor()).state.board
+    loads = 0
+
+    async def load(board: Any, query: Any) -> dict[str, Any]:
+        nonlocal loads
+        loads += 1
+        await asyncio.sleep(0.2)
+        return {"tree": None, "info": None, "count": 0, "hidden": 0, "asked": None}
+
+    async def view() -> None:
+        page = Page("tree", lambda query: "", (), load)
+        viewers = [asyncio.create_task(board.render_parts(page, {"id": "root"}, "")) for _ in range(10)]
+        await asyncio.sleep(0.05)
+        viewers[0].cancel()
+        found = await asyncio.gather(*viewers, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert [list(parts) for parts in found[1:]] == [["store"]] * 9  # type: ignore[arg-type]
+        await board.cache.close()
+
+    asyncio.run(view())
+    assert loads == 1
 
 
 def test_wrong_stream_is_refused(cache: SessionCache) -> None:

@@ -16,10 +16,15 @@ from redis_sessions import (
     FleetMonitor,
     FleetProblem,
     InvalidInput,
+    RunParked,
     SessionCache,
     StoreUnavailable,
 )
+from redis_sessions._core.commands import workers
 from redis_sessions._core.commands.fleet_view import FleetCounts
+from redis_sessions._core.protocol.keys import worker_keys
+from redis_sessions._sync.services.fleet_reader import FleetReader
+from redis_sessions.cli.top.figures import has_lost_holder
 from tests.conftest import SLOW_TEST_ENGINES
 from tests.leases.dead_holders import let_run_out
 from tests.support.lease_waiters import elsewhere
@@ -127,6 +132,65 @@ def test_lease_that_ran_out_is_left_out_where_nothing_waits(cache: SessionCache)
     assert "dead_holder" not in kinds(monitor.latest)
 
 
+def wait_of(cache: SessionCache, agent: str) -> float:
+    """Return the seconds for which the work of an agent waits."""
+    (load,) = [one for one in cache.monitor().read().agents if one.agent_id == agent]
+    assert load.queued == 1
+    assert load.oldest_wait is not None
+    return load.oldest_wait.total_seconds()
+
+
+def test_wait_of_a_turn_begins_when_the_turn_opens(cache: SessionCache) -> None:
+    """A user who writes again does not make the wait shorter. A turn that was answered does not make the next one longer."""
+    chat = cache.create("chat", answered_by="clerk")
+    chat.send("hi")
+    for _ in range(3):
+        time.sleep(0.7)
+        chat.send("still there?")
+    assert wait_of(cache, "clerk") >= 2.1
+    turn = cache.claim("clerk", wait=20)
+    assert turn is not None
+    turn.finish({"role": "assistant", "content": "yes"})
+    time.sleep(0.5)
+    began = time.monotonic()
+    chat.send("thanks")
+    assert wait_of(cache, "clerk") <= time.monotonic() - began + 0.4
+
+
+@pytest.mark.parametrize("way", ["resumed", "failed", "released", "retried", "unparked"])
+def test_wait_of_a_run_begins_when_it_can_be_claimed(cache: SessionCache, way: str) -> None:
+    """The time in which a run was paused, parked, or in the hands of a worker does not count as a wait."""
+    id = cache.create("root").spawn("boss", task="t", max_attempts=1 if way == "retried" else 3).session_key
+    run, boss = cache.claim("boss", wait=20), cache.session(id or "")
+    assert run is not None
+    if way == "unparked":
+        run.spawn("kid", task="t")
+        run.can_park = True
+        with pytest.raises(RunParked) as parked:
+            run.wait_for()
+        run._park(parked.value)
+    elif way == "resumed":
+        run.release()
+        boss.pause()
+    time.sleep(2)
+    began = time.monotonic()
+    if way == "resumed":
+        boss.resume()
+    elif way == "failed":
+        run._give_back("failed", problem="x")
+    elif way == "released":
+        run.release()
+    elif way == "retried":
+        run.fail(reason="x")
+        boss.retry()
+    else:
+        kid = cache.claim("kid", wait=20)
+        assert kid is not None
+        kid.complete("x")
+        await_true(lambda: boss.info().work == "queued")
+    assert wait_of(cache, "boss") <= time.monotonic() - began + 0.4
+
+
 def test_session_is_judged_by_the_time_of_its_read(cache: SessionCache) -> None:
     """In a large fleet the holder may have renewed the lease, and written, since the session was read."""
     monitor = cache.monitor()
@@ -135,7 +199,87 @@ def test_session_is_judged_by_the_time_of_its_read(cache: SessionCache) -> None:
         later = read.read_at + timedelta(minutes=5)
         found = monitor._view.build(FleetCounts(1, 0, {}, [], []), later)
     assert [one.holder for one in found.sessions] == ["alive"]
+    assert not has_lost_holder(found.sessions[0])
     assert not {"dead_holder", "silent_holder"} & set(kinds(found))
+
+
+def test_every_registered_worker_is_read(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry of several pages, cut by their number or by their bytes, hides no living worker behind dead ones."""
+    keys = worker_keys(cache.namespace)
+    ids = [f"{number:012x}" for number in range(7)]
+    for id in ids:
+        worker = workers.Registrant(id, id, ("boss",), 4, 30_000)
+        cache._executor.run(workers.heartbeat(keys, worker, [f"held-by-{id}"], None))
+    monkeypatch.setattr(workers, "MAX_PAGE_WORKERS", 3)
+    assert sorted(one.id for one in cache.monitor().read().workers) == ids
+    monkeypatch.setattr(workers, "_MAX_PAGE_BYTES", 10)
+    assert sorted(one.id for one in cache.monitor().read().workers) == ids
+
+
+def test_session_that_no_sweep_meets_is_kept_and_a_deleted_one_is_not(
+    cache: SessionCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is raised in front of each part is read by its ID. Until each session was met, the fleet is incomplete."""
+    for id in ("busy", "calm", "gone"):
+        cache.create(id)
+    entries = FleetReader._entries
+
+    def without_busy(self: FleetReader, *query: Any) -> Any:
+        found = entries(self, *query)
+        return found._replace(entries=[one for one in found.entries if one.id != "busy"])
+
+    monitor = cache.monitor()
+    assert monitor.read().is_complete
+    monkeypatch.setattr(FleetReader, "_entries", without_busy)
+    cache.session("busy").append(USER)
+    cache.delete("gone")
+    for _ in range(6):
+        found = monitor.read()
+    assert {one.id: one.last_seq for one in found.sessions} == {"busy": 1, "calm": 0}
+    assert found.is_complete
+    other = cache.monitor()
+    assert not any(other.read().is_complete for _ in range(4))
+    monkeypatch.setattr(FleetReader, "_entries", entries)
+    assert other.read().is_complete
+
+
+def test_failures_are_counted_for_each_agent(cache: SessionCache) -> None:
+    """The number of an agent's failures is not that of the 200 failed sessions that a fleet names."""
+    monitor = cache.monitor()
+    monitor.read()
+    for agent in ("a", "b"):
+        for number in range(2):
+            root = cache.create(f"root-{agent}-{number}")
+            for _ in range(55):
+                root.spawn(agent, max_attempts=1).raise_if_refused()
+                run = cache.claim(agent, wait=20)
+                assert run is not None
+                run.fail(reason="x")
+
+    def failed() -> dict[str, int]:
+        return {one.agent_id: one.failed for one in monitor.read().agents}
+
+    await_true(lambda: failed() == {"a": 110, "b": 110})
+    assert monitor.latest is not None
+    assert len(monitor.latest.failed) == 200
+
+
+def test_failed_run_that_was_deleted_is_no_problem(cache: SessionCache) -> None:
+    """A failed run that is deleted leaves the list, the counts and the problems with the next reads."""
+    monitor = cache.monitor()
+    monitor.read()
+    root = cache.create("root")
+    ids = [str(root.spawn("a", max_attempts=1).session_key) for _ in range(2)]
+    for _ in ids:
+        run = cache.claim("a", wait=20)
+        assert run is not None
+        run.fail(reason="x")
+    await_true(lambda: len(monitor.read().failed) == 2)
+    cache.delete(ids[0])
+    await_true(lambda: [one.id for one in monitor.read().failed] == [ids[1]])
+    assert monitor.latest is not None
+    assert kinds(monitor.latest)["run_failed"] == ids[1]
+    assert [one.failed for one in monitor.latest.agents] == [1]
 
 
 def test_failed_run_is_shown_with_its_error_until_it_is_retried(cache: SessionCache) -> None:

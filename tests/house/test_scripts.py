@@ -24,7 +24,7 @@ MAX_TOTAL_BYTES = 513_000
 356,000 until results had kinds, 364,000 until long operations were done in parts, and 388,000 until there were
 shared values, parts and checkpoints, 470,000 until a pop was a script of its own, 482,000 until a cut below
 what the cap dropped bounded the counters, 490,000 until one mark ended the children of a session, and
-512,000 until a waiting worker heard of what comes soon."""
+512,000 until a waiting worker heard of what comes soon, and work kept the time at which it became available."""
 MAX_CREATING_BYTES = 156_500
 """The variants of writes that create their session. A server holds those that were used."""
 PROTOCOL_REQUESTS = {"NEED_ANCESTORS", "NEED_QUEUE", "NEED_COPY", "NEED_PLAN", "NEED_REPEAT"}

@@ -72,7 +72,16 @@ def test_expression_names_exported_metrics_and_labels(expression: str) -> None:
     for name, labels in found:
         assert labels <= EXPORTED[name], name
     for grouped in re.findall(r"(?:by|on) \(([^)]*)\)", expression):
-        assert set(grouped.split(", ")) <= {label for name, _ in found for label in EXPORTED[name]}
+        assert set(grouped.split(", ")) - {"job", "instance"} <= {
+            label for name, _ in found for label in EXPORTED[name]
+        }
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: str(rule["alert"]))
+def test_alert_tells_fleets_apart(rule: dict[str, Any]) -> None:
+    """One Prometheus scrapes the exporters of many fleets, whose agents can have the same names."""
+    for grouped in re.findall(r"(?:by|on) \(([^)]*)\)", rule["expr"]):
+        assert {"job", "instance"} <= set(grouped.split(", "))
 
 
 def test_alert_that_names_unknown_metric_would_be_found() -> None:

@@ -359,6 +359,33 @@ def test_other_object_is_refused() -> None:
         SessionCache.from_url("fake://", telemetry="on")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("way", ["Telemetry()", "Telemetry(meter_provider=provider)"])
+def test_caches_before_and_after_the_global_provider_share_totals(way: str) -> None:
+    """A cache that is made before the program sets its provider counts into the same totals as those made later."""
+    code = f"""
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from redis_sessions import SessionCache
+from redis_sessions.telemetry import Telemetry
+early = SessionCache.from_url("fake://", namespace="n", telemetry=Telemetry())
+early.create("a").append({{"role": "user", "content": "x"}})
+reader = InMemoryMetricReader()
+provider = MeterProvider([reader])
+metrics.set_meter_provider(provider)
+late = SessionCache.from_url("fake://", namespace="n", telemetry={way})
+for cache in (early, early, late, late):
+    cache.get_or_create("a").append({{"role": "user", "content": "x"}})
+for resource in reader.get_metrics_data().resource_metrics:
+    for scope in resource.scope_metrics:
+        for metric in scope.metrics:
+            if metric.name == "redis_sessions.messages.stored":
+                print([point.value for point in metric.data.data_points])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[5]\n", done.stderr
+
+
 def test_missing_library_names_the_extra() -> None:
     """Without OpenTelemetry the error says what to install, and the package works."""
     code = """

@@ -328,6 +328,31 @@ def test_stream_of_many_resumes_only_in_own_sessions(url: str, namespace: str) -
     asyncio.run(main())
 
 
+def test_stream_of_a_subtree_resumes_in_each_of_its_sessions(url: str, namespace: str) -> None:
+    """A session below the one that is watched names the root of the whole tree. Its place in the stream holds all the same."""
+
+    async def main() -> None:
+        async with opened(url, namespace) as cache:
+            root = await cache.create("root")
+            middle = (await root.spawn("a")).raise_if_refused().session_key
+            below = (await cache.session(str(middle)).spawn("b")).raise_if_refused().session_key
+            session = cache.session(str(below))
+            await session.append({"role": "user", "content": "seen"})
+            await session.append({"role": "user", "content": "missed"})
+            await root.append({"role": "user", "content": "above"})
+            client = Client(_format_positions({session.id: "1-0", "root": "0-0"}))
+            app = EventStreamResponse(lambda id: stream_sessions(cache, id, tree=str(middle), heartbeat=0.1))
+            task = asyncio.create_task(app(client.scope, client.receive, client.send))
+            await client.until(lambda: client.body.count(b"heartbeat") >= 5)
+            client.gone.set()
+            await task
+            assert b"missed" in client.body
+            assert b"seen" not in client.body
+            assert b"above" not in client.body
+
+    asyncio.run(main())
+
+
 def test_stream_of_many_goes_on_after_an_outage(
     own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

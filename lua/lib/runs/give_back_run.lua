@@ -36,7 +36,7 @@ local function give_back_run(session, messages, loaded, given, now_ms, now_us)
     given.delay_ms = 0
   end
   if outcome ~= 'parked' then redis.call('HDEL', session, 'resumed') end
-  run.available_ms = given.delay_ms > 0 and now_ms + given.delay_ms or 0
+  run.available_ms = now_ms + (given.delay_ms > 0 and given.delay_ms or -10^12)
   field = results_field(given.nonce)
   local counters, results = unpack(redis.call('HMGET', session, 'counters', field))
   record_result(session, counters, field, results or '', given.nonce, given.result)

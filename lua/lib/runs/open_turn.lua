@@ -17,7 +17,7 @@ local function open_turn(session, messages, loaded, entries, last_seq, now_ms, a
   loaded.has_turn = true
   if run.turn > 0 and run.attempts < run.max_attempts + 0 then return end
   if run.turn == 0 then run.turn = first_seq else run.retries = run.retries + 1 end
-  run.attempts, run.available_ms, run.has_died = 0, 0, '0'
+  run.attempts, run.available_ms, run.has_died = 0, now_ms - 10^12, '0'
   redis.call('HSET', session, 'run', format_run(run))
   redis.call('HDEL', session, 'attempt_log')
   count_waiting(session, messages, loaded.ancestor_keys or {}, now_ms, 1)

@@ -209,8 +209,8 @@ class Worker:
         """Park, give back, end or fail a run by the error that left its handler."""
         run.is_over = run.is_over or run.stop_reason not in (None, "shutdown")  # the log says so already
         if run.is_over and isinstance(problem, RunParked | Retry | GiveUp):
-            return
-        if isinstance(problem, RunParked):
+            pass
+        elif isinstance(problem, RunParked):
             await run._park(problem)
         elif isinstance(problem, Retry):
             await run._give_back("released", delay_ms=problem.after_ms)

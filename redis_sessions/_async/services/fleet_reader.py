@@ -28,6 +28,8 @@ ENDED_PART = 1000
 """Sessions that ended, which one read looks at."""
 NEWEST = 200
 """Of these, the sessions that changed last."""
+_WORKER_PAGES = 20
+"""Pages of workers that one read follows, of 1,000 workers or 1 MB of records each."""
 _BATCH = 200
 """Sessions that one packet reads."""
 _SETTLE_US = 2_000_000
@@ -42,6 +44,8 @@ class Part(NamedTuple):
     """Sessions that were read."""
 
     rows: list[Named]
+    passed: set[str]
+    """Sessions that the index lists as active, and that are gone, damaged or ended."""
     now_us: int
     swept: int
     """Sessions that followed on the part before."""
@@ -69,9 +73,10 @@ class FleetReader:
         found.append(await self._entries(_ACTIVE, self._position, PART - NEWEST * len(found)))
         last = found[-1]
         self._position = START if last.is_last else Position(*last.entries[-1])
-        ids = dict.fromkeys([entry.id for one in found for entry in one.entries] + list(known))
-        rows = await self._rows(list(ids), last.now_us)
-        return Part(rows, last.now_us, len(last.entries), last.is_last)
+        listed = dict.fromkeys(entry.id for one in found for entry in one.entries)
+        rows = await self._rows(list(listed | dict.fromkeys(known)), last.now_us)
+        passed = {id for id, row in rows if id in listed and (row is None or row.session.finished_at is not None)}
+        return Part(rows, passed, last.now_us, len(last.entries), last.is_last)
 
     async def ended_part(self) -> list[FleetRow]:
         """Return sessions that ended since the last call, at most about 1,000. In the first call those that ended last."""
@@ -88,6 +93,10 @@ class FleetReader:
                 self._ended_behind = Position(*entries[-1])
         rows = await self._rows([entry.id for entry in entries], found.now_us)
         return [row for _, row in rows if row is not None and row.session.finished_at is not None]
+
+    async def rows_of(self, ids: Sequence[str]) -> list[Named]:
+        """Read sessions by their IDs. No round trip without an ID, two for up to 200."""
+        return await self._rows(ids, await self.server_time()) if ids else []
 
     async def _entries(self, query: Query, behind: Position, limit: int) -> Entries:
         """Return at most `limit` entries. A cluster returns more than are wanted."""
@@ -131,10 +140,16 @@ class FleetReader:
         return {agent: run_queues.queue_length(found[at * 3 : at * 3 + 3]) for at, agent in enumerate(agents)}
 
     async def workers(self) -> list[WorkerInfo]:
-        """Return workers, those that are silent for longest first, at most 1,000. One round trip."""
-        keys = worker_keys(self._context.namespace)
-        page = await self._context.executor.run(workers.list_page(keys, workers.MAX_PAGE_WORKERS, None))
-        return page.items
+        """Return workers, those that are silent for longest first. One round trip for each 1,000 workers or 1 MB of records."""
+        keys, found = worker_keys(self._context.namespace), dict[str, WorkerInfo]()
+        cursor: str | None = None
+        for _ in range(_WORKER_PAGES):
+            page = await self._context.executor.run(workers.list_page(keys, workers.MAX_PAGE_WORKERS, cursor))
+            found |= {one.id: one for one in page.items}  # a worker that was heard again since is in two pages
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return list(found.values())
 
     async def servers(self) -> list[ServerHealth]:
         """Return the health of each server. Empty if none can be found. Two round trips to each."""

@@ -7,11 +7,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, get_args
 
 from ..._printable import count_of
-from ...models.fleet import AgentLoad, FleetProblem, FleetSession, ProblemKind, ServerHealth
+from ...models.fleet import MAX_OF_A_KIND, AgentLoad, FleetProblem, FleetSession, ProblemKind, ServerHealth
 from ...models.workers import WorkerInfo
 
-MAX_PROBLEMS = 200
-_MAX_OF_A_KIND = 50
 HOUR = timedelta(hours=1)
 _RETRY_ADVICE = "Look at the attempts. `redis-sessions retry` makes a failed run or turn available again."
 _TAKEOVER = timedelta(seconds=2)
@@ -25,8 +23,6 @@ class Findings(NamedTuple):
     now: datetime
     sessions: Mapping[str, FleetSession]
     """Active sessions by ID."""
-    read_at: Mapping[str, datetime]
-    """When each of them was read. A large fleet is read in parts, so a lease can have been renewed since."""
     failed: Sequence[FleetSession]
     workers: Sequence[WorkerInfo]
     agents: Sequence[AgentLoad]
@@ -35,16 +31,15 @@ class Findings(NamedTuple):
 
 
 def find_problems(found: Findings) -> list[FleetProblem]:
-    """Return the problems, the most urgent kind first, and of a kind the oldest first. At most 50 of a kind, 200 in all."""
+    """Return the problems, the most urgent kind first, and of a kind the oldest first. At most 50 of a kind."""
     by_kind: dict[str, list[FleetProblem]] = {kind: [] for kind in _ORDER}
     for problem in _all(found):
         by_kind[problem.kind].append(problem)
-    chosen = [
+    return [
         one
         for problems in by_kind.values()
-        for one in sorted(problems, key=lambda each: (each.since or found.now, each.session_id or ""))[:_MAX_OF_A_KIND]
+        for one in sorted(problems, key=lambda each: (each.since or found.now, each.session_id or ""))[:MAX_OF_A_KIND]
     ]
-    return chosen[:MAX_PROBLEMS]
 
 
 def _all(found: Findings) -> Iterator[FleetProblem]:
@@ -82,7 +77,8 @@ def _dead_owners(workers: Iterable[WorkerInfo]) -> dict[str, WorkerInfo]:
 def _holder_problems(session: FleetSession, dead: Mapping[str, WorkerInfo], found: Findings) -> Iterator[FleetProblem]:
     assert session.held_since is not None
     assert session.lease_expires_at is not None
-    holder, read_at = session.holder or "a worker", found.read_at[session.id]
+    # A large fleet is read in parts: the lease can have been renewed since the session was read.
+    holder, read_at = session.holder or "a worker", session.read_at
     over = (found.now if holder in dead else read_at) - session.lease_expires_at
     about = {"session_id": session.id, "agent_id": session.agent_id, "worker": session.holder}
     if holder in dead:
@@ -191,13 +187,13 @@ def _agent_problems(found: Findings) -> Iterator[FleetProblem]:
         waits = f"{count_of(agent.queued, 'run or turn', 'runs and turns')} of agent {agent.agent_id}" + (
             "" if wait is None else f", the oldest for {_span(wait)}"
         )
-        if agent.queued and not agent.workers:
+        if agent.queued and not agent.workers and not agent.running:
             yield FleetProblem(
                 kind="no_worker", agent_id=agent.agent_id, since=since, text=f"No worker lives for {waits}.",
                 advice=f"Start workers of agent {agent.agent_id}.",
             )  # fmt: skip
         elif wait is not None and wait > found.stuck_after:
-            cause = f"{count_of(agent.workers, 'worker')} with {agent.idle} free places."
+            cause = f"{count_of(agent.workers, 'worker')} with {agent.idle} free places, and {agent.running} running."
             advice = "Start more workers, raise their concurrency, or look for runs that hang."
             if agent.max_running is not None and agent.running >= agent.max_running:
                 cause = f"{agent.running} run, and at most {agent.max_running} of the agent may run at once."

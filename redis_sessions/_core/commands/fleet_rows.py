@@ -36,6 +36,8 @@ _MORE_FIELDS = (
 _ENDED: tuple[Status, ...] = ("completed", "failed", "timed_out", "cancelled")
 _OPEN = (b"active", b"paused")
 _ALL_FIELDS = (*FIELDS, *_MORE_FIELDS)
+_AT_ONCE_MS = 10**12
+"""Milliseconds by which the stored time of work is earlier if it became available at once. See `lua/lib/records/run.lua`."""
 
 
 class RunEnd(NamedTuple):
@@ -58,7 +60,7 @@ class FleetRow(NamedTuple):
     claimed_at: datetime | None
     """When its last claim was granted (UTC), also after its end."""
     available_at: datetime
-    """When its work became available the last time (UTC). For a turn, its last change."""
+    """When its work became available the last time (UTC)."""
     ends: tuple[RunEnd, ...] = ()
     """The ends of its run, oldest first, as far as the status log holds them."""
     attempt_ends: tuple[AttemptEnd, ...] = ()
@@ -78,17 +80,20 @@ def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
             return None
         try:
             more = _more(keys, found, now_us // 1000, has_inbox=row.summary.inbox_size > 0)
+            session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
+            return _row_of(session, found, row.incarnation, row.updated_us)
         except (LookupError, ValueError, TypeError, ArithmeticError):
             return None
-        session = FleetSession.model_construct(**{**row.summary.__dict__, **more})
-        return _row_of(session, found, row.incarnation, row.updated_us)
 
     return Call(("HMGET", keys.session, *_ALL_FIELDS), keys, read, writes=False)
 
 
 def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int, *, has_inbox: bool) -> dict[str, Any]:
     """Return the fields of a FleetSession that a summary lacks. Raises what a damaged record raises."""
-    more: dict[str, Any] = {"attempts": []}  # model_construct takes 0.1 ms for a default that a factory makes
+    more: dict[str, Any] = {
+        "attempts": [],
+        "read_at": moment(now_ms),
+    }  # model_construct takes 0.1 ms for a default that a factory makes
     if "run" in found:
         try:
             work = work_info(found, now_ms, keys)
@@ -102,6 +107,7 @@ def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int, *, has_inb
     if lease.has_holder and found["status"] in _OPEN and (is_awaited or lease.deadline_ms > now_ms):
         more |= {
             "holder": lease.owner,
+            "fence": lease.fence,
             "held_since": moment(lease.since_ms),
             "lease_expires_at": moment(lease.deadline_ms),
         }
@@ -123,27 +129,33 @@ def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int, *, has_inb
 def _row_of(session: FleetSession, found: Mapping[str, bytes], incarnation: str, updated_us: int) -> FleetRow:
     lease = records.LeaseRecord.parse(found.get("lease"))
     agent, claimed_at, available_at = found.get("answered_by", b"").decode() or None, None, session.updated_at
+    changes = [records.StatusChange.parse(line) for line in records.lines_of(found.get("status_log", b""))]
     if "run" in found:
         run = records.RunRecord.parse(found["run"])
         if lease.has_holder and lease.fence == run.fence > 0:
             claimed_at = moment(lease.since_ms)
         elif session.attempts:
             claimed_at = session.attempts[-1].started_at
-        if run.available_ms:
-            available_at = moment(run.available_ms)
-        elif run.turn is None:
-            available_at = session.created_at
+        available_at = _available_at(run, session, changes)
         if run.turn is None:
             agent = agent_of(session.id) or session.agent_id
     if session.work == "queued" and session.status == "active":
         session = session.model_copy(update={"waiting_since": available_at})
-    ends = _ends(found.get("status_log", b"")) if session.kind == "subagent" else ()
+    ends = _ends(changes) if session.kind == "subagent" else ()
     return FleetRow(session, incarnation, updated_us, agent, claimed_at, available_at, ends, attempt_ends(found))
 
 
-def _ends(log: bytes) -> tuple[RunEnd, ...]:
+def _available_at(run: records.RunRecord, session: FleetSession, changes: Sequence[records.StatusChange]) -> datetime:
+    """Return since when work can be claimed: its request, its delay, the end of its last attempt, or the end of a pause."""
+    at_once = _AT_ONCE_MS if 0 < run.available_ms < _AT_ONCE_MS else 0
+    times = [session.created_at, moment(run.available_ms + at_once)]
+    times += [moment(one.at_ms) for one in changes if one.status == "active"][-1:]
+    times += [one.ended_at for one in session.attempts[-1:]]
+    return max(times)
+
+
+def _ends(changes: Sequence[records.StatusChange]) -> tuple[RunEnd, ...]:
     """Return the ends of a run that a status log holds."""
-    changes = [records.StatusChange.parse(line) for line in records.lines_of(log)]
     return tuple(
         RunEnd(one.number, moment(one.at_ms), status) for one in changes for status in _ENDED if one.status == status
     )

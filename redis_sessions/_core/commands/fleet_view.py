@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -19,7 +21,6 @@ from .run_queues import QueueLength
 MAX_FAILED = 200
 MAX_SPENDERS = 100
 _SAMPLE_INTERVAL = timedelta(seconds=5)
-_MAX_SAMPLES = 720
 _MAX_COUNTED = 50_000
 """Sessions with runs that ended, which are remembered for an hour, so that each end is counted once."""
 _FAILED = ("failed", "timed_out")
@@ -53,14 +54,21 @@ class FleetView:
         self._stuck_after = stuck_after
         self._seen: dict[str, _Seen] = {}
         self._sweep = 0
+        self._passed: set[str] = set()
+        self._covered: int | None = None
+        """The sessions that the sweep which has just ended accounts for, -1 if it did not come to the last one."""
+        self._active_before: float = math.inf
         self._is_complete = False
         self._is_full = False
         self._began: datetime | None = None
         self._counted: dict[tuple[str, str], RunEnd] = {}
         """The last end that was counted, by session and incarnation."""
         self._failed: dict[str, FleetSession] = {}
+        self._failures: dict[str, tuple[datetime, str | None]] = {}
+        """The end and the agent of each session that failed in the last hour, also of those that `_failed` has no room for."""
+        self._next_check = 0
         self._ended_runs: dict[str, EndedRuns] = {}
-        self._samples: deque[FleetSample] = deque(maxlen=_MAX_SAMPLES)
+        self._samples: deque[FleetSample] = deque()
         self._ended_since_sample: list[FleetRow] = []
         self._ends_since_sample = 0
         self._first_seen: dict[tuple[str | None, ...], datetime] = {}
@@ -79,29 +87,55 @@ class FleetView:
                 continue
             self._seen[id] = _Seen(row, now, self._sweep, _rate(before, row, now))
 
+    def note_passed(self, ids: Iterable[str]) -> None:
+        """Take sessions that their index lists as active though they are gone, damaged or ended."""
+        self._passed.update(ids)
+
+    def unmet(self, limit: int) -> list[str]:
+        """Return sessions that the last two sweeps did not meet: they are gone, or moved in front of the sweep."""
+        return list(islice((id for id, one in self._seen.items() if one.sweep < self._sweep - 1), limit))
+
     def end_sweep(self, *, is_whole: bool) -> None:
-        """Note the end of a sweep: what was not met in this one and the one before is gone.
+        """Note the end of a sweep.
 
         Args:
             is_whole: the sweep came to the last active session.
         """
-        self._seen = {id: one for id, one in self._seen.items() if one.sweep >= self._sweep - 1}
+        self._covered = len(self._seen) + len(self._passed) if is_whole and not self._is_full else -1
+        self._passed, self._is_full = set(), False
         self._sweep += 1
-        self._is_complete, self._is_full = is_whole and not self._is_full, False
 
     def note_ended(self, rows: Iterable[FleetRow], now: datetime) -> None:
         """Take rows of sessions that ended. Each end of a run counts once, and not if it was before the first call."""
         self._begin(now)
-        for row in rows:
+        for row in sorted(rows, key=lambda one: _finished(one.session)):
             session = row.session
             self._seen.pop(session.id, None)
+            self._forget_failed(session.id)
             if session.finished_at is None or session.finished_at < now - HOUR:
                 continue
             if session.status in _FAILED:
                 self._failed[session.id] = session
+                self._failures[session.id] = session.finished_at, _run_agent(session)
             if self._count_ends(row, now):
                 self._ended_since_sample.append(row)
         self._forget_old(now)
+
+    def failed_to_check(self, limit: int) -> list[str]:
+        """Return the next sessions that failed, to be read again, each of them in turn."""
+        first = self._next_check if self._next_check < len(self._failed) else 0
+        self._next_check = first + limit
+        return list(self._failed)[first : first + limit]
+
+    def note_failed(self, rows: Iterable[tuple[str, FleetRow | None]]) -> None:
+        """Take the rows of sessions that failed. Those that were deleted or retried are forgotten."""
+        for id, row in rows:
+            if row is None or row.session.status not in _FAILED:
+                self._forget_failed(id)
+
+    def _forget_failed(self, id: str) -> None:
+        self._failed.pop(id, None)
+        self._failures.pop(id, None)
 
     def _begin(self, now: datetime) -> None:
         """Take the time of the first call. Ends are stored in milliseconds: one in that millisecond is taken as earlier.
@@ -143,11 +177,21 @@ class FleetView:
             if self._counted[oldest].at >= now - HOUR and len(self._counted) <= _MAX_COUNTED:
                 break
             del self._counted[oldest]
+        while self._failures:
+            oldest_id = next(iter(self._failures))
+            if self._failures[oldest_id][0] >= now - HOUR and len(self._failures) <= _MAX_COUNTED:
+                break
+            del self._failures[oldest_id]
+        for id in self._failures.keys() & self._seen.keys():  # a run that was retried
+            self._forget_failed(id)
         failed = sorted(self._failed.values(), key=_finished, reverse=True)[:MAX_FAILED]
-        self._failed = {one.id: one for one in failed if _finished(one) >= now - HOUR and one.id not in self._seen}
+        self._failed = {one.id: one for one in failed if _finished(one) >= now - HOUR}
 
     def build(self, counts: FleetCounts, now: datetime) -> Fleet:
         """Return the fleet at a moment, and take a sample of it."""
+        if self._covered is not None:  # of what came or ended since the read before, nothing is expected
+            self._is_complete, self._covered = self._covered >= min(counts.active, self._active_before), None
+        self._active_before = counts.active
         statuses = {id: one.row.session.status for id, one in self._seen.items()}
         sessions = {}
         for id, one in self._seen.items():
@@ -158,9 +202,8 @@ class FleetView:
                 self._seen[id] = one._replace(row=one.row._replace(session=session))
             sessions[id] = session
         failed = list(self._failed.values())
-        agents = self._loads(counts, failed, now)
-        read_at = {id: one.at for id, one in self._seen.items()}
-        found = Findings(now, sessions, read_at, failed, counts.workers, agents, counts.servers, self._stuck_after)
+        agents = self._loads(counts, now)
+        found = Findings(now, sessions, failed, counts.workers, agents, counts.servers, self._stuck_after)
         self._sample(agents, now)
         listed = sorted(sessions.values(), key=attrgetter("updated_at"), reverse=True)
         spenders = [one for one in listed if one.root_id is None and (one.spent_tokens or one.spent_cost)]
@@ -196,7 +239,7 @@ class FleetView:
         rates = [one.messages_per_second for one in self._seen.values() if one.messages_per_second is not None]
         return sum(rates) if rates else None
 
-    def _loads(self, counts: FleetCounts, failed: Sequence[FleetSession], now: datetime) -> list[AgentLoad]:
+    def _loads(self, counts: FleetCounts, now: datetime) -> list[AgentLoad]:
         """Return the load of each agent, the longest queue first. The counts have the names of the fields of AgentLoad."""
         loads: defaultdict[str, Counter[str]] = defaultdict(Counter, {agent: Counter() for agent in counts.queues})
         waits: dict[str, datetime] = {}
@@ -208,11 +251,12 @@ class FleetView:
                 continue
             loads[agent][session.work] += 1
             loads[agent]["retried"] += bool(session.attempts)
+            loads[agent]["given_up"] += session.work == "failed"
             if session.waiting_since is not None:
                 waits[agent] = min(session.waiting_since, waits.get(agent, now))
-        for session in failed:
-            if session.kind == "subagent" and session.agent_id:
-                loads[session.agent_id]["failed"] += 1
+        for _, failed_agent in self._failures.values():
+            if failed_agent:
+                loads[failed_agent]["failed"] += 1
         for worker in counts.workers:
             for agent in worker.agents:
                 loads[agent]["workers" if worker.is_alive else "dead_workers"] += 1
@@ -237,6 +281,8 @@ class FleetView:
         last = self._samples[-1].at if self._samples else None
         if last is not None and now - last < _SAMPLE_INTERVAL:
             return
+        while self._samples and self._samples[0].at < now - HOUR:
+            self._samples.popleft()
         ended, self._ended_since_sample = self._ended_since_sample, []
         ends, self._ends_since_sample = self._ends_since_sample, 0
         claimed = [(one, one.claimed_at) for one in ended if one.claimed_at is not None]
@@ -265,6 +311,10 @@ def _rate(before: _Seen | None, row: FleetRow, now: datetime) -> float | None:
     if before.row.incarnation != row.incarnation or seconds <= 0:
         return before.messages_per_second
     return max(row.session.last_seq - before.row.session.last_seq, 0) / seconds
+
+
+def _run_agent(session: FleetSession) -> str | None:
+    return session.agent_id if session.kind == "subagent" else None
 
 
 def _finished(session: FleetSession) -> datetime:

@@ -147,7 +147,11 @@ SCHEMA: dict[str, Record] = {
             ("deadline_ms", "number?", "of the present claim, ms since the epoch"),
             ("limit_ms", "number?", "the parent's deadline, ms since the epoch"),
             ("timeout_ms", "number", "of each claim, 0 for none"),
-            ("available_ms", "number", "time before which no worker may claim it, ms since the epoch, or 0"),
+            (
+                "available_ms",
+                "number",
+                "time before which no worker may claim it, ms since the epoch; 10^12 less if it became available at once; or 0",
+            ),
             ("fence", "number", "of the last claim"),
             ("turn", "number?", "none for a run; seq of the first message of the open turn, or 0"),
             ("retries", "number", "retries after the run had failed"),

@@ -28,7 +28,7 @@ def perform(cache: SessionCache, action: Action) -> str:
     try:
         return _perform(cache, action)
     except LeaseLost:
-        return f"no worker holds the lease of {action.session_id}"
+        return f"the lease of {action.session_id} is free, or another holder has it by now"
     except SessionsError as problem:
         return f"error {describe_error(problem)}"
 
@@ -39,12 +39,15 @@ def _perform(cache: SessionCache, action: Action) -> str:
         session.cancel(reason=_REASON)
     elif action.kind == "retry":
         session.retry()
+        cache._context.auditor.record("retry", session_id=session.id)
     elif action.kind == "pause":
         session.pause(reason=_REASON)
+        cache._context.auditor.record("pause", session_id=session.id, reason=_REASON)
     elif action.kind == "resume":
         session.resume()
+        cache._context.auditor.record("resume", session_id=session.id)
     elif action.kind == "release":
-        moved = session.lease().release(force=True)
+        moved = session.lease().release(force=True, fence=action.fence)
         return f"released: {session.id}; {count_of(moved, 'message')} moved from the inbox to the transcript"
     else:
         session.delete()

@@ -19,7 +19,7 @@ from ..show import COLOURS, describe_attempt, format_message
 from ..table import Cell, Column, fitted_widths, table_line
 from ..tree_lines import describe_child, describe_root, tree_nodes
 from ..workers import COLUMNS
-from .figures import brief, since, until
+from .figures import brief, has_lost_holder, since, until
 from .reader import SessionDetail, TreeDetail
 from .state import Row, View
 
@@ -101,16 +101,16 @@ def one_worker_rows(fleet: Fleet, id: str, width: int) -> list[Row]:
     known = {session.id: session for session in fleet.sessions}
     for held in one.holding:
         session = known.get(held)
-        status = session.status if session is not None else None
+        status, fence = (None, None) if session is None else (session.status, session.fence)
         more = (
             ""
             if session is None
             else f" {since(session.held_since, fleet.read_at)} {session.task or session.name or ''}"
         )
         text = escape_controls(f"{held}{more}")
-        rows.append(
-            Row(partial(_text, text), f"session {held}", View("session", held), held, status, partial(_lines, held))
-        )
+        about = partial(_lines, held)
+        key = f"session {held}"
+        rows.append(Row(partial(_text, text), key, View("session", held), held, status, about, fence=fence))
     return rows
 
 
@@ -131,7 +131,11 @@ def session_rows(detail: SessionDetail, fleet: Fleet | None, width: int) -> list
     rows.append(_heading(f"MESSAGES, the newest first: {len(detail.messages)} of {info.count:,}"))
     for message in reversed(detail.messages):
         rows += _message_rows(message, width)
-    return [row if row.is_heading else row._replace(key=f"line {at}") for at, row in enumerate(rows)]
+    fence = None if info.lease is None else info.lease.fence
+    return [
+        row if row.is_heading else row._replace(key=f"line {at}", session_id=info.id, status=info.status, fence=fence)
+        for at, row in enumerate(rows)
+    ]
 
 
 def _session_facts(info: SessionInfo, seen: FleetSession | None, workers: Mapping[str, WorkerInfo]) -> dict[str, str]:
@@ -155,7 +159,7 @@ def _session_facts(info: SessionInfo, seen: FleetSession | None, workers: Mappin
         state = "" if worker is None else ", alive" if worker.is_alive else ", DEAD"
         facts["held by"] = f"{lease.owner}{state}, for {since(lease.held_since, now)}, {left} left, fence {lease.fence}"
         facts["waiters"] = ", ".join(lease.waiters[:5])
-    elif seen is not None and seen.holder and seen.lease_expires_at is not None and seen.lease_expires_at <= now:
+    elif seen is not None and seen.holder and seen.lease_expires_at is not None and has_lost_holder(seen):
         facts["held by"] = f"{seen.holder}, whose lease ran out {since(seen.lease_expires_at, now)} ago"
     bound = "" if info.max_attempts is None else f" of {info.max_attempts}"
     facts |= {
@@ -205,7 +209,9 @@ def tree_rows(detail: TreeDetail, view: View, width: int) -> list[Row]:
             text.stylize("underline")
         about = partial(_lines, id, (info.task if child is None else child.task) or "")
         drawn = partial(Text.assemble, (guide, "dim"), text, no_wrap=True)
-        rows.append(Row(drawn, f"session {id}", View("session", id), id, status, about))
+        lease = (info if child is None else child).lease
+        fence = None if lease is None else lease.fence
+        rows.append(Row(drawn, f"session {id}", View("session", id), id, status, about, fence=fence))
     return rows
 
 

@@ -53,9 +53,9 @@ def who(one: FleetSession, *, is_narrow: bool = False) -> str:
     return escape_controls(" ".join(part for part in (name, label) if part))
 
 
-def has_lost_holder(one: FleetSession, now: datetime) -> bool:
-    """Return whether the lease of a session ran out, and no other worker took over."""
-    return one.lease_expires_at is not None and one.lease_expires_at <= now
+def has_lost_holder(one: FleetSession) -> bool:
+    """Return whether the lease of a session had run out when it was read, and no other worker took over."""
+    return one.lease_expires_at is not None and one.lease_expires_at <= one.read_at
 
 
 def sorted_sessions(fleet: Fleet, order: str, filter: str) -> Sequence[FleetSession]:

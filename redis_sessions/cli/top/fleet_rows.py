@@ -18,15 +18,13 @@ from .figures import amount, brief, contains, has_lost_holder, matching, since, 
 from .state import Row, View
 
 T = TypeVar("T")
-_Facts = tuple[str, View | None, str | None, str | None, Callable[[], tuple[str, ...]]]
-"""The facts of a row: its key, the view that it opens, the session with its status, and the lines about it."""
+_Facts = tuple[str, View | None, FleetSession | None, Callable[[], tuple[str, ...]]]
+"""The facts of a row: its key, the view that it opens, the session, and the lines about it."""
 _SHORT_ID_ROOM = 20
 _WIDE = 100
 """The width from which on there is a column for the time that work waits."""
 _MAX_LINES = 3
 """Lines that a problem may take, where there is room."""
-_MAX_PROBLEMS = 200
-"""Problems that a fleet names."""
 _SAMPLE = 200
 """Rows that are looked at for the widths of columns."""
 MAX_LISTED = 1000
@@ -80,13 +78,13 @@ def fleet_rows(
     known |= {one.session_id for one in fleet.problems if one.session_id is not None}
     ids = short_ids(known, 10_000 if width is None else _SHORT_ID_ROOM, [one.id for one in fleet.sessions])
     named = {one.session_id for one in fleet.problems}
-    statuses = {one.id: one.status for one in fleet.sessions if one.id in named}
+    about = {one.id: one for one in fleet.sessions if one.id in named}
     words = filter.lower().split()
     problems = [
         one for one in fleet.problems
         if not words or contains(words, one.session_id, one.agent_id, one.worker, one.text, _KINDS[one.kind])
     ]  # fmt: skip
-    rows = list(_problem_rows(fleet, problems, width, ids, statuses, problem_lines - len(problems)))
+    rows = list(_problem_rows(fleet, problems, width, ids, about, problem_lines - len(problems)))
     rows += _agent_rows(fleet, width) if not filter else []
     rows += _session_rows(fleet, sessions, head, width, ids)
     failed = matching(fleet.failed, filter)
@@ -103,10 +101,10 @@ def _heading(text: str) -> Row:
 
 def _problem_rows(
     fleet: Fleet, problems: Sequence[FleetProblem], width: int | None, ids: Mapping[str, str],
-    statuses: Mapping[str, str], spare: int,
+    sessions: Mapping[str, FleetSession], spare: int,
 ) -> Iterator[Row]:  # fmt: skip
     if problems:
-        yield _heading(f"PROBLEMS {len(problems)}{'' if len(problems) < _MAX_PROBLEMS else ' or more'}")
+        yield _heading(f"PROBLEMS {len(problems)}{' or more' if fleet.cut_kinds else ''}")
     else:
         yield _heading("PROBLEMS none found" if fleet.is_complete else "PROBLEMS none found yet")
         if not (fleet.active or fleet.ended or fleet.workers or fleet.agents):
@@ -122,13 +120,14 @@ def _problem_rows(
             lines = _wrapped(lines[0], width - sum(widths) - 6, min(max(spare, 0) + 1, _MAX_LINES))
             spare -= len(lines) - 1
         style = "red" if one.kind in _URGENT else "yellow"
-        opens = _opens(one)
+        opens, session = _opens(one), sessions.get(one.session_id or "")
         yield Row(
             partial(_draw_problem, columns, widths, [(row[0], style), *row[1:]], lines[0]),
             key=f"problem {one.kind} {one.session_id} {one.agent_id} {one.worker}",
             opens=opens,
             session_id=one.session_id,
-            status=statuses.get(one.session_id or ""),
+            status=None if session is None else session.status,
+            fence=None if session is None else session.fence,
             about=partial(_about_problem, one),
         )
         for more in lines[1:]:
@@ -175,13 +174,13 @@ def _agent_rows(fleet: Fleet, width: int | None) -> list[Row]:
     cells = [_agent_cells(one) for one in fleet.agents]
     return _table(
         _AGENT_COLUMNS, cells, f"AGENTS {len(cells)}", width,
-        [("agent " + one.agent_id, View("workers"), None, None, partial(_about_agent, one)) for one in fleet.agents],
+        [("agent " + one.agent_id, View("workers"), None, partial(_about_agent, one)) for one in fleet.agents],
     )  # fmt: skip
 
 
 def _agent_cells(one: AgentLoad) -> list[Cell]:
     wait = "" if one.oldest_wait is None else brief(one.oldest_wait.total_seconds())
-    is_stuck = one.queued > 0 and one.workers == 0
+    is_stuck = one.queued > 0 and one.workers == 0 and one.running == 0
     numbers = (one.running, one.parked, one.retried)
     failed: Cell = (str(one.failed), "red") if one.failed else "0"
     idle: Cell = ("no worker", "red") if is_stuck else str(one.idle)
@@ -216,7 +215,7 @@ def _session_rows(
 
 def _session_cells(fleet: Fleet, ids: Mapping[str, str], has_wait: bool, one: FleetSession) -> list[Cell]:
     now, state = fleet.read_at, state_of(one)
-    is_lost = has_lost_holder(one, now)
+    is_lost = has_lost_holder(one)
     held = since(one.held_since, now)
     inbox = f"{one.inbox_size}/{one.max_inbox}" if one.max_inbox and one.inbox_size else str(one.inbox_size or "")
     is_full = one.max_inbox is not None and one.inbox_size >= one.max_inbox > 0
@@ -248,7 +247,7 @@ def _spent(one: FleetSession) -> Cell:
 
 
 def _session_facts(one: FleetSession) -> _Facts:
-    return f"session {one.id}", View("session", one.id), one.id, one.status, partial(_about_session, one)
+    return f"session {one.id}", View("session", one.id), one, partial(_about_session, one)
 
 
 def _about_session(one: FleetSession) -> tuple[str, ...]:
@@ -270,8 +269,7 @@ def _spend_rows(fleet: Fleet, width: int | None, ids: Mapping[str, str]) -> list
         for one in fleet.spenders
     ]
     facts: list[_Facts] = [
-        (f"spend {one.id}", View("tree", one.id), one.id, one.status, partial(_about_session, one))
-        for one in fleet.spenders
+        (f"spend {one.id}", View("tree", one.id), one, partial(_about_session, one)) for one in fleet.spenders
     ]
     return _table(_SPEND_COLUMNS, cells, f"SPEND BY ROOT {len(cells)}", width, facts)
 
@@ -298,8 +296,9 @@ def _table(
             Row(partial(table_line, columns, widths, [column.head for column in columns], "bold"), is_heading=True)
         )
     for at in range(len(cells)):
-        key, opens, session_id, status, about = facts[at]
-        rows.append(Row(partial(_draw, columns, widths, cells, at), key, opens, session_id, status, about))
+        key, opens, session, about = facts[at]
+        id, status, fence = (None, None, None) if session is None else (session.id, session.status, session.fence)
+        rows.append(Row(partial(_draw, columns, widths, cells, at), key, opens, id, status, about, fence=fence))
         if width is not None and labels and labels[at][1]:
             rows += _label_rows(*labels[at], widths[[one.head for one in columns].index("agent")], width)
     return rows

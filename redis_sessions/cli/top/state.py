@@ -28,6 +28,8 @@ class Action(NamedTuple):
 
     kind: ActionKind
     session_id: str
+    fence: int | None = None
+    """The fence of the lease that the user saw. Another lease is not released."""
 
 
 class Row(NamedTuple):
@@ -47,6 +49,8 @@ class Row(NamedTuple):
     """Return up to three lines that are shown below the body while the row is selected."""
     is_heading: bool = False
     """True for a line that stays on the screen above its section."""
+    fence: int | None = None
+    """The fence of the session's lease."""
 
 
 @dataclass(slots=True)
@@ -192,17 +196,18 @@ class State:
         elif key == "t" and session is not None:
             self._open(View("tree", session))
         elif key in _ACTION_KEYS and key:
-            self._ask(key, session, row.status if row is not None else None)
+            self._ask(key, session, row)
         elif key == "t":
             self.message = "select a session first"
 
-    def _ask(self, key: str, session: str | None, status: str | None) -> None:
+    def _ask(self, key: str, session: str | None, row: Row | None) -> None:
         if not self.allows_actions:
             self.message = "actions need the option --allow-actions"
         elif session is None:
             self.message = "select a session first"
         else:
+            status, fence = (None, None) if row is None else (row.status, row.fence)
             kinds: dict[str, ActionKind] = {
                 "c": "cancel", "r": "retry", "p": "resume" if status == "paused" else "pause", "x": "release", "d": "delete",
             }  # fmt: skip
-            self.question = Action(kinds[key], session)
+            self.question = Action(kinds[key], session, fence)
