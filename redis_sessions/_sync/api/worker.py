@@ -56,8 +56,7 @@ class Worker:
         grace: Duration, owner: str | None, max_hold: Duration | None, backoff: Backoff, retry_on: RetryOn, resumable: bool,
         report_errors: bool, until_idle: bool,
     ) -> None:  # fmt: skip
-        self._context = context
-        self._queues = context.run_queues
+        self._context, self._queues = context, context.run_queues
         self._handler = checked_handler(handler, may_be_async=primitives.ASYNC)
         self._concurrency = whole(concurrency, "concurrency", minimum=1, maximum=1000)
         self._grace = milliseconds(grace, "grace", minimum=0, bounds="0 or more") / 1000
