@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from ..._core.commands import list_pages, sessions
 from ..._core.commands.list_query import Position, Row, query
 from ..._core.protocol.keys import index_keys, session_keys
-from ...errors import SessionDamaged, SessionsError
+from ...errors import SessionDamaged, SessionReplaced, SessionsError
 from .context import CacheContext
 from .deleter import delete_session, read_identity
 from .listing import SessionLister
@@ -92,11 +92,15 @@ class Pruner:
         calls = [sessions.delete(one, row.incarnation, "", row.updated_us) for one, row in zip(keys, rows, strict=True)]
         results = await context.executor.run_many(calls)
         self.removed += sum(not isinstance(one, SessionsError) and one.outcome == "deleted" for one in results)
+        failure: SessionsError | None = None
         for one, row, result in zip(keys, rows, results, strict=True):
             if isinstance(result, SessionDamaged):
                 self.removed += await delete_session(context, one, row.incarnation, "")
             elif isinstance(result, SessionsError):
-                continue  # replaced since, or out of reach: the next pass meets it
+                if not isinstance(result, SessionReplaced):  # else the next pass meets the new session
+                    failure = failure or result
             elif result.outcome in ("open", "parent"):
                 self.removed += await delete_session(context, one, row.incarnation, "", updated_us=row.updated_us)
         await context.indexer.repair_all([one.id for one in keys], may_be_new=False)
+        if failure is not None:
+            raise failure

@@ -190,8 +190,7 @@ class Executor:
             if due is None:
                 due = began + self._router.timeout
             has_writes = any(call.writes for call in calls)
-            if not self._schema.is_passed:
-                self._schema.check(has_writes, due)
+            self._schema.check(has_writes, due)
             commands = [(call.keys.tag, call.command) for call in calls]
             replies = self._router.send_many(commands, due, self._wait_command if has_writes else None)
         except DENIED as problem:
@@ -220,8 +219,7 @@ class Executor:
         due = time.monotonic() + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
-            if not self._schema.is_passed:
-                self._schema.check(any(call.writes for call in calls), due)
+            self._schema.check(any(call.writes for call in calls), due)
             replies = self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
         except (TransportError, *DENIED) as problem:
             replies = [(problem, None)] * len(calls)
@@ -299,7 +297,7 @@ class Executor:
     def _send(self, call: Call[T]) -> list[Any]:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
         try:
-            if not self._schema.is_passed:
+            if self._schema.is_due(call.writes):
                 self._schema.check(call.writes, call.due)
             hints = call.hints
             if hints and self._router.is_cluster:
