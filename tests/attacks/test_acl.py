@@ -82,7 +82,10 @@ def commands_of_scripts() -> set[str]:
 
 def test_first_write_tries_each_command_of_scripts() -> None:
     """A first write tries each command that a script calls on a key. PUBLISH may be refused, and TIME precedes all writes."""
-    tried = {word.lower() for word in re.findall(r"['|]([A-Z]{3,})", script("namespaces/claim").source.partition("gmatch")[0])}
+    tried = {
+        word.lower()
+        for word in re.findall(r"['|]([A-Z]{3,})", script("namespaces/claim").source.partition("gmatch")[0])
+    }
     assert tried == commands_of_scripts() - {"publish", "time"}
 
 

@@ -16,6 +16,11 @@ from ..._core.protocol.transport_errors import ConnectionRejected, connect_error
 from ..._fork import cut_in_child
 
 
+def bounded(kind: type) -> type:
+    """Return a class of connections whose receives are bounded: any, because each caller waits with a time limit."""
+    return kind
+
+
 async def open_connection(
     connect: Callable[[], Awaitable[AbstractConnection]], due: float, *, had_connection: bool
 ) -> AbstractConnection:
