@@ -64,7 +64,7 @@ class Executor:
         self._schema = SchemaCheck(router, where, namespace)
         self._hints_from = 0.0
         self._ancestors: dict[str, tuple[str, ...]] = {}
-        self.observer: WriteObserver | None = None
+        self.observer: Callable[[], WriteObserver | None] = lambda: None
         self.bounds = DEFAULT_BOUNDS
         """The bounds of what is stored, for calls that the background makes."""
         self.chain: Chain | None = None
@@ -98,7 +98,7 @@ class Executor:
         """
         now = time.monotonic()
         began = now if began is None else began
-        observer = self.observer if call.index_effect != "none" else None
+        observer = self.observer() if call.index_effect != "none" else None
         if observer is not None:
             observer.before_write(call, now)
         try:
@@ -328,8 +328,8 @@ class Executor:
     def _note_hints(self, hints: Sequence[Call[Any]], results: Sequence[Any]) -> None:
         """Have the sessions repaired whose hints did not work."""
         for hint, result in zip(hints, results, strict=True):
-            if result is not True and hint.about and self.observer is not None:
-                self.observer.repair_later([hint.about])
+            if result is not True and hint.about and (observer := self.observer()) is not None:
+                observer.repair_later([hint.about])
 
     def _check_acks(self, call: Call[Any], reply: Any) -> None:
         """Raise NotReplicated when too few replicas acknowledged the write."""

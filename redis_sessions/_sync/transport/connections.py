@@ -161,7 +161,8 @@ class NodeClient:
             connection.send_packed_command([packed], check_health=False)
             for _ in commands:
                 try:
-                    replies.append(connection.read_response(disable_decoding=True))
+                    reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
+                    replies.append(reply)
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
                     replies.append(refusal.with_traceback(None))  # else it keeps the frames of all callers alive
             sockets.end(connection, self._timeout)

@@ -14,6 +14,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionE
 
 from ..._core.protocol.transport_errors import ConnectionRejected, TimeOver, connect_error
 from ..._fork import cut_in_child
+from .socket_files import check_is_socket
 
 
 class BoundedSocket:
@@ -86,6 +87,7 @@ def open_connection(connection: Any, due: float, timeout: float, *, had_connecti
         if isinstance(problem, ResponseError | InvalidResponse):
             raise ConnectionRejected(str(problem)) from problem
         if isinstance(problem, RedisError | OSError | UnicodeError):  # a host name that has no form
+            check_is_socket(connection)
             raise connect_error(problem, had_connection=had_connection) from problem
         raise
     opened: ConnectionInterface = connection
