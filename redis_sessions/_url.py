@@ -204,7 +204,7 @@ def _addresses(hosts: str, kind: Kind) -> tuple[Address, ...]:
             )
         port = _port(match[2]) if match[2] is not None else _DEFAULT_PORTS[kind]
         address = (_host(match[1]), port)
-        if address in found:
+        if any((host.lower(), at) == (address[0].lower(), port) for host, at in found):
             raise wrong_url("must name each host once")
         found[address] = None
     return tuple(found)

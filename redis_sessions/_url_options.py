@@ -245,8 +245,9 @@ OPTIONS: dict[str, _Parser] = {
 
 def _check_tls(options: Mapping[str, Any], prefix: str) -> None:
     """Refuse files and ciphers that cannot be used, and options that would have no effect. Raises InvalidInput."""
-    if options.get("ssl_cert_reqs") == "none" and options.get("ssl_check_hostname"):
-        raise InvalidInput(name=f"{prefix}ssl_check_hostname", detail=f"has no effect with {prefix}ssl_cert_reqs=none")
+    for name in ("ssl_check_hostname", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data"):
+        if options.get("ssl_cert_reqs") == "none" and options.get(name):
+            raise InvalidInput(name=f"{prefix}{name}", detail=f"has no effect with {prefix}ssl_cert_reqs=none")
     for name in ("ssl_keyfile", "ssl_password"):
         if name in options and "ssl_certfile" not in options:
             raise InvalidInput(name=f"{prefix}{name}", detail=f"needs {prefix}ssl_certfile")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redis_sessions import CheckpointWrite
-from redis_sessions._core.commands import index_entries, leases, run_queues, workers
+from redis_sessions._core.commands import index_entries, leases, namespaces, run_queues, workers
 from redis_sessions._core.commands.index_entries import EntryUpdate, IndexRecord
 from redis_sessions._core.protocol.keys import agent_keys, document_keys, index_keys, session_keys, worker_keys
 
@@ -111,6 +111,7 @@ def registry(stage: Stage) -> None:
         holding = [f"session{n}" * 20 for n in range(300)] if big else ["s"]
         run(workers.heartbeat(keys, workers.Registrant(f"w{number}", "o", ("a",), 1, 30_000), holding, 1))
     with stage.measured():
+        run(namespaces.claim("a-new-one"))
         cache.workers(limit=1000)
         run(workers.heartbeat(keys, workers.Registrant("w1", "o", ("a",), 1, 30_000), ["s"] * 10, 1))
         run(workers.leave(keys, "w5"))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,15 +67,57 @@ on_engines = pytest.mark.parametrize("engine", ENGINES)
 
 def test_line_lists_what_scripts_and_clients_send() -> None:
     """The commands of the line are those of the scripts and of the client: none is missing, and none is too much."""
-    sent = {
-        word.lower()
-        for name in names()
-        for word in re.findall(r"(?:\bcall|\bpcall|[A-Za-z_])\('([A-Z]{3,})'", script(name).source)
-    }
+    sent = commands_of_scripts()
     assert {"hset", "hincrby", "publish", "zincrby"} < sent
     assert sent - set(COMMANDS) == set()
     plain = {"get", "set", "hget", "hmget", "hkeys", "zrange", "zcard", "zscan", "del", "exists", "pttl", "time"}
     assert set(COMMANDS) - sent - CLIENT_COMMANDS <= plain
+
+
+def commands_of_scripts() -> set[str]:
+    """Return the commands that scripts call."""
+    pattern = r"(?:\bcall|\bpcall|[A-Za-z_])\('([A-Z]{3,})'"
+    return {word.lower() for name in names() for word in re.findall(pattern, script(name).source)}
+
+
+def test_first_write_tries_each_command_of_scripts() -> None:
+    """A first write tries each command that a script calls on a key. PUBLISH may be refused, and TIME precedes all writes."""
+    tried = {
+        word.lower()
+        for word in re.findall(r"['|]([A-Z]{3,})", script("namespaces/claim").source.partition("gmatch")[0])
+    }
+    assert tried == commands_of_scripts() - {"publish", "time"}
+
+
+@on_engines
+def test_missing_right_writes_nothing(nodes: list[Server], engine: str, engines: Engines) -> None:
+    """A user who lacks a right that scripts need reads, and each write raises AccessDenied that names the command."""
+    url = engines.administrator_url(engine)
+    rules = acl_rules("acme", in_cluster=engine == "cluster")
+    with SessionCache.from_url(url, namespace="acme") as owner:
+        session = owner.create("a", max_messages=4)
+        session.append(X, X)
+        child = session.spawn("clerk").session_key or ""
+        for command in ("hset", "pexpireat", "rpush", "hdel", "unlink", "lindex", "zadd"):
+            allow(nodes, [*rules, f"-{command}"])
+            with SessionCache.from_url(tenant_url(url), namespace="acme") as cache:
+                mine = cache.session("a")
+                attempts: list[Callable[[], Any]] = [
+                    partial(mine.append, X), mine.pop, mine.complete, partial(mine.compact, 1, "s"), mine.cancel, cache.create,
+                    partial(mine.state.put, "k", 1), partial(cache.delete, "a"), cache.session(child).complete,
+                ]  # fmt: skip
+                for attempt in attempts:
+                    with pytest.raises(AccessDenied, match="(?i)" + command):
+                        attempt()
+            assert [one.seq for one in session.history()] == [1, 2]
+            assert session.info().status == owner.session(child).info().status == "active"
+        allow(nodes, [*rules, "-@write"])
+        with SessionCache.from_url(tenant_url(url), namespace="acme") as cache:
+            assert [one.content for one in cache.open("a").history()] == ["x", "x"]
+            assert cache.get("a") is not None
+            assert cache.list().items
+    for node in nodes:
+        assert not [key for key in node.client.scan_iter() if b"probe" in key]
 
 
 @on_engines

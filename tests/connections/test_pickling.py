@@ -74,7 +74,8 @@ def test_handles_are_refused(call: Any) -> None:
         assert run is not None
         with run:
             handles = [
-                session, session.lease(), session.state, session.variables, session.loop("l"), cache.documents("c"), run
+                session, session.lease(), session.state, session.variables, session.loop("l"), cache.documents("c"), run,
+                cache.monitor(),
             ]  # fmt: skip
             for handle in handles:
                 with pytest.raises(TypeError, match=rf"a {type(handle).__name__} cannot be pickled .*: \w+"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import redis
 import redis.asyncio.sentinel
 import redis.sentinel
 
-from redis_sessions import AsyncSessionCache, SessionCache
+from redis_sessions import AccessDenied, AsyncSessionCache, SessionCache
 from tests.support.servers import Server, _Sentinel, binaries, free_port
 
 X = {"role": "user", "content": "x"}
@@ -93,6 +94,24 @@ def test_url_gives_sentinels_their_own_tls_and_user(guarded: Guarded, namespace:
     assert isinstance(sync, SessionCache)
     assert isinstance(asynchronous, AsyncSessionCache)
     check(guarded, sync, asynchronous)
+
+
+def test_missing_password_of_sentinels_is_refused_at_once(guarded: Guarded) -> None:
+    """Without the password of the sentinels both caches raise AccessDenied long before `retry_for` is over, each time."""
+    url = f"rediss+sentinel://localhost:{guarded.port}/{SERVICE}?ssl_ca_certs={guarded.certificate}"
+
+    async def read() -> None:
+        async with AsyncSessionCache.from_url(url, retry_for=60) as cache:
+            await cache.get("a")
+
+    began = time.monotonic()
+    with SessionCache.from_url(url, retry_for=60) as cache:
+        for _ in range(2):
+            with pytest.raises(AccessDenied):
+                cache.get("a")
+    with pytest.raises(AccessDenied):
+        asyncio.run(read())
+    assert time.monotonic() - began < 30
 
 
 def test_borrowed_client_keeps_tls_and_user_of_its_sentinels(guarded: Guarded, namespace: str) -> None:

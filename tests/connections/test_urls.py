@@ -199,6 +199,8 @@ WRONG = [
     ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs"),
     ("rediss://h?ssl_check_hostname=perhaps", "ssl_check_hostname"),
     ("rediss://h?ssl_check_hostname=true&ssl_cert_reqs=none", "ssl_check_hostname"),
+    ("rediss://h?ssl_cert_reqs=none&ssl_ca_path=/", "ssl_ca_path: has no effect"),
+    ("redis+cluster://a:1,A:1", "each host once"),
     ("rediss://h?ssl_ca_certs=/missing", "ssl_ca_certs"),
     ("rediss://h?ssl_ca_certs=/etc/hostname", "ssl_ca_certs"),
     ("rediss://h?ssl_ca_path=/missing", "ssl_ca_path"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from redis_sessions import SessionCache, StoreFull
+from redis_sessions import AccessDenied, SessionCache, StoreFull
 from redis_sessions._core.protocol.keys import meta_key
 from tests.support.command_line import launch, run
 from tests.support.server_states import break_snapshots, demote, url_of_user
@@ -39,6 +39,51 @@ def test_full_server_serves_reads_and_deletes_of_a_new_cache(full: Server) -> No
         assert cache.delete("a")
         assert cache.prune(max_sessions=1) == 2
         assert len(cache.list().items) == 1
+
+
+def test_full_server_serves_watches_waits_and_pruning_with_a_cooldown(full: Server) -> None:
+    """On a full server a watch and `wait_for_reply` poll, and `forget` and a prune with a cooldown remove sessions."""
+    full.client.config_set("maxmemory", 0)
+    with (
+        SessionCache.from_url(full.url, namespace="acme") as other,
+        SessionCache.from_url(full.url, namespace="acme") as cache,
+    ):
+        parent = other.create("parent")
+        child = other.session(parent.spawn("clerk").session_key or "")
+        child.complete(result="done")
+        full.client.config_set("maxmemory", 1)
+        watch = cache.session("b").watch(after_seq=0, timeout=30)
+        assert next(watch).kind == "message"
+        full.client.config_set("maxmemory", 0)
+        other.session("b").append({"role": "assistant", "content": "late"})
+        full.client.config_set("maxmemory", 1)
+        assert next(event.message.content for event in watch if event.message) == "late"
+        watch.close()
+        assert cache.session("b").wait_for_reply(1).content == "late"
+        assert [one.status for one in cache.session("parent").join()] == ["completed"]
+        assert cache.forget("mia").sessions == 3
+        assert cache.prune(max_sessions=1, cooldown="1m") == 1
+    done = launch("watch", "parent", "--once", "--url", full.url, "--namespace", "acme")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_refused_prune_raises(plain: Server) -> None:
+    """A prune whose deletions the server refuses raises the refusal."""
+    url = url_of_user(plain)
+    with SessionCache.from_url(url, namespace="acme") as cache:
+        cache.create("b")
+        url_of_user(plain, "-unlink", "-del")
+        with pytest.raises(AccessDenied):
+            cache.prune(max_sessions=1)
+        url_of_user(plain)
+        assert cache.prune(max_sessions=1) == 1
+
+
+def test_read_only_server_serves_a_watch(plain: Server) -> None:
+    """A watch of a read-only replica yields what is stored, although the replica refuses to register the watcher."""
+    demote(plain)
+    with SessionCache.from_url(plain.url, namespace="acme", timeout=2, retry_for=2) as cache:
+        assert next(cache.session("a").watch(after_seq=0)).kind == "message"
 
 
 def test_full_server_serves_the_command_line(full: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -145,6 +146,35 @@ def test_refused_subscribe_lets_waiters_poll(plain: Server) -> None:
 def test_missing_socket_is_refused_at_once(tmp_path: Path) -> None:
     """A Unix socket that does not exist is one error at once, which names the path."""
     refused_at_once(f"unix://{tmp_path}/none.sock", StoreUnavailable, "none.sock.*not retried")
+
+
+def test_folder_and_file_in_place_of_a_socket_are_refused_at_once(tmp_path: Path) -> None:
+    """A folder or a regular file is one error at once, which names the path, because no server will listen there."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file"):
+        refused_at_once(f"unix://{path}", StoreUnavailable, f"{path} is not a socket; not retried")
+
+
+def test_write_in_a_finalizer_is_made(plain: Server) -> None:
+    """A write by the finalizer of an object that is collected together with its cache is made, or fails with an error of ours."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.cache = SessionCache.from_url(plain.url, namespace="acme")
+            self.me = self
+
+        def __del__(self) -> None:
+            try:
+                self.cache.session("a").append(X)
+            except Exception as problem:  # what a finalizer raises is only printed
+                problems.append(problem)
+
+    problems: list[Exception] = []
+    Owner()
+    gc.collect()
+    assert problems == []
+    with SessionCache.from_url(plain.url, namespace="acme") as cache:
+        assert len(cache.session("a").history()) == 2
 
 
 def test_socket_of_a_restarting_server_is_awaited(tmp_path: Path) -> None:

@@ -98,6 +98,29 @@ def test_silent_server_ends_every_task_within_the_bound(kind: str, callers: int)
         assert seconds < load.allow(BOUND_SECONDS)
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_replies_in_single_bytes_end_each_thread_within_the_bound(is_connected: bool) -> None:
+    """A thread whose replies come a byte at a time has its error within the bound, and the cache serves well after that."""
+    server = Server(binaries()["valkey-9"])
+    try:
+        with SessionCache.from_url(server.url) as owner, forwarder(server.port) as way, measured_load() as load:
+            owner.create("a").append({"role": "user", "content": "x" * 200})
+            with SessionCache.from_url(f"redis://127.0.0.1:{way.port}", **OPTIONS) as cache:
+                if is_connected:
+                    cache.session("a").append(X)
+                way.byte_pause = 0.4
+                calls: list[Callable[[], Any]] = [lambda: cache.session("a").append(X), cache.session("a").history]
+                outcomes, seconds = outcomes_of_threads([*calls, lambda: cache.open("a")])
+                assert (len(outcomes), "ok" in outcomes) == (3, False)
+                assert seconds < load.allow(BOUND_SECONDS)
+                way.byte_pause = 0.0
+                assert len(cache.session("a").history()) >= 1
+                assert cache.session("a").append({"role": "user", "content": "x" * 300_000}).last_seq >= 2
+                assert len(str(cache.session("a").history()[-1].content)) == 300_000
+    finally:
+        server.stop()
+
+
 @contextmanager
 def frozen_after(kind: str) -> Iterator[tuple[str, list[Server]]]:
     """Start servers of a kind. Yield their URL, and the processes to stop."""

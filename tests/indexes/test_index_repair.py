@@ -149,8 +149,10 @@ def test_refused_import_moves_no_session(cache: SessionCache) -> None:
 
 def test_entry_that_was_refused_is_repaired(own_server: Server, namespace: str) -> None:
     """A creation whose entries the server refused is listed as soon as the server takes them."""
-    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all", "-zadd")
+    own_server.client.execute_command("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all")
     with SessionCache.from_url(f"redis://few:pass@127.0.0.1:{own_server.port}", namespace=namespace) as cache:
+        cache.create()
+        own_server.client.execute_command("ACL", "SETUSER", "few", "-zadd")
         cache.create("a", user_id="mia")
         assert "a" in cache._context.indexer._pending
         assert cache.list(user="mia").items == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -48,6 +49,8 @@ class Forwarder:
     def __init__(self, target: int) -> None:
         self.target = target
         self._is_silent = threading.Event()
+        self.byte_pause = 0.0
+        """The seconds behind each byte that goes to a client. 0: no byte is held back."""
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
@@ -69,12 +72,16 @@ class Forwarder:
             while True:
                 client = self._listener.accept()[0]
                 server = socket.create_connection(("127.0.0.1", self.target))
-                for pair in ((client, server), (server, client)):
+                for pair in ((client, server, False), (server, client, True)):
                     threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, is_reply: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
+                while is_reply and self.byte_pause and data:
+                    sink.sendall(data[:1])
+                    data = data[1:]
+                    time.sleep(self.byte_pause)
                 if not self._is_silent.is_set():
                     sink.sendall(data)
         for one in (source, sink):

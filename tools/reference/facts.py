@@ -127,7 +127,8 @@ class KeyFacts(NamedTuple):
 
 _INDEX_TTL = "at least the longest session TTL written to it, plus 30 days; 10 years for a persistent session"
 KEY_FACTS = {
-    "<namespace>:meta": KeyFacts("none", "the first call of a cache (SET NX)"),
+    "<namespace>:meta": KeyFacts("none", "`namespaces/claim`, by the first write of a cache"),
+    "<namespace>:{<namespace>:meta}:probe": KeyFacts("gone when the script ends", "`namespaces/claim`"),
     "<namespace>:{<tag>}:session:<id>": KeyFacts(
         "idle TTL from the last write, not past the deadline; none for a persistent session",
         "every write to the session",
@@ -217,6 +218,7 @@ SCRIPT_FOLDERS = {
     "leases": "The exclusive right to write a session.",
     "loops": "The ledger of a session: loops, steps, events and turns.",
     "messages": "The transcript of a session, and its subscribers.",
+    "namespaces": "The claim of a namespace for a schema version.",
     "parts": "The parts of a session: transcripts under names of their own.",
     "quarantine": "Damaged data that a repair moved out of the way.",
     "runs": "The run queue of an agent: schedule, dequeue, claim and recover.",

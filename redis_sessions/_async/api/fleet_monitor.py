@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from ..._core.commands.fleet_view import FleetCounts, FleetView
 from ..._durations import moment_of
+from ..._pickling import NotPicklable
 from ...models.fleet import Fleet
 from ...models.workers import WorkerInfo
 from ..services.context import CacheContext
@@ -21,12 +22,14 @@ _MAX_CHECKED = 50
 """Sessions that failed, which are read again each time, because they may be deleted or retried."""
 
 
-class AsyncFleetMonitor:
+class AsyncFleetMonitor(NotPicklable):
     """Reads a fleet part by part, and keeps what it read. From `cache.monitor()`.
 
     One monitor serves any number of viewers of a process: let one task call `read` every one or two seconds, and show `latest`.
     Nothing is stored on the server, so a fleet without a monitor pays nothing.
     """
+
+    _instead = "call `monitor` of a cache there"
 
     def __init__(self, context: CacheContext, max_sessions: int, stuck_after: timedelta) -> None:
         self._reader = FleetReader(context)

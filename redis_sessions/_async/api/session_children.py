@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal, Unpack
 
 from ..._arguments import mapping
-from ..._core.commands import child_infos, forks, messages, sessions, spawns, trees
+from ..._core.commands import child_infos, forks, messages, sessions, spawns, trees, watch_progress
 from ..._core.commands.forks import Report
 from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.commands.session_fields import description_fields
@@ -27,7 +27,8 @@ from ...models.trees import OPEN_STATUSES, ChildInfo, SpawnRef, SpawnResult
 from ...settings import Description, SessionOptions, SessionSettings, check_child_description, check_child_options
 from ..services.copier import mark_files_copied, run_copy
 from ..services.history import read_history
-from ..services.tree_members import list_members
+from ..services.registration import try_to_register
+from ..services.tree_members import list_members, register_join
 from ..services.tree_room import spawn_with_room
 from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS
 from .session_base import AsyncSessionBase
@@ -255,7 +256,7 @@ class AsyncSessionChildren(AsyncSessionBase):
             while True:
                 can_hear = await hub.try_subscribe()
                 left = max(due - time.monotonic(), 0)
-                found = await list_members(
+                found, is_registered = await register_join(
                     self._executor, self._keys, self._incarnation, nonce=nonce, wait_ms=round(left * 1000), target=target,
                     counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=self._context.bounds.waiters,
                 )  # fmt: skip
@@ -266,7 +267,9 @@ class AsyncSessionChildren(AsyncSessionBase):
                     return await self._child_infos(ended)
                 if left == 0:
                     raise trees.join_timeout(self.id, found.members)
-                is_waking = can_hear and found.status == "active"  # the children of an ended parent end now
+                is_waking = (
+                    can_hear and is_registered and found.status == "active"
+                )  # the children of an ended parent end now
                 pause = POLL_INTERVAL_SECONDS if is_waking else RETRY_SUBSCRIBE_SECONDS
                 if await queue.get(min(left, pause)) is None:
                     await self._context.run_queues.recover_children(self._keys, found.members)
@@ -302,7 +305,12 @@ class AsyncSessionChildren(AsyncSessionBase):
                     self._keys, self._incarnation, nonce, round(left * 1000), hub.channel, hub.counts_receivers,
                     "message", self._context.bounds.readers,
                 )  # fmt: skip
-                newest = (await self._executor.run(call)).last_seq
+                position = await try_to_register(self._executor, call)
+                can_hear = can_hear and position is not None
+                if position is None:
+                    newest = (await self._executor.run(watch_progress.snapshot(self._keys, self._incarnation))).last_seq
+                else:
+                    newest = position.last_seq
                 if last is not None and newest < last and not isinstance(sent, int):
                     raise SessionRegressed(session_id=self.id, known=newest, seen=last)
                 if last is None or newest > read_seq:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from weakref import proxy
+from weakref import ref
 
 from ..._core.protocol.chain import Chain
 from ..._core.protocol.keys import SessionKeys, session_keys
@@ -63,7 +63,7 @@ class CacheParts(NamedTuple):
         executor.chain = chain
         hub = NotificationHub(router, engine.where, namespace)
         indexer = Indexer(executor, namespace, is_cluster=router.is_cluster)
-        executor.observer = proxy(indexer)  # no circle: a cache that is dropped closes its connections at once
+        executor.observer = ref(indexer)  # no circle: a cache that is dropped closes its connections at once
         run_queues = RunQueues(executor, hub, indexer, namespace)
         categories = DocumentCategories(executor, namespace)
         scopes = SharedScopes(executor, namespace, bounds.storage, is_cluster=router.is_cluster)

@@ -247,6 +247,8 @@ class Indexer:
         """Repair what waits, up to 2,000 sessions, for 1 s at most. A list repairs the rest when it meets them."""
         self._is_closed = True
         self._expired.close()
+        if self._pause > _REPAIR_SECONDS:  # the last repair failed
+            return
         is_over = tasks.Event()
         if tasks.try_spawn(self._flush_last, is_over) is None:  # the process ends, and can start no more threads
             await self._flush_last(is_over)

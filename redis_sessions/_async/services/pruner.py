@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from ..._core.commands import list_pages, sessions
 from ..._core.commands.list_query import Position, Row, query
 from ..._core.protocol.keys import index_keys, session_keys
-from ...errors import SessionDamaged, SessionsError
+from ...errors import SessionDamaged, SessionReplaced, SessionsError, StoreFull
 from .context import CacheContext
 from .deleter import delete_session, read_identity
 from .listing import SessionLister
@@ -27,9 +27,15 @@ class Pruner:
         """The time of the last update below which sessions are beyond the limits, as far as that is known."""
 
     async def may_begin(self, cooldown_ms: int) -> bool:
-        """Return whether no process of the fleet pruned within its cooldown, and begin a new cooldown if so."""
+        """Return whether no process of the fleet pruned within its cooldown, and begin a new cooldown if so.
+
+        A full server keeps no cooldown, so each process may prune.
+        """
         keys = index_keys(self._context.namespace, "pruned")
-        return cooldown_ms == 0 or await self._context.executor.run(list_pages.begin_prune(keys, cooldown_ms))
+        try:
+            return cooldown_ms == 0 or await self._context.executor.run(list_pages.begin_prune(keys, cooldown_ms))
+        except StoreFull:
+            return True
 
     async def run(
         self, max_sessions: int, max_age_ms: int, dry_run: bool, progress: Callable[[int], None] | None
@@ -92,11 +98,15 @@ class Pruner:
         calls = [sessions.delete(one, row.incarnation, "", row.updated_us) for one, row in zip(keys, rows, strict=True)]
         results = await context.executor.run_many(calls)
         self.removed += sum(not isinstance(one, SessionsError) and one.outcome == "deleted" for one in results)
+        failure: SessionsError | None = None
         for one, row, result in zip(keys, rows, results, strict=True):
             if isinstance(result, SessionDamaged):
                 self.removed += await delete_session(context, one, row.incarnation, "")
             elif isinstance(result, SessionsError):
-                continue  # replaced since, or out of reach: the next pass meets it
+                if not isinstance(result, SessionReplaced):  # else the next pass meets the new session
+                    failure = failure or result
             elif result.outcome in ("open", "parent"):
                 self.removed += await delete_session(context, one, row.incarnation, "", updated_us=row.updated_us)
         await context.indexer.repair_all([one.id for one in keys], may_be_new=False)
+        if failure is not None:
+            raise failure

@@ -73,7 +73,8 @@ class WorkerRegistration:
             if timer is not None:
                 timer.cancel()
         is_gone = tasks.Event()
-        tasks.spawn(self._leave, is_gone)
+        if tasks.try_spawn(self._leave, is_gone) is None:  # the process ends, and can start no more threads
+            await self._leave(is_gone)
         await is_gone.wait(_LEAVE_SECONDS)
 
     async def _beat(self) -> None:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from ...engines import Engine, connection_options
 from ...errors import InvalidInput
-from . import primitives
+from . import primitives, sockets
 
 _CLASSES: dict[str, Any] = {"tcp": Connection, "tls": SSLConnection, "unix": UnixDomainSocketConnection}
 
@@ -27,7 +27,7 @@ def connector(
     `is_idle`: little is sent, so the operating system also checks whether the peer is still there.
     Raises InvalidInput for an option of a borrowed client that does not exist.
     """
-    kind = engine.connection_class or _CLASSES.get(engine.transport) or _fake_class()
+    kind = sockets.bounded(engine.connection_class or _CLASSES.get(engine.transport) or _fake_class())
     options = connection_options(engine, kind, timeout, Retry)
     options["socket_timeout"] = None if primitives.ASYNC else timeout  # a shared connection has its own timer
     if is_idle and engine.transport in ("tcp", "tls") and "path" not in options and hasattr(socket, "TCP_KEEPIDLE"):

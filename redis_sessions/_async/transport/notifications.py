@@ -212,7 +212,8 @@ class NotificationHub:
             tasks.cancel(self._receiver)
 
     def __del__(self) -> None:
-        tasks.run_at_once(self._drop)
+        if tasks.run_at_once is not None:  # else the interpreter ends, and clears its modules
+            tasks.run_at_once(self._drop)
 
 
 async def _receive(found: ref[NotificationHub], subscription: connections.Subscription) -> None:

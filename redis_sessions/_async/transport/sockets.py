@@ -14,6 +14,12 @@ from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionE
 
 from ..._core.protocol.transport_errors import ConnectionRejected, connect_error
 from ..._fork import cut_in_child
+from .socket_files import check_is_socket
+
+
+def bounded(kind: type) -> type:
+    """Return a class of connections whose receives are bounded: any, because each caller waits with a time limit."""
+    return kind
 
 
 async def open_connection(
@@ -32,6 +38,7 @@ async def open_connection(
         if isinstance(problem, ResponseError | InvalidResponse):
             raise ConnectionRejected(str(problem)) from problem
         if isinstance(problem, RedisError | OSError | UnicodeError):  # a host name that has no form
+            check_is_socket(connection)
             raise connect_error(problem, had_connection=had_connection) from problem
         raise
     return connection

@@ -1,6 +1,7 @@
 """All keys of a namespace. No other module than this one and `shared_keys.py` builds a key.
 
     <namespace>:meta                      string   schema version of the namespace
+    <namespace>:{<namespace>:meta}:probe  any      the key on which a first write tries what the user may do
     <namespace>:{<tag>}:session:<id>      hash     a session: its records, description, state (docs: storage reference)
     <namespace>:{<tag>}:messages:<id>     list     its retained messages, oldest first
     <namespace>:{<tag>}:ledger:<id>       hash     what its loops recorded: events and turns in pages, steps, configurations
@@ -179,6 +180,15 @@ class IndexKeys(NamedTuple):
     ids: str
 
 
+class NamespaceKeys(NamedTuple):
+    """The keys of the claim of a namespace, in the slot of the schema version."""
+
+    id: str
+    tag: str
+    meta: str
+    probe: str
+
+
 class QuarantineKeys(NamedTuple):
     """The keys to which one repair moves damaged data of one session or queue, in its slot."""
 
@@ -230,6 +240,7 @@ AnyKeys: TypeAlias = (
     | ImportKeys
     | QuarantineKeys
     | IndexKeys
+    | NamespaceKeys
     | EntryKeys
     | DocumentKeys
     | SharedKeys
@@ -335,6 +346,12 @@ def checkpoint_keys(namespace: str, thread: str) -> CheckpointKeys:
 def meta_key(namespace: str) -> str:
     """Return the key of the schema version."""
     return f"{namespace}:meta"
+
+
+def namespace_keys(namespace: str) -> NamespaceKeys:
+    """Return the keys of the claim of a namespace."""
+    meta = meta_key(namespace)
+    return NamespaceKeys(namespace, meta, meta, f"{namespace}:{{{meta}}}:probe")
 
 
 def wake_channel(namespace: str, process: str) -> str:

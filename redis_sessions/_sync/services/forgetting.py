@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..._core.commands import (
@@ -17,7 +18,7 @@ from ..._core.commands.forgetting import SessionFacts
 from ..._core.commands.index_entries import CREATION_GRACE_MS
 from ..._core.protocol.call import Call
 from ..._core.protocol.keys import EntryKeys, SessionKeys, index_keys, session_keys
-from ...errors import SessionDamaged, SessionReplaced, SessionsError
+from ...errors import SessionDamaged, SessionReplaced, SessionsError, StoreFull
 from ...models.forgetting import MAX_FORGOTTEN_IDS, ForgetResult
 from ..transport import primitives
 from ..transport.executor import Executor
@@ -268,8 +269,10 @@ class Forgetting:
                     self._context, one.text("channel"), {one.id, *self._forgotten}
                 )
         own = [one.id for one in found if one.user == self._user]
+        marks = [call for index in own_indexes for call in forgetting.mark_entries(index, own)]
         if own:
-            run_all(self._executor, [call for index in own_indexes for call in forgetting.mark_entries(index, own)])
+            with suppress(StoreFull):  # a call after a break then keeps the entries of recent sessions for a while
+                run_all(self._executor, marks)
 
     def _remove_leftovers(self, found: Sequence[SessionFacts]) -> None:
         """Remove the index entries of sessions that are deleted, and what was written while they were deleted."""

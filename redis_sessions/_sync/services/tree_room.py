@@ -12,7 +12,7 @@ from ..._core.commands.run_queues import POLL_INTERVAL_SECONDS
 from ..._core.protocol.keys import SessionKeys, session_keys
 from ...models.trees import SpawnResult
 from .context import CacheContext
-from .tree_members import list_members
+from .tree_members import list_members, register_join
 
 WAITED_FOR = ("max_children", "max_active", "max_descendants")
 """The refusals that end when sessions of the tree end or go."""
@@ -70,7 +70,7 @@ def _listen(context: CacheContext, keys: SessionKeys, incarnation: str, nonce: s
     """Let the ends of a session's children wake this process, and recover children whose worker died."""
     hub = context.hub
     hub.try_subscribe()
-    found = list_members(
+    found, _ = register_join(
         context.executor, keys, incarnation, nonce=nonce, wait_ms=max(round(left * 1000), 1), target=1,
         counts_receivers=hub.counts_receivers, channel=hub.channel, max_waiters=context.bounds.waiters,
     )  # fmt: skip

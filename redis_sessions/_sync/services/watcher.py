@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -26,20 +25,22 @@ from ...errors import (
     SessionNotFound,
     SessionRegressed,
     SessionsError,
-    StoreUnavailable,
 )
 from ...models.events import SessionEvent
 from ...models.messages import Message
 from ..transport import primitives, tasks
 from ..transport.executor import Executor
-from ..transport.notifications import RETRY_SUBSCRIBE_SECONDS, NotificationHub
+from ..transport.notifications import NotificationHub
 from .history import read_history
+from .registration import try_to_register
 from .watch import Watch
 
 RENEW_SECONDS = 10.0
 """The pause between two renewals of a process's subscriptions."""
 _SUBSCRIPTION_MS = 35_000
 """The time for which a server keeps a subscription that is not renewed."""
+_POLL_SECONDS = 1.0
+"""The pause between two readings of a session whose subscription the server refuses."""
 _MAX_QUEUED = 256
 """Notifications that wait for a slow watcher. With more, the watcher reads the messages itself."""
 _GONE = Notification("gone")
@@ -93,6 +94,7 @@ class Watcher:
 
     def _reset(self) -> None:
         self._watched: dict[str, WatchedSession] = {}
+        self._unheard: set[str] = set()  # sessions of which this process hears nothing
         self._is_renewing = False
         self._changing = primitives.Lock()
 
@@ -116,6 +118,7 @@ class Watcher:
                 watched.queues.remove(queue)
                 if not watched.queues:
                     del self._watched[keys.id]
+                    self._unheard.discard(keys.id)
                     self._hub.unregister(watched.nonce)
                     tasks.spawn(self._unsubscribe, watched)
 
@@ -169,7 +172,7 @@ class Watcher:
     def begin(self, target: WatchTarget, heard: Notification = ASK) -> Iterator[SessionEvent]:
         """Yield what the session has behind the progress. First subscribe, unless an announcement was heard just now.
 
-        While the server does not answer, wait for `retry_for` seconds.
+        Where the server refuses the subscription, `follow` polls. While the server does not answer, wait for `retry_for` seconds.
         """
         keys, progress, _ = target
         if heard.word in _ANNOUNCEMENTS:
@@ -178,24 +181,17 @@ class Watcher:
                 for event in announced:
                     yield event
                 return
-        self._open_subscription()
+        call = self._subscribe_call(self._watched[keys.id], progress.incarnation)
         try:
-            self._executor.run(self._subscribe_call(self._watched[keys.id], progress.incarnation))
+            self._unheard.add(keys.id)
+            if self._hub.try_subscribe() and try_to_register(self._executor, call) is not None:
+                self._unheard.discard(keys.id)
             for event in self._catch_up(target):
                 yield event
         except SessionNotFound:
             if not progress.is_begun:
                 raise
             yield progress.deleted()
-
-    def _open_subscription(self) -> None:
-        """Let this process hear notifications. Raises StoreUnavailable when that failed for `retry_for` seconds."""
-        due = time.monotonic() + self._executor.retry_for
-        while not self._hub.try_subscribe():
-            if time.monotonic() >= due:
-                waited, detail = self._executor.retry_for, "the subscription could not be opened"
-                raise StoreUnavailable(where=self._executor.where, waited=waited, detail=detail)
-            primitives.sleep(RETRY_SUBSCRIBE_SECONDS)
 
     def _catch_up(self, target: WatchTarget) -> Iterator[SessionEvent]:
         """Yield what the session has behind the progress: status changes and messages in chunks, then the deltas."""
@@ -263,18 +259,24 @@ class Watcher:
         queue: tasks.Queue[WatchNotice],
         seconds: float,
     ) -> Iterator[SessionEvent]:
-        """Yield the next events of sessions that were begun. None when nothing happens for `seconds`."""
-        notice = queue.get(seconds)
-        if notice is None:
-            return
-        for id in [notice.id] if notice.id else list(targets):
+        """Yield the next events of sessions that were begun. None when nothing happens for `seconds`.
+
+        Sessions of which this process hears nothing are read at intervals.
+        """
+        unheard = [id for id in targets if id in self._unheard] if self._unheard else []
+        notice = queue.get(min(seconds, _POLL_SECONDS) if unheard else seconds)
+        if notice is not None:
+            ids, heard = [notice.id] if notice.id else list(targets), notice.notification
+        else:
+            ids, heard = unheard, ASK
+        for id in ids:
             if id in targets and not targets[id].progress.is_over:
-                found = targets[id].progress.apply(notice.notification, targets[id].keys)
+                found = targets[id].progress.apply(heard, targets[id].keys)
                 if found is None:
                     begin = self.begin if targets[id].is_alone else self.begin_one_of_many
-                    for event in begin(targets[id], notice.notification):
+                    for event in begin(targets[id], heard):
                         yield event
-                    found = targets[id].progress.missed_delta(notice.notification, targets[id].keys)
+                    found = targets[id].progress.missed_delta(heard, targets[id].keys)
                 for event in found:
                     yield event
 

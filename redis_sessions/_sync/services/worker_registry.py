@@ -74,7 +74,8 @@ class WorkerRegistration:
             if timer is not None:
                 timer.cancel()
         is_gone = tasks.Event()
-        tasks.spawn(self._leave, is_gone)
+        if tasks.try_spawn(self._leave, is_gone) is None:  # the process ends, and can start no more threads
+            self._leave(is_gone)
         is_gone.wait(_LEAVE_SECONDS)
 
     def _beat(self) -> None:

@@ -57,10 +57,10 @@ class Subscription:
         """Return when every later message will be heard. Raises TransportError, and the server's refusals."""
         self._connection = sockets.open_connection(self._connect(), due, self._timeout, had_connection=True)
         try:
-            sockets.limit(self._connection, due - time.monotonic())
+            sockets.begin(self._connection, due, max(due - time.monotonic(), 0.001))
             self._connection.send_command("SUBSCRIBE", self._channel)
             self._connection.read_response(disable_decoding=True)
-            sockets.limit(self._connection, self._timeout)
+            sockets.end(self._connection, self._timeout)
         except (ResponseError, AuthenticationError):
             self.close()
             raise
@@ -150,23 +150,22 @@ class NodeClient:
             except IndexError:
                 connection = self._wait_or_open(due)
             left = due - time.monotonic()
-            is_timed = left < self._timeout * 0.9 or len(packed) > _AT_ONCE_BYTES or len(commands) > 1
+            is_timed = left < self._timeout * 0.9 or len(packed) > _AT_ONCE_BYTES
             if left <= 0:
                 unused, connection = connection, None
                 self._give_back(unused)
                 raise TimeOver("the time was over before the command was sent")
-            if is_timed:  # else the socket's limit, which is `timeout`, is near enough
-                sockets.limit(connection, left)
+            sockets.begin(
+                connection, due, left if is_timed else None
+            )  # else the usual limit, `timeout`, is near enough
             connection.send_packed_command([packed], check_health=False)
             for _ in commands:
-                if is_timed:  # for each reply, because the socket's limit holds for each receive
-                    sockets.limit(connection, due - time.monotonic())
                 try:
-                    replies.append(connection.read_response(disable_decoding=True))
+                    reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
+                    replies.append(reply)
                 except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
                     replies.append(refusal.with_traceback(None))  # else it keeps the frames of all callers alive
-            if is_timed:
-                sockets.limit(connection, self._timeout)
+            sockets.end(connection, self._timeout)
         except BaseException as problem:
             if connection is None:
                 raise

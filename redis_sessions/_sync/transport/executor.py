@@ -66,7 +66,7 @@ class Executor:
         self._schema = SchemaCheck(router, where, namespace)
         self._hints_from = 0.0
         self._ancestors: dict[str, tuple[str, ...]] = {}
-        self.observer: WriteObserver | None = None
+        self.observer: Callable[[], WriteObserver | None] = lambda: None
         self.bounds = DEFAULT_BOUNDS
         """The bounds of what is stored, for calls that the background makes."""
         self.chain: Chain | None = None
@@ -100,7 +100,7 @@ class Executor:
         """
         now = time.monotonic()
         began = now if began is None else began
-        observer = self.observer if call.index_effect != "none" else None
+        observer = self.observer() if call.index_effect != "none" else None
         if observer is not None:
             observer.before_write(call, now)
         try:
@@ -191,8 +191,7 @@ class Executor:
             if due is None:
                 due = began + self._router.timeout
             has_writes = any(call.writes for call in calls)
-            if not self._schema.is_passed:
-                self._schema.check(has_writes, due)
+            self._schema.check(has_writes, due)
             commands = [(call.keys.tag, call.command) for call in calls]
             replies = self._router.send_many(commands, due, self._wait_command if has_writes else None)
         except DENIED as problem:
@@ -221,8 +220,7 @@ class Executor:
         due = time.monotonic() + self._router.timeout if due is None else due
         results: list[T | SessionsError] = []
         try:
-            if not self._schema.is_passed:
-                self._schema.check(any(call.writes for call in calls), due)
+            self._schema.check(any(call.writes for call in calls), due)
             replies = self._router.send_many([(call.keys.tag, call.command) for call in calls], due)
         except (TransportError, *DENIED) as problem:
             replies = [(problem, None)] * len(calls)
@@ -300,7 +298,7 @@ class Executor:
     def _send(self, call: Call[T]) -> list[Any]:
         """Return the reply, and the reply of WAIT behind it. The call's hints are sent before the call."""
         try:
-            if not self._schema.is_passed:
+            if self._schema.is_due(call.writes):
                 self._schema.check(call.writes, call.due)
             hints = call.hints
             if hints and self._router.is_cluster:
@@ -332,8 +330,8 @@ class Executor:
     def _note_hints(self, hints: Sequence[Call[Any]], results: Sequence[Any]) -> None:
         """Have the sessions repaired whose hints did not work."""
         for hint, result in zip(hints, results, strict=True):
-            if result is not True and hint.about and self.observer is not None:
-                self.observer.repair_later([hint.about])
+            if result is not True and hint.about and (observer := self.observer()) is not None:
+                observer.repair_later([hint.about])
 
     def _check_acks(self, call: Call[Any], reply: Any) -> None:
         """Raise NotReplicated when too few replicas acknowledged the write."""
