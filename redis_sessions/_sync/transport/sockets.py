@@ -18,7 +18,7 @@ from .socket_files import check_is_socket
 
 
 class BoundedSocket:
-    """A socket with a time at which all receives must be over, because the limit of a socket holds for each receive anew.
+    """A socket with a time at which all receives must be over, because a socket has a limit for each receive only.
 
     The first receive has the limit of the socket. Mostly it brings the whole reply, and nothing more is measured or set.
     """
