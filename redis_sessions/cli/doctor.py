@@ -195,7 +195,10 @@ def _examine(cache: SessionCache) -> list[Finding]:
     cache._executor.on_failure = notice.add
     with notice:
         schema, problem = _try_read(cache)
-    infos = ask_each(cache, ("INFO",))
+    try:
+        infos = ask_each(cache, ("INFO",))
+    except RedisError as refusal:  # such as a wrong password
+        raise problem or refusal from None
     if all(isinstance(one, TransportError) for one in infos):
         raise problem or StoreUnavailable(where=cache.where, waited=0.0, detail=str(infos[0]))
     users = ask_each(cache, ("ACL", "GETUSER", "default"))

@@ -10,13 +10,16 @@ import typer
 from .. import AsyncSessionCache, __version__
 from .._durations import whole
 from ..errors import InvalidInput
-from .addresses import is_loopback, listen_on, parse_address, show_address
+from .addresses import listen_on, parse_address, show_address
 from .app import DEFAULT_NAMESPACE, DEFAULT_URL, Namespace, Url, app, print_notice, shared_url
 from .codec_options import codec_options
 from .mcp_bounds import ReplyBounds
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""The hosts for which the SDK refuses the requests of web pages that gave this machine another name."""
 
 
 @app.command()
@@ -45,10 +48,9 @@ def mcp(
         whole(max_bytes, "--max-bytes", minimum=2048, maximum=1024 * 1024),
     )
     address = None if http is None else parse_address(http, "--http", "127.0.0.1:8000")
-    if address is not None and not is_loopback(address[0]):
-        detail = (
-            f"must name this machine, such as 127.0.0.1, because the server asks for no password, got {address[0]!r}"
-        )
+    if address is not None and address[0] not in _LOOPBACK:
+        hosts = ", ".join(_LOOPBACK)
+        detail = f"must name this machine ({hosts}), because the server asks for no password, got {address[0]!r}"
         raise InvalidInput(name="--http", detail=detail)
     cache = AsyncSessionCache.from_url(shared_url(url), namespace=namespace, **codec_options())
     try:

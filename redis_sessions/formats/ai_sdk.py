@@ -164,7 +164,7 @@ class AISDKUIFormat(MessageFormat):
     def _without_responded(self, payload: Payload) -> Payload | None:
         if self.facts(payload) is None:
             return payload
-        responded = [_called(part).get("state") == _RESPONDED for part in dicts_in(payload["parts"])]
+        responded = [isinstance(part, dict) and _called(part).get("state") == _RESPONDED for part in payload["parts"]]
         return _kept(payload, "parts", [not one for one in responded]) if any(responded) else payload
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 from .. import AsyncSession, ConcurrentModification, InvalidInput, RevisionConflict, SessionNotFound
 from .._durations import Duration
@@ -128,7 +129,7 @@ class RedisSessionsHistoryProvider(HistoryProvider):
         id = self._id(session_id)
         session = self._source.cache.session(id)
         with suppress(SessionNotFound):
-            await self._repeats.once("clear", lambda batch_id: session.clear(batch_id=batch_id), place=id)
+            await self._repeats.once(uuid4().hex, lambda batch_id: session.clear(batch_id=batch_id), place=id)
 
     async def aclose(self) -> None:
         """Close the connections of a provider with a `url`, which cannot be used any more. Else do nothing."""

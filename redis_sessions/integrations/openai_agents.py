@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
+from uuid import uuid4
 
 from .. import (
     AppendResult,
@@ -123,7 +124,7 @@ class RedisSessionsSession(SessionABC):
         """Remove all items. Cost: one round trip."""
         session = self._cache.session(self._id)
         with suppress(SessionNotFound):
-            await self._repeats.once("clear", lambda batch_id: session.clear(batch_id=batch_id))
+            await self._repeats.once(uuid4().hex, lambda batch_id: session.clear(batch_id=batch_id))
 
     async def ping(self) -> bool:
         """Return whether the server answers."""

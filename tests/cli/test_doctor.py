@@ -153,10 +153,16 @@ def test_missing_right_to_write_is_found(own_server: Server) -> None:
     """A user who can read and run scripts, but cannot change sessions, is a failure that names the command."""
     url = url_of_user(own_server, "-rpush")
     rights = findings_of("--url", url, "--namespace", "acme")["rights"]
-    assert (rights["level"], "rpush" in rights["fact"], "guide" in rights["advice"]) == ("fail", True, True)
+    assert (rights["level"], "rpush" in rights["fact"].lower(), "guide" in rights["advice"]) == ("fail", True, True)
     assert run("doctor", "--url", url_of_user(own_server, "+rpush"), "--namespace", "acme").returncode == 0
     with SessionCache.from_url(own_server.url, namespace="acme") as cache:
         assert cache.list().items == []
+
+
+def test_wrong_password_is_no_wrong_command_line(own_server: Server) -> None:
+    """A refused login is an error of the server, which the message names."""
+    done = run("doctor", "--url", url_of_user(own_server).replace("secret", "wrong"))
+    assert (done.returncode, done.stdout, str(own_server.port) in done.stderr) == (3, "", True)
 
 
 def test_user_without_any_password_is_a_failure(own_server: Server) -> None:

@@ -16,6 +16,8 @@ from redis_sessions.cli.mcp import mcp
     [
         ({"http": "0.0.0.0:8000"}, "--http: must name this machine"),
         ({"http": "db.example:8000"}, "--http: must name this machine"),
+        ({"http": "127.0.0.2:8000"}, "--http: must name this machine"),
+        ({"http": "[::ffff:127.0.0.1]:8000"}, "--http: must name this machine"),
         ({"http": "localhost"}, "--http: must be HOST:PORT, such as 127.0.0.1:8000, got 'localhost'"),
         ({"http": "localhost:99999"}, "--http: must be HOST:PORT"),
         ({"http": "localhost:-1"}, "--http: must be HOST:PORT"),

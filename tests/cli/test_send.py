@@ -86,7 +86,7 @@ def test_append_writes_text_or_payloads(own_server: Server) -> None:
         (("send", "a", "-"), "TEXT: must not be empty"),
         (("send", "a", "x", "--role", "boss"), "role must be one of system, user, assistant, tool, got 'boss'"),
         (("send", "a", "x", "--wait", "soon"), "--wait: must be a duration"),
-        (("append", "a", "x", "--payload", "{}"), "takes TEXT or --payload, got both"),
+        (("append", "a", "x", "--payload", "{}"), "takes TEXT and --role, or --payload, got both"),
         (("append", "a", "--payload", "{"), "--payload: must be JSON"),
         (("append", "a", "--payload", "[]"), "must be a JSON object or an array of objects, got []"),
         (("append", "a", "--payload", "[1]"), "must be a JSON object or an array of objects, got [1]"),

@@ -155,6 +155,8 @@ def test_image_or_file_costs_flat_tokens(part: dict[str, Any]) -> None:
             {"toolResult": {"toolUseId": "t", "content": [{"image": {"format": "png", "source": {"bytes": BASE64}}}]}}
         ),
         {"role": "tool", "content": [{"output": {"type": "content", "value": [{"type": "media", "data": BASE64}]}}]},
+        {"role": "tool", "content": {"img": {"data": BASE64, "media_type": "image/png", "kind": "binary"}}},
+        {"content": {"role": "user", "parts": [{"inlineData": {"mimeType": "image/png", "data": BASE64}}]}},
     ],
 )
 def test_image_inside_result_costs_flat_tokens(payload: dict[str, Any]) -> None:

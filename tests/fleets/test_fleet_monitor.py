@@ -503,6 +503,18 @@ def test_large_fleet_is_read_in_parts(cache: SessionCache) -> None:
     assert not few.read().is_complete
 
 
+def test_new_sessions_replace_old_ones_where_there_is_no_room(cache: SessionCache) -> None:
+    """A monitor of a fleet that is larger than `max_sessions` shows the newest sessions."""
+    monitor = cache.monitor(max_sessions=800)
+    for name in ("old", "new"):
+        for number in range(900):
+            cache.create(f"{name}-{number}")
+        for _ in range(3):
+            fleet = monitor.read_all()
+        assert sum(one.id.startswith(name) for one in fleet.sessions) >= 700
+        assert not fleet.is_complete
+
+
 def test_message_rate_is_the_growth_of_sessions(cache: SessionCache) -> None:
     """New messages between two reads make the rate."""
     session = cache.create("a")

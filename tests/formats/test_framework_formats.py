@@ -275,6 +275,12 @@ def test_ui_tool_part_opens_until_it_has_result(type: str) -> None:
     assert UI.keep(ui("assistant", STEP, REASONING, running), all_but("2"), everything) is None
 
 
+def test_ui_window_leaves_parts_that_are_no_objects() -> None:
+    """A part that is no object stays in a message whose approved call leaves."""
+    payload = ui("assistant", None, text("a"), tool("tool-f", "1", state="approval-responded"))
+    assert UI.join([payload, ui("user", text("b"))])[0] == ui("assistant", None, text("a"))
+
+
 def test_ui_message_gives_role_and_text() -> None:
     """The kind of a UI message is its role's, and an old tool invocation counts, too."""
     assert facts_of(UI, ui("user", text("a"), text("b"))) == Facts("user_message")

@@ -33,7 +33,7 @@ async def forget_scopes(context: CacheContext, user: str, noted: list[str], find
     """Delete the shared scopes whose path ends with the user's ID. Return how many values they held."""
     count = 0
     if find_unlisted:
-        await _apply_outboxes(context)
+        await _apply_outboxes(context, user)
     scopes = set(await context.scopes.of_user(user))
     if find_unlisted:
         names = {
@@ -46,8 +46,8 @@ async def forget_scopes(context: CacheContext, user: str, noted: list[str], find
     return count
 
 
-async def _apply_outboxes(context: CacheContext) -> None:
-    """Apply the writes of shared scopes that wait in sessions, else a scope comes back when its session is loaded."""
+async def _apply_outboxes(context: CacheContext, user: str) -> None:
+    """Apply the writes that wait in sessions for scopes of a user, else a scope comes back when its session is loaded."""
     async for batch in scan_batches(context, every_session(context.namespace)):
         ids = [id for id in (session_id_of(context.namespace, key) for key in batch) if id is not None]
         sessions = [session_keys(context.namespace, id) for id in ids]
@@ -56,6 +56,6 @@ async def _apply_outboxes(context: CacheContext) -> None:
             if isinstance(waiting, SessionsError):
                 if not isinstance(waiting, _UNREADABLE) and not stored_values.is_wrong_type(waiting):
                     raise waiting
-            elif waiting:
+            elif any(change.scope.endswith(f"/{user}") for one in waiting for change in one.changes):
                 with suppress(BoundExceeded, *_UNREADABLE):
                     await context.scopes.apply_waiting(keys, waiting[0].incarnation)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -183,6 +185,7 @@ class Watcher:
         call = self._subscribe_call(self._watched[keys.id], progress.incarnation)
         try:
             self._unheard.add(keys.id)
+            progress.poll_at = time.monotonic() + _POLL_SECONDS
             if await self._hub.try_subscribe() and await try_to_register(self._executor, call) is not None:
                 self._unheard.discard(keys.id)
             async for event in self._catch_up(target):
@@ -262,20 +265,22 @@ class Watcher:
 
         Sessions of which this process hears nothing are read at intervals.
         """
-        unheard = [id for id in targets if id in self._unheard] if self._unheard else []
-        notice = await queue.get(min(seconds, _POLL_SECONDS) if unheard else seconds)
+        polled = [one for id, one in targets.items() if id in self._unheard] if self._unheard else []
+        pause = min((one.progress.poll_at for one in polled), default=math.inf) - time.monotonic()
+        notice = await queue.get(max(min(seconds, pause), 0))
+        heard: dict[str, Notification] = {}
         if notice is not None:
-            ids, heard = [notice.id] if notice.id else list(targets), notice.notification
-        else:
-            ids, heard = unheard, ASK
-        for id in ids:
+            heard = dict.fromkeys([notice.id] if notice.id else targets, notice.notification)
+        now = time.monotonic()
+        heard |= {one.keys.id: ASK for one in polled if one.progress.poll_at <= now}
+        for id, notification in heard.items():
             if id in targets and not targets[id].progress.is_over:
-                found = targets[id].progress.apply(heard, targets[id].keys)
+                found = targets[id].progress.apply(notification, targets[id].keys)
                 if found is None:
                     begin = self.begin if targets[id].is_alone else self.begin_one_of_many
-                    async for event in begin(targets[id], heard):
+                    async for event in begin(targets[id], notification):
                         yield event
-                    found = targets[id].progress.missed_delta(heard, targets[id].keys)
+                    found = targets[id].progress.missed_delta(notification, targets[id].keys)
                 for event in found:
                     yield event
 

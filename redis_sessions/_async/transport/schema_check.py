@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from redis.exceptions import TryAgainError
+
 from ..._core.commands.namespaces import claim
 from ..._core.protocol.keys import SCHEMA_VERSION, meta_key
 from ...errors import AccessDenied, SchemaMismatch
@@ -33,6 +35,10 @@ class SchemaCheck:
         key = meta_key(self._namespace)
         command, script = (call.command, call.script) if is_write else (("GET", key), None)
         reply, *_ = await self._router.send(key, command, script, due=due)
+        if isinstance(reply, TryAgainError):  # the slot of the key moves, so a script may not name two keys
+            stored, *_ = await self._router.send(key, ("GET", key), due=due)
+            if stored == SCHEMA_VERSION.encode():
+                return  # a later write tries the rights
         if isinstance(reply, Exception):
             raise server_error(self._where, "", reply)
         if reply is None:

@@ -102,6 +102,8 @@ class FleetView:
             is_whole: the sweep came to the last active session.
         """
         self._covered = len(self._seen) + len(self._passed) if is_whole and not self._is_full else -1
+        if self._covered < 0:  # no room for all: those that this sweep met are the newest
+            self._seen = {id: one for id, one in self._seen.items() if one.sweep == self._sweep}
         self._passed, self._is_full = set(), False
         self._sweep += 1
 

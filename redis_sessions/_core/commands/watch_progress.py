@@ -71,6 +71,8 @@ class WatchProgress:
         """True if no event can come any more."""
         self.is_deleted = False
         """True if the session is gone."""
+        self.poll_at = 0.0
+        """The time by `time.monotonic` of the next read of a session of which no notification comes."""
 
     def apply(self, notification: Notification, keys: SessionKeys) -> list[SessionEvent] | None:
         """Return the events of a notification, or None when the session must be read.

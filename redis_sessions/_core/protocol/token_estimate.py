@@ -137,7 +137,8 @@ class _Sums:
                 else:
                     self.size += len(part) if part.isascii() else _size(part)
             elif isinstance(part, dict):
-                self.left.append((key, part, _RESULT if key == "content" else _MODES.get(key, _PART), depth))
+                is_result = key == "content" and not isinstance(part.get("parts"), list)  # else the content of Gemini
+                self.left.append((key, part, _RESULT if is_result else _MODES.get(key, _PART), depth))
             elif isinstance(part, list):
                 self.left.append((key, part, _MODES.get(key, _PART), depth))
 
@@ -216,6 +217,8 @@ def _is_media(key: str, value: dict[str, Any], mode: int) -> bool:
     Inside a result only the parts of a vendor do: the items of `content`, and what has a type that only vendors use.
     """
     kind = value.get("type") or value.get("kind")
+    if mode == _RESULT and kind == "binary" and "media_type" in value:
+        return "data" in value  # of pydantic-ai, which has them at any place of a result
     if mode == _RESULT and key != "":
         return key in _RESULT_LISTS and isinstance(kind, str) and kind in _MEDIA_TYPES
     if mode not in (_PART, _RESULT):

@@ -155,16 +155,20 @@ class NodeClient:
                 unused, connection = connection, None
                 self._give_back(unused)
                 raise TimeOver("the time was over before the command was sent")
-            sockets.begin(
-                connection, due, left if is_timed else None
-            )  # else the usual limit, `timeout`, is near enough
+            sockets.begin(connection, due, left if is_timed else None)  # the usual limit, `timeout`, is near enough
             connection.send_packed_command([packed], check_health=False)
             for _ in commands:
                 try:
                     reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
                     replies.append(reply)
-                except (ResponseError, AuthenticationError, BusyLoadingError) as refusal:
+                except ResponseError as refusal:
                     replies.append(refusal.with_traceback(None))  # else it keeps the frames of all callers alive
+                except (
+                    AuthenticationError,
+                    BusyLoadingError,
+                ) as refusal:  # a parser in Python never gets past this reply
+                    self._discard(connection)
+                    return replies + [refusal.with_traceback(None)] * (len(commands) - len(replies))
             sockets.end(connection, self._timeout)
         except BaseException as problem:
             if connection is None:

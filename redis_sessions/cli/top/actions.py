@@ -47,6 +47,8 @@ def _perform(cache: SessionCache, action: Action) -> str:
         session.resume()
         cache._context.auditor.record("resume", session_id=session.id)
     elif action.kind == "release":
+        if action.fence is None:
+            return f"not released: {session.id} had no holder when it was read"
         moved = session.lease().release(force=True, fence=action.fence)
         return f"released: {session.id}; {count_of(moved, 'message')} moved from the inbox to the transcript"
     else:
