@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from redis_sessions import SessionCache, StoreUnavailable
 from redis_sessions._core.protocol.found_keys import every_session, session_id_of
-from redis_sessions._core.protocol.keys import session_keys
+from redis_sessions._core.protocol.keys import meta_key, session_keys
 from redis_sessions._sync.services import unlisted
 from tests.support.blob_store import Store, large, named_at, offload
 from tests.support.servers import Server, await_true, binaries, cluster
@@ -192,3 +192,21 @@ def test_scan_of_a_cluster_with_a_slot_without_master_raises(nodes: list[Server]
             call(node, "CLUSTER", "DELSLOTS", slot)
         with pytest.raises(StoreUnavailable, match="1 slots of the cluster have no master"):
             ids_by_scan(cache)
+
+
+@pytest.mark.parametrize("is_moved", [False, True], ids=["before", "behind"])
+def test_new_process_writes_while_the_slot_of_the_schema_version_moves(nodes: list[Server], is_moved: bool) -> None:
+    """A script may not name two keys of a slot that moves, so the rights of the user are tried later."""
+    with open_cache(nodes) as cache:
+        for id in IDS:
+            cache.create(id).append(X)
+    meta = meta_key("acme")
+    slot = key_slot(meta.encode())
+    source = next(node for node in nodes if serves(node, slot))
+    target = next(node for node in nodes if node is not source)
+    call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", call(source, "CLUSTER", "MYID"))
+    call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", call(target, "CLUSTER", "MYID"))
+    if is_moved:
+        call(source, "MIGRATE", "127.0.0.1", target.port, meta, 0, 5000)
+    with open_cache(nodes) as fresh:
+        assert [fresh.session(id).append(X).last_seq for id in IDS if slot_of(id) != slot] == [2] * len(IDS)
