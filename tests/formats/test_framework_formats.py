@@ -276,7 +276,7 @@ def test_ui_tool_part_opens_until_it_has_result(type: str) -> None:
 
 
 def test_ui_window_leaves_parts_that_are_no_objects() -> None:
-    """A part that is no object stays in a message whose approved call leaves."""
+    """A part that is not an object stays in a message whose approved call leaves."""
     payload = ui("assistant", None, text("a"), tool("tool-f", "1", state="approval-responded"))
     assert UI.join([payload, ui("user", text("b"))])[0] == ui("assistant", None, text("a"))
 

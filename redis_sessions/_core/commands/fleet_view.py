@@ -118,7 +118,8 @@ class FleetView:
                 continue
             if session.status in _FAILED:
                 self._failed[session.id] = session
-                self._failures[session.id] = session.finished_at, _run_agent(session)
+                agent = session.agent_id if session.kind == "subagent" else None
+                self._failures[session.id] = session.finished_at, agent
             if self._count_ends(row, now):
                 self._ended_since_sample.append(row)
         self._forget_old(now)
@@ -313,10 +314,6 @@ def _rate(before: _Seen | None, row: FleetRow, now: datetime) -> float | None:
     if before.row.incarnation != row.incarnation or seconds <= 0:
         return before.messages_per_second
     return max(row.session.last_seq - before.row.session.last_seq, 0) / seconds
-
-
-def _run_agent(session: FleetSession) -> str | None:
-    return session.agent_id if session.kind == "subagent" else None
 
 
 def _finished(session: FleetSession) -> datetime:
