@@ -213,9 +213,8 @@ def _agent_samples(
             add("redis_sessions_workers", load.workers, agent, "alive")
             add("redis_sessions_workers", load.dead_workers, agent, "dead")
             add("redis_sessions_worker_slots_idle", load.idle, agent)
-        runs = ended.get(name) or EndedRuns(
-            agent_id=name
-        )  # counters begin with 0, because increase() needs a value before
+        # Counters begin with 0, because increase() needs a value before.
+        runs = ended.get(name) or EndedRuns(agent_id=name)
         for status in _STATUSES:
             add("redis_sessions_runs_ended", getattr(runs, status), agent, status)
         add("redis_sessions_attempts_ended", runs.failed_attempts, agent, "failed")

@@ -138,9 +138,8 @@ def doctor(
 
 def _print_acl_line(url: str, namespace: str, as_json: bool) -> None:
     rules = acl_rules(namespace, in_cluster=split_url(url).kind == "cluster")
-    user = (
-        f"{namespace}-sessions" if namespace == "default" else namespace
-    )  # a reset of `default` would lock out others
+    # A reset of the user `default` would lock out others.
+    user = f"{namespace}-sessions" if namespace == "default" else namespace
     words = ["ACL", "SETUSER", user, "reset", "on", ">PASSWORD", *rules]
     print(json.dumps(words) if as_json else " ".join(map(quote_word, words)))
 

@@ -267,9 +267,8 @@ class AsyncSessionChildren(AsyncSessionBase):
                     return await self._child_infos(ended)
                 if left == 0:
                     raise trees.join_timeout(self.id, found.members)
-                is_waking = (
-                    can_hear and is_registered and found.status == "active"
-                )  # the children of an ended parent end now
+                # The children of an ended parent end now.
+                is_waking = can_hear and is_registered and found.status == "active"
                 pause = POLL_INTERVAL_SECONDS if is_waking else RETRY_SUBSCRIBE_SECONDS
                 if await queue.get(min(left, pause)) is None:
                     await self._context.run_queues.recover_children(self._keys, found.members)

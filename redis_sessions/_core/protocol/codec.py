@@ -67,9 +67,8 @@ def encode(message: Any, batch_id: str, counter: TokenCounter, keys: SessionKeys
         payload, pinned, tokens, explicit = to_payload(message.payload), message.pinned, message.tokens, message.kind
     else:
         payload = to_payload(message)
-    text = to_json(
-        payload, "message", is_plain=True
-    )  # it refuses values that no format may meet, such as endless digits
+    # First, because it refuses values that no format may meet, such as endless digits.
+    text = to_json(payload, "message", is_plain=True)
     format, facts = recognise(payload)
     kind = explicit or kind_of_facts(facts)
     if tokens is None:

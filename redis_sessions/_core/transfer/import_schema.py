@@ -273,9 +273,8 @@ def _is_loop(text: str) -> bool:
 _is_number: Suffix = re.compile(COUNT.decode()).fullmatch
 _is_page: Suffix = re.compile(r"\S{1,128} (?:0|[1-9][0-9]{0,12})").fullmatch
 _is_step: Suffix = re.compile(r"\S{1,128} \S{1,128}").fullmatch
-_ENTRY = Form(
-    "'<kind><flags><tokens> <batch ID> [<facts> ]<payload>'", lambda value: True
-)  # import_messages.py checks them
+# import_messages.py checks entries.
+_ENTRY = Form("'<kind><flags><tokens> <batch ID> [<facts> ]<payload>'", lambda value: True)
 _LINES = _matching(rb"(?:[^\n]+\n){1,16}", "1 to 16 lines")
 _FAMILIES: dict[str, tuple[Form, Suffix]] = {
     "meta": (_JSON, lambda text: True),

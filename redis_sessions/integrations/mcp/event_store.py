@@ -190,9 +190,8 @@ class RedisSessionsEventStore(EventStore):
             return events
         if not last.stream.session:
             return None
-        return await self._events_from(
-            last.stream, 1
-        )  # it was silent for `ttl`, so all of its events are new to its client
+        # The stream was silent for `ttl`, so all of its events are new to its client.
+        return await self._events_from(last.stream, 1)
 
     async def _events_from(self, stream: Stream, seq: int) -> list[StoredEvent]:
         session = self._caches.asynchronous.session(stream.stored_id)
