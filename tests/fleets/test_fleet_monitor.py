@@ -503,6 +503,7 @@ def test_large_fleet_is_read_in_parts(cache: SessionCache) -> None:
     assert not few.read().is_complete
 
 
+@pytest.mark.parametrize("engine", ["fake"], indirect=True)
 def test_new_sessions_replace_old_ones_where_there_is_no_room(cache: SessionCache) -> None:
     """A monitor of a fleet that is larger than `max_sessions` shows the newest sessions."""
     monitor = cache.monitor(max_sessions=800)
