@@ -223,7 +223,7 @@ def test_clear_ends_the_repetition_of_earlier_writes(server: Server, namespace: 
             await unknown(session.clear_session)
             await asyncio.create_task(session.add_items([z]))
             await session.clear_session()
-            assert await session.get_items() == [z]  # the repetition of the clear that happened before
+            assert await session.get_items() == []  # each clear is one of its own
             with pytest.MonkeyPatch.context() as patch:  # the read of a save has a reply, and its write has none
                 patch.setattr(agent_framework, "filter_new_messages", lose_replies)
                 await unknown(lambda: provider.save_messages("a", [message]), replies=0.0)
