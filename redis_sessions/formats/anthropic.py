@@ -100,7 +100,7 @@ class AnthropicFormat(MessageFormat):
             if self._continues(payload) if run else self._has_results(payload):
                 run.append(payload)
                 continue
-            found += [*_merged(run), _sent(payload)]
+            found += [*_merged(run), _as_request(payload)]
             run = []
         return [*found, *_merged(run)]
 
@@ -157,7 +157,7 @@ def _is_response(payload: Payload) -> bool:
     return payload.get("type") == "message" and "stop_reason" in payload
 
 
-def _sent(payload: Payload) -> Payload:
+def _as_request(payload: Payload) -> Payload:
     """Return the role and the content of a whole response, and any other payload as it is."""
     if not (_is_response(payload) and payload.get("role") == "assistant" and "content" in payload):
         return payload

@@ -25,6 +25,7 @@ from .messages import MessageLike, encode_batch, read_result
 from .recorded_results import APPEND, words_of
 from .session_fields import checked_text, state_field, state_fields
 from .storage_bounds import bounds_argument, check_fields, check_number
+from .window_blocks import vendor_message_id
 
 
 class Edited(NamedTuple):
@@ -236,8 +237,8 @@ def compactable(found: list[Message], up_to_seq: int | None, keep: int | None) -
 
 def _is_of_one_message(message: Message, next_one: Message) -> bool:
     """Return whether two messages are parts of one message of the vendor."""
-    whole = format_of(next_one.payload).part_of(next_one.payload)
-    return whole != "" and whole == format_of(message.payload).part_of(message.payload)
+    id = vendor_message_id(next_one)
+    return id != "" and id == vendor_message_id(message)
 
 
 def _is_newest_open(found: list[Message]) -> bool:

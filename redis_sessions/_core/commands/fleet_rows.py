@@ -90,10 +90,8 @@ def read_fleet_row(keys: SessionKeys, now_us: int) -> Call[FleetRow | None]:
 
 def _more(keys: SessionKeys, found: Mapping[str, bytes], now_ms: int, *, has_inbox: bool) -> dict[str, Any]:
     """Return the fields of a FleetSession that a summary lacks. Raises what a damaged record raises."""
-    more: dict[str, Any] = {
-        "attempts": [],
-        "read_at": moment(now_ms),
-    }  # model_construct takes 0.1 ms for a default that a factory makes
+    # With attempts, because model_construct takes 0.1 ms for a default that a factory makes.
+    more: dict[str, Any] = {"attempts": [], "read_at": moment(now_ms)}
     if "run" in found:
         try:
             work = work_info(found, now_ms, keys)

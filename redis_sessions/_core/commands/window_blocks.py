@@ -103,7 +103,7 @@ class Arrangement:
         if block is None:
             block = Block(message.seq)
             self.blocks.append(block)
-        whole = _whole_of(message)
+        whole = vendor_message_id(message)
         if whole:  # a part may come behind results of earlier parts
             block.entries.insert(_end_of_calls(block), entry)
             self._parts[whole] = block
@@ -140,7 +140,7 @@ class Arrangement:
         if bound is not None and kind in "acr":
             return bound
         if self._parts and kind in "ar":
-            block = self._parts.get(_whole_of(message))
+            block = self._parts.get(vendor_message_id(message))
             if block is not None:
                 return block
         if self._open and kind in "ac":
@@ -172,7 +172,7 @@ class Arrangement:
             left -= here
 
 
-def _whole_of(message: Message) -> str:
+def vendor_message_id(message: Message) -> str:
     """Return the ID of the message of a model of which a message is a part. '' if it is a whole one."""
     return format_of(message.payload).part_of(message.payload) if message.kind in "ar" else ""
 
@@ -282,7 +282,7 @@ def _answer(block: Block) -> set[str]:
     calls, left, before = set[str](), set(), ""
     for entry in block.entries:
         is_of_model = entry.message.kind in "acr"
-        whole = _whole_of(entry.message)
+        whole = vendor_message_id(entry.message)
         if is_of_model and whole and whole == before:
             calls = calls | entry.opens
         elif is_of_model or not entry.closes or not entry.closes <= calls:

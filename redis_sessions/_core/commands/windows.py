@@ -11,7 +11,7 @@ from typing import Literal
 from ...models.formats import MessageFormat, format_of
 from ...models.messages import Message
 from ...models.windows import Window
-from .window_blocks import Arrangement, Block, Entry
+from .window_blocks import Arrangement, Block, Entry, vendor_message_id
 
 Start = Literal["any", "user"]
 
@@ -117,9 +117,7 @@ class Selection:
 
 def _continues(message: Message) -> bool:
     """Return whether older messages may belong to a message: it continues a group, or a message of the vendor."""
-    return message.continues_group or (
-        message.kind in "ar" and format_of(message.payload).part_of(message.payload) != ""
-    )
+    return message.continues_group or vendor_message_id(message) != ""
 
 
 def _user_texts(dropped: Iterable[Block]) -> Iterator[Block]:
